@@ -1,0 +1,108 @@
+"""Training as a stream of events: the one loop that every system trains with, on one device or many."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: which of how many, the losses by name (with "total"), seconds left."""
+
+    step: int
+    total: int
+    losses: dict[str, float]
+    eta: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass done: its number (0 is the untrained network), of how many, and what was measured."""
+
+    epoch: int
+    epochs: int
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture on the way: uint8 (H, W, 3) RGB."""
+
+    title: str
+    image: Any
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end, with the system's result."""
+
+    result: Any
+
+
+Event = Step | Epoch | Preview | Done
+
+
+def fit(
+    model: nn.Module,
+    batches: Callable[[int], Iterable[Any]],
+    terms: Callable[[nn.Module, Any], dict[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    start: int = 0,
+    weights: Mapping[str, float] | None = None,
+    scheduler: Any = None,
+    accelerator: Accelerator | None = None,
+) -> Generator[Step | Epoch]:
+    """Train from epoch `start + 1` to `epochs`. Stop by leaving the loop; act between epochs by catching `Epoch`.
+
+    Args:
+        batches: epoch -> its batches (a tensor or tuple of tensors each). A pure function of seed and epoch, so that
+            a resumed run sees the data of an uninterrupted one. Under several processes each takes its share of a batch.
+        terms: (model, batch) -> scalar losses by name. All of them are reported; their sum, weighted by `weights`
+            (1 where a name is missing), is minimised.
+        scheduler: stepped after every optimiser step.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite; the model keeps the weights of the last good step.
+    """
+    accelerator = accelerator or Accelerator()
+    device, weights = accelerator.device, weights or {}
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
+    for epoch in range(start + 1, epochs + 1):
+        sums: dict[str, float] = {}
+        for batch in batches(epoch):
+            model.train()  # the caller may have evaluated the model while we were paused
+            losses = terms(prepared, _share(batch, accelerator, device))
+            loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+            values = torch.stack([loss, *losses.values()]).detach().tolist()  # one copy from the device
+            if not all(v == v and abs(v) != float("inf") for v in values):
+                raise FloatingPointError(f"the loss is {values[0]} at step {step + 1}: lower the learning rate")
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(loss)
+            optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+            step += 1
+            named = dict(zip(["total", *losses], values, strict=True))
+            for name, value in named.items():
+                sums[name] = sums.get(name, 0.0) + value
+            if accelerator.trackers:
+                accelerator.log(named, step=step)
+            done = step - start * steps_per_epoch
+            yield Step(step, total, named, (time.monotonic() - began) / done * (total - step))
+        yield Epoch(epoch, epochs, {name: value / steps_per_epoch for name, value in sums.items()})
+
+
+def _share(batch: Any, accelerator: Accelerator, device: torch.device) -> Any:
+    """This process's part of a batch, on its device."""
+    if isinstance(batch, tuple):
+        return tuple(_share(part, accelerator, device) for part in batch)
+    return batch[accelerator.process_index :: accelerator.num_processes].to(device)
