@@ -1,0 +1,194 @@
+"""Palettes: the few most distinct colours of a picture, each with its share of the pixels."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin
+from threadpoolctl import threadpool_limits
+
+from vision_core.color.spaces import Space, decode, encode
+
+CHUNK = 1 << 19  # pixels counted at a time, so that memory does not grow with the picture
+SAMPLE = 1 << 19  # pixels (at least, where there are as many) over which the colours of the bins are averaged
+
+
+@dataclass(frozen=True, eq=False)
+class CountedColors:
+    """The distinct colours of a picture, uint8 (N, 3), and how many pixels have each, int64 (N,)."""
+
+    colors: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Colours, uint8 (K, 3) sRGB, and the share of the pixels that each stands for, float64 (K,), sum 1."""
+
+    colors: np.ndarray
+    shares: np.ndarray
+
+    def __post_init__(self) -> None:
+        colors, shares = self.colors, self.shares
+        if colors.dtype != np.uint8 or colors.ndim != 2 or colors.shape[1] != 3 or len(colors) == 0:
+            raise ValueError(
+                f"palette colours are {colors.dtype} {colors.shape}, expected uint8 (K, 3), K >= 1"
+            )
+        if shares.shape != (len(colors),):
+            raise ValueError(f"{shares.size} shares for {len(colors)} palette colours")
+        if not (np.isfinite(shares).all() and (shares >= 0).all() and abs(shares.sum() - 1) < 1e-6):
+            raise ValueError(f"palette shares must be 0 or more and sum to 1, got {shares.tolist()}")
+
+
+def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
+    """Count the colours of a picture, uint8 (..., 3), in bins of 2**bits levels a channel.
+
+    The counts are exact. The colour of a bin is the mean of its pixels; of a picture above a megapixel, the mean
+    of those among every n-th pixel (a bin that has none there: its centre).
+
+    Args:
+        bits: 1 to 7. The default leaves some 10,000 colours of a photograph.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim < 2 or rgb.shape[-1] != 3 or rgb.size == 0:
+        raise ValueError(
+            f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3) with at least one pixel"
+        )
+    if not 1 <= bits <= 7:
+        raise ValueError(f"bits is {bits}, expected 1 to 7")
+    flat = rgb.reshape(-1, 3)
+    bins = 1 << 3 * bits
+    chunks = [flat[start : start + CHUNK] for start in range(0, len(flat), CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = sum(pool.map(lambda chunk: np.bincount(_bin(chunk, bits), minlength=bins), chunks))
+    used = np.flatnonzero(counts)
+
+    sample = flat[:: max(1, len(flat) // SAMPLE)]
+    index = _bin(sample, bits)
+    seen = np.bincount(index, minlength=bins)[used]
+    sums = np.stack([np.bincount(index, channel, minlength=bins)[used] for channel in sample.T], 1)
+    levels = np.stack([used >> 2 * bits, used >> bits, used], 1) & ((1 << bits) - 1)
+    centres = (levels + 0.5) * (1 << 8 - bits) - 0.5
+    means = np.where(seen[:, None] > 0, sums / np.maximum(seen, 1)[:, None], centres)
+    return CountedColors(np.rint(means).astype(np.uint8), np.asarray(counts)[used])
+
+
+def extract(
+    picture: np.ndarray | CountedColors,
+    clusters: int = 25,
+    colors: int = 10,
+    space: Space = "oklab",
+    seed: int = 0,
+    keep: np.ndarray | None = None,
+) -> Palette:
+    """The most distinct colours of a picture, lightest first, with their true shares of its pixels.
+
+    K-means on the counted colours gives `clusters` centres. From the centre of the largest cluster on (the
+    lightest, where the original began, may be a speck; this way the main colour is always in), the centre
+    farthest from all chosen ones joins until there are `colors`. A picture with fewer distinct colours gives
+    as many as it has.
+
+    Args:
+        picture: uint8 (H, W, 3), or its counted colours.
+        keep: uint8 (M, 3), M <= `colors`, locked colours: they are in, and the rest is chosen around them.
+            One that is nearest to no pixel has share 0.
+    """
+    locked = np.zeros((0, 3), np.uint8) if keep is None else np.asarray(keep).reshape(-1, 3)
+    if colors < 1 or clusters < 1 or len(locked) > colors:
+        raise ValueError(f"{clusters} clusters and {colors} colours with {len(locked)} locked: expected more")
+    counted = picture if isinstance(picture, CountedColors) else count_colors(picture)
+    points = encode(counted.colors, space)
+    if len(points) > clusters:
+        with threadpool_limits(
+            1, "openmp"
+        ):  # a few thousand points: OpenMP's barriers cost ten times the work
+            means = KMeans(clusters, n_init=1, random_state=seed).fit(points, sample_weight=counted.counts)
+        centres = decode(means.cluster_centers_, space)
+        weights = np.bincount(means.labels_, counted.counts, minlength=clusters)
+    else:
+        centres, weights = counted.colors, counted.counts
+    start = locked if len(locked) else centres[[weights.argmax()]]
+    chosen = _farthest(centres, start, colors, space)
+    lightness = encode(chosen, "oklab")[:, 0]
+    chosen = chosen[np.lexsort((*chosen.T, -lightness))]
+    return Palette(chosen, shares(chosen, counted, space))
+
+
+def assign(colors: np.ndarray, palette: np.ndarray, space: Space = "oklab") -> np.ndarray:
+    """Index (N,) of the nearest of the palette's colours, uint8 (K, 3), for each of `colors`, uint8 (N, 3)."""
+    with threadpool_limits(1, "openmp"):
+        return pairwise_distances_argmin(encode(colors, space), encode(palette, space))
+
+
+def nearest(colors: np.ndarray, palette: Palette, space: Space = "oklab") -> np.ndarray:
+    """Each colour, uint8 (N, 3), replaced by the nearest palette colour."""
+    return palette.colors[assign(colors, palette.colors, space)]
+
+
+def shares(colors: np.ndarray, counted: CountedColors, space: Space = "oklab") -> np.ndarray:
+    """Share, float64 (K,) of sum 1, of the counted pixels that lie nearest to each of the colours (K, 3)."""
+    counts = np.bincount(assign(counted.colors, colors, space), counted.counts, minlength=len(colors))
+    return counts / counts.sum()
+
+
+def drop(
+    palette: Palette, index: int, counted: CountedColors | None = None, space: Space = "oklab"
+) -> Palette:
+    """The palette without one colour. Its pixels go to their next colour, or (not counted) to all in proportion."""
+    _check_index(palette, index)
+    if len(palette.colors) == 1:
+        raise ValueError("cannot drop the only colour of a palette")
+    left = np.delete(palette.shares, index)
+    if left.sum() == 0:  # the others were locked colours that the picture does not have
+        left = np.ones_like(left)
+    return _with_shares(np.delete(palette.colors, index, axis=0), left, counted, space)
+
+
+def swap(
+    palette: Palette,
+    index: int,
+    color: tuple[int, int, int],
+    counted: CountedColors | None = None,
+    space: Space = "oklab",
+) -> Palette:
+    """The palette with another colour in the place of one; it takes over the share unless pixels are counted."""
+    _check_index(palette, index)
+    if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
+        raise ValueError(f"colour {color} is not three numbers from 0 to 255")
+    colors = palette.colors.copy()
+    colors[index] = color
+    return _with_shares(colors, palette.shares, counted, space)
+
+
+def _bin(colors: np.ndarray, bits: int) -> np.ndarray:
+    """uint8 (N, 3) -> int64 (N,) bin numbers, red in the highest bits."""
+    index = (colors[:, 0] >> 8 - bits).astype(np.int64)
+    for channel in (1, 2):
+        index <<= bits
+        index |= colors[:, channel] >> 8 - bits
+    return index
+
+
+def _farthest(candidates: np.ndarray, start: np.ndarray, number: int, space: Space) -> np.ndarray:
+    """Greedy max-min: `start`, uint8 (M, 3), plus the candidate farthest from all chosen, up to `number` colours."""
+    points, chosen = encode(candidates, space), list(start)
+    distance = np.full(len(points), np.inf)
+    for color in start:
+        distance = np.minimum(distance, np.linalg.norm(points - encode(color, space), axis=1))
+    while len(chosen) < number and distance.max() > 0:
+        best = int(distance.argmax())
+        chosen.append(candidates[best])
+        distance = np.minimum(distance, np.linalg.norm(points - points[best], axis=1))
+    return np.unique(np.array(chosen), axis=0)
+
+
+def _with_shares(
+    colors: np.ndarray, left: np.ndarray, counted: CountedColors | None, space: Space
+) -> Palette:
+    return Palette(colors, left / left.sum() if counted is None else shares(colors, counted, space))
+
+
+def _check_index(palette: Palette, index: int) -> None:
+    if not 0 <= index < len(palette.colors):
+        raise ValueError(f"palette has {len(palette.colors)} colours, no number {index}")
