@@ -1,0 +1,1 @@
+"""The digit explorer: watch a small convolutional network learn, epoch by epoch."""

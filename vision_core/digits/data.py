@@ -1,0 +1,174 @@
+"""Real MNIST digits: the 10,000 that come with the package, or the four idx files of a folder."""
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_core.files import bundled
+
+SPLIT_SEED = 0  # one split for all runs, so that runs of different seeds can be compared
+SHOWN = 10  # test images of each digit that an export shows
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Grey images uint8 (N, 1, 28, 28), white ink on black, and their digits int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> Tensor:
+        """The first `count` images of each digit, 0 to 9: (10, count, 28, 28)."""
+        return torch.stack([self.images[self.labels == digit][:count, 0] for digit in range(10)])
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Training images teach, validation images choose, test images only report."""
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+
+
+def load(folder: str | Path | None = None, download: bool = False) -> Digits:
+    """The embedded 10,000 digits (8,000 / 1,000 / 1,000), or MNIST from the idx files in `folder`.
+
+    The idx files may be gzipped and may lie in `folder` or in `folder/MNIST/raw`, where torchvision puts
+    them. One twelfth of the training file (5,000 of 60,000), drawn once for all seeds, validates.
+
+    Args:
+        download: fetch MNIST into `folder` with torchvision first.
+
+    Raises:
+        ValueError: a missing, damaged or mismatched file, named; or no network to download from.
+    """
+    if folder is None:
+        if download:
+            raise ValueError("to download MNIST, name the folder it shall lie in")
+        return _embedded()
+    if download:
+        _download(Path(folder))
+    train, test = (_read_pair(Path(folder), *names) for names in FILES.values())
+    train, val = _shuffle(train, len(train) // 12)
+    if not len(val):
+        raise ValueError(f"{folder} holds {len(train)} training images; 12 or more were expected")
+    if (fewest := int(test.labels.bincount(minlength=10).min())) < SHOWN:
+        raise ValueError(f"{folder} holds {fewest} test images of a digit; {SHOWN} or more were expected")
+    return Digits(f"MNIST idx files ({len(train) + len(val):,} + {len(test):,})", train, val, test)
+
+
+def read_idx(path: Path, dims: int) -> np.ndarray:
+    """An idx file of unsigned bytes with `dims` dimensions, gzipped or not.
+
+    Source: the MNIST page's description: two zero bytes, type 8, `dims`, big-endian sizes, then the data.
+
+    Raises:
+        ValueError: damaged gzip, wrong magic number, truncated, or bytes left over.
+    """
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} is a damaged gzip file: {error}") from error
+    magic, header = bytes([0, 0, 8, dims]), 4 + 4 * dims
+    if data[:4] != magic:
+        found = data[:4].hex() or "nothing"
+        raise ValueError(f"{path} starts with {found}; an idx file of this kind starts with {magic.hex()}")
+    if len(data) < header:
+        raise ValueError(f"{path} ends within its header")
+    shape = [int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4)]
+    expected = math.prod(shape)
+    if len(data) - header != expected:
+        sizes = " x ".join(map(str, shape))
+        raise ValueError(
+            f"{path} holds {len(data) - header} bytes of data; its header promises {sizes} = {expected}"
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn by up to 10 degrees, scale and shear by up to 10 %, shift by up to 2 pixels; each image anew.
+
+    Args:
+        images: (B, 1, 28, 28), black (0) around the digit.
+    """
+    turn, grow, shear, *shift = (torch.rand(5, len(images), generator=generator) * 2 - 1).unbind()
+    turn, grow = turn * math.radians(10), 1 + 0.1 * grow
+    cos, sin = turn.cos() * grow, turn.sin() * grow
+    x, y = (s * 2 / 14 for s in shift)  # 14 pixels are 1
+    theta = torch.stack([cos, 0.1 * shear - sin, x, sin, cos, y], dim=1).reshape(-1, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def _embedded() -> Digits:
+    with np.load(bundled("assets") / "digits" / "mnist10k.npz", allow_pickle=False) as file:
+        everything = _split(file["images"], file["labels"])
+    train, rest = _shuffle(everything, 2000)
+    val, test = (Split(*pair) for pair in zip(rest.images.split(1000), rest.labels.split(1000), strict=True))
+    return Digits("10,000 MNIST digits (embedded)", train, val, test)
+
+
+def _read_pair(folder: Path, images_name: str, labels_name: str) -> Split:
+    images_path, labels_path = _find(folder, images_name), _find(folder, labels_name)
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if images.shape[1:] != (28, 28):
+        raise ValueError(
+            f"{images_path} holds images of {images.shape[1]} x {images.shape[2]}; 28 x 28 were expected"
+        )
+    if len(images) != len(labels):
+        raise ValueError(f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels")
+    if len(labels) and labels.max() > 9:
+        raise ValueError(f"{labels_path} holds the label {labels.max()}; digits 0 to 9 were expected")
+    return _split(images, labels)
+
+
+def _find(folder: Path, name: str) -> Path:
+    candidates = (
+        base / (name + suffix) for base in (folder, folder / "MNIST" / "raw") for suffix in ("", ".gz")
+    )
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise ValueError(f"{folder} holds no {name} (or {name}.gz); MNIST's four idx files were expected")
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    return Split(torch.tensor(images).unsqueeze(1), torch.tensor(labels, dtype=torch.long))
+
+
+def _shuffle(split: Split, held_out: int) -> tuple[Split, Split]:
+    """Shuffle once for all seeds, then cut the last `held_out` images off."""
+    # RandomState, not default_rng: its stream is frozen across numpy's versions
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(split))
+    kept, rest = torch.tensor(order).split([len(split) - held_out, held_out])
+    return Split(split.images[kept], split.labels[kept]), Split(split.images[rest], split.labels[rest])
+
+
+def _download(folder: Path) -> None:
+    from vision_core import torchvision_cpu
+
+    torchvision_cpu.prepare()
+    from torchvision.datasets import MNIST
+
+    try:
+        MNIST(str(folder), download=True)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"MNIST could not be downloaded into {folder}: {error}") from error

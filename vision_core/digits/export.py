@@ -1,0 +1,220 @@
+"""Writes a training run for readers outside: packed for the site, JSON for people, ONNX for other engines.
+
+Source: docs/digits-format.md.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_core import checkpoints
+from vision_core.digits import data
+from vision_core.digits.measure import predict
+from vision_core.digits.network import MEAN, STD, DigitNet
+from vision_core.digits.packed import FORMAT, VERSION, encode_images
+from vision_core.digits.train import Settings, history, settings_of, weights_file
+from vision_core.files import atomic, write_json
+from vision_core.runs import Run
+from vision_core.training import Epoch
+
+FORMS = {"packed": ".json", "json": ".json", "onnx": ".onnx"}
+ARCHITECTURE = [
+    {"layer": "conv1", "kind": "convolution 3x3, ReLU", "output": [4, 26, 26]},
+    {"layer": "pool1", "kind": "max-pooling 2x2", "output": [4, 13, 13]},
+    {"layer": "conv2", "kind": "convolution 3x3, ReLU", "output": [8, 11, 11]},
+    {"layer": "pool2", "kind": "max-pooling 2x2", "output": [8, 5, 5]},
+    {"layer": "fc1", "kind": "dense, ReLU", "output": [128]},
+    {"layer": "output", "kind": "dense, softmax", "output": [10]},
+]
+MISREAD = 24  # at most these many test images that the last epoch gets wrong
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A run read back: its epochs' metrics and networks, and the data that they were measured on."""
+
+    settings: Settings
+    epochs: list[Epoch]
+    models: list[DigitNet]
+    digits: data.Digits
+
+
+def export(
+    folder: str | Path,
+    out: str | Path,
+    form: str = "packed",
+    dtype: str = "float16",
+    data_folder: str | Path | None = None,
+) -> list[Path]:
+    """Write the finished epochs of the run in `folder`, also while it trains; the files written.
+
+    Args:
+        form: `packed` (index `out` and a .bin beside it), `json` (one document) or `onnx` (the last epoch).
+        dtype: of the packed weights, `float16` or `float32`.
+        data_folder: where the run's data lie now, if they were moved.
+
+    Raises:
+        ValueError: no run, no finished epoch, a name that does not fit the form, other data than the run's.
+        ImportError: ONNX's packages are not installed.
+    """
+    out = Path(out)
+    if form not in FORMS:
+        raise ValueError(f"form is {form!r}; one of {', '.join(FORMS)} was expected")
+    if out.suffix != FORMS[form]:
+        raise ValueError(f"the {form} form is written to a file *{FORMS[form]}, not to {out.name}")
+    if dtype not in ("float16", "float32"):
+        raise ValueError(f"dtype is {dtype!r}; float16 or float32 was expected")
+    run = Run(Path(folder))
+    if form == "onnx":
+        epochs = history(run)
+        model, _ = checkpoints.load(weights_file(run, epochs[-1].epoch), DigitNet)
+        return [_write_onnx(model, out)]
+    trained = _read(run, data_folder)
+    if form == "json":
+        write_json(out, _document(trained), indent=None)
+        return [out]
+    binary = out.with_suffix(".bin")
+    index, values = _pack(trained, dtype)
+    with atomic(binary) as file:
+        file.write(values)
+    write_json(out, {**index, "binary": binary.name}, indent=None)
+    return [out, binary]
+
+
+def _read(run: Run, data_folder: str | Path | None) -> _Trained:
+    settings, epochs = settings_of(run), history(run)
+    digits = data.load(data_folder or settings.data)
+    measured = sum(map(sum, epochs[-1].metrics["confusion"]))
+    if measured != len(digits.test):
+        raise ValueError(
+            f"the run was measured on {measured} test images, but these data have {len(digits.test)}"
+        )
+    models = [checkpoints.load(weights_file(run, event.epoch), DigitNet)[0] for event in epochs]
+    return _Trained(settings, epochs, models, digits)
+
+
+def _pack(trained: _Trained, dtype: str) -> tuple[dict[str, Any], bytes]:
+    """The index (all but the binary's name) and the binary."""
+    models = [_rounded(model, lambda value: value.astype(dtype)) for model in trained.models]
+    test, probe = trained.digits.test, trained.digits.test.first(1)[3]
+    binary = b"".join(
+        value.numpy().astype(np.dtype(dtype).newbyteorder("<")).tobytes()
+        for model in models
+        for value in model.state_dict().values()
+    )
+    epochs = [
+        {"epoch": event.epoch, **event.metrics, "probe_logits": _logits(model, probe)}
+        for event, model in zip(trained.epochs, models, strict=True)
+    ]
+    tensors, offset = [], 0
+    for name, value in models[0].state_dict().items():
+        tensors.append({"name": name, "shape": list(value.shape), "offset": offset})
+        offset += value.numel()
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "bytes": len(binary),
+        "sha256": hashlib.sha256(binary).hexdigest(),
+        "dtype": dtype,
+        "mean": MEAN,
+        "std": STD,
+        "tensors": tensors,
+        "values_per_epoch": offset,
+        "epochs": epochs,
+        "probe": encode_images(probe.numpy()),
+        "samples": encode_images(test.first(data.SHOWN).numpy()),
+        "misread": _misread(models, test),
+        "training": _training(trained),
+    }
+    return index, binary
+
+
+def _document(trained: _Trained) -> dict[str, Any]:
+    models = [_rounded(model, _significant) for model in trained.models]
+    samples, probe = trained.digits.test.first(data.SHOWN), trained.digits.test.first(1)[3]
+    epochs = []
+    for event, model in zip(trained.epochs, models, strict=True):
+        with torch.inference_mode():
+            maps = {name: value[0] for name, value in model.layers(probe[None].float() / 255).items()}
+        maps["output"] = maps.pop("logits").softmax(0)
+        epochs.append(
+            {"epoch": event.epoch}
+            | {name: value for name, value in event.metrics.items() if isinstance(value, float)}
+            | {"feature_maps": {name: _significant(value.numpy()).tolist() for name, value in maps.items()}}
+            | {"weights": {name: _significant(v.numpy()).tolist() for name, v in model.state_dict().items()}}
+            | {"probe_logits": _logits(model, probe)}
+        )
+    return {
+        "format": FORMAT + "-json",
+        "version": VERSION,
+        "samples": {str(digit): images.tolist() for digit, images in enumerate(samples)},
+        "training_epochs": epochs,
+        "probe": probe[0].tolist(),
+        "architecture": ARCHITECTURE,
+        "model_architecture": {"model": "DigitNet", **models[0].architecture},
+        "final_weights": {"epoch": trained.epochs[-1].epoch},
+        "training": _training(trained),
+    }
+
+
+def _write_onnx(model: DigitNet, out: Path) -> Path:
+    """Input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10)."""
+    try:
+        import onnxscript  # noqa: F401 - torch.onnx asks for it only deep inside
+    except ImportError as error:
+        raise ImportError(f"ONNX needs more packages ({error}): pip install 'vision-core[onnx]'") from error
+    program = torch.onnx.export(
+        model,
+        (torch.zeros(2, 1, 28, 28),),
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    with atomic(out) as file:
+        file.write(program.model_proto.SerializeToString())  # pyright: ignore[reportOptionalMemberAccess]
+    return out
+
+
+def _rounded(model: DigitNet, rounding: Callable[[np.ndarray], np.ndarray]) -> DigitNet:
+    """The network as a reader of the export will have it."""
+    copy = DigitNet(**model.architecture)
+    rounded = {name: rounding(value.numpy()).astype(np.float32) for name, value in model.state_dict().items()}
+    copy.load_state_dict({name: torch.from_numpy(value) for name, value in rounded.items()})
+    return copy.eval()
+
+
+def _significant(values: np.ndarray) -> np.ndarray:
+    """Rounded to four significant digits, float64, so that each prints as short as can be."""
+    return np.array([float(f"{v:.4g}") for v in values.ravel().tolist()]).reshape(values.shape)
+
+
+def _logits(model: DigitNet, image: Tensor) -> list[float]:
+    return predict(model, image[None])[0].tolist()
+
+
+def _misread(models: list[DigitNet], test: data.Split) -> list[dict[str, Any]]:
+    wrong = (predict(models[-1], test.images).argmax(1) != test.labels).nonzero()[:MISREAD, 0]
+    images, labels = test.images[wrong], test.labels[wrong].tolist()
+    predicted = [predict(model, images).argmax(1).tolist() for model in models] if len(wrong) else []
+    return [
+        {"true": true, "predicted": list(said), "image": encode_images(image.numpy())}
+        for true, said, image in zip(labels, zip(*predicted, strict=True), images, strict=True)
+    ]
+
+
+def _training(trained: _Trained) -> dict[str, Any]:
+    digits = trained.digits
+    sizes = {
+        "train_images": len(digits.train),
+        "val_images": len(digits.val),
+        "test_images": len(digits.test),
+    }
+    return {**asdict(trained.settings), "data": digits.name, **sizes}

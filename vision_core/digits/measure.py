@@ -1,0 +1,60 @@
+"""What the explorer measures of a network: loss, accuracy, confusion, and every layer's answer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_core.digits.data import Digits, Split
+from vision_core.digits.network import DigitNet
+from vision_core.files import atomic
+
+BATCH = 250  # larger ones fall out of the processor's cache and were half as fast
+TRAIN_IMAGES = 10_000  # of the training images, these many are measured
+
+
+def measure(model: DigitNet, digits: Digits) -> dict[str, Any]:
+    """Mean cross-entropy and accuracy (0..1) of each split; per class and confusion of the test images.
+
+    `confusion[true][predicted]` counts images. Of more than 10,000 training images (shuffled as they are) the
+    first 10,000 are measured.
+    """
+    train = Split(digits.train.images[:TRAIN_IMAGES], digits.train.labels[:TRAIN_IMAGES])
+    logits = {"train": predict(model, train.images), "val": predict(model, digits.val.images)}
+    test = predict(model, digits.test.images).argmax(1)
+    confusion = torch.bincount(digits.test.labels * 10 + test, minlength=100).reshape(10, 10)
+    return {
+        "loss": F.cross_entropy(logits["train"], train.labels).item(),
+        "val_loss": F.cross_entropy(logits["val"], digits.val.labels).item(),
+        "train_accuracy": _share(logits["train"].argmax(1) == train.labels),
+        "val_accuracy": _share(logits["val"].argmax(1) == digits.val.labels),
+        "test_accuracy": _share(test == digits.test.labels),
+        "per_class": (confusion.diag() / confusion.sum(1)).tolist(),
+        "confusion": confusion.tolist(),
+    }
+
+
+@torch.inference_mode()
+def predict(model: DigitNet, images: Tensor) -> Tensor:
+    """Logits (N, 10) on the CPU of uint8 images (N, 1, 28, 28)."""
+    model.eval()
+    device = model.conv1.weight.device
+    return torch.cat([model(part.to(device).float() / 255).cpu() for part in images.split(BATCH)])
+
+
+@torch.inference_mode()
+def save_activations(path: Path, model: DigitNet, images: Tensor) -> None:
+    """Write an .npz: `images` uint8 (N, 1, 28, 28) and every layer's answer to them, float32, by its name."""
+    model.eval()
+    layers = model.layers(images.to(model.conv1.weight.device).float() / 255)
+    with atomic(path) as file:
+        np.savez_compressed(
+            file, images=images.numpy(), **{name: x.cpu().numpy() for name, x in layers.items()}
+        )
+
+
+def _share(right: Tensor) -> float:
+    return right.double().mean().item()

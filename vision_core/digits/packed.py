@@ -1,0 +1,77 @@
+"""Reads the packed export of docs/digits-format.md; needs no torch."""
+
+import base64
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_core.files import read_json
+
+FORMAT, VERSION = "vision-core-digits", 1
+
+
+@dataclass(frozen=True)
+class Export:
+    """A training run as the site sees it: the index, and all weights float32 (epochs, values per epoch)."""
+
+    index: dict[str, Any]
+    values: np.ndarray
+
+    def weights(self, entry: int) -> dict[str, np.ndarray]:
+        """The tensors of one entry of `index["epochs"]` by PyTorch's names."""
+        row = self.values[entry]
+        return {
+            t["name"]: row[t["offset"] : t["offset"] + math.prod(t["shape"])].reshape(t["shape"])
+            for t in self.index["tensors"]
+        }
+
+    @property
+    def samples(self) -> np.ndarray:
+        """Ten test images of each digit: uint8 (10, 10, 28, 28)."""
+        return decode_images(self.index["samples"]).reshape(10, 10, 28, 28)
+
+
+def read_export(path: str | Path) -> Export:
+    """Read `path` (the index) and the binary beside it.
+
+    Raises:
+        ValueError: a missing or cut-off file, another format or version, a binary that is not the index's.
+    """
+    path = Path(path)
+    index = read_json(path)
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        found = index.get("format") if isinstance(index, dict) else type(index).__name__
+        raise ValueError(f"{path} is not a packed digit export: its format is {found!r}, expected {FORMAT!r}")
+    if index.get("version") != VERSION:
+        raise ValueError(f"{path} has version {index.get('version')}; this program reads version {VERSION}")
+    try:
+        binary, dtype = path.with_name(Path(index["binary"]).name), np.dtype(index["dtype"]).newbyteorder("<")
+        shape = len(index["epochs"]), index["values_per_epoch"]
+        sizes = [t["offset"] + math.prod(t["shape"]) for t in index["tensors"]]
+        expected = index["sha256"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks or garbles a key of the packed form: {error}") from error
+    data = binary.read_bytes() if binary.is_file() else None
+    if data is None:
+        raise ValueError(f"{path} needs {binary.name} beside it")
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise ValueError(f"{binary} is not the file that {path.name} describes: its SHA-256 differs")
+    if max(sizes) != shape[1] or len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(
+            f"{binary} holds {len(data)} bytes, which are not {shape[0]} epochs of {shape[1]} values"
+        )
+    return Export(index, np.frombuffer(data, dtype).reshape(shape).astype(np.float32))
+
+
+def encode_images(images: np.ndarray) -> str:
+    """uint8 (..., 28, 28) -> base64 of its bytes."""
+    return base64.b64encode(np.ascontiguousarray(images, np.uint8).tobytes()).decode()
+
+
+def decode_images(text: str) -> np.ndarray:
+    """What `encode_images` wrote -> uint8 (N, 28, 28)."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(-1, 28, 28)

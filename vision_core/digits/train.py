@@ -1,0 +1,202 @@
+"""Trains the digit classifier and keeps every epoch, the untrained one included."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from vision_core import checkpoints, runs
+from vision_core.devices import generator
+from vision_core.digits import data
+from vision_core.digits.measure import measure, save_activations
+from vision_core.digits.network import DigitNet
+from vision_core.training import Done, Epoch, Event, fit
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Args:
+        data: folder of MNIST's idx files; None is the embedded 10,000 digits.
+        batches: an epoch's; None is all training images. 100 keep the early epochs worth watching.
+        augment: turn, scale, shear and shift the training images a little.
+        cosine: let the learning rate fall to 0 along a half cosine.
+    """
+
+    data: str | None = None
+    epochs: int = 20
+    batches: int | None = 100
+    batch_size: int = 64
+    lr: float = 1e-3
+    seed: int = 0
+    augment: bool = False
+    cosine: bool = False
+
+    def __post_init__(self) -> None:
+        lowest = {"epochs": 1, "batches": 1, "batch_size": 1, "seed": 0}
+        for name, low in lowest.items():
+            if (value := getattr(self, name)) is not None and value < low:
+                raise ValueError(f"{name} is {value}; it must be {low} or more")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
+
+
+def train(out: str | Path, settings: Settings | None = None) -> Generator[Event]:
+    """Train into the new folder `out`. The same settings give the same bytes on the same machine.
+
+    After each epoch N, 0 included, there are epoch_weights/epoch_N_weights.pth, activations/epoch_N.npz (one
+    test image of each digit) and an entry in metrics.jsonl; at the end final_model_weights.pth, whose
+    metadata are also `Done.result`.
+
+    Raises:
+        ValueError: `out` holds a run; the data are damaged or too few.
+        FloatingPointError: the loss is not finite.
+    """
+    settings = settings or Settings()
+    digits = data.load(settings.data)
+    steps = _steps(settings, len(digits.train))
+    run = runs.create(out, {"system": "digits", **asdict(settings)})
+    yield from runs.record(run, _epochs(run, settings, digits, steps, None))
+
+
+def resume(out: str | Path) -> Generator[Event]:
+    """Go on with a run that was stopped or killed, from its last whole epoch, to the bytes it would have had.
+
+    Raises:
+        ValueError: `out` holds no run of the digit system, or one that is complete or still training.
+    """
+    run = runs.Run(Path(out))
+    settings = settings_of(run)
+    if run.status() == "done":
+        raise ValueError(f"{out} is complete: all {settings.epochs} epochs are trained")
+    digits = data.load(settings.data)
+    steps = _steps(settings, len(digits.train))
+    state = checkpoints.load_state(run.resume_file) if run.resume_file.exists() else None
+    resumed_from = state["epoch"] if state else -1  # killed before epoch 0 was measured
+    yield from runs.record(run, _epochs(run, settings, digits, steps, state), resumed_from)
+
+
+def settings_of(run: runs.Run) -> Settings:
+    """What a run was started with; the folder of another system is a `ValueError`."""
+    try:
+        system, settings = run.config["system"], {k: v for k, v in run.config.items() if k != "system"}
+        if system == "digits":
+            return Settings(**settings)
+    except (TypeError, KeyError, AttributeError):
+        pass
+    raise ValueError(f"{run.folder} is not a run of the digit system")
+
+
+def history(run: runs.Run) -> list[Epoch]:
+    """The epochs that are done, in order, 0 first; a run that has none yet is a `ValueError`."""
+    entries = [entry for entry in run.events() if entry["event"] == "epoch"]
+    if not entries:
+        raise ValueError(f"{run.folder} has no finished epoch yet")
+    return [Epoch(entry["epoch"], entry["epochs"], entry["metrics"]) for entry in entries]
+
+
+def weights_file(run: runs.Run, epoch: int) -> Path:
+    return run.folder / "epoch_weights" / f"epoch_{epoch}_weights.pth"
+
+
+def _epochs(
+    run: runs.Run, settings: Settings, digits: data.Digits, steps: int, state: dict[str, Any] | None
+) -> Generator[Event]:
+    model = _initial(settings.seed)
+    optimizer = torch.optim.Adam(model.parameters(), settings.lr)
+    scheduler = CosineAnnealingLR(optimizer, settings.epochs * steps) if settings.cosine else None
+    parts = {"model": model, "optimizer": optimizer} | ({"scheduler": scheduler} if scheduler else {})
+    if state is None:
+        yield _finish(run, settings, digits, model, 0)
+        _keep(run, parts, 0)
+    else:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    batches = partial(_batches, digits.train, settings, steps)
+    start = state["epoch"] if state else 0
+    for event in fit(
+        model,
+        batches,
+        _terms,
+        optimizer,
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        start=start,
+        scheduler=scheduler,
+    ):
+        if isinstance(event, Epoch):
+            yield _finish(run, settings, digits, model, event.epoch)
+            _keep(run, parts, event.epoch)  # after the epoch is in the log, so that a resumed run misses none
+        else:
+            yield event
+    metadata = _metadata(settings, digits, history(run))
+    checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
+    run.resume_file.unlink()
+    yield Done(metadata)
+
+
+def _finish(run: runs.Run, settings: Settings, digits: data.Digits, model: DigitNet, epoch: int) -> Epoch:
+    """Measure an epoch and write its files."""
+    event = Epoch(epoch, settings.epochs, measure(model, digits))
+    checkpoints.save(weights_file(run, epoch), model, _metadata(settings, digits, [event]))
+    save_activations(run.folder / "activations" / f"epoch_{epoch}.npz", model, digits.test.first(1))
+    return event
+
+
+def _keep(run: runs.Run, parts: dict[str, Any], epoch: int) -> None:
+    checkpoints.save_state(
+        run.resume_file, {name: part.state_dict() for name, part in parts.items()} | {"epoch": epoch}
+    )
+
+
+def _metadata(settings: Settings, digits: data.Digits, epochs: list[Epoch]) -> dict[str, Any]:
+    """What a weights file tells of itself: the last of `epochs`, and which of them validated best."""
+    best = max(epochs, key=lambda event: event.metrics["val_accuracy"])
+    scalars = {name: value for name, value in epochs[-1].metrics.items() if isinstance(value, float)}
+    asked = {**asdict(settings), "data": digits.name}
+    return {
+        **asked,
+        "epoch": epochs[-1].epoch,
+        "best_epoch": best.epoch,
+        "metrics": scalars,
+        "licence": "Apache-2.0",
+    }
+
+
+def _steps(settings: Settings, images: int) -> int:
+    """Batches of an epoch; more than the images fill is a `ValueError`."""
+    there = -(-images // settings.batch_size)
+    if (settings.batches or 0) > there:
+        raise ValueError(
+            f"{images:,} images make {there} batches of {settings.batch_size}, not {settings.batches}"
+        )
+    return settings.batches or there
+
+
+def _initial(seed: int) -> DigitNet:
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        torch.manual_seed(seed)
+        return DigitNet()
+
+
+def _batches(
+    train: data.Split, settings: Settings, steps: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's images (B, 1, 28, 28) in [0, 1] and digits (B,): a function of seed and epoch alone."""
+    drawn = generator(settings.seed, epoch)
+    order = torch.randperm(len(train), generator=drawn)[: steps * settings.batch_size]
+    for index in order.split(settings.batch_size):
+        images = train.images[index].float() / 255
+        yield (data.jitter(images, drawn) if settings.augment else images), train.labels[index]
+
+
+def _terms(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    images, labels = batch
+    return {"cross_entropy": F.cross_entropy(model(images), labels)}
