@@ -13,14 +13,17 @@ def pick(device: str = "auto") -> torch.device:
         return torch.device(next(name for name, there in here.items() if there))
     kind = device.split(":")[0]
     if not here.get(kind, False):
-        raise ValueError(f"device {device!r} is not on this machine; here: {', '.join(n for n in here if here[n])}")
+        raise ValueError(
+            f"device {device!r} is not on this machine; here: {', '.join(n for n in here if here[n])}"
+        )
     return torch.device(device)
 
 
 def generator(*seed: int) -> torch.Generator:
     """A CPU generator for one stream of random numbers, e.g. `generator(seed, epoch)`.
 
-    Always on the CPU, so that a seed means the same on every device; streams of different numbers are independent.
+    Always on the CPU, so that a seed means the same on every device; streams of different numbers are
+    independent.
 
     Raises:
         ValueError: a number is negative.
@@ -38,7 +41,7 @@ def generator(*seed: int) -> torch.Generator:
 
 @cache
 def bf16_speedup(device: str = "cpu") -> float:
-    """How many times faster a bfloat16 matrix product is than float32 here, measured once a process (about 50 ms)."""
+    """How many times faster a bfloat16 matrix product is than float32 here, measured once a process."""
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.ones(512, 512, device=device, dtype=dtype)

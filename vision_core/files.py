@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 def atomic(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path`, complete, when the block ends; nothing appears when it fails.
 
-    Written beside the target as `NAME.*.part`, synced, then renamed, so a full disk, an error or a kill leaves an older
-    `path` as it was.
+    Written beside the target as `NAME.*.part`, synced, then renamed, so a full disk, an error or a kill
+    leaves an older `path` as it was.
 
     Raises:
         ValueError: `path` is a folder, or its folder does not exist and cannot be made.
@@ -47,7 +47,10 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, data: Any, indent: int | None = 2) -> None:
-    """Write JSON atomically; NaN and infinity are refused with a `ValueError`, for no JSON reader takes them."""
+    """Write JSON atomically.
+
+    NaN and infinity are refused with a `ValueError`, for no JSON reader takes them.
+    """
     separators = None if indent else (",", ":")
     write_text(path, json.dumps(data, indent=indent, separators=separators, allow_nan=False) + "\n")
 
@@ -69,3 +72,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def bundled(name: str) -> Path:
+    """The folder `assets` or `models` that comes with the package.
+
+    Inside a wheel, beside it in a checkout.
+    """
+    package = Path(__file__).parent
+    return package / name if (package / name).is_dir() else package.parent / name

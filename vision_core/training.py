@@ -60,13 +60,16 @@ def fit(
     scheduler: Any = None,
     accelerator: Accelerator | None = None,
 ) -> Generator[Step | Epoch]:
-    """Train from epoch `start + 1` to `epochs`. Stop by leaving the loop; act between epochs by catching `Epoch`.
+    """Train from epoch `start + 1` to `epochs`.
+
+    Stop by leaving the loop; act between epochs by catching `Epoch`.
 
     Args:
-        batches: epoch -> its batches (a tensor or tuple of tensors each). A pure function of seed and epoch, so that
-            a resumed run sees the data of an uninterrupted one. Under several processes each takes its share of a batch.
-        terms: (model, batch) -> scalar losses by name. All of them are reported; their sum, weighted by `weights`
-            (1 where a name is missing), is minimised.
+        batches: epoch -> its batches (a tensor or tuple of tensors each). A pure function of seed and epoch,
+            so that a resumed run sees the data of an uninterrupted one. Each of several processes takes its
+            share.
+        terms: (model, batch) -> scalar losses by name. All of them are reported; their sum, weighted by
+            `weights` (1 where a name is missing), is minimised.
         scheduler: stepped after every optimiser step.
 
     Raises:
@@ -84,7 +87,9 @@ def fit(
             loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
             values = torch.stack([loss, *losses.values()]).detach().tolist()  # one copy from the device
             if not all(v == v and abs(v) != float("inf") for v in values):
-                raise FloatingPointError(f"the loss is {values[0]} at step {step + 1}: lower the learning rate")
+                raise FloatingPointError(
+                    f"the loss is {values[0]} at step {step + 1}: lower the learning rate"
+                )
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(loss)
             optimizer.step()

@@ -1,0 +1,104 @@
+"""Commands of the house: serve, models, doctor."""
+
+from typing import Annotated
+
+import typer
+
+from vision_core.cli.verbs import Answer, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the root."""
+    for function in (serve, models, doctor):
+        command(app)(function)
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+) -> Answer:
+    """Start the suite: landing page, apps and dashboard, on one port."""
+    try:
+        from apps import suite
+    except ImportError as error:
+        raise ImportError(
+            f"the apps need more packages ({error}): pip install 'vision-core[apps]'"
+        ) from error
+    suite.serve(host, port)
+    return Answer("stopped")
+
+
+def models() -> Answer:
+    """List the trained weights that this release knows, and whether they are here."""
+    from vision_core.weights import WEIGHTS, locate
+
+    rows = {
+        name: {
+            "file": entry.file,
+            "here": locate(entry) is not None,
+            "licence": entry.licence,
+            "source": entry.source,
+        }
+        for name, entry in WEIGHTS.items()
+    }
+    lines = [
+        f"{name}: {'here' if row['here'] else 'missing'}, {row['licence']}, {row['source']}"
+        for name, row in rows.items()
+    ]
+    return Answer("\n".join(lines), {"models": rows})
+
+
+def doctor() -> Answer:
+    """Tell what this machine has: versions, device, bfloat16, weights, a browser."""
+    import platform
+    import shutil
+    from importlib.metadata import PackageNotFoundError, version
+
+    import vision_core
+    from vision_core import devices
+    from vision_core.weights import WEIGHTS, locate
+
+    packages = {}
+    for name in (
+        "torch",
+        "torchvision",
+        "accelerate",
+        "gradio",
+        "streamlit",
+        "diffusers",
+        "transformers",
+        "plotly",
+        "pillow",
+    ):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+    device = devices.pick()
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
+    )
+    data = {
+        "vision_core": vision_core.__version__,
+        "python": platform.python_version(),
+        "packages": packages,
+        "device": str(device),
+        "bf16_speedup": round(devices.bf16_speedup(str(device)), 2),
+        "autocast": str(devices.autocast_dtype(device)).removeprefix("torch."),
+        "weights": {name: locate(entry) is not None for name, entry in WEIGHTS.items()},
+        "browser": browser,
+        "node": shutil.which("node"),
+        "ffmpeg": shutil.which("ffmpeg"),
+    }
+    lines = [
+        f"vision-core {data['vision_core']}, Python {data['python']}",
+        "packages: " + ", ".join(f"{name} {found or 'not installed'}" for name, found in packages.items()),
+        f"device: {device}; a bfloat16 matrix product is {data['bf16_speedup']} times as fast as float32",
+        "weights: "
+        + ", ".join(f"{name} {'here' if here else 'missing'}" for name, here in data["weights"].items()),
+        f"browser for the tests: {browser or 'none'}; node: {data['node'] or 'none'}",
+        f"ffmpeg: {data['ffmpeg'] or 'none'}",
+    ]
+    return Answer("\n".join(lines), data)

@@ -1,0 +1,118 @@
+"""What every command shares: `--json`, one sentence for a mistake, a bar for long work."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found: `text` for a person, `data` for `--json`."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def command(
+    app: typer.Typer, name: str | None = None
+) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Register a function that returns an `Answer` as a command with `--json`.
+
+    With `--json` it prints one JSON object on standard output and nothing else. The user's mistake
+    (`ValueError`, a file or disk error, missing weights or extras) is one sentence and exit status 2; an
+    interrupt is status 130.
+    """
+
+    def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        @wraps(function)
+        def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
+            try:
+                answer = function(*args, **kwargs)
+            except KeyboardInterrupt:
+                _fail("interrupted; what was trained so far is saved", EXIT_INTERRUPTED, as_json)
+            except _mistakes() as error:
+                _fail(_sentence(error), EXIT_MISTAKE, as_json)
+            else:
+                print(json.dumps(answer.data, allow_nan=False) if as_json else answer.text)
+
+        option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+        parameter = inspect.Parameter(
+            "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option
+        )
+        signature = inspect.signature(function)
+        run.__signature__ = signature.replace(  # pyright: ignore
+            parameters=[*signature.parameters.values(), parameter]
+        )
+        run.__annotations__ = {**function.__annotations__, "as_json": option}
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def watch(events: Generator[Any], label: str) -> Any:
+    """Draw a training on standard error (a bar with loss, percent and time left) and return its `Done.result`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from vision_core.training import Done, Epoch, Step
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        TimeRemainingColumn(),
+    )
+    result, printed = None, 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None, loss=float("nan"))
+        try:
+            for event in events:
+                match event:
+                    case Step(step, total, losses, eta):
+                        bar.update(task, completed=step, total=total, loss=losses["total"])
+                        if not console.is_terminal and step * 10 // total > printed:
+                            printed = step * 10 // total
+                            print(
+                                f"{label}: {printed * 10} %, loss {losses['total']:.4f}, {eta:.0f} s left",
+                                file=sys.stderr,
+                            )
+                    case Epoch(epoch, epochs, metrics) if "test_accuracy" in metrics:
+                        bar.console.print(
+                            f"epoch {epoch} of {epochs}: test accuracy {metrics['test_accuracy']:.2%}"
+                        )
+                    case Done(value):
+                        result = value
+        finally:
+            events.close()  # an interrupt leaves a good checkpoint
+    return result
+
+
+def _mistakes() -> tuple[type[BaseException], ...]:
+    from vision_core.weights import WeightsMissing
+
+    return (ValueError, OSError, FloatingPointError, WeightsMissing, ImportError)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(sentence: str, status: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"error": sentence}))
+    else:
+        print(f"vision-core: {sentence}", file=sys.stderr)
+    raise typer.Exit(status)

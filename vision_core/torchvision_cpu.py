@@ -1,0 +1,39 @@
+"""Lets torchvision's stock wheel, a CUDA build, import beside a CPU-only torch.
+
+Its compiled operators cannot load there, and `import torchvision` then stops at the schemas that its fake
+kernels ask for. Declaring the two schemas is enough for transforms, datasets and the model zoo. Call
+`prepare()` before anything that imports torchvision, open_clip, timm or transformers.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+
+@cache  # the library handle must live as long as the process
+def prepare() -> torch.library.Library | None:
+    """Declare what is missing.
+
+    None where torchvision's own operators load (a matching pair is left alone).
+    """
+    if _operators_load():
+        return None
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
+def _operators_load() -> bool:
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return True  # nothing to prepare for
+    for path in Path(spec.origin).parent.glob("_C*"):
+        try:
+            torch.ops.load_library(path)
+        except OSError:
+            continue
+        return True
+    return False
