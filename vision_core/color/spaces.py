@@ -106,8 +106,8 @@ def _mix(x: Array, matrix: np.ndarray) -> Array:
     return x @ x.new_tensor(matrix.T)
 
 
-# Each curve computes both branches and selects by product: clipping keeps the branch that is not selected finite,
-# so its gradient is 0 and never NaN.
+# Each curve computes both branches and selects by product: clipping keeps the branch that is not selected
+# finite, so its gradient is 0 and never NaN.
 
 
 def _linear(rgb: Array) -> Array:
