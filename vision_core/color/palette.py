@@ -97,21 +97,24 @@ def extract(
     if colors < 1 or clusters < 1 or len(locked) > colors:
         raise ValueError(f"{clusters} clusters and {colors} colours with {len(locked)} locked: expected more")
     counted = picture if isinstance(picture, CountedColors) else count_colors(picture)
-    points = encode(counted.colors, space)
-    if len(points) > clusters:
-        with threadpool_limits(
-            1, "openmp"
-        ):  # a few thousand points: OpenMP's barriers cost ten times the work
-            means = KMeans(clusters, max_iter=50, random_state=seed).fit(points, sample_weight=counted.counts)
-        centres = decode(means.cluster_centers_, space)
-        weights = np.bincount(np.asarray(means.labels_), counted.counts, minlength=clusters)
-    else:
-        centres, weights = counted.colors, counted.counts
-    start = locked if len(locked) else centres[[weights.argmax()]]
-    chosen = _farthest(centres, start, colors, space)
+    centres = cluster(counted, clusters, space, seed)
+    start = locked if len(locked) else centres.colors[[centres.shares.argmax()]]
+    chosen = _farthest(centres.colors, start, colors, space)
     lightness = encode(chosen, "oklab")[:, 0]
     chosen = chosen[np.lexsort((*chosen.T, -lightness))]
     return Palette(chosen, shares(chosen, counted, space))
+
+
+def cluster(counted: CountedColors, number: int = 25, space: Space = "oklab", seed: int = 0) -> Palette:
+    """Weighted k-means: the cluster centres and their shares; the colours themselves if there are no more."""
+    if len(counted.counts) <= number:
+        return Palette(counted.colors, counted.counts / counted.counts.sum())
+    points = encode(counted.colors, space)
+    # For these few thousand points OpenMP's barriers cost ten times the work.
+    with threadpool_limits(1, "openmp"):
+        means = KMeans(number, max_iter=50, random_state=seed).fit(points, sample_weight=counted.counts)
+    counts = np.bincount(np.asarray(means.labels_), counted.counts, minlength=number)
+    return Palette(decode(means.cluster_centers_, space), counts / counts.sum())
 
 
 def assign(colors: np.ndarray, palette: np.ndarray, space: Space = "oklab") -> np.ndarray:
