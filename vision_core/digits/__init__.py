@@ -1,1 +1,27 @@
 """The digit explorer: watch a small convolutional network learn, epoch by epoch."""
+
+from vision_core.digits.classify import classify
+from vision_core.digits.data import Digits, load
+from vision_core.digits.export import export
+from vision_core.digits.measure import measure
+from vision_core.digits.network import DigitNet
+from vision_core.digits.packed import Export, read_export
+from vision_core.digits.site import publish
+from vision_core.digits.train import Settings, history, resume, settings_of, train
+
+__all__ = [
+    "DigitNet",
+    "Digits",
+    "Export",
+    "Settings",
+    "classify",
+    "export",
+    "history",
+    "load",
+    "measure",
+    "publish",
+    "read_export",
+    "resume",
+    "settings_of",
+    "train",
+]

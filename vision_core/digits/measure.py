@@ -50,10 +50,9 @@ def save_activations(path: Path, model: DigitNet, images: Tensor) -> None:
     """Write an .npz: `images` uint8 (N, 1, 28, 28) and every layer's answer to them, float32, by its name."""
     model.eval()
     layers = model.layers(images.to(model.conv1.weight.device).float() / 255)
+    arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in layers.items()}
     with atomic(path) as file:
-        np.savez_compressed(
-            file, images=images.numpy(), **{name: x.cpu().numpy() for name, x in layers.items()}
-        )
+        np.savez_compressed(file, images=images.numpy(), **arrays)
 
 
 def _share(right: Tensor) -> float:

@@ -1,0 +1,214 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import takewhile
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+
+from vision_core import checkpoints, digits
+from vision_core.digits import DigitNet, Settings
+from vision_core.digits.train import weights_file
+from vision_core.runs import Run
+from vision_core.training import Done, Epoch, Step
+
+
+def contents(folder):
+    """Every file's bytes, and what was logged of the epochs (without the time of day)."""
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("metrics.jsonl", "config.json")
+    }
+    return files, digits.history(Run(folder))
+
+
+def finish(events):
+    return list(events)[-1].result
+
+
+def test_run_has_every_documented_file(trained):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json",
+        "metrics.jsonl",
+        "final_model_weights.pth",
+        *(f"epoch_weights/epoch_{n}_weights.pth" for n in range(4)),
+        *(f"activations/epoch_{n}.npz" for n in range(4)),
+    }
+    plain = torch.load(trained / "final_model_weights.pth", weights_only=True)
+    assert plain["model_state_dict"].keys() == DigitNet().state_dict().keys()
+    assert plain["metadata"]["epoch"] == 3
+    assert Run(trained).status() == "done"
+
+
+def test_one_seed_gives_the_same_bytes_and_another_others(settings, tmp_path):
+    finish(digits.train(tmp_path / "a", settings))
+    finish(digits.train(tmp_path / "b", settings))
+    finish(digits.train(tmp_path / "c", replace(settings, seed=1)))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    first, other = (
+        checkpoints.load(weights_file(Run(tmp_path / name), 0), DigitNet)[0].state_dict() for name in "ac"
+    )
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_training_leaves_the_callers_random_numbers_alone(settings, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    finish(digits.train(tmp_path / "a", settings))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_measurements_match_scikit_learn_and_epoch_0_is_untrained(trained, tiny):
+    data, run = digits.load(tiny), Run(trained)
+    epochs = digits.history(run)
+    assert [event.epoch for event in epochs] == [0, 1, 2, 3]
+    for event in epochs:
+        model, metadata = checkpoints.load(weights_file(run, event.epoch), DigitNet)
+        with torch.no_grad():
+            logits = {name: model(getattr(data, name).images / 255) for name in ("train", "val", "test")}
+        truth, said = data.test.labels, logits["test"].argmax(1)
+        got = event.metrics
+        assert got["confusion"] == confusion_matrix(truth, said, labels=range(10)).tolist()
+        assert got["test_accuracy"] == accuracy_score(truth, said) == metadata["metrics"]["test_accuracy"]
+        assert got["per_class"] == pytest.approx(confusion_matrix(truth, said, normalize="true").diagonal())
+        for key, name in (("loss", "train"), ("val_loss", "val")):
+            labels = getattr(data, name).labels
+            expected = log_loss(labels, logits[name].double().softmax(1), labels=range(10))
+            assert got[key] == pytest.approx(expected, rel=1e-4)
+    assert epochs[0].metrics["loss"] == pytest.approx(np.log(10), abs=0.1)  # knows nothing, and says so
+    assert epochs[3].metrics["loss"] < 0.7 * epochs[0].metrics["loss"]
+
+
+def test_activations_are_the_networks_answers_to_one_test_image_of_each_digit(trained, tiny):
+    model, _ = checkpoints.load(weights_file(Run(trained), 2), DigitNet)
+    with np.load(trained / "activations" / "epoch_2.npz", allow_pickle=False) as file:
+        stored = {name: torch.from_numpy(file[name]) for name in file.files}
+    images = stored.pop("images")
+    assert torch.equal(images, digits.load(tiny).test.first(1))
+    with torch.no_grad():
+        expected = model.layers(images / 255)
+    assert stored.keys() == expected.keys()
+    assert all(torch.allclose(stored[name], expected[name], atol=1e-5) for name in stored)
+
+
+def test_every_parameter_moves_and_one_batch_is_learnt_by_heart(tiny, tmp_path):
+    settings = Settings(str(tiny), epochs=40, batches=1, batch_size=220, lr=0.02)
+    result = finish(digits.train(tmp_path / "run", settings))
+    assert result["metrics"]["train_accuracy"] == 1
+    before, after = (
+        checkpoints.load(weights_file(Run(tmp_path / "run"), n), DigitNet)[0].state_dict() for n in (0, 3)
+    )
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 12])
+def test_stopped_and_resumed_equals_uninterrupted(settings, tmp_path, steps):
+    finish(digits.train(tmp_path / "whole", settings))
+    events = digits.train(tmp_path / "cut", settings)
+    taken = list(takewhile(lambda event: not (isinstance(event, Step) and event.step > steps), events))
+    events.close()
+    assert Run(tmp_path / "cut").status() == "stopped"
+    assert (tmp_path / "cut" / "resume.pt").exists() and any(isinstance(event, Epoch) for event in taken)
+    rest = list(digits.resume(tmp_path / "cut"))
+    assert isinstance(rest[-1], Done)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_stopped_before_anything_was_measured(settings, tmp_path):
+    finish(digits.train(tmp_path / "whole", settings))
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "config.json").write_bytes((tmp_path / "whole" / "config.json").read_bytes())
+    finish(digits.resume(tmp_path / "cut"))
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
+    settings = replace(settings, epochs=6, batches=6)
+    cut = tmp_path / "cut"
+    arguments = [
+        "--epochs",
+        "6",
+        "--batches",
+        "6",
+        "--batch-size",
+        "32",
+        "--lr",
+        "0.01",
+        "--augment",
+        "--cosine",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "vision_core",
+        "digits",
+        "train",
+        "--out",
+        str(cut),
+        "--data",
+        settings.data,
+    ]
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (cut / "epoch_weights" / "epoch_2_weights.pth").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (cut / "final_model_weights.pth").exists()  # or it was not killed in the middle
+    assert Run(cut).status() == "interrupted"
+    with open(cut / "metrics.jsonl", "a") as file:
+        file.write('{"event": "step", "st')  # a kill in the middle of a write
+    finish(digits.resume(cut))
+    finish(digits.train(tmp_path / "whole", settings))
+    for part in cut.rglob("*.part"):  # a kill in the middle of a write leaves its temporary file
+        part.unlink()
+    assert contents(cut) == contents(tmp_path / "whole")
+    steps = [entry["step"] for entry in Run(cut).events() if entry["event"] == "step"]
+    assert steps == list(range(1, 37))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"epochs": 0}, "epochs is 0; it must be 1 or more"),
+        ({"batches": 0}, "batches is 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_impossible_settings_are_refused(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Settings(**change)
+
+
+def test_more_batches_than_the_data_hold_are_refused_and_leave_no_folder(settings, tmp_path):
+    with pytest.raises(ValueError, match="220 images make 7 batches of 32, not 8"):
+        finish(digits.train(tmp_path / "run", replace(settings, batches=8)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_images_are_seen_once_without_a_number_of_batches(settings, tmp_path):
+    events = list(digits.train(tmp_path / "run", replace(settings, batches=None, epochs=1)))
+    assert sum(isinstance(event, Step) for event in events) == 7
+
+
+def test_a_run_is_not_overwritten_nor_a_complete_one_resumed(trained, settings, tmp_path):
+    with pytest.raises(ValueError, match="already holds a run"):
+        finish(digits.train(trained, settings))
+    with pytest.raises(ValueError, match="is complete: all 3 epochs are trained"):
+        finish(digits.resume(trained))
+    with pytest.raises(ValueError, match="there is no file"):
+        finish(digits.resume(tmp_path / "nothing"))
+    (tmp_path / "config.json").write_text(json.dumps({"system": "color"}))
+    with pytest.raises(ValueError, match="is not a run of the digit system"):
+        finish(digits.resume(tmp_path))
