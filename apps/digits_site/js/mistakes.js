@@ -1,0 +1,95 @@
+/** Confusion matrix, accuracy of each digit, and the gallery of images misread to the end. */
+
+import { COLOURS, element, paint, pixelCanvas } from "./pictures.js";
+import { confused, percent } from "./words.js";
+
+export function confusion(panel) {
+  const body = panel.querySelector("[data-body]");
+  const readout = panel.querySelector("[data-readout]");
+  let cells = [];
+  let rates = [];
+  let chosen = null; // [truth, answer]
+  let record = null;
+
+  const choose = (truth, answer) => {
+    chosen = [truth, answer];
+    readout.textContent = confused(record, truth, answer);
+    cells.forEach((line, t) => line.forEach((cell, a) => {
+      cell.setAttribute("aria-pressed", t === truth && a === answer);
+      cell.tabIndex = t === truth && a === answer ? 0 : -1;
+    }));
+  };
+
+  const walk = (event, truth, answer) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation(); // inside the table the arrows move in the table, not in time
+    cells[(truth + step[0] + 10) % 10][(answer + step[1] + 10) % 10].focus();
+  };
+
+  const build = () => {
+    chosen = null;
+    readout.textContent = "";
+    cells = Array.from({ length: 10 }, (_, truth) => Array.from({ length: 10 }, (_, answer) => element("button", {
+      className: truth === answer ? "cell right" : "cell wrong", tabIndex: truth || answer ? -1 : 0,
+      onclick: () => choose(truth, answer), onkeydown: (event) => walk(event, truth, answer),
+    })));
+    rates = cells.map(() => element("td", { className: "rate" }));
+    const digits = Array.from({ length: 10 }, (_, digit) => element("th", { scope: "col" }, String(digit)));
+    const head = element("tr", {}, element("th", { className: "corner" }, "true"), ...digits, element("th", { className: "rate" }, "right"));
+    const lines = cells.map((line, truth) => element("tr", {}, element("th", { scope: "row" }, String(truth)), ...line.map((cell) => element("td", {}, cell)), rates[truth]));
+    body.replaceChildren(element("table", { className: "matrix" },
+      element("caption", { className: "visually-hidden" }, "Confusion matrix: rows are the true digits, columns the answers"),
+      element("thead", {}, head), element("tbody", {}, ...lines)));
+  };
+
+  const update = ({ data, index }) => {
+    record = data.epochs[index];
+    record.confusion.forEach((line, truth) => {
+      const total = line.reduce((a, b) => a + b, 0) || 1;
+      line.forEach((count, answer) => {
+        const cell = cells[truth][answer];
+        if (cell.value === String(count)) return; // most of a table stays as it was: the page need not lay it out again
+        cell.value = count;
+        cell.textContent = count || "";
+        const tint = count ? Math.round(8 + 92 * Math.sqrt(count / total)) : 0;
+        cell.style.setProperty("--tint", `${tint}%`);
+        cell.classList.toggle("strong", tint > 52);
+        cell.setAttribute("aria-label", truth === answer ? `${truth} read correctly: ${count}` : `${truth} misread as ${answer}: ${count}`);
+      });
+      rates[truth].textContent = percent(line[truth] / total);
+    });
+    if (chosen) readout.textContent = confused(record, ...chosen);
+  };
+  return { build, update };
+}
+
+export function misread(panel, pick) {
+  const body = panel.querySelector("[data-body]");
+  let tiles = [];
+
+  const build = ({ data }) => {
+    tiles = data.misread.map((item, n) => {
+      const canvas = pixelCanvas();
+      const says = element("span");
+      const tile = element("button", { className: "tile", onclick: () => pick(n) }, canvas, says);
+      paint(canvas, item.image, { width: 28, height: 28, colours: COLOURS.ink, high: 255 });
+      return { tile, says };
+    });
+    body.replaceChildren(...tiles.map(({ tile }) => tile));
+    if (!tiles.length) body.textContent = "None: the last epoch reads every test image.";
+  };
+
+  const update = ({ data, index, source }) => {
+    tiles.forEach(({ tile, says }, n) => {
+      const { true: truth, predicted } = data.misread[n];
+      const right = predicted[index] === truth;
+      says.textContent = right ? `${truth} ✓` : `${truth} as ${predicted[index]}`;
+      tile.classList.toggle("good", right);
+      tile.setAttribute("aria-pressed", source.kind === "misread" && source.n === n);
+      tile.setAttribute("aria-label", `Test image of a ${truth}, epoch ${data.epochs[index].epoch} reads ${predicted[index]}. Load it.`);
+    });
+  };
+  return { build, update };
+}

@@ -1,0 +1,46 @@
+/** The sentences the page says about the present picture. */
+
+import { settledAt } from "./network.js";
+
+/** A share of 0..1 in per cent; what is not quite nothing or all is not rounded to it. */
+export function percent(share) {
+  if (share > 0 && share < 0.001) return "<\u00a00.1\u00a0%";
+  if (share < 1 && share > 0.999) return ">\u00a099.9\u00a0%";
+  return `${(share * 100).toFixed(1)}\u00a0%`;
+}
+
+/** When the network understood the picture: `epochs` are epoch numbers, `winners` the answer at each; `label` if it is known. */
+export function understood(epochs, winners, label = null) {
+  const first = settledAt(winners);
+  const answer = winners.at(-1);
+  const wrong = label !== null && label !== answer;
+  const verdict = wrong ? ` But it is a ${label}: this training never understood it for good.` : "";
+  if (epochs.length === 1) return `The only epoch here reads it as ${answer}.${verdict}`;
+  if (first === 0) return `Every epoch reads it as ${answer}, even the first one stored (epoch ${epochs[0]}).${verdict}`;
+  const before = `epoch ${epochs[first - 1]} still said ${winners[first - 1]}.`;
+  if (first === epochs.length - 1) return `Only the last epoch reads it as ${answer}; ${before}${verdict}`;
+  const since = `Since epoch ${epochs[first]} every epoch reads it as ${answer}; ${before}`;
+  if (label === null) return `${since} If that is what you drew, this is when the network understood it.`;
+  return wrong ? since + verdict : `Understood at epoch ${epochs[first]}: every epoch since then reads it as ${answer}; ${before}`;
+}
+
+/** One cell of a confusion matrix in words. */
+export function confused(record, truth, answer) {
+  const total = record.confusion[truth].reduce((a, b) => a + b, 0);
+  const count = record.confusion[truth][answer];
+  const share = total ? ` (${percent(count / total)})` : "";
+  const images = count === 1 ? "1 test image" : `${count.toLocaleString("en")} test images`;
+  return truth === answer
+    ? `Epoch ${record.epoch}: ${images} of a ${truth} read correctly, of ${total.toLocaleString("en")}${share}.`
+    : `Epoch ${record.epoch}: ${images} of a ${truth} misread as ${answer}, of ${total.toLocaleString("en")}${share}.`;
+}
+
+/** What is known of the training, for the foot of the page. */
+export function provenance({ training, agreement, epochs }) {
+  const count = (value) => (Number.isFinite(value) ? value.toLocaleString("en") : "?");
+  const last = epochs.at(-1);
+  return `Trained on ${training.data ?? "unnamed data"}: ${count(training.train_images)} images, ${count(training.epochs)} epochs of `
+    + `${count(training.batches)} batches of ${count(training.batch_size)}, Adam ${training.lr ?? "?"}, seed ${training.seed ?? "?"}; `
+    + `${percent(last.test_accuracy)} of ${count(training.test_images)} test images right at epoch ${last.epoch}. `
+    + `Checked as it loaded: on the probe picture this page and PyTorch differ by at most ${agreement.toExponential(0)}.`;
+}
