@@ -56,8 +56,13 @@ def srgb_to_oklab(rgb: Array) -> Array:
 
 def oklab_to_srgb(lab: Array) -> Array:
     """OKLab (..., 3) -> sRGB (..., 3), clipped to [0, 1]."""
+    return _gamma(oklab_to_linear(lab))
+
+
+def oklab_to_linear(lab: Array) -> Array:
+    """OKLab (..., 3) -> linear light (..., 3), outside of [0, 1] for colours that sRGB does not have."""
     lms = _cube(_mix(_checked(lab), np.linalg.inv(OKLAB_FROM_LMS)), *OKLAB_CURVE)
-    return _gamma(_mix(lms, np.linalg.inv(LMS_FROM_RGB)))
+    return _mix(lms, np.linalg.inv(LMS_FROM_RGB))
 
 
 def srgb_to_lab(rgb: Array) -> Array:
