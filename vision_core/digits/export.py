@@ -15,9 +15,9 @@ from torch import Tensor
 
 from vision_core import checkpoints
 from vision_core.digits import data
-from vision_core.digits.measure import predict
+from vision_core.digits.measure import one_thread, predict
 from vision_core.digits.network import MEAN, STD, DigitNet
-from vision_core.digits.packed import FORMAT, VERSION, encode_images
+from vision_core.digits.packed import DTYPES, FORMAT, VERSION, encode_images
 from vision_core.digits.train import Settings, history, settings_of, weights_file
 from vision_core.files import atomic, write_json
 from vision_core.runs import Run
@@ -68,19 +68,19 @@ def export(
         raise ValueError(f"form is {form!r}; one of {', '.join(FORMS)} was expected")
     if out.suffix != FORMS[form]:
         raise ValueError(f"the {form} form is written to a file *{FORMS[form]}, not to {out.name}")
-    if dtype not in ("float16", "float32"):
-        raise ValueError(f"dtype is {dtype!r}; float16 or float32 was expected")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; {' or '.join(DTYPES)} was expected")
     run = Run(Path(folder))
     if form == "onnx":
         epochs = history(run)
         model, _ = checkpoints.load(weights_file(run, epochs[-1].epoch), DigitNet)
         return [_write_onnx(model, out)]
-    trained = _read(run, data_folder)
-    if form == "json":
-        write_json(out, _document(trained), indent=None)
-        return [out]
-    binary = out.with_suffix(".bin")
-    index, values = _pack(trained, dtype)
+    trained, binary = _read(run, data_folder), out.with_suffix(".bin")
+    with one_thread():
+        if form == "json":
+            write_json(out, _document(trained), indent=None)
+            return [out]
+        index, values = _pack(trained, dtype)
     with atomic(binary) as file:
         file.write(values)
     write_json(out, {**index, "binary": binary.name}, indent=None)
@@ -101,10 +101,10 @@ def _read(run: Run, data_folder: str | Path | None) -> _Trained:
 
 def _pack(trained: _Trained, dtype: str) -> tuple[dict[str, Any], bytes]:
     """The index (all but the binary's name) and the binary."""
-    models = [_rounded(model, lambda value: value.astype(dtype)) for model in trained.models]
+    models = [_rounded(model, lambda value: value.astype(DTYPES[dtype])) for model in trained.models]
     test, probe = trained.digits.test, trained.digits.test.first(1)[3]
     binary = b"".join(
-        value.numpy().astype(np.dtype(dtype).newbyteorder("<")).tobytes()
+        value.numpy().astype(DTYPES[dtype]).tobytes()
         for model in models
         for value in model.state_dict().values()
     )

@@ -12,6 +12,7 @@ import numpy as np
 from vision_core.files import read_json
 
 FORMAT, VERSION = "vision-core-digits", 1
+DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,17 @@ def read_export(path: str | Path) -> Export:
     if index.get("version") != VERSION:
         raise ValueError(f"{path} has version {index.get('version')}; this program reads version {VERSION}")
     try:
-        binary, dtype = path.with_name(Path(index["binary"]).name), np.dtype(index["dtype"]).newbyteorder("<")
-        shape = len(index["epochs"]), index["values_per_epoch"]
-        sizes = [t["offset"] + math.prod(t["shape"]) for t in index["tensors"]]
-        expected = index["sha256"]
+        binary, dtype = path.with_name(Path(index["binary"]).name), DTYPES[index["dtype"]]
+        shape, expected = (len(index["epochs"]), index["values_per_epoch"]), index["sha256"]
+        ends = [t["offset"] + math.prod(t["shape"]) for t in index["tensors"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks or garbles a key of the packed form: {error}") from error
-    data = binary.read_bytes() if binary.is_file() else None
-    if data is None:
+    if not binary.is_file():
         raise ValueError(f"{path} needs {binary.name} beside it")
+    data = binary.read_bytes()
     if hashlib.sha256(data).hexdigest() != expected:
         raise ValueError(f"{binary} is not the file that {path.name} describes: its SHA-256 differs")
-    if max(sizes) != shape[1] or len(data) != math.prod(shape) * dtype.itemsize:
+    if max(ends) != shape[1] or len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError(
             f"{binary} holds {len(data)} bytes, which are not {shape[0]} epochs of {shape[1]} values"
         )

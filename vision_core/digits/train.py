@@ -1,7 +1,6 @@
 """Trains the digit classifier and keeps every epoch, the untrained one included."""
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from vision_core import checkpoints, runs
 from vision_core.devices import generator
 from vision_core.digits import data
-from vision_core.digits.measure import measure, save_activations
+from vision_core.digits.measure import measure, one_thread, save_activations
 from vision_core.digits.network import DigitNet
 from vision_core.training import Done, Epoch, Event, fit
 
@@ -64,7 +63,7 @@ def train(out: str | Path, settings: Settings | None = None) -> Generator[Event]
     digits = data.load(settings.data)
     steps = _steps(settings, len(digits.train))
     run = runs.create(out, {"system": "digits", **asdict(settings)})
-    with _one_thread():
+    with one_thread():
         yield from runs.record(run, _epochs(run, settings, digits, steps, None))
 
 
@@ -82,7 +81,7 @@ def resume(out: str | Path) -> Generator[Event]:
     steps = _steps(settings, len(digits.train))
     state = checkpoints.load_state(run.resume_file) if run.resume_file.exists() else None
     resumed_from = state["epoch"] if state else -1  # killed before epoch 0 was measured
-    with _one_thread():
+    with one_thread():
         yield from runs.record(run, _epochs(run, settings, digits, steps, state), resumed_from)
 
 
@@ -107,21 +106,6 @@ def history(run: runs.Run) -> list[Epoch]:
 
 def weights_file(run: runs.Run, epoch: int) -> Path:
     return run.folder / "epoch_weights" / f"epoch_{epoch}_weights.pth"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums added in one order, so that the bytes do not depend on the number of cores.
-
-    It costs a fifth of the time on an idle machine and saves most of it on a busy one, where threads of
-    such small work mainly wait for each other.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _epochs(

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_core import digits
+from vision_core.digits.classify import normalise
+from vision_core.images import Picture
+
+
+def as_photo(image, scale=9, shift=(40, 5), paper=230, ink=30):
+    """A test digit as dark ink on a light sheet, larger and off its centre: Picture (400, 500)."""
+    large = Image.fromarray(image).resize((28 * scale, 28 * scale), Image.Resampling.BICUBIC)
+    share = np.zeros((400, 500))
+    share[shift[0] : shift[0] + 28 * scale, shift[1] : shift[1] + 28 * scale] = np.asarray(large) / 255
+    grey = np.rint(paper + (ink - paper) * share).astype(np.uint8)
+    return Picture(np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    test = digits.load().test
+    return test.images[:60, 0].numpy(), test.labels[:60].numpy()
+
+
+def test_large_dark_off_centre_digits_come_back_as_mnist_has_them(test_images):
+    near = [
+        np.abs(normalise(as_photo(image)).astype(float) - image).mean() / image.mean()
+        for image in test_images[0]
+    ]
+    assert (
+        np.mean(near) < 0.35
+    )  # a third of the ink may lie elsewhere: MNIST's own box is not known to the pixel
+
+
+def test_longer_side_is_20_pixels_and_the_mass_is_centred(test_images):
+    for image in test_images[0]:
+        out = normalise(as_photo(image)).astype(float)
+        rows, columns = np.flatnonzero(out.any(1)), np.flatnonzero(out.any(0))
+        longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        assert longer in (20, 21)  # 21 where the box starts between two pixels
+        y, x = (
+            (out * np.arange(28)[shape]).sum() / out.sum()
+            for shape in ((slice(None), None), (None, slice(None)))
+        )
+        assert abs(y - 14) < 0.2 and abs(x - 14) < 0.2
+
+
+def test_place_size_and_polarity_do_not_change_the_answer(test_images):
+    image = test_images[0][0]
+    first = normalise(as_photo(image))
+    assert np.array_equal(first, normalise(as_photo(image, shift=(100, 200))))
+    inverted = Picture(255 - as_photo(image).rgb)
+    assert np.abs(normalise(inverted).astype(int) - first).max() <= 1
+    assert np.abs(normalise(as_photo(image, scale=12)).astype(int) - first).mean() < 4
+
+
+def test_transparent_ground_is_paper(test_images):
+    photo = as_photo(test_images[0][0], paper=255, ink=0)
+    cut_out = Picture(np.zeros_like(photo.rgb), alpha=255 - photo.rgb[..., 0])
+    assert np.array_equal(normalise(cut_out), normalise(photo))
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_empty_picture_is_no_digit(value):
+    with pytest.raises(ValueError, match="the picture is empty"):
+        digits.classify(Picture(np.full((50, 50, 3), value, np.uint8)))
+    with pytest.raises(ValueError, match="the picture is empty"):
+        digits.classify(Picture(np.full((1, 1, 3), value, np.uint8)))
+
+
+def test_default_weights_read_photos_of_unseen_digits(test_images):
+    right = 0
+    for image, label in zip(*test_images, strict=True):
+        probabilities = digits.classify(as_photo(image))
+        assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+        right += probabilities.argmax() == label
+    assert right >= 57
+
+
+def test_own_weights_are_used_and_a_missing_file_is_named(trained, test_images, tmp_path):
+    photo = as_photo(test_images[0][0])
+    own = digits.classify(photo, trained / "final_model_weights.pth")
+    assert np.abs(own - digits.classify(photo)).max() > 0.1
+    with pytest.raises(ValueError, match="there is no weights file"):
+        digits.classify(photo, tmp_path / "none.pth")

@@ -1,0 +1,82 @@
+"""The commands, typed as a user types them."""
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vision_core import digits
+from vision_core.cli import app
+from vision_core.files import bundled
+
+
+def ask(*arguments):
+    """The status and the one JSON object that `--json` prints."""
+    result = CliRunner().invoke(app, ["digits", *map(str, arguments), "--json"])
+    return result.exit_code, json.loads(result.stdout)
+
+
+@pytest.fixture
+def small(tiny):
+    return ["--data", tiny, "--epochs", 2, "--batches", 2, "--batch-size", 16]
+
+
+def test_train_export_site_predict(small, tmp_path):
+    run, page = tmp_path / "run", tmp_path / "page"
+    status, trained = ask("train", "--out", run, *small)
+    assert status == 0
+    assert trained["epoch"] == 2 and 0 <= trained["metrics"]["test_accuracy"] <= 1
+
+    status, exported = ask("export", run, "--out", tmp_path / "run.json", "--dtype", "float32")
+    assert status == 0
+    assert {name: len(open(name, "rb").read()) for name in exported["files"]} == exported["files"]
+
+    page.mkdir()
+    (page / ".gitattributes").write_text("kept")
+    status, site = ask("site", "--out", page, "--run", run)
+    assert status == 0
+    assert len(digits.read_export(page / "data" / "digits.json").index["epochs"]) == 3
+    front = (page / "README.md").read_text("utf-8").split("---")[1]
+    assert "sdk: static" in front and "app_file: index.html" in front
+    assert {"index.html", "README.md", ".gitattributes"} <= {p.name for p in page.iterdir()}
+    assert str(page / "data" / "digits.bin") in site["files"]
+
+    seven = digits.load().test.first(1)[7, 0].numpy()
+    Image.fromarray(255 - seven).resize((280, 280)).save(tmp_path / "seven.png")
+    status, read = ask("predict", tmp_path / "seven.png")
+    assert (status, read["digit"]) == (0, 7)
+    assert sum(read["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert ask("predict", tmp_path / "seven.png", "--weights", run / "final_model_weights.pth")[0] == 0
+
+
+def test_site_without_a_run_shows_the_default(tmp_path):
+    assert ask("site", "--out", tmp_path / "page")[0] == 0
+    assert len(digits.read_export(tmp_path / "page" / "data" / "digits.json").index["epochs"]) == 21
+    assert not (tmp_path / "page" / "package.json").exists()
+
+
+def test_resume_needs_an_unfinished_run_and_keeps_its_settings(small, tmp_path):
+    run = tmp_path / "run"
+    assert ask("train", "--out", run, "--resume")[0] == 2
+    assert ask("train", "--out", run, *small)[0] == 0
+    assert "already holds a run" in ask("train", "--out", run, *small)[1]["error"]
+    assert "is complete" in ask("train", "--out", run, "--resume")[1]["error"]
+    status, told = ask("train", "--out", run, "--resume", "--lr", "0.1")
+    assert (status, told["error"]) == (2, f"{run} was started with lr 0.001; --resume cannot make it 0.1")
+
+
+def test_mistakes_are_one_sentence(tmp_path):
+    status, told = ask("train", "--out", tmp_path / "run", "--data", tmp_path)
+    assert status == 2 and "holds no train-images-idx3-ubyte" in told["error"]
+    status, told = ask("train", "--out", tmp_path / "run", "--download")
+    assert status == 2 and "name the folder" in told["error"]
+    status, told = ask("export", tmp_path, "--out", tmp_path / "x.json")
+    assert status == 2 and "there is no file" in told["error"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_page_is_not_written_over_itself():
+    for folder in ("digits_site", "digits_site/data"):
+        with pytest.raises(ValueError, match="is the page itself"):
+            digits.publish(bundled("apps") / folder)
