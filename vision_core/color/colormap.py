@@ -1,0 +1,92 @@
+"""A trained colour map: the network with its palette, as a file, a function and a LUT."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vision_core import checkpoints
+from vision_core.color import lut
+from vision_core.color.network import ColorMapper
+from vision_core.color.palette import CountedColors, Palette
+
+NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
+_SEEN_BITS = 4  # colours seen in training are remembered in 16 x 16 x 16 boxes: 512 bytes
+
+
+@dataclass(frozen=True, eq=False)
+class ColorMap:
+    """A `ColorMapper`, the palette it was trained for, and what is stored with it (plain data)."""
+
+    model: ColorMapper
+    palette: Palette
+    metadata: dict[str, Any]
+
+    def __call__(self, colors: np.ndarray) -> np.ndarray:
+        """float32 (N, 3) sRGB in [0, 1] -> the same."""
+        with torch.inference_mode():
+            device = next(self.model.parameters()).device
+            return (
+                self.model(torch.from_numpy(np.ascontiguousarray(colors, np.float32)).to(device))
+                .cpu()
+                .numpy()
+            )
+
+    def recolor_colors(self, colors: np.ndarray) -> np.ndarray:
+        """uint8 (N, 3) -> uint8 (N, 3), by the network itself."""
+        return np.rint(self(colors.astype(np.float32) / 255) * 255).astype(np.uint8)
+
+    def preview(self, rgb: np.ndarray) -> np.ndarray:
+        """A small picture, uint8 (H, W, 3), recoloured by the network.
+
+        Each distinct colour is computed once.
+        """
+        colors, where = np.unique(rgb.reshape(-1, 3) & 0xFC | 2, axis=0, return_inverse=True)
+        return self.recolor_colors(colors)[where.ravel()].reshape(rgb.shape)
+
+    def lut(self, size: int = NODES) -> np.ndarray:
+        """The map as a LUT, float32 (size, size, size, 3) indexed [b, g, r]."""
+        return lut.bake(self, size)
+
+    def unseen(self, counted: CountedColors) -> float:
+        """Share of the pixels whose colours lie outside those seen in training.
+
+        There the map only guesses.
+        """
+        seen = np.unpackbits(
+            np.frombuffer(base64.b64decode(self.metadata["source_colors"]), np.uint8)
+        ).astype(bool)
+        return float(counted.counts[~seen[_boxes(counted.colors)]].sum() / counted.counts.sum())
+
+
+def seen_colors(counted: CountedColors) -> str:
+    """Which boxes of the colour cube the colours lie in, as base64 of one bit a box."""
+    seen = np.zeros(1 << 3 * _SEEN_BITS, bool)
+    seen[_boxes(counted.colors)] = True
+    return base64.b64encode(np.packbits(seen)).decode()
+
+
+def save(color_map: ColorMap, path: str | Path) -> None:
+    """Write a `.safetensors` or `.pth` file, atomically."""
+    checkpoints.save(path, color_map.model, color_map.metadata)
+
+
+def load(path: str | Path) -> ColorMap:
+    """Read what `save` wrote; every fault of the file is a `ValueError` of one sentence."""
+    model, metadata = checkpoints.load(path, ColorMapper)
+    try:
+        shares = np.array(metadata["shares"], np.float64)
+        palette = Palette(np.array(metadata["palette"], np.uint8), shares / shares.sum())
+        if len(base64.b64decode(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS - 3:
+            raise ValueError("source_colors has another size")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} does not tell its palette and training colours: {error}") from error
+    return ColorMap(model, palette, metadata)
+
+
+def _boxes(colors: np.ndarray) -> np.ndarray:
+    high = (colors >> 8 - _SEEN_BITS).astype(np.int64)
+    return (high[:, 0] << 2 * _SEEN_BITS) | (high[:, 1] << _SEEN_BITS) | high[:, 2]

@@ -1,0 +1,77 @@
+"""What a colour map is trained on: six terms, each a pure function with a gradient.
+
+`points` are output colours in OKLab, (N, 3); `palette` (K, 3) in OKLab and `shares` (K,), which sum to 1.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def sliced_wasserstein(points: Tensor, palette: Tensor, shares: Tensor, directions: Tensor) -> Tensor:
+    """Mean 1-Wasserstein distance of the points to the weighted palette along unit `directions` (P, 3).
+
+    On a line, the distance is the mean gap of equal quantiles. It pulls the whole distribution from afar.
+
+    Source: Bonneel et al. 2015, "Sliced and Radon Wasserstein Barycenters of Measures".
+    """
+    _check(points, palette, shares)
+    sorted_points = (points @ directions.T).sort(dim=0).values  # (N, P)
+    line, order = (palette @ directions.T).sort(dim=0)  # (K, P)
+    cumulative = shares[order].cumsum(dim=0).T.contiguous()  # (P, K)
+    middle = (torch.arange(len(points), device=points.device) + 0.5) / len(points)
+    index = torch.searchsorted(cumulative, middle.expand(len(directions), -1).contiguous())  # (P, N)
+    target = line.gather(0, index.clamp(max=len(palette) - 1).T)  # (N, P)
+    return (sorted_points - target).abs().mean()
+
+
+def assignment(points: Tensor, palette: Tensor, width: float) -> Tensor:
+    """Soft choice of a palette colour for each point, (N, K): softmax of -(distance / width)^2."""
+    return F.softmax(-torch.cdist(points, palette).square() / width**2, dim=1)
+
+
+def usage(choice: Tensor, shares: Tensor, floor: float = 1e-4) -> Tensor:
+    """Kullback-Leibler divergence of the palette's shares from the mean of `choice` (N, K): a soft histogram.
+
+    A colour that is asked for and hardly used costs much, even a rare one.
+    """
+    if choice.ndim != 2 or choice.shape[1:] != shares.shape:
+        raise ValueError(f"choice {tuple(choice.shape)} does not fit shares {tuple(shares.shape)}")
+    used = choice.mean(dim=0)
+    return (shares * ((shares + floor) / (used + floor)).log()).sum()
+
+
+def nearest_color(points: Tensor, palette: Tensor) -> Tensor:
+    """Mean distance of the points to their nearest palette colour."""
+    return torch.cdist(points, palette).min(dim=1).values.mean()
+
+
+def entropy(choice: Tensor) -> Tensor:
+    """Mean entropy, in nats, of the soft choices (N, K): 0 when each point stands on one palette colour."""
+    return -(choice * choice.clamp_min(1e-12).log()).sum(dim=1).mean()
+
+
+def curvature(middle: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
+    """Mean length of f(x + d) - 2 f(x) + f(x - d), each (N, 3): how far the map is from linear nearby.
+
+    The smoothness term. A linear ramp costs nothing, so contrast is free; a step costs its height. It is also
+    what trilinear interpolation in a LUT gets wrong.
+    """
+    return (plus + minus - 2 * middle).square().sum(dim=1).add(1e-8).sqrt().mean()
+
+
+def structure(points: Tensor, wanted: Tensor, chroma: float = 0.05) -> Tensor:
+    """Mean squared distance to the `wanted` colours (N, 3), `chroma` times as strict in a and b.
+
+    Keeps what was lighter lighter, so that the picture stays readable.
+    """
+    _check(points, wanted)
+    lightness, a, b = ((points - wanted) ** 2).mean(dim=0)
+    return lightness + chroma * (a + b)
+
+
+def _check(points: Tensor, other: Tensor, shares: Tensor | None = None) -> None:
+    if points.ndim != 2 or points.shape[1] != 3 or other.ndim != 2 or other.shape[1] != 3:
+        raise ValueError(f"colours must be (N, 3), got {tuple(points.shape)} and {tuple(other.shape)}")
+    if shares is not None and shares.shape != other.shape[:1]:
+        raise ValueError(f"{tuple(shares.shape)} shares for {len(other)} palette colours")

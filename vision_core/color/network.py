@@ -1,0 +1,69 @@
+"""The colour map: a small MLP from one sRGB colour to another, the same for every pixel.
+
+Source: the network of MusicVisualizer (five hidden layers of 256, RGB head; later a softmax over the
+palette).
+LayerNorm stands where it had BatchNorm, with as many parameters: the answer for a colour must not depend on
+which other colours are in the batch.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+Head = Literal["rgb", "palette"]
+
+
+class ColorMapper(nn.Module, PyTorchModelHubMixin):
+    """(N, 3) sRGB in [0, 1] -> (N, 3) sRGB in [0, 1].
+
+    Args:
+        head: "rgb" ends in a sigmoid; "palette" in a softmax over the palette, whose mean colour is the
+            answer.
+        palette: K colours of 0..255, for the palette head.
+        temperature: divides the palette head's logits; smaller is closer to choosing one colour.
+    """
+
+    def __init__(
+        self,
+        layers: int = 5,
+        hidden: int = 256,
+        head: Head = "rgb",
+        palette: Sequence[Sequence[int]] = (),
+        temperature: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if layers < 1 or hidden < 1:
+            raise ValueError(f"expected at least one layer of one unit, got {layers} of {hidden}")
+        if head not in ("rgb", "palette"):
+            raise ValueError(f"head is {head!r}, expected 'rgb' or 'palette'")
+        if head == "palette" and not (len(palette) and temperature > 0):
+            raise ValueError(
+                f"a palette head needs colours and a positive temperature, got {len(palette)}, {temperature}"
+            )
+        self.head, self.temperature = head, temperature
+        self.palette_rgb = [list(map(int, color)) for color in palette]
+        sizes = [3, *[hidden] * layers]
+        blocks = [(nn.Linear(i, o), nn.ReLU(), nn.LayerNorm(o)) for i, o in pairwise(sizes)]
+        self.trunk = nn.Sequential(*[part for block in blocks for part in block])
+        self.out = nn.Linear(hidden, len(self.palette_rgb) if head == "palette" else 3)
+        self.register_buffer("palette", torch.tensor(self.palette_rgb).view(-1, 3) / 255, persistent=False)
+        self.architecture: dict[str, Any] = {"layers": layers, "hidden": hidden, "head": head}
+        if head == "palette":
+            self.architecture |= {"palette": self.palette_rgb, "temperature": temperature}
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(N, 3) -> (N, 3) before the sigmoid, or (N, K) before the softmax."""
+        return self.out(self.trunk(2 * x - 1))
+
+    def color(self, logits: Tensor) -> Tensor:
+        """What the head makes of its logits: (N, 3) sRGB."""
+        if self.head == "rgb":
+            return torch.sigmoid(logits)
+        return torch.softmax(logits / self.temperature, dim=1) @ self.palette
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.color(self.logits(x))

@@ -1,0 +1,189 @@
+"""What a training minimises: the settings, the batch of an epoch, and the terms of its loss."""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_core.color import losses
+from vision_core.color.network import Head
+from vision_core.color.palette import CountedColors, Palette
+from vision_core.color.spaces import srgb_to_oklab
+from vision_core.devices import generator
+
+NEIGHBOURS, DISTANCE = 128, 1 / 32  # colours whose curvature is measured in a batch, and how far away
+WIDE, NARROW = 0.1, 0.03  # OKLab width of the soft histogram at the start and from 70 % of the training on
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term counts; 0 leaves it out of the training, not out of the report."""
+
+    distribution: float = 5.0
+    usage: float = 0.5
+    nearest: float = 0.5
+    structure: float = 30.0
+    smoothness: float = 4.0
+    entropy: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"the weight of {name} is {value}, expected a number of 0 or more")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. An epoch is one batch of `batch` counted colours.
+
+    Args:
+        head: "rgb" (default: measured better in LUT error and structure) or "palette".
+        cosine: let the learning rate fall to a fiftieth along a half cosine.
+        patience: stop early after this many epochs without a better smoothed loss; 0 never does.
+        precision: "auto" is bfloat16 where that was measured to be fast, else float32.
+    """
+
+    epochs: int = 1000
+    batch: int = 512
+    lr: float = 1e-3
+    cosine: bool = True
+    patience: int = 0
+    layers: int = 5
+    hidden: int = 256
+    head: Head = "rgb"
+    temperature: float = 0.5
+    weights: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, low in {
+            "epochs": 1,
+            "batch": 16,
+            "patience": 0,
+            "layers": 1,
+            "hidden": 1,
+            "seed": 0,
+        }.items():
+            if (value := getattr(self, name)) != value or value < low:
+                raise ValueError(f"{name} is {value}, expected {low} or more")
+        for name in ("lr", "temperature"):
+            if not (math.isfinite(value := getattr(self, name)) and 0 < value <= 10):
+                raise ValueError(f"{name} is {value}, expected a number above 0 and at most 10")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision is {self.precision!r}, expected auto, float32 or bfloat16")
+
+
+def settings_from(data: dict[str, Any]) -> Settings:
+    """Settings from the plain data in a checkpoint or config.json; unknown names are a `ValueError`."""
+    if unknown := data.keys() - {f.name for f in fields(Settings)}:
+        raise ValueError(f"unknown training settings: {', '.join(sorted(unknown))}")
+    return Settings(**{**data, "weights": LossWeights(**data.get("weights", {}))})
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything the losses look at, on the training device; colours in [0, 1] or OKLab."""
+
+    colors: Tensor  # (N, 3) sRGB
+    cumulative: Tensor  # (N,) float64
+    palette: Tensor  # (K, 3) OKLab
+    shares: Tensor  # (K,)
+    wanted: Tensor  # (N, 3) OKLab
+    misplaced: Tensor  # (N, K): 1 where a person said that this colour should not become that one
+
+
+def task(
+    counted: CountedColors,
+    palette: Palette,
+    device: torch.device,
+    shares: np.ndarray | None = None,
+    misplaced: np.ndarray | None = None,
+    before: np.ndarray | None = None,
+) -> Task:
+    """The task of moving the counted colours to the palette, used by `shares` (K,), its own when None.
+
+    Args:
+        misplaced: bool (K,), palette colours that should leave the places where `before` (N, 3), uint8 has
+            them.
+    """
+    colors = torch.from_numpy(counted.colors.astype(np.float32) / 255)
+    lab = srgb_to_oklab(colors).numpy()
+    palette_lab = srgb_to_oklab(torch.from_numpy(palette.colors.astype(np.float32) / 255)).numpy()
+    wanted_shares = palette.shares if shares is None else shares / shares.sum()
+    mask = np.zeros((len(colors), len(palette.colors)), np.float32)
+    if misplaced is not None and before is not None and misplaced.any():
+        outputs = srgb_to_oklab(before.astype(np.float32) / 255)
+        was = ((outputs[:, None] - palette_lab) ** 2).sum(axis=2).argmin(axis=1)
+        mask = np.eye(len(palette.colors), dtype=np.float32)[was] * misplaced
+    wanted = transport(lab, counted.counts, palette_lab, wanted_shares)
+    tensors = (palette_lab, wanted_shares.astype(np.float32), wanted.astype(np.float32), mask)
+    return Task(
+        colors,
+        torch.from_numpy(counted.counts).cumsum(0).double(),
+        *(torch.from_numpy(t).to(device) for t in tensors),
+    )
+
+
+def transport(lab: np.ndarray, counts: np.ndarray, palette: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Where monotone transport would move each colour of `lab` (N, 3): the aim of the structure term.
+
+    Lightness by equal quantiles (the palette's joined by straight lines, so that gradients stay gradients); a
+    and b by mean and spread.
+    """
+    weights = counts / counts.sum()
+    order, palette_order = lab[:, 0].argsort(kind="stable"), palette[:, 0].argsort(kind="stable")
+    rank = np.empty(len(lab))
+    rank[order] = weights[order].cumsum() - weights[order] / 2
+    middle = shares[palette_order].cumsum() - shares[palette_order] / 2
+    lightness = np.interp(rank, middle, palette[palette_order, 0])
+    center, palette_center = weights @ lab[:, 1:], shares @ palette[:, 1:]
+    spread = math.sqrt(weights @ ((lab[:, 1:] - center) ** 2).sum(axis=1))
+    palette_spread = math.sqrt(shares @ ((palette[:, 1:] - palette_center) ** 2).sum(axis=1))
+    chroma = (lab[:, 1:] - center) * min(palette_spread / max(spread, 1e-6), 3) + palette_center
+    return np.column_stack([lightness, chroma])
+
+
+def draw(task: Task, settings: Settings, epoch: int) -> tuple[Tensor, ...]:
+    """An epoch's batch: indices, jittered colours, steps to neighbours (B, 3), progress in [0, 1] (B,).
+
+    Stratified: one colour from each of B equal parts of the pixels, so that a batch has nearly the picture's
+    shares.
+    """
+    random, size = generator(settings.seed, epoch), settings.batch
+    at = (torch.randperm(size, generator=random) + torch.rand(size, generator=random).double()) / size
+    index = torch.searchsorted(task.cumulative, at * task.cumulative[-1]).clamp(max=len(task.cumulative) - 1)
+    jitter = (torch.rand(size, 3, generator=random) - 0.5) * (4 / 255)
+    step = F.normalize(torch.randn(size, 3, generator=random), dim=1) * DISTANCE
+    progress = torch.full((size,), epoch / settings.epochs)
+    return index, task.colors[index].add(jitter).clamp(0, 1), step, progress
+
+
+def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: Settings) -> dict[str, Tensor]:
+    """The losses of a batch by name; see `losses`. "placement" is there only when something is misplaced."""
+    index, colors, step, progress = batch
+    index = index.to(task.wanted.device)
+    near = min(NEIGHBOURS, len(colors))
+    with torch.autocast(colors.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        outputs = network(torch.cat([colors, colors[:near] + step[:near], colors[:near] - step[:near]]))
+    output, plus, minus = outputs.float().split([len(colors), near, near])
+    points = srgb_to_oklab(output)
+    directions = F.normalize(step[: min(64, len(step))], dim=1)
+    width = max(NARROW, WIDE * (1 - float(progress[0]) / 0.7))
+    choice = losses.assignment(points, task.palette, width)
+    values = {
+        "distribution": losses.sliced_wasserstein(points, task.palette, task.shares, directions),
+        "usage": losses.usage(choice, task.shares),
+        "nearest": losses.nearest_color(points, task.palette),
+        "structure": losses.structure(points, task.wanted[index]),
+        "smoothness": losses.curvature(output[:near], plus, minus),
+        "entropy": losses.entropy(choice),
+    }
+    if task.misplaced.any():
+        values["placement"] = (choice * task.misplaced[index]).sum(dim=1).mean()
+    return values

@@ -1,0 +1,92 @@
+"""The colour system's verbs: recolour a picture through a LUT, and the one call that does everything."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_core import images
+from vision_core.color import lowpoly, lut, metrics
+from vision_core.color.colormap import ColorMap, load, save
+from vision_core.color.objective import Settings
+from vision_core.color.palette import Palette, count_colors, extract
+from vision_core.color.train import train
+from vision_core.images import Picture
+from vision_core.training import Done
+
+UNSEEN_WARNING = 0.05  # share of unseen pixels from which a warning is due
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """A recoloured picture, its low-poly version, uint8 (H, W, 3), and all that led to them."""
+
+    picture: Picture
+    low_poly: np.ndarray
+    palette: Palette
+    color_map: ColorMap
+    lut: np.ndarray
+    metrics: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def transfer(
+    source: str | Path | bytes | Picture,
+    target: str | Path | bytes | Picture | Palette,
+    *,
+    model: str | Path | ColorMap | None = None,
+    settings: Settings | None = None,
+    clusters: int = 25,
+    colors: int = 10,
+    strength: float = 1.0,
+    lightness_strength: float = 1.0,
+    threshold: float = 50,
+    density: float = 60,
+    save_to: str | Path | None = None,
+) -> Transfer:
+    """Give `source` the palette of `target`: train a map, or reuse `model`, and return every result.
+
+    Args:
+        target: a picture or a `Palette`. With `model`, its own palette is what the metrics are measured
+            against.
+        strength, lightness_strength: 0 keeps the source's colour or lightness, 1 takes the map's.
+        threshold, density: of the low-poly points.
+        save_to: also save the trained model there.
+
+    Raises:
+        ValueError: an image or model that cannot be used, or a setting out of range.
+    """
+    picture = source if isinstance(source, Picture) else images.read(source)
+    if isinstance(target, Palette):
+        palette, target_rgb = target, None
+    else:
+        target_rgb = (target if isinstance(target, Picture) else images.read(target)).rgb
+        palette = extract(target_rgb, clusters, colors)
+    if model is None:
+        color_map = next(e.result for e in train(picture.rgb, palette, settings) if isinstance(e, Done))
+    else:
+        color_map = model if isinstance(model, ColorMap) else load(model)
+    if save_to is not None:
+        save(color_map, save_to)
+    baked = lut.with_strength(color_map.lut(), strength, lightness_strength)
+    output = lut.apply(baked, picture.rgb)
+    mesh = lowpoly.triangulate(picture.rgb, threshold, density, 0)
+    facets = lowpoly.triangle_colors(mesh, picture.rgb)
+    return Transfer(
+        picture=picture.with_rgb(output),
+        low_poly=lowpoly.render_png(mesh, lut.apply(baked, facets[None])[0]),
+        palette=color_map.palette,
+        color_map=color_map,
+        lut=baked,
+        metrics=metrics.measure(picture.rgb, output, color_map.palette, target_rgb),
+        warnings=warnings(color_map, picture),
+    )
+
+
+def warnings(color_map: ColorMap, picture: Picture) -> tuple[str, ...]:
+    """Sentences about a picture that the map is not made for; none for one it is."""
+    unseen = color_map.unseen(count_colors(picture.rgb))
+    if unseen <= UNSEEN_WARNING:
+        return ()
+    return (f"{unseen:.0%} of the pixels have colours that this model never saw: it only guesses there",)
