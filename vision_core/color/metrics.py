@@ -1,0 +1,75 @@
+"""How good a colour transfer is, in numbers that need no taste."""
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+from skimage.color import deltaE_ciede2000
+from skimage.metrics import structural_similarity
+
+from vision_core.color.palette import Palette, assign, count_colors
+from vision_core.color.spaces import encode
+
+DIRECTIONS = 64
+SSIM_PIXELS = 2_000_000
+IN_USE = 0.01  # a palette colour is used when more than this share of the pixels is nearest to it
+
+
+def measure(
+    source: np.ndarray, output: np.ndarray, palette: Palette, target: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Compare `output`, uint8 (H, W, 3), with the picture it came from, the palette, and the target picture.
+
+    All on counted colours of 6 bits a channel, in CIELAB, except SSIM:
+    - `used_shares` (K,): pixels nearest to each palette colour; `colors_used`: how many have more than 1 %;
+      `missing`: indices of palette colours of share >= 2 % that have not.
+    - `total_variation`: half the sum of |used - palette's share|; 0 is perfect, 1 disjoint.
+    - `sliced_wasserstein`: to the palette weighted by its shares; `sliced_wasserstein_target`: to the
+      target's pixels (absent without a target). Mean over 64 directions, in Lab units.
+    - `delta_e`: mean CIEDE2000 to the nearest palette colour.
+    - `ssim`: structural similarity of L*, range 100, between output and source; None below 7 pixels a side.
+    """
+    if source.shape != output.shape:
+        raise ValueError(f"source {source.shape} and output {output.shape} must have one size")
+    counted = count_colors(output)
+    weights, lab = counted.counts / counted.counts.sum(), encode(counted.colors, "lab")
+    palette_lab = encode(palette.colors, "lab")
+    index = assign(counted.colors, palette.colors, "lab")
+    used = np.bincount(index, weights, minlength=len(palette.colors))
+    result: dict[str, Any] = {
+        "colors_used": int((used > IN_USE).sum()),
+        "colors": len(palette.colors),
+        "missing": np.flatnonzero((palette.shares >= 0.02) & (used <= IN_USE)).tolist(),
+        "used_shares": [round(float(share), 6) for share in used],
+        "total_variation": float(np.abs(used - palette.shares).sum() / 2),
+        "sliced_wasserstein": sliced_wasserstein(lab, weights, palette_lab, palette.shares),
+    }
+    if target is not None:
+        other = count_colors(target)
+        result["sliced_wasserstein_target"] = sliced_wasserstein(
+            lab, weights, encode(other.colors, "lab"), other.counts
+        )
+    result["delta_e"] = float(weights @ deltaE_ciede2000(lab, palette_lab[index]))
+    result["ssim"] = lightness_ssim(source, output)
+    return result
+
+
+def sliced_wasserstein(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
+    """Mean 1-Wasserstein distance of two weighted clouds (N, 3) and (M, 3) along 64 random directions."""
+    directions = np.random.default_rng(seed).normal(size=(DIRECTIONS, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return float(np.mean([wasserstein_distance(x @ d, y @ d, a, b) for d in directions]))
+
+
+def lightness_ssim(source: np.ndarray, output: np.ndarray) -> float | None:
+    """SSIM of CIELAB lightness, uint8 (H, W, 3) both; above two megapixels, of every n-th row and column."""
+    if min(source.shape[:2]) < 7:
+        return None
+    before, after = (_lightness(picture) for picture in (source, output))
+    return float(structural_similarity(before, after, data_range=100))
+
+
+def _lightness(rgb: np.ndarray) -> np.ndarray:
+    step = math.ceil(math.sqrt(rgb.shape[0] * rgb.shape[1] / SSIM_PIXELS))
+    return encode(rgb[::step, ::step], "lab")[..., 0]
