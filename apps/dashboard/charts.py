@@ -1,0 +1,188 @@
+"""The dashboard's charts, as plotly figures and one clickable Altair table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import plotly.graph_objects as go
+
+CONFIG = {"showSendToCloud": False, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+POINTS = 2000  # more than these a browser draws slowly, and nobody can tell apart
+SPLITS = {  # colour and dash, so that colour is not the only carrier
+    "train": ("Training images", "#4a7be0", "dot"),
+    "val": ("Validation images", "#d9822b", "dash"),
+    "test": ("Test images", "#1f9d6e", "solid"),
+}
+COLOURS = [
+    "#4a7be0",
+    "#d9822b",
+    "#1f9d6e",
+    "#d0507a",
+    "#8a6be0",
+    "#21a3b5",
+    "#a98a1c",
+    "#c8553d",
+    "#6b7f99",
+    "#5fa03a",
+]
+
+
+def accuracy(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Share of images read rightly after each epoch, of the three splits."""
+    figure = go.Figure()
+    for name, (label, colour, dash) in SPLITS.items():
+        _line(figure, epochs, f"{name}_accuracy", label, colour, dash)
+    return _laid_out(figure, "Accuracy", "epoch", ".0%")
+
+
+def loss(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Mean cross-entropy after each epoch."""
+    figure = go.Figure()
+    for name, key in (("train", "loss"), ("val", "val_loss")):
+        label, colour, dash = SPLITS[name]
+        _line(figure, epochs, key, label, colour, dash)
+    return _laid_out(figure, "Loss (cross-entropy)", "epoch", ".2f")
+
+
+def per_digit(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Accuracy of each digit over the epochs."""
+    figure, x = go.Figure(), [e["epoch"] for e in epochs]
+    for digit in range(10):
+        y = [e["per_class"][digit] for e in epochs]
+        hover = f"{digit}: %{{y:.1%}}<extra></extra>"
+        line = {"color": COLOURS[digit], "width": 2, "dash": "solid" if digit < 5 else "dot"}
+        figure.add_scatter(x=x, y=y, name=str(digit), mode="lines", line=line, hovertemplate=hover)
+    return _laid_out(figure, "Test accuracy of each digit", "epoch", ".0%")
+
+
+def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], title: str) -> go.Figure:
+    """One line for each name, over the epochs; values of any size on a logarithmic axis."""
+    figure = go.Figure()
+    for number, (name, values) in enumerate(series.items()):
+        line = {
+            "color": COLOURS[number % 10],
+            "width": 2,
+            "dash": "dot" if name.endswith("bias") else "solid",
+        }
+        hover = f"{name}: %{{y:.3g}}<extra></extra>"
+        figure.add_scatter(x=epochs, y=values, name=name, mode="lines", line=line, hovertemplate=hover)
+    return _laid_out(figure, title, "epoch", "~g").update_yaxes(type="log")
+
+
+def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.Figure:
+    """How the numbers of a tensor are spread, beside how they were before training."""
+    edges = np.histogram_bin_edges(np.concatenate([now.ravel(), before.ravel()]), 40)
+    middle = (edges[1:] + edges[:-1]) / 2
+    figure = go.Figure()
+    for values, label, colour in ((before, "epoch 0", "#9aa5b8"), (now, f"epoch {epoch}", "#4a7be0")):
+        counts, _ = np.histogram(values, edges)
+        hover = f"{label}: %{{y}} numbers near %{{x:.3f}}<extra></extra>"
+        figure.add_bar(
+            x=middle,
+            y=counts,
+            name=label,
+            marker_color=colour,
+            opacity=0.65,
+            hovertemplate=hover,
+            marker_line_width=0,
+        )
+    figure.update_layout(barmode="overlay", bargap=0.04)
+    return _laid_out(figure, f"Numbers of {name}", "value", "~s").update_xaxes(dtick=None)
+
+
+def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
+    """The loss of every step, thin, and its running mean over 25 steps, thick."""
+    x, y = np.asarray(at), np.asarray(values)
+    width = min(25, max(1, len(y)))
+    mean = np.convolve(y, np.ones(width) / width, "valid") if len(y) else y
+    figure = go.Figure()
+    for part, label, colour, thick in (
+        ((x, y), "each step", "#9aa5b8", 1),
+        ((x[width - 1 :], mean), f"mean of {width} steps", "#4a7be0", 2.5),
+    ):
+        every = max(1, -(-len(part[0]) // (POINTS // 2)))
+        line = {"color": colour, "width": thick}
+        hover = f"{label}: %{{y:.3f}}<extra></extra>"
+        figure.add_scatter(
+            x=part[0][::every], y=part[1][::every], name=label, mode="lines", line=line, hovertemplate=hover
+        )
+    return _laid_out(figure, "Training loss", "step", ".1f").update_xaxes(
+        range=[0, max(total, 1)], dtick=None
+    )
+
+
+def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str) -> go.Figure:
+    """One measure of several runs over each other."""
+    figure = go.Figure()
+    for number, (name, epochs) in enumerate(stories.items()):
+        dash = ("solid", "dash", "dot", "dashdot")[number % 4]
+        _line(figure, epochs, key, name, COLOURS[number % 10], dash)
+    return _laid_out(figure, title, "epoch", ".0%" if key.endswith("accuracy") else ".2f")
+
+
+def confusion(table: Sequence[Sequence[int]]) -> alt.LayerChart:
+    """True digit by row, read digit by column; a click on a square selects it as `cell`."""
+    rows = [
+        {
+            "true": t,
+            "read": p,
+            "images": n,
+            "share": n / max(1, sum(row)),
+            "kind": "right" if t == p else "wrong",
+        }
+        for t, row in enumerate(table)
+        for p, n in enumerate(row)
+    ]
+    cell = alt.selection_point(name="cell", fields=["true", "read"], empty=False)
+    axis = alt.Axis(labelAngle=0, ticks=False, domain=False, labelPadding=6)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("read:O", title="read as", axis=axis), y=alt.Y("true:O", title="true digit", axis=axis)
+    )
+    tint = alt.Opacity(
+        "share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.03, 0.85]), legend=None
+    )
+    squares = base.mark_rect(cornerRadius=4, cursor="pointer").encode(
+        color=alt.Color(
+            "kind:N", scale=alt.Scale(domain=["right", "wrong"], range=["#2f6fe0", "#e0562b"]), legend=None
+        ),
+        opacity=tint,
+        stroke=alt.condition(cell, alt.value("#e0562b"), alt.value("transparent")),
+        strokeWidth=alt.value(3),
+        tooltip=[
+            alt.Tooltip("true:O", title="true digit"),
+            alt.Tooltip("read:O", title="read as"),
+            "images:Q",
+        ],
+    )
+    numbers = (
+        base.transform_filter("datum.images > 0")
+        .mark_text(fontSize=12, color="#8490a8")
+        .encode(text="images:Q")
+    )
+    return alt.layer(squares.add_params(cell), numbers).properties(height=420)
+
+
+def _line(
+    figure: go.Figure, epochs: Sequence[Mapping[str, Any]], key: str, label: str, colour: str, dash: str
+) -> None:
+    x, y = [e["epoch"] for e in epochs], [e[key] for e in epochs]
+    number = ".2%" if key.endswith("accuracy") else ".4f"
+    hover = f"{label}: %{{y:{number}}}<extra></extra>"
+    mode = "lines+markers" if len(x) < 40 else "lines"
+    line = {"color": colour, "width": 2.5, "dash": dash}
+    figure.add_scatter(x=x, y=y, name=label, mode=mode, line=line, marker={"size": 5}, hovertemplate=hover)
+
+
+def _laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
+    figure.update_layout(
+        title={"text": title, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
+        height=340,
+        margin={"l": 8, "r": 8, "t": 78, "b": 8},
+        hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "title": None},
+        uirevision=title,  # a refresh keeps the visitor's zoom
+    )
+    figure.update_yaxes(tickformat=tick, automargin=True, rangemode="tozero")
+    whole = max((len(trace.x) for trace in figure.data if trace.x is not None), default=0)
+    return figure.update_xaxes(title=x, automargin=True, dtick=1 if whole < 12 else None)

@@ -1,0 +1,144 @@
+"""Trainings of digits as the pages see them: start one at a time, resume, read what a folder tells."""
+
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from vision_core import runs
+from vision_core.digits import Settings
+
+_STARTING = threading.Lock()  # two visitors who press the button at once: one training
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a run's folder tells at one moment.
+
+    Args:
+        status: a word of `Run.status`, `damaged` (unreadable files) or `empty` (no run in the folder).
+        epochs: the metrics of each finished epoch, with "epoch".
+        steps, losses: the loss of each step so far.
+        total, eta: of how many steps, and the seconds that were left at `updated`.
+        updated: time of the last entry, in seconds since 1970.
+        problem: a sentence when something is wrong.
+    """
+
+    run: runs.Run
+    status: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    total: int = 0
+    eta: float = 0.0
+    seconds: float = 0.0
+    updated: float | None = None
+    problem: str = ""
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The epoch that validated best."""
+        return max(self.epochs, key=lambda e: e["val_accuracy"], default=None)
+
+
+def root() -> Path:
+    """Where the runs are: VISION_CORE_RUNS, or runs/ in the current folder."""
+    return Path(os.environ.get("VISION_CORE_RUNS", "runs")).absolute()
+
+
+def folders() -> list[runs.Run]:
+    """Every folder of runs/digits, newest first, also one whose training has not written anything yet."""
+    parent = root() / "digits"
+    found = [runs.Run(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    return sorted(found, key=_age, reverse=True)
+
+
+def _age(run: runs.Run) -> float:
+    config = run.folder / "config.json"
+    return (config if config.exists() else run.folder).stat().st_mtime
+
+
+def running() -> runs.Run | None:
+    """The training of this host, of whatever system, that is going on."""
+    for path in root().glob("*/*/process.json"):
+        if (run := runs.Run(path.parent)).process() is not None:
+            return run
+    return None
+
+
+def launch(settings: Settings) -> runs.Run:
+    """Start a training in a process of its own; another one going on is a `ValueError`."""
+    arguments = ["--epochs", settings.epochs, "--batches", settings.batches or 0, "--lr", settings.lr]
+    arguments += ["--batch-size", settings.batch_size, "--seed", settings.seed]
+    arguments += ["--augment"] * settings.augment + ["--cosine"] * settings.cosine
+    with _STARTING:
+        _refuse_second()
+        run = runs.Run(runs.new_folder(root(), "digits"))
+        runs.start(run.folder, ["digits", "train", "--out", str(run.folder), *map(str, arguments)])
+    return run
+
+
+def resume(run: runs.Run) -> None:
+    """Go on with a stopped or killed training; another one going on is a `ValueError`."""
+    with _STARTING:
+        _refuse_second()
+        runs.start(run.folder, ["digits", "train", "--out", str(run.folder), "--resume"])
+
+
+def _refuse_second() -> None:
+    if (other := running()) is not None:
+        raise ValueError(f"{other.name} is still training; one training at a time on this machine")
+
+
+def read(run: runs.Run) -> Story:
+    """What the folder tells now; a fault of its files is told in `problem`, never raised."""
+    alive = run.process() is not None
+    try:
+        settings = run.config if (run.folder / "config.json").exists() else None
+        if settings is None:
+            return Story(run, "running") if alive else _without_run(run)
+        if not isinstance(settings, dict) or settings.get("system") != "digits":
+            raise ValueError(f"{run.folder} is not a run of the digit system")
+        metrics = run.folder / "metrics.jsonl"
+        stamp = metrics.stat() if metrics.exists() else None
+        told = _told(str(run.folder), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
+        status = "running" if alive else run.status()
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        return Story(run, "running" if alive else "damaged", problem=_sentence(error))
+    return Story(run, status, settings, **told)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _told(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
+    """What metrics.jsonl holds; `stamp` makes the cache forget it when the file has grown."""
+    entries = runs.Run(Path(folder)).events()
+    steps = [e for e in entries if e["event"] == "step"]
+    failure = next((e["error"] for e in entries[-1:] if e["event"] == "failed"), "")
+    return {
+        "epochs": [{**e["metrics"], "epoch": e["epoch"]} for e in entries if e["event"] == "epoch"],
+        "steps": [e["step"] for e in steps],
+        "losses": [e["losses"]["total"] for e in steps],
+        "total": steps[-1]["total"] if steps else 0,
+        "eta": steps[-1]["eta"] if steps else 0.0,
+        "seconds": entries[-1]["time"] - entries[0]["time"] if entries else 0.0,
+        "updated": entries[-1]["time"] if entries else None,
+        "problem": failure,
+    }
+
+
+def _without_run(run: runs.Run) -> Story:
+    log = run.folder / "log.txt"
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()] if log.exists() else []
+    said = next((line for line in reversed(lines) if line), "")
+    if not said:
+        return Story(run, "empty", problem=f"{run.name} holds no training: the folder is empty")
+    return Story(run, "failed", problem=f"the training did not start: {said.removeprefix('vision-core: ')}")
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).replace(f"{root()}{os.sep}", "")
+    return text if isinstance(error, ValueError) else f"the files of the run are damaged ({text})"

@@ -1,0 +1,113 @@
+"""One epoch of a training: its numbers, what it misreads, its weights."""
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from apps.dashboard import charts, sources
+from vision_core.digits.packed import decode_images
+
+ALL = "all mistakes"
+
+
+@st.fragment
+def show_epoch(source: sources.Source) -> None:
+    """One epoch: its numbers, what it misreads, its weights."""
+    numbers = [record["epoch"] for record in source.epochs]
+    if len(numbers) > 1:
+        epoch = st.select_slider("Epoch", numbers, value=numbers[-1], key="epoch", bind="query-params")
+    else:
+        epoch = numbers[0]
+    entry = source.entry(epoch)
+    record = source.epochs[entry]
+    before = source.epochs[max(0, entry - 1)]
+    worst = int(np.argmin(record["per_class"]))
+    with st.container(horizontal=True):
+        gained = f"{(record['test_accuracy'] - before['test_accuracy']) * 100:+.1f} points" if entry else None
+        st.metric("Test accuracy", f"{record['test_accuracy']:.1%}", gained, border=True)
+        st.metric("Validation accuracy", f"{record['val_accuracy']:.1%}", border=True)
+        st.metric("Validation loss", f"{record['val_loss']:.3f}", border=True)
+        st.metric("Hardest digit", f"{worst}  ({record['per_class'][worst]:.0%})", border=True)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("What is read as what", anchor=False, help="Click a square to see the images.")
+        st.altair_chart(
+            charts.confusion(record["confusion"]),
+            key="squares",
+            on_select=_pick,
+            width="stretch",
+            alt=f"Confusion of the ten digits after epoch {epoch}",
+        )
+    with right:
+        show_misread(source, entry)
+    show_weights(source, entry, epoch)
+
+
+def _pick() -> None:
+    """A clicked square chooses in the list beside it."""
+    cells = st.session_state["squares"].selection.get("cell") or []
+    wrong = cells and cells[0]["true"] != cells[0]["read"]
+    st.session_state["mistake"] = f"{cells[0]['true']} read as {cells[0]['read']}" if wrong else ALL
+
+
+def show_misread(source: sources.Source, entry: int) -> None:
+    """The stored images that this epoch misreads, all or those of one confusion."""
+    st.subheader("What was misread", anchor=False)
+    table = source.epochs[entry]["confusion"]
+    wrong = {(t, p): table[t][p] for t in range(10) for p in range(10) if t != p and table[t][p]}
+    named = {f"{t} read as {p}": (t, p) for t, p in sorted(wrong, key=lambda cell: -wrong[cell])}
+    if st.session_state.get("mistake", ALL) not in (ALL, *named):
+        picked = st.session_state.pop("mistake")
+        st.info(f"No {picked} in this epoch.")
+    chosen = st.selectbox(
+        "Mistake",
+        [ALL, *named],
+        key="mistake",
+        label_visibility="collapsed",
+        format_func=lambda name: f"{name} ({wrong[named[name]] if name in named else sum(wrong.values())})",
+    )
+    images, captions = [], []
+    for item in source.export.index["misread"]:
+        said = item["predicted"][entry]
+        if said != item["true"] and chosen in (ALL, f"{item['true']} read as {said}"):
+            images.append(enlarged(decode_images(item["image"])[0]))
+            captions.append(f"{item['true']}, read as {said}")
+    if images:
+        with st.container(horizontal=True, gap="small"):
+            for image, caption in zip(images, captions, strict=True):
+                st.image(image, caption, width=76, alt=f"A handwritten {caption}")
+    else:
+        st.info("None of these images is stored in the export.", icon=":material/image_not_supported:")
+    st.caption("An export stores images that its last epoch misreads, 24 at most.")
+
+
+def enlarged(image: np.ndarray) -> Image.Image:
+    """uint8 (28, 28), white ink on black -> four times as large, its pixels still to be seen."""
+    return Image.fromarray(image).resize((112, 112), Image.Resampling.NEAREST)
+
+
+def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
+    """Statistics of each tensor, and how the numbers of one are spread."""
+    st.subheader("Weights", anchor=False)
+    rows = sources.weight_statistics(source, entry)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        four = {name: st.column_config.NumberColumn(format="%.4f") for name in ("mean", "std", "norm")}
+        change = st.column_config.NumberColumn(
+            "L2 change", format="%.4f", help="L2 distance from the same tensor one epoch before"
+        )
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={**four, "norm": {**four["norm"], "label": "L2 norm"}, "change": change},
+            alt=f"Statistics of the weights after epoch {epoch}",
+        )
+    with right:
+        name = st.selectbox("Tensor", [row["tensor"] for row in rows], index=4)
+        now, first = source.export.weights(entry)[name], source.export.weights(0)[name]
+        st.plotly_chart(
+            charts.histogram(now, first, name, epoch),
+            config=charts.CONFIG,
+            key="histogram",
+            alt=f"Histogram of the numbers of {name} after epoch {epoch} and before training",
+        )

@@ -1,0 +1,116 @@
+"""Epoch explorer: draw a digit and play the training; then its curves, its mistakes and its weights."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from apps.dashboard import jobs, sources
+from apps.dashboard.curves import show_curves
+from apps.dashboard.frame import framed
+from apps.dashboard.one_epoch import show_epoch
+from vision_core.files import bundled
+
+SHIPPED, OWN = "the shipped training", "an export of my own"
+
+
+def choose() -> tuple[sources.Source, str, Path | None] | None:
+    """The export to show, its name and its run's folder; a fault is told, and there is nothing to show."""
+    names = [SHIPPED, *(run.name for run in jobs.folders()), OWN]
+    asked = st.query_params.get("run", SHIPPED)
+    if asked not in names:
+        st.warning(f"There is no training {asked!r} here; this is {SHIPPED}.", icon=":material/search_off:")
+    name = st.selectbox("Training to look at", names, key="run", bind="query-params")
+    try:
+        if name == SHIPPED:
+            return _shipped(), "digits", None
+        if name != OWN:
+            folder = jobs.root() / "digits" / name
+            with st.spinner("Reading the run's epochs …"):
+                return _of_run(str(folder), len(jobs.read(jobs.runs.Run(folder)).epochs)), name, folder
+        files = st.file_uploader(
+            "The two files of a packed export: the .json index and its .bin",
+            type=["json", "bin"],
+            accept_multiple_files=True,
+            max_upload_size=16,
+            help="`vision-core digits export RUN --out digits.json` writes them; so does the Downloads tab.",
+        )
+        if not files:
+            st.info("Choose both files together. They stay in this session's memory, nothing is kept.")
+            return None
+        return sources.uploaded([(file.name, file.getvalue()) for file in files]), "uploaded", None
+    except (ValueError, OSError) as error:
+        st.error(str(error).replace(f"{jobs.root()}/", ""), icon=":material/error:")
+        return None
+
+
+@st.cache_data(show_spinner=False)
+def _shipped() -> sources.Source:
+    return sources.shipped()
+
+
+@st.cache_data(max_entries=6, show_spinner=False)
+def _of_run(folder: str, epochs: int) -> sources.Source:
+    """`epochs` makes the cache forget a run that went on."""
+    return sources.of_run(Path(folder))
+
+
+def show_downloads(source: sources.Source, name: str, folder: Path | None) -> None:
+    """The export in every form that can be made of it."""
+    offer("Metrics", "CSV, one line an epoch", f"{name}.csv", sources.metrics_csv(source))
+    packed = (
+        "ZIP of the .json index and the .bin with every epoch's weights, as this page and the site read it"
+    )
+    offer("Packed export", packed, f"{name}.zip", sources.packed_zip(source))
+    if folder is None:
+        weights = bundled("models") / "digits" / "final_model_weights.pth"
+        if name == "digits" and weights.is_file():
+            offer("Weights", "PyTorch, the last epoch", weights.name, weights.read_bytes())
+        st.caption(
+            "The JSON document and ONNX are made of a run's folder: choose a training of your own above."
+        )
+        return
+    document = "weights, feature maps and metrics of every epoch in one file of some MB; takes some seconds"
+    offer("JSON document", document, f"{name}.json", lambda: sources.made(folder, "json"))
+    if importlib.util.find_spec("onnxscript"):
+        offer(
+            "ONNX", "the last epoch, for other engines", f"{name}.onnx", lambda: sources.made(folder, "onnx")
+        )
+    weights = folder / "final_model_weights.pth"
+    if weights.is_file():
+        offer("Weights", "PyTorch, the last epoch", f"{name}.pth", weights.read_bytes())
+
+
+def offer(title: str, what: str, file_name: str, data: bytes | Callable[[], bytes]) -> None:
+    """One line: what it is, and the button."""
+    with st.container(
+        border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        st.markdown(f"**{title}**  \n{what}", width="stretch")
+        st.download_button(
+            Path(file_name).suffix.removeprefix(".").upper(),
+            data,
+            file_name,
+            on_click="ignore",
+            icon=":material/download:",
+            key=f"download_{title}",
+            width=120,
+        )
+
+
+st.title("Epoch explorer", anchor=False)
+st.caption("Draw a digit, play the training, and see when the network understood it.")
+if (chosen := choose()) is not None:
+    shown, label, run_folder = chosen
+    draw, curves, epoch_tab, downloads = st.tabs(["Draw and play", "Curves", "One epoch", "Downloads"])
+    with draw:
+        kind = "dark" if st.context.theme.type == "dark" else "light"
+        page = framed(shown.index, shown.binary, kind)
+        st.iframe(page, height=900, alt="Draw a digit and watch every epoch read it")
+    with curves:
+        show_curves(shown)
+    with epoch_tab:
+        show_epoch(shown)
+    with downloads:
+        show_downloads(shown, label, run_folder)

@@ -1,0 +1,277 @@
+"""Training: start a run in a process of its own, follow it, stop it, go on with it, compare runs."""
+
+import time
+from typing import Any
+
+import streamlit as st
+
+from apps.dashboard import charts, jobs, sources
+from vision_core import runs
+from vision_core.digits import Settings
+
+REFRESH = 2.0  # seconds between two looks at a running training
+QUIET = 30  # seconds without news after which the page says so
+BATCHES = [10, 25, 50, 100, 125]  # of 64 images; 125 are all 8,000 training images
+STATUS = {
+    "running": (":blue-badge[:material/progress_activity: running]", ""),
+    "done": (":green-badge[:material/check: done]", ""),
+    "stopped": (
+        ":orange-badge[:material/pause: stopped]",
+        "Stopped as asked. Resume goes on to the same result.",
+    ),
+    "interrupted": (
+        ":orange-badge[:material/power_off: interrupted]",
+        "Its process was ended from outside. Resume goes on from the last whole epoch, to the same result.",
+    ),
+    "failed": (":red-badge[:material/error: failed]", ""),
+    "damaged": (":red-badge[:material/error: damaged]", ""),
+    "empty": (":gray-badge[empty]", ""),
+    "new": (":gray-badge[new]", "Nothing was trained yet."),
+}
+MEASURES = {
+    "val_accuracy": "Validation accuracy",
+    "test_accuracy": "Test accuracy",
+    "train_accuracy": "Training accuracy",
+    "val_loss": "Validation loss",
+    "loss": "Training loss",
+}
+
+
+def attempt(act: Any, *arguments: Any) -> None:
+    """Do what a button asks; a refusal is kept for the page to tell."""
+    try:
+        act(*arguments)
+    except (ValueError, OSError) as error:
+        st.session_state["refused"] = str(error)
+
+
+def begin() -> None:
+    """Start what the form asks. Only the button's own click gets here, never a reload."""
+    asked = st.session_state
+    batches = None if asked["batches"] == BATCHES[-1] else int(asked["batches"])
+    settings = Settings(
+        epochs=int(asked["epochs"]),
+        batches=batches,
+        lr=float(asked["lr"]),
+        seed=int(asked["seed"]),
+        augment=bool(asked["augment"]),
+        cosine=bool(asked["cosine"]),
+    )
+    asked["run"] = jobs.launch(settings).name
+
+
+def form(busy: runs.Run | None) -> None:
+    """The settings of a new training."""
+    with st.form("new", border=True):
+        st.subheader("New training", anchor=False)
+        st.number_input(
+            "Epochs", 1, 100, 20, key="epochs", help="One more, epoch 0, is the untrained network."
+        )
+        st.select_slider(
+            "Batches an epoch",
+            BATCHES,
+            100,
+            key="batches",
+            format_func=lambda n: "all" if n == BATCHES[-1] else str(n),
+            help="Of 64 images. Fewer batches make early epochs worth watching; all = 8,000 images.",
+        )
+        st.number_input(
+            "Learning rate",
+            0.0001,
+            0.5,
+            0.001,
+            0.0005,
+            "%.4f",
+            key="lr",
+            help="Adam's. 0.001 is a good start; from 0.05 on you can watch it fail.",
+        )
+        st.number_input(
+            "Seed", 0, 2**31 - 1, 0, key="seed", help="The same seed and settings: the same bytes."
+        )
+        st.toggle("Augment", key="augment", help="Turn, scale, shear and shift the training images a little.")
+        st.toggle("Cosine", key="cosine", help="Let the learning rate fall to 0 along a half cosine.")
+        st.form_submit_button(
+            "Start training",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=busy is not None,
+            on_click=attempt,
+            args=(begin,),
+        )
+        if busy is not None:
+            st.caption(
+                f"**{busy.name}** is training. One training at a time on this machine: wait, or stop it."
+            )
+        else:
+            st.caption("It runs in a process of its own: closing or reloading this page does not end it.")
+
+
+def show_run(names: list[str]) -> None:
+    """The chosen run: its state, its buttons, its curves."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Training", names, key="run", bind="query-params")
+        run = runs.Run(jobs.root() / "digits" / name)
+        story = jobs.read(run)
+        if story.status == "running":
+            stopping = (run.folder / "stop").exists()
+            st.button(
+                "Stopping …" if stopping else "Stop",
+                icon=":material/stop:",
+                disabled=stopping,
+                on_click=attempt,
+                args=(runs.request_stop, run),
+                help="It saves and ends after its current step.",
+            )
+        elif story.status in ("stopped", "interrupted", "new"):
+            busy = jobs.running() is not None
+            st.button(
+                "Resume",
+                icon=":material/resume:",
+                disabled=busy,
+                on_click=attempt,
+                args=(jobs.resume, run),
+                type="primary",
+            )
+        if story.epochs:
+            st.page_link(
+                "pages/explorer.py",
+                label="Open in the explorer",
+                icon=":material/timeline:",
+                query_params={"run": name},
+            )
+    # the timer exists only while there is something to wait for
+    live = st.fragment(show_live, run_every=REFRESH if story.status == "running" else None)
+    live(run, story.status == "running")
+
+
+def show_live(run: runs.Run, was_running: bool) -> None:
+    """Everything that changes while a training runs."""
+    story = jobs.read(run)
+    if was_running and story.status != "running":
+        st.rerun()  # the whole page: buttons change, and the timer ends
+    badge, meaning = STATUS[story.status]
+    st.markdown(f"{badge} {_age(story)}")
+    if story.problem:
+        st.error(story.problem[:1].upper() + story.problem[1:], icon=":material/error:")
+    elif meaning:
+        st.info(meaning)
+    if story.status == "running":
+        show_progress(story)
+    if story.epochs:
+        show_numbers(story)
+        left, right = st.columns(2)
+        with left:
+            st.plotly_chart(
+                charts.accuracy(story.epochs),
+                config=charts.CONFIG,
+                key="live_accuracy",
+                alt="Accuracy after each epoch so far",
+            )
+        with right:
+            st.plotly_chart(
+                charts.steps(story.steps, story.losses, story.total),
+                config=charts.CONFIG,
+                key="live_loss",
+                alt="Loss of each step so far",
+            )
+
+
+def _age(story: jobs.Story) -> str:
+    if story.updated is None:
+        return ""
+    seconds = max(0.0, time.time() - story.updated)
+    if story.status != "running":
+        return f":gray[last entry {time.strftime('%Y-%m-%d %H:%M', time.localtime(story.updated))}]"
+    if seconds > QUIET:
+        return f":orange[no news for {seconds:.0f} s: the machine may be busy]"
+    return f":gray[last update {seconds:.0f} s ago]"
+
+
+def show_progress(story: jobs.Story) -> None:
+    """How far a running training is, and how long it will take."""
+    if not story.steps:
+        st.progress(0.0, "starting: loading the images and measuring the untrained network")
+        return
+    step, left = story.steps[-1], max(0.0, story.eta - (time.time() - (story.updated or 0)))
+    st.progress(
+        step / story.total,
+        f"step {step:,} of {story.total:,}, epoch {story.epochs[-1]['epoch'] + 1}, "
+        f"about {left:.0f} s of training left",
+    )
+
+
+def show_numbers(story: jobs.Story) -> None:
+    last, best = story.epochs[-1], story.best or story.epochs[-1]
+    with st.container(horizontal=True):
+        st.metric("Epoch", f"{last['epoch']} of {story.settings['epochs']}", border=True)
+        st.metric("Validation accuracy", f"{last['val_accuracy']:.1%}", border=True)
+        st.metric("Test accuracy", f"{last['test_accuracy']:.1%}", border=True)
+        st.metric("Best epoch", f"{best['epoch']}", border=True, help="The one that validates best.")
+
+
+def show_comparison(stories: list[jobs.Story]) -> None:
+    """Several runs over each other, and a table of what they were asked and what they reached."""
+    st.subheader("Compare trainings", anchor=False)
+    measured = {story.run.name: story for story in stories if story.epochs}
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    chosen = left.multiselect("Trainings", list(measured), default=list(measured)[:4], max_selections=8)
+    key = right.selectbox("Measure", list(MEASURES), format_func=MEASURES.__getitem__)
+    if chosen:
+        lines = {name: measured[name].epochs for name in chosen}
+        st.plotly_chart(
+            charts.compared(lines, key, MEASURES[key]),
+            config=charts.CONFIG,
+            key="compared",
+            alt=f"{MEASURES[key]} of the chosen trainings after each epoch",
+        )
+    rows = [_row(story) for story in stories]
+    share = st.column_config.NumberColumn(format="percent")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        alt="Settings and results of all trainings",
+        column_config={
+            "validation": share,
+            "test": share,
+            "learning rate": st.column_config.NumberColumn(format="%.4f"),
+            "seconds": st.column_config.NumberColumn(format="%.0f"),
+        },
+    )
+    table = sources.csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
+    st.download_button("Table as CSV", table, "trainings.csv", on_click="ignore", icon=":material/download:")
+
+
+def _row(story: jobs.Story) -> dict[str, Any]:
+    asked, best = story.settings, story.best
+    return {
+        "training": story.run.name,
+        "status": story.status,
+        "best epoch": best and best["epoch"],
+        "validation": best and best["val_accuracy"],
+        "test": best and best["test_accuracy"],
+        "epochs": f"{story.epochs[-1]['epoch'] if best else 0} of {asked.get('epochs', '?')}",
+        "batches": str(asked.get("batches") or "all") if asked else None,
+        "learning rate": asked.get("lr"),
+        "seed": asked.get("seed"),
+        "augment": asked.get("augment"),
+        "cosine": asked.get("cosine"),
+        "seconds": story.seconds,
+    }
+
+
+st.title("Training", anchor=False)
+st.caption("Train the digit network on 10,000 real digits and watch it learn; an epoch takes about a second.")
+if refused := st.session_state.pop("refused", ""):
+    st.error(refused[:1].upper() + refused[1:], icon=":material/block:")
+found = jobs.folders()
+side, main = st.columns([1, 3], gap="large")
+with side:
+    form(jobs.running())
+with main:
+    if found:
+        show_run([run.name for run in found])
+    else:
+        st.info("No training yet. Start one: the settings beside this are a good first choice.")
+if found:
+    show_comparison([jobs.read(run) for run in found])

@@ -1,0 +1,146 @@
+"""What the explorer shows: the shipped export, a run's or a visitor's own; and its tables."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import numpy as np
+
+from vision_core import digits
+from vision_core.files import bundled, read_json
+
+SCALARS = ("loss", "val_loss", "train_accuracy", "val_accuracy", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An export read and checked, with the bytes of its two files."""
+
+    index: bytes
+    binary: bytes
+    export: digits.Export
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        return self.export.index["epochs"]
+
+    def entry(self, epoch: int) -> int:
+        """Where `epoch` stands in the lists of the export."""
+        return [record["epoch"] for record in self.epochs].index(epoch)
+
+
+def shipped() -> Source:
+    """The training that comes with the package."""
+    return read(bundled("apps") / "digits_site" / "data" / "digits.json")
+
+
+def of_run(folder: Path) -> Source:
+    """The finished epochs of a run, finished itself or not."""
+    with TemporaryDirectory() as scratch:
+        index, _ = digits.export(folder, Path(scratch) / "digits.json")
+        return read(index)
+
+
+def uploaded(files: Iterable[tuple[str, bytes]]) -> Source:
+    """The two files (name, content) of a packed export; a `ValueError` names no path of the server."""
+    parts = {Path(name).suffix.lower(): (Path(name).name, content) for name, content in files}
+    if set(parts) != {".json", ".bin"}:
+        found = ", ".join(name for name, _ in parts.values()) or "nothing"
+        raise ValueError(f"the .json index and the .bin of one packed export were expected, not {found}")
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        index = folder / parts[".json"][0]
+        index.write_bytes(parts[".json"][1])
+        try:
+            named = read_json(index)
+            wanted = named.get("binary") if isinstance(named, dict) else None
+            # a browser may have renamed the download; the SHA-256 in the index tells whether it is the one
+            binary = Path(wanted).name if isinstance(wanted, str) else parts[".bin"][0]
+            (folder / (binary or "digits.bin")).write_bytes(parts[".bin"][1])
+            return read(index)
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"{folder}/", "")) from error
+
+
+def read(path: Path) -> Source:
+    """Read and check the packed export at `path`; every fault is a `ValueError`."""
+    export = digits.read_export(path)
+    if not export.index["epochs"]:
+        raise ValueError(f"{path} holds no epoch")
+    try:
+        for record in export.index["epochs"]:
+            _check(record, path)
+        shown = all(len(m["predicted"]) == len(export.index["epochs"]) for m in export.index["misread"])
+        weights = [value.size for value in export.weights(0).values()]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} lacks or garbles what an epoch must have: {error}") from error
+    if not shown or sum(weights) != export.values.shape[1] or not np.isfinite(export.values).all():
+        raise ValueError(f"the weights or the misread images of {path} are damaged")
+    return Source(path.read_bytes(), path.with_name(Path(export.index["binary"]).name).read_bytes(), export)
+
+
+def _check(record: dict[str, Any], path: Path) -> None:
+    numbers = [record[name] for name in SCALARS] + list(record["per_class"])
+    table = np.array(record["confusion"])
+    whole = isinstance(record["epoch"], int) and table.shape == (10, 10) and len(record["per_class"]) == 10
+    if not whole or not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
+        raise ValueError(f"the tables of epoch {record['epoch']} are damaged")
+
+
+def weight_statistics(source: Source, entry: int) -> list[dict[str, Any]]:
+    """Of each tensor of an epoch: shape, mean, standard deviation, L2 norm, L2 change from the last epoch."""
+    now = source.export.weights(entry)
+    before = source.export.weights(entry - 1) if entry else now
+    return [
+        {
+            "tensor": name,
+            "shape": " × ".join(map(str, value.shape)),
+            "numbers": value.size,
+            "mean": float(value.mean()),
+            "std": float(value.std()),
+            "norm": float(np.linalg.norm(value)),
+            "change": float(np.linalg.norm(value - before[name])),
+        }
+        for name, value in now.items()
+    ]
+
+
+def metrics_csv(source: Source) -> bytes:
+    """One line an epoch: losses, accuracies, accuracy of each digit."""
+    header = ["epoch", *SCALARS, *(f"accuracy_of_{digit}" for digit in range(10))]
+    rows = [[r["epoch"], *(r[name] for name in SCALARS), *r["per_class"]] for r in source.epochs]
+    return csv_bytes(header, rows)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """UTF-8 CSV in which no text is a formula to a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _plain(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def packed_zip(source: Source) -> bytes:
+    """The index and the binary under the names by which they find each other."""
+    data = io.BytesIO()
+    with ZipFile(data, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("digits.json", source.index)
+        archive.writestr(Path(source.export.index["binary"]).name, source.binary)
+    return data.getvalue()
+
+
+def made(folder: Path, form: str) -> bytes:
+    """The run in `folder` in another form: `json` or `onnx`."""
+    with TemporaryDirectory() as scratch:
+        return digits.export(folder, Path(scratch) / f"digits.{form}", form)[0].read_bytes()
