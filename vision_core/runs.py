@@ -206,4 +206,6 @@ def _up_to(epoch: int, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     last = max(
         (i for i, e in enumerate(entries) if e["event"] == "epoch" and e["epoch"] <= epoch), default=-1
     )
+    if last < 0:  # a system whose epoch is one step tells steps only
+        return [e for e in entries if e["event"] == "step" and e["step"] <= epoch]
     return entries[: last + 1]

@@ -70,7 +70,7 @@ def read(model: str | Path, palette: Palette) -> list[list[Rating]]:
 
 
 def wishes(palette: Palette, sessions: Sequence[Sequence[Rating]]) -> tuple[np.ndarray, np.ndarray]:
-    """The shares (K,) that the ratings ask for, and which colours, bool (K,), the newest session calls misplaced."""
+    """The shares (K,) that the ratings ask for, and which colours, bool (K,), the newest calls misplaced."""
     if not sessions:
         raise ValueError("there are no ratings yet")
     weights = np.linspace(OLDEST, 1, len(sessions)) if len(sessions) > 1 else np.ones(1)
