@@ -1,0 +1,165 @@
+"""Give one picture the colours of another: one page from two pictures to a LUT."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from apps import common
+from apps.color_transfer import palette_panel, results, training
+from apps.color_transfer.views import swatches
+from apps.color_transfer.visit import LIFETIME, Visit, forget
+from vision_core.color import LossWeights, Settings
+from vision_core.color.palette_files import READABLE
+from vision_core.files import bundled
+
+EXAMPLES = bundled("assets") / "color"
+SOURCES = ("palace", "astronaut", "coffee", "cat", "flower", "rocket")
+TARGETS = ("flower", "galaxies", "palace", "rocket", "coffee", "astronaut")
+INTRO = """# Colour transfer
+A small neural network learns the colours of one picture and gives them to another, while you watch.
+Take the result as a picture, or as a LUT for your photo and video programs."""
+CLICKED = """element.addEventListener('click', event => {
+  const button = event.target.closest('[data-index]');
+  if (button) trigger('click', {index: Number(button.dataset.index)});
+})"""
+
+
+def build() -> gr.Blocks:
+    """The page, wired."""
+    with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False, delete_cache=common.CACHE) as page:
+        visit = gr.State(Visit(), time_to_live=LIFETIME, delete_callback=forget)
+        gr.Markdown(INTRO, elem_classes="vc-intro")
+        gr.Markdown("## 1 · Two pictures")
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                source = _picture("Picture to recolour", "the picture to recolour")
+                _examples(source, SOURCES)
+            with gr.Column(min_width=300):
+                with gr.Tabs():
+                    with gr.Tab("Colours from a picture"):
+                        target = _picture("Picture with the colours to take", "the picture with the colours")
+                        _examples(target, TARGETS)
+                    with gr.Tab("from a palette file"):
+                        palette_file = gr.File(
+                            label="Palette: GPL (GIMP), ASE (Adobe), hex list or JSON", file_types=list(READABLE)
+                        )
+        gr.Markdown("## 2 · The palette")
+        palette = _palette_step(visit, target, palette_file)
+        gr.Markdown("## 3 · Transfer")
+        trained, reused = _training_step(visit, source)
+        _results_step(visit, [trained, reused])
+    return page.queue(max_size=common.QUEUE)
+
+
+def _picture(label: str, alt: str) -> gr.Image:
+    """An upload that hands over the untouched file: only the core decodes pictures."""
+    return gr.Image(
+        label=label, alt_text=alt, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=300
+    )
+
+
+def _examples(image: gr.Image, names: tuple[str, ...]) -> None:
+    gr.Examples([str(EXAMPLES / f"{name}.jpg") for name in names], image, label="or take one of these")
+
+
+def _palette_step(visit: gr.State, target: gr.Image, palette_file: gr.File) -> None:
+    colors = gr.HTML(swatches(None), js_on_load=CLICKED, elem_id="palette")
+    with gr.Column(visible=False) as editor:
+        with gr.Row(equal_height=True, elem_classes="vc-editor"):
+            picker = gr.ColorPicker(label="The chosen colour (click one above)", min_width=140)
+            swap = gr.Button("Replace with this colour", size="sm")
+            lock = gr.Button("Lock", size="sm")
+            drop = gr.Button("Drop", size="sm")
+    with gr.Accordion("Palette settings", open=False):
+        count = gr.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
+        clusters = gr.Slider(2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from.")
+    view = [visit, colors, editor, picker, lock]
+    choice = [visit, target, clusters, count]
+    light = {"show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "palette"}
+    target.change(palette_panel.from_new_picture, choice, view, **light)
+    palette_file.change(palette_panel.from_file, [visit, palette_file], view, **light)
+    for slider in (count, clusters):
+        slider.release(palette_panel.from_picture, choice, view, **light)
+    colors.click(palette_panel.choose, visit, view, **light)
+    lock.click(palette_panel.lock, visit, view, **light)
+    drop.click(palette_panel.drop, [visit, target], view, **light)
+    swap.click(palette_panel.swap, [visit, picker], view, **light)
+
+
+def _training_step(visit: gr.State, source: gr.Image) -> tuple[gr.events.Dependency, gr.events.Dependency]:
+    with gr.Row():
+        start = gr.Button("Transfer colours", variant="primary", size="lg", scale=3, elem_id="start")
+        stop = gr.Button("Stop", variant="stop", size="lg", scale=1, visible=False, elem_id="stop")
+    with gr.Accordion("Training settings", open=False):
+        settings = _training_settings()
+    with gr.Accordion("Use a saved model instead", open=False):
+        model_file = gr.File(label="Model (.safetensors or .pth)", file_types=[".safetensors", ".pth"])
+        reuse = gr.Button("Recolour with this model")
+    progress = gr.HTML(elem_id="progress")
+    with gr.Row(visible=False) as live:
+        preview = gr.Image(label="While it learns", format="png", interactive=False, height=320, buttons=[],
+                           alt_text="the picture as the network recolours it so far")
+        curves = gr.Plot(label="Losses", elem_id="curves")
+    heavy = {"concurrency_limit": common.HEAVY, "concurrency_id": "heavy"}
+    working = start.click(
+        lambda: (gr.Button(interactive=False), gr.Button(visible=True), gr.Row(visible=True), common.note("Waiting for a free place …")),
+        outputs=[start, stop, live, progress], queue=False,
+    )
+    trained = working.then(
+        training.train, [visit, source, *settings], [visit, progress, curves, preview], show_progress="hidden", **heavy
+    )
+    stop.click(training.stop, visit, progress, queue=False, show_progress="hidden")
+    trained.then(lambda: (gr.Button(interactive=True), gr.Button(visible=False)), outputs=[start, stop], queue=False)
+    reused = reuse.click(results.use_model, [visit, source, model_file], [visit, progress], **heavy)
+    return trained, reused
+
+
+def _training_settings() -> list[gr.components.Component]:
+    default, weights = Settings(), LossWeights()
+    with gr.Row():
+        epochs = gr.Slider(10, 5000, default.epochs, step=10, label="Epochs", info="Batches of 512 colours each.")
+        patience = gr.Slider(0, 1000, 0, step=10, label="Patience", info="Stop early after so many epochs without progress; 0: never.")
+    with gr.Row():
+        lr = gr.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
+        seed = gr.Number(default.seed, label="Seed", precision=0, minimum=0)
+        head = gr.Radio([("free colours", "rgb"), ("mixtures of the palette", "palette")], value=default.head, label="The network answers with")
+    gr.Markdown("How much each term of the loss counts:")
+    with gr.Row():
+        terms = [gr.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110) for name in training.TERMS]
+    return [epochs, patience, lr, seed, head, *terms]
+
+
+def _results_step(visit: gr.State, finished: list[gr.events.Dependency]) -> None:
+    with gr.Column(visible=False) as section:
+        gr.Markdown("## 4 · The result")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                slider = gr.ImageSlider(label="Before and after", format="png", interactive=False, elem_id="result", max_height=620)
+            with gr.Column(scale=1, min_width=240):
+                strength = gr.Slider(0, 1, 1, step=0.05, label="Colour strength")
+                lightness = gr.Slider(0, 1, 1, step=0.05, label="Lightness strength", info="0 keeps the picture's own light and dark.")
+                files = [gr.DownloadButton(name, interactive=False, size="sm") for name in
+                         ("Picture (PNG)", "LUT (.cube)", "HaldCLUT (PNG)", "Model", "Palette GPL", "ASE", "hex", "JSON", "CSS")]
+        with gr.Tab("Another picture"):
+            other = _picture("Another picture, recoloured by the same model", "another picture")
+            apply_other = gr.Button("Recolour")
+            other_note = gr.HTML()
+            other_slider = gr.ImageSlider(label="Before and after", format="png", interactive=False)
+            other_file = gr.DownloadButton("Download (PNG)", interactive=False)
+    strengths = [visit, strength, lightness]
+    light = {"concurrency_limit": 4, "concurrency_id": "apply"}
+    for event in finished:
+        event.success(results.show, strengths, [section, slider], **light).success(
+            results.files, strengths, files, **light)
+    for control in (strength, lightness):
+        control.change(results.show, strengths, [section, slider], show_progress="hidden", trigger_mode="always_last", **light)
+        control.release(results.files, strengths, files, **light)
+    apply_other.click(results.another, [visit, other, strength, lightness], [other_slider, other_note, other_file], **light)
+
+
+def main() -> None:
+    build().launch(**common.launch_settings())
+
+
+if __name__ == "__main__":
+    main()
