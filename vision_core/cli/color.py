@@ -1,7 +1,339 @@
 """Commands of the colour system."""
 
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from typer import Argument, Option
+
+from vision_core.cli.verbs import Answer, command, watch
 
 app = typer.Typer(
     help="Colour transfer: palettes, trained colour maps, LUTs, low poly.", no_args_is_help=True
 )
+
+Image = Annotated[Path, Argument(help="PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF.")]
+Model = Annotated[Path, Option(help="A model from `color train`: .safetensors or .pth.")]
+Strength = Annotated[float, Option(help="Of the colour: 0 is the original, 1 the map.")]
+LightnessStrength = Annotated[float, Option(help="Of the lightness: 0 is the original, 1 the map.")]
+RunsFolder = Annotated[
+    Path | None, Option("--run", help="Folder of the run. [default: runs/color/NAME of --save]")
+]
+
+
+@command(app)
+def palette(
+    image: Image,
+    clusters: Annotated[int, Option(min=1, max=256, help="K-means clusters.")] = 25,
+    colors: Annotated[int, Option(min=1, max=64, help="Most distinct of their centres.")] = 10,
+    space: Annotated[str, Option(help="oklab or lab.")] = "oklab",
+    out: Annotated[Path | None, Option(help="Palette file: .gpl .ase .hex .txt .json .css")] = None,
+) -> Answer:
+    """Find the palette of a picture: its most distinct colours and their shares."""
+    from vision_core import images
+    from vision_core.color import palette_files
+    from vision_core.color.palette import extract
+
+    found = extract(images.read(image).rgb, clusters, colors, space)  # pyright: ignore[reportArgumentType]
+    if out is not None:
+        palette_files.write(out, found, image.stem)
+    hexes = palette_files.to_hex(found.colors)
+    lines = [f"{color}  {share:6.1%}" for color, share in zip(hexes, found.shares, strict=True)]
+    return Answer(
+        "\n".join(lines), {"colors": hexes, "shares": found.shares.tolist(), "file": out and str(out)}
+    )
+
+
+@command(app)
+def train(
+    source: Annotated[Path, Argument(help="Picture whose colours change.")],
+    target: Annotated[
+        Path | None, Argument(help="Picture whose palette they take; or give --palette.")
+    ] = None,
+    *,
+    save: Annotated[Path, Option(help="Where the model goes: .safetensors or .pth.")],
+    palette: Annotated[Path | None, Option(help="A palette file instead of TARGET.")] = None,
+    epochs: Annotated[int, Option(min=1)] = 1000,
+    clusters: Annotated[int, Option(min=1, max=256)] = 25,
+    colors: Annotated[int, Option(min=1, max=64)] = 10,
+    head: Annotated[str, Option(help="rgb, or palette: a softmax over the palette's colours.")] = "rgb",
+    lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
+    constant_lr: Annotated[bool, Option("--constant-lr", help="Keep it; without: half a cosine.")] = False,
+    patience: Annotated[int, Option(min=0, help="Stop after so many epochs without progress; 0: never.")] = 0,
+    seed: Annotated[int, Option(min=0)] = 0,
+    device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
+    weight: Annotated[
+        list[str] | None, Option(help="Weight of a loss, e.g. smoothness=8; may be repeated.")
+    ] = None,
+    resume: Annotated[bool, Option("--resume", help="Go on with an interrupted training.")] = False,
+    run: RunsFolder = None,
+    track: Annotated[str | None, Option(help="An experiment tracker, e.g. tensorboard.")] = None,
+) -> Answer:
+    """Train a colour map from the colours of SOURCE to the palette of TARGET."""
+    from vision_core import color, images
+    from vision_core.color import palette_files
+
+    if (target is None) == (palette is None):
+        raise ValueError("give either a TARGET picture or --palette FILE")
+    if save.suffix not in (".safetensors", ".pth"):
+        raise ValueError(f"--save is {save}; a model is saved as .safetensors or .pth")
+    settings = color.Settings(
+        epochs=epochs,
+        lr=lr,
+        cosine=not constant_lr,
+        patience=patience,
+        head=head,  # pyright: ignore[reportArgumentType]
+        seed=seed,
+        device=device,
+        weights=_weights(weight or []),
+    )
+    picture = images.read(source)
+    if palette is not None:
+        wanted = palette_files.read(palette)
+    else:
+        wanted = color.extract(images.read(target or source).rgb, clusters, colors)
+    names = {"source_image": source.name, "target_image": (palette or target or source).name}
+    folder = run or Path("runs/color") / save.stem
+    watch(
+        color.train_run(
+            folder, picture.rgb, wanted, settings, save_to=save, resume=resume, track=track, metadata=names
+        ),
+        "train",
+    )
+    color_map = color.load(save)
+    facts = {
+        "model": str(save),
+        "run": str(folder),
+        "epochs": color_map.metadata["training_epochs"],
+        "final_loss": color_map.metadata["final_loss"],
+        **names,
+    }
+    return Answer(f"{save}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}", facts)
+
+
+@command(app)
+def apply(
+    image: Annotated[list[Path], Argument(help="Pictures, or folders of pictures.")],
+    model: Model,
+    out: Annotated[Path, Option(help="A file for one picture, else a folder.")],
+    strength: Strength = 1.0,
+    lightness_strength: LightnessStrength = 1.0,
+) -> Answer:
+    """Recolour pictures of any size with a trained map; one LUT serves them all."""
+    from vision_core import color, images
+    from vision_core.color import lut
+    from vision_core.color.transfer import warnings
+
+    color_map = color.load(model)
+    table = lut.with_strength(color_map.lut(), strength, lightness_strength)
+    sources = _pictures(image)
+    single = len(sources) == 1 and out.suffix.lower() in images.SUFFIXES and not image[0].is_dir()
+    if len(sources) > 1 and out.suffix.lower() in images.SUFFIXES:
+        raise ValueError(f"--out is the file {out}, but there are {len(sources)} pictures: name a folder")
+    written: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for path in sources:
+        try:
+            picture = images.read(path)
+            suffix = path.suffix.lower() if path.suffix.lower() in images.SUFFIXES else ".png"
+            goal = out if single else out / f"{path.stem}{suffix}"
+            if str(goal) in written:
+                goal = out / f"{path.stem}-{len(written)}{suffix}"
+            images.save(picture.with_rgb(lut.apply(table, picture.rgb)), goal)
+            written[str(goal)] = [*picture.notes, *warnings(color_map, picture)]
+        except ValueError as error:
+            failed[str(path)] = str(error)
+    if failed and not written:
+        raise ValueError("; ".join(failed.values()))
+    lines = [f"{goal}" + "".join(f"\n  note: {note}" for note in notes) for goal, notes in written.items()]
+    lines += [f"left out: {reason}" for reason in failed.values()]
+    return Answer("\n".join(lines), {"written": written, "failed": failed})
+
+
+@command(app)
+def lowpoly(
+    image: Image,
+    out: Annotated[Path, Option(help=".png or .svg")],
+    model: Annotated[Path | None, Option(help="Colour the triangles with this model.")] = None,
+    palette: Annotated[Path | None, Option(help="Or with the nearest colours of this palette file.")] = None,
+    threshold: Annotated[
+        float, Option(help="Edge strength 0..255 from which a pixel may become a point.")
+    ] = 50,
+    density: Annotated[float, Option(help="One of so many edge pixels becomes a point.")] = 60,
+    wireframe: Annotated[bool, Option("--wireframe", help="Draw the sides only (PNG).")] = False,
+    seed: Annotated[int, Option(min=0)] = 0,
+) -> Answer:
+    """Redraw a picture as triangles between points on its edges."""
+    from vision_core import color, files, images
+    from vision_core.color import lowpoly as low
+    from vision_core.color import palette_files
+    from vision_core.color.palette import nearest
+
+    suffix = out.suffix.lower()
+    if suffix not in (".png", ".svg") or (wireframe and suffix == ".svg"):
+        raise ValueError(f"low poly is saved as .png or .svg, a wireframe as .png; not as {out.name}")
+    picture = images.read(image)
+    mesh = low.triangulate(picture.rgb, threshold, density, seed)
+    colors = low.triangle_colors(mesh, picture.rgb)
+    if model is not None:
+        colors = color.load(model).recolor_colors(colors)
+    elif palette is not None:
+        colors = nearest(colors, palette_files.read(palette))
+    if suffix == ".svg":
+        files.write_text(out, low.render_svg(mesh, colors))
+    else:
+        drawn = low.wireframe(mesh) if wireframe else low.render_png(mesh, colors)
+        images.save(images.Picture(drawn), out)
+    facts = {"file": str(out), "triangles": len(mesh.triangles), "points": len(mesh.points)}
+    return Answer(f"{out}: {facts['triangles']} triangles", facts)
+
+
+@command(app)
+def lut(
+    model: Model,
+    out: Annotated[Path, Option(help=".cube, or .png for a HaldCLUT")],
+    size: Annotated[int, Option(min=2, max=129, help="Nodes a side of the LUT.")] = 65,
+    strength: Strength = 1.0,
+    lightness_strength: LightnessStrength = 1.0,
+) -> Answer:
+    """Export a trained map as a LUT for photo and video programs, strengths baked in."""
+    from vision_core import color
+    from vision_core.color import lut as luts
+    from vision_core.color import lut_files
+
+    color_map = color.load(model)
+    baked = color_map.lut(size)
+    lut_files.write(out, luts.with_strength(baked, strength, lightness_strength), model.stem)
+    gap = luts.distance(baked, color_map, color_map.sample_colors())
+    text = f"{out}: {size} nodes a side; 99 % of the colours are within {gap['p99']:.2f}/255 of the network"
+    return Answer(text, {"file": str(out), "size": size, "distance": gap})
+
+
+@command(app)
+def compare(
+    source: Annotated[Path, Argument(help="Picture whose colours change.")],
+    target: Annotated[Path, Argument(help="Picture whose palette they take.")],
+    out: Annotated[Path, Option(help="The grid as an image; the table goes beside it as .json.")],
+    model: Annotated[Path | None, Option(help="A model trained before; without it, one is trained.")] = None,
+    epochs: Annotated[int, Option(min=1)] = 1000,
+    seed: Annotated[int, Option(min=0)] = 0,
+) -> Answer:
+    """Compare the trained map with the classic methods, in one grid and one table."""
+    import time
+
+    from vision_core import color, files, images
+    from vision_core.color import compare as comparing
+
+    picture, goal = images.read(source).rgb, images.read(target).rgb
+    wanted, began = color.extract(goal), time.perf_counter()
+    if model is not None:
+        color_map = color.load(model)
+    else:
+        color_map = watch(color.train(picture, wanted, color.Settings(epochs=epochs, seed=seed)), "train")
+    entries = comparing.compare(picture, wanted, color_map, goal, time.perf_counter() - began)
+    pictures = {"Source": picture, "Target": goal, **{entry.name: entry.image for entry in entries}}
+    images.save(images.Picture(comparing.grid(pictures)), out)
+    rows = comparing.table(entries)
+    files.write_json(out.with_suffix(".json"), rows)
+    return Answer(f"{out}\n{_as_text(rows, comparing.COLUMNS)}", {"file": str(out), "table": rows})
+
+
+@command(app)
+def feedback(
+    model: Model,
+    source: Annotated[Path, Option(help="The picture that the ratings are about.")],
+    rate: Annotated[
+        list[str], Option(help="COLOUR=USAGE, e.g. '#aabbcc=1': -2 used much too much ... 2 much too little.")
+    ],
+    misplaced: Annotated[list[str] | None, Option(help="A colour that stands in the wrong places.")] = None,
+    epochs: Annotated[int, Option(min=1)] = 150,
+    save: Annotated[Path | None, Option(help="Where the new model goes. [default: over --model]")] = None,
+) -> Answer:
+    """Rate how a model uses its palette, and fine-tune it accordingly."""
+    from vision_core import color, images
+    from vision_core.color import feedback as rating
+    from vision_core.color import palette_files
+
+    color_map, picture = color.load(model), images.read(source)
+    hexes = palette_files.to_hex(color_map.palette.colors)
+    usage = {
+        _known(name, hexes): _number(value) for name, _, value in (entry.partition("=") for entry in rate)
+    }
+    wrong = {_known(name, hexes) for name in misplaced or []}
+    ratings = [rating.Rating(usage.get(name, 0.0), name not in wrong) for name in hexes]
+    sessions = rating.add(model, color_map.palette, ratings)
+    shares, bad = rating.wishes(color_map.palette, sessions)
+    tuned = watch(color.fine_tune(color_map, picture.rgb, shares, bad, epochs=epochs), "fine-tune")
+    color.save(tuned, save or model)
+    before, after = (m.used_shares(picture.rgb) for m in (color_map, tuned))
+    rows = [
+        {
+            "color": name,
+            "rated": usage.get(name, 0.0),
+            "before": float(b),
+            "wanted": float(w),
+            "after": float(a),
+        }
+        for name, b, w, a in zip(hexes, before, shares, after, strict=True)
+    ]
+    columns = (
+        ("color", "Colour"),
+        ("rated", "Rated"),
+        ("before", "Used before"),
+        ("wanted", "Wanted"),
+        ("after", "Used now"),
+    )
+    return Answer(f"{save or model}\n{_as_text(rows, columns)}", {"model": str(save or model), "usage": rows})
+
+
+def _pictures(paths: list[Path]) -> list[Path]:
+    """The files named, and the images in the folders named, in order."""
+    from vision_core.images import SUFFIXES
+
+    found = []
+    for path in paths:
+        inside = (
+            sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        )
+        if not inside:
+            raise ValueError(f"there are no images in the folder {path}")
+        found += inside
+    return found
+
+
+def _weights(entries: list[str]) -> Any:
+    from dataclasses import asdict
+
+    from vision_core.color import LossWeights
+
+    values = asdict(LossWeights())
+    for name, _, value in (entry.partition("=") for entry in entries):
+        if name not in values:
+            raise ValueError(f"there is no loss {name!r}; there are {', '.join(values)}")
+        values[name] = _number(value)
+    return LossWeights(**values)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _known(name: str, hexes: list[str]) -> str:
+    if (lower := name.lower()) not in hexes:
+        raise ValueError(f"{name} is not in the model's palette: {', '.join(hexes)}")
+    return lower
+
+
+def _as_text(rows: list[dict[str, Any]], columns: tuple[tuple[str, str], ...]) -> str:
+    def cell(value: Any) -> str:
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    lines = [[title for _, title in columns], *([cell(row[key]) for key, _ in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

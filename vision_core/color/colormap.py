@@ -11,7 +11,7 @@ import torch
 from vision_core import checkpoints
 from vision_core.color import lut
 from vision_core.color.network import ColorMapper
-from vision_core.color.palette import CountedColors, Palette
+from vision_core.color.palette import CountedColors, Palette, count_colors, shares
 
 NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
 _SEEN_BITS = 4  # colours seen in training are remembered in 16 x 16 x 16 boxes: 512 bytes
@@ -51,6 +51,18 @@ class ColorMap:
         """The map as a LUT, float32 (size, size, size, 3) indexed [b, g, r]."""
         return lut.bake(self, size)
 
+    def used_shares(self, rgb: np.ndarray) -> np.ndarray:
+        """Share (K,) of the pixels of `rgb`, uint8 (H, W, 3), that become each palette colour, or nearly."""
+        counted = count_colors(rgb)
+        return shares(self.palette.colors, CountedColors(self.recolor_colors(counted.colors), counted.counts))
+
+    def sample_colors(self, per_box: int = 16) -> np.ndarray:
+        """uint8 (N, 3): random colours from all over the training colours, the same each time."""
+        size = 256 >> _SEEN_BITS
+        boxes = np.repeat(np.flatnonzero(_unpack(self.metadata["source_colors"])), per_box)
+        high = np.stack([boxes >> 2 * _SEEN_BITS, boxes >> _SEEN_BITS, boxes], 1) % (1 << _SEEN_BITS)
+        return (high * size + np.random.default_rng(0).integers(0, size, high.shape)).astype(np.uint8)
+
     def unseen(self, counted: CountedColors) -> float:
         """Share of the pixels whose colours lie outside those seen in training.
 
@@ -66,7 +78,7 @@ def seen_colors(counted: CountedColors) -> str:
     """Which boxes of the colour cube the colours lie in, as base64 of one bit a box."""
     seen = np.zeros(1 << 3 * _SEEN_BITS, bool)
     seen[_boxes(counted.colors)] = True
-    return base64.b64encode(np.packbits(seen)).decode()
+    return base64.b64encode(np.packbits(seen).tobytes()).decode()
 
 
 def save(color_map: ColorMap, path: str | Path) -> None:
@@ -78,13 +90,17 @@ def load(path: str | Path) -> ColorMap:
     """Read what `save` wrote; every fault of the file is a `ValueError` of one sentence."""
     model, metadata = checkpoints.load(path, ColorMapper)
     try:
-        shares = np.array(metadata["shares"], np.float64)
-        palette = Palette(np.array(metadata["palette"], np.uint8), shares / shares.sum())
-        if len(base64.b64decode(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS - 3:
+        weights = np.array(metadata["shares"], np.float64)
+        palette = Palette(np.array(metadata["palette"], np.uint8), weights / weights.sum())
+        if len(_unpack(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS:
             raise ValueError("source_colors has another size")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} does not tell its palette and training colours: {error}") from error
     return ColorMap(model, palette, metadata)
+
+
+def _unpack(text: str) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)).astype(bool)
 
 
 def _boxes(colors: np.ndarray) -> np.ndarray:

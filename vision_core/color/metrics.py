@@ -67,7 +67,7 @@ def lightness_ssim(source: np.ndarray, output: np.ndarray) -> float | None:
     if min(source.shape[:2]) < 7:
         return None
     before, after = (_lightness(picture) for picture in (source, output))
-    return float(structural_similarity(before, after, data_range=100))
+    return float(structural_similarity(before, after, data_range=100))  # pyright: ignore[reportArgumentType]
 
 
 def _lightness(rgb: np.ndarray) -> np.ndarray:

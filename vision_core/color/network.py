@@ -50,6 +50,7 @@ class ColorMapper(nn.Module, PyTorchModelHubMixin):
         blocks = [(nn.Linear(i, o), nn.ReLU(), nn.LayerNorm(o)) for i, o in pairwise(sizes)]
         self.trunk = nn.Sequential(*[part for block in blocks for part in block])
         self.out = nn.Linear(hidden, len(self.palette_rgb) if head == "palette" else 3)
+        self.palette: Tensor
         self.register_buffer("palette", torch.tensor(self.palette_rgb).view(-1, 3) / 255, persistent=False)
         self.architecture: dict[str, Any] = {"layers": layers, "hidden": hidden, "head": head}
         if head == "palette":
@@ -62,8 +63,9 @@ class ColorMapper(nn.Module, PyTorchModelHubMixin):
     def color(self, logits: Tensor) -> Tensor:
         """What the head makes of its logits: (N, 3) sRGB."""
         if self.head == "rgb":
-            return torch.sigmoid(logits)
-        return torch.softmax(logits / self.temperature, dim=1) @ self.palette
+            return torch.sigmoid(logits.float())
+        choice = torch.softmax(logits.float() / self.temperature, dim=1)  # autocast must not round colours
+        return (choice[:, :, None] * self.palette).sum(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.color(self.logits(x))

@@ -1,8 +1,10 @@
 """Trains a colour map for one picture and one palette, resumes it, and fine-tunes it on ratings."""
 
 import math
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from vision_core import checkpoints, devices, runs
 from vision_core.color import objective
 from vision_core.color.colormap import ColorMap, seen_colors
+from vision_core.color.colormap import save as save_map
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import LossWeights, Settings, settings_from
 from vision_core.color.palette import CountedColors, Palette, count_colors
@@ -27,6 +30,7 @@ def train(
     settings: Settings | None = None,
     *,
     run: runs.Run | None = None,
+    save_to: str | Path | None = None,
     resume: bool = False,
     thumbnail: np.ndarray | None = None,
     track: str | None = None,
@@ -38,7 +42,8 @@ def train(
     state, and `resume` goes on to the numbers of an uninterrupted run.
 
     Args:
-        run: where resume.pt is kept; None keeps nothing.
+        run: where resume.pt is kept; None keeps none.
+        save_to: where the model is saved, however the training ends.
         thumbnail: uint8 (H, W, 3); recoloured every 50 epochs as a `Preview`.
         track: an accelerate tracker such as "tensorboard", written into the run's folder.
         metadata: what else to store with the model, such as file names.
@@ -55,7 +60,55 @@ def train(
             settings.layers, settings.hidden, settings.head, palette.colors.tolist(), settings.temperature
         )
     result = ColorMap(model, palette, _facts(counted, palette, settings) | (metadata or {}))
-    yield from _optimise(result, counted, settings, run=run, resume=resume, thumbnail=thumbnail, track=track)
+    yield from _optimise(
+        result, counted, settings, run=run, save_to=save_to, resume=resume, thumbnail=thumbnail, track=track
+    )
+
+
+def train_run(
+    folder: str | Path,
+    source: np.ndarray,
+    palette: Palette,
+    settings: Settings | None = None,
+    *,
+    save_to: str | Path,
+    resume: bool = False,
+    thumbnail: np.ndarray | None = None,
+    track: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Generator[Event]:
+    """`train` with a run's folder that can be followed, stopped (`runs.request_stop`) and resumed.
+
+    The model goes to `save_to` however the training ends. Without `resume` an earlier run in `folder` is
+    replaced.
+
+    Raises:
+        ValueError: `folder` is being trained by another process, or holds something else than a run.
+    """
+    run = runs.Run(Path(folder))
+    if resume:
+        epoch = checkpoints.load_state(run.resume_file)["epoch"] if run.resume_file.is_file() else None
+    else:
+        epoch = None
+        if (pid := run.process()) is not None:
+            raise ValueError(f"{folder} is being trained by process {pid}")
+        if run.folder.exists() and any(run.folder.iterdir()):
+            if run.config.get("system") != "color":
+                raise ValueError(f"{folder} is not the run of a colour map: choose another folder")
+            shutil.rmtree(run.folder)
+        runs.create(folder, {"system": "color", **asdict(settings or Settings()), **(metadata or {})})
+    events = train(
+        source,
+        palette,
+        settings,
+        run=run,
+        save_to=save_to,
+        resume=resume,
+        thumbnail=thumbnail,
+        track=track,
+        metadata=metadata,
+    )
+    yield from runs.record(run, events, epoch)
 
 
 def fine_tune(
@@ -111,6 +164,7 @@ def _optimise(
     settings: Settings,
     *,
     run: runs.Run | None = None,
+    save_to: str | Path | None = None,
     resume: bool = False,
     thumbnail: np.ndarray | None = None,
     track: str | None = None,
@@ -186,6 +240,8 @@ def _optimise(
         stream.close()
         save()
         model.eval().cpu()
+        if save_to is not None and state["epoch"] and accelerator.is_main_process:
+            save_map(result, save_to)
         if track:
             accelerator.end_training()
     yield Done(result)
