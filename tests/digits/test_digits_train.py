@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from vision_core import checkpoints, digits
 from vision_core.digits import DigitNet, Settings
-from vision_core.digits.train import weights_file
+from vision_core.digits.train import _batches, weights_file
 from vision_core.runs import Run
 from vision_core.training import Done, Epoch, Step
 
@@ -132,32 +132,11 @@ def test_stopped_before_anything_was_measured(settings, tmp_path):
 
 
 def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
-    settings = replace(settings, epochs=6, batches=6)
+    settings = replace(settings, epochs=30, batches=6)  # long enough to be killed on a slow machine, too
     cut = tmp_path / "cut"
-    arguments = [
-        "--epochs",
-        "6",
-        "--batches",
-        "6",
-        "--batch-size",
-        "32",
-        "--lr",
-        "0.01",
-        "--augment",
-        "--cosine",
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "vision_core",
-        "digits",
-        "train",
-        "--out",
-        str(cut),
-        "--data",
-        settings.data,
-    ]
-    process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
+    asked = "--epochs 30 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
+    command = [sys.executable, "-m", "vision_core", "digits", "train", "--out", cut, "--data", settings.data]
+    process = subprocess.Popen([*command, *asked], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (cut / "epoch_weights" / "epoch_2_weights.pth").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -173,7 +152,7 @@ def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
         part.unlink()
     assert contents(cut) == contents(tmp_path / "whole")
     steps = [entry["step"] for entry in Run(cut).events() if entry["event"] == "step"]
-    assert steps == list(range(1, 37))
+    assert steps == list(range(1, 30 * 6 + 1))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +174,16 @@ def test_more_batches_than_the_data_hold_are_refused_and_leave_no_folder(setting
     with pytest.raises(ValueError, match="220 images make 7 batches of 32, not 8"):
         finish(digits.train(tmp_path / "run", replace(settings, batches=8)))
     assert not (tmp_path / "run").exists()
+
+
+def test_an_epoch_draws_no_image_twice_and_the_next_one_others(tiny):
+    split = digits.load(tiny).train
+    drawn = [
+        torch.cat([x for x, _ in _batches(split, Settings(batch_size=32), 4, epoch)]) for epoch in (1, 2, 1)
+    ]
+    assert [len({image.numpy().tobytes() for image in images}) for images in drawn] == [128] * 3
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
 
 
 def test_all_images_are_seen_once_without_a_number_of_batches(settings, tmp_path):
