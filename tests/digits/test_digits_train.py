@@ -132,9 +132,9 @@ def test_stopped_before_anything_was_measured(settings, tmp_path):
 
 
 def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
-    settings = replace(settings, epochs=30, batches=6)  # long enough to be killed on a slow machine, too
+    settings = replace(settings, epochs=15, batches=6)  # long enough to be killed on a slow machine, too
     cut = tmp_path / "cut"
-    asked = "--epochs 30 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
+    asked = "--epochs 15 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
     command = [sys.executable, "-m", "vision_core", "digits", "train", "--out", cut, "--data", settings.data]
     process = subprocess.Popen([*command, *asked], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -152,7 +152,7 @@ def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
         part.unlink()
     assert contents(cut) == contents(tmp_path / "whole")
     steps = [entry["step"] for entry in Run(cut).events() if entry["event"] == "step"]
-    assert steps == list(range(1, 30 * 6 + 1))
+    assert steps == list(range(1, 15 * 6 + 1))
 
 
 @pytest.mark.parametrize(
