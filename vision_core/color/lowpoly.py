@@ -1,0 +1,191 @@
+"""Low-poly art: points along the edges of a picture, Delaunay triangles, one mean colour each."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter, sobel
+from scipy.spatial import Delaunay
+
+from vision_core.color.palette_files import to_hex
+
+EDGE_PIXELS = (
+    2_000_000  # larger pictures are reduced to look for edges: the style should not change with size
+)
+MAX_POINTS = 100_000
+GRID = 10
+SMOOTH_PIXELS = 8_000_000  # up to here a picture is drawn at twice its size, for smooth edges
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles that cover a canvas exactly.
+
+    `points` is float64 (P, 2), x and y in pixels, (0, 0) the outer corner of the first pixel; `triangles` is
+    int (T, 3), indices of points; `size` is (width, height).
+    """
+
+    points: np.ndarray
+    triangles: np.ndarray
+    size: tuple[int, int]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """int32 (H, W): the triangle that holds each pixel's centre."""
+        return _labels(self, 1)
+
+
+def triangulate(
+    rgb: np.ndarray, threshold: float = 50, density: float = 60, seed: int = 0, scatter: bool = False
+) -> Mesh:
+    """Spread points along the edges of a picture, uint8 (H, W, 3), and triangulate them.
+
+    A coarse, shaken grid over the canvas joins them: without it, triangles as long as the picture drag its
+    colours into every corner.
+
+    Args:
+        threshold: 0 to 255, the edge strength above which a pixel may become a point; 255 is the strongest
+            edge of the picture. Smaller gives more points.
+        density: one of so many edge pixels becomes a point, at least 1. Smaller gives more points, though
+            never more than 100,000.
+        seed: chooses the points.
+        scatter: spread as many points at random instead.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3), at least one pixel")
+    if not (0 <= threshold <= 255 and 1 <= density < float("inf")):
+        raise ValueError(f"threshold {threshold} and density {density}: expected 0 to 255 and at least 1")
+    height, width = rgb.shape[:2]
+    rng = np.random.default_rng(seed)
+    grid = _grid(width, height, rng)
+    strong, step = _edge_pixels(rgb, threshold)
+    number = min(int(len(strong) / density), MAX_POINTS)
+    if scatter:
+        inner = rng.random((number, 2)) * (width, height)
+    else:
+        chosen = strong[rng.choice(len(strong), number, replace=False)]
+        inner = np.minimum((chosen + 0.5) * step, (width - 0.5, height - 0.5))
+    points = np.unique(np.concatenate([grid, inner]), axis=0)
+    return Mesh(points, Delaunay(points).simplices, (width, height))
+
+
+def triangle_colors(mesh: Mesh, rgb: np.ndarray) -> np.ndarray:
+    """Mean colour, uint8 (T, 3), of the pixels in each triangle.
+
+    A triangle so thin that it holds no pixel's centre takes the pixel at its own centre.
+    """
+    width, height = mesh.size
+    if rgb.dtype != np.uint8 or rgb.shape != (height, width, 3):
+        raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, the mesh expects uint8 {(height, width, 3)}")
+    labels, number = mesh.labels.ravel(), len(mesh.triangles)
+    counts = np.bincount(labels, minlength=number)
+    sums = [np.bincount(labels, channel, minlength=number) for channel in rgb.reshape(-1, 3).T]
+    means = np.stack(sums, 1) / np.maximum(counts, 1)[:, None]
+    empty = counts == 0
+    x, y = np.floor(mesh.points[mesh.triangles[empty]].mean(1)).astype(int).T
+    means[empty] = rgb[y.clip(0, height - 1), x.clip(0, width - 1)]
+    return np.rint(means).astype(np.uint8)
+
+
+def render_png(mesh: Mesh, colors: np.ndarray) -> np.ndarray:
+    """Draw the triangles in their colours, uint8 (T, 3) -> uint8 (H, W, 3), every pixel covered."""
+    width, height = mesh.size
+    _check_colors(mesh, colors)
+    if width * height > SMOOTH_PIXELS:
+        return colors[mesh.labels]
+    return np.asarray(Image.fromarray(colors[_labels(mesh, 2)]).reduce(2))
+
+
+def render_svg(mesh: Mesh, colors: np.ndarray) -> str:
+    """The same as SVG. A stroke of half a pixel in each triangle's own fill hides the seams between them."""
+    width, height = mesh.size
+    _check_colors(mesh, colors)
+    corners = mesh.points[mesh.triangles].reshape(-1, 6).tolist()
+    shapes = [
+        f'<path d="M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}L{e:.6g} {f:.6g}z" fill="{color}" stroke="{color}"/>'
+        for (a, b, c, d, e, f), color in zip(corners, to_hex(colors), strict=True)
+    ]
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
+    return "\n".join([head, '<g stroke-width="0.5" stroke-linejoin="round">', *shapes, "</g>", "</svg>", ""])
+
+
+def edges(mesh: Mesh) -> np.ndarray:
+    """Each side of the triangles once: int (E, 2), indices of points."""
+    sides = np.sort(mesh.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    return np.unique(sides, axis=0)
+
+
+def wireframe(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") -> np.ndarray:
+    """Draw the sides of the triangles -> uint8 (H, W, 3)."""
+    width, height = mesh.size
+    scale = 2 if width * height <= SMOOTH_PIXELS else 1
+    image = Image.new("RGB", (width * scale, height * scale), background)
+    draw = ImageDraw.Draw(image)
+    for segment in (mesh.points[edges(mesh)] * scale - 0.5).reshape(-1, 4).tolist():
+        draw.line(segment, fill=line, width=scale)
+    return np.asarray(image.reduce(scale))
+
+
+def _edge_pixels(rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
+    """Pixels (N, 2) as x, y whose Sobel magnitude (scaled to 255) exceeds the threshold, and their width."""
+    height, width = rgb.shape[:2]
+    step = int(np.ceil(np.sqrt(height * width / EDGE_PIXELS)))
+    grey = np.asarray(Image.fromarray(rgb).convert("L").reduce(step), np.float32)
+    grey = gaussian_filter(grey, 1.0)
+    strength = np.hypot(sobel(grey, 0), sobel(grey, 1))
+    strength *= 255 / max(strength.max(), 1e-6)
+    y, x = np.nonzero(strength > threshold)
+    return np.stack([x, y], 1), step
+
+
+def _grid(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """Points (N, 2) some GRID to the longer side: the corners and the border, and shaken ones inside."""
+    spacing = max(width, height, 16 * GRID) / GRID
+    columns, rows = (max(1, round(side / spacing)) for side in (width, height))
+    x, y = np.meshgrid(np.arange(columns + 1), np.arange(rows + 1))
+    inside = (x > 0) & (x < columns) & (y > 0) & (y < rows)
+    shake = rng.uniform(-0.3, 0.3, (2, *x.shape)) * inside
+    return np.stack([(x + shake[0]) * width / columns, (y + shake[1]) * height / rows], -1).reshape(-1, 2)
+
+
+def _labels(mesh: Mesh, scale: int) -> np.ndarray:
+    """int32 (H * scale, W * scale): the triangle at the centre of each pixel of the scaled canvas.
+
+    Every triangle is cut into one span a row; a pixel belongs to the span that begins last before it. Sides
+    are always computed from their upper end, so that neighbours agree on every cut to the last bit.
+    """
+    width, height = mesh.size[0] * scale, mesh.size[1] * scale
+    corners = mesh.points[mesh.triangles] * scale  # (T, 3, 2)
+    order = np.lexsort((corners[..., 0], corners[..., 1]), axis=1)
+    top, middle, bottom = np.moveaxis(np.take_along_axis(corners, order[..., None], 1), 1, 0)
+    first = np.ceil(top[:, 1] - 0.5).astype(np.int64)
+    rows = np.ceil(bottom[:, 1] - 0.5).astype(np.int64) - first
+    triangle = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
+    row = np.arange(len(triangle)) + np.repeat(first - (np.cumsum(rows) - rows), rows)
+
+    top, middle, bottom = top[triangle], middle[triangle], bottom[triangle]
+    y = row + 0.5
+    upper = (y < middle[:, 1])[:, None]
+    one = _cross(top, bottom, y)
+    other = _cross(np.where(upper, top, middle), np.where(upper, middle, bottom), y)
+    begin = np.ceil(np.minimum(one, other) - 0.5).astype(np.int64)
+    end = np.ceil(np.maximum(one, other) - 0.5).astype(np.int64)
+    full = begin < end
+    starts, triangle = (row * width + begin)[full], triangle[full]
+    order = np.argsort(starts)
+    lengths = np.diff(starts[order], append=width * height)
+    return np.repeat(triangle[order], lengths).reshape(height, width)
+
+
+def _cross(start: np.ndarray, end: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where the sides from start to end, (N, 2), cross the heights y (N,)."""
+    return start[:, 0] + (y - start[:, 1]) * ((end[:, 0] - start[:, 0]) / (end[:, 1] - start[:, 1]))
+
+
+def _check_colors(mesh: Mesh, colors: np.ndarray) -> None:
+    if colors.dtype != np.uint8 or colors.shape != (len(mesh.triangles), 3):
+        raise ValueError(
+            f"colours are {colors.dtype} {colors.shape}, expected uint8 {(len(mesh.triangles), 3)}"
+        )
