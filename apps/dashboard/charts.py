@@ -5,9 +5,12 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import pandas  # noqa: F401 - plotly trips over it while another visitor's thread is still importing it
 import plotly.graph_objects as go
+import streamlit as st
 
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 POINTS = 2000  # more than these a browser draws slowly, and nobody can tell apart
 SPLITS = {  # colour and dash, so that colour is not the only carrier
     "train": ("Training images", "#4a7be0", "dot"),
@@ -28,12 +31,24 @@ COLOURS = [
 ]
 
 
+def show(figure: go.Figure, key: str, alt: str) -> None:
+    """Draw a figure; `alt` says what it shows."""
+    st.plotly_chart(figure, config=CONFIG, key=key, alt=alt)
+
+
+def ask_close_up(key: str = "close_up") -> bool:
+    """Whether to leave the untrained network out."""
+    return st.toggle(
+        "Close-up: leave out epoch 0, the untrained network", value=True, key=key, persist_state="page"
+    )
+
+
 def accuracy(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Share of images read rightly after each epoch, of the three splits."""
     figure = go.Figure()
     for name, (label, colour, dash) in SPLITS.items():
         _line(figure, epochs, f"{name}_accuracy", label, colour, dash)
-    return _laid_out(figure, "Accuracy", "epoch", ".0%")
+    return _laid_out(figure, "Accuracy", "epoch", "~%")
 
 
 def loss(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -53,7 +68,7 @@ def per_digit(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
         hover = f"{digit}: %{{y:.1%}}<extra></extra>"
         line = {"color": COLOURS[digit], "width": 2, "dash": "solid" if digit < 5 else "dot"}
         figure.add_scatter(x=x, y=y, name=str(digit), mode="lines", line=line, hovertemplate=hover)
-    return _laid_out(figure, "Test accuracy of each digit", "epoch", ".0%")
+    return _laid_out(figure, "Test accuracy of each digit", "epoch", "~%")
 
 
 def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], title: str) -> go.Figure:
@@ -88,7 +103,7 @@ def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.
             marker_line_width=0,
         )
     figure.update_layout(barmode="overlay", bargap=0.04)
-    return _laid_out(figure, f"Numbers of {name}", "value", "~s").update_xaxes(dtick=None)
+    return _laid_out(figure, f"Numbers of {name}", "value", "~s")
 
 
 def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
@@ -118,49 +133,46 @@ def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title
     for number, (name, epochs) in enumerate(stories.items()):
         dash = ("solid", "dash", "dot", "dashdot")[number % 4]
         _line(figure, epochs, key, name, COLOURS[number % 10], dash)
-    return _laid_out(figure, title, "epoch", ".0%" if key.endswith("accuracy") else ".2f")
+    return _laid_out(figure, title, "epoch", "~%" if key.endswith("accuracy") else ".2f")
 
 
-def confusion(table: Sequence[Sequence[int]]) -> alt.LayerChart:
+def confusion(table: Sequence[Sequence[int]], dark: bool) -> alt.LayerChart:
     """True digit by row, read digit by column; a click on a square selects it as `cell`."""
     rows = [
-        {
-            "true": t,
-            "read": p,
-            "images": n,
-            "share": n / max(1, sum(row)),
-            "kind": "right" if t == p else "wrong",
-        }
+        {"true": t, "read": p, "images": n, "share": n / max(1, sum(row)), "kind": _kind(t, p, n)}
         for t, row in enumerate(table)
         for p, n in enumerate(row)
     ]
     cell = alt.selection_point(name="cell", fields=["true", "read"], empty=False)
-    axis = alt.Axis(labelAngle=0, ticks=False, domain=False, labelPadding=6)
+    axis = alt.Axis(labelAngle=0, ticks=False, domain=False, grid=False, labelPadding=6)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("read:O", title="read as", axis=axis), y=alt.Y("true:O", title="true digit", axis=axis)
     )
-    tint = alt.Opacity(
-        "share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.03, 0.85]), legend=None
-    )
-    squares = base.mark_rect(cornerRadius=4, cursor="pointer").encode(
-        color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=["right", "wrong"], range=["#2f6fe0", "#e0562b"]), legend=None
+    kinds = alt.Scale(domain=["right", "wrong", "none"], range=["#2f6fe0", "#e0562b", "#8490a8"])
+    squares = base.mark_rect(cornerRadius=5, cursor="pointer").encode(
+        color=alt.Color("kind:N", scale=kinds, legend=None),
+        opacity=alt.Opacity(
+            "share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.07, 0.95]), legend=None
         ),
-        opacity=tint,
-        stroke=alt.condition(cell, alt.value("#e0562b"), alt.value("transparent")),
+        stroke=alt.condition(cell, alt.value("#e0562b"), alt.value("#00000000")),
         strokeWidth=alt.value(3),
         tooltip=[
             alt.Tooltip("true:O", title="true digit"),
             alt.Tooltip("read:O", title="read as"),
-            "images:Q",
+            alt.Tooltip("images:Q", title="images"),
         ],
     )
-    numbers = (
-        base.transform_filter("datum.images > 0")
-        .mark_text(fontSize=12, color="#8490a8")
-        .encode(text="images:Q")
+    ink = "#e8ecf4" if dark else "#1a2233"
+    numbers = base.transform_filter("datum.images > 0").mark_text(fontSize=13, fontWeight=600)
+    numbers = numbers.encode(
+        text="images:Q",
+        color=alt.condition("datum.share > 0.3", alt.value("#ffffff"), alt.value(ink)),
     )
-    return alt.layer(squares.add_params(cell), numbers).properties(height=420)
+    return alt.layer(squares.add_params(cell), numbers).properties(height=460)
+
+
+def _kind(true: int, read: int, images: int) -> str:
+    return "none" if not images else "right" if true == read else "wrong"
 
 
 def _line(
@@ -183,6 +195,5 @@ def _laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "title": None},
         uirevision=title,  # a refresh keeps the visitor's zoom
     )
-    figure.update_yaxes(tickformat=tick, automargin=True, rangemode="tozero")
-    whole = max((len(trace.x) for trace in figure.data if trace.x is not None), default=0)
-    return figure.update_xaxes(title=x, automargin=True, dtick=1 if whole < 12 else None)
+    figure.update_yaxes(tickformat=tick, automargin=True)
+    return figure.update_xaxes(title=x, automargin=True)

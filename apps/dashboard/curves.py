@@ -7,67 +7,50 @@ from apps.dashboard import charts, sources
 
 def show_curves(source: sources.Source) -> None:
     """Curves and the table they are drawn from."""
+    epochs = source.epochs
+    if len(epochs) > 2 and charts.ask_close_up():
+        epochs = epochs[1:]
     left, right = st.columns(2)
     with left:
-        st.plotly_chart(
-            charts.accuracy(source.epochs),
-            config=charts.CONFIG,
-            key="accuracy",
-            alt="Accuracy of training, validation and test images after each epoch",
-        )
+        charts.show(charts.accuracy(epochs), "accuracy", "Accuracy of the three splits after each epoch")
     with right:
-        st.plotly_chart(
-            charts.loss(source.epochs),
-            config=charts.CONFIG,
-            key="loss",
-            alt="Loss of training and validation images after each epoch",
-        )
-    st.plotly_chart(
-        charts.per_digit(source.epochs),
-        config=charts.CONFIG,
-        key="per_digit",
-        alt="Test accuracy of each of the ten digits after each epoch",
-    )
+        charts.show(charts.loss(epochs), "loss", "Training and validation loss after each epoch")
+    charts.show(charts.per_digit(epochs), "per_digit", "Test accuracy of each digit after each epoch")
+    _show_weights(source)
+    _show_table(source)
+
+
+def _show_weights(source: sources.Source) -> None:
     numbers = [record["epoch"] for record in source.epochs]
     table = [sources.weight_statistics(source, entry) for entry in range(len(numbers))]
     tensors = [row["tensor"] for row in table[0]]
-    series = {
-        key: {t: [row[i][key] for row in table] for i, t in enumerate(tensors)} for key in ("change", "std")
-    }
+    changes = {name: [rows[i]["change"] for rows in table[1:]] for i, name in enumerate(tensors)}
+    spreads = {name: [rows[i]["std"] for rows in table] for i, name in enumerate(tensors)}
     left, right = st.columns(2)
     with left:
-        changes = {name: values[1:] for name, values in series["change"].items()}
-        st.plotly_chart(
-            charts.over_epochs(numbers[1:], changes, "Change of the weights in an epoch (L2)"),
-            config=charts.CONFIG,
-            key="change",
-            alt="L2 distance of each tensor from the epoch before",
-        )
+        figure = charts.over_epochs(numbers[1:], changes, "Change of the weights in an epoch (L2)")
+        charts.show(figure, "change", "L2 distance of each tensor from the epoch before")
     with right:
-        st.plotly_chart(
-            charts.over_epochs(numbers, series["std"], "Spread of the weights (standard deviation)"),
-            config=charts.CONFIG,
-            key="std",
-            alt="Standard deviation of each tensor after each epoch",
-        )
-    show_table(source)
+        figure = charts.over_epochs(numbers, spreads, "Spread of the weights (standard deviation)")
+        charts.show(figure, "std", "Standard deviation of each tensor after each epoch")
 
 
-def show_table(source: sources.Source) -> None:
-    """Every epoch's losses and accuracies."""
+def _show_table(source: sources.Source) -> None:
     st.subheader("Every epoch", anchor=False)
-    share = st.column_config.NumberColumn(format="percent")
+    rows = [
+        {
+            "Epoch": record["epoch"],
+            "Training loss": record["loss"],
+            "Validation loss": record["val_loss"],
+            **{label: 100 * record[f"{key}_accuracy"] for key, (label, _, _) in charts.SPLITS.items()},
+        }
+        for record in source.epochs
+    ]
+    share = {label: charts.PERCENT for label, _, _ in charts.SPLITS.values()}
+    loss = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(
-        [{name: record[name] for name in ("epoch", *sources.SCALARS)} for record in source.epochs],
+        rows,
         hide_index=True,
-        column_config={
-            "epoch": "epoch",
-            "loss": st.column_config.NumberColumn("training loss", format="%.4f"),
-            "val_loss": st.column_config.NumberColumn("validation loss", format="%.4f"),
-            **{
-                f"{key}_accuracy": {**share, "label": label.lower()}
-                for key, (label, _, _) in charts.SPLITS.items()
-            },
-        },
+        column_config={"Training loss": loss, "Validation loss": loss, **share},
         alt="Losses and accuracies of every epoch",
     )

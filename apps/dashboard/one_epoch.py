@@ -15,7 +15,9 @@ def show_epoch(source: sources.Source) -> None:
     """One epoch: its numbers, what it misreads, its weights."""
     numbers = [record["epoch"] for record in source.epochs]
     if len(numbers) > 1:
-        epoch = st.select_slider("Epoch", numbers, value=numbers[-1], key="epoch", bind="query-params")
+        epoch = st.select_slider(
+            "Epoch", numbers, value=numbers[-1], key="epoch", bind="query-params", persist_state="page"
+        )
     else:
         epoch = numbers[0]
     entry = source.entry(epoch)
@@ -23,16 +25,18 @@ def show_epoch(source: sources.Source) -> None:
     before = source.epochs[max(0, entry - 1)]
     worst = int(np.argmin(record["per_class"]))
     with st.container(horizontal=True):
-        gained = f"{(record['test_accuracy'] - before['test_accuracy']) * 100:+.1f} points" if entry else None
-        st.metric("Test accuracy", f"{record['test_accuracy']:.1%}", gained, border=True)
-        st.metric("Validation accuracy", f"{record['val_accuracy']:.1%}", border=True)
-        st.metric("Validation loss", f"{record['val_loss']:.3f}", border=True)
-        st.metric("Hardest digit", f"{worst}  ({record['per_class'][worst]:.0%})", border=True)
-    left, right = st.columns([3, 2], gap="large")
+        for title, value, gained in (
+            ("Test accuracy", f"{record['test_accuracy']:.1%}", _gain(before, record, "test_accuracy")),
+            ("Validation accuracy", f"{record['val_accuracy']:.1%}", _gain(before, record, "val_accuracy")),
+            ("Validation loss", f"{record['val_loss']:.3f}", None),
+            ("Hardest digit", f"{worst}  ({record['per_class'][worst]:.0%})", None),
+        ):
+            st.metric(title, value, gained, border=True, height="stretch")
+    left, right = st.columns(2, gap="large")
     with left:
         st.subheader("What is read as what", anchor=False, help="Click a square to see the images.")
         st.altair_chart(
-            charts.confusion(record["confusion"]),
+            charts.confusion(record["confusion"], st.context.theme.type == "dark"),
             key="squares",
             on_select=_pick,
             width="stretch",
@@ -41,6 +45,12 @@ def show_epoch(source: sources.Source) -> None:
     with right:
         show_misread(source, entry)
     show_weights(source, entry, epoch)
+
+
+def _gain(before: dict, now: dict, key: str) -> str | None:
+    """Percentage points since the epoch before; none where there is nothing to tell."""
+    points = round((now[key] - before[key]) * 100, 1)
+    return f"{points:+.1f} points" if points else None
 
 
 def _pick() -> None:
@@ -75,7 +85,7 @@ def show_misread(source: sources.Source, entry: int) -> None:
     if images:
         with st.container(horizontal=True, gap="small"):
             for image, caption in zip(images, captions, strict=True):
-                st.image(image, caption, width=76, alt=f"A handwritten {caption}")
+                st.image(image, caption, width=76, output_format="PNG", alt=f"A handwritten {caption}")
     else:
         st.info("None of these images is stored in the export.", icon=":material/image_not_supported:")
     st.caption("An export stores images that its last epoch misreads, 24 at most.")
@@ -105,9 +115,5 @@ def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
     with right:
         name = st.selectbox("Tensor", [row["tensor"] for row in rows], index=4)
         now, first = source.export.weights(entry)[name], source.export.weights(0)[name]
-        st.plotly_chart(
-            charts.histogram(now, first, name, epoch),
-            config=charts.CONFIG,
-            key="histogram",
-            alt=f"Histogram of the numbers of {name} after epoch {epoch} and before training",
-        )
+        told = f"Histogram of the numbers of {name} after epoch {epoch} and before training"
+        charts.show(charts.histogram(now, first, name, epoch), "histogram", told)

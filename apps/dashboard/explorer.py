@@ -59,9 +59,7 @@ def _of_run(folder: str, epochs: int) -> sources.Source:
 def show_downloads(source: sources.Source, name: str, folder: Path | None) -> None:
     """The export in every form that can be made of it."""
     offer("Metrics", "CSV, one line an epoch", f"{name}.csv", sources.metrics_csv(source))
-    packed = (
-        "ZIP of the .json index and the .bin with every epoch's weights, as this page and the site read it"
-    )
+    packed = "ZIP of the .json index and the .bin with every epoch's weights, as this page reads it"
     offer("Packed export", packed, f"{name}.zip", sources.packed_zip(source))
     if folder is None:
         weights = bundled("models") / "digits" / "final_model_weights.pth"
@@ -103,14 +101,19 @@ st.title("Epoch explorer", anchor=False)
 st.caption("Draw a digit, play the training, and see when the network understood it.")
 if (chosen := choose()) is not None:
     shown, label, run_folder = chosen
-    draw, curves, epoch_tab, downloads = st.tabs(["Draw and play", "Curves", "One epoch", "Downloads"])
-    with draw:
+    draw, curves, epoch_tab, downloads = st.tabs(
+        ["Draw and play", "Curves", "One epoch", "Downloads"], key="view", bind="query-params"
+    )
+    with draw:  # also behind another tab, so that a drawing stays
         kind = "dark" if st.context.theme.type == "dark" else "light"
         page = framed(shown.index, shown.binary, kind)
         st.iframe(page, height=900, alt="Draw a digit and watch every epoch read it")
     with curves:
-        show_curves(shown)
+        if curves.open:
+            show_curves(shown)
     with epoch_tab:
-        show_epoch(shown)
+        if epoch_tab.open:
+            show_epoch(shown)
     with downloads:
-        show_downloads(shown, label, run_folder)
+        if downloads.open:
+            show_downloads(shown, label, run_folder)

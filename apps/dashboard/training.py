@@ -62,8 +62,7 @@ def begin() -> None:
 
 def form(busy: runs.Run | None) -> None:
     """The settings of a new training."""
-    with st.form("new", border=True):
-        st.subheader("New training", anchor=False)
+    with st.expander("**New training**", expanded=busy is None), st.form("new", border=False):
         st.number_input(
             "Epochs", 1, 100, 20, key="epochs", help="One more, epoch 0, is the untrained network."
         )
@@ -110,13 +109,23 @@ def form(busy: runs.Run | None) -> None:
 def show_run(names: list[str]) -> None:
     """The chosen run: its state, its buttons, its curves."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Training", names, key="run", bind="query-params")
+        if "run" not in {*st.session_state, *st.query_params}:
+            st.session_state["run"] = names[0]  # no default, so that the address always names the run
+        name = st.selectbox(
+            "Training",
+            names,
+            index=None,
+            key="run",
+            bind="query-params",
+            label_visibility="collapsed",
+            required=True,
+        )
         run = runs.Run(jobs.root() / "digits" / name)
         story = jobs.read(run)
         if story.status == "running":
             stopping = (run.folder / "stop").exists()
             st.button(
-                "Stopping …" if stopping else "Stop",
+                "Stopping …" if stopping else "Stop training",
                 icon=":material/stop:",
                 disabled=stopping,
                 on_click=attempt,
@@ -135,7 +144,7 @@ def show_run(names: list[str]) -> None:
             )
         if story.epochs:
             st.page_link(
-                "pages/explorer.py",
+                "explorer.py",
                 label="Open in the explorer",
                 icon=":material/timeline:",
                 query_params={"run": name},
@@ -162,18 +171,10 @@ def show_live(run: runs.Run, was_running: bool) -> None:
         show_numbers(story)
         left, right = st.columns(2)
         with left:
-            st.plotly_chart(
-                charts.accuracy(story.epochs),
-                config=charts.CONFIG,
-                key="live_accuracy",
-                alt="Accuracy after each epoch so far",
-            )
+            charts.show(charts.accuracy(story.epochs), "live_accuracy", "Accuracy after each epoch so far")
         with right:
-            st.plotly_chart(
-                charts.steps(story.steps, story.losses, story.total),
-                config=charts.CONFIG,
-                key="live_loss",
-                alt="Loss of each step so far",
+            charts.show(
+                charts.steps(story.steps, story.losses, story.total), "live_loss", "Loss of each step so far"
             )
 
 
@@ -204,10 +205,13 @@ def show_progress(story: jobs.Story) -> None:
 def show_numbers(story: jobs.Story) -> None:
     last, best = story.epochs[-1], story.best or story.epochs[-1]
     with st.container(horizontal=True):
-        st.metric("Epoch", f"{last['epoch']} of {story.settings['epochs']}", border=True)
-        st.metric("Validation accuracy", f"{last['val_accuracy']:.1%}", border=True)
-        st.metric("Test accuracy", f"{last['test_accuracy']:.1%}", border=True)
-        st.metric("Best epoch", f"{best['epoch']}", border=True, help="The one that validates best.")
+        for title, value in (
+            ("Epoch", f"{last['epoch']} of {story.settings['epochs']}"),
+            ("Validation accuracy", f"{last['val_accuracy']:.1%}"),
+            ("Test accuracy", f"{last['test_accuracy']:.1%}"),
+            ("Validates best", f"epoch {best['epoch']}"),
+        ):
+            st.metric(title, value, border=True)
 
 
 def show_comparison(stories: list[jobs.Story]) -> None:
@@ -218,22 +222,21 @@ def show_comparison(stories: list[jobs.Story]) -> None:
     chosen = left.multiselect("Trainings", list(measured), default=list(measured)[:4], max_selections=8)
     key = right.selectbox("Measure", list(MEASURES), format_func=MEASURES.__getitem__)
     if chosen:
-        lines = {name: measured[name].epochs for name in chosen}
-        st.plotly_chart(
+        first = 1 if charts.ask_close_up("compare_close_up") else 0
+        lines = {name: measured[name].epochs[first:] for name in chosen}
+        charts.show(
             charts.compared(lines, key, MEASURES[key]),
-            config=charts.CONFIG,
-            key="compared",
-            alt=f"{MEASURES[key]} of the chosen trainings after each epoch",
+            "compared",
+            f"{MEASURES[key]} of the chosen trainings after each epoch",
         )
     rows = [_row(story) for story in stories]
-    share = st.column_config.NumberColumn(format="percent")
     st.dataframe(
         rows,
         hide_index=True,
         alt="Settings and results of all trainings",
         column_config={
-            "validation": share,
-            "test": share,
+            "validation": charts.PERCENT,
+            "test": charts.PERCENT,
             "learning rate": st.column_config.NumberColumn(format="%.4f"),
             "seconds": st.column_config.NumberColumn(format="%.0f"),
         },
@@ -248,8 +251,8 @@ def _row(story: jobs.Story) -> dict[str, Any]:
         "training": story.run.name,
         "status": story.status,
         "best epoch": best and best["epoch"],
-        "validation": best and best["val_accuracy"],
-        "test": best and best["test_accuracy"],
+        "validation": best and 100 * best["val_accuracy"],
+        "test": best and 100 * best["test_accuracy"],
         "epochs": f"{story.epochs[-1]['epoch'] if best else 0} of {asked.get('epochs', '?')}",
         "batches": str(asked.get("batches") or "all") if asked else None,
         "learning rate": asked.get("lr"),
