@@ -1,0 +1,37 @@
+# make demo, test, lint or bench. Each sets up .venv first; the next call finds it ready.
+
+VENV ?= .venv
+PORT ?= 7860
+ARGS ?=
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint bench
+
+demo: $(READY)
+	$(PY) -m vision_core serve --port $(PORT)
+
+test: $(READY)
+	$(PY) -m pytest $(ARGS)
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m basedpyright
+
+bench: $(READY)
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file"; done
+
+$(READY): pyproject.toml constraints.txt
+	@set -e; for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python none; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+	done; \
+	if [ "$$python" = none ]; then \
+	  echo "vision-core needs Python 3.11 or newer and found none; make $(MAKECMDGOALS) PYTHON=/path/to/python3 names one" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up $(VENV): about 2 GB, a few minutes, once"; \
+	$(PY) -m pip --version >/dev/null 2>&1 || $$python -m venv --clear $(VENV)
+	$(PY) -m pip install --upgrade pip
+	$(PY) -m pip install -c constraints.txt -e '.[apps,editing,tracking,onnx]' --group dev
+	@touch $(READY)
