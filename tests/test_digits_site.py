@@ -25,7 +25,8 @@ SEVEN = [(0.3, 0.22), (0.5, 0.21), (0.7, 0.22), (0.62, 0.42), (0.53, 0.62), (0.4
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_javascript_units():
     """Parity with PyTorch in every epoch, reading and refusing exports, drawing, links, wording."""
-    done = subprocess.run(["node", "--test", "tests/js/"], cwd=ROOT, capture_output=True, text=True)
+    files = sorted(map(str, ROOT.glob("tests/js/*.test.mjs")))
+    done = subprocess.run(["node", "--test", *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
@@ -177,6 +178,21 @@ def test_drawing_over_a_sample_leaves_the_sample_whole(visit):
 
 
 @pytest.mark.browser
+def test_drawing_over_a_sample_begins_anew_and_undo_brings_the_old_drawing_back(visit):
+    page = visit()
+    draw(page)
+    expect_text(page, "#answer", "7")
+    page.keyboard.press("0")
+    expect_text(page, "#pad-note", "A test 0")
+    draw(page, [(0.5, 0.15), (0.5, 0.85)])
+    expect_text(page, "#answer", "1")
+    page.keyboard.press("u")
+    expect_text(page, "#sure", "Draw something")
+    page.keyboard.press("u")
+    expect_text(page, "#answer", "7")
+
+
+@pytest.mark.browser
 def test_the_address_restores_the_state(visit):
     page = visit()
     draw(page)
@@ -224,6 +240,7 @@ def test_own_training_is_shown_and_a_broken_one_refused(visit, site, tmp_path):
     cut.write_text((folder / "mine.json").read_text()[:9000])
     page.set_input_files("#files", [cut, folder / "mine.bin"])
     expect_text(page, "#problem", "not complete JSON")
+    assert page.locator("#problem").is_visible()
     short = tmp_path / "mine.bin"
     short.write_bytes(b"short")
     page.set_input_files("#files", [folder / "mine.json", short])
@@ -264,9 +281,10 @@ def test_every_panel_answers(visit):
     assert page.locator(".field").is_visible()
     page.locator("#confusion .cell.right").nth(3).click()
     expect_text(page, "#confusion [data-readout]", "of a 3 read correctly")
-    page.keyboard.press("ArrowRight")  # moves in the table, not in time
+    page.keyboard.press("ArrowLeft")  # moves in the table, not in time
     page.keyboard.press("Enter")
-    expect_text(page, "#confusion [data-readout]", "of a 3 misread as 4")
+    expect_text(page, "#confusion [data-readout]", "Epoch 20")
+    expect_text(page, "#confusion [data-readout]", "of a 3 misread as 2")
     page.locator("#occlusion").scroll_into_view_if_needed()
     expect_text(page, "#occlusion .readout", "7")
     page.locator("#misread button").nth(1).click()
@@ -282,8 +300,7 @@ def test_every_panel_answers(visit):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [1280, 768, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (768, "dark"), (390, "light")])
 def test_nothing_scrolls_sideways(visit, width, scheme):
     page = visit("#e=3&s=7.2", viewport={"width": width, "height": 844}, color_scheme=scheme)
     expect_text(page, "#pad-note", "A test 7")

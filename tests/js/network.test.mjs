@@ -37,7 +37,8 @@ test("every layer equals the textbook sums, written out one value at a time", ()
       assert.ok(Math.abs(at(out[name], size, c, y, x) - value(c, y, x)) < 1e-4, `${name} ${c} ${y} ${x}`);
     }
   }
-  assert.ok(Math.abs(out.probabilities.reduce((a, b) => a + b) - 1) < 1e-6);
+  const total = out.logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+  out.logits.forEach((logit, i) => assert.ok(Math.abs(out.probabilities[i] - Math.exp(logit) / total) < 1e-6, `probability ${i}`));
 });
 
 test("a value depends on its receptive field and on nothing else", () => {

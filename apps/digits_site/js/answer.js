@@ -107,7 +107,7 @@ export function strip(root, go) {
       const record = data.epochs[index];
       $("epoch").value = index;
       $("epoch").setAttribute("aria-valuetext", `Epoch ${record.epoch}${reading ? `, reads ${reading.winners[index]}` : ""}`);
-      $("metrics").textContent = `${percent(record.test_accuracy)} of the test digits right · loss ${record.loss.toFixed(3)}`;
+      $("metrics").textContent = `${record.epoch === 0 ? "untrained · " : ""}${percent(record.test_accuracy)} of the test digits right · loss ${record.loss.toFixed(3)}`;
     },
   };
 }

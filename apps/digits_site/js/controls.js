@@ -23,6 +23,7 @@ export function wire(actions) {
   on("help-open", "click", actions.help);
   on("help-close", "click", () => $("help").close());
   on("load-open", "click", () => {
+    if ($("main").hidden) return $("files").click(); // nothing could be loaded, so there is no page to scroll yet
     $("load").scrollIntoView({ block: "center" });
     $("files").focus({ preventScroll: true });
   });

@@ -1,7 +1,7 @@
 /** The keyboard: what each key does, on the whole page except where a control needs the key itself. */
 
-/** Listen for keys; `actions` are the page's verbs, `letters()` says whether letter and digit keys are on. */
-export function keyboard(actions, letters) {
+/** Listen for keys; `actions` are the page's verbs, `letters()` says whether letter and digit keys are on, `ready()` whether any is. */
+export function keyboard(actions, letters, ready) {
   const always = {
     ArrowLeft: () => actions.step(-1), ArrowRight: () => actions.step(1),
     Home: () => actions.step(-Infinity), End: () => actions.step(Infinity), " ": () => actions.play(),
@@ -12,7 +12,7 @@ export function keyboard(actions, letters) {
   };
   addEventListener("keydown", (event) => {
     const target = event.target;
-    if (event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (!ready() || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     let run;
     if (event.ctrlKey || event.metaKey) {
       run = { z: actions.undo, Z: actions.redo, y: actions.redo }[event.key];

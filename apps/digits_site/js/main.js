@@ -219,7 +219,7 @@ async function load(get, told) {
 }
 
 wire(actions);
-keyboard(actions, () => $("shortcuts").checked);
+keyboard(actions, () => $("shortcuts").checked, () => Boolean(state.data));
 wireTheme($("theme"), redraw);
 listen($("pad"), {
   begin([x, y], penEraser) {

@@ -23,14 +23,13 @@ export function confusion(panel) {
   const walk = (event, truth, answer) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     if (!step) return;
-    event.preventDefault();
-    event.stopPropagation(); // inside the table the arrows move in the table, not in time
+    event.preventDefault(); // so that inside the table the arrows move in the table, not in time
     cells[(truth + step[0] + 10) % 10][(answer + step[1] + 10) % 10].focus();
   };
 
   const build = () => {
     chosen = null;
-    readout.textContent = "";
+    readout.textContent = "Click a number to have it in words.";
     cells = Array.from({ length: 10 }, (_, truth) => Array.from({ length: 10 }, (_, answer) => element("button", {
       className: truth === answer ? "cell right" : "cell wrong", tabIndex: truth || answer ? -1 : 0,
       onclick: () => choose(truth, answer), onkeydown: (event) => walk(event, truth, answer),
@@ -53,9 +52,9 @@ export function confusion(panel) {
         if (cell.value === String(count)) return; // most of a table stays as it was: the page need not lay it out again
         cell.value = count;
         cell.textContent = count || "";
-        const tint = count ? Math.round(8 + 92 * Math.sqrt(count / total)) : 0;
-        cell.style.setProperty("--tint", `${tint}%`);
-        cell.classList.toggle("strong", tint > 52);
+        const share = count / total; // the tints between 44 and 100 % would leave the number too little contrast
+        cell.style.setProperty("--tint", `${share >= 0.5 ? 100 : count ? 8 + 36 * Math.sqrt(2 * share) : 0}%`);
+        cell.classList.toggle("strong", share >= 0.5);
         cell.setAttribute("aria-label", truth === answer ? `${truth} read correctly: ${count}` : `${truth} misread as ${answer}: ${count}`);
       });
       rates[truth].textContent = percent(line[truth] / total);
@@ -88,7 +87,7 @@ export function misread(panel, pick) {
       says.textContent = right ? `${truth} ✓` : `${truth} as ${predicted[index]}`;
       tile.classList.toggle("good", right);
       tile.setAttribute("aria-pressed", source.kind === "misread" && source.n === n);
-      tile.setAttribute("aria-label", `Test image of a ${truth}, epoch ${data.epochs[index].epoch} reads ${predicted[index]}. Load it.`);
+      tile.setAttribute("aria-label", `${says.textContent}: a test image of a ${truth} that epoch ${data.epochs[index].epoch} reads as ${predicted[index]}; load it`);
     });
   };
   return { build, update };
