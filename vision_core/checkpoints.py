@@ -12,6 +12,7 @@ from torch import nn
 
 from vision_core.files import atomic
 
+HEADER = "vision-core"
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -26,8 +27,8 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any]) -> None:
     architecture = {"model": type(model).__name__, **getattr(model, "architecture")}  # noqa: B009
     match Path(path).suffix:
         case ".safetensors":
-            header = {"format": "vision-core", "architecture": architecture, "metadata": metadata}
-            data = to_safetensors(state, {key: json.dumps(value) for key, value in header.items()})
+            header = json.dumps({"architecture": architecture, "metadata": metadata})
+            data = to_safetensors(state, {HEADER: header})  # one key: several would come in a random order
             with atomic(path) as file:
                 file.write(data)
         case ".pth":
@@ -69,7 +70,7 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
-            header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            header = json.loads((file.metadata() or {})[HEADER])
             state = {name: file.get_tensor(name) for name in file.keys()}
         return state, header["architecture"], header["metadata"]
     except (SafetensorError, OSError) as error:

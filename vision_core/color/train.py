@@ -52,7 +52,7 @@ def train(
         ValueError: nothing to resume, or a state of other settings.
         FloatingPointError: the loss is not finite.
     """
-    settings = _with_precision(settings or Settings())
+    settings = _with_precision(settings or Settings(), run if resume else None)
     counted = source if isinstance(source, CountedColors) else count_colors(source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -143,19 +143,6 @@ def fine_tune(
     yield from _optimise(
         result, counted, settings, shares=shares, misplaced=misplaced, before=before, thumbnail=thumbnail
     )
-
-
-def stopped(run: runs.Run) -> ColorMap:
-    """The map as far as a stopped or killed run had trained it; a run without a state is a `ValueError`."""
-    state = checkpoints.load_state(run.resume_file)
-    facts = state["facts"]
-    palette = Palette(np.array(facts["palette"], np.uint8), np.array(facts["shares"]) / sum(facts["shares"]))
-    settings = settings_from(facts["settings"])
-    model = ColorMapper(
-        settings.layers, settings.hidden, settings.head, facts["palette"], settings.temperature
-    )
-    model.load_state_dict(state["model"])
-    return ColorMap(model.eval(), palette, {**facts, "training_epochs": state["epoch"]})
 
 
 def _optimise(
@@ -277,11 +264,15 @@ def _restore(
     return {name: state[name] for name in ("epoch", "smooth", "best", "best_epoch")}
 
 
-def _with_precision(settings: Settings) -> Settings:
+def _with_precision(settings: Settings, resumed: runs.Run | None) -> Settings:
+    """The settings with "auto" replaced: by what a resumed run began with, or by what is fast here."""
     if settings.precision != "auto":
         return settings
-    dtype = devices.autocast_dtype(devices.pick(settings.device))
-    return replace(settings, precision=str(dtype).removeprefix("torch."))
+    if resumed is not None and resumed.resume_file.is_file():
+        precision = checkpoints.load_state(resumed.resume_file)["facts"]["settings"]["precision"]
+    else:
+        precision = str(devices.autocast_dtype(devices.pick(settings.device))).removeprefix("torch.")
+    return replace(settings, precision=precision)
 
 
 def _falling(settings: Settings) -> Callable[[int], float]:
