@@ -1,11 +1,13 @@
 """Writing files so that a reader never sees half of one."""
 
 import json
+import math
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
 
@@ -14,30 +16,35 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path`, complete, when the block ends; nothing appears when it fails.
 
     Written beside the target as `NAME.*.part`, synced, then renamed, so a full disk, an error or a kill
-    leaves an older `path` as it was.
+    leaves an older `path` as it was, and its permissions stay.
 
     Raises:
-        ValueError: `path` is a folder, or its folder does not exist and cannot be made.
+        ValueError: `path` is a folder or a device, or its folder does not exist and cannot be made.
+        OSError: the disk is full or the folder not writable; names `path`.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; the name of a file was expected")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not an ordinary file and will not be replaced")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(f"cannot write {path}: {path.parent} is not a folder") from error
-    with NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".part", delete=False) as file:
-        part = Path(file.name)
-        try:
-            yield file  # pyright: ignore[reportReturnType]
+    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            part.chmod(0o666 & ~_umask())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        if path.exists():
+            shutil.copymode(path, part)
+        os.replace(part, path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            error.filename, error.filename2 = str(path), None  # a write on a full disk names no file
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -63,15 +70,23 @@ def read_json(path: str | Path, max_bytes: int = 64 << 20) -> Any:
     if path.stat().st_size > max_bytes:
         raise ValueError(f"{path} is larger than {max_bytes >> 20} MB")
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        return json.loads(path.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, a number of 5,000 digits
         raise ValueError(f"{path} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def without_nan(data: Any) -> Any:
+    """Plain data in which None stands for NaN and infinity, which JSON cannot say."""
+    match data:
+        case float() if not math.isfinite(data):
+            return None
+        case dict():
+            return {key: without_nan(value) for key, value in data.items()}
+        case list() | tuple():
+            return [without_nan(value) for value in data]
+    return data
 
 
 def bundled(name: str) -> Path:

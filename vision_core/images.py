@@ -4,18 +4,19 @@ import warnings
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from vision_core import icc
 from vision_core.files import atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_PIXELS = 50_000_000
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -25,14 +26,9 @@ SUFFIXES = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-_KEPT_EXIF = (
-    0x010E,
-    0x010F,
-    0x0110,
-    0x0132,
-    0x013B,
-    0x8298,
-)  # description, make, model, time, artist, copyright
+MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
+MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298)  # what, make, model, time, artist, copyright
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,9 @@ class Picture:
 
     `alpha` is uint8 (H, W) or None when opaque; `bit_depth` is the file's (the pixels here have 8); `notes`
     are sentences about what reading changed.
+
+    Raises:
+        ValueError: an array of another shape or type.
     """
 
     rgb: np.ndarray
@@ -50,6 +49,13 @@ class Picture:
     exif: dict[int, str] = field(default_factory=dict)
     bit_depth: int = 8
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or not self.rgb.size:
+            raise ValueError(f"expected uint8 (H, W, 3), got {self.rgb.dtype} {self.rgb.shape}")
+        size = self.rgb.shape[:2]
+        if self.alpha is not None and (self.alpha.dtype != np.uint8 or self.alpha.shape != size):
+            raise ValueError(f"expected alpha uint8 {size}, got {self.alpha.dtype} {self.alpha.shape}")
 
     def with_rgb(self, rgb: np.ndarray) -> "Picture":
         """The same picture, alpha and metadata with other colours of the same size."""
@@ -72,39 +78,56 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     if not data:
         raise ValueError(f"{name} is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's; what matters becomes an error or a note
+        try:
             image = Image.open(BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        kind = "is an SVG drawing" if b"<svg" in data[:4096].lower() else "is not an image we can read"
-        raise ValueError(f"{name} {kind}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF") from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ValueError(
-            f"{name} has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
-            f"the most we open is {max_pixels / 1e6:g}"
-        )
-    try:
-        return _decode(image)
-    except (OSError, SyntaxError, EOFError, IndexError, ValueError) as error:
-        raise ValueError(f"{name} is damaged or cut off: {error}") from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(
+                f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open"
+            ) from error
+        except _DAMAGE as error:
+            kind = "is an SVG drawing" if b"<svg" in data[:4096].lower() else "is not an image we can read"
+            raise ValueError(f"{name} {kind}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF") from error
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ValueError(
+                f"{name} has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
+                f"the most we open is {max_pixels / 1e6:g}"
+            )
+        try:
+            return _decode(image)
+        except _Unsupported as error:
+            raise ValueError(f"{name} cannot be used: {error}") from error
+        except _DAMAGE as error:
+            raise ValueError(f"{name} is damaged or cut off: {error}") from error
 
 
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
-    """The picture as a file in memory.
+    """The picture as a file in memory: PNG, JPEG, WEBP, TIFF or BMP.
 
-    Only JPEG loses anything (`quality`); it cannot hold transparency: `ValueError`.
+    Only JPEG loses anything of the pixels (`quality`, 1 to 100). WebP cannot hold a resolution, BMP neither
+    EXIF nor a profile.
+
+    Raises:
+        ValueError: another format or quality, transparency in JPEG or BMP, a side too long for the format.
     """
+    if format not in SUFFIXES.values():
+        raise ValueError(f"cannot save as {format!r}; use {', '.join(dict.fromkeys(SUFFIXES.values()))}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality is {quality}; 1 to 100 was expected")
+    if (longest := max(picture.rgb.shape)) > (most := MAX_SIDE.get(format, longest)):
+        raise ValueError(
+            f"{format} holds at most {most:,} pixels a side, not {longest:,}: save as PNG or TIFF"
+        )
     image = Image.fromarray(picture.rgb)
     options: dict = {"icc_profile": picture.icc}
     if picture.dpi:
         options["dpi"] = picture.dpi
     if picture.exif and format != "BMP":
         exif = Image.Exif()
-        exif.update(picture.exif)
+        # Pillow writes a str as ASCII with question marks, and reads bytes back as Latin-1
+        exif.update({tag: text.encode("latin-1", "replace") for tag, text in picture.exif.items()})
         options["exif"] = exif
     if picture.alpha is not None:
         if format in ("JPEG", "BMP"):
@@ -150,14 +173,25 @@ def from_tensor(tensor: "Tensor") -> np.ndarray:
     return (tensor[0].detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
+_DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
+
+
+class _Unsupported(ValueError):
+    """A sound image whose values have no one meaning as colours."""
+
+
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; the name of an image was expected")
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not an ordinary file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {path}") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: also a NUL in the name
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -166,58 +200,58 @@ def _decode(image: Image.Image) -> Picture:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         notes.append(f"the first of {frames} frames is used")
-    bit_depth = 16 if image.mode.startswith("I") or "16" in str(getattr(image, "tile", "")) else 8
-    profile, dpi, exif = image.info.get("icc_profile"), image.info.get("dpi"), image.getexif()
-    kept = {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("it holds floating-point values, which have no fixed white")
-    if bit_depth == 16:
-        notes.append("16 bits per channel were rounded to 8")
+    rawmodes = [str(tile.args) for tile in getattr(image, "tile", ())]
+    bits = 12 if any("I;12" in mode for mode in rawmodes) else 16
+    bit_depth = bits if image.mode.startswith("I;16") or any("16" in mode for mode in rawmodes) else 8
+    profile, dpi = image.info.get("icc_profile"), _resolution(image.info.get("dpi"))
+    image, exif = _upright(image)
+    if image.mode == "F":
+        raise _Unsupported("it holds floating-point values, which have no fixed white")
+    if image.mode == "I":
+        raise _Unsupported("it holds 32-bit or signed values, which have no fixed white")
+    if image.mode.startswith("I;16"):
+        wide = np.asarray(image).astype(np.uint32)
+        peak = 2**bits - 1
+        image = Image.fromarray(((wide * 255 + peak // 2) // peak).astype(np.uint8))
+    if bit_depth > 8:
+        notes.append(f"{bit_depth} bits per channel were rounded to 8")
     image, alpha = _split_alpha(image)
-    image, managed = _to_srgb(image, profile, notes)
-    if dpi is not None and not all(np.isfinite(float(d)) and d > 0 for d in dpi):
-        dpi = None
+    image, managed = icc.to_srgb(image, profile, notes)
     return Picture(
         rgb=np.array(image.convert("RGB")),
         alpha=alpha,
-        icc=_srgb_profile() if managed else None,
-        dpi=None if dpi is None else (float(dpi[0]), float(dpi[1])),
-        exif=kept,
+        icc=icc.srgb_profile() if managed else None,
+        dpi=dpi,
+        exif=exif,
         bit_depth=bit_depth,
         notes=tuple(notes),
     )
 
 
+def _resolution(dpi: Any) -> tuple[float, float] | None:
+    """Dots per inch as numbers that every format can write, or None."""
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if 1 <= across <= 65_535 and 1 <= down <= 65_535 else None
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, dict[int, str]]:
+    """The image as the camera was held, and the EXIF texts to keep; damaged EXIF is no reason to refuse."""
+    image.load()
+    try:
+        exif = image.getexif()
+        kept = {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
+        return ImageOps.exif_transpose(image), kept
+    except _DAMAGE:
+        return image, {}
+
+
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
     if not image.has_transparency_data:
         return image, None
+    grey = image.mode == "LA"
     image = image.convert("RGBA")
     alpha = np.array(image.getchannel("A"))
-    return image.convert("RGB"), None if alpha.min() == 255 else alpha
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tuple[Image.Image, bool]:
-    if image.mode == "P":
-        image = image.convert("RGB")
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            target = ImageCms.ImageCmsProfile(BytesIO(_srgb_profile()))
-            name = ImageCms.getProfileDescription(source).strip()
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-            if "sRGB" not in name:
-                notes.append(f"colours were converted from {name} to sRGB")
-            return converted or image, True
-        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-            notes.append("its colour profile is damaged and was ignored")
-    if image.mode == "CMYK":
-        notes.append("CMYK without a profile was converted by formula")
-    return image, False
-
-
-def _srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return image.convert("RGB").convert("L" if grey else "RGB"), None if alpha.min() == 255 else alpha

@@ -1,0 +1,160 @@
+"""Files that are whole or not there: after an error, a kill, a full disk."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vision_core.files import atomic, bundled, read_json, without_nan, write_json, write_text
+
+
+def test_writes_a_file_and_the_folders_above_it(tmp_path):
+    write_text(tmp_path / "a" / "b" / "x.txt", "grün\n")
+    assert (tmp_path / "a/b/x.txt").read_bytes() == "grün\n".encode()
+    assert len(list((tmp_path / "a/b").iterdir())) == 1
+
+
+def test_the_target_changes_only_when_the_block_ends(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with atomic(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mine"), KeyboardInterrupt()])
+def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)), atomic(path) as file:
+        file.write(b"half")
+        raise error
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"old": True})
+    code = (
+        "import sys, time\n"
+        "from vision_core.files import atomic\n"
+        "with atomic(sys.argv[1]) as file:\n"
+        "    file.write(b'half'); file.flush(); print('in the middle', flush=True); time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None and child.stdout.readline() == "in the middle\n"
+    child.kill()
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    assert read_json(path) == {"old": True}
+    write_json(path, {"new": True})  # what the dead left behind is in nobody's way
+    assert read_json(path) == {"new": True}
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path):
+    """A disk of 64 kB where we may mount one, else the kernel's limit on the size of files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True)
+    limit = "" if mounted.returncode == 0 else "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))"
+    code = f"""
+import resource, signal, sys
+from vision_core.files import write_text
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+{limit}
+write_text(sys.argv[1], "old")
+for size in (100_000, 10_000_000):  # fails on flush, fails on write
+    try:
+        write_text(sys.argv[1], "x" * size)
+    except OSError as error:
+        print(error.strerror, error.filename)
+"""
+    try:
+        path = disk / "x.txt"
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        assert len(lines) == 2 and all(line.endswith(f" {path}") for line in lines), done.stderr
+        assert path.read_text() == "old" and list(disk.iterdir()) == [path]
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", disk], check=True)
+
+
+def test_permissions_are_the_old_file_s_or_the_user_s(tmp_path):
+    path = tmp_path / "x"
+    mask = os.umask(0o027)
+    try:
+        write_text(path, "1")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    finally:
+        os.umask(mask)
+    path.chmod(0o600)
+    write_text(path, "2")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_refuses_what_is_no_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        write_text(tmp_path, "")
+    (tmp_path / "x").write_text("")
+    with pytest.raises(ValueError, match="x is not a folder"):
+        write_text(tmp_path / "x" / "y", "")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(ValueError, match="not an ordinary file"):
+        write_text(fifo, "")
+    assert stat.S_ISFIFO(fifo.stat().st_mode)  # a device such as /dev/null must never be replaced
+    with pytest.raises(ValueError, match="null"):
+        write_text(tmp_path / "a\0b", "")
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("x" * 255)
+    write_text(path, "1")
+    assert path.read_text() == "1"
+
+
+def test_json_goes_round_and_refuses_nan(tmp_path):
+    path = tmp_path / "x.json"
+    data = {"name": "Grün", "values": [1, 2.5, None, True], "deep": {"a": []}}
+    for indent in (2, None):
+        write_json(path, data, indent)
+        assert read_json(path) == data
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(path, {"loss": float("nan")})
+    assert read_json(path) == data
+
+
+def test_without_nan_is_json_that_everyone_reads():
+    data = {"a": [1.5, float("nan"), (float("inf"), 2)], "b": "nan", "c": -float("inf"), "d": True}
+    plain = without_nan(data)
+    assert plain == {"a": [1.5, None, [None, 2]], "b": "nan", "c": None, "d": True}
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_every_fault_of_a_json_file_is_one_sentence(tmp_path):
+    path = tmp_path / "x.json"
+    with pytest.raises(ValueError, match="there is no file"):
+        read_json(path)
+    with pytest.raises(ValueError, match="there is no file"):
+        read_json(tmp_path)
+    for data in (b"", b"{", b"\xff\xfe{}", b"[" * 100_000, b"1" * 5000):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"x\.json is not valid JSON"):
+            read_json(path)
+    with pytest.raises(ValueError, match="larger than 0 MB"):
+        read_json(path, max_bytes=100)
+    path.write_bytes(b"\xef\xbb\xbf[1]")  # as some editors save it
+    assert read_json(path) == [1]
+
+
+def test_bundled_folders_are_there():
+    for name in ("assets", "models"):
+        assert bundled(name).is_dir() and isinstance(bundled(name), Path)

@@ -1,0 +1,471 @@
+"""The image door: what comes in is right or refused in one sentence, what goes out is complete."""
+
+import resource
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from vision_core import images
+from vision_core.images import Picture, encode, read, save
+
+RNG = np.random.default_rng(0)
+COLORS = RNG.integers(0, 256, (37, 53, 3), np.uint8)
+ALPHA = RNG.integers(0, 255, (37, 53), np.uint8)
+
+
+def file_of(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def png(width: int, height: int, depth: int, kind: int, rows: bytes) -> bytes:
+    """A PNG made by hand; `rows` holds each row after its filter byte."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows, 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+def wide_png(values: np.ndarray) -> bytes:
+    """A 16-bit PNG of uint16 (H, W) grey or (H, W, 3) RGB."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png(width, height, 16, 2 if values.ndim == 3 else 0, rows)
+
+
+def rgb_profile(gamma: float, primaries: list[tuple[float, float, float]], name: str) -> bytes:
+    """A matrix profile made by hand: the colorants' XYZ at D50, and one gamma."""
+
+    def s15(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    description = struct.pack(">I", len(name) + 1) + name.encode() + bytes(79)
+    tags = [(b"desc", b"desc" + bytes(4) + description), (b"wtpt", b"XYZ " + bytes(4) + s15(*D50))]
+    for channel, xyz in zip(b"rgb", primaries, strict=True):
+        tags.append((bytes([channel]) + b"XYZ", b"XYZ " + bytes(4) + s15(*xyz)))
+        tags.append(
+            (bytes([channel]) + b"TRC", b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)))
+        )
+    table, body, offset = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags:
+        data += bytes(-len(data) % 4)
+        table += tag + struct.pack(">II", offset + len(body), len(data))
+        body += data
+    size = offset + len(body)
+    header = struct.pack(
+        ">I4sI4s4s4s12s4s", size, b"\0" * 4, 0x02100000, b"mntr", b"RGB ", b"XYZ ", bytes(12), b"acsp"
+    )
+    header = header.ljust(68, b"\0") + s15(*D50)
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+D50 = (0.9642, 1.0, 0.8249)
+ADOBE_RGB = [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)]
+SRGB = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)]
+
+
+def srgb_curve(linear: np.ndarray) -> np.ndarray:
+    linear = linear.clip(0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+# What is refused, in one sentence
+
+
+def refusals() -> dict[str, tuple[bytes, str]]:
+    whole = encode(Picture(COLORS))
+    photo = encode(Picture(COLORS), "JPEG")
+    tiff = file_of(Image.fromarray(COLORS), "TIFF")
+    return {
+        "empty": (b"", "the image is empty"),
+        "text": (b"hello, this is no image", "not an image we can read"),
+        "svg": (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "is an SVG drawing"),
+        "half a PNG": (whole[: len(whole) // 2], "damaged or cut off"),
+        "a PNG's header": (whole[:60], "damaged or cut off"),
+        "half a JPEG": (photo[: len(photo) // 2], "damaged or cut off"),
+        "half a TIFF": (tiff[: len(tiff) // 2], "damaged or cut off|not an image"),
+        "half a WebP": (encode(Picture(COLORS), "WEBP")[:900], "damaged or cut off|not an image"),
+        "float TIFF": (
+            file_of(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"),
+            "floating-point values",
+        ),
+        "32-bit TIFF": (file_of(Image.fromarray(np.ones((4, 5), np.int32)), "TIFF"), "32-bit"),
+        "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image we can read"),
+    }
+
+
+@pytest.mark.parametrize("case", refusals())
+def test_refuses_with_one_sentence(case):
+    data, expected = refusals()[case]
+    with pytest.raises(ValueError, match=expected) as caught:
+        read(data)
+    assert "\n" not in str(caught.value)
+
+
+def test_refuses_paths_that_are_no_images(tmp_path):
+    with pytest.raises(ValueError, match="there is no file"):
+        read(tmp_path / "missing.png")
+    with pytest.raises(ValueError, match="is a folder"):
+        read(tmp_path)
+    with pytest.raises(ValueError, match=r"cannot be read: .*null|there is no file"):
+        read("a\0b.png")
+    with pytest.raises(ValueError, match="not an ordinary file"):
+        read("/dev/zero")
+    (tmp_path / "x.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"x\.png is empty"):
+        read(tmp_path / "x.png")
+
+
+def test_refuses_a_file_too_large_to_be_an_image(tmp_path):
+    with open(tmp_path / "film.png", "wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(ValueError, match="larger than 512 MB"):
+        read(tmp_path / "film.png")
+
+
+@pytest.mark.parametrize("side", [12_000, 30_000])  # Pillow itself warns of the first and stops at the second
+def test_refuses_a_decompression_bomb_from_its_header(tmp_path, side):
+    bomb = png(side, side, 1, 0, (b"\0" + bytes(side // 8)) * side)
+    assert len(bomb) < 150_000
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    code = """
+import resource, sys
+from vision_core import images
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    images.read(sys.argv[1])
+except ValueError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "bomb.png"], capture_output=True, text=True)
+    kilobytes, sentence = done.stdout.split(" ", 1)
+    assert "megapixels" in sentence and "50" in sentence
+    assert int(kilobytes) < 20_000  # decoded it would be 18 MB at one bit a pixel, 430 MB as RGB
+    assert done.stderr == ""
+
+
+def test_damage_anywhere_is_a_value_error_or_an_image():
+    """1,400 files with a few wrong bytes, some cut: nothing but a ValueError ever comes out."""
+    picture = Picture(
+        COLORS, ALPHA, dpi=(72, 72), exif={0x010F: "camera"}, icc=rgb_profile(2.2, ADOBE_RGB, "A")
+    )
+    opaque = Picture(COLORS, dpi=(72, 72), exif={0x010F: "camera"}, icc=picture.icc)
+    whole = [encode(picture, "PNG"), encode(opaque, "JPEG"), encode(picture, "WEBP"), encode(picture, "TIFF")]
+    whole += [
+        encode(opaque, "BMP"),
+        file_of(Image.fromarray(COLORS).quantize(9), "GIF"),
+        wide_png(COLORS.astype("u2")),
+    ]
+    rng = np.random.default_rng(1)
+    read_anyway = 0
+    for turn in range(1400):
+        data = bytearray(whole[turn % len(whole)])
+        early = rng.random() < 0.7  # headers are where the parsers are
+        for place in rng.integers(0, min(len(data), 700 if early else len(data)), rng.integers(1, 6)):
+            data[place] = rng.integers(0, 256)
+        if rng.random() < 0.2:
+            del data[rng.integers(1, len(data)) :]
+        try:
+            found = read(bytes(data), max_pixels=1_000_000)
+        except ValueError as error:
+            assert str(error)
+        else:
+            read_anyway += 1
+            assert encode(found)
+    assert 0 < read_anyway < 1400
+
+
+# What is read, and how
+
+
+def test_sizes_from_one_pixel_to_a_thread():
+    for shape in ((1, 1, 3), (1, 20_000, 3), (20_000, 1, 3)):
+        rgb = RNG.integers(0, 256, shape, np.uint8)
+        assert np.array_equal(read(encode(Picture(rgb))).rgb, rgb)
+
+
+def test_wrong_extension_is_read_by_content(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(encode(Picture(COLORS), "PNG"))
+    assert np.array_equal(read(tmp_path / "photo.jpg").rgb, COLORS)
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    wide = np.array([[0, 128, 257, 1000, 32768, 40000, 65535]], np.uint16)
+    grey = read(wide_png(wide))
+    assert grey.rgb[0, :, 0].tolist() == [round(v / 257) for v in wide[0].tolist()]
+    assert grey.bit_depth == 16 and grey.notes == ("16 bits per channel were rounded to 8",)
+    color = np.stack([wide, wide[:, ::-1], wide // 2], -1)
+    found = read(wide_png(color))
+    assert found.bit_depth == 16
+    assert np.abs(found.rgb.astype(float) - color / 257).max() < 1  # Pillow drops the low byte
+    every = np.arange(256, dtype=np.uint16)[None] * 257
+    assert read(wide_png(np.stack([every] * 3, -1))).rgb[0, :, 1].tolist() == list(range(256))
+    assert read(wide_png(every)).rgb[0, :, 2].tolist() == list(range(256))
+
+
+def test_sixteen_bit_tiff_of_either_byte_order():
+    wide = RNG.integers(0, 65536, (5, 7), np.uint16)
+    for mode in ("I;16", "I;16B"):
+        raw = wide.astype("<u2" if mode == "I;16" else ">u2").tobytes()
+        data = file_of(Image.frombytes(mode, (7, 5), raw), "TIFF")
+        assert np.array_equal(read(data).rgb[..., 0], np.rint(wide / 257).astype(np.uint8))
+
+
+def test_eight_bit_images_of_sixteen_pixels_have_eight_bits():
+    """A header full of sixteens is no sign of 16 bits."""
+    for side in (16, 160):
+        assert read(encode(Picture(np.zeros((side, side, 3), np.uint8)))).bit_depth == 8
+
+
+def test_cmyk_jpeg():
+    inks = np.zeros((8, 32, 4), np.uint8)
+    for n in range(4):
+        inks[:, 8 * n : 8 * n + 8, n] = 255  # cyan, magenta, yellow, black
+    found = read(file_of(Image.fromarray(inks, "CMYK"), "JPEG", quality=100))
+    expected = [(0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 0, 0)]
+    assert np.abs(found.rgb[4, 4::8].astype(int) - expected).max() <= 3
+    assert found.notes == ("CMYK without a profile was converted by formula",)
+
+
+def test_palette_with_transparency():
+    indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    indexed.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    found = read(file_of(indexed, "PNG", transparency=bytes([0, 128, 255])))
+    assert found.rgb[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    assert found.alpha is not None and found.alpha[0].tolist() == [0, 128, 255]
+    assert read(file_of(indexed, "PNG", transparency=2)).alpha[0].tolist() == [255, 255, 0]  # pyright: ignore
+
+
+def test_grey_with_alpha_one_bit_and_opaque_alpha():
+    both = np.stack([COLORS[..., 0], ALPHA], -1)
+    found = read(file_of(Image.fromarray(both, "LA")))
+    assert np.array_equal(found.alpha, ALPHA) and np.array_equal(found.rgb[..., 2], COLORS[..., 0])
+    assert read(file_of(Image.new("1", (9, 4), 1))).rgb.min() == 255
+    opaque = Image.fromarray(COLORS)
+    opaque.putalpha(255)
+    assert read(file_of(opaque)).alpha is None
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_first_frame_of_several(format):
+    frames = [Image.new("RGB", (20, 10), color) for color in ("red", "lime", "blue")]
+    options = {"lossless": True} if format == "WEBP" else {}
+    found = read(file_of(frames[0], format, save_all=True, append_images=frames[1:], **options))
+    assert np.array_equal(found.rgb, np.full((10, 20, 3), (255, 0, 0)))
+    assert found.notes == ("the first of 3 frames is used",)
+
+
+def test_avif_and_a_camera_s_pair_of_pictures():
+    pair = file_of(
+        Image.new("RGB", (20, 10), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (20, 10))]
+    )
+    for data in (pair, file_of(Image.new("RGB", (20, 10), "red"), "AVIF")):
+        found = read(data)
+        assert np.abs(found.rgb.astype(int) - (255, 0, 0)).max() <= 3 and found.notes == ()
+
+
+UPRIGHT = {  # EXIF's table: what undoes each orientation
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_exif_orientation(orientation, mode):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = (
+        Image.fromarray(COLORS) if mode == "RGB" else Image.fromarray(COLORS[..., 0].astype(np.uint16) * 257)
+    )
+    found = read(file_of(image, "PNG", exif=exif))
+    expected = UPRIGHT[orientation](COLORS)
+    expected = expected if mode == "RGB" else np.repeat(expected[..., :1], 3, -1)
+    assert np.array_equal(found.rgb, expected)
+    assert np.array_equal(read(encode(found)).rgb, expected)  # not turned twice
+
+
+# Colour profiles
+
+
+def test_wide_gamut_colors_become_srgb():
+    """Adobe RGB by hand, against the matrices and curves worked out in numpy."""
+    levels = np.array([0, 40, 90, 128, 180, 200, 255], np.uint8)
+    rgb = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+    found = read(
+        file_of(
+            Image.fromarray(rgb), "PNG", icc_profile=rgb_profile(563 / 256, ADOBE_RGB, "Adobe RGB (1998)")
+        )
+    )
+    xyz = (rgb / 255) ** (563 / 256) @ np.array(ADOBE_RGB)
+    linear = xyz @ np.linalg.inv(np.array(SRGB))
+    inside = ((linear > 0) & (linear < 1)).all(-1)
+    assert inside.sum() > 100
+    error = np.abs(found.rgb - 255 * srgb_curve(linear))[inside]
+    assert error.max() < 1.6
+    assert np.abs(found.rgb.astype(int) - rgb).max() > 20  # it did something
+    assert found.notes == ("colours were converted from Adobe RGB (1998) to sRGB",)
+    again = read(encode(found))  # its own profile is now sRGB, and nothing moves any more
+    assert np.array_equal(again.rgb, found.rgb) and again.notes == ()
+
+
+def test_a_profile_that_is_srgb_moves_no_pixel():
+    every = RNG.integers(0, 256, (200, 300, 3), np.uint8)
+    for profile in (
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+        rgb_profile(2.2, SRGB, "sRGB only by name"),
+    ):
+        found = read(file_of(Image.fromarray(every), "PNG", icc_profile=profile))
+        moved = np.abs(found.rgb.astype(int) - every).max()
+        assert (moved == 0) == (found.notes == ())
+    assert moved > 1  # a plain gamma is not sRGB, whatever the profile calls itself
+
+
+def test_a_damaged_profile_is_told_and_ignored():
+    found = read(file_of(Image.fromarray(COLORS), "PNG", icc_profile=b"no profile at all"))
+    assert np.array_equal(found.rgb, COLORS)
+    assert found.notes == ("its colour profile is damaged and was ignored",) and found.icc is None
+
+
+# What is written
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".TIFF"])
+@pytest.mark.parametrize("alpha", [None, ALPHA])
+def test_lossless_round_trip_is_exact(tmp_path, suffix, alpha):
+    save(Picture(COLORS, alpha), tmp_path / f"x{suffix}")
+    found = read(tmp_path / f"x{suffix}")
+    assert np.array_equal(found.rgb, COLORS)  # also where it is transparent
+    assert found.alpha is None if alpha is None else np.array_equal(found.alpha, alpha)
+
+
+def test_bmp_and_jpeg_round_trip():
+    assert np.array_equal(read(encode(Picture(COLORS), "BMP")).rgb, COLORS)
+    smooth = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    assert np.abs(read(encode(Picture(smooth), "JPEG", 95)).rgb.astype(int) - smooth).max() <= 2
+
+
+def test_resolution_author_and_profile_stay_and_the_place_goes():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8298] = "Maker", "© Zoë Ångström"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0)})  # GPS
+    exif[0x8825] = {1: "N", 2: (48.0, 12.0, 30.0)}
+    exif[0x8298] = "© Zoë Ångström".encode("latin-1")
+    profile = rgb_profile(2.2, ADOBE_RGB, "Adobe RGB (1998)")
+    data = file_of(Image.fromarray(COLORS), "JPEG", exif=exif, dpi=(300, 300), icc_profile=profile)
+    assert Image.open(BytesIO(data)).getexif().get_ifd(0x8825)  # the place was in there
+    picture = read(data)
+    for format in ("PNG", "JPEG", "TIFF", "WEBP"):
+        written = encode(picture, format)
+        again = read(written)
+        assert again.exif == {0x010F: "Maker", 0x8298: "© Zoë Ångström"}
+        assert again.icc == picture.icc and again.icc is not None
+        assert format == "WEBP" or again.dpi == pytest.approx((300, 300), abs=0.1)
+        assert not Image.open(BytesIO(written)).getexif().get_ifd(0x8825)
+
+
+def test_equal_pictures_are_equal_files(tmp_path):
+    code = (
+        "import sys; from vision_core import images;"
+        "sys.stdout.buffer.write(images.encode(images.read(sys.argv[1])))"
+    )
+    data = file_of(Image.fromarray(COLORS), "PNG", icc_profile=rgb_profile(1.8, ADOBE_RGB, "X"))
+    (tmp_path / "in.png").write_bytes(data)
+    here = encode(read(data))
+    while time.time() % 1 < 0.1:  # another second, for a profile could hold the time
+        time.sleep(0.05)
+    time.sleep(1 - time.time() % 1)
+    there = subprocess.run([sys.executable, "-c", code, tmp_path / "in.png"], capture_output=True, check=True)
+    assert there.stdout == here
+
+
+def test_impossible_resolutions_are_dropped():
+    for dpi in ((0.01, 0.01), (10_000_000, 10_000_000)):
+        found = read(file_of(Image.fromarray(COLORS), "PNG", dpi=dpi))
+        assert found.dpi is None and encode(found, "JPEG")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "BMP"])
+def test_transparency_is_never_lost_silently(tmp_path, format):
+    with pytest.raises(ValueError, match="cannot hold transparency"):
+        save(Picture(COLORS, ALPHA), tmp_path / f"x.{format.lower()}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refuses_what_a_format_cannot_be(tmp_path):
+    for path in ("x.gif", "x", "x.svg"):
+        with pytest.raises(ValueError, match="cannot save an image as"):
+            save(Picture(COLORS), tmp_path / path)
+    with pytest.raises(ValueError, match="cannot save as 'jpg'"):
+        encode(Picture(COLORS), "jpg")
+    with pytest.raises(ValueError, match="quality is 0"):
+        encode(Picture(COLORS), "JPEG", quality=0)
+    long = Picture(np.zeros((1, 70_000, 3), np.uint8))
+    for format in ("JPEG", "WEBP"):
+        with pytest.raises(ValueError, match="pixels a side, not 70,000"):
+            encode(long, format)
+    assert read(encode(long, "TIFF")).rgb.shape == (1, 70_000, 3)
+
+
+def test_a_picture_is_made_of_the_right_arrays():
+    with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\), got float64"):
+        Picture(COLORS / 255)
+    with pytest.raises(ValueError, match="expected alpha uint8"):
+        Picture(COLORS, ALPHA[:5])
+    with pytest.raises(ValueError, match="expected uint8"):
+        Picture(COLORS).with_rgb(COLORS[:5])
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    """The kernel refuses to let the new file grow, as a full disk does."""
+    old = tmp_path / "x.png"
+    save(Picture(np.zeros((4, 4, 3), np.uint8)), old)
+    before = old.read_bytes()
+
+    def full_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    code = f"""
+import signal, numpy as np
+from vision_core import images
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+try:
+    images.save(images.Picture(noise), {str(old)!r})
+except OSError as error:
+    print(error.filename)
+"""
+    done = subprocess.run([sys.executable, "-c", code], preexec_fn=full_disk, capture_output=True, text=True)
+    assert done.stdout.strip() == str(old), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"] and old.read_bytes() == before
+
+
+def test_tensors_and_back():
+    tensor = images.to_tensor(COLORS[:, ::-1])  # a view with a negative stride
+    assert tensor.shape == (1, 3, 37, 53) and 0 <= tensor.min() and tensor.max() <= 1
+    assert tensor[0, 1, 3, 5].item() == pytest.approx(COLORS[3, -6, 1] / 255)
+    assert np.array_equal(images.from_tensor(tensor), COLORS[:, ::-1])
+    assert images.from_tensor(tensor * 3 - 1).min() == 0
+    with pytest.raises(ValueError, match=r"expected \(1, 3, H, W\)"):
+        images.from_tensor(tensor[0])

@@ -1,0 +1,51 @@
+"""Colour profiles: from whatever a file holds to sRGB."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+
+def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tuple[Image.Image, bool]:
+    """The image in RGB, or as it was when it says nothing of its colours, and whether they are now sRGB.
+
+    `notes` gets a sentence about what was done. A profile that is sRGB under any name changes no pixel.
+    """
+    if image.mode in ("P", "1", "YCbCr"):
+        image = image.convert("RGB")
+    if image.mode == "LAB":
+        profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    if profile and image.mode in ("RGB", "CMYK", "L", "LAB"):
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            target = ImageCms.ImageCmsProfile(BytesIO(srgb_profile()))
+            transform = ImageCms.buildTransform(source, target, image.mode, "RGB")
+            if image.mode in ("RGB", "L") and _changes_nothing(transform, image.mode):
+                return image, True
+            notes.append(f"colours were converted from {_description(source)} to sRGB")
+            return ImageCms.applyTransform(image, transform) or image, True
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+            notes.append("its colour profile is damaged and was ignored")
+    if image.mode == "CMYK":
+        notes.append("CMYK without a profile was converted by formula")
+    return image, False
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a profile is sRGB whatever its name: then exact pixels are better than pixels off by one."""
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    if mode == "RGB":
+        levels = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+    probe = Image.fromarray(np.atleast_2d(levels) if mode == "L" else levels)
+    mapped = ImageCms.applyTransform(probe, transform)
+    return int(np.abs(np.asarray(mapped, int) - np.asarray(probe.convert("RGB"), int)).max()) <= 1
+
+
+def _description(profile: ImageCms.ImageCmsProfile) -> str:
+    return " ".join(ImageCms.getProfileDescription(profile).split())[:80] or "its profile"
+
+
+def srgb_profile() -> bytes:
+    """The profile of sRGB; the same bytes at any time, so that equal pictures are equal files."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return data[:24] + bytes(12) + data[36:]  # without its time of making
