@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
+from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
             return _decode(image)
         except _Unsupported as error:
             raise ValueError(f"{name} cannot be used: {error}") from error
-        except _DAMAGE as error:
+        except (*_DAMAGE, Image.DecompressionBombError) as error:
             raise ValueError(f"{name} is damaged or cut off: {error}") from error
 
 
@@ -173,7 +174,8 @@ def from_tensor(tensor: "Tensor") -> np.ndarray:
     return (tensor[0].detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
-_DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
+# Pillow's decoders let all of these out on damaged files; its TIFF reader a KeyError, a TypeError
+_DAMAGE = (OSError, SyntaxError, EOFError, LookupError, ValueError, TypeError, ArithmeticError, StructError)
 
 
 class _Unsupported(ValueError):
