@@ -53,6 +53,11 @@ def theme() -> gr.Theme:
         block_label_background_fill="*neutral_50",
         block_label_text_color="*neutral_600",
         block_title_text_weight="500",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_padding="0",
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_hover="#115e59",
         button_primary_background_fill_dark="#0d9488",
@@ -174,7 +179,8 @@ def loss_curves(steps: Sequence[Step], points: int = 200) -> PlotData:
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
     figure.update_yaxes(type="log", title="loss (log scale)", exponentformat="power")
     figure.update_xaxes(title="epoch")
-    return plot(figure.update_layout(height=320, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}))
+    legend = {"orientation": "h", "y": -0.28, "yanchor": "top"}
+    return plot(figure.update_layout(height=330, legend=legend))
 
 
 def plot(figure: go.Figure) -> PlotData:

@@ -1,11 +1,9 @@
 """Give one picture the colours of another: one page from two pictures to a LUT."""
 
-from pathlib import Path
-
 import gradio as gr
 
 from apps import common
-from apps.color_transfer import palette_panel, results, training
+from apps.color_transfer import comparison_tab, low_poly_tab, palette_panel, rating_tab, results, training
 from apps.color_transfer.views import swatches
 from apps.color_transfer.visit import LIFETIME, Visit, forget
 from vision_core.color import LossWeights, Settings
@@ -26,7 +24,9 @@ CLICKED = """element.addEventListener('click', event => {
 
 def build() -> gr.Blocks:
     """The page, wired."""
-    with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False, delete_cache=common.CACHE) as page:
+    with gr.Blocks(
+        title="Colour transfer · vision-core", analytics_enabled=False, delete_cache=common.CACHE
+    ) as page:
         visit = gr.State(Visit(), time_to_live=LIFETIME, delete_callback=forget)
         gr.Markdown(INTRO, elem_classes="vc-intro")
         gr.Markdown("## 1 · Two pictures")
@@ -35,16 +35,12 @@ def build() -> gr.Blocks:
                 source = _picture("Picture to recolour", "the picture to recolour")
                 _examples(source, SOURCES)
             with gr.Column(min_width=300):
-                with gr.Tabs():
-                    with gr.Tab("Colours from a picture"):
-                        target = _picture("Picture with the colours to take", "the picture with the colours")
-                        _examples(target, TARGETS)
-                    with gr.Tab("from a palette file"):
-                        palette_file = gr.File(
-                            label="Palette: GPL (GIMP), ASE (Adobe), hex list or JSON", file_types=list(READABLE)
-                        )
+                target = _picture("Picture with the colours to take", "the picture with the colours to take")
+                _examples(target, TARGETS)
+                with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
+                    palette_file = gr.File(label="Palette file", file_types=list(READABLE), height=120)
         gr.Markdown("## 2 · The palette")
-        palette = _palette_step(visit, target, palette_file)
+        _palette_step(visit, target, palette_file)
         gr.Markdown("## 3 · Transfer")
         trained, reused = _training_step(visit, source)
         _results_step(visit, [trained, reused])
@@ -54,7 +50,12 @@ def build() -> gr.Blocks:
 def _picture(label: str, alt: str) -> gr.Image:
     """An upload that hands over the untouched file: only the core decodes pictures."""
     return gr.Image(
-        label=label, alt_text=alt, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=300
+        label=label,
+        alt_text=alt,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        height=300,
     )
 
 
@@ -65,14 +66,16 @@ def _examples(image: gr.Image, names: tuple[str, ...]) -> None:
 def _palette_step(visit: gr.State, target: gr.Image, palette_file: gr.File) -> None:
     colors = gr.HTML(swatches(None), js_on_load=CLICKED, elem_id="palette")
     with gr.Column(visible=False) as editor:
-        with gr.Row(equal_height=True, elem_classes="vc-editor"):
+        with gr.Row(elem_classes="vc-editor"):
             picker = gr.ColorPicker(label="The chosen colour (click one above)", min_width=140)
             swap = gr.Button("Replace with this colour", size="sm")
             lock = gr.Button("Lock", size="sm")
             drop = gr.Button("Drop", size="sm")
     with gr.Accordion("Palette settings", open=False):
         count = gr.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
-        clusters = gr.Slider(2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from.")
+        clusters = gr.Slider(
+            2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
+        )
     view = [visit, colors, editor, picker, lock]
     choice = [visit, target, clusters, count]
     light = {"show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "palette"}
@@ -82,7 +85,7 @@ def _palette_step(visit: gr.State, target: gr.Image, palette_file: gr.File) -> N
         slider.release(palette_panel.from_picture, choice, view, **light)
     colors.click(palette_panel.choose, visit, view, **light)
     lock.click(palette_panel.lock, visit, view, **light)
-    drop.click(palette_panel.drop, [visit, target], view, **light)
+    drop.click(palette_panel.drop, visit, view, **light)
     swap.click(palette_panel.swap, [visit, picker], view, **light)
 
 
@@ -97,19 +100,37 @@ def _training_step(visit: gr.State, source: gr.Image) -> tuple[gr.events.Depende
         reuse = gr.Button("Recolour with this model")
     progress = gr.HTML(elem_id="progress")
     with gr.Row(visible=False) as live:
-        preview = gr.Image(label="While it learns", format="png", interactive=False, height=320, buttons=[],
-                           alt_text="the picture as the network recolours it so far")
+        preview = gr.Image(
+            label="While it learns",
+            format="png",
+            interactive=False,
+            height=320,
+            buttons=[],
+            alt_text="the picture as the network recolours it so far",
+        )
         curves = gr.Plot(label="Losses", elem_id="curves")
     heavy = {"concurrency_limit": common.HEAVY, "concurrency_id": "heavy"}
     working = start.click(
-        lambda: (gr.Button(interactive=False), gr.Button(visible=True), gr.Row(visible=True), common.note("Waiting for a free place …")),
-        outputs=[start, stop, live, progress], queue=False,
+        lambda: (
+            gr.Button(interactive=False),
+            gr.Button(visible=True),
+            gr.Row(visible=True),
+            common.note("Waiting for a free place …"),
+        ),
+        outputs=[start, stop, live, progress],
+        queue=False,
     )
     trained = working.then(
-        training.train, [visit, source, *settings], [visit, progress, curves, preview], show_progress="hidden", **heavy
+        training.train,
+        [visit, source, *settings],
+        [visit, progress, curves, preview],
+        show_progress="hidden",
+        **heavy,
     )
     stop.click(training.stop, visit, progress, queue=False, show_progress="hidden")
-    trained.then(lambda: (gr.Button(interactive=True), gr.Button(visible=False)), outputs=[start, stop], queue=False)
+    trained.then(
+        lambda: (gr.Button(interactive=True), gr.Button(visible=False)), outputs=[start, stop], queue=False
+    )
     reused = reuse.click(results.use_model, [visit, source, model_file], [visit, progress], **heavy)
     return trained, reused
 
@@ -117,44 +138,122 @@ def _training_step(visit: gr.State, source: gr.Image) -> tuple[gr.events.Depende
 def _training_settings() -> list[gr.components.Component]:
     default, weights = Settings(), LossWeights()
     with gr.Row():
-        epochs = gr.Slider(10, 5000, default.epochs, step=10, label="Epochs", info="Batches of 512 colours each.")
-        patience = gr.Slider(0, 1000, 0, step=10, label="Patience", info="Stop early after so many epochs without progress; 0: never.")
+        epochs = gr.Slider(
+            10, 5000, default.epochs, step=10, label="Epochs", info="Batches of 512 colours each."
+        )
+        patience = gr.Slider(
+            0,
+            1000,
+            0,
+            step=10,
+            label="Patience",
+            info="Stop early after so many epochs without progress; 0: never.",
+        )
     with gr.Row():
         lr = gr.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
         seed = gr.Number(default.seed, label="Seed", precision=0, minimum=0)
-        head = gr.Radio([("free colours", "rgb"), ("mixtures of the palette", "palette")], value=default.head, label="The network answers with")
+        head = gr.Radio(
+            [("free colours", "rgb"), ("mixtures of the palette", "palette")],
+            value=default.head,
+            label="The network answers with",
+        )
     gr.Markdown("How much each term of the loss counts:")
     with gr.Row():
-        terms = [gr.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110) for name in training.TERMS]
+        terms = [
+            gr.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110)
+            for name in training.TERMS
+        ]
     return [epochs, patience, lr, seed, head, *terms]
 
 
 def _results_step(visit: gr.State, finished: list[gr.events.Dependency]) -> None:
+    count = gr.State(0)
     with gr.Column(visible=False) as section:
         gr.Markdown("## 4 · The result")
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
-                slider = gr.ImageSlider(label="Before and after", format="png", interactive=False, elem_id="result", max_height=620)
-            with gr.Column(scale=1, min_width=240):
+                slider = _slider("result")
+            with gr.Column(scale=1, min_width=260):
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Colour strength")
-                lightness = gr.Slider(0, 1, 1, step=0.05, label="Lightness strength", info="0 keeps the picture's own light and dark.")
-                files = [gr.DownloadButton(name, interactive=False, size="sm") for name in
-                         ("Picture (PNG)", "LUT (.cube)", "HaldCLUT (PNG)", "Model", "Palette GPL", "ASE", "hex", "JSON", "CSS")]
-        with gr.Tab("Another picture"):
-            other = _picture("Another picture, recoloured by the same model", "another picture")
-            apply_other = gr.Button("Recolour")
-            other_note = gr.HTML()
-            other_slider = gr.ImageSlider(label="Before and after", format="png", interactive=False)
-            other_file = gr.DownloadButton("Download (PNG)", interactive=False)
-    strengths = [visit, strength, lightness]
+                lightness = gr.Slider(
+                    0,
+                    1,
+                    1,
+                    step=0.05,
+                    label="Lightness strength",
+                    info="0 keeps the light and dark of the picture.",
+                )
+                files = _downloads()
+        numbers = gr.HTML(elem_id="facts")
+        strengths = [visit, strength, lightness]
+        show = (results.show, strengths, [section, slider])
+        finish = (results.finish, strengths, [numbers, *files])
+        with gr.Tabs():
+            with gr.Tab("Another picture"):
+                _another_tab(strengths)
+            with gr.Tab("Low poly"):
+                low_poly_tab.build(visit, strength, lightness)
+            with gr.Tab("Compare"):
+                comparison_tab.build(visit)
+            with gr.Tab("Rate and fine-tune"):
+                rating_tab.build(visit, count, [show, finish])
     light = {"concurrency_limit": 4, "concurrency_id": "apply"}
     for event in finished:
-        event.success(results.show, strengths, [section, slider], **light).success(
-            results.files, strengths, files, **light)
+        event.success(*show, **light).success(*finish, **light).success(lambda n: n + 1, count, count)
     for control in (strength, lightness):
-        control.change(results.show, strengths, [section, slider], show_progress="hidden", trigger_mode="always_last", **light)
-        control.release(results.files, strengths, files, **light)
-    apply_other.click(results.another, [visit, other, strength, lightness], [other_slider, other_note, other_file], **light)
+        control.change(*show, show_progress="hidden", trigger_mode="always_last", **light)
+        control.release(*finish, **light)
+
+
+def _downloads() -> list[gr.DownloadButton]:
+    """A button for each of `results.FILES`."""
+    gr.Markdown("**Take it with you**, strengths included")
+    picture = gr.DownloadButton(
+        "Picture (PNG, full size)", interactive=False, variant="primary", size="md", elem_id="png"
+    )
+    with gr.Row(elem_classes="vc-buttons"):
+        luts = [
+            gr.DownloadButton(name, interactive=False, size="sm", min_width=90, elem_id=key)
+            for name, key in (("LUT .cube", "cube"), ("HaldCLUT", "hald"), ("Model", "model"))
+        ]
+    gr.Markdown("The palette as")
+    with gr.Row(elem_classes="vc-buttons"):
+        palettes = [
+            gr.DownloadButton(name, interactive=False, size="sm", min_width=60)
+            for name in ("GPL", "ASE", "hex", "JSON", "CSS")
+        ]
+    return [picture, *luts, *palettes]
+
+
+def _another_tab(strengths: list[gr.components.Component]) -> None:
+    gr.Markdown("The trained model recolours any other picture at once, without training.")
+    with gr.Row():
+        with gr.Column(min_width=300):
+            other = _picture("Another picture", "another picture to recolour")
+            apply = gr.Button("Recolour", variant="primary")
+        with gr.Column(min_width=300):
+            words = gr.HTML()
+            slider = _slider("other", visible=False)
+            file = gr.DownloadButton("Download (PNG)", visible=False)
+    apply.click(
+        results.another,
+        [strengths[0], other, *strengths[1:]],
+        [slider, words, file],
+        concurrency_limit=4,
+        concurrency_id="apply",
+    )
+
+
+def _slider(name: str, visible: bool = True) -> gr.ImageSlider:
+    return gr.ImageSlider(
+        label="Before and after",
+        format="png",
+        interactive=False,
+        elem_id=name,
+        max_height=620,
+        visible=visible,
+        buttons=["fullscreen"],
+    )
 
 
 def main() -> None:

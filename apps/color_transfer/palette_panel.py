@@ -29,18 +29,20 @@ def shown(visit: Visit) -> tuple[Any, ...]:
 def from_picture(visit: Visit, target: str | None, clusters: float, colors: float) -> tuple[Any, ...]:
     """The most distinct colours of the target picture, with the locked ones among them."""
     if not target:
-        return shown(replace(visit, palette=None, locked=(), chosen=0))
+        return shown(visit)
     number = whole(colors, 2, 24, "The number of colours")
     groups = max(whole(clusters, 2, 100, "The number of clusters"), number)
     keep = [from_hex(text) for text in visit.locked][:number]
     rgb = read_upload(target, "a picture with the colours to take").rgb
     palette = color.extract(rgb, groups, number, keep=keep or None)
-    return shown(opened(visit).with_palette(palette))
+    return shown(replace(opened(visit), target=target).with_palette(palette))
 
 
 @told
 def from_new_picture(visit: Visit, target: str | None, clusters: float, colors: float) -> tuple[Any, ...]:
     """Like `from_picture`, forgetting the locks, which were of another picture."""
+    if not target and visit.target:
+        return shown(Visit(visit.folder))
     return from_picture(replace(visit, locked=()), target, clusters, colors)
 
 
@@ -48,9 +50,9 @@ def from_new_picture(visit: Visit, target: str | None, clusters: float, colors: 
 def from_file(visit: Visit, path: str | None) -> tuple[Any, ...]:
     """The colours of a GPL, ASE, hex or JSON palette file."""
     if not path:
-        return shown(replace(visit, palette=None, locked=(), chosen=0))
+        return shown(visit if visit.target else Visit(visit.folder))
     palette = palette_files.read(Path(path))
-    return shown(replace(opened(visit), locked=()).with_palette(palette))
+    return shown(replace(opened(visit), locked=(), target="").with_palette(palette))
 
 
 @told
@@ -70,9 +72,9 @@ def lock(visit: Visit) -> tuple[Any, ...]:
 
 
 @told
-def drop(visit: Visit, target: str | None) -> tuple[Any, ...]:
+def drop(visit: Visit) -> tuple[Any, ...]:
     """Take the chosen colour out; its pixels go to the nearest of the others."""
-    palette = palettes.drop(_palette(visit), visit.chosen, _counted(target))
+    palette = palettes.drop(_palette(visit), visit.chosen, _counted(visit.target))
     return shown(visit.with_palette(palette, visit.chosen))
 
 
@@ -89,7 +91,7 @@ def _palette(visit: Visit) -> color.Palette:
     return visit.palette
 
 
-def _counted(target: str | None) -> palettes.CountedColors | None:
+def _counted(target: str) -> palettes.CountedColors | None:
     return color.count_colors(read_upload(target, "a picture").rgb) if target else None
 
 

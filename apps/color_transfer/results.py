@@ -1,71 +1,87 @@
-"""The results step: before and after at any strength, another picture, and files to take away."""
+"""The results step: before and after at any strength, what it is worth in words, and files to take away."""
 
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from apps.color_transfer import visit as visits
+from apps.color_transfer.views import facts
 from apps.color_transfer.visit import Visit, opened
 from apps.common import note, number, read_upload, told
 from vision_core import color, images
-from vision_core.color import lut, lut_files, palette_files
-from vision_core.color.palette import count_colors
+from vision_core.color import lut, lut_files, metrics, palette_files
+from vision_core.color.transfer import warnings
 
 VIEW = 1280  # longest side of a result on the page; downloads have every pixel
 PALETTES = (".gpl", ".ase", ".hex", ".json", ".css")
+FILES = (
+    "recoloured.png",
+    "colours.cube",
+    "haldclut.png",
+    visits.MODEL,
+    *(f"palette{end}" for end in PALETTES),
+)
 
 
 @told
 def use_model(visit: Visit, source: str | None, file: str | None) -> tuple[Visit, str]:
     """Take a saved model instead of training one."""
+    picture = read_upload(source, "a picture to recolour")
     if not file:
         raise ValueError("Please choose a model file first.")
-    read_upload(source, "a picture to recolour")
     color_map = color.load(file)
     visit = opened(visit)
-    visits.keep_source(visit, str(source))
-    visits.keep_model(visit, color_map)
-    return visit, note("The saved model is in use.", "good")
+    visits.keep_pictures(visit, str(source))
+    visits.forget_model(visit)
+    color.save(color_map, visit.path(visits.MODEL))
+    visits.keep_lut(visit, color_map)
+    warning = " ".join(warnings(color_map, picture))
+    return visit, note(f"{warning}.", "warning") if warning else note("The saved model is in use.", "good")
 
 
 @told
 def show(visit: Visit, strength: float, lightness: float) -> tuple[Any, ...]:
     """(results, (before, after)) of the visitor's picture."""
     before = visits.shrunk(visits.source(visit).rgb, VIEW)
-    after = lut.apply(_lut(visit, strength, lightness), before)
-    return gr.Column(visible=True), (before, after)
+    return gr.Column(visible=True), (before, lut.apply(table(visit, strength, lightness), before))
 
 
 @told
-def files(visit: Visit, strength: float, lightness: float) -> list[str]:
-    """The recoloured picture with every pixel, the LUTs, the palette and the model, as paths."""
-    baked = _lut(visit, strength, lightness)
-    picture = visits.source(visit)
-    images.save(picture.with_rgb(lut.apply(baked, picture.rgb)), visit.path("recoloured.png"))
-    lut_files.write_cube(visit.path("colours.cube"), baked)
-    lut_files.write_hald(visit.path("haldclut.png"), baked)
-    palette = visits.model(visit).palette
+def finish(visit: Visit, strength: float, lightness: float) -> list[Any]:
+    """The numbers in words, then the buttons of `FILES`: every pixel, and the strengths baked in."""
+    baked = table(visit, strength, lightness)
+    picture, palette = visits.source(visit), visits.model(visit).palette
+    output = lut.apply(baked, picture.rgb)
+    images.save(picture.with_rgb(output), visit.path(FILES[0]))
+    lut_files.write_cube(visit.path(FILES[1]), baked)
+    lut_files.write_hald(visit.path(FILES[2]), baked)
     for suffix in PALETTES:
         palette_files.write(visit.path(f"palette{suffix}"), palette)
-    names = ["recoloured.png", "colours.cube", "haldclut.png", "model.safetensors"]
-    return [str(visit.path(name)) for name in [*names, *(f"palette{suffix}" for suffix in PALETTES)]]
+    measured = metrics.measure(visits.shrunk(picture.rgb, VIEW), visits.shrunk(output, VIEW), palette)
+    buttons = [gr.DownloadButton(value=str(visit.path(name)), interactive=True) for name in FILES]
+    return [facts(measured, palette), *buttons]
 
 
 @told
 def another(visit: Visit, path: str | None, strength: float, lightness: float) -> tuple[Any, ...]:
-    """((before, after), warning, file) of another picture through the same model."""
+    """(slider, warning, file) of another picture through the same model."""
     picture = read_upload(path, "another picture")
-    baked = _lut(visit, strength, lightness)
-    output = lut.apply(baked, picture.rgb)
+    output = lut.apply(table(visit, strength, lightness), picture.rgb)
     images.save(picture.with_rgb(output), visit.path("another.png"))
-    unseen = visits.model(visit).unseen(count_colors(picture.rgb))
-    words = f"{unseen:.0%} of its pixels have colours the model never saw in training: it only guesses there."
-    warning = note(words, "warning") if unseen > 0.05 else note("The model knows the colours of this picture.")
-    shown = visits.shrunk(picture.rgb, VIEW), visits.shrunk(output, VIEW)
-    return shown, warning, gr.DownloadButton(str(visit.path("another.png")), interactive=True)
+    warning = " ".join(warnings(visits.model(visit), picture))
+    words = (
+        note(f"{warning}.", "warning") if warning else note("The model knows this picture's colours.", "good")
+    )
+    pair = visits.shrunk(picture.rgb, VIEW), visits.shrunk(output, VIEW)
+    return (
+        gr.ImageSlider(pair, visible=True),
+        words,
+        gr.DownloadButton(value=str(visit.path("another.png")), visible=True),
+    )
 
 
-def _lut(visit: Visit, strength: float, lightness: float) -> Any:
+def table(visit: Visit, strength: float, lightness: float) -> np.ndarray:
     """The visitor's LUT with the strengths mixed in, float32 (N, N, N, 3)."""
     color_strength = number(strength, 0, 1, "The colour strength")
     lightness_strength = number(lightness, 0, 1, "The lightness strength")

@@ -1,6 +1,5 @@
 """The training step: trains while the page watches, stops when asked, and keeps the model so far."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,8 +11,7 @@ from apps.color_transfer import visit as visits
 from apps.color_transfer.visit import Visit, opened
 from apps.common import duration, loss_curves, note, number, progress, read_upload, told, whole
 from vision_core import color, runs
-from vision_core.color.train import stopped
-from vision_core.training import Done, Preview, Step
+from vision_core.training import Preview, Step
 
 REFRESH = 0.4  # seconds between two pictures of the training
 THUMBNAIL = 384  # longest side of the preview
@@ -31,7 +29,10 @@ def train(
     head: str,
     *weights: float,
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield (visit, progress, curves, preview) until the model is trained or Stop was pressed."""
+    """Yield (visit, progress, curves, preview) until the model is trained or Stop was pressed.
+
+    The visit is given once, at the start: the visitor may edit the palette meanwhile.
+    """
     picture = read_upload(source, "a picture to recolour")
     if visit.palette is None:
         raise ValueError("Please choose the colours to take: a picture or a palette file.")
@@ -41,40 +42,33 @@ def train(
         lr=number(lr, 1e-6, 1, "The learning rate"),
         seed=whole(seed, 0, 2**31, "The seed"),
         head=head,  # pyright: ignore[reportArgumentType]  # checked by the network
-        weights=color.LossWeights(*(number(w, 0, 1000, f"The weight of {t}") for t, w in zip(TERMS, weights))),
+        weights=color.LossWeights(
+            *(number(w, 0, 1000, f"The weight of {t}") for t, w in zip(TERMS, weights, strict=True))
+        ),
     )
     visit = opened(visit)
-    shutil.rmtree(visit.path("run"), ignore_errors=True)
-    run = runs.create(visit.path("run"), {"epochs": settings.epochs})
+    visits.keep_pictures(visit, str(source))
     thumbnail = visits.shrunk(picture.rgb, THUMBNAIL)
     yield visit, note("Counting the colours …"), gr.skip(), thumbnail
-    began = time.monotonic()
-    events = color.train(picture.rgb, visit.palette, settings, run=run, thumbnail=thumbnail)
-    trained, steps = None, []
-    with closing(runs.record(run, events)) as recorded:  # closing the page closes the training
-        for update in _watched(recorded, steps):
-            if isinstance(update, Done):
-                trained = update.result
-            else:
-                yield visit, *update
-    words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(time.monotonic() - began)}"
-    words = f"Trained {words}" if trained else f"Stopped as you asked, after {words}"
-    trained = trained or stopped(run)
-    yield visit, note(f"{words}. Preparing the result …"), loss_curves(steps), trained.preview(thumbnail)
-    visits.keep_source(visit, str(source))
-    visits.keep_model(visit, trained)
-    yield visit, note(f"{words}.", "good"), gr.skip(), gr.skip()
+    model = visit.path(visits.MODEL)
+    visits.forget_model(visit)
+    events = color.train_run(
+        visit.run.folder, picture.rgb, visit.palette, settings, save_to=model, thumbnail=thumbnail
+    )
+    steps: list[Step] = []
+    with closing(events):  # closing the page closes the training
+        for update in watched(events, steps):
+            yield gr.skip(), *update
+    words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(visits.seconds(visit))}"
+    words = f"Trained {words}" if visit.run.status() == "done" else f"Stopped as you asked, after {words}"
+    trained = visits.model(visit)
+    yield gr.skip(), note(f"{words}. Preparing the result …"), loss_curves(steps), trained.preview(thumbnail)
+    visits.keep_lut(visit, trained)
+    yield gr.skip(), note(f"{words}.", "good"), gr.skip(), gr.skip()
 
 
-def stop(visit: Visit) -> str:
-    """Ask the training to end after its current step."""
-    if visit.folder and visit.run.folder.is_dir():
-        runs.request_stop(visit.run)
-    return note("Stopping …")
-
-
-def _watched(events: Iterator[Any], steps: list[Step]) -> Iterator[Any]:
-    """(progress, curves, preview) every now and then, then the `Done` if there is one; fills `steps`."""
+def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...]]:
+    """(progress, curves, preview) every now and then while the events run; fills `steps`."""
     preview, shown = gr.skip(), 0.0
     for event in events:
         match event:
@@ -82,8 +76,35 @@ def _watched(events: Iterator[Any], steps: list[Step]) -> Iterator[Any]:
                 steps.append(event)
             case Preview(image=image):
                 preview = image
-            case Done():
-                yield event
         if steps and time.monotonic() - shown > REFRESH:
             yield progress(steps[-1]), loss_curves(steps), preview
             preview, shown = gr.skip(), time.monotonic()
+
+
+def stop(visit: Visit) -> Any:
+    """Ask the training to end after its current step."""
+    if not visit.folder or visit.run.process() is None:
+        return gr.skip()
+    runs.request_stop(visit.run)
+    return note("Stopping …")
+
+
+def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...]]:
+    """(progress, curves, preview) every now and then while the events run; fills `steps`."""
+    preview, shown = gr.skip(), 0.0
+    for event in events:
+        match event:
+            case Step():
+                steps.append(event)
+            case Preview(image=image):
+                preview = image
+        if steps and time.monotonic() - shown > REFRESH:
+            yield progress(steps[-1]), loss_curves(steps), preview
+            preview, shown = gr.skip(), time.monotonic()
+
+
+def stop(visit: Visit) -> str:
+    """Ask the training to end after its current step."""
+    if visit.folder and visit.run.folder.is_dir():
+        runs.request_stop(visit.run)
+    return note("Stopping …")

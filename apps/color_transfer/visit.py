@@ -10,25 +10,33 @@ from PIL import Image
 
 from apps.common import MAX_PIXELS
 from vision_core import color, images, runs
+from vision_core.color import feedback
 from vision_core.color.palette_files import to_hex
 from vision_core.images import Picture
 
 LIFETIME = 6 * 3600  # seconds without a change after which a visitor's things are removed
+SOURCE, TARGET, MODEL, LUT = "source", "target", "model.safetensors", "lut.npy"
+NOTHING = "There is no result yet: transfer the colours first."
 
 
 @dataclass(frozen=True)
 class Visit:
-    """A visitor's palette and place. The folder is made at the first need; `locked` holds hex colours."""
+    """A visitor's palette and place.
+
+    The folder is made at the first need. `locked` holds hex colours, `target` is the uploaded picture that
+    the palette was taken from, none for a palette file.
+    """
 
     folder: str = ""
     palette: color.Palette | None = None
     locked: tuple[str, ...] = ()
     chosen: int = 0
+    target: str = ""
 
     def path(self, name: str) -> Path:
         """A file of this visitor's folder."""
         if not self.folder:
-            raise ValueError("There is no result yet: transfer the colours first.")
+            raise ValueError(NOTHING)
         return Path(self.folder) / name
 
     @property
@@ -56,31 +64,38 @@ def forget(visit: Visit) -> None:
         shutil.rmtree(visit.folder, ignore_errors=True)
 
 
-def keep_source(visit: Visit, path: str) -> None:
-    """Copy the picture that results are made of: what is uploaded later must not change them."""
-    shutil.copyfile(path, visit.path("source"))
+def keep_pictures(visit: Visit, source: str) -> None:
+    """Copy what the results are made of: what is uploaded later must not change them."""
+    visit.path(TARGET).unlink(missing_ok=True)
+    shutil.copyfile(source, visit.path(SOURCE))
+    if visit.target:
+        shutil.copyfile(visit.target, visit.path(TARGET))
 
 
 def source(visit: Visit) -> Picture:
     """The picture that the results are made of."""
-    path = visit.path("source")
-    if not path.exists():
-        raise ValueError("There is no result yet: transfer the colours first.")
-    return images.read(path.read_bytes(), MAX_PIXELS)
+    return images.read(_made(visit, SOURCE).read_bytes(), MAX_PIXELS)
 
 
-def keep_model(visit: Visit, color_map: color.ColorMap) -> None:
-    """Store the model and its LUT."""
-    color.save(color_map, visit.path("model.safetensors"))
-    np.save(visit.path("lut.npy"), color_map.lut())
+def target(visit: Visit) -> np.ndarray | None:
+    """The picture that the palette was taken from, uint8 (H, W, 3), if there was one."""
+    path = visit.path(TARGET)
+    return images.read(path.read_bytes(), MAX_PIXELS).rgb if path.exists() else None
+
+
+def keep_lut(visit: Visit, color_map: color.ColorMap) -> None:
+    """Store the LUT of the visitor's model."""
+    np.save(visit.path(LUT), color_map.lut())
+
+
+def baked(visit: Visit) -> np.ndarray:
+    """The LUT of the visitor's model, float32 (N, N, N, 3)."""
+    return np.load(_made(visit, LUT), allow_pickle=False)
 
 
 def model(visit: Visit) -> color.ColorMap:
     """The visitor's model."""
-    path = visit.path("model.safetensors")
-    if not path.exists():
-        raise ValueError("There is no model yet: transfer the colours first.")
-    return color.load(path)
+    return color.load(_made(visit, MODEL))
 
 
 def shrunk(rgb: np.ndarray, longest: int) -> np.ndarray:
@@ -93,9 +108,22 @@ def shrunk(rgb: np.ndarray, longest: int) -> np.ndarray:
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
 
 
-def baked(visit: Visit) -> np.ndarray:
-    """The LUT of the visitor's model."""
-    path = visit.path("lut.npy")
+def seconds(visit: Visit) -> float:
+    """How long the last training took, 0 for a model that was loaded."""
+    times = [event["time"] for event in visit.run.events()]
+    return times[-1] - times[0] if times else 0.0
+
+
+def forget_model(visit: Visit) -> None:
+    """Before another model comes: remove this one, its training and its ratings."""
+    model = visit.path(MODEL)
+    for path in (model, feedback.file_of(model), visit.path(LUT)):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(visit.run.folder, ignore_errors=True)
+
+
+def _made(visit: Visit, name: str) -> Path:
+    path = visit.path(name)
     if not path.exists():
-        raise ValueError("There is no model yet: transfer the colours first.")
-    return np.load(path, allow_pickle=False)
+        raise ValueError(NOTHING)
+    return path

@@ -1,0 +1,65 @@
+"""The landing page: what the five systems do, each with a picture, and which are built."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("landing.html")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One system. Without `link` it is not built yet; `picture` is a file of assets/landing."""
+
+    title: str
+    text: str
+    picture: str
+    alt: str
+    link: str = ""
+
+
+CARDS = (
+    Card(
+        "Colour transfer",
+        "Give one photograph the colours of another. A small network learns them while you watch; take the "
+        "result as a picture, as low-poly art or as a LUT for your photo and video programs.",
+        "color-transfer.jpg",
+        "a palace by a lake, left in its own colours, right in those of a dahlia",
+        "/color-transfer/",
+    ),
+    Card(
+        "Digit explorer",
+        "Draw a digit and see every layer of a small network answer, in your browser. Play its training epoch "
+        "by epoch and watch the weights take shape.",
+        "digits.jpg",
+        "the digit explorer: a drawn digit, the network's layers and its answer",
+        "/digits/",
+    ),
+    Card(
+        "Dashboard",
+        "Start trainings, follow their curves live, and look inside what they learnt: confusion matrices that "
+        "open, runs side by side.",
+        "dashboard.jpg",
+        "the dashboard with its curves and filters",
+        "/dashboard/",
+    ),
+    Card("Image editing", "Say what should change and where; everything else stays, bit for bit.", "editing.svg",
+         "sketch: a picture with one region marked"),
+    Card("Manuscript restoration", "Old pages and photographs, cleaned without inventing anything.",
+         "restoration.svg", "sketch: a page, half of it stained"),
+    Card("Leaf classifier", "Which disease does this leaf have, how sure is the network, and where did it look?",
+         "leaves.svg", "sketch: a leaf with spots"),
+)  # fmt: skip
+
+
+def page() -> str:
+    """The whole page as HTML."""
+    return PAGE.read_text("utf-8").replace("<!-- cards -->", "\n".join(map(_card, CARDS)))
+
+
+def _card(card: Card) -> str:
+    picture = f'<img src="/pictures/{card.picture}" alt="{escape(card.alt)}" width="640" height="400">'
+    words = f"<h2>{escape(card.title)}</h2><p>{escape(card.text)}</p>"
+    if not card.link:
+        return f'<li class="later">{picture}<div>{words}<span class="tag">not built yet</span></div></li>'
+    return f'<li><a href="{card.link}">{picture}<div>{words}<span class="open">Open</span></div></a></li>'
