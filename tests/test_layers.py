@@ -1,0 +1,86 @@
+"""The layers: who may import whom, read from the source, and what `--help` really loads."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "vision_core"
+SYSTEMS = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()} - {"cli"}
+SHARED = {"torch", "numpy", "PIL", "accelerate", "safetensors", "huggingface_hub", "psutil"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "gradio",
+    "streamlit",
+    "sklearn",
+    "skimage",
+    "scipy",
+    "accelerate",
+    "diffusers",
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every dotted name that a file imports, inside functions too: `from a import b` gives `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def trespasses(files: list[Path], allowed) -> list[str]:
+    assert files
+    return [
+        f"{path.relative_to(ROOT)}: {name}" for path in files for name in imports(path) if not allowed(name)
+    ]
+
+
+def top(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_apps_import_no_torch():
+    files = sorted((ROOT / "apps").rglob("*.py"))
+    assert trespasses(files, lambda name: top(name) not in {"torch", "torchvision", "accelerate"}) == []
+
+
+def test_core_imports_no_page_framework():
+    files = [path for path in sorted(CORE.rglob("*.py")) if "cli" not in path.parts]
+    assert trespasses(files, lambda name: top(name) not in {"gradio", "streamlit", "fastapi", "apps"}) == []
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEMS))
+def test_a_system_never_imports_another(system):
+    others = tuple(f"vision_core.{other}" for other in (SYSTEMS | {"cli"}) - {system})
+    files = sorted((CORE / system).rglob("*.py"))
+    assert trespasses(files, lambda name: not f"{name}.".startswith(tuple(f"{o}." for o in others))) == []
+
+
+def test_shared_modules_import_only_the_foundations():
+    modules = sorted(set(CORE.glob("*.py")) - {CORE / "__main__.py"})
+    shared = {path.stem for path in modules}
+
+    def allowed(name: str) -> bool:
+        package, module = [*name.split("."), ""][:2]
+        if package == "vision_core":
+            return module in shared
+        return package in SHARED or package in sys.stdlib_module_names
+
+    assert trespasses(modules, allowed) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["color", "--help"], ["digits", "train", "--help"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = "import atexit, json, sys; from vision_core.cli import main\n"
+    code += "atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr)); main()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage" in done.stdout
+    assert HEAVY & set(json.loads(done.stderr.splitlines()[-1])) == set()
