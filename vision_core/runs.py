@@ -6,14 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import torch
+from accelerate.utils import gather_object
 
-from vision_core.files import read_json, write_json
+from vision_core.files import read_json, without_nan, write_json
 from vision_core.training import Done, Epoch, Event, Step
 
 E = TypeVar("E", bound=Event)
@@ -40,10 +43,12 @@ class Run:
         return self.folder / "resume.pt"
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        line = json.dumps({**entry, "time": round(time.time(), 3)}, allow_nan=False) + "\n"
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(line)
+        """Append one line to metrics.jsonl; NaN and infinity, which JSON cannot say, become null."""
+        line = json.dumps(without_nan({**entry, "time": round(time.time(), 3)}), allow_nan=False) + "\n"
+        with open(self.folder / "metrics.jsonl", "ab+") as file:
+            if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                file.write(b"\n")  # a kill or a full disk left half a line
+            file.write(line.encode())
 
     def events(self) -> list[dict[str, Any]]:
         """All entries so far, each with "event" and "time".
@@ -54,21 +59,7 @@ class Run:
         Raises:
             ValueError: a finished line is not JSON (names the line).
         """
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text("utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
-        entries: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                entry = json.loads(line)
-                kind = entry["event"]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                if number < len(lines) and lines[number].startswith('{"event": "resume"'):
-                    continue  # the half line of the killed process
-                raise ValueError(f"line {number} of {path} is not an event") from error
-            if kind == "resume":
-                entries = _up_to(entry["epoch"], entries)
-            entries.append(entry)
-        return entries
+        return _without_undone(_lines(self.folder / "metrics.jsonl"))
 
     def process(self) -> int | None:
         """The id of the live process that trains this run, if there is one."""
@@ -78,29 +69,30 @@ class Run:
             alive = (
                 process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - known["started"]) < 1
             )
-        except (ValueError, KeyError, TypeError, psutil.Error):
+        except (ValueError, KeyError, TypeError, OverflowError, psutil.Error):
             return None
         return known["pid"] if alive else None
 
     def status(self) -> str:
-        """`running`, `done`, `failed`, `stopped` (as asked), `interrupted` (killed) or `new` (nothing yet)."""
+        """`running`, `done`, `failed`, `stopped` (as asked), `interrupted` (killed), `new` (nothing yet)."""
         if self.process() is not None:
             return "running"
-        last = next(
-            (e["event"] for e in reversed(self.events()) if e["event"] in _ENDS or e["event"] in _WORK), "new"
-        )
-        return last if last in _ENDS else ("new" if last == "new" else "interrupted")
+        entries = self.events()
+        last = entries[-1]["event"] if entries else "new"
+        return last if last in ("new", *_ENDS) else "interrupted"
 
 
-_ENDS, _WORK = ("done", "failed", "stopped"), ("start", "resume", "step", "epoch")
+_ENDS = ("done", "failed", "stopped")
+_EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # what may follow half a line
 
 
 def create(folder: str | Path, config: dict[str, Any]) -> Run:
     """Make the run's folder and write config.json. A folder that already holds a run is a `ValueError`."""
     run = Run(Path(folder))
-    if (run.folder / "config.json").exists():
-        raise ValueError(f"{folder} already holds a run: resume it or choose another folder")
-    write_json(run.folder / "config.json", config)
+    if _is_first_process():
+        if (run.folder / "config.json").exists():
+            raise ValueError(f"{folder} already holds a run: resume it or choose another folder")
+        write_json(run.folder / "config.json", config)
     return run
 
 
@@ -120,47 +112,53 @@ def list_runs(root: str | Path, system: str) -> list[Run]:
 def record(run: Run, events: Iterable[E], resumed_from: int | None = None) -> Generator[E]:
     """Pass a trainer's events through, writing them to the run and obeying `request_stop`.
 
+    Of the processes of a distributed training, the first writes.
+
     Raises:
         ValueError: another live process trains this run.
     """
+    if not _is_first_process():
+        yield from _until_stopped(run, events)
+        return
     if (other := run.process()) not in (None, os.getpid()):
         raise ValueError(f"{run.folder} is being trained by process {other}")
-    stop = run.folder / "stop"
-    stop.unlink(missing_ok=True)
-    _note_process(run, os.getpid())
-    _end_half_line(run)
-    run.log({"event": "start"} if resumed_from is None else {"event": "resume", "epoch": resumed_from})
+    if other is None:  # a request made since `start` is meant for us, an older one is not
+        (run.folder / "stop").unlink(missing_ok=True)
     ending: dict[str, Any] = {"event": "stopped"}  # also when our caller closes us
-    stream = iter(events)
-    try:
-        for event in stream:
-            if isinstance(event, Done):
+    with _noted(run):
+        try:
+            run.log(
+                {"event": "start"} if resumed_from is None else {"event": "resume", "epoch": resumed_from}
+            )
+            with closing(_until_stopped(run, events)) as stream:
+                for event in stream:
+                    if isinstance(event, Done):
+                        ending = {"event": "done"}
+                    elif isinstance(event, Step | Epoch):
+                        run.log({"event": type(event).__name__.lower(), **asdict(event)})
+                    yield event
+            if not (run.folder / "stop").exists():
                 ending = {"event": "done"}
-            elif isinstance(event, Step | Epoch):
-                run.log({"event": type(event).__name__.lower(), **asdict(event)})
-            yield event
-            if stop.exists():
-                break
-        else:
-            ending = {"event": "done"}
-    except Exception as error:
-        ending = {"event": "failed", "error": str(error)}
-        raise
-    finally:
-        if isinstance(stream, Generator):
-            stream.close()  # lets the trainer save
-        run.log(ending)
-        stop.unlink(missing_ok=True)
-        (run.folder / "process.json").unlink(missing_ok=True)
+        except Exception as error:
+            ending = {"event": "failed", "error": str(error) or type(error).__name__}
+            raise
+        finally:
+            run.log(ending)
 
 
 def start(run_folder: str | Path, arguments: list[str]) -> int:
     """Start `python -m vision_core ARGUMENTS` in a process of its own that outlives us; its id.
 
     What it prints goes to `log.txt` in the run's folder.
+
+    Raises:
+        ValueError: a live process trains this run already.
     """
     run = Run(Path(run_folder))
+    if (other := run.process()) is not None:
+        raise ValueError(f"{run.folder} is being trained by process {other}")
     run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / "stop").unlink(missing_ok=True)
     with open(run.folder / "log.txt", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "vision_core", *arguments],
@@ -179,27 +177,76 @@ def request_stop(run: Run) -> None:
 
 
 def follow(run: Run, poll: float = 0.5) -> Iterator[dict[str, Any]]:
-    """The run's entries, then new ones as they come, until its process has ended."""
-    seen = 0
+    """The run's entries, then new ones as they come, until its process has ended.
+
+    A "resume" among the new ones says that what came after its epoch no longer counts.
+    """
+    seen = None
     while True:
         running = run.process() is not None  # asked before reading, so that the last entries are not missed
-        entries = run.events()
-        yield from entries[seen:]
-        seen = max(seen, len(entries))
+        lines = _lines(run.folder / "metrics.jsonl")
+        yield from _without_undone(lines) if seen is None else lines[seen:]
+        seen = len(lines)
         if not running:
             return
         time.sleep(poll)
+
+
+def _until_stopped(run: Run, events: Iterable[E]) -> Generator[E]:
+    """The events up to a request to stop, on which all processes agree: else one would wait for ever."""
+    stream = iter(events)
+    try:
+        for event in stream:
+            yield event
+            asked = [(run.folder / "stop").exists()]
+            if any(gather_object(asked) if torch.distributed.is_initialized() else asked):
+                return
+    finally:
+        if isinstance(stream, Generator):
+            stream.close()  # lets the trainer save
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate number them
 
 
 def _note_process(run: Run, pid: int) -> None:
     write_json(run.folder / "process.json", {"pid": pid, "started": psutil.Process(pid).create_time()})
 
 
-def _end_half_line(run: Run) -> None:
-    path = run.folder / "metrics.jsonl"
-    if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
-        with open(path, "ab") as file:
-            file.write(b"\n")
+@contextmanager
+def _noted(run: Run) -> Iterator[None]:
+    """The run looks alive while the block runs, and no longer afterwards, whatever happens in it."""
+    try:
+        _note_process(run, os.getpid())
+        yield
+    finally:
+        for name in ("stop", "process.json"):
+            (run.folder / name).unlink(missing_ok=True)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text("utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
+    entries: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            entry["event"]
+            entries.append(entry)
+        except (ValueError, KeyError, TypeError) as error:
+            if number < len(lines) and lines[number].startswith(_EDGES):
+                continue  # the half line of a killed process or a full disk
+            raise ValueError(f"line {number} of {path} is not an event") from error
+    return entries
+
+
+def _without_undone(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for entry in lines:
+        if entry["event"] == "resume":
+            entries = _up_to(entry["epoch"], entries)
+        entries.append(entry)
+    return entries
 
 
 def _up_to(epoch: int, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,267 @@
+"""The folder of a run, followed, stopped, killed and resumed; the trainers are real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vision_core import runs
+from vision_core.runs import Run, record
+from vision_core.training import Done, Epoch, Preview, Step
+
+TRAINER = """
+import sys, time
+from pathlib import Path
+from vision_core.runs import Run, record
+from vision_core.training import Epoch, Step
+
+def events():
+    for step in range(1, 10_000):
+        yield Step(step, 10_000, {"total": 1 / step}, 0.0)
+        if step % 4 == 0:
+            yield Epoch(step // 4, 2500, {})
+        time.sleep(float(sys.argv[2]))
+
+for _ in record(Run(Path(sys.argv[1])), events()):
+    pass
+"""
+
+
+def told(first: int, last: int):
+    """Two steps an epoch, then Done."""
+    for epoch in range(first, last + 1):
+        for step in (2 * epoch - 1, 2 * epoch):
+            yield Step(step, 2 * last, {"total": 1 / step}, 0.5)
+        yield Epoch(epoch, last, {"score": epoch})
+    yield Done("result")
+
+
+def kinds(run: Run) -> list[str]:
+    return [entry["event"] for entry in run.events()]
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return runs.create(tmp_path / "digits" / "one", {"seed": 3})
+
+
+def trainer(run: Run, seconds_a_step: float) -> subprocess.Popen:
+    child = subprocess.Popen([sys.executable, "-c", TRAINER, str(run.folder), str(seconds_a_step)])
+    while kinds(run).count("epoch") < 2:
+        assert child.poll() is None
+        time.sleep(0.05)
+    return child
+
+
+def test_a_run_tells_its_story(run):
+    assert run.config == {"seed": 3} and run.name == "one" and run.status() == "new"
+    passed = []
+    for event in record(run, told(1, 2)):
+        passed.append(event)
+        assert run.status() == "running" and run.process() == os.getpid()
+    assert passed == list(told(1, 2))
+    assert kinds(run) == ["start", "step", "step", "epoch", "step", "step", "epoch", "done"]
+    assert run.events()[1]["losses"] == {"total": 1.0} and run.events()[3]["metrics"] == {"score": 1}
+    assert run.status() == "done" and run.process() is None
+    assert sorted(path.name for path in run.folder.iterdir()) == ["config.json", "metrics.jsonl"]
+
+
+def test_previews_are_passed_and_not_stored(run):
+    assert len(list(record(run, [Preview("x", None), Done(1)]))) == 2
+    assert kinds(run) == ["start", "done"]
+
+
+def test_a_caller_who_leaves_stops_the_run_and_lets_the_trainer_save(run):
+    saved = []
+
+    def trainer():
+        try:
+            yield from told(1, 9)
+        finally:
+            saved.append(True)
+
+    assert len(list(islice(record(run, trainer()), 3))) == 3
+    assert saved == [True] and run.status() == "stopped"
+
+
+def test_a_failure_is_told(run):
+    def breaks():
+        yield Step(1, 9, {"total": 1.0}, 0.0)
+        raise FloatingPointError("the loss is nan at step 2")
+
+    with pytest.raises(FloatingPointError):
+        list(record(run, breaks()))
+    assert run.status() == "failed" and run.events()[-1]["error"] == "the loss is nan at step 2"
+    assert run.process() is None
+
+
+def test_a_failure_while_saving_is_told_and_nobody_seems_to_train(run):
+    def cannot_save():
+        try:
+            yield from told(1, 9)
+        finally:
+            raise OSError("no space left")
+
+    stream = record(run, cannot_save())
+    next(stream)
+    with pytest.raises(OSError, match="no space left"):
+        stream.close()
+    assert run.status() == "failed" and run.process() is None
+
+
+def test_a_loss_that_is_no_number_is_null_and_loses_nothing(run):
+    odd = [Step(1, 2, {"total": float("nan"), "a": float("inf")}, 0.0), Epoch(1, 1, {"x": [float("nan"), 1]})]
+    assert len(list(record(run, odd))) == 2
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    entries = [
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON")) for line in lines
+    ]
+    assert entries[1]["losses"] == {"total": None, "a": None} and entries[2]["metrics"] == {"x": [None, 1]}
+    assert run.status() == "done"
+
+
+def test_a_killed_trainer_is_interrupted_and_resumes_from_its_epoch(run):
+    child = trainer(run, 0.03)
+    assert run.status() == "running" and run.process() == child.pid
+    before = (run.folder / "metrics.jsonl").read_bytes()
+    for second in (lambda: list(record(run, told(1, 1))), lambda: runs.start(run.folder, ["doctor"])):
+        with pytest.raises(ValueError, match=f"is being trained by process {child.pid}"):
+            second()
+    child.kill()  # SIGKILL: no Python of the child runs any more
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert run.status() == "interrupted"  # although the process is there, as a zombie
+    child.wait()
+    assert run.status() == "interrupted" and kinds(run)[-1] in ("step", "epoch")
+    metrics = run.folder / "metrics.jsonl"
+    assert metrics.read_bytes().startswith(before)
+
+    with open(metrics, "ab") as file:
+        file.write(b'{"event": "step", "st')  # as a kill in the middle of a write leaves it
+    whole = len(run.events())
+    assert whole == metrics.read_bytes().count(b"\n")
+    assert list(record(run, told(2, 3), resumed_from=1)) == list(told(2, 3))
+    assert kinds(run) == [
+        *("start", "step", "step", "step", "step", "epoch"),  # up to epoch 1; what came after is undone
+        *("resume", "step", "step", "epoch", "step", "step", "epoch", "done"),
+    ]
+    assert run.status() == "done"
+
+
+def test_a_request_to_stop_ends_the_trainer_within_a_step(run):
+    child = trainer(run, 0.2)
+    seen = []
+    for entry in runs.follow(run, poll=0.05):
+        seen.append(entry)
+        if len(seen) == 12:
+            steps = kinds(run).count("step")
+            runs.request_stop(run)
+    assert child.wait(20) == 0
+    assert seen[-1]["event"] == "stopped" and seen == run.events()  # followed to the very end
+    assert kinds(run).count("step") <= steps + 2
+    assert run.status() == "stopped" and not (run.folder / "stop").exists()
+
+
+def test_following_a_resumed_run_misses_nothing(run):
+    list(record(run, [*told(1, 3)][:-1]))
+    already = len(run.events())
+    stream = record(run, told(2, 3), resumed_from=1)
+    runs._note_process(run, os.getpid())  # as `start` does for its child
+    follower = runs.follow(run, poll=0.01)
+    old = list(islice(follower, already))
+    assert [entry["event"] for entry in old][-1] == "done"
+    for _ in range(2):
+        next(stream)  # logs "resume" and two steps; fewer entries count now than the follower has seen
+    assert [next(follower)["event"] for _ in range(3)] == ["resume", "step", "step"]
+    stream.close()
+
+
+def test_a_stop_asked_for_before_the_run_began_is_forgotten(run):
+    runs.request_stop(run)
+    list(record(run, told(1, 2)))
+    assert run.status() == "done"
+
+
+def test_a_stop_asked_for_while_the_process_starts_is_obeyed(run):
+    runs._note_process(run, os.getpid())  # as `start` does for its child
+    runs.request_stop(run)
+    assert len(list(record(run, told(1, 2)))) == 1
+    assert run.status() == "stopped"
+
+
+def test_start_runs_in_a_process_of_its_own_and_keeps_what_it_prints(tmp_path):
+    pid = runs.start(tmp_path / "new", ["digits", "predict", str(tmp_path / "missing.png")])
+    process = psutil.Process(pid)
+    assert os.getsid(pid) == pid  # our end is not its end
+    process.wait(60)
+    assert "there is no file" in (tmp_path / "new" / "log.txt").read_text()
+    assert Run(tmp_path / "new").status() == "new"
+
+
+def test_a_reused_process_id_is_not_our_process(run):
+    runs._note_process(run, os.getpid())
+    assert run.process() == os.getpid()
+    note = json.loads((run.folder / "process.json").read_text())
+    for stale in (
+        {**note, "started": note["started"] - 60},
+        {**note, "pid": 2**22 + 5},
+        {**note, "pid": 2**80},
+    ):
+        (run.folder / "process.json").write_text(json.dumps(stale))
+        assert run.process() is None
+    for broken in ("", "[]", "{}", '{"pid": "x", "started": 1}'):
+        (run.folder / "process.json").write_text(broken)
+        assert run.process() is None
+
+
+def test_half_a_line_between_two_entries_is_repaired(run):
+    run.log({"event": "start"})
+    with open(run.folder / "metrics.jsonl", "ab") as file:
+        file.write(b'{"event": "st')  # a disk that was full for a moment
+    run.log({"event": "failed", "error": "No space left on device"})
+    assert kinds(run) == ["start", "failed"] and run.status() == "failed"
+
+
+def test_a_damaged_line_is_named(run):
+    run.log({"event": "start"})
+    with open(run.folder / "metrics.jsonl", "ab") as file:
+        file.write(b"no JSON\n[1]\n")
+    run.log({"event": "step"})
+    with pytest.raises(ValueError, match=r"line 2 of .*metrics\.jsonl is not an event"):
+        run.events()
+
+
+def test_a_run_without_epochs_resumes_from_a_step(run):
+    list(record(run, [event for event in told(1, 3) if isinstance(event, Step)]))
+    list(record(run, [Step(3, 6, {"total": 1.0}, 0.0)], resumed_from=2))
+    assert [e["step"] for e in run.events() if e["event"] == "step"] == [1, 2, 3]
+
+
+def test_config_that_is_missing_broken_or_taken(tmp_path, run):
+    with pytest.raises(ValueError, match="already holds a run"):
+        runs.create(run.folder, {})
+    with pytest.raises(ValueError, match=r"there is no file .*config\.json"):
+        _ = Run(tmp_path / "nothing").config
+    (run.folder / "config.json").write_text('{"seed":')
+    with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
+        _ = run.config
+
+
+def test_new_folders_and_lists(tmp_path):
+    names = []
+    for n in range(3):
+        folder = runs.new_folder(tmp_path, "color")
+        assert folder.parent == tmp_path / "color" and not folder.exists()
+        run = runs.create(folder, {"n": n})
+        os.utime(run.folder, (n, n))
+        names.append(run.name)
+    (tmp_path / "color" / "no run").mkdir()
+    assert len(set(names)) == 3
+    assert [run.name for run in runs.list_runs(tmp_path, "color")] == names[::-1]
+    assert runs.list_runs(tmp_path, "leaves") == [] == runs.list_runs(Path("/nowhere"), "color")
