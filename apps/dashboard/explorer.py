@@ -11,6 +11,7 @@ from apps.dashboard.curves import show_curves
 from apps.dashboard.frame import framed
 from apps.dashboard.one_epoch import show_epoch
 from vision_core.files import bundled
+from vision_core.runs import Run
 
 SHIPPED, OWN = "the shipped training", "an export of my own"
 
@@ -27,8 +28,11 @@ def choose() -> tuple[sources.Source, str, Path | None] | None:
             return _shipped(), "digits", None
         if name != OWN:
             folder = jobs.root() / "digits" / name
+            story = jobs.read(Run(folder))
+            if not story.epochs:
+                raise ValueError(story.problem or f"{name} has no finished epoch yet")
             with st.spinner("Reading the run's epochs …"):
-                return _of_run(str(folder), len(jobs.read(jobs.runs.Run(folder)).epochs)), name, folder
+                return _of_run(str(folder), len(story.epochs)), name, folder
         files = st.file_uploader(
             "The two files of a packed export: the .json index and its .bin",
             type=["json", "bin"],
@@ -41,7 +45,7 @@ def choose() -> tuple[sources.Source, str, Path | None] | None:
             return None
         return sources.uploaded([(file.name, file.getvalue()) for file in files]), "uploaded", None
     except (ValueError, OSError) as error:
-        st.error(str(error).replace(f"{jobs.root()}/", ""), icon=":material/error:")
+        st.error(jobs.sentence(error), icon=":material/error:")
         return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from apps.dashboard.sources import SCALARS
 from vision_core import runs
 from vision_core.digits import Settings
 
@@ -20,7 +21,7 @@ class Story:
 
     Args:
         status: a word of `Run.status`, `damaged` (unreadable files) or `empty` (no run in the folder).
-        epochs: the metrics of each finished epoch, with "epoch".
+        epochs: "epoch", losses and accuracies of each finished epoch.
         steps, losses: the loss of each step so far.
         total, eta: of how many steps, and the seconds that were left at `updated`.
         updated: time of the last entry, in seconds since 1970.
@@ -108,7 +109,7 @@ def read(run: runs.Run) -> Story:
         told = _told(str(run.folder), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
         status = "running" if alive else run.status()
     except (ValueError, KeyError, TypeError, OSError) as error:
-        return Story(run, "running" if alive else "damaged", problem=_sentence(error))
+        return Story(run, "running" if alive else "damaged", problem=sentence(error))
     return Story(run, status, settings, **told)
 
 
@@ -119,15 +120,23 @@ def _told(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
     steps = [e for e in entries if e["event"] == "step"]
     failure = next((e["error"] for e in entries[-1:] if e["event"] == "failed"), "")
     return {
-        "epochs": [{**e["metrics"], "epoch": e["epoch"]} for e in entries if e["event"] == "epoch"],
+        "epochs": [
+            {"epoch": e["epoch"], **{name: _number(e["metrics"][name]) for name in SCALARS}}
+            for e in entries
+            if e["event"] == "epoch"
+        ],
         "steps": [e["step"] for e in steps],
-        "losses": [e["losses"]["total"] for e in steps],
+        "losses": [_number(e["losses"]["total"]) for e in steps],
         "total": steps[-1]["total"] if steps else 0,
         "eta": steps[-1]["eta"] if steps else 0.0,
         "seconds": entries[-1]["time"] - entries[0]["time"] if entries else 0.0,
         "updated": entries[-1]["time"] if entries else None,
         "problem": failure,
     }
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)  # a run writes null for what is not finite
 
 
 def _without_run(run: runs.Run) -> Story:
@@ -139,6 +148,9 @@ def _without_run(run: runs.Run) -> Story:
     return Story(run, "failed", problem=f"the training did not start: {said.removeprefix('vision-core: ')}")
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """The error for a person, without paths of the server."""
     text = str(error).replace(f"{root()}{os.sep}", "")
-    return text if isinstance(error, ValueError) else f"the files of the run are damaged ({text})"
+    if not isinstance(error, ValueError):
+        return f"the files of this run are damaged: {text or type(error).__name__}"
+    return text

@@ -1,6 +1,7 @@
 """Training: start a run in a process of its own, follow it, stop it, go on with it, compare runs."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -17,7 +18,7 @@ STATUS = {
     "done": (":green-badge[:material/check: done]", ""),
     "stopped": (
         ":orange-badge[:material/pause: stopped]",
-        "Stopped as asked. Resume goes on to the same result.",
+        "Stopped as asked. Resume goes on from the last whole epoch, to the result it would have had.",
     ),
     "interrupted": (
         ":orange-badge[:material/power_off: interrupted]",
@@ -37,12 +38,12 @@ MEASURES = {
 }
 
 
-def attempt(act: Any, *arguments: Any) -> None:
+def attempt(act: Callable[..., object], *arguments: Any) -> None:
     """Do what a button asks; a refusal is kept for the page to tell."""
     try:
         act(*arguments)
     except (ValueError, OSError) as error:
-        st.session_state["refused"] = str(error)
+        st.session_state["refused"] = jobs.sentence(error)
 
 
 def begin() -> None:
@@ -162,7 +163,7 @@ def show_live(run: runs.Run, was_running: bool) -> None:
     badge, meaning = STATUS[story.status]
     st.markdown(f"{badge} {_age(story)}")
     if story.problem:
-        st.error(story.problem[:1].upper() + story.problem[1:], icon=":material/error:")
+        st.error(story.problem, icon=":material/error:")
     elif meaning:
         st.info(meaning)
     if story.status == "running":
@@ -266,7 +267,7 @@ def _row(story: jobs.Story) -> dict[str, Any]:
 st.title("Training", anchor=False)
 st.caption("Train the digit network on 10,000 real digits and watch it learn; an epoch takes about a second.")
 if refused := st.session_state.pop("refused", ""):
-    st.error(refused[:1].upper() + refused[1:], icon=":material/block:")
+    st.error(refused, icon=":material/block:")
 found = jobs.folders()
 side, main = st.columns([1, 3], gap="large")
 with side:

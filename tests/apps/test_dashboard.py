@@ -1,0 +1,340 @@
+"""The dashboard: its pages run as scripts, a training started from them, and both pages used in Chromium."""
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from apps.dashboard import frame, jobs, sources
+from vision_core import digits, runs
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "apps" / "dashboard" / "app.py"
+SITE = ROOT / "apps" / "digits_site"
+INDEX, BINARY = SITE / "data" / "digits.json", SITE / "data" / "digits.bin"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A finished run of two short epochs; tests copy it."""
+    folder = tmp_path_factory.mktemp("dashboard") / "first"
+    for _ in digits.train(folder, digits.Settings(epochs=2, batches=8, seed=3)):
+        pass
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, trained) -> Path:
+    """A folder of runs that holds the trained one; trainings that a test leaves behind are ended."""
+    monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    shutil.copytree(trained, tmp_path / "digits" / "first")
+    yield tmp_path
+    for run in jobs.folders():
+        if (pid := run.process()) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+def visit(page: str = "explorer.py", **query: str) -> AppTest:
+    """A fresh session, as after a reload of the page at this address."""
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.switch_page(page)
+    return checked(app.run())
+
+
+def checked(app: AppTest) -> AppTest:
+    assert [e.message for e in app.exception] == []
+    return app
+
+
+def told(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.error, *app.info, *app.warning])
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {element.label: element.value for element in app.metric}
+
+
+def altered(old: bytes, new: bytes) -> bytes:
+    """The shipped index with the first `old` in it replaced."""
+    index = INDEX.read_bytes()
+    assert old in index
+    return index.replace(old, new, 1)
+
+
+def wait_for(what, seconds: float = 60):
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+    return found
+
+
+def test_explorer_tells_the_numbers_of_the_chosen_epoch(root):
+    app = visit(view="One epoch", epoch="1")
+    record = json.loads(INDEX.read_text())["epochs"][1]
+    assert metrics(app)["Test accuracy"] == f"{record['test_accuracy']:.1%}"
+    app = checked(app.select_slider(key="epoch").set_value(0).run())
+    record = json.loads(INDEX.read_text())["epochs"][0]
+    assert metrics(app)["Validation loss"] == f"{record['val_loss']:.3f}"
+
+
+def test_a_confusion_shows_its_images_and_no_others(root):
+    index = json.loads(INDEX.read_text())
+    pairs = [(m["true"], m["predicted"][-1]) for m in index["misread"]]
+    true, said = pairs[0]
+    app = visit(view="One epoch")
+    assert len(app.image) == len(pairs)
+    app = checked(app.selectbox(key="mistake").set_value(f"{true} read as {said}").run())
+    assert len(app.image) == pairs.count((true, said))
+
+
+def test_charts_never_offer_to_send_data_away(root):
+    app = visit(view="Curves")
+    charts = app.get("plotly_chart")
+    assert len(charts) == 5
+    assert all(json.loads(chart.proto.config)["showSendToCloud"] is False for chart in charts)
+    accuracy = json.loads(charts[0].proto.spec)["data"][2]
+    told = [record["test_accuracy"] for record in json.loads(INDEX.read_text())["epochs"]]
+    assert _numbers(accuracy["y"]) == pytest.approx(told[1:])  # close-up: without epoch 0
+
+
+def _numbers(values) -> list[float]:
+    if isinstance(values, list):
+        return values
+    import numpy as np
+
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
+
+
+def test_a_run_is_explored_like_the_shipped_training(root):
+    app = visit(run="first", view="One epoch")
+    last = digits.history(runs.Run(root / "digits" / "first"))[-1]
+    assert metrics(app)["Test accuracy"] == f"{last.metrics['test_accuracy']:.1%}"
+    offered = {button.label for button in visit(run="first", view="Downloads").get("download_button")}
+    assert {"CSV", "ZIP", "JSON", "ONNX"} <= offered
+
+
+def test_an_unknown_run_in_the_address_is_told(root):
+    assert "no training 'gone'" in told(visit(run="gone"))
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"a.json": INDEX.read_bytes()}, "the .json index and the .bin"),
+        ({"a.json": INDEX.read_bytes()[:5000], "a.bin": b""}, "not valid JSON"),
+        ({"a.json": altered(b'"version":1', b'"version":9'), "a.bin": b""}, "version 9"),
+        ({"a.json": INDEX.read_bytes(), "digits.bin": BINARY.read_bytes()[:-8]}, "digits.bin "),
+        ({"a.json": b'{"format": 3}', "a.bin": b""}, "not a packed digit export"),
+        ({"a.json": altered(b'"val_loss":', b'"lost":'), "a.bin": BINARY.read_bytes()}, "val_loss"),
+        ({"a.json": altered(b'"confusion":[[', b'"confusion":[[1,'), "a.bin": BINARY.read_bytes()}, "garble"),
+    ],
+)  # fmt: skip
+def test_a_bad_upload_is_one_sentence(root, files, sentence):
+    app = visit(run="an export of my own")
+    app.file_uploader[0].set_value([(name, data, "application/octet-stream") for name, data in files.items()])
+    checked(app.run())
+    assert sentence in told(app)
+    assert "/tmp" not in told(app) and "Traceback" not in told(app)
+
+
+def test_an_upload_is_shown_also_when_the_browser_renamed_it(root):
+    app = visit(run="an export of my own", view="One epoch")
+    app.file_uploader[0].set_value(
+        [("mine.json", INDEX.read_bytes(), "application/json"), ("digits (1).bin", BINARY.read_bytes(), "")]
+    )
+    checked(app.run())
+    assert (
+        metrics(app)["Test accuracy"] == f"{json.loads(INDEX.read_text())['epochs'][-1]['test_accuracy']:.1%}"
+    )
+
+
+def test_downloads_hold_what_they_promise(trained, tmp_path):
+    source = sources.of_run(trained)
+    rows = list(csv.DictReader(io.StringIO(sources.metrics_csv(source).decode())))
+    assert [float(row["accuracy_of_7"]) for row in rows] == [
+        e.metrics["per_class"][7] for e in digits.history(runs.Run(trained))
+    ]
+    with zipfile.ZipFile(io.BytesIO(sources.packed_zip(source))) as archive:
+        archive.extractall(tmp_path)
+    assert (digits.read_export(tmp_path / "digits.json").values == source.export.values).all()
+    assert json.loads(sources.made(trained, "json"))["training_epochs"][-1]["epoch"] == 2
+
+
+def test_csv_text_is_never_a_formula():
+    data = sources.csv_bytes(["a", "b"], [["=1+1", -2.5], ["@x", "plain"], ["-a", "+b"]])
+    assert data.decode().splitlines() == ["a,b", "'=1+1,-2.5", "'@x,plain", "'-a,'+b"]
+
+
+def test_weight_statistics_match_the_definition(trained):
+    source = sources.of_run(trained)
+    row = next(r for r in sources.weight_statistics(source, 2) if r["tensor"] == "fc2.weight")
+    now, before = (
+        source.export.weights(2)["fc2.weight"].ravel(),
+        source.export.weights(1)["fc2.weight"].ravel(),
+    )
+    assert row["change"] == pytest.approx(
+        sum((float(a) - float(b)) ** 2 for a, b in zip(now, before, strict=True)) ** 0.5
+    )
+    assert row["mean"] == pytest.approx(sum(map(float, now)) / 1280, abs=1e-6)
+
+
+def test_the_frame_holds_everything_and_reaches_nothing():
+    page = frame.assembled(b"{}", b"bytes", "dark")
+    modules = json.loads(re.search(r'type="importmap">(.*?)</script>', page)[1])["imports"]
+    wanted = {
+        name
+        for url in modules.values()
+        for name in re.findall(r'(?:from|import) "([^"]+)"', base64.b64decode(url.split(",")[1]).decode())
+    }
+    assert wanted <= set(modules) == {path.name for path in (SITE / "js").glob("*.js")}
+    assert not re.search(r"<(link|script)[^>]+(href|src)=", page)
+    assert "default-src 'none'" in page and 'data-theme="dark"' in page
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("metrics.jsonl", '{"event": "start", "time": 1}\nnonsense\n{"event": "step"}\n', "line 2 of digits"),
+        ("config.json", '{"system": "digits", ', "config.json is not valid JSON"),
+        ("config.json", '{"system": "color"}', "not a run of the digit system"),
+        ("config.json", None, "the folder is empty"),
+        ("metrics.jsonl", '{"event": "epoch", "epoch": 0, "time": 1}\n', "are damaged: 'metrics'"),
+    ],
+)  # fmt: skip
+def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content, sentence):
+    path = root / "digits" / "first" / name
+    path.unlink() if content is None else path.write_text(content)
+    app = visit("training.py")
+    assert sentence in told(app)
+    assert app.button[0].label == "Start training"
+    visit(run="first")
+
+
+def test_a_line_still_being_written_is_waited_for(root):
+    with open(root / "digits" / "first" / "metrics.jsonl", "a") as file:
+        file.write('{"event": "epo')
+    app = visit("training.py")
+    assert told(app) == "" and metrics(app)["Epoch"] == "2 of 2"
+
+
+def test_without_runs_the_page_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path / "none"))
+    assert "No training yet" in told(visit("training.py"))
+
+
+def test_a_training_that_could_not_start_tells_why(root):
+    folder = root / "digits" / "broken"
+    folder.mkdir()
+    (folder / "log.txt").write_text("vision-core: /data holds no train-images-idx3-ubyte\n")
+    assert "/data holds no train-images" in told(visit("training.py", run="broken"))
+
+
+def test_a_training_survives_reloads_and_is_stopped_and_resumed(root):
+    app = visit("training.py")
+    app.number_input(key="epochs").set_value(90)
+    app = checked(app.button[0].click().run())
+    run = wait_for(jobs.running)
+    pid = run.process()
+    assert app.session_state["run"] == run.name and app.button[0].disabled
+
+    for _ in range(2):  # a reload is a new session that runs the script again; a rerun is neither a click
+        visit("training.py", run=run.name).run()
+    assert run.process() == pid and len(jobs.folders()) == 2
+    with pytest.raises(ValueError, match=r"is still training; one training at a time"):
+        jobs.launch(digits.Settings())
+
+    wait_for(lambda: jobs.read(run).epochs)
+    app = visit("training.py", run=run.name)
+    assert metrics(app)["Epoch"].endswith("of 90")
+    checked(next(b for b in app.button if b.label == "Stop training").click().run())
+    wait_for(lambda: run.process() is None)
+    reached = len(jobs.read(run).epochs)
+    app = visit("training.py", run=run.name)
+    assert jobs.read(run).status == "stopped" and "Resume goes on" in told(app)
+
+    checked(next(b for b in app.button if b.label == "Resume").click().run())
+    assert run.process() not in (None, pid)
+    wait_for(lambda: len(jobs.read(run).epochs) > reached)
+    runs.request_stop(run)
+    wait_for(lambda: run.process() is None)
+
+
+@pytest.fixture
+def served(root):
+    """The dashboard's address, served by `streamlit run`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}/"
+
+    def healthy() -> bool:
+        try:
+            return urllib.request.urlopen(address + "_stcore/health").status == 200
+        except OSError:
+            return False
+
+    wait_for(healthy)
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.mark.browser
+def test_both_pages_in_a_real_browser(served, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    page.set_default_timeout(60_000)
+    foreign = []
+    page.on(
+        "request", lambda r: None if r.url.startswith((served, "data:", "blob:")) else foreign.append(r.url)
+    )
+    page.goto(served + "?run=first")
+    site = page.frame_locator("iframe").frame_locator("iframe")
+    site.locator("#main").wait_for()
+    site.get_by_role("button", name="A test 7").click()
+    site.locator("#answer").filter(has_text=re.compile(r"\d")).wait_for()
+    assert site.locator("#epoch").get_attribute("max") == "2"
+    inner = next(f for f in page.frames if f.parent_frame and f.parent_frame.parent_frame)
+    assert (
+        inner.evaluate("() => { try { return parent.document.title } catch { return 'closed' } }") == "closed"
+    )
+
+    page.get_by_role("tab", name="One epoch").click()
+    first = sources.of_run(jobs.root() / "digits" / "first").export.index["misread"][0]
+    true, said = first["true"], first["predicted"][-1]
+    page.locator("[aria-roledescription='rect mark']").nth(10 * true + said).click()
+    page.get_by_text(f"{true}, read as {said}").first.wait_for()
+    other = page.get_by_text(re.compile(rf"^\d, read as (?!{said})\d$"))
+    other.first.wait_for(state="detached")
+
+    page.goto(served + "training")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Stop training").wait_for()
+    run = wait_for(jobs.running)
+    pid = run.process()
+    page.reload()
+    page.get_by_role("button", name="Stop training").wait_for()
+    assert run.process() == pid and len(jobs.folders()) == 2
+    page.get_by_role("button", name="Stop training").click()
+    page.get_by_role("button", name="Resume").wait_for()  # the page noticed by itself that it has ended
+    assert foreign == []
+    page.close()
