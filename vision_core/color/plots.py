@@ -1,0 +1,268 @@
+"""Plotly views of colours, palettes and meshes. They read well on light and on dark pages."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from html import escape
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
+
+from vision_core.color import lowpoly
+from vision_core.color.palette import CountedColors, Palette
+from vision_core.color.palette_files import to_hex
+from vision_core.color.spaces import decode, encode
+from vision_core.files import write_text
+
+CONFIG = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
+POINTS = 20_000  # more make the browser stutter when a cloud is turned
+TEXT, GRID, OUTLINE = "#7c8b98", "rgba(128,140,150,.25)", "#87929c"
+AXES = {
+    "rgb": ("red (0-255)", "green (0-255)", "blue (0-255)"),
+    "lab": ("a* (green to red)", "b* (blue to yellow)", "L* (0-100)"),
+    "oklab": ("a (green to red)", "b (blue to yellow)", "L (0-1)"),
+}
+
+
+def figure(title: str, height: int = 480) -> go.Figure:
+    """An empty figure in the house style: title on the left, transparent ground, quiet grid."""
+    fig = go.Figure()
+    fig.update_layout(
+        title={"text": title, "x": 0.01, "xanchor": "left", "font": {"size": 17}},
+        height=height,
+        margin={"l": 60, "r": 24, "t": 64, "b": 52},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": TEXT, "family": "system-ui, sans-serif", "size": 13},
+        hoverlabel={"font": {"family": "system-ui, sans-serif"}},
+        legend={"orientation": "h", "x": 0.01, "y": 0.01, "xref": "container", "yref": "container"},
+    )
+    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
+    return fig.update_xaxes(axis).update_yaxes(axis)
+
+
+def save(fig: go.Figure, path: str | Path, embed: bool = True) -> None:
+    """Write a figure as a web page that needs no network.
+
+    Args:
+        embed: False keeps plotly.js (4 MB) out of the page and in one plotly.min.js beside it, for several
+            pages in a folder.
+    """
+    path, source = Path(path), True if embed else "directory"
+    if not embed and not (path.parent / "plotly.min.js").exists():
+        write_text(path.parent / "plotly.min.js", get_plotlyjs())
+    body = fig.to_html(config=CONFIG, full_html=False, include_plotlyjs=source)
+    title = escape(str(fig.layout.title.text or "Figure"))
+    style = ":root{color-scheme:light dark}body{margin:16px;background:Canvas}"
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+    write_text(
+        path,
+        f"<!doctype html><html lang=en><head>{head}<style>{style}</style></head><body>{body}</body></html>\n",
+    )
+
+
+def cloud(counted: CountedColors, space: str = "rgb", title: str = "Colours of the picture") -> go.Figure:
+    """The counted colours as a cloud in "rgb", "lab" or "oklab"; of more than 20,000 a random choice."""
+    fig = scene(figure(title, 620), space)
+    colors = counted.colors
+    if len(colors) > POINTS:
+        colors = colors[np.random.default_rng(0).choice(len(colors), POINTS, replace=False)]
+    return add_points(fig, colors, space, "picture", size=2.5)
+
+
+def palette_points(palette: Palette, space: str = "rgb", title: str = "Palette") -> go.Figure:
+    """The palette's colours in a colour space, as large as their shares."""
+    return add_palette(scene(figure(title, 620), space), palette, space)
+
+
+def clusters(centres: Palette, chosen: Palette, space: str = "lab") -> go.Figure:
+    """All cluster centres, and as diamonds those that became the palette; both as large as their shares."""
+    fig = scene(figure("Cluster centres and palette", 620), space)
+    add_palette(fig, centres, space, "cluster centre")
+    return add_palette(fig, chosen, space, "palette", "diamond")
+
+
+def palette_bars(palettes: Mapping[str, Palette], title: str = "Palette") -> go.Figure:
+    """One bar for each named palette, every colour as wide as its share."""
+    fig = figure(title, 130 + 84 * len(palettes))
+    for name, palette in palettes.items():
+        for color, share in zip(to_hex(palette.colors), palette.shares.tolist(), strict=True):
+            fig.add_bar(
+                x=[share],
+                y=[name],
+                orientation="h",
+                text=f"{color}<br>{share:.0%}" if share >= 0.07 else "",
+                textposition="inside",
+                insidetextanchor="middle",
+                textangle=0,
+                textfont={"color": ink(color)},
+                marker={"color": color, "line": {"color": OUTLINE, "width": 1}},
+                hovertemplate=f"{color}, {share:.2%}<extra>{escape(name)}</extra>",
+            )
+    fig.update_layout(
+        barmode="stack", showlegend=False, bargap=0.25, uniformtext={"minsize": 10, "mode": "hide"}
+    )
+    fig.update_xaxes(title="share of the pixels", range=[0, 1], tickformat=".0%", showgrid=False)
+    return fig.update_yaxes(autorange="reversed", showgrid=False)
+
+
+def dual_palette(palette: Palette) -> go.Figure:
+    """The whole palette above its five largest colours."""
+    top = np.sort(np.argsort(-palette.shares, kind="stable")[:5])
+    largest = Palette(palette.colors[top], palette.shares[top] / palette.shares[top].sum())
+    names = {f"all {len(palette.colors)}": palette, f"top {len(top)}": largest}
+    return palette_bars(names, "The palette and its largest colours")
+
+
+def color_wheel(palette: Palette) -> go.Figure:
+    """The palette on the a*-b* plane of CIELAB: direction is the hue, distance from the centre the chroma."""
+    lab = encode(palette.colors, "lab")
+    chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))
+    reach = max(60.0, 1.15 * float(chroma.max()))
+    angles = np.arange(0, 360, 4)
+    radians = np.radians(angles)
+    ring = np.stack([np.full(len(angles), 68), 55 * np.cos(radians), 55 * np.sin(radians)], 1)
+    fig = figure("Colour wheel (CIELAB a*-b* plane)", 560)
+    fig.add_barpolar(
+        r=np.full(len(angles), 0.06 * reach),
+        base=reach,
+        theta=angles,
+        width=4.2,
+        marker={"color": to_hex(decode(ring, "lab")), "line": {"width": 0}},
+        hoverinfo="skip",
+    )
+    fig.add_scatterpolar(
+        r=chroma,
+        theta=hue,
+        mode="markers",
+        marker={
+            "color": to_hex(palette.colors),
+            "size": sizes(palette),
+            "opacity": 1,
+            "line": {"color": OUTLINE, "width": 1.5},
+        },
+        text=labels(palette),
+        hovertemplate="%{text}<br>chroma %{r:.0f}, hue %{theta:.0f}°<extra></extra>",
+    )
+    axis = {"gridcolor": GRID, "linecolor": GRID}
+    radial = {**axis, "range": [0, 1.06 * reach], "angle": 90, "tickangle": 90, "nticks": 4}
+    fig.update_layout(
+        showlegend=False,
+        polar={"bgcolor": "rgba(0,0,0,0)", "angularaxis": {**axis, "dtick": 45}, "radialaxis": radial},
+    )
+    return fig
+
+
+def wireframe(mesh: lowpoly.Mesh, title: str = "Triangles") -> go.Figure:
+    """The sides of a mesh, in pixels, to zoom into."""
+    fig = figure(f"{title}: {len(mesh.triangles):,}", 600)
+    segments = mesh.points[lowpoly.edges(mesh)]  # (E, 2, 2)
+    gaps = np.full((len(segments), 1, 2), np.nan)
+    x, y = np.concatenate([segments, gaps], 1).reshape(-1, 2).T
+    fig.add_scattergl(x=x, y=y, mode="lines", line={"width": 1, "color": "#4a90d9"}, hoverinfo="skip")
+    fig.update_xaxes(title="x (pixels)", range=[0, mesh.size[0]], showgrid=False, constrain="domain")
+    return fig.update_yaxes(
+        title="y (pixels)", range=[mesh.size[1], 0], showgrid=False, scaleanchor="x", constrain="domain"
+    )
+
+
+def comparison(pictures: Mapping[str, np.ndarray], columns: int = 2, width: int = 480) -> go.Figure:
+    """Pictures, uint8 (H, W, 3), side by side under their names, to zoom into."""
+    if not pictures:
+        raise ValueError("a comparison needs at least one picture")
+    columns, names = min(columns, len(pictures)), list(pictures)
+    rows = -(-len(names) // columns)
+    fig = make_subplots(
+        rows,
+        columns,
+        subplot_titles=[escape(n) for n in names],
+        horizontal_spacing=0.02,
+        vertical_spacing=0.28 / rows**1.5,
+    )
+    fig.update_layout(figure("Methods side by side", 110 + 260 * rows).layout)
+    for index, rgb in enumerate(pictures.values()):
+        fig.add_image(
+            source=data_uri(rgb, width), row=index // columns + 1, col=index % columns + 1, hoverinfo="skip"
+        )
+    fig.update_annotations(font_size=13)
+    return fig.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def scene(fig: go.Figure, space: str) -> go.Figure:
+    """Turn a figure into a 3D view of "rgb", "lab" or "oklab" with the light axis upright."""
+    if space not in AXES:
+        raise ValueError(f"colour space {space!r} is unknown, expected one of {', '.join(AXES)}")
+    # WebGL blends half-transparent lines with white: only an opaque grey is quiet on both grounds.
+    quiet = {"gridcolor": OUTLINE, "zerolinecolor": OUTLINE, "gridwidth": 1, "showbackground": False}
+    axes = {
+        f"{axis}axis": {**quiet, "title": {"text": text}}
+        for axis, text in zip("xyz", AXES[space], strict=True)
+    }
+    if space == "rgb":
+        axes = {name: {**axis, "range": [0, 255], "dtick": 64} for name, axis in axes.items()}
+    camera = {"eye": {"x": 1.5, "y": 1.35, "z": 0.75}}
+    return fig.update_layout(
+        scene={**axes, "aspectmode": "cube", "camera": camera}, margin={"l": 0, "r": 0, "b": 8}
+    )
+
+
+def coordinates(colors: np.ndarray, space: str) -> np.ndarray:
+    """uint8 (N, 3) -> x, y, z (N, 3) of a scene: red, green, blue, or a, b, lightness."""
+    return colors.astype(np.float32) if space == "rgb" else encode(colors, space)[:, [1, 2, 0]]  # pyright: ignore
+
+
+def add_points(fig: go.Figure, colors: np.ndarray, space: str, name: str, size: float) -> go.Figure:
+    """Add colours, uint8 (N, 3), as dots of themselves."""
+    x, y, z = coordinates(colors, space).T
+    marker = {"size": size, "color": to_hex(colors), "opacity": 1, "line": {"width": 0}}
+    return fig.add_scatter3d(
+        x=x, y=y, z=z, mode="markers", name=name, marker=marker, text=marker["color"], hoverinfo="text"
+    )
+
+
+def add_palette(
+    fig: go.Figure, palette: Palette, space: str, name: str = "palette", symbol: str = "circle"
+) -> go.Figure:
+    """Add a palette as outlined markers, as large as the shares."""
+    x, y, z = coordinates(palette.colors, space).T
+    marker = {
+        "size": sizes(palette),
+        "sizemode": "diameter",
+        "color": to_hex(palette.colors),
+        "symbol": symbol,
+        "opacity": 1,
+        "line": {"color": OUTLINE, "width": 2},
+    }
+    return fig.add_scatter3d(
+        x=x, y=y, z=z, mode="markers", name=name, marker=marker, text=labels(palette), hoverinfo="text"
+    )
+
+
+def sizes(palette: Palette) -> np.ndarray:
+    """Marker diameters (K,) in pixels whose areas grow with the shares."""
+    return 10 + 40 * np.sqrt(palette.shares)
+
+
+def labels(palette: Palette) -> list[str]:
+    """["#rrggbb, 12.3 %", ...]."""
+    return [
+        f"{color}, {share:.1%}" for color, share in zip(to_hex(palette.colors), palette.shares, strict=True)
+    ]
+
+
+def ink(color: str) -> str:
+    """Black or white, whichever can be read on "#rrggbb"."""
+    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8)
+    return "#111111" if encode(rgb, "lab")[0, 0] > 55 else "#ffffff"
+
+
+def data_uri(rgb: np.ndarray, width: int) -> str:
+    """A picture, uint8 (H, W, 3), reduced to `width` and embedded as PNG."""
+    image, buffer = Image.fromarray(rgb), BytesIO()
+    image.thumbnail((width, width), Image.Resampling.LANCZOS)
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,131 @@
+"""The six figures of a training: where the colours were, where they should go, how they got there."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from vision_core.color.palette import CountedColors, Palette
+from vision_core.color.palette_files import to_hex
+from vision_core.color.plots import (
+    OUTLINE,
+    TEXT,
+    add_palette,
+    cloud,
+    figure,
+    labels,
+    palette_points,
+    sizes,
+)
+from vision_core.color.spaces import encode
+
+if TYPE_CHECKING:
+    from vision_core.training import Step
+
+LINES = ("#4a90d9", "#d9822b", "#2fa37c", "#d0507a", "#8a6be0", "#a98a1c", "#21a3b5", "#c8553d")
+DASHES = ("solid", "dash", "dot", "dashdot")
+LINE_POINTS = 1000
+
+
+def six(
+    source: CountedColors, palette: Palette, mapped: np.ndarray, steps: "Sequence[Step]", space: str = "rgb"
+) -> dict[str, go.Figure]:
+    """All six by name, in the order to show them.
+
+    Args:
+        mapped: uint8 (N, 3), what the map makes of each of the source's N colours.
+        space: "rgb", "lab" or "oklab", for the clouds.
+    """
+    return {
+        "source": cloud(source, space, "Colours of the source"),
+        "palette": palette_points(palette, space),
+        "output": output_cloud(CountedColors(mapped, source.counts), palette, space),
+        "total_loss": total_loss(steps),
+        "losses": component_losses(steps),
+        "mappings": mappings(source, mapped, palette),
+    }
+
+
+def output_cloud(output: CountedColors, palette: Palette, space: str = "rgb") -> go.Figure:
+    """The recoloured colours among the palette's: on target they gather around its diamonds."""
+    fig = cloud(output, space, "Colours of the result and the palette")
+    return add_palette(fig, palette, space, symbol="diamond")
+
+
+def total_loss(steps: "Sequence[Step]") -> go.Figure:
+    """The loss of every epoch, thin, and its running mean, thick."""
+    fig = _loss_figure("Total loss")
+    x, y = _series(steps, "total")
+    width = max(1, len(y) // 50)
+    mean = np.convolve(y, np.ones(width) / width, "valid") if len(y) else y
+    for part, values, name, line in (
+        (x, y, "each epoch", {"width": 1, "color": "rgba(128,140,150,.6)"}),
+        (x[width - 1 :], mean, f"mean of {width} epochs", {"width": 2.5, "color": LINES[0]}),
+    ):
+        every = max(1, -(-len(part) // LINE_POINTS))
+        fig.add_scatter(x=part[::every], y=values[::every], name=name, mode="lines", line=line)
+    return fig
+
+
+def component_losses(steps: "Sequence[Step]") -> go.Figure:
+    """Every term of the loss before it is weighted, as means over a fiftieth of the training."""
+    fig = _loss_figure("Terms of the loss")
+    names = [name for name in (steps[-1].losses if steps else ()) if name != "total"]
+    for index, name in enumerate(names):
+        x, y = _series(steps, name)
+        size = max(1, len(x) // 50)
+        starts = np.arange(0, len(x), size)
+        means = np.add.reduceat(y, starts) / np.diff(starts, append=len(x))
+        line = {"width": 2, "color": LINES[index % len(LINES)], "dash": DASHES[index // len(LINES) % 4]}
+        fig.add_scatter(
+            x=x[np.minimum(starts + size, len(x)) - 1], y=means, name=name, mode="lines", line=line
+        )
+    return fig
+
+
+def mappings(
+    source: CountedColors, mapped: np.ndarray, palette: Palette, number: int = 10, seed: int = 0
+) -> go.Figure:
+    """Where a sample of the source's colours, drawn by their counts, is sent, on CIELAB's a*-b* plane."""
+    fig = figure("Sample mappings (CIELAB a*-b* plane)", 560)
+    chance = source.counts / source.counts.sum()
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(chance), min(number, np.count_nonzero(chance)), replace=False, p=chance)
+    before, after = source.colors[drawn], mapped[drawn]
+    start, end = (encode(colors, "lab")[:, 1:] for colors in (before, after))
+    for (ax, ay), (x, y) in zip(start.tolist(), end.tolist(), strict=True):
+        arrow = {"x": x, "y": y, "ax": ax, "ay": ay, "xref": "x", "yref": "y", "axref": "x", "ayref": "y"}
+        fig.add_annotation(
+            **arrow, arrowcolor=TEXT, arrowwidth=1.5, arrowhead=2, standoff=6, startstandoff=5, text=""
+        )
+    for name, colors, at, symbol, size in (
+        ("source colour", before, start, "circle", 11),
+        ("its new colour", after, end, "square", 11),
+        ("palette", palette.colors, encode(palette.colors, "lab")[:, 1:], "diamond", sizes(palette)),
+    ):
+        text = labels(palette) if name == "palette" else to_hex(colors)
+        marker = {
+            "color": to_hex(colors),
+            "symbol": symbol,
+            "size": size,
+            "opacity": 1,
+            "line": {"color": OUTLINE, "width": 1.5},
+        }
+        fig.add_scatter(
+            x=at[:, 0], y=at[:, 1], mode="markers", name=name, marker=marker, text=text, hoverinfo="text+name"
+        )
+    fig.data = fig.data[::-1]  # the palette's large diamonds below the rest
+    fig.update_xaxes(title="a* (green to red)")
+    return fig.update_yaxes(title="b* (blue to yellow)", scaleanchor="x")
+
+
+def _series(steps: "Sequence[Step]", name: str) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([step.step for step in steps]), np.array([step.losses[name] for step in steps])
+
+
+def _loss_figure(title: str) -> go.Figure:
+    fig = figure(title, 400)
+    fig.update_layout(hovermode="x unified")
+    fig.update_xaxes(title="epoch")
+    return fig.update_yaxes(title="loss (log scale)", type="log", exponentformat="power")
