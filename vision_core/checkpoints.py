@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +14,7 @@ from torch import nn
 from vision_core.files import atomic
 
 HEADER = "vision-core"
+_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile)
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -20,19 +22,25 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any]) -> None:
     """Write `model` atomically, as `.safetensors` or (by that suffix) `.pth`.
 
     The model tells its constructor arguments in `model.architecture`. `metadata` is anything JSON can hold:
-    data, seed, epochs, metrics, licence. A `.pth` holds `{"model_state_dict", "model_architecture",
-    "metadata"}`.
+    data, seed, epochs, metrics, licence; both formats give it back as JSON does. A `.pth` holds
+    `{"model_state_dict", "model_architecture", "metadata"}`.
+
+    Raises:
+        ValueError: another suffix, or metadata that are not plain data; nothing is written.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    architecture = {"model": type(model).__name__, **getattr(model, "architecture")}  # noqa: B009
-    match Path(path).suffix:
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    architecture = _plain({"model": type(model).__name__, **getattr(model, "architecture")})  # noqa: B009
+    metadata = _plain(metadata)
+    match Path(path).suffix.lower():
         case ".safetensors":
             header = json.dumps({"architecture": architecture, "metadata": metadata})
             data = to_safetensors(state, {HEADER: header})  # one key: several would come in a random order
             with atomic(path) as file:
                 file.write(data)
         case ".pth":
-            json.dumps(metadata)  # what is not plain data must not get into a pickle
             save_state(
                 path, {"model_state_dict": state, "model_architecture": architecture, "metadata": metadata}
             )
@@ -40,6 +48,14 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any]) -> None:
             raise ValueError(
                 f"a model is saved as .safetensors or .pth, not as {suffix or 'a file without suffix'!r}"
             )
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` as JSON gives it back: a NumPy number in a pickle would make the file unreadable."""
+    try:
+        return json.loads(json.dumps(data))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"only plain data can be stored with a model: {error}") from error
 
 
 def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[str, Any]]:
@@ -51,20 +67,38 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no model file {path}")
-    state, architecture, metadata = (
-        _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
-    )
+    safe = path.suffix.lower() == ".safetensors"
+    state, architecture, metadata = _read_safetensors(path) if safe else _read_pth(path)
+    if not all(isinstance(part, dict) for part in (state, architecture, metadata)):
+        raise ValueError(f"{path} has a broken header: it was not saved by this program")
     found = architecture.pop("model", "a network without name")
     if found != model_class.__name__:
         raise ValueError(f"{path} holds {found}, but {model_class.__name__} was expected")
     try:
-        model = model_class(**architecture)
+        with torch.device("meta"):  # costs no memory, whatever sizes a strange file asks for
+            expected = model_class(**architecture).state_dict()
+        _compare(state, expected)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            model = model_class(**architecture)
         model.load_state_dict(state, strict=True)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(
-            f"{path} does not fit {model_class.__name__}: {str(error).splitlines()[0]}"
+            f"{path} does not fit {model_class.__name__}: {' '.join(str(error).split())}"
         ) from error
     return model.eval(), metadata
+
+
+def _compare(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    """Raise a `ValueError` that names the first tensor that is too many, missing, of another shape or NaN."""
+    for name in [*expected, *state]:
+        if name not in state or name not in expected:
+            raise ValueError(f"{name} is {'missing' if name in expected else 'not a part of it'}")
+        value = state[name]
+        if not isinstance(value, torch.Tensor) or value.shape != expected[name].shape:
+            found = list(getattr(value, "shape", ["no tensor"]))
+            raise ValueError(f"{name} is {found}, not {list(expected[name].shape)}")
+        if not value.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
@@ -75,15 +109,15 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         return state, header["architecture"], header["metadata"]
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a complete .safetensors file: {error}") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} has no vision-core header: it was not saved by this program") from error
 
 
 def _read_pth(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     data = load_state(path)
     try:
-        return data["model_state_dict"], dict(data["model_architecture"]), data["metadata"]
-    except (KeyError, TypeError) as error:
+        return data["model_state_dict"], data["model_architecture"], data["metadata"]
+    except KeyError as error:
         raise ValueError(f"{path} lacks model_state_dict, model_architecture or metadata") from error
 
 
@@ -96,12 +130,20 @@ def save_state(path: str | Path, state: dict[str, Any]) -> None:
 def load_state(path: str | Path) -> dict[str, Any]:
     """Read what `save_state` wrote; a file that holds code, or half a file, is a `ValueError`."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
+                    raise ValueError("it is compressed")  # PyTorch never does: megabytes may hide terabytes
+        data = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {path}") from error
     except UnpicklingError as error:
         raise ValueError(
             f"{path} was refused: it holds something other than weights and plain data"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is not a complete PyTorch file: {str(error).splitlines()[0]}") from error
+    except _DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is not a complete PyTorch file: {reason}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds a {type(data).__name__}; weights by name were expected")
+    return data

@@ -1,5 +1,6 @@
 """Training as a stream of events: the one loop that every system trains with, on one device or many."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 
 @dataclass(frozen=True)
@@ -72,42 +74,66 @@ def fit(
             `weights` (1 where a name is missing), is minimised.
         scheduler: stepped after every optimiser step.
 
+    Of several processes all see the same losses, so that whatever a caller decides on them, all decide alike.
+
     Raises:
-        FloatingPointError: the loss is NaN or infinite; the model keeps the weights of the last good step.
+        ValueError: an epoch has other than `steps_per_epoch` batches, a batch fewer entries than processes.
+        FloatingPointError: a loss or the gradient is NaN or infinite; the model keeps its last good weights.
     """
     accelerator = accelerator or Accelerator()
-    device, weights = accelerator.device, weights or {}
+    weights = weights or {}
     prepared, optimizer = accelerator.prepare(model, optimizer)
     total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
     for epoch in range(start + 1, epochs + 1):
         sums: dict[str, float] = {}
         for batch in batches(epoch):
+            if step == epoch * steps_per_epoch:
+                raise ValueError(f"epoch {epoch} has more than steps_per_epoch, {steps_per_epoch}, batches")
+            step += 1
             model.train()  # the caller may have evaluated the model while we were paused
-            losses = terms(prepared, _share(batch, accelerator, device))
+            losses = terms(prepared, _share(batch, accelerator))
             loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-            values = torch.stack([loss, *losses.values()]).detach().tolist()  # one copy from the device
-            if not all(v == v and abs(v) != float("inf") for v in values):
-                raise FloatingPointError(
-                    f"the loss is {values[0]} at step {step + 1}: lower the learning rate"
-                )
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(loss)
+            named = _finite(model, {"total": loss, **losses}, accelerator, step)
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            step += 1
-            named = dict(zip(["total", *losses], values, strict=True))
             for name, value in named.items():
                 sums[name] = sums.get(name, 0.0) + value
             if accelerator.trackers:
                 accelerator.log(named, step=step)
             done = step - start * steps_per_epoch
             yield Step(step, total, named, (time.monotonic() - began) / done * (total - step))
+        if step != epoch * steps_per_epoch:
+            short = epoch * steps_per_epoch - step
+            raise ValueError(
+                f"epoch {epoch} has {short} batches fewer than steps_per_epoch, {steps_per_epoch}"
+            )
         yield Epoch(epoch, epochs, {name: value / steps_per_epoch for name, value in sums.items()})
 
 
-def _share(batch: Any, accelerator: Accelerator, device: torch.device) -> Any:
+def _finite(
+    model: nn.Module, losses: dict[str, Tensor], accelerator: Accelerator, step: int
+) -> dict[str, float]:
+    """The mean losses of all processes as numbers; NaN or infinity there, or in the gradient, is an error."""
+    means: Any = accelerator.reduce(torch.stack([*losses.values()]).detach(), "mean")
+    norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    *values, norm = torch.stack([*means, norm.to(means)]).tolist()  # one copy from the device
+    if not all(map(math.isfinite, values)):
+        raise FloatingPointError(f"the loss is {values[0]} at step {step}: lower the learning rate")
+    if accelerator.scaler is None and not math.isfinite(
+        norm
+    ):  # fp16 scaling lets gradients overflow at times
+        raise FloatingPointError(f"the gradient is {norm} at step {step}: lower the learning rate")
+    return dict(zip(losses, values, strict=True))
+
+
+def _share(batch: Any, accelerator: Accelerator) -> Any:
     """This process's part of a batch, on its device."""
     if isinstance(batch, tuple):
-        return tuple(_share(part, accelerator, device) for part in batch)
-    return batch[accelerator.process_index :: accelerator.num_processes].to(device)
+        return tuple(_share(part, accelerator) for part in batch)
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    if len(batch) < processes:
+        raise ValueError(f"a batch of {len(batch)} cannot be shared by {processes} processes")
+    return batch[rank::processes].to(accelerator.device)

@@ -1,0 +1,250 @@
+"""The checkpoint door: both formats give back what went in, and nothing else gets through."""
+
+import json
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vision_core.checkpoints import HEADER, load, load_state, save, save_state
+
+METADATA = {"seed": 3, "metrics": {"accuracy": 0.5}, "data": ["a", "grün"], "licence": None}
+SUFFIXES = pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".PTH"])
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 4, scale: tuple[float, ...] = (1.0,)) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"width must be 1 or more, got {width}")
+        self.architecture = {"width": width, "scale": list(scale)}
+        self.layer = nn.Linear(3, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+
+    def forward(self, x):
+        return self.norm(self.layer(x)) * self.scale
+
+
+class Other(Net):
+    pass
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def net(seed: int = 0) -> Net:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Net(5, (2.0,))
+
+
+@SUFFIXES
+def test_round_trip(tmp_path, suffix):
+    path, model = tmp_path / f"x{suffix}", net()
+    model(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))  # moves the running statistics
+    save(path, model, METADATA)
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    again, metadata = load(path, Net)
+    assert torch.equal(torch.random.get_rng_state(), before)  # a load draws none of the caller's numbers
+    assert metadata == METADATA and again.architecture == model.architecture and not again.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    x = torch.randn(2, 3)
+    assert torch.equal(again(x), model.eval()(x))  # the buffer that is not stored included
+
+
+@SUFFIXES
+def test_equal_content_is_equal_bytes(tmp_path, suffix):
+    metadata = {"".join(["se", "ed"]): 3, "list": [1, 2]}  # strings and numbers that are equal, not identical
+    save(tmp_path / f"a{suffix}", net(), {"seed": 3, "list": (1, 2)})
+    (tmp_path / "elsewhere").mkdir()
+    save(tmp_path / "elsewhere" / f"b{suffix}", net(), metadata)
+    save(tmp_path / f"c{suffix}", net(1), metadata)
+    a, b, c = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("a", "elsewhere/b", "c"))
+    assert a == b != c
+
+
+@SUFFIXES
+def test_numpy_numbers_in_the_metadata_do_not_spoil_the_file(tmp_path, suffix):
+    save(tmp_path / f"x{suffix}", net(), {"score": np.float64(0.5)})
+    assert load(tmp_path / f"x{suffix}", Net)[1] == {"score": 0.5}
+
+
+@SUFFIXES
+def test_a_part_of_a_larger_tensor_is_stored_alone(tmp_path, suffix):
+    model = net()
+    model.layer.weight = nn.Parameter(torch.zeros(500_000, 3)[:5])
+    model.norm.weight = model.norm.bias  # one tensor under two names
+    save(tmp_path / f"x{suffix}", model, {})
+    assert (tmp_path / f"x{suffix}").stat().st_size < 20_000
+    load(tmp_path / f"x{suffix}", Net)
+
+
+def test_a_bare_file_name_is_written_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("x.pth", net(), {})
+    assert load("x.pth", Net)[1] == {} and os.listdir() == ["x.pth"]
+
+
+@SUFFIXES
+@pytest.mark.parametrize("bad", [{"a": object()}, {"a": torch.ones(1)}, {"a": b"bytes"}, {(1, 2): 3}])
+def test_metadata_that_are_not_plain_data_are_refused_before_anything_is_written(tmp_path, suffix, bad):
+    path = tmp_path / f"x{suffix}"
+    save(path, net(), METADATA)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="only plain data"):
+        save(path, net(1), bad)
+    assert path.read_bytes() == before and len(os.listdir(tmp_path)) == 1
+
+
+def test_other_suffixes_and_folders_are_refused(tmp_path):
+    for name in ("x.bin", "x"):
+        with pytest.raises(ValueError, match=r"saved as \.safetensors or \.pth"):
+            save(tmp_path / name, net(), {})
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(ValueError, match="is a folder"):
+        save(tmp_path / "folder.pth", net(), {})
+    for path in (tmp_path, tmp_path / "missing.pth", "a\0b.pth"):
+        with pytest.raises(ValueError, match="there is no model file"):
+            load(path, Net)
+
+
+@SUFFIXES
+def test_another_network_names_both(tmp_path, suffix):
+    save(tmp_path / f"x{suffix}", net(), {})
+    with pytest.raises(ValueError, match="holds Net, but Other was expected"):
+        load(tmp_path / f"x{suffix}", Other)
+
+
+@SUFFIXES
+def test_every_truncation_is_refused(tmp_path, suffix):
+    save(tmp_path / f"whole{suffix}", net(), METADATA)
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    path = tmp_path / f"cut{suffix}"
+    for length in range(0, len(data), 37):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"cut\.\w+ ") as caught:
+            load(path, Net)
+        assert "\n" not in str(caught.value)
+
+
+@SUFFIXES
+def test_what_is_no_checkpoint_is_refused(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    for data in (
+        b"hello",
+        b"\x89PNG\r\n\x1a\n" + bytes(99),
+        b"PK\x03\x04" + bytes(40),
+        b"\xff" * 5000,
+        b"{" * 999,
+    ):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"x\.\w+ "):
+            load(path, Net)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path):
+    target = tmp_path / "owned"
+    state = {"model_state_dict": net().state_dict(), "model_architecture": {}, "metadata": Evil(target)}
+    torch.save(state, tmp_path / "zip.pth")
+    torch.save(state, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(state))
+    for name in ("zip", "legacy", "raw"):
+        with pytest.raises(ValueError, match=f"{name}.pth was refused"):
+            load(tmp_path / f"{name}.pth", Net)
+    assert not target.exists()
+    pickle.loads(pickle.dumps(Evil(target)))
+    assert target.exists()  # it would have worked
+
+
+def test_a_zip_bomb_is_refused(tmp_path):
+    save_state(tmp_path / "x.pth", {"zeros": torch.zeros(1_000_000)})
+    bomb = tmp_path / "bomb.pth"
+    with (
+        zipfile.ZipFile(tmp_path / "x.pth") as whole,
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in whole.namelist():
+            packed.writestr(entry, whole.read(entry))
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(ValueError, match="it is compressed"):
+        load_state(bomb)
+
+
+def test_files_without_our_header(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "bare.safetensors")
+    save_file({"a": torch.ones(2)}, tmp_path / "format.safetensors", {"format": "pt"})
+    strange = {HEADER: '{"architecture": [1], "metadata": {}}'}
+    save_file({"a": torch.ones(2)}, tmp_path / "strange.safetensors", strange)
+    torch.save(net().state_dict(), tmp_path / "state.pth")
+    torch.save(torch.ones(3), tmp_path / "tensor.pth")
+    torch.save({"model_state_dict": 1, "model_architecture": 2, "metadata": 3}, tmp_path / "numbers.pth")
+    for name, message in {
+        "bare.safetensors": "no vision-core header",
+        "format.safetensors": "no vision-core header",
+        "strange.safetensors": "broken header",
+        "state.pth": "lacks model_state_dict",
+        "tensor.pth": "holds a Tensor",
+        "numbers.pth": "broken header",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path / name, Net)
+
+
+def tampered(tmp_path, **changes):
+    """A file as `save` writes it, but for some parts."""
+    state = {k: v for k, v in (net().state_dict() | changes.pop("state", {})).items() if v is not None}
+    architecture = {"model": "Net", "width": 5, "scale": [2.0]} | changes
+    save_state(
+        tmp_path / "x.pth", {"model_state_dict": state, "model_architecture": architecture, "metadata": {}}
+    )
+    return tmp_path / "x.pth"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"state": {"layer.bias": None}}, "layer.bias is missing"),
+        ({"state": {"more": torch.ones(1)}}, "more is not a part of it"),
+        ({"state": {"layer.bias": torch.ones(6)}}, r"layer.bias is \[6\], not \[5\]"),
+        ({"state": {"layer.bias": torch.tensor([1, 2, 3, 4, float("nan")])}}, "layer.bias holds NaN"),
+        ({"state": {"layer.bias": 3}}, "no tensor"),
+        ({"width": 6}, r"layer.weight is \[5, 3\], not \[6, 3\]"),
+        ({"width": 10**9}, r"layer.weight is \[5, 3\]"),  # would take 12 GB
+        ({"width": 10**30}, "does not fit Net"),
+        ({"width": 0}, "width must be 1 or more"),
+        ({"width": "five"}, "does not fit Net"),
+        ({"depth": 3}, "unexpected keyword argument 'depth'"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load(tampered(tmp_path, **changes), Net)
+    assert "does not fit Net" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_untouched_file_of_that_kind_fits(tmp_path):
+    assert load(tampered(tmp_path), Net)[0].architecture == {"width": 5, "scale": [2.0]}
+
+
+def test_states_go_round(tmp_path):
+    state = {"optimizer": torch.optim.Adam(net().parameters()).state_dict(), "epoch": 3, "best": float("inf")}
+    save_state(tmp_path / "resume.pt", state)
+    assert json.dumps(load_state(tmp_path / "resume.pt"), default=str) == json.dumps(state, default=str)
+    with pytest.raises(ValueError, match="there is no file"):
+        load_state(tmp_path / "missing.pt")
+    with pytest.raises(ValueError, match="not a complete PyTorch file"):
+        load_state(tmp_path)
