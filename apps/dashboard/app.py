@@ -18,7 +18,6 @@ st.navigation(
             "explorer.py",
             title="Epoch explorer",
             icon=":material/timeline:",
-            url_path="explorer",
             default=True,
         ),
         st.Page("training.py", title="Training", icon=":material/model_training:", url_path="training"),

@@ -136,7 +136,7 @@ def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title
     return _laid_out(figure, title, "epoch", "~%" if key.endswith("accuracy") else ".2f")
 
 
-def confusion(table: Sequence[Sequence[int]], dark: bool) -> alt.LayerChart:
+def confusion(table: Sequence[Sequence[int]], dark: bool) -> alt.LayerChart | alt.FacetChart:
     """True digit by row, read digit by column; a click on a square selects it as `cell`."""
     rows = [
         {"true": t, "read": p, "images": n, "share": n / max(1, sum(row)), "kind": _kind(t, p, n)}

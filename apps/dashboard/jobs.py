@@ -2,7 +2,7 @@
 
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import streamlit as st
 
 from apps.dashboard.sources import SCALARS
 from vision_core import runs
-from vision_core.digits import Settings
+from vision_core.digits import Settings, settings_of
 
 _STARTING = threading.Lock()  # two visitors who press the button at once: one training
 
@@ -99,11 +99,9 @@ def read(run: runs.Run) -> Story:
     """What the folder tells now; a fault of its files is told in `problem`, never raised."""
     alive = run.process() is not None
     try:
-        settings = run.config if (run.folder / "config.json").exists() else None
-        if settings is None:
+        if not (run.folder / "config.json").exists():
             return Story(run, "running") if alive else _without_run(run)
-        if not isinstance(settings, dict) or settings.get("system") != "digits":
-            raise ValueError(f"{run.folder} is not a run of the digit system")
+        settings = asdict(settings_of(run))
         metrics = run.folder / "metrics.jsonl"
         stamp = metrics.stat() if metrics.exists() else None
         told = _told(str(run.folder), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
@@ -151,6 +149,8 @@ def _without_run(run: runs.Run) -> Story:
 def sentence(error: Exception) -> str:
     """The error for a person, without paths of the server."""
     text = str(error).replace(f"{root()}{os.sep}", "")
+    if isinstance(error, OSError):
+        return f"a file of the run could not be read or written: {error.strerror or text}"
     if not isinstance(error, ValueError):
         return f"the files of this run are damaged: {text or type(error).__name__}"
     return text

@@ -1,5 +1,7 @@
 """One epoch of a training: its numbers, what it misreads, its weights."""
 
+from typing import cast
+
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -15,9 +17,10 @@ def show_epoch(source: sources.Source) -> None:
     """One epoch: its numbers, what it misreads, its weights."""
     numbers = [record["epoch"] for record in source.epochs]
     if len(numbers) > 1:
-        epoch = st.select_slider(
-            "Epoch", numbers, value=numbers[-1], key="epoch", bind="query-params", persist_state="page"
+        chosen = st.select_slider(
+            "Epoch", numbers, numbers[-1], key="epoch", bind="query-params", persist_state="page"
         )
+        epoch = cast(int, chosen)
     else:
         epoch = numbers[0]
     entry = source.entry(epoch)
@@ -113,7 +116,8 @@ def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
             alt=f"Statistics of the weights after epoch {epoch}",
         )
     with right:
-        name = st.selectbox("Tensor", [row["tensor"] for row in rows], index=4)
+        largest = max(range(len(rows)), key=lambda i: rows[i]["numbers"])
+        name = str(st.selectbox("Tensor", [row["tensor"] for row in rows], index=largest))
         now, first = source.export.weights(entry)[name], source.export.weights(0)[name]
         told = f"Histogram of the numbers of {name} after epoch {epoch} and before training"
         charts.show(charts.histogram(now, first, name, epoch), "histogram", told)

@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from apps.dashboard import charts, jobs, sources
+from apps.dashboard import charts, jobs
+from apps.dashboard.comparison import show_comparison
 from vision_core import runs
 from vision_core.digits import Settings
 
@@ -28,13 +29,6 @@ STATUS = {
     "damaged": (":red-badge[:material/error: damaged]", ""),
     "empty": (":gray-badge[empty]", ""),
     "new": (":gray-badge[new]", "Nothing was trained yet."),
-}
-MEASURES = {
-    "val_accuracy": "Validation accuracy",
-    "test_accuracy": "Test accuracy",
-    "train_accuracy": "Training accuracy",
-    "val_loss": "Validation loss",
-    "loss": "Training loss",
 }
 
 
@@ -99,27 +93,38 @@ def form(busy: runs.Run | None) -> None:
             on_click=attempt,
             args=(begin,),
         )
-        if busy is not None:
-            st.caption(
-                f"**{busy.name}** is training. One training at a time on this machine: wait, or stop it."
-            )
-        else:
-            st.caption("It runs in a process of its own: closing or reloading this page does not end it.")
+        st.caption("It runs in a process of its own: closing or reloading this page does not end it.")
+    if busy is not None:
+        st.fragment(await_end, run_every=REFRESH)(busy)
+
+
+def await_end(busy: runs.Run) -> None:
+    """Say why nothing can be started, until it can."""
+    if busy.process() is None:
+        st.rerun()
+    st.caption(f"**{busy.name}** is training. One training at a time on this machine: wait, or stop it.")
 
 
 def show_run(names: list[str]) -> None:
     """The chosen run: its state, its buttons, its curves."""
+    asked = st.query_params.get("run", st.session_state.get("run"))
+    if asked not in names:
+        st.session_state["run"] = names[0]  # no default, so that the address always names the run
+        if asked is not None:
+            st.warning(
+                f"There is no training {asked!r} here; this is the newest.", icon=":material/search_off:"
+            )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if "run" not in {*st.session_state, *st.query_params}:
-            st.session_state["run"] = names[0]  # no default, so that the address always names the run
-        name = st.selectbox(
-            "Training",
-            names,
-            index=None,
-            key="run",
-            bind="query-params",
-            label_visibility="collapsed",
-            required=True,
+        name = str(
+            st.selectbox(
+                "Training",
+                names,
+                index=None,
+                key="run",
+                bind="query-params",
+                label_visibility="collapsed",
+                required=True,
+            )
         )
         run = runs.Run(jobs.root() / "digits" / name)
         story = jobs.read(run)
@@ -133,7 +138,7 @@ def show_run(names: list[str]) -> None:
                 args=(runs.request_stop, run),
                 help="It saves and ends after its current step.",
             )
-        elif story.status in ("stopped", "interrupted", "new"):
+        elif story.status in ("stopped", "interrupted", "new") or run.resume_file.exists():
             busy = jobs.running() is not None
             st.button(
                 "Resume",
@@ -198,8 +203,7 @@ def show_progress(story: jobs.Story) -> None:
     step, left = story.steps[-1], max(0.0, story.eta - (time.time() - (story.updated or 0)))
     st.progress(
         step / story.total,
-        f"step {step:,} of {story.total:,}, epoch {story.epochs[-1]['epoch'] + 1}, "
-        f"about {left:.0f} s of training left",
+        f"step {step:,} of {story.total:,}, epoch {len(story.epochs)}, about {left:.0f} s of training left",
     )
 
 
@@ -213,55 +217,6 @@ def show_numbers(story: jobs.Story) -> None:
             ("Validates best", f"epoch {best['epoch']}"),
         ):
             st.metric(title, value, border=True)
-
-
-def show_comparison(stories: list[jobs.Story]) -> None:
-    """Several runs over each other, and a table of what they were asked and what they reached."""
-    st.subheader("Compare trainings", anchor=False)
-    measured = {story.run.name: story for story in stories if story.epochs}
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    chosen = left.multiselect("Trainings", list(measured), default=list(measured)[:4], max_selections=8)
-    key = right.selectbox("Measure", list(MEASURES), format_func=MEASURES.__getitem__)
-    if chosen:
-        first = 1 if charts.ask_close_up("compare_close_up") else 0
-        lines = {name: measured[name].epochs[first:] for name in chosen}
-        charts.show(
-            charts.compared(lines, key, MEASURES[key]),
-            "compared",
-            f"{MEASURES[key]} of the chosen trainings after each epoch",
-        )
-    rows = [_row(story) for story in stories]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        alt="Settings and results of all trainings",
-        column_config={
-            "validation": charts.PERCENT,
-            "test": charts.PERCENT,
-            "learning rate": st.column_config.NumberColumn(format="%.4f"),
-            "seconds": st.column_config.NumberColumn(format="%.0f"),
-        },
-    )
-    table = sources.csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
-    st.download_button("Table as CSV", table, "trainings.csv", on_click="ignore", icon=":material/download:")
-
-
-def _row(story: jobs.Story) -> dict[str, Any]:
-    asked, best = story.settings, story.best
-    return {
-        "training": story.run.name,
-        "status": story.status,
-        "best epoch": best and best["epoch"],
-        "validation": best and 100 * best["val_accuracy"],
-        "test": best and 100 * best["test_accuracy"],
-        "epochs": f"{story.epochs[-1]['epoch'] if best else 0} of {asked.get('epochs', '?')}",
-        "batches": str(asked.get("batches") or "all") if asked else None,
-        "learning rate": asked.get("lr"),
-        "seed": asked.get("seed"),
-        "augment": asked.get("augment"),
-        "cosine": asked.get("cosine"),
-        "seconds": story.seconds,
-    }
 
 
 st.title("Training", anchor=False)

@@ -133,6 +133,8 @@ def test_a_run_is_explored_like_the_shipped_training(root):
 
 def test_an_unknown_run_in_the_address_is_told(root):
     assert "no training 'gone'" in told(visit(run="gone"))
+    app = visit("training.py", run="gone")
+    assert "no training 'gone'" in told(app) and app.session_state["run"] == "first"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""Trainings side by side: one measure over each other, and a table of what was asked and what was reached."""
+
+from typing import Any
+
+import streamlit as st
+
+from apps.dashboard import charts, jobs, sources
+
+MEASURES = {
+    "val_accuracy": "Validation accuracy",
+    "test_accuracy": "Test accuracy",
+    "train_accuracy": "Training accuracy",
+    "val_loss": "Validation loss",
+    "loss": "Training loss",
+}
+
+
+def show_comparison(stories: list[jobs.Story]) -> None:
+    """Several runs over each other, and a table of what they were asked and what they reached."""
+    st.subheader("Compare trainings", anchor=False)
+    measured = {story.run.name: story for story in stories if story.epochs}
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    chosen = left.multiselect("Trainings", list(measured), default=list(measured)[:4], max_selections=8)
+    key = right.selectbox("Measure", list(MEASURES), format_func=MEASURES.__getitem__)
+    if chosen:
+        first = 1 if charts.ask_close_up("compare_close_up") else 0
+        lines = {name: measured[name].epochs[first:] for name in chosen}
+        charts.show(
+            charts.compared(lines, key, MEASURES[key]),
+            "compared",
+            f"{MEASURES[key]} of the chosen trainings after each epoch",
+        )
+    rows = [_row(story) for story in stories]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        alt="Settings and results of all trainings",
+        column_config={
+            "validation": charts.PERCENT,
+            "test": charts.PERCENT,
+            "learning rate": st.column_config.NumberColumn(format="%.4f"),
+            "seconds": st.column_config.NumberColumn(format="%.0f"),
+        },
+    )
+    table = sources.csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
+    st.download_button("Table as CSV", table, "trainings.csv", on_click="ignore", icon=":material/download:")
+
+
+def _row(story: jobs.Story) -> dict[str, Any]:
+    asked, best = story.settings, story.best
+    return {
+        "training": story.run.name,
+        "status": story.status,
+        "best epoch": best and best["epoch"],
+        "validation": best and 100 * best["val_accuracy"],
+        "test": best and 100 * best["test_accuracy"],
+        "epochs": f"{story.epochs[-1]['epoch'] if best else 0} of {asked.get('epochs', '?')}",
+        "batches": str(asked.get("batches") or "all") if asked else None,
+        "learning rate": asked.get("lr"),
+        "seed": asked.get("seed"),
+        "augment": asked.get("augment"),
+        "cosine": asked.get("cosine"),
+        "seconds": story.seconds,
+    }
