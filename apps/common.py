@@ -1,4 +1,4 @@
-"""What every app shares: one look, limits, faults as sentences, and a training's progress as a bar and curves."""
+"""What every app shares: one look, limits, faults as sentences, and a training as a bar and curves."""
 
 import errno
 import inspect
@@ -18,6 +18,8 @@ import plotly.graph_objects as go
 from gradio.components.plot import PlotData
 
 from vision_core import images
+from vision_core.color.plots import CONFIG
+from vision_core.color.plots import figure as house
 from vision_core.images import Picture
 from vision_core.training import Step
 from vision_core.weights import WeightsMissing
@@ -67,7 +69,7 @@ def theme() -> gr.Theme:
 
 
 def launch_settings() -> dict[str, Any]:
-    """What every app is launched or mounted with: its look, its limits, and nothing that tells on visitors."""
+    """What every app is launched or mounted with: look, limits, and nothing that tells on visitors."""
     return {
         "theme": theme(),
         "css": CSS,
@@ -169,7 +171,7 @@ def note(text: str, kind: str = "info") -> str:
 
 def loss_curves(steps: Sequence[Step], points: int = 200) -> PlotData:
     """Every term of the loss over the steps, thinned to about `points` means."""
-    figure = go.Figure()
+    figure = house("Losses", 340)
     size = max(1, math.ceil(len(steps) / points))
     groups = [steps[start : start + size] for start in range(0, len(steps), size)]
     x = [group[-1].step for group in groups]
@@ -177,25 +179,14 @@ def loss_curves(steps: Sequence[Step], points: int = 200) -> PlotData:
         y = [sum(step.losses[name] for step in group) / len(group) for group in groups]
         line = {"color": COLORS[index % len(COLORS)], "width": 3 if name == "total" else 1.6}
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
-    figure.update_yaxes(type="log", title="loss (log scale)", exponentformat="power")
-    figure.update_xaxes(title="epoch")
-    legend = {"orientation": "h", "y": -0.28, "yanchor": "top"}
-    return plot(figure.update_layout(height=330, legend=legend))
+    figure.update_yaxes(type="log", title="log scale", exponentformat="power")
+    figure.update_xaxes(title="step")
+    return plot(figure)
 
 
 def plot(figure: go.Figure) -> PlotData:
-    """A figure for `gr.Plot`: readable on light and dark, and without a button that sends it elsewhere."""
-    figure.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#7c8b98", "family": "system-ui, sans-serif"},
-        margin={"l": 56, "r": 16, "t": 40, "b": 44},
-    )
-    figure.update_xaxes(gridcolor="rgba(128,140,150,.2)", zerolinecolor="rgba(128,140,150,.3)")
-    figure.update_yaxes(gridcolor="rgba(128,140,150,.2)", zerolinecolor="rgba(128,140,150,.3)")
-    data = json.loads(figure.to_json() or "{}")
-    data["config"] = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
-    return PlotData(type="plotly", plot=json.dumps(data))
+    """A figure for `gr.Plot`, which takes no config, without the button that sends it elsewhere."""
+    return PlotData(type="plotly", plot=json.dumps(json.loads(figure.to_json() or "{}") | {"config": CONFIG}))
 
 
 def _sentence(error: Exception) -> str:

@@ -29,27 +29,39 @@ CARDS = (
     ),
     Card(
         "Digit explorer",
-        "Draw a digit and see every layer of a small network answer, in your browser. Play its training epoch "
-        "by epoch and watch the weights take shape.",
+        "Draw a digit and see every layer of a small network answer, in your browser. Play its training "
+        "epoch by epoch and watch the weights take shape.",
         "digits.jpg",
         "the digit explorer: a drawn digit, the network's layers and its answer",
         "/digits/",
     ),
     Card(
         "Dashboard",
-        "Start trainings, follow their curves live, and look inside what they learnt: confusion matrices that "
-        "open, runs side by side.",
+        "Start trainings, follow their curves live, and look inside what they learnt: confusion matrices "
+        "that open, runs side by side.",
         "dashboard.jpg",
         "the dashboard with its curves and filters",
         "/dashboard/",
     ),
-    Card("Image editing", "Say what should change and where; everything else stays, bit for bit.", "editing.svg",
-         "sketch: a picture with one region marked"),
-    Card("Manuscript restoration", "Old pages and photographs, cleaned without inventing anything.",
-         "restoration.svg", "sketch: a page, half of it stained"),
-    Card("Leaf classifier", "Which disease does this leaf have, how sure is the network, and where did it look?",
-         "leaves.svg", "sketch: a leaf with spots"),
-)  # fmt: skip
+    Card(
+        "Image editing",
+        "Say what should change and where; everything else stays, bit for bit.",
+        "editing.svg",
+        "sketch: a picture with one region marked",
+    ),
+    Card(
+        "Manuscript restoration",
+        "Old pages and photographs, cleaned without inventing anything.",
+        "restoration.svg",
+        "sketch: a page, half of it stained",
+    ),
+    Card(
+        "Leaf classifier",
+        "Which disease does this leaf have, how sure is the network, and where did it look?",
+        "leaves.svg",
+        "sketch: a leaf with spots",
+    ),
+)
 
 
 def page() -> str:

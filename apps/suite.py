@@ -1,4 +1,4 @@
-"""One server for everything: the landing page, the apps, the digit explorer and the dashboard, on one port."""
+"""One server, one port: the landing page, the apps, the digit explorer and the dashboard."""
 
 import argparse
 import ipaddress
@@ -45,7 +45,13 @@ def create() -> FastAPI:
 
     suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
     suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
-    gr.mount_gradio_app(suite, color_transfer.build(), path="/color-transfer", **common.launch_settings())
+    gr.mount_gradio_app(
+        suite,
+        color_transfer.build(),
+        path="/color-transfer",
+        root_path="/color-transfer",
+        **common.launch_settings(),
+    )
     if dashboard:
         suite.mount("/dashboard", dashboard)
     return suite

@@ -3,7 +3,15 @@
 import gradio as gr
 
 from apps import common
-from apps.color_transfer import comparison_tab, low_poly_tab, palette_panel, rating_tab, results, training
+from apps.color_transfer import (
+    comparison_tab,
+    low_poly_tab,
+    palette_panel,
+    plots_tab,
+    rating_tab,
+    results,
+    training,
+)
 from apps.color_transfer.views import swatches
 from apps.color_transfer.visit import LIFETIME, Visit, forget
 from vision_core.color import LossWeights, Settings
@@ -102,13 +110,14 @@ def _training_step(visit: gr.State, source: gr.Image) -> tuple[gr.events.Depende
     with gr.Row(visible=False) as live:
         preview = gr.Image(
             label="While it learns",
+            alt_text="the picture as the network recolours it so far",
             format="png",
             interactive=False,
-            height=320,
+            height=360,
             buttons=[],
-            alt_text="the picture as the network recolours it so far",
+            min_width=300,
         )
-        curves = gr.Plot(label="Losses", elem_id="curves")
+        curves = gr.Plot(show_label=False, elem_id="curves", min_width=300)
     heavy = {"concurrency_limit": common.HEAVY, "concurrency_id": "heavy"}
     working = start.click(
         lambda: (
@@ -195,6 +204,8 @@ def _results_step(visit: gr.State, finished: list[gr.events.Dependency]) -> None
                 low_poly_tab.build(visit, strength, lightness)
             with gr.Tab("Compare"):
                 comparison_tab.build(visit)
+            with gr.Tab("Plots"):
+                plots_tab.build(visit, count)
             with gr.Tab("Rate and fine-tune"):
                 rating_tab.build(visit, count, [show, finish])
     light = {"concurrency_limit": 4, "concurrency_id": "apply"}

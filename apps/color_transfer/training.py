@@ -67,20 +67,6 @@ def train(
     yield gr.skip(), note(f"{words}.", "good"), gr.skip(), gr.skip()
 
 
-def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...]]:
-    """(progress, curves, preview) every now and then while the events run; fills `steps`."""
-    preview, shown = gr.skip(), 0.0
-    for event in events:
-        match event:
-            case Step():
-                steps.append(event)
-            case Preview(image=image):
-                preview = image
-        if steps and time.monotonic() - shown > REFRESH:
-            yield progress(steps[-1]), loss_curves(steps), preview
-            preview, shown = gr.skip(), time.monotonic()
-
-
 def stop(visit: Visit) -> Any:
     """Ask the training to end after its current step."""
     if not visit.folder or visit.run.process() is None:
@@ -101,10 +87,3 @@ def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...
         if steps and time.monotonic() - shown > REFRESH:
             yield progress(steps[-1]), loss_curves(steps), preview
             preview, shown = gr.skip(), time.monotonic()
-
-
-def stop(visit: Visit) -> str:
-    """Ask the training to end after its current step."""
-    if visit.folder and visit.run.folder.is_dir():
-        runs.request_stop(visit.run)
-    return note("Stopping …")
