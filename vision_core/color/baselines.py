@@ -4,6 +4,7 @@ Each takes a picture, uint8 (H, W, 3), and a target picture or palette, and give
 """
 
 import numpy as np
+from scipy.spatial import KDTree
 from skimage.exposure import match_histograms
 
 from vision_core.color.palette import Palette, nearest
@@ -14,8 +15,8 @@ SAMPLE = 2000  # colours between which the transport plan is computed: its cost 
 
 def nearest_color(source: np.ndarray, palette: Palette) -> np.ndarray:
     """Each pixel becomes the palette colour nearest to it in CIELAB."""
-    colors, where = np.unique(source.reshape(-1, 3), axis=0, return_inverse=True)
-    return nearest(colors, palette, "lab")[where.ravel()].reshape(source.shape)
+    colors, where, _ = _distinct(source)
+    return nearest(colors, palette, "lab")[where]
 
 
 def reinhard(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -23,9 +24,10 @@ def reinhard(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Source: Reinhard et al. 2001, "Color Transfer between Images".
     """
-    x, y = _lab(source), _lab(target)
-    moved = (x - x.mean(axis=0)) * (y.std(axis=0) / np.maximum(x.std(axis=0), 1e-9)) + y.mean(axis=0)
-    return decode(moved, "lab").reshape(source.shape)
+    (x, where, n), (y, _, m) = _lab(source), _lab(target)
+    (a, variance), (b, wanted) = _moments(x, n), _moments(y, m)
+    scale = np.sqrt(np.diag(wanted) / np.maximum(np.diag(variance), 1e-18))
+    return decode((x - a) * scale + b, "lab")[where]
 
 
 def mkl(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -34,12 +36,12 @@ def mkl(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Source: Pitié and Kokaram 2007, "The linear Monge-Kantorovitch linear colour mapping for example-based
         colour transfer".
     """
-    x, y = _lab(source), _lab(target)
-    a, b = (np.cov(z, rowvar=False) + 1e-6 * np.eye(3) for z in (x, y))
-    root = _power(a, 0.5)
-    inverse = _power(a, -0.5)
-    matrix = inverse @ _power(root @ b @ root, 0.5) @ inverse
-    return decode((x - x.mean(axis=0)) @ matrix + y.mean(axis=0), "lab").reshape(source.shape)
+    (x, where, n), (y, _, m) = _lab(source), _lab(target)
+    (a, variance), (b, wanted) = _moments(x, n), _moments(y, m)
+    variance, wanted = (covariance + 1e-6 * np.eye(3) for covariance in (variance, wanted))
+    root, inverse = _power(variance, 0.5), _power(variance, -0.5)
+    matrix = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
+    return decode((x - a) @ matrix + b, "lab")[where]
 
 
 def histogram_matching(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -48,23 +50,43 @@ def histogram_matching(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def optimal_transport(source: np.ndarray, target: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Exact optimal transport between samples of CIELAB colours.
+    """Exact optimal transport between samples of CIELAB colours (POT).
 
-    Other pixels move as their nearest sample does (POT).
+    A sample goes to the mean of what its mass is sent to; other colours move as their nearest sample does.
     """
-    from ot.da import EMDTransport
+    import ot
 
-    random = np.random.default_rng(seed)
-    x, y = _lab(source), _lab(target)
-    plan = EMDTransport()
-    plan.fit(Xs=random.permutation(x)[:SAMPLE], Xt=random.permutation(y)[:SAMPLE])
-    colors, where = np.unique(source.reshape(-1, 3), axis=0, return_inverse=True)
-    moved = plan.transform(Xs=_lab(colors), batch_size=4096)
-    return decode(np.asarray(moved), "lab")[where.ravel()].reshape(source.shape)
+    (x, where, _), (y, other, _) = _lab(source), _lab(target)
+    start, end = (colors[_sample(index, seed)] for colors, index in ((x, where), (y, other)))
+    plan = ot.emd([], [], ot.dist(start, end), numItermax=1_000_000)  # rows sum to 1 / len(start)
+    shift = np.asarray(plan) @ end * len(start) - start
+    return decode(x + shift[KDTree(start).query(x)[1]], "lab")[where]
 
 
-def _lab(rgb: np.ndarray) -> np.ndarray:
-    return encode(rgb.reshape(-1, 3), "lab").astype(np.float64)
+def _distinct(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct colours uint8 (N, 3), their index at each pixel (H, W), how many pixels have each (N,)."""
+    red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
+    codes, where, counts = np.unique(red << 16 | green << 8 | blue, return_inverse=True, return_counts=True)
+    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1).astype(np.uint8)
+    return colors, where.reshape(rgb.shape[:2]), counts
+
+
+def _lab(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_distinct` with the colours in CIELAB, float64."""
+    colors, where, counts = _distinct(rgb)
+    return encode(colors, "lab").astype(np.float64), where, counts
+
+
+def _moments(points: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (3,) and covariance (3, 3) of counted points (N, 3)."""
+    mean = np.average(points, axis=0, weights=counts)
+    return mean, np.cov(points.T, fweights=counts, bias=True).reshape(3, 3)
+
+
+def _sample(where: np.ndarray, seed: int) -> np.ndarray:
+    """The colour indices of at most SAMPLE pixels."""
+    chosen = np.random.default_rng(seed).choice(where.size, min(SAMPLE, where.size), replace=False)
+    return where.ravel()[chosen]
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
