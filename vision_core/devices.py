@@ -2,6 +2,7 @@
 
 import time
 from functools import cache
+from operator import index
 
 import torch
 
@@ -11,8 +12,9 @@ def pick(device: str = "auto") -> torch.device:
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, there in here.items() if there))
-    kind = device.split(":")[0]
-    if not here.get(kind, False):
+    kind, _, number = device.partition(":")
+    counted = torch.cuda.device_count() if kind == "cuda" else 1
+    if not here.get(kind, False) or (number and not (number.isdecimal() and int(number) < counted)):
         raise ValueError(
             f"device {device!r} is not on this machine; here: {', '.join(n for n in here if here[n])}"
         )
@@ -32,7 +34,7 @@ def generator(*seed: int) -> torch.Generator:
         raise ValueError(f"seeds must be 0 or more, got {seed}")
     mixed = 0x9E3779B97F4A7C15
     for number in seed:  # splitmix64: neighbouring seeds must not give neighbouring states
-        mixed = (mixed + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed + index(number) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
@@ -42,13 +44,16 @@ def generator(*seed: int) -> torch.Generator:
 @cache
 def bf16_speedup(device: str = "cpu") -> float:
     """How many times faster a bfloat16 matrix product is than float32 here, measured once a process."""
-    matrices = [torch.ones(512, 512, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
+    side = 512 if device == "cpu" else 4096  # a small product measures how fast a GPU is called
+    matrices = [
+        torch.ones(side, side, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
+    ]
     seconds = [float("inf"), float("inf")]
     for _ in range(16):  # in turns, and the best of each: another program's load must not decide
-        for index, matrix in enumerate(matrices):
+        for turn, matrix in enumerate(matrices):
             start = time.perf_counter()
             (matrix @ matrix).sum().item()
-            seconds[index] = min(seconds[index], time.perf_counter() - start)
+            seconds[turn] = min(seconds[turn], time.perf_counter() - start)
     return seconds[0] / seconds[1]
 
 

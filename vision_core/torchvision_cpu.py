@@ -14,10 +14,7 @@ import torch
 
 @cache  # the library handle must live as long as the process
 def prepare() -> torch.library.Library | None:
-    """Declare what is missing.
-
-    None where torchvision's own operators load (a matching pair is left alone).
-    """
+    """Declare what is missing; None where torchvision's own operators are there or load."""
     if _operators_load():
         return None
     library = torch.library.Library("torchvision", "DEF")
@@ -27,6 +24,8 @@ def prepare() -> torch.library.Library | None:
 
 
 def _operators_load() -> bool:
+    if hasattr(torch.ops.torchvision, "nms"):
+        return True
     spec = find_spec("torchvision")
     if spec is None or spec.origin is None:
         return True  # nothing to prepare for

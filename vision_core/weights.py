@@ -52,9 +52,12 @@ def find(name: str, path: str | Path | None = None, table: dict[str, Weights] = 
         raise ValueError(f"no weights are called {name!r}; there are {', '.join(table) or 'none'}")
     entry = table[name]
     found = locate(entry) or _from_hub(name, entry)
-    if (digest := hashlib.sha256(found.read_bytes()).hexdigest()) != entry.sha256:
+    with open(found, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != entry.sha256:
         raise ValueError(
-            f"{found} is not the {name!r} of this release: SHA-256 {digest[:12]}, not {entry.sha256[:12]}"
+            f"{found} is not the {name!r} of this release (SHA-256 {digest[:12]}, not {entry.sha256[:12]}): "
+            + ("delete it to fetch it again" if entry.repo else "restore it, or name your own file")
         )
     return found
 
@@ -74,7 +77,7 @@ def locate(entry: Weights) -> Path | None:
 
 def _from_hub(name: str, entry: Weights) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 
     if entry.repo is None:
         raise WeightsMissing(
@@ -85,8 +88,8 @@ def _from_hub(name: str, entry: Weights) -> Path:
         if not offline:
             return Path(hf_hub_download(entry.repo, entry.file, revision=entry.revision))
         reason = "HF_HUB_OFFLINE is set"
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (HTTPError, OSError) as error:  # OSError: also the hub's own errors, and a full disk
+        reason = (str(error) or type(error).__name__).splitlines()[0]
     raise WeightsMissing(
         f"the weights {name!r} are not on this machine and could not be fetched ({reason}): "
         f"connect once, or put {entry.file} of {entry.repo} into models/"

@@ -1,0 +1,83 @@
+"""Where to compute, and random numbers that a seed alone decides."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from vision_core.devices import autocast_dtype, bf16_speedup, generator, pick
+
+
+def draws(*seed: int, count: int = 4000) -> torch.Tensor:
+    return torch.randn(count, generator=generator(*seed))
+
+
+def test_one_seed_one_stream_in_every_process():
+    code = (
+        "import torch; from vision_core.devices import generator;"
+        "torch.manual_seed(99); print(torch.randn(5, generator=generator(3, 7)).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(draws(3, 7, count=5).tolist())
+    assert generator(3, 7).device.type == "cpu"
+
+
+def test_a_stream_leaves_the_global_numbers_alone():
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    draws(1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_streams_are_independent():
+    """Neighbouring seeds, swapped numbers and longer names: no two alike, none correlated."""
+    names = [
+        (),
+        (0,),
+        (1,),
+        (2,),
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+        (0, 0, 0),
+        (2**40,),
+        (0, 2**40),
+        (1, 2),
+        (2, 1),
+    ]
+    together = torch.stack([draws(*name) for name in names])
+    correlation = torch.corrcoef(together) - torch.eye(len(names))
+    assert correlation.abs().max() < 5 / together.shape[1] ** 0.5
+    starts = [
+        torch.randint(2**62, (1,), generator=generator(seed, epoch)).item()
+        for seed in range(60)
+        for epoch in range(60)
+    ]
+    assert len(set(starts)) == 3600
+
+
+def test_numpy_numbers_are_seeds_too_and_fractions_are_not():
+    assert torch.equal(draws(np.int64(3), np.uint8(7)), draws(3, 7))
+    with pytest.raises(ValueError, match=r"seeds must be 0 or more, got \(1, -2\)"):
+        generator(1, -2)
+    with pytest.raises(TypeError):
+        generator(1.5)  # pyright: ignore[reportArgumentType]
+
+
+def test_pick():
+    assert pick("cpu") == torch.device("cpu")
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert pick().type == best
+    for device in ("gpu", "", "cuda:99", "cpu:x", "cpu:-1", "CUDA"):
+        with pytest.raises(ValueError, match=f"device '{device}' is not on this machine; here: .*cpu"):
+            pick(device)
+
+
+def test_bfloat16_is_chosen_where_it_was_measured_faster():
+    speedup = bf16_speedup()
+    assert speedup > 0 and bf16_speedup() == speedup  # measured once
+    assert autocast_dtype(torch.device("cpu")) == (torch.bfloat16 if speedup >= 1.5 else torch.float32)
+    assert autocast_dtype(torch.device("mps")) == torch.float32
