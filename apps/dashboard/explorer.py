@@ -19,10 +19,10 @@ SHIPPED, OWN = "the shipped training", "an export of my own"
 def choose() -> tuple[sources.Source, str, Path | None] | None:
     """The export to show, its name and its run's folder; a fault is told, and there is nothing to show."""
     names = [SHIPPED, *(run.name for run in jobs.folders()), OWN]
-    asked = st.query_params.get("run", SHIPPED)
+    asked = st.query_params.get("training", SHIPPED)
     if asked not in names:
         st.warning(f"There is no training {asked!r} here; this is {SHIPPED}.", icon=":material/search_off:")
-    name = st.selectbox("Training to look at", names, key="run", bind="query-params")
+    name = st.selectbox("Training to look at", names, key="training", bind="query-params")
     try:
         if name == SHIPPED:
             return _shipped(), "digits", None

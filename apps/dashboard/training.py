@@ -153,7 +153,7 @@ def show_run(names: list[str]) -> None:
                 "explorer.py",
                 label="Open in the explorer",
                 icon=":material/timeline:",
-                query_params={"run": name},
+                query_params={"training": name},  # not "run": leaving this page drops its own parameters
             )
     # the timer exists only while there is something to wait for
     live = st.fragment(show_live, run_every=REFRESH if story.status == "running" else None)

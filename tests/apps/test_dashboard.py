@@ -124,15 +124,15 @@ def _numbers(values) -> list[float]:
 
 
 def test_a_run_is_explored_like_the_shipped_training(root):
-    app = visit(run="first", view="One epoch")
+    app = visit(training="first", view="One epoch")
     last = digits.history(runs.Run(root / "digits" / "first"))[-1]
     assert metrics(app)["Test accuracy"] == f"{last.metrics['test_accuracy']:.1%}"
-    offered = {button.label for button in visit(run="first", view="Downloads").get("download_button")}
+    offered = {button.label for button in visit(training="first", view="Downloads").get("download_button")}
     assert {"CSV", "ZIP", "JSON", "ONNX"} <= offered
 
 
 def test_an_unknown_run_in_the_address_is_told(root):
-    assert "no training 'gone'" in told(visit(run="gone"))
+    assert "no training 'gone'" in told(visit(training="gone"))
     app = visit("training.py", run="gone")
     assert "no training 'gone'" in told(app) and app.session_state["run"] == "first"
 
@@ -150,7 +150,7 @@ def test_an_unknown_run_in_the_address_is_told(root):
     ],
 )  # fmt: skip
 def test_a_bad_upload_is_one_sentence(root, files, sentence):
-    app = visit(run="an export of my own")
+    app = visit(training="an export of my own")
     app.file_uploader[0].set_value([(name, data, "application/octet-stream") for name, data in files.items()])
     checked(app.run())
     assert sentence in told(app)
@@ -158,7 +158,7 @@ def test_a_bad_upload_is_one_sentence(root, files, sentence):
 
 
 def test_an_upload_is_shown_also_when_the_browser_renamed_it(root):
-    app = visit(run="an export of my own", view="One epoch")
+    app = visit(training="an export of my own", view="One epoch")
     app.file_uploader[0].set_value(
         [("mine.json", INDEX.read_bytes(), "application/json"), ("digits (1).bin", BINARY.read_bytes(), "")]
     )
@@ -227,7 +227,7 @@ def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content,
     app = visit("training.py")
     assert sentence in told(app)
     assert app.button[0].label == "Start training"
-    visit(run="first")
+    visit(training="first")
 
 
 def test_a_line_still_being_written_is_waited_for(root):
@@ -309,7 +309,8 @@ def test_both_pages_in_a_real_browser(served, browser):
     page.on(
         "request", lambda r: None if r.url.startswith((served, "data:", "blob:")) else foreign.append(r.url)
     )
-    page.goto(served + "?run=first")
+    page.goto(served + "training?run=first")
+    page.get_by_role("link", name="Open in the explorer").click()
     site = page.frame_locator("iframe").frame_locator("iframe")
     site.locator("#main").wait_for()
     site.get_by_role("button", name="A test 7").click()
