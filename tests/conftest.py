@@ -18,6 +18,7 @@ os.environ |= {
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # the tests' servers and trainings share the cores
 }
 
 

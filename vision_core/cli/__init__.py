@@ -1,8 +1,13 @@
 """The command line: `vision-core color|digits|serve|models|doctor`."""
 
-import typer
+import sys
 
-from vision_core.cli import color, digits, house
+import os
+
+import typer
+from typer.exceptions import TyperException
+
+from vision_core.cli import color, digits, house, verbs
 
 app = typer.Typer(
     help="Five small vision systems that you can watch learn and then use.",
@@ -16,4 +21,13 @@ house.register(app)
 
 
 def main() -> None:
-    app(prog_name="vision-core")
+    """Run the command line."""
+    # Trainings share the cores: threads that wait must sleep, not spin. OpenMP reads it when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Run the words of the command line; a mistake in them is told like any other."""
+    try:
+        sys.exit(app(prog_name="vision-core", standalone_mode=False))
+    except TyperException as error:
+        sys.exit(verbs.misused(error, as_json="--json" in sys.argv))
+    except typer.Abort:  # interrupted outside a command
+        sys.exit(verbs.EXIT_INTERRUPTED)

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vision_core.files import without_nan
+
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 
@@ -41,7 +43,7 @@ def command(
             except _mistakes() as error:
                 _fail(_sentence(error), EXIT_MISTAKE, as_json)
             else:
-                print(json.dumps(answer.data, allow_nan=False) if as_json else answer.text)
+                print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
 
         option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
         parameter = inspect.Parameter(
@@ -56,6 +58,14 @@ def command(
         return function
 
     return register
+
+
+def misused(error: Any, as_json: bool) -> int:
+    """Tell what is wrong with the words of a command line, typer's `error`; the exit status."""
+    if sentence := error.format_message():  # none where the help was printed instead
+        asked = error.ctx.command_path if error.ctx else "vision-core"
+        _tell(" ".join(f"{sentence.rstrip('.')}; see {asked} --help".split()), as_json)
+    return error.exit_code
 
 
 def watch(events: Generator[Any], label: str) -> Any:
@@ -111,8 +121,12 @@ def _sentence(error: BaseException) -> str:
 
 
 def _fail(sentence: str, status: int, as_json: bool) -> None:
+    _tell(sentence, as_json)
+    raise typer.Exit(status)
+
+
+def _tell(sentence: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": sentence}))
     else:
         print(f"vision-core: {sentence}", file=sys.stderr)
-    raise typer.Exit(status)

@@ -21,6 +21,7 @@ from vision_core.color.objective import LossWeights, Settings, settings_from
 from vision_core.color.palette import CountedColors, Palette, count_colors
 from vision_core.training import Done, Event, Preview, Step, fit
 
+PLACEMENT = 5.0  # weight of what a person called misplaced, in fine-tuning
 SAVE_EVERY = 100  # epochs between resume states: 3 MB each
 
 
@@ -87,7 +88,9 @@ def train_run(
     """
     run = runs.Run(Path(folder))
     if resume:
-        epoch = checkpoints.load_state(run.resume_file)["epoch"] if run.resume_file.is_file() else None
+        if not run.resume_file.is_file():
+            raise ValueError(f"there is nothing to resume in {folder}")
+        epoch = checkpoints.load_state(run.resume_file)["epoch"]
     else:
         epoch = None
         if (pid := run.process()) is not None:
@@ -202,7 +205,7 @@ def _optimise(
         epochs=settings.epochs,
         steps_per_epoch=1,
         start=state["epoch"],
-        weights=asdict(settings.weights),
+        weights={**asdict(settings.weights), "placement": PLACEMENT},
         scheduler=scheduler,
         accelerator=accelerator,
     )
