@@ -1,8 +1,7 @@
 """The command line: `vision-core color|digits|serve|models|doctor`."""
 
-import sys
-
 import os
+import sys
 
 import typer
 from typer.exceptions import TyperException
@@ -21,10 +20,9 @@ house.register(app)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the words of the command line; a mistake in them is told like any other."""
     # Trainings share the cores: threads that wait must sleep, not spin. OpenMP reads it when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    """Run the words of the command line; a mistake in them is told like any other."""
     try:
         sys.exit(app(prog_name="vision-core", standalone_mode=False))
     except TyperException as error:

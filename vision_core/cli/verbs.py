@@ -69,7 +69,7 @@ def misused(error: Any, as_json: bool) -> int:
 
 
 def watch(events: Generator[Any], label: str) -> Any:
-    """Draw a training on standard error (a bar with loss, percent and time left) and return its `Done.result`."""
+    """Draw a training on standard error (bar, percent, loss, time left) and return its `Done.result`."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -80,17 +80,17 @@ def watch(events: Generator[Any], label: str) -> Any:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )
     result, printed = None, 0
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=None, loss=float("nan"))
+        task = bar.add_task(label, total=None, loss="")
         try:
             for event in events:
                 match event:
                     case Step(step, total, losses, eta):
-                        bar.update(task, completed=step, total=total, loss=losses["total"])
+                        bar.update(task, completed=step, total=total, loss=f"loss {losses['total']:.4f}")
                         if not console.is_terminal and step * 10 // total > printed:
                             printed = step * 10 // total
                             print(
