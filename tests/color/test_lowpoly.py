@@ -1,10 +1,12 @@
 """Low poly: every pixel in the triangle that holds it, mean colours, no gaps, valid SVG."""
 
+from io import BytesIO
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import minimum_filter
 from scipy.spatial import Delaunay
 from skimage import data
 
@@ -97,12 +99,33 @@ def test_svg_has_every_triangle_with_a_stroke_of_its_fill():
     colors = lowpoly.triangle_colors(mesh, rgb)
     root = ElementTree.fromstring(lowpoly.render_svg(mesh, colors))
     assert root.attrib == {"width": "120", "height": "100", "viewBox": "0 0 120 100"}
-    (group,) = root
-    assert group.attrib == {"stroke-width": "0.5", "stroke-linejoin": "round"}
+    ground, group = root
+    assert ground.get("fill") == to_hex(np.rint(colors.mean(0)).astype(np.uint8)[None])[0]
+    assert group.attrib == {"stroke-linejoin": "round"}
     assert [path.get("fill") for path in group] == to_hex(colors) == [path.get("stroke") for path in group]
     numbers = [path.get("d").translate(str.maketrans("MLz", "   ")).split() for path in group]
     corners = np.array(numbers, float).reshape(-1, 3, 2)
     assert np.abs(corners - mesh.points[mesh.triangles]).max() < 1e-3
+
+
+@pytest.mark.browser
+def test_svg_has_no_hairlines_in_a_browser(browser):
+    rgb = data.astronaut()[::2, ::2]
+    mesh = lowpoly.triangulate(rgb, threshold=20, density=60)
+    page = browser.new_page(viewport={"width": 256, "height": 256})
+
+    def drawn(colors: np.ndarray) -> np.ndarray:
+        svg = lowpoly.render_svg(mesh, colors)
+        page.set_content(f'<body style="margin:0;background:#f0f;line-height:0">{svg}</body>')
+        return np.asarray(Image.open(BytesIO(page.screenshot())).convert("RGB")).astype(int)
+
+    right = mesh.points[mesh.triangles, 0].mean(1) > 128
+    white = minimum_filter(right[mesh.labels], 5)  # white triangles on all sides, grey ground below
+    halves = np.where(right[:, None], 255, 0).repeat(3, 1).astype(np.uint8)
+    assert drawn(halves)[white].min() > 255 - 16  # 45 without the stroke
+    colors = lowpoly.triangle_colors(mesh, rgb)
+    assert np.abs(drawn(colors) - lowpoly.render_png(mesh, colors)).mean() < 3
+    page.close()
 
 
 def test_points_follow_the_edges():
