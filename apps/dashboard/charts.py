@@ -189,10 +189,10 @@ def _line(
 def _laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
     figure.update_layout(
         title={"text": title, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
-        height=340,
-        margin={"l": 8, "r": 8, "t": 78, "b": 8},
+        height=350,
+        margin={"l": 8, "r": 8, "t": 44, "b": 8},
         hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "title": None},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.24, "yanchor": "top", "title": None},
         uirevision=title,  # a refresh keeps the visitor's zoom
     )
     figure.update_yaxes(tickformat=tick, automargin=True)
