@@ -11,6 +11,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from skimage.color import lab2rgb
 
 from vision_core import images
 from vision_core.images import Picture, encode, read, save
@@ -48,19 +49,19 @@ def wide_png(values: np.ndarray) -> bytes:
     return png(width, height, 16, 2 if values.ndim == 3 else 0, rows)
 
 
-def rgb_profile(gamma: float, primaries: list[tuple[float, float, float]], name: str) -> bytes:
-    """A matrix profile made by hand: the colorants' XYZ at D50, and one gamma."""
+def rgb_profile(gamma: float | np.ndarray, primaries: list[tuple[float, float, float]], name: str) -> bytes:
+    """A matrix profile made by hand: the colorants' XYZ at D50, and one gamma or a table."""
 
     def s15(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
+    values = [round(gamma * 256)] if isinstance(gamma, float) else gamma.tolist()
+    curve = struct.pack(f">I{len(values)}H", len(values), *values)
     description = struct.pack(">I", len(name) + 1) + name.encode() + bytes(79)
     tags = [(b"desc", b"desc" + bytes(4) + description), (b"wtpt", b"XYZ " + bytes(4) + s15(*D50))]
     for channel, xyz in zip(b"rgb", primaries, strict=True):
         tags.append((bytes([channel]) + b"XYZ", b"XYZ " + bytes(4) + s15(*xyz)))
-        tags.append(
-            (bytes([channel]) + b"TRC", b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)))
-        )
+        tags.append((bytes([channel]) + b"TRC", b"curv" + bytes(4) + curve))
     table, body, offset = b"", b"", 128 + 4 + 12 * len(tags)
     for tag, data in tags:
         data += bytes(-len(data) % 4)
@@ -226,6 +227,23 @@ def test_sixteen_bit_tiff_of_either_byte_order():
         assert np.array_equal(read(data).rgb[..., 0], np.rint(wide / 257).astype(np.uint8))
 
 
+def test_twelve_bit_tiff():
+    """Two pixels, 4095 and 2048, packed into three bytes after a directory of ten entries."""
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 134, 277: 1, 278: 1, 279: 3, 296: 1}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + b"\xff\xf8\x00"
+    found = read(data)
+    assert found.rgb[0, :, 0].tolist() == [255, 128] and found.bit_depth == 12
+
+
+def test_lab_tiff():
+    """CIELAB as TIFF holds it: white, and a colour worked out by scikit-image."""
+    values = np.array([[[255, 0, 0], [150, 30, 226]]], np.uint8)  # L = 100, and L = 58.8, a = 30, b = -30
+    found = read(file_of(Image.frombytes("LAB", (2, 1), values.tobytes()), "TIFF"))
+    expected = lab2rgb([[[100.0, 0, 0], [150 / 2.55, 30, -30]]])
+    assert np.abs(found.rgb / 255 - expected).max() < 0.03 and found.dpi is None
+
+
 def test_eight_bit_images_of_sixteen_pixels_have_eight_bits():
     """A header full of sixteens is no sign of 16 bits."""
     for side in (16, 160):
@@ -332,14 +350,22 @@ def test_wide_gamut_colors_become_srgb():
 
 def test_a_profile_that_is_srgb_moves_no_pixel():
     every = RNG.integers(0, 256, (200, 300, 3), np.uint8)
+    coded = np.linspace(0, 1, 256)
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    table = np.rint(linear * 65535).astype(
+        np.uint16
+    )  # a coarse sRGB: converted, some pixels would be off by one
+    nearly = [tuple(1.0003 * value for value in xyz) for xyz in SRGB]
     for profile in (
         ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-        rgb_profile(2.2, SRGB, "sRGB only by name"),
+        rgb_profile(table, nearly, "camera"),
     ):
         found = read(file_of(Image.fromarray(every), "PNG", icc_profile=profile))
-        moved = np.abs(found.rgb.astype(int) - every).max()
-        assert (moved == 0) == (found.notes == ())
-    assert moved > 1  # a plain gamma is not sRGB, whatever the profile calls itself
+        assert np.array_equal(found.rgb, every) and found.notes == () and found.icc is not None
+    plain = rgb_profile(2.2, SRGB, "sRGB only by name")
+    found = read(file_of(Image.fromarray(every), "PNG", icc_profile=plain))
+    assert np.abs(found.rgb.astype(int) - every).max() > 1
+    assert found.notes == ("colours were converted from sRGB only by name to sRGB",)
 
 
 def test_a_damaged_profile_is_told_and_ignored():

@@ -236,7 +236,9 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
         across, down = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (across, down) if 1 <= across <= 65_535 and 1 <= down <= 65_535 else None
+    return (
+        (across, down) if 1 < min(across, down) and max(across, down) < 65_536 else None
+    )  # TIFF's 1 is none
 
 
 def _upright(image: Image.Image) -> tuple[Image.Image, dict[int, str]]:

@@ -122,9 +122,8 @@ def _finite(
     *values, norm = torch.stack([*means, norm.to(means)]).tolist()  # one copy from the device
     if not all(map(math.isfinite, values)):
         raise FloatingPointError(f"the loss is {values[0]} at step {step}: lower the learning rate")
-    if accelerator.scaler is None and not math.isfinite(
-        norm
-    ):  # fp16 scaling lets gradients overflow at times
+    scaled = accelerator.scaler is not None  # fp16 lets gradients overflow at times, and skips the step
+    if not scaled and not math.isfinite(norm):
         raise FloatingPointError(f"the gradient is {norm} at step {step}: lower the learning rate")
     return dict(zip(losses, values, strict=True))
 
