@@ -21,6 +21,12 @@ class Weights:
 
 
 WEIGHTS: dict[str, Weights] = {
+    "color": Weights(
+        "color/astronaut-coffee.safetensors",
+        "d0b466cc932c1b66c828206b2c89e4650caa3fb049ea38d2a5819532f7f27168",
+        "Apache-2.0",
+        "vision-core color train assets/color/astronaut.jpg assets/color/coffee.jpg",
+    ),
     "digits": Weights(
         "digits/final_model_weights.pth",
         "8c88dd0334f1bd29bd08937dc17edfc36bb6920fa7e36aeee6e86aa9e4f0b83d",

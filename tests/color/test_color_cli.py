@@ -1,0 +1,143 @@
+"""The colour commands, called as a person would; mistakes are one sentence and status 2."""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from vision_core import color, images
+from vision_core.cli import app
+from vision_core.color import lut_files, palette_files
+from vision_core.color.network import ColorMapper
+from vision_core.files import bundled
+from vision_core.weights import find
+
+CAT = bundled("assets") / "color" / "cat.jpg"
+MODEL = find("color")
+
+
+def run(*words: object, status: int = 0) -> dict:
+    answer = CliRunner().invoke(app, ["color", *map(str, words), "--json"])
+    assert answer.exit_code == status, answer.output
+    return json.loads(answer.stdout)
+
+
+def mistake(*words: object) -> str:
+    return run(*words, status=2)["error"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(images.read(CAT).rgb[::6, ::6]).save("small.png")
+
+
+def test_palette_writes_what_it_prints():
+    found = run("palette", "small.png", "--colors", 6, "--out", "p.json")
+    assert len(found["colors"]) == 6
+    assert sum(found["shares"]) == pytest.approx(1)
+    assert palette_files.to_hex(palette_files.read("p.json").colors) == found["colors"]
+
+
+def test_train_apply_lut_lowpoly_feedback():
+    Path("p.hex").write_text("f0e6c8\nc85028\n3c5aa0\n14141e\n")
+    trained = run("train", "small.png", "--palette", "p.hex", "--save", "m.safetensors", "--epochs", 30)
+    assert trained["epochs"] == 30
+    assert Path("runs/color/m/metrics.jsonl").is_file()
+    Path("shelf").mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.open("small.png").save(Path("shelf") / name)
+    written = run("apply", "shelf", "--model", "m.safetensors", "--out", "done")["written"]
+    assert sorted(written) == ["done/a.png", "done/b.jpg"]
+    assert run("lut", "--model", "m.safetensors", "--out", "m.cube", "--size", 17)["size"] == 17
+    assert lut_files.read("m.cube").shape == (17, 17, 17, 3)
+    assert run("lowpoly", "small.png", "--out", "l.svg", "--model", "m.safetensors")["triangles"] > 10
+    assert Path("l.svg").read_text().startswith("<?xml") or "<svg" in Path("l.svg").read_text()
+    words = ("--model", "m.safetensors", "--source", "small.png", "--rate", "#3c5aa0=2", "--epochs", 20)
+    usage = {row["color"]: row for row in run("feedback", *words)["usage"]}
+    assert usage["#3c5aa0"]["wanted"] > 0.25
+    assert json.loads(Path("m.feedback.json").read_text())["sessions"][0]["ratings"]
+
+
+def test_compare_writes_a_grid_and_a_table():
+    found = run("compare", "small.png", "small.png", "--out", "grid.png", "--model", MODEL)
+    assert len(found["table"]) == 6
+    assert images.read("grid.png").rgb.shape[1] > 1000
+    assert json.loads(Path("grid.json").read_text()) == found["table"]
+
+
+def test_applying_leaves_out_what_is_no_image_and_says_so():
+    Path("bad.png").write_text("not an image")
+    found = run("apply", "small.png", "bad.png", "--model", MODEL, "--out", "done")
+    assert list(found["written"]) == ["done/small.png"]
+    assert "not an image" in found["failed"]["bad.png"]
+
+
+def bomb(path: Path) -> None:
+    """A PNG of 12000 x 12000 black pixels in a few kilobytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+    rows = zlib.compress(b"\0" * (12000 * 12001 // 8), 9)
+    header = (12000).to_bytes(4) * 2 + bytes([1, 0, 0, 0, 0])
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def test_mistakes_are_sentences():
+    bomb(Path("bomb.png"))
+    Path("empty.png").touch()
+    Path("drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    Path("folder").mkdir()
+    assert "is empty" in mistake("palette", "empty.png")
+    assert "SVG" in mistake("palette", "drawing.svg")
+    assert "144 megapixels" in mistake("palette", "bomb.png")
+    assert "is a folder" in mistake("palette", "folder")
+    assert "no file" in mistake("palette", "missing.png")
+    assert "either a TARGET picture or --palette" in mistake("train", "small.png", "--save", "m.pth")
+    assert "saved as .safetensors or .pth" in mistake("train", "small.png", "small.png", "--save", "m.bin")
+    assert "lr is nan" in mistake("train", "small.png", "small.png", "--save", "m.pth", "--lr", "nan")
+    assert "no loss 'beauty'" in mistake(
+        "train", "small.png", "small.png", "--save", "m.pth", "--weight", "beauty=1"
+    )
+    assert "nothing to resume" in mistake("train", "small.png", "small.png", "--save", "m.pth", "--resume")
+    assert "strengths" in mistake("apply", "small.png", "--model", MODEL, "--out", "o.png", "--strength", "2")
+    assert "not in the model's palette" in mistake(
+        "feedback", "--model", MODEL, "--source", "small.png", "--rate", "#123456=1"
+    )
+
+
+class Evil:
+    def __reduce__(self):
+        return (Path("owned").touch, ())
+
+
+def test_models_that_are_not_are_refused_and_run_nothing():
+    torch.save({"model_state_dict": Evil()}, "evil.pth")
+    assert "refused" in mistake("lut", "--model", "evil.pth", "--out", "m.cube")
+    assert not Path("owned").exists()
+    Path("cut.safetensors").write_bytes(MODEL.read_bytes()[:5000])
+    assert "not a complete" in mistake("lut", "--model", "cut.safetensors", "--out", "m.cube")
+    digits = bundled("models") / "digits" / "final_model_weights.pth"
+    assert "DigitNet" in mistake("lut", "--model", digits, "--out", "m.cube")
+    assert not Path("m.cube").exists()
+
+
+def test_odd_pictures_go_through():
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save("dot.png")
+    Image.fromarray(np.zeros((20000, 1, 3), np.uint8)).save("line.png")
+    for name in ("dot.png", "line.png"):
+        assert run("palette", name)["shares"] == [1.0]
+        run("apply", name, "--model", MODEL, "--out", "o.png")
+        assert images.read("o.png").rgb.shape == images.read(name).rgb.shape
+
+
+def test_a_saved_map_tells_its_network():
+    assert isinstance(color.load(MODEL).model, ColorMapper)
