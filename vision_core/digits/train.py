@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -111,45 +112,52 @@ def weights_file(run: runs.Run, epoch: int) -> Path:
 def _epochs(
     run: runs.Run, settings: Settings, digits: data.Digits, steps: int, state: dict[str, Any] | None
 ) -> Generator[Event]:
-    model = _initial(settings.seed)
+    """Of several processes all measure, so that all see the same, and the first one writes."""
+    accelerator, model = Accelerator(), _initial(settings.seed)
     optimizer = torch.optim.Adam(model.parameters(), settings.lr)
     scheduler = CosineAnnealingLR(optimizer, settings.epochs * steps) if settings.cosine else None
     parts = {"model": model, "optimizer": optimizer} | ({"scheduler": scheduler} if scheduler else {})
-    if state is None:
-        yield _finish(run, settings, digits, model, 0)
-        _keep(run, parts, 0)
-    else:
+    epochs = [event for event in history(run) if event.epoch <= state["epoch"]] if state else []
+
+    def measured(epoch: int) -> Generator[Epoch]:
+        event = Epoch(epoch, settings.epochs, measure(model, digits))
+        epochs.append(event)
+        if accelerator.is_main_process:
+            _save(run, model, epoch, _metadata(settings, digits, [event]), digits.test.first(1))
+        yield event
+        if accelerator.is_main_process:  # once the epoch is in the log, so that a resumed run misses none
+            _keep(run, parts, epoch)
+
+    if state:
         for name, part in parts.items():
             part.load_state_dict(state[name])
-    batches = partial(_batches, digits.train, settings, steps)
-    start = state["epoch"] if state else 0
+    else:
+        yield from measured(0)
     for event in fit(
         model,
-        batches,
+        partial(_batches, digits.train, settings, steps),
         _terms,
         optimizer,
         epochs=settings.epochs,
         steps_per_epoch=steps,
-        start=start,
+        start=epochs[-1].epoch,
         scheduler=scheduler,
+        accelerator=accelerator,
     ):
         if isinstance(event, Epoch):
-            yield _finish(run, settings, digits, model, event.epoch)
-            _keep(run, parts, event.epoch)  # after the epoch is in the log, so that a resumed run misses none
+            yield from measured(event.epoch)
         else:
             yield event
-    metadata = _metadata(settings, digits, history(run))
-    checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
-    run.resume_file.unlink()
+    metadata = _metadata(settings, digits, epochs)
+    if accelerator.is_main_process:
+        checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
+        run.resume_file.unlink()
     yield Done(metadata)
 
 
-def _finish(run: runs.Run, settings: Settings, digits: data.Digits, model: DigitNet, epoch: int) -> Epoch:
-    """Measure an epoch and write its files."""
-    event = Epoch(epoch, settings.epochs, measure(model, digits))
-    checkpoints.save(weights_file(run, epoch), model, _metadata(settings, digits, [event]))
-    save_activations(run.folder / "activations" / f"epoch_{epoch}.npz", model, digits.test.first(1))
-    return event
+def _save(run: runs.Run, model: DigitNet, epoch: int, metadata: dict[str, Any], images: Tensor) -> None:
+    checkpoints.save(weights_file(run, epoch), model, metadata)
+    save_activations(run.folder / "activations" / f"epoch_{epoch}.npz", model, images)
 
 
 def _keep(run: runs.Run, parts: dict[str, Any], epoch: int) -> None:
