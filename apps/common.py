@@ -192,4 +192,6 @@ def plot(figure: go.Figure) -> PlotData:
 def _sentence(error: Exception) -> str:
     """The error's text without the server's folders, as a sentence."""
     text = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", str(error)).strip() or "That cannot be used"
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    if "." not in text.split()[0]:  # a file's name stays as it is
+        text = text[0].upper() + text[1:]
+    return text + ("" if text[-1] in ".!?" else ".")

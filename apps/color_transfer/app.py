@@ -62,6 +62,7 @@ def _picture(label: str, alt: str) -> gr.Image:
         alt_text=alt,
         type="filepath",
         image_mode=None,
+        format="png",
         sources=["upload", "clipboard"],
         height=300,
     )

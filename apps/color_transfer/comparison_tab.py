@@ -11,7 +11,7 @@ from apps.color_transfer.visit import Visit
 from apps.common import told
 from vision_core.color import compare
 
-LONGEST = 800  # the methods see pictures of this size: enough to judge, and seconds instead of minutes
+LONGEST = 480  # the methods see pictures of this size: enough to judge, and seconds instead of minutes
 
 
 @told

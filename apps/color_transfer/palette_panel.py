@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from apps.color_transfer.views import swatches
 from apps.color_transfer.visit import Visit, opened
@@ -32,9 +33,9 @@ def from_picture(visit: Visit, target: str | None, clusters: float, colors: floa
         return shown(visit)
     number = whole(colors, 2, 24, "The number of colours")
     groups = max(whole(clusters, 2, 100, "The number of clusters"), number)
-    keep = [from_hex(text) for text in visit.locked][:number]
+    keep = np.array([from_hex(text) for text in visit.locked][:number], np.uint8)
     rgb = read_upload(target, "a picture with the colours to take").rgb
-    palette = color.extract(rgb, groups, number, keep=keep or None)
+    palette = color.extract(rgb, groups, number, keep=keep if len(keep) else None)
     return shown(replace(opened(visit), target=target).with_palette(palette))
 
 
