@@ -141,6 +141,21 @@ def test_watching_without_a_terminal_prints_every_tenth(capsys):
     assert len(lines) == 12
 
 
+def test_a_watcher_who_fails_lets_the_training_save():
+    closed = []
+
+    def odd():
+        try:
+            yield Step(1, 2, {}, 0.0)  # no total: the bar cannot be drawn
+        finally:
+            closed.append(True)
+
+    stream = odd()
+    with pytest.raises(KeyError):
+        watch(stream, "train")
+    assert closed == [True]
+
+
 def test_watching_in_a_terminal_draws_a_bar(capsys, monkeypatch):
     ours, theirs = pty.openpty()
     drawn = ""
