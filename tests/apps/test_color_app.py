@@ -11,8 +11,16 @@ import pytest
 from PIL import Image
 
 from apps import common
-from apps.color_transfer import app, comparison_tab, low_poly_tab, palette_panel, plots_tab, rating_tab
-from apps.color_transfer import results, training
+from apps.color_transfer import (
+    app,
+    comparison_tab,
+    low_poly_tab,
+    palette_panel,
+    plots_tab,
+    rating_tab,
+    results,
+    training,
+)
 from apps.color_transfer import visit as visits
 from apps.color_transfer.visit import Visit
 from vision_core import color, images
@@ -68,7 +76,7 @@ def test_palette_is_that_of_the_core(started, small):
     html = palette_panel.shown(started)[1]
     assert all(
         f"{text}</b><small>{share:.1%}" in html
-        for text, share in zip(to_hex(expected.colors), expected.shares)
+        for text, share in zip(to_hex(expected.colors), expected.shares, strict=True)
     )
 
 
@@ -154,7 +162,7 @@ def test_strength_zero_is_the_picture(trained):
 
 def test_another_picture_warns_of_colours_never_seen(trained, tmp_path):
     Image.new("RGB", (40, 30), (255, 0, 255)).save(tmp_path / "magenta.png")
-    slider, words, file = results.another(trained[0], str(tmp_path / "magenta.png"), 1, 1)
+    _, words, file = results.another(trained[0], str(tmp_path / "magenta.png"), 1, 1)
     assert "100% of the pixels have colours that this model never saw" in words
     assert images.read(file.value["path"]).rgb.shape == (30, 40, 3)
 
