@@ -86,6 +86,12 @@ def test_container_gets_all_that_the_build_asks_for():
     assert needed & left_out == set()
 
 
+def test_notice_names_the_source_of_every_file_that_is_not_code():
+    notice = (ROOT / "NOTICE.md").read_text()
+    data = {name for name in files_of("assets", "models") if not name.endswith((".py", ".md"))}
+    assert {name for name in data if name not in notice and f"{Path(name).parent}/`" not in notice} == set()
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """A folder with the wheel and the source archive, built without a network."""
