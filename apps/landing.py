@@ -37,8 +37,8 @@ CARDS = (
     ),
     Card(
         "Dashboard",
-        "Start trainings, follow their curves live, and look inside what they learnt: confusion matrices "
-        "that open, runs side by side.",
+        "Start a training, follow its curves live, stop it when you have seen enough, and look inside what "
+        "it learnt, epoch by epoch.",
         "dashboard.jpg",
         "the dashboard with its curves and filters",
         "/dashboard/",

@@ -1,6 +1,7 @@
 """Give one picture the colours of another: one page from two pictures to a LUT."""
 
 import gradio as gr
+from gradio.events import Dependency
 
 from apps import common
 from apps.color_transfer import (
@@ -98,7 +99,7 @@ def _palette_step(visit: gr.State, target: gr.Image, palette_file: gr.File) -> N
     swap.click(palette_panel.swap, [visit, picker], view, **light)
 
 
-def _training_step(visit: gr.State, source: gr.Image) -> tuple[gr.events.Dependency, gr.events.Dependency]:
+def _training_step(visit: gr.State, source: gr.Image) -> tuple[Dependency, Dependency]:
     with gr.Row():
         start = gr.Button("Transfer colours", variant="primary", size="lg", scale=3, elem_id="start")
         stop = gr.Button("Stop", variant="stop", size="lg", scale=1, visible=False, elem_id="stop")
@@ -176,7 +177,7 @@ def _training_settings() -> list[gr.components.Component]:
     return [epochs, patience, lr, seed, head, *terms]
 
 
-def _results_step(visit: gr.State, finished: list[gr.events.Dependency]) -> None:
+def _results_step(visit: gr.State, finished: list[Dependency]) -> None:
     count = gr.State(0)
     with gr.Column(visible=False) as section:
         gr.Markdown("## 4 · The result")

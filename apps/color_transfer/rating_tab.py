@@ -1,6 +1,6 @@
 """Rating: say which colours are used too little or too much, and train a little more towards that."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -36,7 +36,7 @@ def fine_tune(visit: Visit, *answers: Any) -> Iterator[tuple[Any, ...]]:
     done: list[Done] = []
     steps: list[Step] = []
 
-    def events() -> Iterator[Event]:
+    def events() -> Generator[Event]:
         for event in color.fine_tune(model, source, shares, misplaced):
             if isinstance(event, Done):
                 done.append(event)

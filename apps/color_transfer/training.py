@@ -34,7 +34,8 @@ def train(
     The visit is given once, at the start: the visitor may edit the palette meanwhile.
     """
     picture = read_upload(source, "a picture to recolour")
-    if visit.palette is None:
+    palette = visit.palette
+    if palette is None:
         raise ValueError("Please choose the colours to take: a picture or a palette file.")
     settings = color.Settings(
         epochs=whole(epochs, 1, 20_000, "The number of epochs"),
@@ -53,7 +54,7 @@ def train(
     model = visit.path(visits.MODEL)
     visits.forget_model(visit)
     events = color.train_run(
-        visit.run.folder, picture.rgb, visit.palette, settings, save_to=model, thumbnail=thumbnail
+        visit.run.folder, picture.rgb, palette, settings, save_to=model, thumbnail=thumbnail
     )
     steps: list[Step] = []
     with closing(events):  # closing the page closes the training
