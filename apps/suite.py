@@ -65,7 +65,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
     """
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    server = uvicorn.Server(uvicorn.Config(create(), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(create(), log_level="warning", timeout_graceful_shutdown=2))
     print(f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)", flush=True)
     if not _loopback(host):
         print(

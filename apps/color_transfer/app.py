@@ -43,6 +43,8 @@ def build() -> gr.Blocks:
             with gr.Column(min_width=300):
                 source = _picture("Picture to recolour", "the picture to recolour")
                 _examples(source, SOURCES)
+                facts = gr.HTML()
+                source.change(training.look, source, facts, show_progress="hidden")
             with gr.Column(min_width=300):
                 target = _picture("Picture with the colours to take", "the picture with the colours to take")
                 _examples(target, TARGETS)
@@ -56,9 +58,9 @@ def build() -> gr.Blocks:
     return page.queue(max_size=common.QUEUE)
 
 
-def _picture(label: str, alt: str) -> gr.Image:
+def _picture(label: str, alt: str) -> common.Upload:
     """An upload that hands over the untouched file: only the core decodes pictures."""
-    return gr.Image(
+    return common.Upload(
         label=label,
         alt_text=alt,
         type="filepath",

@@ -19,6 +19,16 @@ TERMS = tuple(color.LossWeights.__dataclass_fields__)
 
 
 @told
+def look(source: str | None) -> str:
+    """What is to be said about the picture to recolour: its faults at once, not when the training begins."""
+    if not source:
+        return ""
+    picture = read_upload(source, "a picture to recolour")
+    height, width = picture.rgb.shape[:2]
+    return note(". ".join([f"{width:,} x {height:,} pixels", *picture.notes]))
+
+
+@told
 def train(
     visit: Visit,
     source: str | None,
