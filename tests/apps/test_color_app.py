@@ -182,7 +182,7 @@ def test_low_poly_in_every_colouring(trained, coloring):
     assert np.array_equal(image, images.read(png.value["path"]).rgb) and "triangles" in words
     if coloring == "nearest palette colour":
         drawn = Path(svg.value["path"]).read_text()
-        fills = set(re.findall('fill="(#.{6})"', drawn))
+        fills = set(re.findall('fill="(#.{6})" stroke', drawn))
         assert len(fills) > 1 and fills <= set(to_hex(visit.palette.colors))
 
 
