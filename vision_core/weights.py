@@ -29,7 +29,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "digits": Weights(
         "digits/final_model_weights.pth",
-        "8c88dd0334f1bd29bd08937dc17edfc36bb6920fa7e36aeee6e86aa9e4f0b83d",
+        "6fc65f8181bc5658f80b991d4fd241443df4e8ff83cbfc64d89621ff09e62e57",
         "Apache-2.0",
         "vision-core digits train --lr 0.003 --cosine --augment",
     ),
