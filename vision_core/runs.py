@@ -89,7 +89,7 @@ _EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  
 def create(folder: str | Path, config: dict[str, Any]) -> Run:
     """Make the run's folder and write config.json. A folder that already holds a run is a `ValueError`."""
     run = Run(Path(folder))
-    if _is_first_process():
+    if is_first_process():
         if (run.folder / "config.json").exists():
             raise ValueError(f"{folder} already holds a run: resume it or choose another folder")
         write_json(run.folder / "config.json", config)
@@ -117,7 +117,7 @@ def record(run: Run, events: Iterable[E], resumed_from: int | None = None) -> Ge
     Raises:
         ValueError: another live process trains this run.
     """
-    if not _is_first_process():
+    if not is_first_process():
         yield from _until_stopped(run, events)
         return
     if (other := run.process()) not in (None, os.getpid()):
@@ -206,7 +206,7 @@ def _until_stopped(run: Run, events: Iterable[E]) -> Generator[E]:
             stream.close()  # lets the trainer save
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate number them
 
 

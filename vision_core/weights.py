@@ -23,7 +23,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "color": Weights(
         "color/astronaut-coffee.safetensors",
-        "d0b466cc932c1b66c828206b2c89e4650caa3fb049ea38d2a5819532f7f27168",
+        "024cfc1a13b68207e89e0b5b5cdd11faacd641e1a140049a4b6d3f8d12b1b730",
         "Apache-2.0",
         "vision-core color train assets/color/astronaut.jpg assets/color/coffee.jpg",
     ),

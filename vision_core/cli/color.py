@@ -26,7 +26,7 @@ def palette(
     image: Image,
     clusters: Annotated[int, Option(min=1, max=256, help="K-means clusters.")] = 25,
     colors: Annotated[int, Option(min=1, max=64, help="Most distinct of their centres.")] = 10,
-    space: Annotated[str, Option(help="oklab or lab.")] = "oklab",
+    space: Annotated[str, Option(help="lab or oklab.")] = "lab",
     out: Annotated[Path | None, Option(help="Palette file: .gpl .ase .hex .txt .json .css")] = None,
 ) -> Answer:
     """Find the palette of a picture: its most distinct colours and their shares."""

@@ -1,6 +1,6 @@
 """What a colour map is trained on: six terms, each a pure function with a gradient.
 
-`points` are output colours in OKLab, (N, 3); `palette` (K, 3) in OKLab and `shares` (K,), which sum to 1.
+`points` are output colours in CIELAB / 100, (N, 3), as is `palette` (K, 3); its `shares` (K,) sum to 1.
 """
 
 import torch
@@ -16,12 +16,11 @@ def sliced_wasserstein(points: Tensor, palette: Tensor, shares: Tensor, directio
     Source: Bonneel et al. 2015, "Sliced and Radon Wasserstein Barycenters of Measures".
     """
     _check(points, palette, shares)
-    sorted_points = (points @ directions.T).sort(dim=0).values  # (N, P)
-    line, order = (palette @ directions.T).sort(dim=0)  # (K, P)
-    cumulative = shares[order].cumsum(dim=0).T.contiguous()  # (P, K)
+    sorted_points = (directions @ points.T).sort(dim=1).values  # (P, N)
+    line, order = (directions @ palette.T).sort(dim=1)  # (P, K)
     middle = (torch.arange(len(points), device=points.device) + 0.5) / len(points)
-    index = torch.searchsorted(cumulative, middle.expand(len(directions), -1).contiguous())  # (P, N)
-    target = line.gather(0, index.clamp(max=len(palette) - 1).T)  # (N, P)
+    index = torch.searchsorted(shares[order].cumsum(dim=1), middle.expand(len(directions), -1).contiguous())
+    target = line.gather(1, index.clamp(max=len(palette) - 1))  # (P, N)
     return (sorted_points - target).abs().mean()
 
 
@@ -60,7 +59,7 @@ def curvature(middle: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     return (plus + minus - 2 * middle).square().sum(dim=1).add(1e-8).sqrt().mean()
 
 
-def structure(points: Tensor, wanted: Tensor, chroma: float = 0.05) -> Tensor:
+def structure(points: Tensor, wanted: Tensor, chroma: float = 0.02) -> Tensor:
     """Mean squared distance to the `wanted` colours (N, 3), `chroma` times as strict in a and b.
 
     Keeps what was lighter lighter, so that the picture stays readable.

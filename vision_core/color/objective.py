@@ -12,21 +12,22 @@ from torch.nn import functional as F
 from vision_core.color import losses
 from vision_core.color.network import Head
 from vision_core.color.palette import CountedColors, Palette
-from vision_core.color.spaces import srgb_to_oklab
+from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
 
-NEIGHBOURS, DISTANCE = 128, 1 / 32  # colours whose curvature is measured in a batch, and how far away
-WIDE, NARROW = 0.1, 0.03  # OKLab width of the soft histogram at the start and from 70 % of the training on
+NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours whose curvature is measured in a batch, and how far away
+DIRECTIONS = 32  # of the sliced distance; an epoch draws new ones
+WIDE, NARROW = 0.25, 0.06  # width of the soft histogram at the start and from 70 % of the training on
 
 
 @dataclass(frozen=True)
 class LossWeights:
     """How much each term counts; 0 leaves it out of the training, not out of the report."""
 
-    distribution: float = 5.0
-    usage: float = 0.5
-    nearest: float = 0.5
-    structure: float = 30.0
+    distribution: float = 3.0
+    usage: float = 1.0
+    nearest: float = 0.25
+    structure: float = 50.0
     smoothness: float = 4.0
     entropy: float = 0.0
 
@@ -88,13 +89,13 @@ def settings_from(data: dict[str, Any]) -> Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """Everything the losses look at, on the training device; colours in [0, 1] or OKLab."""
+    """Everything the losses look at, on the training device; sRGB in [0, 1] or CIELAB / 100."""
 
     colors: Tensor  # (N, 3) sRGB
     cumulative: Tensor  # (N,) float64
-    palette: Tensor  # (K, 3) OKLab
+    palette: Tensor  # (K, 3) CIELAB / 100
     shares: Tensor  # (K,)
-    wanted: Tensor  # (N, 3) OKLab
+    wanted: Tensor  # (N, 3) CIELAB / 100
     misplaced: Tensor  # (N, K): 1 where a person said that this colour should not become that one
 
 
@@ -113,12 +114,12 @@ def task(
             them.
     """
     colors = torch.from_numpy(counted.colors.astype(np.float32) / 255)
-    lab = srgb_to_oklab(colors).numpy()
-    palette_lab = srgb_to_oklab(torch.from_numpy(palette.colors.astype(np.float32) / 255)).numpy()
+    lab = _points(colors).numpy()
+    palette_lab = _points(torch.from_numpy(palette.colors.astype(np.float32) / 255)).numpy()
     wanted_shares = palette.shares if shares is None else shares / shares.sum()
     mask = np.zeros((len(colors), len(palette.colors)), np.float32)
     if misplaced is not None and before is not None and misplaced.any():
-        outputs = srgb_to_oklab(before.astype(np.float32) / 255)
+        outputs = _points(before.astype(np.float32) / 255)
         was = ((outputs[:, None] - palette_lab) ** 2).sum(axis=2).argmin(axis=1)
         mask = np.eye(len(palette.colors), dtype=np.float32)[was] * misplaced
     wanted = transport(lab, counted.counts, palette_lab, wanted_shares)
@@ -164,6 +165,11 @@ def draw(task: Task, settings: Settings, epoch: int) -> tuple[Tensor, ...]:
     return index, task.colors[index].add(jitter).clamp(0, 1), step, progress
 
 
+def _points(rgb: Array) -> Array:
+    """sRGB in [0, 1] -> CIELAB / 100: the space that palettes are made and measured in."""
+    return srgb_to_lab(rgb) / 100
+
+
 def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: Settings) -> dict[str, Tensor]:
     """The losses of a batch by name; see `losses`. "placement" is there only when something is misplaced."""
     index, colors, step, progress = batch
@@ -172,8 +178,8 @@ def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: S
     with torch.autocast(colors.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
         outputs = network(torch.cat([colors, colors[:near] + step[:near], colors[:near] - step[:near]]))
     output, plus, minus = outputs.float().split([len(colors), near, near])
-    points = srgb_to_oklab(output)
-    directions = F.normalize(step[: min(64, len(step))], dim=1)
+    points = _points(output)
+    directions = F.normalize(step[:DIRECTIONS], dim=1)
     width = max(NARROW, WIDE * (1 - float(progress[0]) / 0.7))
     choice = losses.assignment(points, task.palette, width)
     values = {

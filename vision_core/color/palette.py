@@ -77,7 +77,7 @@ def extract(
     picture: np.ndarray | CountedColors,
     clusters: int = 25,
     colors: int = 10,
-    space: Space = "oklab",
+    space: Space = "lab",
     seed: int = 0,
     keep: np.ndarray | None = None,
 ) -> Palette:
@@ -105,7 +105,7 @@ def extract(
     return Palette(chosen, shares(chosen, counted, space))
 
 
-def cluster(counted: CountedColors, number: int = 25, space: Space = "oklab", seed: int = 0) -> Palette:
+def cluster(counted: CountedColors, number: int = 25, space: Space = "lab", seed: int = 0) -> Palette:
     """Weighted k-means: the cluster centres and their shares; the colours themselves if there are no more."""
     if len(counted.counts) <= number:
         return Palette(counted.colors, counted.counts / counted.counts.sum())
@@ -117,26 +117,24 @@ def cluster(counted: CountedColors, number: int = 25, space: Space = "oklab", se
     return Palette(decode(means.cluster_centers_, space), counts / counts.sum())
 
 
-def assign(colors: np.ndarray, palette: np.ndarray, space: Space = "oklab") -> np.ndarray:
+def assign(colors: np.ndarray, palette: np.ndarray, space: Space = "lab") -> np.ndarray:
     """Index (N,) of the colour of `palette`, uint8 (K, 3), nearest to each of `colors`, uint8 (N, 3)."""
     with threadpool_limits(1, "openmp"):
         return pairwise_distances_argmin(encode(colors, space), encode(palette, space))
 
 
-def nearest(colors: np.ndarray, palette: Palette, space: Space = "oklab") -> np.ndarray:
+def nearest(colors: np.ndarray, palette: Palette, space: Space = "lab") -> np.ndarray:
     """Each colour, uint8 (N, 3), replaced by the nearest palette colour."""
     return palette.colors[assign(colors, palette.colors, space)]
 
 
-def shares(colors: np.ndarray, counted: CountedColors, space: Space = "oklab") -> np.ndarray:
+def shares(colors: np.ndarray, counted: CountedColors, space: Space = "lab") -> np.ndarray:
     """Share, float64 (K,) of sum 1, of the counted pixels that lie nearest to each of the colours (K, 3)."""
     counts = np.bincount(assign(counted.colors, colors, space), counted.counts, minlength=len(colors))
     return counts / counts.sum()
 
 
-def drop(
-    palette: Palette, index: int, counted: CountedColors | None = None, space: Space = "oklab"
-) -> Palette:
+def drop(palette: Palette, index: int, counted: CountedColors | None = None, space: Space = "lab") -> Palette:
     """Without one colour. Its pixels go to their next colour, or (not counted) to all in proportion."""
     _check_index(palette, index)
     if len(palette.colors) == 1:
@@ -152,7 +150,7 @@ def replace(
     index: int,
     color: tuple[int, int, int],
     counted: CountedColors | None = None,
-    space: Space = "oklab",
+    space: Space = "lab",
 ) -> Palette:
     """With another colour in the place of one; it takes over the share unless pixels are counted."""
     _check_index(palette, index)

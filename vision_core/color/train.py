@@ -93,12 +93,8 @@ def train_run(
         epoch = checkpoints.load_state(run.resume_file)["epoch"]
     else:
         epoch = None
-        if (pid := run.process()) is not None:
-            raise ValueError(f"{folder} is being trained by process {pid}")
-        if run.folder.exists() and any(run.folder.iterdir()):
-            if run.config.get("system") != "color":
-                raise ValueError(f"{folder} is not the run of a colour map: choose another folder")
-            shutil.rmtree(run.folder)
+        if runs.is_first_process():
+            _clear(run)
         runs.create(folder, {"system": "color", **asdict(settings or Settings()), **(metadata or {})})
     events = train(
         source,
@@ -112,6 +108,16 @@ def train_run(
         metadata=metadata,
     )
     yield from runs.record(run, events, epoch)
+
+
+def _clear(run: runs.Run) -> None:
+    """Remove an earlier run of this system; one that is alive, or any other folder, is a `ValueError`."""
+    if (pid := run.process()) is not None:
+        raise ValueError(f"{run.folder} is being trained by process {pid}")
+    if run.folder.exists() and any(run.folder.iterdir()):
+        if run.config.get("system") != "color":
+            raise ValueError(f"{run.folder} is not the run of a colour map: choose another folder")
+        shutil.rmtree(run.folder)
 
 
 def fine_tune(
@@ -172,7 +178,7 @@ def _optimise(
         accelerator.init_trackers("color")
     model = result.model.to(accelerator.device)
     task = objective.task(counted, result.palette, accelerator.device, shares, misplaced, before)
-    optimizer = torch.optim.Adam(model.parameters(), settings.lr)
+    optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _falling(settings))
     state = {"epoch": 0, "smooth": math.inf, "best": math.inf, "best_epoch": 0}
     if resume:

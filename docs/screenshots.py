@@ -1,0 +1,78 @@
+"""Takes the README's pictures: starts the suite, recolours an example, and writes docs/img/*.png.
+
+python docs/screenshots.py
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "img"
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(address: str) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address, timeout=5)
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise SystemExit(f"{address} did not answer")
+
+
+def color(page: Page, address: str) -> None:
+    """A newcomer's path: the first example, the button, the results."""
+    page.goto(f"{address}/color-transfer/")
+    page.get_by_role("button", name="Transfer colours").wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    page.screenshot(path=IMAGES / "color-start.png")
+    examples = page.locator("button.gallery-item")
+    examples.nth(0).click()
+    page.wait_for_timeout(1500)
+    examples.nth(6).click()
+    page.wait_for_timeout(6000)
+    page.locator("#start").click()
+    page.wait_for_timeout(9000)
+    page.locator("#start").scroll_into_view_if_needed()
+    page.screenshot(path=IMAGES / "color-training.png", full_page=True)
+    page.get_by_label("Colour strength").first.wait_for(timeout=240_000)
+    page.wait_for_timeout(6000)
+    page.screenshot(path=IMAGES / "color.png", full_page=True)
+
+
+def main() -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen([sys.executable, "-m", "vision_core", "serve", "--port", str(port)], cwd=ROOT)
+    IMAGES.mkdir(exist_ok=True)
+    try:
+        wait_for(f"{address}/healthz")
+        with sync_playwright() as p:
+            browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1280, "height": 860})
+            for path, name in (("/", "landing"), ("/digits/", "digits"), ("/dashboard/", "dashboard")):
+                page.goto(address + path)
+                page.wait_for_timeout(9000)
+                page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "landing")
+            color(page, address)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
