@@ -71,7 +71,7 @@ def test_structure_counts_lightness_more(random):
     lighter = losses.structure(points + shift, points).item()
     redder = losses.structure(points + shift.roll(1), points).item()
     assert lighter == pytest.approx(0.01)
-    assert redder == pytest.approx(0.05 * 0.01)
+    assert redder == pytest.approx(0.02 * 0.01)
 
 
 def test_every_loss_has_the_gradient_of_its_value(random):

@@ -21,8 +21,8 @@ house.register(app)
 
 def main() -> None:
     """Run the words of the command line; a mistake in them is told like any other."""
-    # A thread that waits spins for some 100 us, then sleeps: as fast as longer spinning on an idle machine, and
-    # much faster on a busy one. OpenMP reads it when torch is loaded.
+    # A thread that waits spins for some 100 us, then sleeps: as fast as longer spinning on an idle machine,
+    # and much faster on a busy one. OpenMP reads it when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "100000")
     try:
         sys.exit(app(prog_name="vision-core", standalone_mode=False))
