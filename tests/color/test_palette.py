@@ -132,7 +132,8 @@ def test_replace_keeps_the_share_or_counts_anew():
     assert red.colors.tolist() == [list(WHITE), list(RED)]
     assert red.shares == pytest.approx([0.6, 0.4])
     assert palette.colors.tolist() == [list(WHITE), list(BLUE)]  # the argument is left as it was
-    assert replace(palette, 0, (0, 0, 200), counted).shares == pytest.approx([0, 1])
+    counted = count_colors(flag((GREEN, 6), (RED, 4)))  # in CIELAB green is nearer to red than to blue
+    assert replace(extract(counted), 0, BLUE, counted).shares == pytest.approx([0, 1])
     with pytest.raises(ValueError, match="256"):
         replace(palette, 0, (0, 0, 256))
 
