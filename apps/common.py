@@ -181,7 +181,7 @@ def note(text: str, kind: str = "info") -> str:
     return f'<div class="vc-note vc-{kind}" role="status">{escape(text)}</div>' if text else ""
 
 
-def loss_curves(steps: Sequence[Step], points: int = 200) -> PlotData:
+def loss_curves(steps: Sequence[Step], points: int = 100) -> PlotData:
     """Every term of the loss over the steps, thinned to about `points` means."""
     figure = house("Losses", 340)
     size = max(1, math.ceil(len(steps) / points))

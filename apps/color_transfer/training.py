@@ -13,7 +13,7 @@ from apps.common import duration, loss_curves, note, number, progress, read_uplo
 from vision_core import color, runs
 from vision_core.training import Preview, Step
 
-REFRESH = 0.4  # seconds between two pictures of the training
+REFRESH = 0.8  # seconds between two pictures of the training
 THUMBNAIL = 384  # longest side of the preview
 TERMS = tuple(color.LossWeights.__dataclass_fields__)
 

@@ -40,12 +40,8 @@ class ColorMap:
         return np.rint(self(colors.astype(np.float32) / 255) * 255).astype(np.uint8)
 
     def preview(self, rgb: np.ndarray) -> np.ndarray:
-        """A small picture, uint8 (H, W, 3), recoloured by the network.
-
-        Each distinct colour is computed once.
-        """
-        colors, where = np.unique(rgb.reshape(-1, 3) & 0xFC | 2, axis=0, return_inverse=True)
-        return self.recolor_colors(colors)[where.ravel()].reshape(rgb.shape)
+        """A small picture, uint8 (H, W, 3), recoloured through a coarse LUT: a look while it trains."""
+        return lut.apply(self.lut(17), rgb)
 
     def lut(self, size: int = NODES) -> np.ndarray:
         """The map as a LUT, float32 (size, size, size, 3) indexed [b, g, r]."""

@@ -16,7 +16,7 @@ from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
 
 NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours whose curvature is measured in a batch, and how far away
-DIRECTIONS = 32  # of the sliced distance; an epoch draws new ones
+DIRECTIONS = 16  # of the sliced distance; an epoch draws new ones
 WIDE, NARROW = 0.25, 0.06  # width of the soft histogram at the start and from 70 % of the training on
 
 
@@ -96,7 +96,7 @@ class Task:
     palette: Tensor  # (K, 3) CIELAB / 100
     shares: Tensor  # (K,)
     wanted: Tensor  # (N, 3) CIELAB / 100
-    misplaced: Tensor  # (N, K): 1 where a person said that this colour should not become that one
+    misplaced: Tensor | None  # (N, K): 1 where a person said that this colour should not become that one
 
 
 def task(
@@ -117,17 +117,18 @@ def task(
     lab = _points(colors).numpy()
     palette_lab = _points(torch.from_numpy(palette.colors.astype(np.float32) / 255)).numpy()
     wanted_shares = palette.shares if shares is None else shares / shares.sum()
-    mask = np.zeros((len(colors), len(palette.colors)), np.float32)
+    mask = None
     if misplaced is not None and before is not None and misplaced.any():
         outputs = _points(before.astype(np.float32) / 255)
         was = ((outputs[:, None] - palette_lab) ** 2).sum(axis=2).argmin(axis=1)
-        mask = np.eye(len(palette.colors), dtype=np.float32)[was] * misplaced
+        mask = torch.from_numpy(np.eye(len(palette.colors), dtype=np.float32)[was] * misplaced).to(device)
     wanted = transport(lab, counted.counts, palette_lab, wanted_shares)
-    tensors = (palette_lab, wanted_shares.astype(np.float32), wanted.astype(np.float32), mask)
+    tensors = (palette_lab, wanted_shares.astype(np.float32), wanted.astype(np.float32))
     return Task(
         colors,
         torch.from_numpy(counted.counts).cumsum(0).double(),
         *(torch.from_numpy(t).to(device) for t in tensors),
+        mask,
     )
 
 
@@ -190,6 +191,6 @@ def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: S
         "smoothness": losses.curvature(output[:near], plus, minus),
         "entropy": losses.entropy(choice),
     }
-    if task.misplaced.any():
+    if task.misplaced is not None:
         values["placement"] = (choice * task.misplaced[index]).sum(dim=1).mean()
     return values
