@@ -26,7 +26,7 @@ def sliced_wasserstein(points: Tensor, palette: Tensor, shares: Tensor, directio
 
 def assignment(points: Tensor, palette: Tensor, width: float) -> Tensor:
     """Soft choice of a palette colour for each point, (N, K): softmax of -(distance / width)^2."""
-    return F.softmax(-torch.cdist(points, palette).square() / width**2, dim=1)
+    return F.softmax(-_distances(points, palette).square() / width**2, dim=1)
 
 
 def usage(choice: Tensor, shares: Tensor, floor: float = 1e-4) -> Tensor:
@@ -42,7 +42,7 @@ def usage(choice: Tensor, shares: Tensor, floor: float = 1e-4) -> Tensor:
 
 def nearest_color(points: Tensor, palette: Tensor) -> Tensor:
     """Mean distance of the points to their nearest palette colour."""
-    return torch.cdist(points, palette).min(dim=1).values.mean()
+    return _distances(points, palette).min(dim=1).values.mean()
 
 
 def entropy(choice: Tensor) -> Tensor:
@@ -67,6 +67,11 @@ def structure(points: Tensor, wanted: Tensor, chroma: float = 0.02) -> Tensor:
     _check(points, wanted)
     lightness, a, b = ((points - wanted) ** 2).mean(dim=0)
     return lightness + chroma * (a + b)
+
+
+def _distances(points: Tensor, palette: Tensor) -> Tensor:
+    """(N, 3), (K, 3) -> (N, K), without the detour over a matrix product: exact, and faster for so few."""
+    return torch.cdist(points, palette, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _check(points: Tensor, other: Tensor, shares: Tensor | None = None) -> None:
