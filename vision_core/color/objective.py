@@ -123,12 +123,13 @@ def task(
         was = ((outputs[:, None] - palette_lab) ** 2).sum(axis=2).argmin(axis=1)
         mask = torch.from_numpy(np.eye(len(palette.colors), dtype=np.float32)[was] * misplaced).to(device)
     wanted = transport(lab, counted.counts, palette_lab, wanted_shares)
-    tensors = (palette_lab, wanted_shares.astype(np.float32), wanted.astype(np.float32))
     return Task(
-        colors,
-        torch.from_numpy(counted.counts).cumsum(0).double(),
-        *(torch.from_numpy(t).to(device) for t in tensors),
-        mask,
+        colors=colors,
+        cumulative=torch.from_numpy(counted.counts).cumsum(0).double(),
+        palette=torch.from_numpy(palette_lab).to(device),
+        shares=torch.from_numpy(wanted_shares.astype(np.float32)).to(device),
+        wanted=torch.from_numpy(wanted.astype(np.float32)).to(device),
+        misplaced=mask,
     )
 
 
