@@ -65,23 +65,16 @@ def show_downloads(source: sources.Source, name: str, folder: Path | None) -> No
     offer("Metrics", "CSV, one line an epoch", f"{name}.csv", sources.metrics_csv(source))
     packed = "ZIP of the .json index and the .bin with every epoch's weights, as this page reads it"
     offer("Packed export", packed, f"{name}.zip", sources.packed_zip(source))
-    if folder is None:
-        weights = bundled("models") / "digits" / "final_model_weights.pth"
-        if name == "digits" and weights.is_file():
-            offer("Weights", "PyTorch, the last epoch", weights.name, weights.read_bytes())
-        st.caption(
-            "The JSON document and ONNX are made of a run's folder: choose a training of your own above."
-        )
-        return
-    document = "weights, feature maps and metrics of every epoch in one file of some MB; takes some seconds"
-    offer("JSON document", document, f"{name}.json", lambda: sources.made(folder, "json"))
-    if importlib.util.find_spec("onnxscript"):
-        offer(
-            "ONNX", "the last epoch, for other engines", f"{name}.onnx", lambda: sources.made(folder, "onnx")
-        )
-    weights = folder / "final_model_weights.pth"
-    if weights.is_file():
+    weights = (folder or bundled("models") / "digits") / "final_model_weights.pth"
+    if (folder or name == "digits") and weights.is_file():
         offer("Weights", "PyTorch, the last epoch", f"{name}.pth", weights.read_bytes())
+    if importlib.util.find_spec("onnxscript"):
+        offer("ONNX", "the last epoch, for other engines", f"{name}.onnx", lambda: sources.onnx(source))
+    if folder is None:
+        st.caption("The JSON document is made of a run's folder: choose a training of your own above.")
+    else:
+        document = "weights, feature maps and metrics of every epoch, some MB; takes some seconds"
+        offer("JSON document", document, f"{name}.json", lambda: sources.document(folder))
 
 
 def offer(title: str, what: str, file_name: str, data: bytes | Callable[[], bytes]) -> None:

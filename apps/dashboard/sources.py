@@ -11,6 +11,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+import torch
 
 from vision_core import digits
 from vision_core.files import bundled, read_json
@@ -140,7 +141,16 @@ def packed_zip(source: Source) -> bytes:
     return data.getvalue()
 
 
-def made(folder: Path, form: str) -> bytes:
-    """The run in `folder` in another form: `json` or `onnx`."""
+def document(folder: Path) -> bytes:
+    """The run in `folder` as one JSON document."""
     with TemporaryDirectory() as scratch:
-        return digits.export(folder, Path(scratch) / f"digits.{form}", form)[0].read_bytes()
+        return digits.export(folder, Path(scratch) / "digits.json", "json")[0].read_bytes()
+
+
+def onnx(source: Source) -> bytes:
+    """The last epoch, with the weights as they stand in the export."""
+    model = digits.DigitNet()
+    last = source.export.weights(len(source.epochs) - 1)
+    model.load_state_dict({name: torch.tensor(value) for name, value in last.items()})
+    with TemporaryDirectory() as scratch:
+        return digits.write_onnx(model.eval(), Path(scratch) / "digits.onnx").read_bytes()

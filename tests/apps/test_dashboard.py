@@ -16,11 +16,13 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import frame, jobs, sources
 from vision_core import digits, runs
+from vision_core.digits.packed import decode_images
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "apps" / "dashboard" / "app.py"
@@ -177,7 +179,16 @@ def test_downloads_hold_what_they_promise(trained, tmp_path):
     with zipfile.ZipFile(io.BytesIO(sources.packed_zip(source))) as archive:
         archive.extractall(tmp_path)
     assert (digits.read_export(tmp_path / "digits.json").values == source.export.values).all()
-    assert json.loads(sources.made(trained, "json"))["training_epochs"][-1]["epoch"] == 2
+    assert json.loads(sources.document(trained))["training_epochs"][-1]["epoch"] == 2
+
+
+def test_onnx_of_the_shipped_training_gives_the_probe_answer_of_its_export():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    source = sources.shipped()
+    index = source.export.index
+    probe = decode_images(index["probe"])[None].astype(np.float32) / 255
+    [answer] = onnxruntime.InferenceSession(sources.onnx(source)).run(["logits"], {"image": probe})
+    assert answer[0] == pytest.approx(index["epochs"][-1]["probe_logits"], abs=1e-4)
 
 
 def test_csv_text_is_never_a_formula():

@@ -2,7 +2,7 @@
 
 from vision_core.digits.classify import classify
 from vision_core.digits.data import Digits, load
-from vision_core.digits.export import export
+from vision_core.digits.export import export, write_onnx
 from vision_core.digits.measure import measure
 from vision_core.digits.network import DigitNet
 from vision_core.digits.packed import Export, read_export
@@ -24,4 +24,5 @@ __all__ = [
     "resume",
     "settings_of",
     "train",
+    "write_onnx",
 ]

@@ -74,7 +74,7 @@ def export(
     if form == "onnx":
         epochs = history(run)
         model, _ = checkpoints.load(weights_file(run, epochs[-1].epoch), DigitNet)
-        return [_write_onnx(model, out)]
+        return [write_onnx(model, out)]
     trained, binary = _read(run, data_folder), out.with_suffix(".bin")
     with one_thread():
         if form == "json":
@@ -163,8 +163,12 @@ def _document(trained: _Trained) -> dict[str, Any]:
     }
 
 
-def _write_onnx(model: DigitNet, out: Path) -> Path:
-    """Input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10)."""
+def write_onnx(model: DigitNet, out: Path) -> Path:
+    """Write one network: input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10).
+
+    Raises:
+        ImportError: ONNX's packages are not installed.
+    """
     try:
         import onnxscript  # noqa: F401 - torch.onnx asks for it only deep inside
     except ImportError as error:
