@@ -83,6 +83,7 @@ def fit(
     accelerator = accelerator or Accelerator()
     weights = weights or {}
     prepared, optimizer = accelerator.prepare(model, optimizer)
+    parameters = [*model.parameters()]
     total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
     for epoch in range(start + 1, epochs + 1):
         sums: dict[str, float] = {}
@@ -90,12 +91,13 @@ def fit(
             if step == epoch * steps_per_epoch:
                 raise ValueError(f"epoch {epoch} has more than steps_per_epoch, {steps_per_epoch}, batches")
             step += 1
-            model.train()  # the caller may have evaluated the model while we were paused
+            if not model.training:  # the caller may have evaluated it while we were paused
+                model.train()
             losses = terms(prepared, _share(batch, accelerator))
             loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(loss)
-            named = _finite(model, {"total": loss, **losses}, accelerator, step)
+            named = _finite(parameters, {"total": loss, **losses}, accelerator, step)
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
@@ -114,11 +116,11 @@ def fit(
 
 
 def _finite(
-    model: nn.Module, losses: dict[str, Tensor], accelerator: Accelerator, step: int
+    parameters: list[nn.Parameter], losses: dict[str, Tensor], accelerator: Accelerator, step: int
 ) -> dict[str, float]:
     """The mean losses of all processes as numbers; NaN or infinity there, or in the gradient, is an error."""
     means: Any = accelerator.reduce(torch.stack([*losses.values()]).detach(), "mean")
-    norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
     *values, norm = torch.stack([*means, norm.to(means)]).tolist()  # one copy from the device
     if not all(map(math.isfinite, values)):
         raise FloatingPointError(f"the loss is {values[0]} at step {step}: lower the learning rate")
