@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 
 from vision_core import images
 from vision_core.color import lowpoly, lut
+from vision_core.color.colormap import NODES
 from vision_core.color.palette import count_colors, extract
 from vision_core.color.spaces import encode
 from vision_core.files import bundled
@@ -52,13 +53,13 @@ def palettes(photos: dict[str, np.ndarray]) -> None:
 
 
 def tables(photos: dict[str, np.ndarray]) -> None:
-    baked = lut.bake(warm, 33)
-    alone = ImageFilter.Color3DLUT(33, baked)
+    baked = lut.bake(warm, NODES)
+    alone = ImageFilter.Color3DLUT(NODES, baked)
     for size, rgb in list(photos.items())[1:]:
-        row("LUT of 33 nodes", size, best(lambda rgb=rgb: lut.apply(baked, rgb)))
+        row(f"LUT of {NODES} nodes", size, best(lambda rgb=rgb: lut.apply(baked, rgb)))
         row("  Pillow alone", size, best(lambda rgb=rgb: np.asarray(Image.fromarray(rgb).filter(alone))))
         row("  the function itself, no LUT", size, best(lambda rgb=rgb: warm(rgb.reshape(-1, 3) / 255), 1))
-    row("both strengths, baked in", "33 nodes", best(lambda: lut.with_strength(baked, 0.5, 0.2)))
+    row("both strengths, baked in", f"{NODES} nodes", best(lambda: lut.with_strength(baked, 0.5, 0.2)))
 
 
 def low_poly(rgb: np.ndarray) -> None:

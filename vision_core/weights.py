@@ -23,7 +23,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "color": Weights(
         "color/astronaut-coffee.safetensors",
-        "024cfc1a13b68207e89e0b5b5cdd11faacd641e1a140049a4b6d3f8d12b1b730",
+        "00e806c2537274d96a89c0a21d6bb294979efd514edd8d24d0322e5759c76e3f",
         "Apache-2.0",
         "vision-core color train assets/color/astronaut.jpg assets/color/coffee.jpg",
     ),
