@@ -1,8 +1,9 @@
-"""Takes the README's pictures: starts the suite, recolours an example, and writes docs/img/*.png.
+"""Takes the README's pictures: trains two digit networks, starts the suite, recolours an example.
 
 python docs/screenshots.py
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -53,25 +55,49 @@ def color(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "color.png", full_page=True)
 
 
+def trainings(runs: Path) -> None:
+    """Two runs of the digit network for the dashboard to show."""
+    for name, options in (("default", []), ("falling-rate", ["--lr", "0.003", "--cosine", "--augment"])):
+        out = str(runs / "digits" / name)
+        subprocess.run(
+            [sys.executable, "-m", "vision_core", "digits", "train", "--out", out, *options], check=True
+        )
+
+
+def dashboard(page: Page, address: str) -> None:
+    page.goto(f"{address}/dashboard/training")
+    page.get_by_text("Test accuracy").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(4000)
+    page.screenshot(path=IMAGES / "dashboard.png")
+
+
 def main() -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen([sys.executable, "-m", "vision_core", "serve", "--port", str(port)], cwd=ROOT)
     IMAGES.mkdir(exist_ok=True)
-    try:
-        wait_for(f"{address}/healthz")
-        with sync_playwright() as p:
-            browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1280, "height": 860})
-            for path, name in (("/", "landing"), ("/digits/", "digits"), ("/dashboard/", "dashboard")):
-                page.goto(address + path)
-                page.wait_for_timeout(9000)
-                page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "landing")
-            color(page, address)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with TemporaryDirectory() as scratch:
+        runs = Path(scratch)
+        trainings(runs)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "vision_core", "serve", "--port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, "VISION_CORE_RUNS": scratch},
+        )
+        try:
+            wait_for(f"{address}/healthz")
+            with sync_playwright() as p:
+                browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+                page = browser.new_page(viewport={"width": 1280, "height": 860})
+                for path, name in (("/", "landing"), ("/digits/", "digits")):
+                    page.goto(address + path)
+                    page.wait_for_timeout(5000)
+                    page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "landing")
+                dashboard(page, address)
+                color(page, address)
+                browser.close()
+        finally:
+            server.terminate()
+            server.wait()
 
 
 if __name__ == "__main__":

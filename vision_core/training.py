@@ -95,7 +95,7 @@ def fit(
                 model.train()
             losses = terms(prepared, _share(batch, accelerator))
             loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad()
             accelerator.backward(loss)
             named = _finite(parameters, {"total": loss, **losses}, accelerator, step)
             optimizer.step()

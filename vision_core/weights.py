@@ -29,7 +29,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "digits": Weights(
         "digits/final_model_weights.pth",
-        "6fc65f8181bc5658f80b991d4fd241443df4e8ff83cbfc64d89621ff09e62e57",
+        "3ab8540dc3eb01eaf7742415e969c3227ed2693033c9e347604322fb11bce509",
         "Apache-2.0",
         "vision-core digits train --lr 0.003 --cosine --augment",
     ),

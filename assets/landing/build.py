@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from vision_core import images
-from vision_core.color import Settings, transfer
+from vision_core.color import transfer
 
 HERE = Path(__file__).parent
 SIZE = (1280, 800)
@@ -22,7 +22,7 @@ def main(address: str = "http://127.0.0.1:7860") -> None:
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         shot(browser, f"{address}/digits/", "digits")
-        shot(browser, f"{address}/dashboard/", "dashboard")
+        shot(browser, f"{address}/dashboard/training", "dashboard")  # of a suite that has some trainings
         browser.close()
     color()
 
@@ -40,7 +40,7 @@ def color() -> None:
     """The palace before and, right of a slanted cut, with the colours of the dahlia."""
     examples = HERE.parent / "color"
     source = images.read(examples / "palace.jpg")
-    result = transfer(source, examples / "flower.jpg", settings=Settings(epochs=300))
+    result = transfer(source, examples / "flower.jpg")
     before, after = Image.fromarray(source.rgb), Image.fromarray(result.picture.rgb)
     width, height = before.size
     mask = Image.new("L", before.size, 0)

@@ -114,7 +114,7 @@ def _epochs(
 ) -> Generator[Event]:
     """Of several processes all measure, so that all see the same, and the first one writes."""
     accelerator, model = Accelerator(), _initial(settings.seed)
-    optimizer = torch.optim.Adam(model.parameters(), settings.lr)
+    optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
     scheduler = CosineAnnealingLR(optimizer, settings.epochs * steps) if settings.cosine else None
     parts = {"model": model, "optimizer": optimizer} | ({"scheduler": scheduler} if scheduler else {})
     epochs = [event for event in history(run) if event.epoch <= state["epoch"]] if state else []
