@@ -88,7 +88,7 @@ def main() -> None:
             with sync_playwright() as p:
                 browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 page = browser.new_page(viewport={"width": 1280, "height": 860})
-                for path, name in (("/", "landing"), ("/digits/", "digits")):
+                for path, name in (("/", "landing"), ("/digits/#e=6&m=7", "digits")):
                     page.goto(address + path)
                     page.wait_for_timeout(5000)
                     page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "landing")

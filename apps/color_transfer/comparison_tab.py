@@ -22,7 +22,8 @@ def run(visit: Visit) -> tuple[Any, ...]:
     model = visits.model(visit)
     entries = compare.compare(source, model.palette, model, target, visits.seconds(visit))
     given = [(source, "The picture")] + ([] if target is None else [(target, "The colours")])
-    gallery = [*given, *((entry.image, entry.name) for entry in entries)]
+    pictures = [*given, *((entry.image, entry.name) for entry in entries)]
+    gallery = [(visits.shown(visit, rgb), name) for rgb, name in pictures]
     return gr.Gallery(gallery, visible=True), methods(compare.table(entries), dict(compare.COLUMNS))
 
 

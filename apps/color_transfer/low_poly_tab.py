@@ -50,7 +50,8 @@ def draw(
         svg = gr.DownloadButton(value=str(visit.path("lowpoly.svg")), interactive=True)
     images.save(images.Picture(drawn), visit.path("lowpoly.png"))
     png = gr.DownloadButton(value=str(visit.path("lowpoly.png")), interactive=True)
-    return visits.shrunk(drawn, results.VIEW), common.note(f"{len(mesh.triangles):,} triangles"), png, svg
+    view = visits.shown(visit, visits.shrunk(drawn, results.VIEW))
+    return view, common.note(f"{len(mesh.triangles):,} triangles"), png, svg
 
 
 def build(visit: gr.State, strength: gr.Slider, lightness: gr.Slider) -> None:

@@ -44,7 +44,8 @@ def use_model(visit: Visit, source: str | None, file: str | None) -> tuple[Visit
 def show(visit: Visit, strength: float, lightness: float) -> tuple[Any, ...]:
     """(results, (before, after)) of the visitor's picture."""
     before = visits.shrunk(visits.source(visit).rgb, VIEW)
-    return gr.Column(visible=True), (before, lut.apply(table(visit, strength, lightness), before))
+    after = lut.apply(table(visit, strength, lightness), before)
+    return gr.Column(visible=True), (visits.shown(visit, before), visits.shown(visit, after))
 
 
 @told
@@ -73,7 +74,10 @@ def another(visit: Visit, path: str | None, strength: float, lightness: float) -
     words = (
         note(f"{warning}.", "warning") if warning else note("The model knows this picture's colours.", "good")
     )
-    pair = visits.shrunk(picture.rgb, VIEW), visits.shrunk(output, VIEW)
+    pair = (
+        visits.shown(visit, visits.shrunk(picture.rgb, VIEW)),
+        visits.shown(visit, visits.shrunk(output, VIEW)),
+    )
     return (
         gr.ImageSlider(pair, visible=True),
         words,

@@ -60,7 +60,7 @@ def train(
     visit = opened(visit)
     visits.keep_pictures(visit, str(source))
     thumbnail = visits.shrunk(picture.rgb, THUMBNAIL)
-    yield visit, note("Counting the colours …"), gr.skip(), thumbnail
+    yield visit, note("Counting the colours …"), gr.skip(), visits.shown(visit, thumbnail)
     model = visit.path(visits.MODEL)
     visits.forget_model(visit)
     events = color.train_run(
@@ -68,12 +68,14 @@ def train(
     )
     steps: list[Step] = []
     with closing(events):  # closing the page closes the training
-        for update in watched(events, steps):
-            yield gr.skip(), *update
+        for bar, curves, preview in watched(events, steps):
+            new = gr.skip() if preview is None else visits.shown(visit, preview)
+            yield gr.skip(), bar, curves, new
     words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(visits.seconds(visit))}"
     words = f"Trained {words}" if visit.run.status() == "done" else f"Stopped as you asked, after {words}"
     trained = visits.model(visit)
-    yield gr.skip(), note(f"{words}. Preparing the result …"), loss_curves(steps), trained.preview(thumbnail)
+    last = visits.shown(visit, trained.preview(thumbnail))
+    yield gr.skip(), note(f"{words}. Preparing the result …"), loss_curves(steps), last
     visits.keep_lut(visit, trained)
     yield gr.skip(), note(f"{words}.", "good"), gr.skip(), gr.skip()
 
@@ -87,8 +89,8 @@ def stop(visit: Visit) -> Any:
 
 
 def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...]]:
-    """(progress, curves, preview) every now and then while the events run; fills `steps`."""
-    preview, shown = gr.skip(), 0.0
+    """(progress, curves, preview or None) every now and then while the events run; fills `steps`."""
+    preview, shown = None, 0.0
     for event in events:
         match event:
             case Step():
@@ -97,4 +99,4 @@ def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...
                 preview = image
         if steps and time.monotonic() - shown > REFRESH:
             yield progress(steps[-1]), loss_curves(steps), preview
-            preview, shown = gr.skip(), time.monotonic()
+            preview, shown = None, time.monotonic()

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -106,6 +107,19 @@ def shrunk(rgb: np.ndarray, longest: int) -> np.ndarray:
         return rgb
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def shown(visit: Visit, rgb: np.ndarray) -> str:
+    """The path of a PNG of `rgb`, uint8 (H, W, 3), for the page to show.
+
+    Given an array, Gradio writes such a file again each time, in place: a browser that reads meanwhile gets
+    half a picture. This one is named by its content and written once.
+    """
+    content = sha256(str(rgb.shape).encode() + rgb.tobytes()).hexdigest()
+    path = visit.path(f"shown-{content[:24]}.png")
+    if not path.exists():
+        images.save(Picture(rgb), path)
+    return str(path)
 
 
 def seconds(visit: Visit) -> float:

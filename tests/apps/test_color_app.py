@@ -36,6 +36,11 @@ def train(visit: Visit, source: str, epochs: int, seed: int = 0):
     return training.train(visit, source, epochs, 0, 1e-3, seed, "rgb", *WEIGHTS)
 
 
+def pictures(paths) -> list[np.ndarray]:
+    """What the page shows."""
+    return [images.read(path).rgb for path in paths]
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A photograph of 160 x 107 pixels: what is tested here does not depend on the size."""
@@ -126,7 +131,8 @@ def test_stop_keeps_the_model_so_far(started, small):
     rest = list(stream)
     assert "Stopped as you asked" in rest[-1][1]
     assert 0 < visits.model(visit).metadata["training_epochs"] < 20_000
-    assert results.show(visit, 1, 1)[1][1].shape == images.read(small).rgb.shape
+    _, after = pictures(results.show(visit, 1, 1)[1])
+    assert after.shape == images.read(small).rgb.shape
     visits.forget(visit)
     assert not Path(visit.folder).exists()
 
@@ -143,7 +149,7 @@ def test_closing_the_page_ends_the_run_and_saves(started, small):
 
 def test_downloads_say_the_same_as_the_page(trained, small):
     visit, _ = trained
-    _, (before, after) = results.show(visit, 0.7, 0.4)
+    before, after = pictures(results.show(visit, 0.7, 0.4)[1])
     words, *buttons = results.finish(visit, 0.7, 0.4)
     files = {Path(button.value["path"]).name: Path(button.value["path"]) for button in buttons}
     assert set(files) == set(results.FILES) and "palette colours in use" in words
@@ -155,8 +161,15 @@ def test_downloads_say_the_same_as_the_page(trained, small):
     assert np.array_equal(palette_files.read(files["palette.gpl"]).colors, visit.palette.colors)
 
 
+def test_a_picture_shown_again_is_not_written_again(trained):
+    _, paths = results.show(trained[0], 0.3, 0.6)
+    written = [Path(path).stat() for path in paths]
+    assert results.show(trained[0], 0.3, 0.6)[1] == paths
+    assert [Path(path).stat() for path in paths] == written
+
+
 def test_strength_zero_is_the_picture(trained):
-    _, (before, after) = results.show(trained[0], 0, 0)
+    before, after = pictures(results.show(trained[0], 0, 0)[1])
     assert np.abs(after.astype(int) - before).max() <= 1
 
 
@@ -171,7 +184,7 @@ def test_saved_model_skips_training(trained, small):
     visit, _ = trained
     fresh, words = results.use_model(Visit(), small, str(visit.path(visits.MODEL)))
     assert "in use" in words
-    assert np.array_equal(results.show(fresh, 1, 1)[1][1], results.show(visit, 1, 1)[1][1])
+    assert np.array_equal(*pictures([results.show(v, 1, 1)[1][1] for v in (fresh, visit)]))
     visits.forget(fresh)
 
 
@@ -179,7 +192,7 @@ def test_saved_model_skips_training(trained, small):
 def test_low_poly_in_every_colouring(trained, coloring):
     visit, _ = trained
     image, words, png, svg = low_poly_tab.draw(visit, 50, 200, 1, coloring, 1, 1)
-    assert np.array_equal(image, images.read(png.value["path"]).rgb) and "triangles" in words
+    assert np.array_equal(images.read(image).rgb, images.read(png.value["path"]).rgb) and "triangles" in words
     if coloring == "nearest palette colour":
         drawn = Path(svg.value["path"]).read_text()
         fills = set(re.findall('fill="(#.{6})" stroke', drawn))
