@@ -11,7 +11,6 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
-import torch
 
 from vision_core import digits
 from vision_core.files import bundled, read_json
@@ -149,8 +148,6 @@ def document(folder: Path) -> bytes:
 
 def onnx(source: Source) -> bytes:
     """The last epoch, with the weights as they stand in the export."""
-    model = digits.DigitNet()
-    last = source.export.weights(len(source.epochs) - 1)
-    model.load_state_dict({name: torch.tensor(value) for name, value in last.items()})
     with TemporaryDirectory() as scratch:
-        return digits.write_onnx(model.eval(), Path(scratch) / "digits.onnx").read_bytes()
+        weights = source.export.weights(len(source.epochs) - 1)
+        return digits.write_onnx(weights, Path(scratch) / "digits.onnx").read_bytes()

@@ -61,8 +61,11 @@ def visitor(browser, address):
 
 def start(page, epochs: int) -> None:
     page.get_by_text("Training settings").click()
-    page.get_by_label("number input for Epochs").fill(str(epochs))
-    page.keyboard.press("Tab")
+    field = page.get_by_label("number input for Epochs")
+    while field.input_value() != str(epochs):  # Gradio resets a field in the moment after its panel opens
+        field.fill(str(epochs))
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
     page.locator("#start").click()
     page.wait_for_selector(".vc-progress")
 

@@ -220,6 +220,10 @@ def cut_binary(path):
         (lambda path: change(path, format="vision-core-digits-json"), "not a packed digit export"),
         (lambda path: path.write_text("[]"), "not a packed digit export: its format is 'list'"),
         (lambda path: change(path, tensors=[{"name": "conv1.weight"}]), "lacks or garbles a key"),
+        (
+            lambda path: change(path, tensors=[{"name": "fc", "shape": [27354], "offset": 0}]),
+            "another network",
+        ),
         (lambda path: change(path, dtype="int64"), "lacks or garbles a key"),
         (cut, "is not valid JSON"),
         (other_binary, "its SHA-256 differs"),

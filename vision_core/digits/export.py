@@ -4,7 +4,7 @@ Source: docs/digits-format.md.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def export(
     if form == "onnx":
         epochs = history(run)
         model, _ = checkpoints.load(weights_file(run, epochs[-1].epoch), DigitNet)
-        return [write_onnx(model, out)]
+        return [write_onnx({name: value.numpy() for name, value in model.state_dict().items()}, out)]
     trained, binary = _read(run, data_folder), out.with_suffix(".bin")
     with one_thread():
         if form == "json":
@@ -163,8 +163,10 @@ def _document(trained: _Trained) -> dict[str, Any]:
     }
 
 
-def write_onnx(model: DigitNet, out: Path) -> Path:
-    """Write one network: input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10).
+def write_onnx(weights: Mapping[str, np.ndarray], out: Path) -> Path:
+    """Write the network with these weights, as `Export.weights` gives them.
+
+    Input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10).
 
     Raises:
         ImportError: ONNX's packages are not installed.
@@ -173,8 +175,10 @@ def write_onnx(model: DigitNet, out: Path) -> Path:
         import onnxscript  # noqa: F401 - torch.onnx asks for it only deep inside
     except ImportError as error:
         raise ImportError(f"ONNX needs more packages ({error}): pip install 'vision-core[onnx]'") from error
+    model = DigitNet()
+    model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     program = torch.onnx.export(
-        model,
+        model.eval(),
         (torch.zeros(2, 1, 28, 28),),
         input_names=["image"],
         output_names=["logits"],

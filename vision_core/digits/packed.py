@@ -13,6 +13,16 @@ from vision_core.files import read_json
 
 FORMAT, VERSION = "vision-core-digits", 1
 DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+SHAPES = {
+    "conv1.weight": [4, 1, 3, 3],
+    "conv1.bias": [4],
+    "conv2.weight": [8, 4, 3, 3],
+    "conv2.bias": [8],
+    "fc1.weight": [128, 200],
+    "fc1.bias": [128],
+    "fc2.weight": [10, 128],
+    "fc2.bias": [10],
+}  # of DigitNet, in the order of the binary
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ def read_export(path: str | Path) -> Export:
     """Read `path` (the index) and the binary beside it.
 
     Raises:
-        ValueError: a missing or cut-off file, another format or version, a binary that is not the index's.
+        ValueError: a missing or cut-off file, another format, version or network, a foreign binary.
     """
     path = Path(path)
     index = read_json(path)
@@ -52,9 +62,12 @@ def read_export(path: str | Path) -> Export:
     try:
         binary, dtype = path.with_name(Path(index["binary"]).name), DTYPES[index["dtype"]]
         shape, expected = (len(index["epochs"]), index["values_per_epoch"]), index["sha256"]
+        tensors = {t["name"]: t["shape"] for t in index["tensors"]}
         ends = [t["offset"] + math.prod(t["shape"]) for t in index["tensors"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks or garbles a key of the packed form: {error}") from error
+    if tensors != SHAPES:
+        raise ValueError(f"{path} holds another network than DigitNet(channels=[4, 8], hidden=128)")
     if not binary.is_file():
         raise ValueError(f"{path} needs {binary.name} beside it")
     data = binary.read_bytes()
