@@ -37,8 +37,7 @@ def build(visit: gr.State) -> None:
     gallery = gr.Gallery(
         label="Every method",
         format="png",
-        columns=4,
-        height="auto",
+        height="max-content",
         object_fit="contain",
         interactive=False,
         visible=False,

@@ -77,7 +77,8 @@ def build(visit: gr.State, results: gr.State, refreshed: Sequence[tuple[Any, ...
                 usages.append(gr.Radio(WORDS, value=0, label=f"{text} is used", min_width=320, scale=4))
                 places.append(gr.Checkbox(True, label="in the right places", min_width=150, scale=1))
         start = gr.Button("Fine-tune with these ratings", variant="primary", elem_id="tune")
-        progress, curves = gr.HTML(), gr.Plot(show_label=False)
+        progress, curves = gr.HTML(), gr.Plot(show_label=False, visible=False)
+        start.click(lambda: gr.Plot(visible=True), outputs=curves, queue=False)
         event = start.click(
             fine_tune,
             [visit, *usages, *places],
