@@ -191,7 +191,8 @@ def loss_curves(steps: Sequence[Step], points: int = 100) -> PlotData:
         y = [sum(step.losses[name] for step in group) / len(group) for group in groups]
         line = {"color": COLORS[index % len(COLORS)], "width": 3 if name == "total" else 1.6}
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title={"text": "log scale", "standoff": 14})
+    title = {"text": "log scale", "standoff": 14}
+    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=title)
     figure.update_xaxes(title="step")
     return plot(figure)
 

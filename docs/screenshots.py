@@ -1,4 +1,4 @@
-"""Takes the README's pictures: trains two digit networks, starts the suite, recolours an example.
+"""Takes the pictures of README.md and docs: trains two digit networks, starts the suite, uses its pages.
 
 python docs/screenshots.py
 """
@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "img"
+SEVEN = [(0.27, 0.24), (0.45, 0.21), (0.7, 0.22), (0.66, 0.36), (0.58, 0.5), (0.5, 0.66), (0.46, 0.83)]
 
 
 def free_port() -> int:
@@ -40,7 +41,6 @@ def color(page: Page, address: str) -> None:
     page.goto(f"{address}/color-transfer/")
     page.get_by_role("button", name="Transfer colours").wait_for(timeout=60_000)
     page.wait_for_timeout(3000)
-    page.screenshot(path=IMAGES / "color-start.png")
     examples = page.locator("button.gallery-item")
     examples.nth(0).click()
     page.wait_for_timeout(1500)
@@ -52,7 +52,11 @@ def color(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "color-training.png", full_page=True)
     page.get_by_label("Colour strength").first.wait_for(timeout=240_000)
     page.wait_for_timeout(6000)
-    page.screenshot(path=IMAGES / "color.png", full_page=True)
+    page.evaluate("scrollTo(0, 0)")
+    top, end = (page.locator(at).bounding_box() for at in ("text=4 · The result", "#facts"))
+    assert top and end
+    clip = {"x": 60, "y": top["y"] - 16, "width": 1160, "height": end["y"] + end["height"] - top["y"] + 32}
+    page.screenshot(path=IMAGES / "color.png", full_page=True, clip=clip)
 
 
 def trainings(runs: Path) -> None:
@@ -69,6 +73,28 @@ def dashboard(page: Page, address: str) -> None:
     page.get_by_text("Test accuracy").first.wait_for(timeout=60_000)
     page.wait_for_timeout(4000)
     page.screenshot(path=IMAGES / "dashboard.png")
+
+
+def digits(page: Page, address: str) -> None:
+    """A test 7 that the network learns to read, then a drawn one and what epoch 3 makes of it."""
+    page.goto(f"{address}/digits/#e=3&s=7.5")
+    page.wait_for_timeout(5000)
+    page.screenshot(path=IMAGES / "digits.png")
+    pad = page.locator("#pad").bounding_box()
+    assert pad
+    spots = [(pad["x"] + x * pad["width"], pad["y"] + y * pad["height"]) for x, y in SEVEN]
+    page.mouse.move(*spots[0])
+    page.mouse.down()
+    for spot in spots[1:]:
+        page.mouse.move(*spot, steps=8)
+    page.mouse.up()
+    page.wait_for_timeout(800)
+    page.screenshot(path=IMAGES / "digits-draw.png")
+    for panel in ("inside", "compare", "misread"):
+        page.locator(f"#{panel}").scroll_into_view_if_needed()
+        page.evaluate("document.querySelector('#transport').style.position = 'static'")  # it covers an edge
+        page.wait_for_timeout(900)
+        page.locator(f"#{panel}").screenshot(path=IMAGES / f"digits-{panel}.png")
 
 
 def main() -> None:
@@ -88,10 +114,10 @@ def main() -> None:
             with sync_playwright() as p:
                 browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 page = browser.new_page(viewport={"width": 1280, "height": 860})
-                for path, name in (("/", "landing"), ("/digits/#e=6&m=7", "digits")):
-                    page.goto(address + path)
-                    page.wait_for_timeout(5000)
-                    page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "landing")
+                page.goto(address)
+                page.wait_for_timeout(5000)
+                page.screenshot(path=IMAGES / "landing.png", full_page=True)
+                digits(page, address)
                 dashboard(page, address)
                 color(page, address)
                 browser.close()

@@ -20,8 +20,8 @@ from vision_core.color.palette_files import READABLE
 from vision_core.files import bundled
 
 EXAMPLES = bundled("assets") / "color"
-SOURCES = ("palace", "astronaut", "coffee", "cat", "flower", "rocket")
-TARGETS = ("flower", "galaxies", "palace", "rocket", "coffee", "astronaut")
+SOURCES = ("astronaut", "palace", "coffee", "cat", "flower", "rocket")
+TARGETS = ("coffee", "flower", "palace", "galaxies", "rocket", "astronaut")
 INTRO = """# Colour transfer
 A small neural network learns the colours of one picture and gives them to another, while you watch.
 Take the result as a picture, or as a LUT for your photo and video programs."""

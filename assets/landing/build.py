@@ -21,7 +21,7 @@ SIZE = (1280, 800)
 def main(address: str = "http://127.0.0.1:7860") -> None:
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        shot(browser, f"{address}/digits/#e=6&m=7", "digits")
+        shot(browser, f"{address}/digits/#e=3&s=7.5", "digits")
         shot(browser, f"{address}/dashboard/training", "dashboard")  # of a suite that has some trainings
         browser.close()
     color()

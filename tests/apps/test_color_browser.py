@@ -90,7 +90,7 @@ def test_a_newcomer_gets_from_the_landing_page_to_a_cube_file(browser, address, 
             page.locator(f"#{name}").click()
         saved[name] = tmp_path / download.value.suggested_filename
         download.value.save_as(saved[name])
-    source = images.read(ROOT / "assets/color/palace.jpg").rgb
+    source = images.read(ROOT / "assets/color/astronaut.jpg").rgb
     table = lut_files.read(saved["cube"])
     difference = np.abs(lut.apply(table, source).astype(int) - images.read(saved["png"]).rgb)
     assert np.percentile(difference, 99.9) <= 1 and np.abs(table - lut.identity(len(table))).mean() > 0.01
