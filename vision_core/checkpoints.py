@@ -114,11 +114,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
 
 
 def _read_pth(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
-    data = load_state(path)
-    try:
-        return data["model_state_dict"], data["model_architecture"], data["metadata"]
-    except KeyError as error:
-        raise ValueError(f"{path} lacks model_state_dict, model_architecture or metadata") from error
+    names = ("model_state_dict", "model_architecture", "metadata")
+    data = load_state(path, *names)
+    state, architecture, metadata = (data[name] for name in names)
+    return state, architecture, metadata
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
@@ -127,8 +126,12 @@ def save_state(path: str | Path, state: dict[str, Any]) -> None:
         torch.save(state, file)
 
 
-def load_state(path: str | Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; a file that holds code, or half a file, is a `ValueError`."""
+def load_state(path: str | Path, *names: str) -> dict[str, Any]:
+    """Read what `save_state` wrote: a state with `names`.
+
+    Raises:
+        ValueError: the file holds code, is half a file, or lacks a name.
+    """
     try:
         if is_zipfile(path):
             with ZipFile(path) as archive:
@@ -146,4 +149,6 @@ def load_state(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a complete PyTorch file: {reason}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}; weights by name were expected")
+    if missing := [name for name in names if name not in data]:
+        raise ValueError(f"{path} lacks {missing[0]}: it holds something else than was expected")
     return data

@@ -9,7 +9,7 @@ import pandas  # noqa: F401 - plotly trips over it while another visitor's threa
 import plotly.graph_objects as go
 import streamlit as st
 
-CONFIG = {"showSendToCloud": False, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+CONFIG = {"showSendToCloud": False, "displayModeBar": False}  # on a phone the bar would lie over the titles
 PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 POINTS = 2000  # more than these a browser draws slowly, and nobody can tell apart
 SPLITS = {  # colour and dash, so that colour is not the only carrier
@@ -107,14 +107,15 @@ def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.
 
 
 def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
-    """The loss of every step, thin, and its running mean over 25 steps, thick."""
+    """The loss of every step, thin, and the mean of the 25 steps around it, thick."""
     x, y = np.asarray(at), np.asarray(values)
     width = min(25, max(1, len(y)))
+    middle = (width - 1) // 2
     mean = np.convolve(y, np.ones(width) / width, "valid") if len(y) else y
     figure = go.Figure()
     for part, label, colour, thick in (
         ((x, y), "each step", "#9aa5b8", 1),
-        ((x[width - 1 :], mean), f"mean of {width} steps", "#4a7be0", 2.5),
+        ((x[middle : middle + len(mean)], mean), f"mean of {width} steps", "#4a7be0", 2.5),
     ):
         every = max(1, -(-len(part[0]) // (POINTS // 2)))
         line = {"color": colour, "width": thick}

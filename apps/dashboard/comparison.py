@@ -13,14 +13,17 @@ MEASURES = {
     "val_loss": "Validation loss",
     "loss": "Training loss",
 }
+MOST = 8  # lines that a chart can show
 
 
-def show_comparison(stories: list[jobs.Story]) -> None:
+def show_comparison() -> None:
     """Several runs over each other, and a table of what they were asked and what they reached."""
     st.subheader("Compare trainings", anchor=False)
+    stories = [jobs.read(run) for run in jobs.folders()]
     measured = {story.run.name: story for story in stories if story.epochs}
+    _choose_new(list(measured))
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    chosen = left.multiselect("Trainings", list(measured), default=list(measured)[:4], max_selections=8)
+    chosen = left.multiselect("Trainings", list(measured), max_selections=MOST, key="compared_trainings")
     key = right.selectbox("Measure", list(MEASURES), format_func=MEASURES.__getitem__)
     if chosen:
         first = 1 if charts.ask_close_up("compare_close_up") else 0
@@ -44,6 +47,20 @@ def show_comparison(stories: list[jobs.Story]) -> None:
     )
     table = sources.csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
     st.download_button("Table as CSV", table, "trainings.csv", on_click="ignore", icon=":material/download:")
+
+
+def _choose_new(names: list[str]) -> None:
+    """Choose the newest four, then what is new since: what the visitor took out stays out."""
+    known = st.session_state.get("known_trainings", [])
+    kept = st.session_state.get("compared_trainings")
+    if kept is None:  # also when the visitor comes back from another page
+        chosen = names[:4]
+    else:
+        new = [name for name in names if name not in [*known, *kept]]
+        chosen = [*(name for name in kept if name in names), *new][:MOST]
+    if chosen != kept:
+        st.session_state["compared_trainings"] = chosen
+    st.session_state["known_trainings"] = names
 
 
 def _row(story: jobs.Story) -> dict[str, Any]:

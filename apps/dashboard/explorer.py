@@ -21,7 +21,10 @@ def choose() -> tuple[sources.Source, str, Path | None] | None:
     names = [SHIPPED, *(run.name for run in jobs.folders()), OWN]
     asked = st.query_params.get("training", SHIPPED)
     if asked not in names:
-        st.warning(f"There is no training {asked!r} here; this is {SHIPPED}.", icon=":material/search_off:")
+        st.warning(
+            f"There is no training {jobs.quoted(asked)} here; this is {SHIPPED}.",
+            icon=":material/search_off:",
+        )
     name = st.selectbox("Training to look at", names, key="training", bind="query-params")
     try:
         if name == SHIPPED:
@@ -32,7 +35,8 @@ def choose() -> tuple[sources.Source, str, Path | None] | None:
             if not story.epochs:
                 raise ValueError(story.problem or f"{name} has no finished epoch yet")
             with st.spinner("Reading the run's epochs …"):
-                return _of_run(str(folder), len(story.epochs)), name, folder
+                created = (folder / "config.json").stat().st_mtime_ns
+                return _of_run(str(folder), created, len(story.epochs)), name, folder
         files = st.file_uploader(
             "The two files of a packed export: the .json index and its .bin",
             type=["json", "bin"],
@@ -55,8 +59,8 @@ def _shipped() -> sources.Source:
 
 
 @st.cache_data(max_entries=6, show_spinner=False)
-def _of_run(folder: str, epochs: int) -> sources.Source:
-    """`epochs` makes the cache forget a run that went on."""
+def _of_run(folder: str, created: int, epochs: int) -> sources.Source:
+    """`created` and `epochs` make the cache forget a run that was replaced or went on."""
     return sources.of_run(Path(folder))
 
 

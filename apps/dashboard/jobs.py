@@ -1,8 +1,10 @@
 """Trainings of digits as the pages see them: start one at a time, resume, read what a folder tells."""
 
 import os
+import shutil
 import threading
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from apps.dashboard.sources import SCALARS
 from vision_core import runs
 from vision_core.digits import Settings, settings_of
 
+FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB
 _STARTING = threading.Lock()  # two visitors who press the button at once: one training
 
 
@@ -24,6 +27,7 @@ class Story:
         epochs: "epoch", losses and accuracies of each finished epoch.
         steps, losses: the loss of each step so far.
         total, eta: of how many steps, and the seconds that were left at `updated`.
+        seconds: spent training, pauses left out.
         updated: time of the last entry, in seconds since 1970.
         problem: a sentence when something is wrong.
     """
@@ -78,6 +82,9 @@ def launch(settings: Settings) -> runs.Run:
     arguments += ["--augment"] * settings.augment + ["--cosine"] * settings.cosine
     with _STARTING:
         _refuse_second()
+        root().mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(root()).free < FREE:
+            raise ValueError("the disk is nearly full; remove trainings that are no longer needed")
         run = runs.Run(runs.new_folder(root(), "digits"))
         runs.start(run.folder, ["digits", "train", "--out", str(run.folder), *map(str, arguments)])
     return run
@@ -127,7 +134,7 @@ def _told(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
         "losses": [_number(e["losses"]["total"]) for e in steps],
         "total": steps[-1]["total"] if steps else 0,
         "eta": steps[-1]["eta"] if steps else 0.0,
-        "seconds": entries[-1]["time"] - entries[0]["time"] if entries else 0.0,
+        "seconds": sum(b["time"] - a["time"] for a, b in pairwise(entries) if b["event"] != "resume"),
         "updated": entries[-1]["time"] if entries else None,
         "problem": failure,
     }
@@ -144,6 +151,11 @@ def _without_run(run: runs.Run) -> Story:
     if not said:
         return Story(run, "empty", problem=f"{run.name} holds no training: the folder is empty")
     return Story(run, "failed", problem=f"the training did not start: {said.removeprefix('vision-core: ')}")
+
+
+def quoted(text: str) -> str:
+    """A visitor's text as code, in which Markdown means nothing."""
+    return f"`{' '.join(text.replace('`', ' ').split())[:80]}`"
 
 
 def sentence(error: Exception) -> str:

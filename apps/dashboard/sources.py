@@ -13,6 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 
 from vision_core import digits
+from vision_core.digits.packed import decode_images
 from vision_core.files import bundled, read_json
 
 SCALARS = ("loss", "val_loss", "train_accuracy", "val_accuracy", "test_accuracy")
@@ -76,19 +77,22 @@ def read(path: Path) -> Source:
     try:
         for record in export.index["epochs"]:
             _check(record, path)
-        shown = all(len(m["predicted"]) == len(export.index["epochs"]) for m in export.index["misread"])
-        weights = [value.size for value in export.weights(0).values()]
+        numbers = [record["epoch"] for record in export.index["epochs"]]
+        shown = all(len(m["predicted"]) == len(numbers) for m in export.index["misread"])
+        images = [export.index["probe"], *(m["image"] for m in export.index["misread"])]
+        whole = export.samples.size and all(len(decode_images(image)) == 1 for image in images)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} lacks or garbles what an epoch must have: {error}") from error
-    if not shown or sum(weights) != export.values.shape[1] or not np.isfinite(export.values).all():
-        raise ValueError(f"the weights or the misread images of {path} are damaged")
+    if not (shown and whole and np.isfinite(export.values).all() and numbers == sorted(set(numbers))):
+        raise ValueError(f"the epochs, the weights or the images of {path} are damaged")
     return Source(path.read_bytes(), path.with_name(Path(export.index["binary"]).name).read_bytes(), export)
 
 
 def _check(record: dict[str, Any], path: Path) -> None:
     numbers = [record[name] for name in SCALARS] + list(record["per_class"])
     table = np.array(record["confusion"])
-    whole = isinstance(record["epoch"], int) and table.shape == (10, 10) and len(record["per_class"]) == 10
+    whole = isinstance(record["epoch"], int) and table.shape == (10, 10) and table.dtype.kind == "i"
+    whole = whole and len(record["per_class"]) == 10
     if not whole or not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
         raise ValueError(f"the tables of epoch {record['epoch']} are damaged")
 

@@ -112,7 +112,8 @@ def show_run(names: list[str]) -> None:
         st.session_state["run"] = names[0]  # no default, so that the address always names the run
         if asked is not None:
             st.warning(
-                f"There is no training {asked!r} here; this is the newest.", icon=":material/search_off:"
+                f"There is no training {jobs.quoted(asked)} here; this is the newest.",
+                icon=":material/search_off:",
             )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = str(
@@ -157,14 +158,14 @@ def show_run(names: list[str]) -> None:
             )
     # the timer exists only while there is something to wait for
     live = st.fragment(show_live, run_every=REFRESH if story.status == "running" else None)
-    live(run, story.status == "running")
+    live(run, story.status == "running", bool(story.epochs))
 
 
-def show_live(run: runs.Run, was_running: bool) -> None:
+def show_live(run: runs.Run, was_running: bool, had_epochs: bool) -> None:
     """Everything that changes while a training runs."""
     story = jobs.read(run)
-    if was_running and story.status != "running":
-        st.rerun()  # the whole page: buttons change, and the timer ends
+    if (was_running and story.status != "running") or (story.epochs and not had_epochs):
+        st.rerun()  # the whole page: buttons change, and the timer may end
     badge, meaning = STATUS[story.status]
     st.markdown(f"{badge} {_age(story)}")
     if story.problem:
@@ -223,14 +224,14 @@ st.title("Training", anchor=False)
 st.caption("Train the digit network on 10,000 real digits and watch it learn; an epoch takes about a second.")
 if refused := st.session_state.pop("refused", ""):
     st.error(refused, icon=":material/block:")
-found = jobs.folders()
+found, busy = jobs.folders(), jobs.running()
 side, main = st.columns([1, 3], gap="large")
 with side:
-    form(jobs.running())
+    form(busy)
 with main:
     if found:
         show_run([run.name for run in found])
     else:
         st.info("No training yet. Start one: the settings beside this are a good first choice.")
 if found:
-    show_comparison([jobs.read(run) for run in found])
+    st.fragment(show_comparison, run_every=2 * REFRESH if busy else None)()

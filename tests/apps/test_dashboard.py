@@ -133,10 +133,22 @@ def test_a_run_is_explored_like_the_shipped_training(root):
     assert {"CSV", "ZIP", "JSON", "ONNX"} <= offered
 
 
+def test_a_run_that_was_replaced_is_read_anew(root):
+    folder = root / "digits" / "first"
+    before = metrics(visit(training="first", view="One epoch"))
+    shutil.rmtree(folder)
+    for _ in digits.train(folder, digits.Settings(epochs=2, batches=40, seed=4)):
+        pass
+    last = digits.history(runs.Run(folder))[-1]
+    after = metrics(visit(training="first", view="One epoch"))
+    assert after["Test accuracy"] == f"{last.metrics['test_accuracy']:.1%}" != before["Test accuracy"]
+
+
 def test_an_unknown_run_in_the_address_is_told(root):
-    assert "no training 'gone'" in told(visit(training="gone"))
+    assert "no training `gone`" in told(visit(training="gone"))
+    assert "no training `[x](http://y) z` here" in told(visit(training="`[x](http://y)\n\nz`"))
     app = visit("training.py", run="gone")
-    assert "no training 'gone'" in told(app) and app.session_state["run"] == "first"
+    assert "no training `gone`" in told(app) and app.session_state["run"] == "first"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +161,9 @@ def test_an_unknown_run_in_the_address_is_told(root):
         ({"a.json": b'{"format": 3}', "a.bin": b""}, "not a packed digit export"),
         ({"a.json": altered(b'"val_loss":', b'"lost":'), "a.bin": BINARY.read_bytes()}, "val_loss"),
         ({"a.json": altered(b'"confusion":[[', b'"confusion":[[1,'), "a.bin": BINARY.read_bytes()}, "garble"),
+        ({"a.json": altered(b'"image":"', b'"image":"","was":"'), "a.bin": BINARY.read_bytes()}, "images"),
+        ({"a.json": altered(b'"probe":"', b'"probe":"AAAA'), "a.bin": BINARY.read_bytes()}, "garble"),
+        ({"a.json": altered(b'{"epoch":1,', b'{"epoch":0,'), "a.bin": BINARY.read_bytes()}, "epochs"),
     ],
 )  # fmt: skip
 def test_a_bad_upload_is_one_sentence(root, files, sentence):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,6 +55,20 @@ def test_place_size_and_polarity_do_not_change_the_answer(test_images):
     inverted = Picture(255 - as_photo(image).rgb)
     assert np.abs(normalise(inverted).astype(int) - first).max() <= 1
     assert np.abs(normalise(as_photo(image, scale=12)).astype(int) - first).mean() < 4
+
+
+def test_a_long_thin_picture_is_read_in_little_memory(tmp_path):
+    code = (
+        "import resource; from vision_core import digits, images\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (6 << 30,) * 2)\n"
+        f"print(digits.classify(images.read({str(tmp_path / 'line.png')!r})).sum())"
+    )
+    line = np.full((40, 20_000), 255, np.uint8)
+    line[18:22, 100:-100] = 0
+    Image.fromarray(line).save(tmp_path / "line.png")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert abs(float(done.stdout) - 1) < 1e-5
 
 
 def test_transparent_ground_is_paper(test_images):

@@ -41,6 +41,8 @@ def test_train_export_site_predict(small, tmp_path):
     assert "sdk: static" in front and "app_file: index.html" in front
     assert {"index.html", "README.md", ".gitattributes"} <= {p.name for p in page.iterdir()}
     assert str(page / "data" / "digits.bin") in site["files"]
+    assert ask("site", "--out", page, "--run", tmp_path / "none")[0] == 2  # and the page stays as it was
+    assert len(digits.read_export(page / "data" / "digits.json").index["epochs"]) == 3
 
     seven = digits.load().test.first(1)[7, 0].numpy()
     Image.fromarray(255 - seven).resize((280, 280)).save(tmp_path / "seven.png")

@@ -206,6 +206,11 @@ def other_binary(path):
     binary.write_bytes(binary.read_bytes()[:-1] + b"\0")
 
 
+def moved(path):
+    tensors = json.loads(path.read_text())["tensors"]
+    return [tensors[0] | {"offset": 5}, *tensors[1:]]
+
+
 def cut_binary(path):
     binary = path.with_suffix(".bin")
     data = binary.read_bytes()[:-100]
@@ -224,6 +229,7 @@ def cut_binary(path):
             lambda path: change(path, tensors=[{"name": "fc", "shape": [27354], "offset": 0}]),
             "another network",
         ),
+        (lambda path: change(path, tensors=moved(path)), "which are not 4 epochs of 27354 values"),
         (lambda path: change(path, dtype="int64"), "lacks or garbles a key"),
         (cut, "is not valid JSON"),
         (other_binary, "its SHA-256 differs"),

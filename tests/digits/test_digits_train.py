@@ -198,6 +198,10 @@ def test_a_run_is_not_overwritten_nor_a_complete_one_resumed(trained, settings, 
         finish(digits.resume(trained))
     with pytest.raises(ValueError, match="there is no file"):
         finish(digits.resume(tmp_path / "nothing"))
+    digits.train(tmp_path / "cut", settings).send(None)
+    torch.save({"weights": 1}, tmp_path / "cut" / "resume.pt")
+    with pytest.raises(ValueError, match="lacks epoch: it holds something else"):
+        finish(digits.resume(tmp_path / "cut"))
     (tmp_path / "config.json").write_text(json.dumps({"system": "color"}))
     with pytest.raises(ValueError, match="is not a run of the digit system"):
         finish(digits.resume(tmp_path))

@@ -56,7 +56,9 @@ test("each fault is refused with its own sentence", async () => {
   await refused((index) => { index.format = "vision-core-digits-json"; }, /document form.*packed form/);
   await refused((index) => { index.version = 2; }, /version 2; this page reads version 1/);
   await refused((index) => { delete index.version; }, /version/);
+  await refused((index) => { index.version = 1.5; }, /version 1.5; this page reads version 1/);
   await refused((index) => { index.dtype = "int8"; }, /float16/);
+  await refused((index) => { index.dtype = "toString"; }, /float16/);
   await refused((index) => { index.binary = "../secret.bin"; }, /plain name/);
   await refused((index) => { index.tensors[0].shape = [8, 1, 3, 3]; }, /another network/);
   await refused((index) => { index.std = 0; }, /mean or std/);

@@ -103,6 +103,26 @@ test("undo and redo walk through strokes and clearing", () => {
   assert.ok(sketch.ink.every((value) => value === 0));
 });
 
+test("a stroke that was undone or cleared while it is drawn is over, and harms no other", () => {
+  const sketch = drawing();
+  for (const end of ["undo", "clear"]) {
+    sketch.load(draw(SEVEN).visible());
+    const before = sketch.ink.slice();
+    sketch.begin(26, false, 0.1, 0.9);
+    sketch[end]();
+    const after = sketch.ink.slice();
+    sketch.extend(0.9, 0.9);
+    assert.deepEqual(sketch.ink, after);
+    if (end === "undo") assert.deepEqual(after, before);
+    else assert.ok(after.every((value) => value === 0));
+  }
+  sketch.load([]);
+  sketch.begin(26, false, 0.1, 0.9);
+  sketch.undo();
+  sketch.extend(0.9, 0.9);
+  assert.ok(sketch.ink.every((value) => value === 0));
+});
+
 test("a link restores the very same ink", () => {
   const sketch = draw(SEVEN);
   sketch.begin(40, true, 0.5, 0.5);
@@ -115,7 +135,7 @@ test("a link restores the very same ink", () => {
 
 test("a link with nonsense in it is an empty drawing", () => {
   for (const text of ["", "%%%", "AAAA", "GgU", "GoAA", "🙂"]) assert.deepEqual(unpack(text), []);
-  assert.equal(pack([{ size: 20, erase: false, points: Array(7000).fill(1) }]), "", "too long for a link: left out");
+  assert.equal(pack([{ size: 20, erase: false, points: Array(21_000).fill(1) }]), "", "too long for a link: left out");
 });
 
 test("the state survives its way through the address", () => {

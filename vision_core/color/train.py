@@ -90,7 +90,7 @@ def train_run(
     if resume:
         if not run.resume_file.is_file():
             raise ValueError(f"there is nothing to resume in {folder}")
-        epoch = checkpoints.load_state(run.resume_file)["epoch"]
+        epoch = checkpoints.load_state(run.resume_file, *_STATE)["epoch"]
     else:
         epoch = None
         if runs.is_first_process():
@@ -243,6 +243,7 @@ def _optimise(
     yield Done(result)
 
 
+_STATE = ("epoch", "smooth", "best", "best_epoch", "facts", "model", "optimizer", "scheduler")
 _IDENTITY = ("palette", "shares", "settings", "source_colors")
 
 
@@ -261,7 +262,7 @@ def _restore(
 ) -> dict[str, Any]:
     if run is None or not run.resume_file.is_file():
         raise ValueError("there is nothing to resume: no earlier training was found")
-    state = checkpoints.load_state(run.resume_file)
+    state = checkpoints.load_state(run.resume_file, *_STATE)
     facts = {k: v for k, v in result.metadata.items() if k in _IDENTITY}
     if changed := [name for name in _IDENTITY if state["facts"].get(name) != facts[name]]:
         raise ValueError(
@@ -278,7 +279,7 @@ def _with_precision(settings: Settings, resumed: runs.Run | None) -> Settings:
     if settings.precision != "auto":
         return settings
     if resumed is not None and resumed.resume_file.is_file():
-        precision = checkpoints.load_state(resumed.resume_file)["facts"]["settings"]["precision"]
+        precision = checkpoints.load_state(resumed.resume_file, *_STATE)["facts"]["settings"]["precision"]
     else:
         precision = str(devices.autocast_dtype(devices.pick(settings.device))).removeprefix("torch.")
     return replace(settings, precision=precision)

@@ -4,6 +4,7 @@ Source: docs/digits-format.md.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -177,15 +178,17 @@ def write_onnx(weights: Mapping[str, np.ndarray], out: Path) -> Path:
         raise ImportError(f"ONNX needs more packages ({error}): pip install 'vision-core[onnx]'") from error
     model = DigitNet()
     model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
-    program = torch.onnx.export(
-        model.eval(),
-        (torch.zeros(2, 1, 28, 28),),
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's exporter about torch itself
+        program = torch.onnx.export(
+            model.eval(),
+            (torch.zeros(2, 1, 28, 28),),
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
     with atomic(out) as file:
         file.write(program.model_proto.SerializeToString())  # pyright: ignore[reportOptionalMemberAccess]
     return out

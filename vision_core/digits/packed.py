@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def read_export(path: str | Path) -> Export:
         binary, dtype = path.with_name(Path(index["binary"]).name), DTYPES[index["dtype"]]
         shape, expected = (len(index["epochs"]), index["values_per_epoch"]), index["sha256"]
         tensors = {t["name"]: t["shape"] for t in index["tensors"]}
-        ends = [t["offset"] + math.prod(t["shape"]) for t in index["tensors"]]
+        offsets = [t["offset"] for t in index["tensors"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks or garbles a key of the packed form: {error}") from error
     if tensors != SHAPES:
@@ -73,7 +74,8 @@ def read_export(path: str | Path) -> Export:
     data = binary.read_bytes()
     if hashlib.sha256(data).hexdigest() != expected:
         raise ValueError(f"{binary} is not the file that {path.name} describes: its SHA-256 differs")
-    if max(ends) != shape[1] or len(data) != math.prod(shape) * dtype.itemsize:
+    ends = [*accumulate(map(math.prod, SHAPES.values()), initial=0)]
+    if ends != [*offsets, shape[1]] or len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError(
             f"{binary} holds {len(data)} bytes, which are not {shape[0]} epochs of {shape[1]} values"
         )

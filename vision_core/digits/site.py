@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vision_core.digits.export import export
 from vision_core.files import bundled
@@ -21,7 +22,9 @@ def publish(out: str | Path, run: str | Path | None = None) -> Path:
     page, out = (bundled("apps") / "digits_site").resolve(), Path(out)
     if page in (out.resolve(), *out.resolve().parents):
         raise ValueError(f"{out} is the page itself: choose another folder")
-    shutil.copytree(page, out, ignore=shutil.ignore_patterns(*NOT_SHOWN), dirs_exist_ok=True)
-    if run is not None:
-        export(run, out / "data" / "digits.json")
+    with TemporaryDirectory() as scratch:  # a run that cannot be exported leaves an older page as it was
+        files = [] if run is None else export(run, Path(scratch) / "digits.json")
+        shutil.copytree(page, out, ignore=shutil.ignore_patterns(*NOT_SHOWN), dirs_exist_ok=True)
+        for file in files:
+            shutil.copy(file, out / "data" / file.name)
     return out

@@ -80,7 +80,8 @@ def resume(out: str | Path) -> Generator[Event]:
         raise ValueError(f"{out} is complete: all {settings.epochs} epochs are trained")
     digits = data.load(settings.data)
     steps = _steps(settings, len(digits.train))
-    state = checkpoints.load_state(run.resume_file) if run.resume_file.exists() else None
+    names = ("epoch", "model", "optimizer", *(["scheduler"] if settings.cosine else []))
+    state = checkpoints.load_state(run.resume_file, *names) if run.resume_file.exists() else None
     resumed_from = state["epoch"] if state else -1  # killed before epoch 0 was measured
     with one_thread():
         yield from runs.record(run, _epochs(run, settings, digits, steps, state), resumed_from)

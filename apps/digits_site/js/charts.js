@@ -95,7 +95,8 @@ export function heatmap(root, { epochs, onPick }) {
   }
   const dots = epochs.map((_, i) => svg("circle", { class: "winner", r: Math.max(1, Math.min(4, column / 3)), cx: 24 + (i + 0.5) * column - 1 }));
   for (const i of ticks(epochs.length, width)) {
-    chart.append(svg("text", { class: "tick", x: 24 + (i + 0.5) * column - 1, y: 10 * row + 16, "text-anchor": "middle" }, epochs[i]));
+    const x = Math.min(24 + (i + 0.5) * column - 1, width - 12); // the last of many epochs has a narrow column
+    chart.append(svg("text", { class: "tick", x, y: 10 * row + 16, "text-anchor": "middle" }, epochs[i]));
   }
   const cursor = svg("rect", { class: "column-cursor", y: 0, width: column, height: 10 * row, rx: 4 });
   chart.append(...dots, cursor);

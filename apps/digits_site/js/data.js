@@ -3,7 +3,7 @@
 import { PARAMETERS, SHAPES, forward } from "./network.js";
 
 const FORMAT = "vision-core-digits";
-const MAX_INDEX = 4 << 20;
+const MAX_INDEX = 16 << 20;
 const MAX_BINARY = 256 << 20;
 
 /** A fault of the file or of its transport, worded for the reader of the page. */
@@ -60,7 +60,7 @@ export async function readFiles(files) {
   const list = [...files];
   const index = list.find((file) => /\.json$/i.test(file.name));
   if (!index) refuse("Choose the two files of an export together: the .json index and its .bin.");
-  if (index.size > MAX_INDEX) refuse(`${index.name} is too large for an index of weights (more than 4 MB).`);
+  if (index.size > MAX_INDEX) refuse(`${index.name} is too large for an index of weights (more than 16 MB).`);
   return unpack(await index.text(), async (name) => {
     const binary = list.find((file) => file.name === name) ?? list.find((file) => /\.bin$/i.test(file.name));
     if (!binary) refuse(`${index.name} needs its weights: choose it together with ${name}.`);
@@ -91,8 +91,8 @@ function checkIndex(index) {
     refuse("This is the document form of an export; the page needs the packed form, a .json index with its .bin.");
   }
   if (index?.format !== FORMAT) refuse(`This is not an export of the digit explorer (its "format" is not "${FORMAT}").`);
-  if (Math.floor(index.version) !== 1) refuse(`The export has version ${JSON.stringify(index.version)}; this page reads version 1.`);
-  if (!(index.dtype in DECODERS)) refuse('The export\'s "dtype" must be "float16" or "float32".');
+  if (index.version !== 1) refuse(`The export has version ${JSON.stringify(index.version)}; this page reads version 1.`);
+  if (!Object.hasOwn(DECODERS, index.dtype)) refuse('The export\'s "dtype" must be "float16" or "float32".');
   if (!/^[\w][\w.-]*$/.test(index.binary)) refuse('The export\'s "binary" must be the plain name of a file beside the index.');
   const shapes = (index.tensors ?? []).map((t) => `${t.name} ${t.shape}`).join("; ");
   if (shapes !== Object.entries(SHAPES).map(([name, shape]) => `${name} ${shape}`).join("; ") || index.values_per_epoch !== PARAMETERS) {

@@ -4,12 +4,13 @@
 export const SIDE = 280;
 const CELL = SIDE / 28;
 const UNIT = SIDE / 255; // points are stored as bytes, so that a link restores exactly what was drawn
-const MAX_PACKED = 6000;
+const MAX_PACKED = 20_000;
 
 /** Strokes with undo and redo. A stroke is {size, erase, points: [x, y, x, y, ...]} in 0..255; `null` clears. */
 export function drawing() {
   const done = [];
   const undone = [];
+  let current = null; // the stroke under the pen
   const ink = new Float32Array(SIDE * SIDE); // 0 empty .. 1 full
   const repaint = () => {
     ink.fill(0);
@@ -23,16 +24,18 @@ export function drawing() {
     get canRedo() { return undone.length > 0; },
     begin(size, erase, x, y) {
       undone.length = 0;
-      done.push({ size, erase, points: [byte(x), byte(y)] });
-      paint(ink, done.at(-1), 0);
+      current = { size, erase, points: [byte(x), byte(y)] };
+      done.push(current);
+      paint(ink, current, 0);
     },
-    /** Go on with the last stroke to (x, y), each 0..1. */
+    /** Go on with the stroke to (x, y), each 0..1; one that was undone or cleared meanwhile is over. */
     extend(x, y) {
-      const { points } = done.at(-1);
+      if (current === null || current !== done.at(-1)) return;
+      const { points } = current;
       const [a, b] = [byte(x), byte(y)];
       if (Math.hypot(a - points.at(-2), b - points.at(-1)) < 3) return;
       points.push(a, b);
-      paint(ink, done.at(-1), points.length - 4);
+      paint(ink, current, points.length - 4);
     },
     clear() {
       if (visible().length === 0) return;
@@ -41,6 +44,7 @@ export function drawing() {
       repaint();
     },
     undo() {
+      current = null;
       if (done.length) undone.push(done.pop());
       repaint();
     },
@@ -50,6 +54,7 @@ export function drawing() {
     },
     /** Replace everything, history included. */
     load(strokes) {
+      current = null;
       done.splice(0, Infinity, ...strokes);
       undone.length = 0;
       repaint();

@@ -13,16 +13,18 @@ export function keyboard(actions, letters, ready) {
   addEventListener("keydown", (event) => {
     const target = event.target;
     if (!ready() || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    const { key: typed, shiftKey } = event;
+    const key = typed.length > 1 ? typed : shiftKey ? typed.toUpperCase() : typed.toLowerCase(); // whatever CapsLock says
     let run;
     if (event.ctrlKey || event.metaKey) {
-      run = { z: actions.undo, Z: actions.redo, y: actions.redo }[event.key];
-    } else if (/^\d$/.test(event.key)) {
-      run = letters() && (() => actions.sample(Number(event.key)));
+      run = { z: actions.undo, Z: actions.redo, y: actions.redo }[key];
+    } else if (/^\d$/.test(key)) {
+      run = letters() && (() => actions.sample(Number(key)));
     } else {
-      run = always[event.key] ?? (letters() ? single[event.key] : null);
+      run = always[key] ?? (letters() ? single[key] : null);
     }
-    const own = target.matches("select") || (target.matches("input[type=range]") && event.key !== " ") && event.key in always
-      || (event.key === " " && target.matches("button, a, summary, input[type=checkbox], input[type=file]"));
+    const own = target.matches("select") || (target.matches("input[type=range]") && key !== " ") && key in always
+      || (key === " " && target.matches("button, a, summary, input[type=checkbox], input[type=file]"));
     if (!run || own) return;
     event.preventDefault();
     run();

@@ -155,6 +155,7 @@ function afterwards() {
   const compared = state.other ? state.data.epochs[state.other].epoch : null;
   const hash = toHash({ ...state, epoch: record.epoch, compare: compared }, ink.visible());
   $("permalink").href = hash;
+  $("permalink").hidden = location.protocol === "about:"; // in a frame there is no address to share
   try {
     history.replaceState(null, "", hash);
   } catch { /* a sandboxed frame has no address of its own to change */ }

@@ -77,6 +77,9 @@ export function misread(panel, pick) {
       return { tile, says };
     });
     body.replaceChildren(...tiles.map(({ tile }) => tile));
+    const wrong = data.epochs.at(-1).confusion.flatMap((line, truth) => line.filter((_, answer) => answer !== truth))
+      .reduce((sum, count) => sum + count, 0);
+    panel.querySelector("[data-which]").textContent = wrong > tiles.length ? `${tiles.length} of the ${wrong} test digits` : "Test digits";
     if (!tiles.length) body.textContent = "None: the last epoch reads every test image.";
   };
 
