@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 from gradio.components.plot import PlotData
+from gradio.utils import get_upload_folder, is_in_or_equal
 
 from vision_core import images
 from vision_core.color.plots import CONFIG
@@ -138,7 +139,25 @@ class Upload(gr.Image):
     is_template = True  # drawn as a gr.Image
 
     def preprocess(self, payload: Any) -> str | None:
-        return payload.path if payload else None
+        return received(payload)
+
+
+class UploadFile(gr.File):
+    """`gr.File` for one upload."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return received(payload)
+
+
+def received(payload: Any) -> str | None:
+    """The path of an upload; a client may name any file, and Gradio checks only some of the ways to do it."""
+    if payload is None:
+        return None
+    if not is_in_or_equal(payload.path, get_upload_folder()):
+        raise gr.Error("That file was not uploaded here.", print_exception=False)
+    return payload.path
 
 
 def number(value: Any, low: float, high: float, name: str) -> float:

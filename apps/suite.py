@@ -4,6 +4,7 @@ import argparse
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,11 @@ def create() -> FastAPI:
 
     suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
     suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
+    page = color_transfer.build()
+    page.has_launched = True  # else Gradio opens any path of ours that a client names: only launch() says so
     gr.mount_gradio_app(
         suite,
-        color_transfer.build(),
+        page,
         path="/color-transfer",
         root_path="/color-transfer",
         **common.launch_settings(),
@@ -66,11 +69,10 @@ def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     server = uvicorn.Server(uvicorn.Config(create(), log_level="warning", timeout_graceful_shutdown=2))
-    print(f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)", flush=True)
+    told = [f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)"]
     if not _loopback(host):
-        print(
-            "It is open to the network and asks for no password: whoever reaches it can use it.", flush=True
-        )
+        told.append("It is open to the network and asks for no password: whoever reaches it can use it.")
+    print(*told, sep="\n", file=sys.stderr, flush=True)  # standard output is --json's
     server.run(sockets=[listener])
 
 

@@ -210,9 +210,16 @@ def test_an_interrupt_saves_the_model_and_says_so(tmp_path):
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130 and "Traceback" not in err
-    assert json.loads(out) == {"error": "interrupted; what was trained so far is saved"}
+    assert json.loads(out) == {"error": "interrupted; what was trained so far is saved, --resume goes on"}
     assert Run(folder).status() == "stopped" and Run(folder).resume_file.is_file()
     from vision_core import color
 
     steps = [entry["step"] for entry in Run(folder).events() if entry["event"] == "step"]
     assert color.load(model).metadata["training_epochs"] >= steps[-1] > 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_answer_that_cannot_be_printed_is_a_sentence():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PYTHON, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and done.stderr == "vision-core: No space left on device\n"

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from vision_core.devices import autocast_dtype, bf16_speedup, generator, pick
+from vision_core.devices import autocast_dtype, bf16_speedup, generator, pick, seeded
 
 
 def draws(*seed: int, count: int = 4000) -> torch.Tensor:
@@ -29,6 +30,15 @@ def test_a_stream_leaves_the_global_numbers_alone():
     before = torch.random.get_rng_state()
     draws(1)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_network_drawn_beside_others_is_the_same():
+    def weights(_):
+        with seeded(3):
+            return torch.nn.Linear(400, 400).weight.sum().item()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(weights, range(200)))) == 1
 
 
 def test_streams_are_independent():

@@ -1,6 +1,8 @@
 """The one door for trained weights: weights, constructor arguments and metadata in one safe file."""
 
 import json
+import warnings
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
+from vision_core import devices
 from vision_core.files import atomic
 
 HEADER = "vision-core"
@@ -78,7 +81,7 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
         with torch.device("meta"):  # costs no memory, whatever sizes a strange file asks for
             expected = model_class(**architecture).state_dict()
         _compare(state, expected)
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        with devices.seeded(0):
             model = model_class(**architecture)
         model.load_state_dict(state, strict=True)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -122,8 +125,10 @@ def _read_pth(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
     """Write tensors and plain data atomically with `torch.save`; equal content gives equal bytes."""
+    data = BytesIO()
+    torch.save(state, data)  # into a full disk it would say something else than that it is full
     with atomic(path) as file:
-        torch.save(state, file)
+        file.write(data.getvalue())
 
 
 def load_state(path: str | Path, *names: str) -> dict[str, Any]:
@@ -137,7 +142,9 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
             with ZipFile(path) as archive:
                 if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
                     raise ValueError("it is compressed")  # PyTorch never does: megabytes may hide terabytes
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say about a strange file, our refusal says
+            data = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {path}") from error
     except UnpicklingError as error:

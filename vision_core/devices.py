@@ -1,10 +1,15 @@
 """Which device to compute on, what it is good at, and where random numbers come from."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from operator import index
+from threading import Lock
 
 import torch
+
+_SEEDING = Lock()
 
 
 def pick(device: str = "auto") -> torch.device:
@@ -39,6 +44,17 @@ def generator(*seed: int) -> torch.Generator:
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
     return torch.Generator().manual_seed(mixed >> 1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Where a network draws its first weights: from `seed`, whatever other threads do meanwhile.
+
+    The caller's random numbers stay as they were.
+    """
+    with _SEEDING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @cache

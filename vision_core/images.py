@@ -58,6 +58,13 @@ class Picture:
         if self.alpha is not None and (self.alpha.dtype != np.uint8 or self.alpha.shape != size):
             raise ValueError(f"expected alpha uint8 {size}, got {self.alpha.dtype} {self.alpha.shape}")
 
+    @property
+    def visible(self) -> np.ndarray:
+        """The colours that can be seen, uint8 (N, 3): of all pixels but the wholly transparent ones."""
+        colors = self.rgb.reshape(-1, 3)
+        seen = None if self.alpha is None else self.alpha.ravel() > 0
+        return colors[seen] if seen is not None and seen.any() else colors
+
     def with_rgb(self, rgb: np.ndarray) -> "Picture":
         """The same picture, alpha and metadata with other colours of the same size."""
         if rgb.shape != self.rgb.shape or rgb.dtype != np.uint8:

@@ -14,7 +14,7 @@ from apps.color_transfer import (
     training,
 )
 from apps.color_transfer.views import swatches
-from apps.color_transfer.visit import LIFETIME, Visit, forget
+from apps.color_transfer.visit import LIFETIME, Visit, forget, sweep
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE
 from vision_core.files import bundled
@@ -33,6 +33,7 @@ CLICKED = """element.addEventListener('click', event => {
 
 def build() -> gr.Blocks:
     """The page, wired."""
+    sweep()
     with gr.Blocks(
         title="Colour transfer · vision-core", analytics_enabled=False, delete_cache=common.CACHE
     ) as page:
@@ -49,7 +50,9 @@ def build() -> gr.Blocks:
                 target = _picture("Picture with the colours to take", "the picture with the colours to take")
                 _examples(target, TARGETS)
                 with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
-                    palette_file = gr.File(label="Palette file", file_types=list(READABLE), height=120)
+                    palette_file = common.UploadFile(
+                        label="Palette file", file_types=list(READABLE), height=120
+                    )
         gr.Markdown("## 2 · The palette")
         _palette_step(visit, target, palette_file)
         gr.Markdown("## 3 · Transfer")
@@ -108,7 +111,9 @@ def _training_step(visit: gr.State, source: gr.Image) -> tuple[Dependency, Depen
     with gr.Accordion("Training settings", open=False):
         settings = _training_settings()
     with gr.Accordion("Use a saved model instead", open=False):
-        model_file = gr.File(label="Model (.safetensors or .pth)", file_types=[".safetensors", ".pth"])
+        model_file = common.UploadFile(
+            label="Model (.safetensors or .pth)", file_types=[".safetensors", ".pth"]
+        )
         reuse = gr.Button("Recolour with this model")
     progress = gr.HTML(elem_id="progress")
     with gr.Row(visible=False) as live:
@@ -170,6 +175,10 @@ def _training_settings() -> list[gr.components.Component]:
             value=default.head,
             label="The network answers with",
         )
+    gr.Markdown(
+        "Not what you hoped for? Choose fewer colours, drop one that disturbs, train more epochs, or raise "
+        "*structure* to keep more of the drawing. If the curves jump, halve the learning rate."
+    )
     gr.Markdown("How much each term of the loss counts:")
     with gr.Row():
         terms = [

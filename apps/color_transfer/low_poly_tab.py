@@ -23,6 +23,7 @@ def draw(
     threshold: float,
     density: float,
     seed: float,
+    scatter: bool,
     coloring: str,
     strength: float,
     lightness: float,
@@ -36,6 +37,7 @@ def draw(
         number(threshold, 0, 255, "The threshold"),
         number(density, 1, 1000, "The density"),
         whole(seed, 0, 2**31, "The seed"),
+        bool(scatter),
     )
     svg = gr.DownloadButton(interactive=False)
     if coloring == "wireframe":
@@ -73,15 +75,16 @@ def build(visit: gr.State, strength: gr.Slider, lightness: gr.Slider) -> None:
                 5, 300, 60, step=5, label="Pixels a point", info="Lower makes smaller triangles."
             )
             seed = gr.Number(1, label="Seed", precision=0, minimum=0)
+            scatter = gr.Checkbox(False, label="Points anywhere, not on edges")
             make = gr.Button("Draw low poly", variant="primary", elem_id="draw")
             count = gr.HTML()
             files = [
                 gr.DownloadButton(name, interactive=False, size="sm")
                 for name in ("Low poly PNG", "Low poly SVG")
             ]
-    inputs = [visit, threshold, density, seed, coloring, strength, lightness]
+    inputs = [visit, threshold, density, seed, scatter, coloring, strength, lightness]
     gr.on(
-        [make.click, coloring.change, threshold.release, density.release],
+        [make.click, coloring.change, scatter.change, threshold.release, density.release],
         draw,
         inputs,
         [image, count, *files],

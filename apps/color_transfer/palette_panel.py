@@ -34,8 +34,8 @@ def from_picture(visit: Visit, target: str | None, clusters: float, colors: floa
     number = whole(colors, 2, 24, "The number of colours")
     groups = max(whole(clusters, 2, 100, "The number of clusters"), number)
     keep = np.array([from_hex(text) for text in visit.locked][:number], np.uint8)
-    rgb = read_upload(target, "a picture with the colours to take").rgb
-    palette = color.extract(rgb, groups, number, keep=keep if len(keep) else None)
+    picture = read_upload(target, "a picture with the colours to take")
+    palette = color.extract(picture.visible, groups, number, keep=keep if len(keep) else None)
     return shown(replace(opened(visit), target=target).with_palette(palette))
 
 
@@ -93,7 +93,7 @@ def _palette(visit: Visit) -> color.Palette:
 
 
 def _counted(target: str) -> palettes.CountedColors | None:
-    return color.count_colors(read_upload(target, "a picture").rgb) if target else None
+    return color.count_colors(read_upload(target, "a picture").visible) if target else None
 
 
 def _rgb(text: str) -> tuple[int, int, int]:

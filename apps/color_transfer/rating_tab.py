@@ -26,32 +26,35 @@ def fine_tune(visit: Visit, *answers: Any) -> Iterator[tuple[Any, ...]]:
 
     `answers` are the usages of all colours, then whether each is well placed.
     """
-    model, source = visits.model(visit), visits.source(visit).rgb
-    usages, places = answers[: len(answers) // 2], answers[len(answers) // 2 :]
-    ratings = [
-        Rating(common.number(u, -2, 2, "A rating"), bool(p)) for u, p in zip(usages, places, strict=True)
-    ]
-    path = visit.path(visits.MODEL)
-    shares, misplaced = feedback.wishes(model.palette, feedback.add(path, model.palette, ratings))
-    done: list[Done] = []
-    steps: list[Step] = []
+    with visits.alone(visit):
+        model, source = visits.model(visit), visits.source(visit).visible
+        usages, places = answers[: len(answers) // 2], answers[len(answers) // 2 :]
+        ratings = [
+            Rating(common.number(u, -2, 2, "A rating"), bool(p)) for u, p in zip(usages, places, strict=True)
+        ]
+        path = visit.path(visits.MODEL)
+        earlier = feedback.read(path, model.palette)
+        shares, misplaced = feedback.wishes(model.palette, [*earlier, ratings])
+        done: list[Done] = []
+        steps: list[Step] = []
 
-    def events() -> Generator[Event]:
-        for event in color.fine_tune(model, source, shares, misplaced):
-            if isinstance(event, Done):
-                done.append(event)
-            yield event
+        def events() -> Generator[Event]:
+            for event in color.fine_tune(model, source, shares, misplaced):
+                if isinstance(event, Done):
+                    done.append(event)
+                yield event
 
-    with closing(events()) as stream:
-        for progress, curves, _ in training.watched(stream, steps):
-            yield progress, curves
-    tuned = done[0].result
-    color.save(tuned, path)
-    visits.keep_lut(visit, tuned)
-    yield (
-        note(f"Fine-tuned {len(steps)} epochs: the result above is the new one.", "good"),
-        loss_curves(steps),
-    )
+        with closing(events()) as stream:
+            for progress, curves, _ in training.watched(stream, steps):
+                yield progress, curves
+        tuned = done[0].result
+        color.save(tuned, path)
+        feedback.add(path, model.palette, ratings)
+        visits.keep_lut(visit, tuned)
+        yield (
+            note(f"Fine-tuned {len(steps)} epochs: the result above is the new one.", "good"),
+            loss_curves(steps),
+        )
 
 
 def build(visit: gr.State, results: gr.State, refreshed: Sequence[tuple[Any, ...]]) -> None:

@@ -32,10 +32,11 @@ def use_model(visit: Visit, source: str | None, file: str | None) -> tuple[Visit
         raise ValueError("Please choose a model file first.")
     color_map = color.load(file)
     visit = opened(visit)
-    visits.keep_pictures(visit, str(source))
-    visits.forget_model(visit)
-    color.save(color_map, visit.path(visits.MODEL))
-    visits.keep_lut(visit, color_map)
+    with visits.alone(visit):
+        visits.keep_pictures(visit, str(source))
+        visits.forget_model(visit)
+        color.save(color_map, visit.path(visits.MODEL))
+        visits.keep_lut(visit, color_map)
     warning = " ".join(warnings(color_map, picture))
     return visit, note(f"{warning}.", "warning") if warning else note("The saved model is in use.", "good")
 

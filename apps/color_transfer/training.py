@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apps.color_transfer import visit as visits
+from apps.color_transfer.views import bar
 from apps.color_transfer.visit import Visit, opened
 from apps.common import duration, loss_curves, note, number, progress, read_upload, told, whole
 from vision_core import color, runs
@@ -20,12 +21,13 @@ TERMS = tuple(color.LossWeights.__dataclass_fields__)
 
 @told
 def look(source: str | None) -> str:
-    """What is to be said about the picture to recolour: its faults at once, not when the training begins."""
+    """Size, notes and own colours of the picture to recolour; its faults are told at once."""
     if not source:
         return ""
     picture = read_upload(source, "a picture to recolour")
     height, width = picture.rgb.shape[:2]
-    return note(". ".join([f"{width:,} x {height:,} pixels", *picture.notes]))
+    words = ". ".join([f"{width:,} x {height:,} pixels, in these colours", *picture.notes])
+    return note(words) + bar(color.extract(picture.visible))
 
 
 @told
@@ -58,26 +60,27 @@ def train(
         ),
     )
     visit = opened(visit)
-    visits.keep_pictures(visit, str(source))
-    thumbnail = visits.shrunk(picture.rgb, THUMBNAIL)
-    yield visit, note("Counting the colours …"), gr.skip(), visits.shown(visit, thumbnail)
-    model = visit.path(visits.MODEL)
-    visits.forget_model(visit)
-    events = color.train_run(
-        visit.run.folder, picture.rgb, palette, settings, save_to=model, thumbnail=thumbnail
-    )
-    steps: list[Step] = []
-    with closing(events):  # closing the page closes the training
-        for bar, curves, preview in watched(events, steps):
-            new = gr.skip() if preview is None else visits.shown(visit, preview)
-            yield gr.skip(), bar, curves, new
-    words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(visits.seconds(visit))}"
-    words = f"Trained {words}" if visit.run.status() == "done" else f"Stopped as you asked, after {words}"
-    trained = visits.model(visit)
-    last = visits.shown(visit, trained.preview(thumbnail))
-    yield gr.skip(), note(f"{words}. Preparing the result …"), loss_curves(steps), last
-    visits.keep_lut(visit, trained)
-    yield gr.skip(), note(f"{words}.", "good"), gr.skip(), gr.skip()
+    with visits.alone(visit):
+        visits.keep_pictures(visit, str(source))
+        thumbnail = visits.shrunk(picture.rgb, THUMBNAIL)
+        yield visit, note("Counting the colours …"), gr.skip(), visits.shown(visit, thumbnail)
+        model = visit.path(visits.MODEL)
+        visits.forget_model(visit)
+        events = color.train_run(
+            visit.run.folder, picture.visible, palette, settings, save_to=model, thumbnail=thumbnail
+        )
+        steps: list[Step] = []
+        with closing(events):  # closing the page closes the training
+            for bar, curves, preview in watched(events, steps):
+                new = gr.skip() if preview is None else visits.shown(visit, preview)
+                yield gr.skip(), bar, curves, new
+        words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(visits.seconds(visit))}"
+        words = f"Trained {words}" if visit.run.status() == "done" else f"Stopped as you asked, after {words}"
+        trained = visits.model(visit)
+        last = visits.shown(visit, trained.preview(thumbnail))
+        yield gr.skip(), note(f"{words}. Preparing the result …"), loss_curves(steps), last
+        visits.keep_lut(visit, trained)
+        yield gr.skip(), note(f"{words}.", "good"), gr.skip(), gr.skip()
 
 
 def stop(visit: Visit) -> Any:

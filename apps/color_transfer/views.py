@@ -6,14 +6,22 @@ from vision_core.color import Palette
 from vision_core.color.palette_files import to_hex
 
 
+def bar(palette: Palette) -> str:
+    """The palette as a bar whose parts are as wide as the shares."""
+    parts = [
+        f'<span style="flex:{max(share, 0.002):.4f};background:{color}"></span>'
+        for color, share in zip(to_hex(palette.colors), palette.shares, strict=True)
+    ]
+    return f'<div class="vc-bar" aria-hidden="true">{"".join(parts)}</div>'
+
+
 def swatches(palette: Palette | None, locked: tuple[str, ...] = (), chosen: int | None = None) -> str:
-    """The palette: a bar whose parts are as wide as the shares, and a button for each colour."""
+    """The palette as a bar, and a button for each colour."""
     if palette is None:
         return '<p class="vc-empty">Choose a picture on the right, and its colours appear here.</p>'
-    bar, buttons = [], []
+    buttons = []
     colors = to_hex(palette.colors)
     for index, (color, share) in enumerate(zip(colors, palette.shares, strict=True)):
-        bar.append(f'<span style="flex:{max(share, 0.002):.4f};background:{color}"></span>')
         state = ", locked" if color in locked else ""
         buttons.append(
             f'<button type="button" data-index="{index}" aria-pressed="{str(index == chosen).lower()}" '
@@ -22,8 +30,7 @@ def swatches(palette: Palette | None, locked: tuple[str, ...] = (), chosen: int 
             f"<small>{share:.1%}{' 🔒' if state else ''}</small></button>"
         )
     return (
-        f'<div class="vc-bar" aria-hidden="true">{"".join(bar)}</div>'
-        f'<div class="vc-swatches" role="group" aria-label="palette">{"".join(buttons)}</div>'
+        f'{bar(palette)}<div class="vc-swatches" role="group" aria-label="palette">{"".join(buttons)}</div>'
     )
 
 

@@ -1,10 +1,13 @@
 """What one visitor has on the server: a palette in hand, and a temporary folder with everything else."""
 
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 
 import numpy as np
 from PIL import Image
@@ -16,6 +19,8 @@ from vision_core.color.palette_files import to_hex
 from vision_core.images import Picture
 
 LIFETIME = 6 * 3600  # seconds without a change after which a visitor's things are removed
+PREFIX = "vision-core-visit-"
+SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
 SOURCE, TARGET, MODEL, LUT = "source", "target", "model.safetensors", "lut.npy"
 NOTHING = "There is no result yet: transfer the colours first."
 
@@ -56,13 +61,34 @@ def opened(visit: Visit) -> Visit:
     """With a folder."""
     if visit.folder and Path(visit.folder).is_dir():
         return visit
-    return replace(visit, folder=mkdtemp(prefix="vision-core-"))
+    return replace(visit, folder=mkdtemp(prefix=PREFIX))
 
 
 def forget(visit: Visit) -> None:
     """Remove all that a visitor left."""
     if visit.folder:
         shutil.rmtree(visit.folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what servers that were killed left of their visitors, a day ago or longer."""
+    for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
+        if time.time() - folder.stat().st_mtime > 4 * LIFETIME:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def alone(visit: Visit) -> Iterator[None]:
+    """For whoever changes a visitor's model: one at a time, the next is a `ValueError`."""
+    mark = visit.path("busy")
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        raise ValueError("A training of yours is still going on: stop it, or wait for its end.") from None
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def keep_pictures(visit: Visit, source: str) -> None:
@@ -117,8 +143,12 @@ def shown(visit: Visit, rgb: np.ndarray) -> str:
     """
     content = sha256(str(rgb.shape).encode() + rgb.tobytes()).hexdigest()
     path = visit.path(f"shown-{content[:24]}.png")
-    if not path.exists():
+    if path.exists():
+        path.touch()
+    else:
         images.save(Picture(rgb), path)
+        for old in sorted(Path(visit.folder).glob("shown-*"), key=_written)[:-SHOWN]:
+            old.unlink(missing_ok=True)
     return str(path)
 
 
@@ -134,6 +164,10 @@ def forget_model(visit: Visit) -> None:
     for path in (model, feedback.file_of(model), visit.path(LUT)):
         path.unlink(missing_ok=True)
     shutil.rmtree(visit.run.folder, ignore_errors=True)
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _made(visit: Visit, name: str) -> Path:

@@ -1,7 +1,9 @@
 """The colour app: its handlers called as functions, its files, and what its faults say."""
 
 import json
+import os
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +139,37 @@ def test_stop_keeps_the_model_so_far(started, small):
     assert not Path(visit.folder).exists()
 
 
+def test_a_second_model_waits_for_the_end_of_the_training(started, small):
+    visit = replace(started, folder=str(visits.opened(Visit()).folder))
+    stream = train(visit, small, 20_000)
+    while "vc-progress" not in str(next(stream)[1]):
+        pass
+    model = str(ROOT / "models/color/astronaut-coffee.safetensors")
+    for other in (lambda: results.use_model(visit, small, model), lambda: list(train(visit, small, 5))):
+        with pytest.raises(gr.Error, match="still going on"):
+            other()
+    stream.close()
+    results.use_model(visit, small, model)
+    assert visits.model(visit).metadata["source_image"] == "astronaut.jpg"
+    visits.forget(visit)
+
+
+def test_of_many_pictures_shown_only_the_last_are_kept(trained):
+    own = visits.opened(Visit())
+    paths = [visits.shown(own, np.full((4, 4, 3), n, np.uint8)) for n in range(40)]
+    kept = list(Path(own.folder).glob("shown-*"))
+    assert len(kept) == visits.SHOWN and Path(paths[-1]) in kept
+    visits.forget(own)
+
+
+def test_folders_of_a_killed_server_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, new = (visits.opened(Visit()).folder for _ in range(2))
+    os.utime(old, (0, 0))
+    visits.sweep()
+    assert not Path(old).exists() and Path(new).exists()
+
+
 def test_closing_the_page_ends_the_run_and_saves(started, small):
     visit = replace(started, folder=str(visits.opened(Visit()).folder))
     stream = train(visit, small, 20_000)
@@ -191,7 +224,7 @@ def test_saved_model_skips_training(trained, small):
 @pytest.mark.parametrize("coloring", low_poly_tab.COLORINGS)
 def test_low_poly_in_every_colouring(trained, coloring):
     visit, _ = trained
-    image, words, png, svg = low_poly_tab.draw(visit, 50, 200, 1, coloring, 1, 1)
+    image, words, png, svg = low_poly_tab.draw(visit, 50, 200, 1, False, coloring, 1, 1)
     assert np.array_equal(images.read(image).rgb, images.read(png.value["path"]).rgb) and "triangles" in words
     if coloring == "nearest palette colour":
         drawn = Path(svg.value["path"]).read_text()

@@ -1,5 +1,6 @@
 """The suite used in a real browser: a newcomer's path, Stop, two visitors at once, bad uploads."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -108,6 +109,24 @@ def test_stop_gives_a_result_and_nobody_else_sees_it(visitor):
     colors = [page.locator("#palette button b").all_inner_texts() for page in (one, other)]
     assert colors[0] != colors[1]
     assert one.locator("#start").is_enabled() and not one.locator("#stop").is_visible()
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+@pytest.mark.parametrize(("handler", "place"), [("look", 0), ("from_file", 0), ("use_model", 1)])
+def test_a_client_cannot_name_a_file_of_the_server(address, meta, handler, place):
+    """Asked as no browser would: the events' own address, with the path of a file that was never uploaded."""
+    page = f"{address}/color-transfer"
+    with urllib.request.urlopen(f"{page}/config") as answer:
+        functions = {each["api_name"]: each["id"] for each in json.load(answer)["dependencies"]}
+    data = [None, None]
+    data[place] = {"path": str(ROOT / "assets/color/cat.jpg"), **meta}
+    asked = {"data": data[: place + 1], "fn_index": functions[handler], "session_hash": "stranger"}
+    headers = {"content-type": "application/json"}
+    join = urllib.request.Request(f"{page}/gradio_api/queue/join", json.dumps(asked).encode(), headers)
+    urllib.request.urlopen(join).close()
+    with urllib.request.urlopen(f"{page}/gradio_api/queue/data?session_hash=stranger") as events:
+        said = next(line for line in events if b"process_completed" in line).decode()
+    assert '"success":false' in said and "pixels" not in said and "cat.jpg" not in said
 
 
 @pytest.mark.parametrize("kind", ["text", "bomb"])

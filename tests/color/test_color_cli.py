@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,26 @@ def test_compare_writes_a_grid_and_a_table():
     assert json.loads(Path("grid.json").read_text()) == found["table"]
 
 
+def test_applying_replaces_neither_a_result_nor_an_original():
+    for name in ("d1/a.png", "d1/a-2.png", "d2/a.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.open("small.png").save(name)
+    assert len(run("apply", "d1", "d2", "--model", MODEL, "--out", "d3")["written"]) == 3
+    assert len(list(Path("d3").iterdir())) == 3
+    before = Path("d2/a.png").read_bytes()
+    assert "would replace" in mistake("apply", "d2/a.png", "--model", MODEL, "--out", "d2")
+    assert "would replace" in mistake("apply", "d2/a.png", "--model", MODEL, "--out", "d2/a.png")
+    assert Path("d2/a.png").read_bytes() == before
+
+
+def test_transparent_pixels_have_no_colour():
+    pixels = np.zeros((50, 50, 4), np.uint8)
+    pixels[:10, :10] = (220, 40, 40, 255)
+    pixels[20:, 20:] = (0, 0, 255, 0)
+    Image.fromarray(pixels).save("sticker.png")
+    assert run("palette", "sticker.png") == {"colors": ["#dc2828"], "shares": [1.0], "file": None}
+
+
 def test_applying_leaves_out_what_is_no_image_and_says_so():
     Path("bad.png").write_text("not an image")
     found = run("apply", "small.png", "bad.png", "--model", MODEL, "--out", "done")
@@ -109,6 +130,9 @@ def test_mistakes_are_sentences():
     )
     assert "nothing to resume" in mistake("train", "small.png", "small.png", "--save", "m.pth", "--resume")
     assert "strengths" in mistake("apply", "small.png", "--model", MODEL, "--out", "o.png", "--strength", "2")
+    for command in (("apply", "small.png", "--model", MODEL), ("compare", "small.png", "small.png")):
+        assert "a picture is saved as .png" in mistake(*command, "--out", "result.gif")
+    assert "gives no usage" in mistake("feedback", "--model", MODEL, "--source", "small.png", "--rate", "#12")
     assert "not in the model's palette" in mistake(
         "feedback", "--model", MODEL, "--source", "small.png", "--rate", "#123456=1"
     )
@@ -128,6 +152,14 @@ def test_models_that_are_not_are_refused_and_run_nothing():
     digits = bundled("models") / "digits" / "final_model_weights.pth"
     assert "DigitNet" in mistake("lut", "--model", digits, "--out", "m.cube")
     assert not Path("m.cube").exists()
+
+
+def test_a_model_that_tells_nothing_of_its_training_is_refused():
+    trained = color.load(MODEL)
+    for name, value in (("settings", None), ("settings", {"batch": 10**9}), ("fine_tuned_epochs", "x")):
+        color.save(replace(trained, metadata={**trained.metadata, name: value}), "odd.safetensors")
+        words = ("--model", "odd.safetensors", "--source", "small.png", "--rate", "#ffffff=1")
+        assert "does not tell its" in mistake("feedback", *words)
 
 
 def test_odd_pictures_go_through():

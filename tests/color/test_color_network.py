@@ -61,7 +61,8 @@ def test_parameter_names_are_those_of_saved_files():
     [
         ({"head": "lab"}, "head is 'lab'"),
         ({"head": "palette"}, "needs colours"),
-        ({"layers": 0}, "at least one layer"),
+        ({"layers": 0}, "1 to 64 layers"),
+        ({"layers": 200_000}, "1 to 64 layers"),
     ],
 )
 def test_impossible_networks_are_refused(arguments, message):

@@ -1,5 +1,6 @@
 """Training a colour map: it learns, its seed decides, it stops safely and resumes to the same numbers."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -117,6 +118,58 @@ def test_leaving_early_keeps_the_model_and_resume_reaches_the_same_numbers(tmp_p
     assert logged == list(range(1, 31))
 
 
+@pytest.mark.parametrize(("patience", "lr"), [(0, 3e-3), (20, 1e-7)])
+def test_resuming_a_finished_training_changes_nothing(tmp_path, patience, lr):
+    settings = color.Settings(epochs=120, patience=patience, cosine=False, **{**SMALL, "lr": lr})
+    arguments = (tmp_path / "run", gradient_picture(), PALETTE, settings)
+    finish(color.train_run(*arguments, save_to=tmp_path / "m.safetensors"))
+    before = (tmp_path / "m.safetensors").read_bytes()
+    finish(color.train_run(*arguments, save_to=tmp_path / "m.safetensors", resume=True))
+    assert (tmp_path / "m.safetensors").read_bytes() == before
+
+
+def test_what_cannot_be_trained_leaves_an_earlier_run_alone(tmp_path):
+    arguments = {"save_to": tmp_path / "m.safetensors"}
+    settings = color.Settings(epochs=2, **SMALL)
+    finish(color.train_run(tmp_path / "run", gradient_picture(), PALETTE, settings, **arguments))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    for asked, sentence in (
+        ({"track": "nonsense"}, "nonsense"),
+        ({"device": "cuda:9"}, "not on this machine"),
+    ):
+        other = color.Settings(epochs=2, device=asked.pop("device", "auto"), **SMALL)
+        with pytest.raises(ValueError, match=sentence):
+            finish(
+                color.train_run(tmp_path / "run", gradient_picture(), PALETTE, other, **arguments, **asked)
+            )
+        assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == files
+
+
+def test_a_new_training_forgets_the_ratings_of_the_old_model(tmp_path):
+    model = tmp_path / "m.safetensors"
+    feedback.add(model, PALETTE, [feedback.Rating()] * 4)
+    settings = color.Settings(epochs=2, **SMALL)
+    finish(color.train_run(tmp_path / "run", gradient_picture(), PALETTE, settings, save_to=model))
+    assert feedback.read(model, PALETTE) == []
+
+
+def test_a_disk_too_full_for_the_state_still_takes_the_model(tmp_path):
+    code = (
+        "import resource, numpy as np; from vision_core import color, runs\n"
+        "rgb = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_400_000,) * 2)\n"  # model: 1.07 MB, state: 3.2
+        "asked = ('run', rgb, color.extract(rgb), color.Settings(epochs=2))\n"
+        "try: list(color.train_run(*asked, save_to='m.pth'))\n"
+        "except OSError as error: print(error.errno, error.filename)"
+    )
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **path}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(errno.EFBIG), "run/resume.pt"], done.stderr
+    assert color.load(tmp_path / "m.pth").metadata["training_epochs"] == 2
+
+
 def test_a_stop_request_ends_after_the_step(tmp_path):
     run, seen = runs.Run(tmp_path / "run"), 0
     settings = color.Settings(epochs=1000, **SMALL)
@@ -161,7 +214,7 @@ def test_resume_of_another_training_is_refused(tmp_path):
     settings = color.Settings(epochs=2, **SMALL)
     finish(color.train_run(tmp_path / "run", gradient_picture(), PALETTE, settings, **arguments))
     other = color.Settings(epochs=3, **SMALL)
-    with pytest.raises(ValueError, match="another settings"):
+    with pytest.raises(ValueError, match="its settings were not the same"):
         finish(
             color.train_run(tmp_path / "run", gradient_picture(), PALETTE, other, resume=True, **arguments)
         )
@@ -198,7 +251,8 @@ def test_fine_tuning_moves_usage_in_the_asked_direction(tmp_path):
     picture = gradient_picture()
     trained = finish(color.train(picture, PALETTE, color.Settings(epochs=200, **SMALL)))
     ratings = [feedback.Rating(usage) for usage in (-2, 0, 2, 0)]
-    sessions = feedback.add(tmp_path / "m.safetensors", PALETTE, ratings)
+    feedback.add(tmp_path / "m.safetensors", PALETTE, ratings)
+    sessions = feedback.read(tmp_path / "m.safetensors", PALETTE)
     assert sessions == feedback.read(tmp_path / "m.safetensors", PALETTE) == [ratings]
     shares, misplaced = feedback.wishes(PALETTE, sessions)
     tuned = finish(color.fine_tune(trained, picture, shares, misplaced))
@@ -223,7 +277,14 @@ def test_what_is_misplaced_leaves_its_place():
 
 
 def test_settings_that_cannot_work_are_refused():
-    for bad in ({"lr": float("nan")}, {"epochs": 0}, {"batch": 3}, {"precision": "int8"}):
+    for bad in (
+        {"lr": float("nan")},
+        {"epochs": 0},
+        {"batch": 3},
+        {"precision": "int8"},
+        {"head": "lab"},
+        {"batch": 1 << 20},
+    ):
         with pytest.raises(ValueError, match=next(iter(bad))):
             color.Settings(**bad)
     with pytest.raises(ValueError, match="weight of nearest is nan"):

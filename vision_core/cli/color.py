@@ -1,5 +1,6 @@
 """Commands of the colour system."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,11 +35,13 @@ def palette(
     from vision_core.color import palette_files
     from vision_core.color.palette import extract
 
-    found = extract(images.read(image).rgb, clusters, colors, space)  # pyright: ignore[reportArgumentType]
+    found = extract(images.read(image).visible, clusters, colors, space)  # pyright: ignore[reportArgumentType]
     if out is not None:
         palette_files.write(out, found, image.stem)
     hexes = palette_files.to_hex(found.colors)
     lines = [f"{color}  {share:6.1%}" for color, share in zip(hexes, found.shares, strict=True)]
+    if len(hexes) < colors:
+        lines.append(f"note: {_fewer(len(hexes), colors)}")
     return Answer(
         "\n".join(lines), {"colors": hexes, "shares": found.shares.tolist(), "file": out and str(out)}
     )
@@ -75,8 +78,7 @@ def train(
 
     if (target is None) == (palette is None):
         raise ValueError("give either a TARGET picture or --palette FILE")
-    if save.suffix not in (".safetensors", ".pth"):
-        raise ValueError(f"--save is {save}; a model is saved as .safetensors or .pth")
+    _saved_as(save)
     settings = color.Settings(
         epochs=epochs,
         lr=lr,
@@ -91,12 +93,20 @@ def train(
     if palette is not None:
         wanted = palette_files.read(palette)
     else:
-        wanted = color.extract(images.read(target or source).rgb, clusters, colors)
+        wanted = color.extract(images.read(target or source).visible, clusters, colors)
+    notes = [] if palette or len(wanted.colors) == colors else [_fewer(len(wanted.colors), colors)]
     names = {"source_image": source.name, "target_image": (palette or target or source).name}
     folder = run or Path("runs/color") / save.stem
     watch(
         color.train_run(
-            folder, picture.rgb, wanted, settings, save_to=save, resume=resume, track=track, metadata=names
+            folder,
+            picture.visible,
+            wanted,
+            settings,
+            save_to=save,
+            resume=resume,
+            track=track,
+            metadata=names,
         ),
         "train",
     )
@@ -107,8 +117,10 @@ def train(
         "epochs": color_map.metadata["training_epochs"],
         "final_loss": color_map.metadata["final_loss"],
         **names,
+        "notes": notes,
     }
-    return Answer(f"{save}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}", facts)
+    lines = [f"{save}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}"]
+    return Answer("\n".join(lines + [f"note: {note}" for note in notes]), facts)
 
 
 @command(app)
@@ -124,27 +136,38 @@ def apply(
     from vision_core.color import lut
     from vision_core.color.transfer import warnings
 
-    color_map = color.load(model)
-    table = lut.with_strength(color_map.lut(), strength, lightness_strength)
     sources = _pictures(image)
-    single = len(sources) == 1 and out.suffix.lower() in images.SUFFIXES and not image[0].is_dir()
-    if len(sources) > 1 and out.suffix.lower() in images.SUFFIXES:
+    single = out.suffix.lower() in images.SUFFIXES
+    if single and (len(sources) > 1 or image[0].is_dir()):
         raise ValueError(f"--out is the file {out}, but there are {len(sources)} pictures: name a folder")
+    if not single and out.suffix and not out.is_dir():
+        raise ValueError(f"--out is {out}: a picture is saved as {', '.join(images.SUFFIXES)}")
+    color_map = color.load(model)
+
+    @cache  # once, and not before there is a picture that can be read
+    def table() -> Any:
+        return lut.with_strength(color_map.lut(), strength, lightness_strength)
+
     written: dict[str, Any] = {}
     failed: dict[str, str] = {}
     for path in sources:
         try:
             picture = images.read(path)
             suffix = path.suffix.lower() if path.suffix.lower() in images.SUFFIXES else ".png"
-            goal = out if single else out / f"{path.stem}{suffix}"
-            if str(goal) in written:
-                goal = out / f"{path.stem}-{len(written)}{suffix}"
-            images.save(picture.with_rgb(lut.apply(table, picture.rgb)), goal)
+            goal, number = (out if single else out / f"{path.stem}{suffix}"), 1
+            while str(goal) in written:
+                number += 1
+                goal = out / f"{path.stem}-{number}{suffix}"
+            if goal.exists() and any(goal.samefile(source) for source in sources):
+                raise ValueError(
+                    f"{goal} would replace a picture that is to be recoloured: choose another --out"
+                )
+            images.save(picture.with_rgb(lut.apply(table(), picture.rgb)), goal)
             written[str(goal)] = [*picture.notes, *warnings(color_map, picture)]
         except ValueError as error:
             failed[str(path)] = str(error)
     if failed and not written:
-        raise ValueError("; ".join(failed.values()))
+        raise ValueError("; ".join(dict.fromkeys(failed.values())))
     lines = [f"{goal}" + "".join(f"\n  note: {note}" for note in notes) for goal, notes in written.items()]
     lines += [f"left out: {reason}" for reason in failed.values()]
     return Answer("\n".join(lines), {"written": written, "failed": failed})
@@ -162,6 +185,7 @@ def lowpoly(
     density: Annotated[float, Option(help="One of so many edge pixels becomes a point.")] = 60,
     wireframe: Annotated[bool, Option("--wireframe", help="Draw the sides only (PNG).")] = False,
     seed: Annotated[int, Option(min=0)] = 0,
+    scatter: Annotated[bool, Option("--scatter", help="As many points, but anywhere.")] = False,
 ) -> Answer:
     """Redraw a picture as triangles between points on its edges."""
     from vision_core import color, files, images
@@ -173,7 +197,7 @@ def lowpoly(
     if suffix not in (".png", ".svg") or (wireframe and suffix == ".svg"):
         raise ValueError(f"low poly is saved as .png or .svg, a wireframe as .png; not as {out.name}")
     picture = images.read(image)
-    mesh = low.triangulate(picture.rgb, threshold, density, seed)
+    mesh = low.triangulate(picture.rgb, threshold, density, seed, scatter)
     colors = low.triangle_colors(mesh, picture.rgb)
     if model is not None:
         colors = color.load(model).recolor_colors(colors)
@@ -192,7 +216,7 @@ def lowpoly(
 def lut(
     model: Model,
     out: Annotated[Path, Option(help=".cube, or .png for a HaldCLUT")],
-    size: Annotated[int, Option(min=2, max=129, help="Nodes a side of the LUT.")] = 65,
+    size: Annotated[int, Option(min=2, max=129, help="Nodes a side; a HaldCLUT always has 64.")] = 65,
     strength: Strength = 1.0,
     lightness_strength: LightnessStrength = 1.0,
 ) -> Answer:
@@ -202,6 +226,7 @@ def lut(
     from vision_core.color import lut_files
 
     color_map = color.load(model)
+    size = 64 if out.suffix.lower() == ".png" else size
     baked = color_map.lut(size)
     lut_files.write(out, luts.with_strength(baked, strength, lightness_strength), model.stem)
     gap = luts.distance(baked, color_map, color_map.sample_colors())
@@ -224,14 +249,18 @@ def compare(
     from vision_core import color, files, images
     from vision_core.color import compare as comparing
 
-    picture, goal = images.read(source).rgb, images.read(target).rgb
-    wanted, began = color.extract(goal), time.perf_counter()
+    if out.suffix.lower() not in images.SUFFIXES:
+        raise ValueError(f"--out is {out}: a picture is saved as {', '.join(images.SUFFIXES)}")
+    read, goal = images.read(source), images.read(target)
+    picture, wanted, began = read.rgb, color.extract(goal.visible), time.perf_counter()
     if model is not None:
         color_map = color.load(model)
     else:
-        color_map = watch(color.train(picture, wanted, color.Settings(epochs=epochs, seed=seed)), "train")
-    entries = comparing.compare(picture, wanted, color_map, goal, time.perf_counter() - began)
-    pictures = {"Source": picture, "Target": goal, **{entry.name: entry.image for entry in entries}}
+        color_map = watch(
+            color.train(read.visible, wanted, color.Settings(epochs=epochs, seed=seed)), "train"
+        )
+    entries = comparing.compare(picture, wanted, color_map, goal.rgb, time.perf_counter() - began)
+    pictures = {"Source": picture, "Target": goal.rgb, **{entry.name: entry.image for entry in entries}}
     images.save(images.Picture(comparing.grid(pictures)), out)
     rows = comparing.table(entries)
     files.write_json(out.with_suffix(".json"), rows)
@@ -254,6 +283,9 @@ def feedback(
     from vision_core.color import feedback as rating
     from vision_core.color import palette_files
 
+    _saved_as(save or model)
+    if unrated := [entry for entry in rate if "=" not in entry]:
+        raise ValueError(f"--rate {unrated[0]} gives no usage: write '{unrated[0]}=1' for too little")
     color_map, picture = color.load(model), images.read(source)
     hexes = palette_files.to_hex(color_map.palette.colors)
     usage = {
@@ -261,10 +293,11 @@ def feedback(
     }
     wrong = {_known(name, hexes) for name in misplaced or []}
     ratings = [rating.Rating(usage.get(name, 0.0), name not in wrong) for name in hexes]
-    sessions = rating.add(model, color_map.palette, ratings)
-    shares, bad = rating.wishes(color_map.palette, sessions)
-    tuned = watch(color.fine_tune(color_map, picture.rgb, shares, bad, epochs=epochs), "fine-tune")
+    earlier = rating.read(model, color_map.palette)
+    shares, bad = rating.wishes(color_map.palette, [*earlier, ratings])
+    tuned = watch(color.fine_tune(color_map, picture.visible, shares, bad, epochs=epochs), "fine-tune")
     color.save(tuned, save or model)
+    rating.add(model, color_map.palette, ratings)
     before, after = (m.used_shares(picture.rgb) for m in (color_map, tuned))
     rows = [
         {
@@ -290,15 +323,25 @@ def _pictures(paths: list[Path]) -> list[Path]:
     """The files named, and the images in the folders named, in order."""
     from vision_core.images import SUFFIXES
 
+    readable = {*SUFFIXES, ".gif", ".avif"}
     found = []
     for path in paths:
         inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+            sorted(p for p in path.iterdir() if p.suffix.lower() in readable) if path.is_dir() else [path]
         )
         if not inside:
             raise ValueError(f"there are no images in the folder {path}")
         found += inside
     return found
+
+
+def _fewer(found: int, asked: int) -> str:
+    return f"the picture has {found} clearly different colour{'s' * (found > 1)}, {asked} were asked for"
+
+
+def _saved_as(path: Path) -> None:
+    if path.suffix not in (".safetensors", ".pth"):
+        raise ValueError(f"--save is {path}; a model is saved as .safetensors or .pth")
 
 
 def _weights(entries: list[str]) -> Any:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -34,22 +35,25 @@ def command(
     """
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        signature = inspect.signature(function)
+        resumable = "resume" in signature.parameters
+
         @wraps(function)
         def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
             try:
                 answer = function(*args, **kwargs)
             except KeyboardInterrupt:
-                _fail("interrupted; what was trained so far is saved", EXIT_INTERRUPTED, as_json)
+                kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
+                _fail(f"interrupted{kept}", EXIT_INTERRUPTED, as_json)
             except _mistakes() as error:
                 _fail(_sentence(error), EXIT_MISTAKE, as_json)
             else:
-                print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
+                _print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
 
         option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
         parameter = inspect.Parameter(
             "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option
         )
-        signature = inspect.signature(function)
         run.__signature__ = signature.replace(  # pyright: ignore
             parameters=[*signature.parameters.values(), parameter]
         )
@@ -106,6 +110,14 @@ def watch(events: Generator[Any], label: str) -> Any:
         finally:
             events.close()  # an interrupt leaves a good checkpoint
     return result
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:  # a full disk, or a reader that has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said there
+        _fail(_sentence(error), EXIT_MISTAKE, as_json=False)
 
 
 def _mistakes() -> tuple[type[BaseException], ...]:

@@ -11,6 +11,7 @@ import torch
 from vision_core import checkpoints
 from vision_core.color import lut
 from vision_core.color.network import ColorMapper
+from vision_core.color.objective import settings_from
 from vision_core.color.palette import CountedColors, Palette, count_colors, shares
 
 NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
@@ -90,8 +91,11 @@ def load(path: str | Path) -> ColorMap:
         palette = Palette(np.array(metadata["palette"], np.uint8), weights / weights.sum())
         if len(_unpack(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS:
             raise ValueError("source_colors has another size")
+        settings_from(metadata["settings"])
+        if not isinstance(metadata.get("fine_tuned_epochs", 0), int):
+            raise ValueError("fine_tuned_epochs is not a number")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} does not tell its palette and training colours: {error}") from error
+        raise ValueError(f"{path} does not tell its palette, colours and settings: {error}") from error
     return ColorMap(model, palette, metadata)
 
 

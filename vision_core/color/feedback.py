@@ -37,18 +37,14 @@ def file_of(model: str | Path) -> Path:
     return Path(model).with_suffix(".feedback.json")
 
 
-def add(model: str | Path, palette: Palette, ratings: Sequence[Rating]) -> list[list[Rating]]:
-    """Append a session to the model's file; all of them, oldest first."""
-    if len(ratings) != len(palette.colors):
-        raise ValueError(f"{len(ratings)} ratings for {len(palette.colors)} palette colours")
-    earlier = read(model, palette)
+def add(model: str | Path, palette: Palette, ratings: Sequence[Rating]) -> None:
+    """Append a session to the model's file, once a network was trained on it."""
     data = {"palette": palette.colors.tolist(), "sessions": []}
-    if earlier:
+    if read(model, palette):
         data = read_json(file_of(model))
     time = datetime.now(UTC).isoformat(timespec="seconds")
     data["sessions"].append({"time": time, "ratings": [asdict(rating) for rating in ratings]})
     write_json(file_of(model), data)
-    return [*earlier, list(ratings)]
 
 
 def read(model: str | Path, palette: Palette) -> list[list[Rating]]:
@@ -63,7 +59,7 @@ def read(model: str | Path, palette: Palette) -> list[list[Rating]]:
     data = read_json(path)
     try:
         if data["palette"] != palette.colors.tolist():
-            raise ValueError("it rates another palette")
+            raise ValueError("it rates another palette; remove it to begin anew")
         return [[Rating(**rating) for rating in session["ratings"]] for session in data["sessions"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
@@ -73,6 +69,9 @@ def wishes(palette: Palette, sessions: Sequence[Sequence[Rating]]) -> tuple[np.n
     """The shares (K,) that the ratings ask for, and which colours, bool (K,), the newest calls misplaced."""
     if not sessions:
         raise ValueError("there are no ratings yet")
+    for session in sessions:
+        if len(session) != len(palette.colors):
+            raise ValueError(f"{len(session)} ratings for {len(palette.colors)} palette colours")
     weights = np.linspace(OLDEST, 1, len(sessions)) if len(sessions) > 1 else np.ones(1)
     usage = weights @ np.array([[rating.usage for rating in session] for session in sessions])
     wanted = np.maximum(palette.shares, 0.005) * np.exp(STEP * usage)

@@ -15,6 +15,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 Head = Literal["rgb", "palette"]
+MAX_LAYERS, MAX_HIDDEN = 64, 4096  # a model file must not ask for hours and gigabytes
 
 
 class ColorMapper(nn.Module, PyTorchModelHubMixin):
@@ -36,8 +37,9 @@ class ColorMapper(nn.Module, PyTorchModelHubMixin):
         temperature: float = 0.5,
     ) -> None:
         super().__init__()
-        if layers < 1 or hidden < 1:
-            raise ValueError(f"expected at least one layer of one unit, got {layers} of {hidden}")
+        if not (1 <= layers <= MAX_LAYERS and 1 <= hidden <= MAX_HIDDEN):
+            sizes = f"1 to {MAX_LAYERS} layers of 1 to {MAX_HIDDEN} units"
+            raise ValueError(f"expected {sizes}, got {layers} of {hidden}")
         if head not in ("rgb", "palette"):
             raise ValueError(f"head is {head!r}, expected 'rgb' or 'palette'")
         if head == "palette" and not (len(palette) and temperature > 0):

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.color import losses
-from vision_core.color.network import Head
+from vision_core.color.network import MAX_HIDDEN, MAX_LAYERS, Head
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
@@ -63,16 +63,11 @@ class Settings:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, low in {
-            "epochs": 1,
-            "batch": 16,
-            "patience": 0,
-            "layers": 1,
-            "hidden": 1,
-            "seed": 0,
-        }.items():
-            if (value := getattr(self, name)) != value or value < low:
-                raise ValueError(f"{name} is {value}, expected {low} or more")
+        for name, (low, high) in _RANGES.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                raise ValueError(f"{name} is {value}, expected {low} to {high}")
+        if self.head not in get_args(Head):
+            raise ValueError(f"head is {self.head!r}, expected {' or '.join(get_args(Head))}")
         for name in ("lr", "temperature"):
             if not (math.isfinite(value := getattr(self, name)) and 0 < value <= 10):
                 raise ValueError(f"{name} is {value}, expected a number above 0 and at most 10")
@@ -80,11 +75,24 @@ class Settings:
             raise ValueError(f"precision is {self.precision!r}, expected auto, float32 or bfloat16")
 
 
+_RANGES = {
+    "epochs": (1, 10**7),
+    "batch": (16, 1 << 16),
+    "patience": (0, 10**7),
+    "layers": (1, MAX_LAYERS),
+    "hidden": (1, MAX_HIDDEN),
+    "seed": (0, 2**63 - 1),
+}
+
+
 def settings_from(data: dict[str, Any]) -> Settings:
     """Settings from the plain data in a checkpoint or config.json; unknown names are a `ValueError`."""
-    if unknown := data.keys() - {f.name for f in fields(Settings)}:
-        raise ValueError(f"unknown training settings: {', '.join(sorted(unknown))}")
-    return Settings(**{**data, "weights": LossWeights(**data.get("weights", {}))})
+    try:
+        if unknown := data.keys() - {f.name for f in fields(Settings)}:
+            raise ValueError(f"unknown training settings: {', '.join(sorted(unknown))}")
+        return Settings(**{**data, "weights": LossWeights(**data.get("weights", {}))})
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"training settings of another kind: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import filter_trackers
 from torch import Tensor, nn
 
 from vision_core import checkpoints, devices, runs
-from vision_core.color import objective
+from vision_core.color import feedback, objective
 from vision_core.color.colormap import ColorMap, seen_colors
 from vision_core.color.colormap import save as save_map
 from vision_core.color.network import ColorMapper
@@ -55,8 +56,7 @@ def train(
     """
     settings = _with_precision(settings or Settings(), run if resume else None)
     counted = source if isinstance(source, CountedColors) else count_colors(source)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with devices.seeded(settings.seed):
         model = ColorMapper(
             settings.layers, settings.hidden, settings.head, palette.colors.tolist(), settings.temperature
         )
@@ -81,12 +81,15 @@ def train_run(
     """`train` with a run's folder that can be followed, stopped (`runs.request_stop`) and resumed.
 
     The model goes to `save_to` however the training ends. Without `resume` an earlier run in `folder` is
-    replaced.
+    replaced, and the ratings of an earlier model go. To resume a finished run changes nothing.
 
     Raises:
         ValueError: `folder` is being trained by another process, or holds something else than a run.
     """
-    run = runs.Run(Path(folder))
+    run, settings = runs.Run(Path(folder)), settings or Settings()
+    devices.pick(settings.device)  # before anything of an earlier run is removed
+    if track and not filter_trackers([track], folder):
+        raise ValueError(f"the tracker {track} is not installed")
     if resume:
         if not run.resume_file.is_file():
             raise ValueError(f"there is nothing to resume in {folder}")
@@ -95,7 +98,8 @@ def train_run(
         epoch = None
         if runs.is_first_process():
             _clear(run)
-        runs.create(folder, {"system": "color", **asdict(settings or Settings()), **(metadata or {})})
+            feedback.file_of(save_to).unlink(missing_ok=True)  # it rates the network that is replaced
+        runs.create(folder, {"system": "color", **asdict(settings), **(metadata or {})})
     events = train(
         source,
         palette,
@@ -180,9 +184,12 @@ def _optimise(
     task = objective.task(counted, result.palette, accelerator.device, shares, misplaced, before)
     optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _falling(settings))
-    state = {"epoch": 0, "smooth": math.inf, "best": math.inf, "best_epoch": 0}
+    state = {"epoch": 0, "loss": math.inf, "smooth": math.inf, "best": math.inf, "best_epoch": 0}
     if resume:
         state = _restore(run, result, settings, optimizer, scheduler)
+
+    def impatient() -> bool:
+        return 0 < settings.patience <= state["epoch"] - state["best_epoch"]
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, ...]]:
         yield objective.draw(task, settings, epoch)
@@ -208,7 +215,7 @@ def _optimise(
         batches,
         terms,
         optimizer,
-        epochs=settings.epochs,
+        epochs=state["epoch"] if impatient() else settings.epochs,
         steps_per_epoch=1,
         start=state["epoch"],
         weights={**asdict(settings.weights), "placement": PLACEMENT},
@@ -221,29 +228,33 @@ def _optimise(
                 continue
             epoch, loss = event.step, event.losses["total"]
             first = not math.isfinite(state["smooth"])
-            state |= {"epoch": epoch, "smooth": loss if first else 0.98 * state["smooth"] + 0.02 * loss}
+            state |= {"epoch": epoch, "loss": loss}
+            state |= {"smooth": loss if first else 0.98 * state["smooth"] + 0.02 * loss}
             if state["smooth"] < state["best"] * 0.999:
                 state |= {"best": state["smooth"], "best_epoch": epoch}
-            result.metadata.update(training_epochs=epoch, final_loss=round(loss, 6))
+            _tell(result, state)
             yield event
             if thumbnail is not None and (epoch % 50 == 0 or epoch in (1, 10, 25)):
                 yield Preview(f"epoch {epoch}", result.preview(thumbnail))
             if epoch % SAVE_EVERY == 0:
                 save()
-            if settings.patience and epoch - state["best_epoch"] >= settings.patience:
+            if impatient():
                 break
     finally:
         stream.close()
-        save()
-        model.eval().cpu()
-        if save_to is not None and state["epoch"] and accelerator.is_main_process:
-            save_map(result, save_to)
+        try:
+            save()
+        finally:  # on another disk there may be room
+            model.eval().cpu()
+            if save_to is not None and state["epoch"] and accelerator.is_main_process:
+                save_map(result, save_to)
         if track:
             accelerator.end_training()
     yield Done(result)
 
 
-_STATE = ("epoch", "smooth", "best", "best_epoch", "facts", "model", "optimizer", "scheduler")
+_PROGRESS = ("epoch", "loss", "smooth", "best", "best_epoch")
+_STATE = (*_PROGRESS, "facts", "model", "optimizer", "scheduler")
 _IDENTITY = ("palette", "shares", "settings", "source_colors")
 
 
@@ -265,13 +276,17 @@ def _restore(
     state = checkpoints.load_state(run.resume_file, *_STATE)
     facts = {k: v for k, v in result.metadata.items() if k in _IDENTITY}
     if changed := [name for name in _IDENTITY if state["facts"].get(name) != facts[name]]:
-        raise ValueError(
-            f"cannot resume {run.folder}: it was trained with another {changed[0].replace('_', ' ')}"
-        )
+        raise ValueError(f"cannot resume {run.folder}: its {changed[0].replace('_', ' ')} were not the same")
     result.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
-    return {name: state[name] for name in ("epoch", "smooth", "best", "best_epoch")}
+    progress = {name: state[name] for name in _PROGRESS}
+    _tell(result, progress)
+    return progress
+
+
+def _tell(result: ColorMap, state: dict[str, Any]) -> None:
+    result.metadata.update(training_epochs=state["epoch"], final_loss=round(state["loss"], 6))
 
 
 def _with_precision(settings: Settings, resumed: runs.Run | None) -> Settings:

@@ -61,10 +61,10 @@ def transfer(
     if isinstance(target, Palette):
         palette, target_rgb = target, None
     else:
-        target_rgb = (target if isinstance(target, Picture) else images.read(target)).rgb
-        palette = extract(target_rgb, clusters, colors)
+        wanted = target if isinstance(target, Picture) else images.read(target)
+        target_rgb, palette = wanted.rgb, extract(wanted.visible, clusters, colors)
     if model is None:
-        color_map = next(e.result for e in train(picture.rgb, palette, settings) if isinstance(e, Done))
+        color_map = next(e.result for e in train(picture.visible, palette, settings) if isinstance(e, Done))
     else:
         color_map = model if isinstance(model, ColorMap) else load(model)
     if save_to is not None:
@@ -86,7 +86,7 @@ def transfer(
 
 def warnings(color_map: ColorMap, picture: Picture) -> tuple[str, ...]:
     """Sentences about a picture that the map is not made for; none for one it is."""
-    unseen = color_map.unseen(count_colors(picture.rgb))
+    unseen = color_map.unseen(count_colors(picture.visible))
     if unseen <= UNSEEN_WARNING:
         return ()
     return (f"{unseen:.0%} of the pixels have colours that this model never saw: it only guesses there",)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from vision_core import checkpoints, runs
+from vision_core import checkpoints, devices, runs
 from vision_core.devices import generator
 from vision_core.digits import data
 from vision_core.digits.measure import measure, one_thread, save_activations
@@ -192,8 +192,7 @@ def _steps(settings: Settings, images: int) -> int:
 
 
 def _initial(seed: int) -> DigitNet:
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        torch.manual_seed(seed)
+    with devices.seeded(seed):
         model = DigitNet()
     return model.to(memory_format=torch.channels_last)  # pyright: ignore - a seventh faster on the CPU
 
