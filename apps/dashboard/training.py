@@ -115,7 +115,7 @@ def show_run(names: list[str]) -> None:
                 f"There is no training {jobs.quoted(asked)} here; this is the newest.",
                 icon=":material/search_off:",
             )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         name = str(
             st.selectbox(
                 "Training",
