@@ -53,7 +53,7 @@ def seeded(seed: int) -> Iterator[None]:
     The caller's random numbers stay as they were.
     """
     with _SEEDING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reset a GPU's, too
         yield
 
 

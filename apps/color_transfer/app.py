@@ -146,9 +146,11 @@ def _training_step(visit: gr.State, source: gr.Image) -> tuple[Dependency, Depen
         **heavy,
     )
     stop.click(training.stop, visit, progress, queue=False, show_progress="hidden")
-    trained.then(
-        lambda: (gr.Button(interactive=True), gr.Button(visible=False)), outputs=[start, stop], queue=False
-    )
+    ready = (lambda: (gr.Button(interactive=True), gr.Button(visible=False)), None, [start, stop])
+    trained.success(*ready, queue=False)
+    trained.failure(*ready, queue=False).then(
+        str, outputs=progress, queue=False
+    )  # `then` is not run on failure
     reused = reuse.click(results.use_model, [visit, source, model_file], [visit, progress], **heavy)
     return trained, reused
 

@@ -1,5 +1,6 @@
 """What one visitor has on the server: a palette in hand, and a temporary folder with everything else."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def forget(visit: Visit) -> None:
 def sweep() -> None:
     """Remove what servers that were killed left of their visitors, a day ago or longer."""
     for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
-        if time.time() - folder.stat().st_mtime > 4 * LIFETIME:
+        if time.time() - _written(folder) > 4 * LIFETIME:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -84,7 +85,9 @@ def alone(visit: Visit) -> Iterator[None]:
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
-        raise ValueError("A training of yours is still going on: stop it, or wait for its end.") from None
+        raise ValueError("A training of yours is still going on: wait for its end, or stop it.") from None
+    except FileNotFoundError:
+        raise ValueError(NOTHING) from None
     try:
         yield
     finally:
@@ -143,9 +146,9 @@ def shown(visit: Visit, rgb: np.ndarray) -> str:
     """
     content = sha256(str(rgb.shape).encode() + rgb.tobytes()).hexdigest()
     path = visit.path(f"shown-{content[:24]}.png")
-    if path.exists():
-        path.touch()
-    else:
+    try:
+        os.utime(path)
+    except FileNotFoundError:
         images.save(Picture(rgb), path)
         for old in sorted(Path(visit.folder).glob("shown-*"), key=_written)[:-SHOWN]:
             old.unlink(missing_ok=True)
@@ -167,7 +170,11 @@ def forget_model(visit: Visit) -> None:
 
 
 def _written(path: Path) -> float:
-    return path.stat().st_mtime
+    """When, in seconds since 1970; 0 for what another event has just removed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _made(visit: Visit, name: str) -> Path:

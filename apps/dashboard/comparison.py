@@ -51,16 +51,19 @@ def show_comparison() -> None:
 
 def _choose_new(names: list[str]) -> None:
     """Choose the newest four, then what is new since: what the visitor took out stays out."""
-    known = st.session_state.get("known_trainings", [])
+    known = set(st.session_state.get("known_trainings", names))
     kept = st.session_state.get("compared_trainings")
     if kept is None:  # also when the visitor comes back from another page
-        chosen = names[:4]
+        known, chosen = set(names), names[:4]
     else:
-        new = [name for name in names if name not in [*known, *kept]]
+        known |= set(
+            kept
+        )  # a new one only once it came back from the page, which may have sent an older choice
+        new = [name for name in names if name not in known]
         chosen = [*(name for name in kept if name in names), *new][:MOST]
     if chosen != kept:
         st.session_state["compared_trainings"] = chosen
-    st.session_state["known_trainings"] = names
+    st.session_state["known_trainings"] = known
 
 
 def _row(story: jobs.Story) -> dict[str, Any]:

@@ -97,6 +97,18 @@ def test_a_newcomer_gets_from_the_landing_page_to_a_cube_file(browser, address, 
     assert np.percentile(difference, 99.9) <= 1 and np.abs(table - lut.identity(len(table))).mean() > 0.01
 
 
+def test_a_refused_training_can_be_tried_again(browser, address):
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}/color-transfer/")
+    page.locator("#start").click()
+    page.wait_for_selector("text=Please choose a picture to recolour first")
+    page.wait_for_selector("#start:enabled")
+    page.wait_for_selector("#stop", state="hidden")
+    assert "Waiting" not in page.locator("#progress").inner_text()
+    page.close()
+
+
 def test_stop_gives_a_result_and_nobody_else_sees_it(visitor):
     one, other = visitor(), visitor(source=2, target=8)
     start(one, 5000)

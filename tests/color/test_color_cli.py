@@ -78,6 +78,9 @@ def test_applying_replaces_neither_a_result_nor_an_original():
         Image.open("small.png").save(name)
     assert len(run("apply", "d1", "d2", "--model", MODEL, "--out", "d3")["written"]) == 3
     assert len(list(Path("d3").iterdir())) == 3
+    again = run("apply", "d1", "gone.png", "--model", MODEL, "--out", "d3")
+    assert len(again["written"]) == 2 and "no file" in again["failed"]["gone.png"]
+    assert list(run("apply", "d2/a.png", "--model", MODEL, "--out", "v2.1")["written"]) == ["v2.1/a.png"]
     before = Path("d2/a.png").read_bytes()
     assert "would replace" in mistake("apply", "d2/a.png", "--model", MODEL, "--out", "d2")
     assert "would replace" in mistake("apply", "d2/a.png", "--model", MODEL, "--out", "d2/a.png")

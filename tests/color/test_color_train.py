@@ -126,6 +126,12 @@ def test_resuming_a_finished_training_changes_nothing(tmp_path, patience, lr):
     before = (tmp_path / "m.safetensors").read_bytes()
     finish(color.train_run(*arguments, save_to=tmp_path / "m.safetensors", resume=True))
     assert (tmp_path / "m.safetensors").read_bytes() == before
+    (tmp_path / "m.safetensors").unlink()
+    finish(color.train_run(*arguments, save_to=tmp_path / "m.safetensors", resume=True))
+    assert (tmp_path / "m.safetensors").read_bytes() == before  # and brings a lost model back
+    (tmp_path / "m.safetensors").write_bytes(b"fine-tuned since")
+    finish(color.train_run(*arguments, save_to=tmp_path / "m.safetensors", resume=True))
+    assert (tmp_path / "m.safetensors").read_bytes() == b"fine-tuned since"
 
 
 def test_what_cannot_be_trained_leaves_an_earlier_run_alone(tmp_path):

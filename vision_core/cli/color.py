@@ -132,6 +132,8 @@ def apply(
     lightness_strength: LightnessStrength = 1.0,
 ) -> Answer:
     """Recolour pictures of any size with a trained map; one LUT serves them all."""
+    from PIL.Image import registered_extensions
+
     from vision_core import color, images
     from vision_core.color import lut
     from vision_core.color.transfer import warnings
@@ -139,8 +141,8 @@ def apply(
     sources = _pictures(image)
     single = out.suffix.lower() in images.SUFFIXES
     if single and (len(sources) > 1 or image[0].is_dir()):
-        raise ValueError(f"--out is the file {out}, but there are {len(sources)} pictures: name a folder")
-    if not single and out.suffix and not out.is_dir():
+        raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
+    if not single and out.suffix.lower() in registered_extensions() and not out.is_dir():
         raise ValueError(f"--out is {out}: a picture is saved as {', '.join(images.SUFFIXES)}")
     color_map = color.load(model)
 
@@ -158,7 +160,7 @@ def apply(
             while str(goal) in written:
                 number += 1
                 goal = out / f"{path.stem}-{number}{suffix}"
-            if goal.exists() and any(goal.samefile(source) for source in sources):
+            if goal.exists() and any(s.exists() and goal.samefile(s) for s in sources):
                 raise ValueError(
                     f"{goal} would replace a picture that is to be recoloured: choose another --out"
                 )

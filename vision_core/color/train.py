@@ -188,6 +188,8 @@ def _optimise(
     if resume:
         state = _restore(run, result, settings, optimizer, scheduler)
 
+    began = state["epoch"]
+
     def impatient() -> bool:
         return 0 < settings.patience <= state["epoch"] - state["best_epoch"]
 
@@ -246,7 +248,8 @@ def _optimise(
             save()
         finally:  # on another disk there may be room
             model.eval().cpu()
-            if save_to is not None and state["epoch"] and accelerator.is_main_process:
+            new = state["epoch"] > began or (began and save_to is not None and not Path(save_to).exists())
+            if save_to is not None and new and accelerator.is_main_process:
                 save_map(result, save_to)
         if track:
             accelerator.end_training()

@@ -13,7 +13,7 @@ export function keyboard(actions, letters, ready) {
   addEventListener("keydown", (event) => {
     const target = event.target;
     if (!ready() || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
-    const { key: typed, shiftKey } = event;
+    const { key: typed = "", shiftKey } = event; // a browser that fills in a form sends none
     const key = typed.length > 1 ? typed : shiftKey ? typed.toUpperCase() : typed.toLowerCase(); // whatever CapsLock says
     let run;
     if (event.ctrlKey || event.metaKey) {
