@@ -210,6 +210,7 @@ for event in runs.record(run, stream):
         runs.request_stop(run)
 losses = [event.losses for event in seen if hasattr(event, "losses")]
 torch.save((accelerator.num_processes, model.state_dict(), losses), f"{out}/{accelerator.process_index}.pt")
+torch.distributed.destroy_process_group()  # or its threads may abort the process at its end
 """
 
 

@@ -105,7 +105,7 @@ def test_a_refused_training_can_be_tried_again(browser, address):
     page.wait_for_selector("text=Please choose a picture to recolour first")
     page.wait_for_selector("#start:enabled")
     page.wait_for_selector("#stop", state="hidden")
-    assert "Waiting" not in page.locator("#progress").inner_text()
+    page.wait_for_function("!document.querySelector('#progress').innerText.includes('Waiting')")
     page.close()
 
 

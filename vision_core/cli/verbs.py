@@ -76,6 +76,7 @@ def watch(events: Generator[Any], label: str) -> Any:
     """Draw a training on standard error (bar, percent, loss, time left) and return its `Done.result`."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from torch import distributed
 
     from vision_core.training import Done, Epoch, Step
 
@@ -109,6 +110,8 @@ def watch(events: Generator[Any], label: str) -> Any:
                         result = value
         finally:
             events.close()  # an interrupt leaves a good checkpoint
+            if distributed.is_initialized():  # or its threads may abort the process at its end
+                distributed.destroy_process_group()
     return result
 
 
