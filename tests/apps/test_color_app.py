@@ -196,9 +196,9 @@ def test_downloads_say_the_same_as_the_page(trained, small):
 
 def test_a_picture_shown_again_is_not_written_again(trained):
     _, paths = results.show(trained[0], 0.3, 0.6)
-    written = [Path(path).stat() for path in paths]
+    written = [Path(path).stat().st_ino for path in paths]
     assert results.show(trained[0], 0.3, 0.6)[1] == paths
-    assert [Path(path).stat() for path in paths] == written
+    assert [Path(path).stat().st_ino for path in paths] == written
 
 
 def test_strength_zero_is_the_picture(trained):
