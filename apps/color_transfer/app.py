@@ -148,9 +148,8 @@ def _training_step(visit: gr.State, source: gr.Image) -> tuple[Dependency, Depen
     stop.click(training.stop, visit, progress, queue=False, show_progress="hidden")
     ready = (lambda: (gr.Button(interactive=True), gr.Button(visible=False)), None, [start, stop])
     trained.success(*ready, queue=False)
-    trained.failure(*ready, queue=False).then(
-        str, outputs=progress, queue=False
-    )  # `then` is not run on failure
+    refused = trained.failure(*ready, queue=False)  # `then` is not run on failure
+    refused.then(str, outputs=progress, queue=False)
     reused = reuse.click(results.use_model, [visit, source, model_file], [visit, progress], **heavy)
     return trained, reused
 

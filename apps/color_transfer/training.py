@@ -71,9 +71,9 @@ def train(
         )
         steps: list[Step] = []
         with closing(events):  # closing the page closes the training
-            for bar, curves, preview in watched(events, steps):
+            for done, curves, preview in watched(events, steps):
                 new = gr.skip() if preview is None else visits.shown(visit, preview)
-                yield gr.skip(), bar, curves, new
+                yield gr.skip(), done, curves, new
         words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(visits.seconds(visit))}"
         words = f"Trained {words}" if visit.run.status() == "done" else f"Stopped as you asked, after {words}"
         trained = visits.model(visit)

@@ -56,9 +56,8 @@ def _choose_new(names: list[str]) -> None:
     if kept is None:  # also when the visitor comes back from another page
         known, chosen = set(names), names[:4]
     else:
-        known |= set(
-            kept
-        )  # a new one only once it came back from the page, which may have sent an older choice
+        # a new one is known once it came back from the page, which may have sent an older choice
+        known |= set(kept)
         new = [name for name in names if name not in known]
         chosen = [*(name for name in kept if name in names), *new][:MOST]
     if chosen != kept:

@@ -143,7 +143,7 @@ def apply(
     if single and (len(sources) > 1 or image[0].is_dir()):
         raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
     if not single and out.suffix.lower() in registered_extensions() and not out.is_dir():
-        raise ValueError(f"--out is {out}: a picture is saved as {', '.join(images.SUFFIXES)}")
+        _drawn_as(out)
     color_map = color.load(model)
 
     @cache  # once, and not before there is a picture that can be read
@@ -251,8 +251,7 @@ def compare(
     from vision_core import color, files, images
     from vision_core.color import compare as comparing
 
-    if out.suffix.lower() not in images.SUFFIXES:
-        raise ValueError(f"--out is {out}: a picture is saved as {', '.join(images.SUFFIXES)}")
+    _drawn_as(out)
     read, goal = images.read(source), images.read(target)
     picture, wanted, began = read.rgb, color.extract(goal.visible), time.perf_counter()
     if model is not None:
@@ -339,6 +338,13 @@ def _pictures(paths: list[Path]) -> list[Path]:
 
 def _fewer(found: int, asked: int) -> str:
     return f"the picture has {found} clearly different colour{'s' * (found > 1)}, {asked} were asked for"
+
+
+def _drawn_as(path: Path) -> None:
+    from vision_core.images import SUFFIXES
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--out is {path}: a picture is saved as {', '.join(SUFFIXES)}")
 
 
 def _saved_as(path: Path) -> None:

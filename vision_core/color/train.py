@@ -248,9 +248,10 @@ def _optimise(
             save()
         finally:  # on another disk there may be room
             model.eval().cpu()
-            new = state["epoch"] > began or (began and save_to is not None and not Path(save_to).exists())
-            if save_to is not None and new and accelerator.is_main_process:
-                save_map(result, save_to)
+            if save_to is not None and accelerator.is_main_process:
+                # nothing new to save keeps what is there: it may have been fine-tuned since
+                if state["epoch"] > (began if Path(save_to).exists() else 0):
+                    save_map(result, save_to)
         if track:
             accelerator.end_training()
     yield Done(result)

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from vision_core import checkpoints, devices, runs
-from vision_core.devices import generator
+from vision_core import checkpoints, runs
+from vision_core.devices import generator, seeded
 from vision_core.digits import data
 from vision_core.digits.measure import measure, one_thread, save_activations
 from vision_core.digits.network import DigitNet
@@ -192,7 +192,7 @@ def _steps(settings: Settings, images: int) -> int:
 
 
 def _initial(seed: int) -> DigitNet:
-    with devices.seeded(seed):
+    with seeded(seed):
         model = DigitNet()
     return model.to(memory_format=torch.channels_last)  # pyright: ignore - a seventh faster on the CPU
 

@@ -30,7 +30,7 @@ export function drawing() {
     },
     /** Go on with the stroke to (x, y), each 0..1; one that was undone or cleared meanwhile is over. */
     extend(x, y) {
-      if (current === null || current !== done.at(-1)) return;
+      if (current === null) return;
       const { points } = current;
       const [a, b] = [byte(x), byte(y)];
       if (Math.hypot(a - points.at(-2), b - points.at(-1)) < 3) return;
@@ -39,6 +39,7 @@ export function drawing() {
     },
     clear() {
       if (visible().length === 0) return;
+      current = null;
       undone.length = 0;
       done.push(null);
       repaint();
