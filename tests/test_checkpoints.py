@@ -149,6 +149,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, suffix):
         b"PK\x03\x04" + bytes(40),
         b"\xff" * 5000,
         b"{" * 999,
+        b"\x80\x02J\x00",  # torch's unpickler stops with a struct.error
+        b"\x80\x02}(X\xff\xff\xff\xff",
     ):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"x\.\w+ "):
@@ -227,6 +229,7 @@ def tampered(tmp_path, **changes):
         ({"width": 10**30}, "does not fit Net"),
         ({"width": 0}, "width must be 1 or more"),
         ({"width": "five"}, "does not fit Net"),
+        ({"scale": [{}]}, "does not fit Net"),
         ({"depth": 3}, "unexpected keyword argument 'depth'"),
     ],
 )

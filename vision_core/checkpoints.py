@@ -6,10 +6,10 @@ from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
+from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
@@ -17,7 +17,6 @@ from vision_core import devices
 from vision_core.files import atomic
 
 HEADER = "vision-core"
-_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile)
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -84,10 +83,8 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
         with devices.seeded(0):
             model = model_class(**architecture)
         model.load_state_dict(state, strict=True)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ValueError(
-            f"{path} does not fit {model_class.__name__}: {' '.join(str(error).split())}"
-        ) from error
+    except Exception as error:  # the constructor sees whatever a strange file holds
+        raise ValueError(f"{path} does not fit {model_class.__name__}: {_sentence(error)}") from error
     return model.eval(), metadata
 
 
@@ -107,12 +104,14 @@ def _compare(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
+            header = (file.metadata() or {}).get(HEADER)
             state = {name: file.get_tensor(name) for name in file.keys()}
-        return state, header["architecture"], header["metadata"]
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a complete .safetensors file: {error}") from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except Exception as error:
+        raise ValueError(f"{path} is not a complete .safetensors file: {_sentence(error)}") from error
+    try:
+        parts = json.loads(header or "")
+        return state, parts["architecture"], parts["metadata"]
+    except Exception as error:
         raise ValueError(f"{path} has no vision-core header: it was not saved by this program") from error
 
 
@@ -151,11 +150,15 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
         raise ValueError(
             f"{path} was refused: it holds something other than weights and plain data"
         ) from error
-    except _DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} is not a complete PyTorch file: {reason}") from error
+    except Exception as error:  # an unpickler can raise anything
+        raise ValueError(f"{path} is not a complete PyTorch file: {_sentence(error)}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}; weights by name were expected")
     if missing := [name for name in names if name not in data]:
-        raise ValueError(f"{path} lacks {missing[0]}: it holds something else than was expected")
+        raise ValueError(f"{path} lacks {missing[0]}: it is not the kind of file that was expected")
     return data
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of what a parser said, or the name of the error when it said nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
