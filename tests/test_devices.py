@@ -44,7 +44,6 @@ def test_a_network_drawn_beside_others_is_the_same():
 def test_streams_are_independent():
     """Neighbouring seeds, swapped numbers and longer names: no two alike, none correlated."""
     names = [
-        (),
         (0,),
         (1,),
         (2,),
