@@ -1,0 +1,169 @@
+"""Putting an edit into its picture: crop with context, resize to the painter, blend back.
+
+Whatever paints, a pixel farther from the mask than the feather keeps its value, bit for bit.
+"""
+
+import cv2
+import numpy as np
+
+from vision_core.editing.masks import distance
+from vision_core.editing.regions import Box
+
+
+def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool = False) -> Box:
+    """The part of the picture that a painter gets to see: the mask's bounding box and context around it.
+
+    Args:
+        mask: bool (H, W), not empty.
+        padding: context on each side, as a share of the bounding box's longer side.
+        least: neither side is shorter than this many pixels, where the picture has them.
+        square: as near to a square as the picture allows.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not rows.size:
+        raise ValueError("the mask is empty: mark what may change")
+    spans = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
+    context = round(padding * max(end - start for start, end in spans))
+    sides = [max(end - start + 2 * context, least) for start, end in spans]
+    if square:
+        sides = [max(sides)] * 2
+    (top, bottom), (left, right) = (
+        _widen(span, side, limit) for span, side, limit in zip(spans, sides, mask.shape, strict=True)
+    )
+    return Box(left, top, right, bottom)
+
+
+def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 or bool (H, W[, 3]) at another size: area averages down, Lanczos up; a bool stays one."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    smaller = height * width < rgb.shape[0] * rgb.shape[1]
+    if rgb.dtype == bool:  # a thin stroke must not vanish: whatever touches the mask is mask
+        cover = cv2.resize(rgb.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        return cover > (0.01 if smaller else 0.5)
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4)
+
+
+def opacity(mask: np.ndarray, feather: float) -> np.ndarray:
+    """How much of the edit shows, float32 (H, W): 1 in the mask, smoothly to 0 `feather` pixels off it."""
+    if not np.isfinite(feather) or feather < 0:
+        raise ValueError(f"the feather is {feather}; 0 or more pixels were expected")
+    fade = np.clip(1 - distance(mask) / max(feather, 0.5), 0, 1)
+    return (fade * fade * (3 - 2 * fade)).astype(np.float32)
+
+
+def blend(rgb: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: float = 0) -> np.ndarray:
+    """`painted` where the mask is, `rgb` elsewhere, mixed within `feather` pixels of it.
+
+    Args:
+        rgb, painted: uint8 (H, W, 3).
+        mask: bool (H, W).
+    """
+    if rgb.shape != painted.shape or rgb.shape[:2] != mask.shape:
+        raise ValueError(f"sizes differ: {rgb.shape}, {painted.shape} and a mask of {mask.shape}")
+    alpha = opacity(mask, feather)[..., None]
+    mixed = (painted * alpha + rgb * (1 - alpha)).round().astype(np.uint8)
+    return np.where(alpha == 0, rgb, np.where(alpha == 1, painted, mixed))
+
+
+def paste(rgb: np.ndarray, part: np.ndarray, where: Box, mask: np.ndarray, feather: float = 0) -> np.ndarray:
+    """The picture with an edit of the window `where` blended in; `part` may have another size."""
+    rows, columns = where.slices
+    fitted = resize(part, where.bottom - where.top, where.right - where.left)
+    result = rgb.copy()
+    inside = np.zeros_like(mask)  # what lies outside the window was not painted
+    inside[rows, columns] = mask[rows, columns]
+    result[rows, columns] = blend(rgb[rows, columns], fitted, inside[rows, columns], feather)
+    return result
+
+
+def match_colors(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, ring: float = 12) -> np.ndarray:
+    """Undo a painter's colour shift: a gain and an offset a channel, fitted where the truth is known.
+
+    A painter gives back the pixels around the mask, too: what it did to those within `ring` pixels of the
+    mask is undone everywhere.
+
+    Args:
+        painted, rgb: uint8 (H, W, 3), the painter's and the true pixels.
+    """
+    near = (distance(mask) <= ring) & ~mask
+    if near.sum() < 16:
+        return painted
+    got, true = painted[near].astype(np.float64), rgb[near].astype(np.float64)
+    spread = got.std(0)
+    gain = np.clip(np.where(spread > 1, true.std(0) / np.maximum(spread, 1), 1), 0.8, 1.25)
+    moved = (painted - got.mean(0)) * gain + true.mean(0)
+    return moved.round().clip(0, 255).astype(np.uint8)
+
+
+def poisson(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, longest: int = 160) -> np.ndarray:
+    """The painted pixels plus the smooth membrane that makes them meet the picture at the mask's edge.
+
+    Gradient-domain cloning in its membrane form: the difference to the true pixels just outside the mask is
+    continued inside by Laplace's equation, solved at most `longest` pixels wide, for it is smooth.
+    Source: Perez et al. 2003, "Poisson Image Editing"; Farbman et al. 2009, "Coordinates for Instant Image
+    Cloning".
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import spsolve
+
+    gap = rgb.astype(np.float32) - painted
+    scale = min(1.0, longest / max(mask.shape))
+    height, width = (max(2, round(side * scale)) for side in mask.shape)
+    known = (~mask).astype(np.float32)
+    weight = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(gap * known[..., None], (width, height), interpolation=cv2.INTER_AREA)
+    small /= np.maximum(weight, 1e-6)[..., None]
+    free = weight < 0.05
+    if not free.any() or free.all():
+        return painted
+    number = np.cumsum(free).reshape(free.shape) - 1
+    at = np.argwhere(free)
+    count, right = np.zeros(len(at)), np.zeros((len(at), 3))
+    rows, columns = [], []
+    for step in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        beside = at + step
+        inside = ((beside >= 0) & (beside < free.shape)).all(1)  # the picture's border has no slope across it
+        y, x = beside[inside].T
+        me, open_ = np.flatnonzero(inside), free[y, x]
+        count[me] += 1
+        rows.append(me[open_])
+        columns.append(number[y[open_], x[open_]])
+        np.add.at(right, me[~open_], small[y[~open_], x[~open_]])
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    size = (len(at), len(at))
+    matrix = csr_array((count, (np.arange(len(at)),) * 2), size) - csr_array(
+        (np.ones(len(row)), (row, column)), size
+    )
+    small[free] = np.asarray(spsolve(matrix.tocsc(), right)).reshape(-1, 3)
+    membrane = cv2.resize(small, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return (painted + membrane).round().clip(0, 255).astype(np.uint8)
+
+
+def extend(
+    rgb: np.ndarray, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, seam: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A larger canvas, uint8 (H + top + bottom, W + left + right, 3), and the mask of what is new in it.
+
+    The picture stands on it unchanged, the rest mirrors it. `seam` pixels of the picture's rim next to a new
+    part belong to the mask, too, so that the seam can be painted over.
+
+    Raises:
+        ValueError: a negative number, nothing to add, or a seam that leaves nothing of the picture.
+    """
+    sides = (left, top, right, bottom)
+    if min(sides) < 0 or not any(sides) or not 0 <= 2 * seam < min(rgb.shape[:2]):
+        raise ValueError(f"cannot extend a picture by {sides} pixels with a seam of {seam}")
+    height, width = rgb.shape[:2]
+    canvas = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_REFLECT)
+    mask = np.ones(canvas.shape[:2], bool)
+    rows = slice(top + seam * (top > 0), top + height - seam * (bottom > 0))
+    mask[rows, left + seam * (left > 0) : left + width - seam * (right > 0)] = False
+    return canvas, mask
+
+
+def _widen(span: tuple[int, int], side: int, limit: int) -> tuple[int, int]:
+    """A span of `side` around `span`, inside 0 to `limit`."""
+    side = min(side, limit)
+    start = min(max((span[0] + span[1] - side) // 2, 0), limit - side)
+    return start, start + side

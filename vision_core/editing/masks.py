@@ -1,0 +1,166 @@
+"""Masks, bool (H, W), True where a picture may change: made, read, checked, grown, saved."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from vision_core import images
+from vision_core.files import atomic
+
+KINDS = ("center", "rectangle", "circle", "corners", "multiple", "ellipses")
+
+
+def shape(kind: str, height: int, width: int, size: float | None = None) -> np.ndarray:
+    """A mask of one of the `KINDS` for a picture of `height` x `width` pixels.
+
+    Args:
+        kind: `center`, a central rectangle; `rectangle`, one at two thirds of width and height; `circle`, in
+            the centre; `corners`, rectangles in the upper left and lower right; `multiple`, two rectangles
+            side by side; `ellipses`, two of them side by side.
+        size: of each part, as a share of the picture's sides (a circle's radius: of the shorter side);
+            None is the kind's own.
+
+    Raises:
+        ValueError: another kind, or a size outside (0, 1].
+    """
+    sizes = dict(zip(KINDS, (2 / 3, 1 / 4, 1 / 3, 1 / 3, 1 / 4, 1 / 4), strict=True))
+    if kind not in sizes:
+        raise ValueError(f"no mask is called {kind!r}; there are {', '.join(KINDS)}")
+    size = sizes[kind] if size is None else size
+    if not 0 < size <= 1:
+        raise ValueError(f"the size of a mask is {size:g}; a share above 0 and up to 1 was expected")
+    rows, columns = np.mgrid[:height, :width]
+    y, x = (rows + 0.5) / height, (columns + 0.5) / width
+    match kind:
+        case "center":
+            return _within(y, x, 0.5, 0.5, size)
+        case "rectangle":
+            middle = min(2 / 3 + size / 2, 1 - size / 2)
+            return _within(y, x, middle, middle, size)
+        case "circle":
+            short = min(height, width)
+            return np.hypot((y - 0.5) * height, (x - 0.5) * width) <= max(
+                size * short, 0.71
+            )  # at least one pixel
+        case "corners":
+            return ((y < size) & (x < size)) | ((y >= 1 - size) & (x >= 1 - size))
+        case "multiple":
+            return _within(y, x, 0.5, 0.25, size) | _within(y, x, 0.5, 0.75, size)
+        case _:
+            round_ = [np.hypot((y - 0.5) / size, (x - at) / (0.75 * size)) <= 0.5 for at in (0.3, 0.7)]
+            return round_[0] | round_[1]
+
+
+def box(height: int, width: int, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    """The rectangle of whole pixels from (left, top) up to, not with, (right, bottom).
+
+    Raises:
+        ValueError: it is empty or leaves the picture.
+    """
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ValueError(
+            f"the box {left}, {top}, {right}, {bottom} does not lie in a picture of {width} x {height} pixels"
+        )
+    mask = np.zeros((height, width), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def brush(
+    height: int, width: int, strokes: Sequence[Sequence[tuple[float, float]]], radius: float
+) -> np.ndarray:
+    """Round strokes of `radius` pixels through points (x, y); one point is a dot.
+
+    Raises:
+        ValueError: no stroke, a point that is not finite, or a radius below half a pixel.
+    """
+    if radius < 0.5 or not strokes or not all(strokes):
+        raise ValueError(f"expected strokes of a radius of 0.5 or more, got {len(strokes)} of {radius:g}")
+    canvas = np.zeros((height, width), np.uint8)
+    for stroke in strokes:
+        points = np.asarray(stroke, float).reshape(-1, 2)
+        if not np.isfinite(points).all():
+            raise ValueError("a stroke holds a point that is not finite")
+        points = np.clip(points, -width - height, 2 * (width + height)).round().astype(np.int32)
+        for start, end in zip(points, points[1:] if len(points) > 1 else points, strict=False):
+            cv2.line(canvas, start.tolist(), end.tolist(), 1, max(1, round(2 * radius)))
+    return canvas.astype(bool)
+
+
+def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
+    """All pixels up to `pixels` (Euclid) from the mask; a negative number shrinks it by as many."""
+    if pixels < 0:
+        return ~grow(~mask, -pixels)
+    return mask.copy() if pixels == 0 or not mask.any() else distance(mask) <= pixels
+
+
+def distance(mask: np.ndarray) -> np.ndarray:
+    """How far each pixel is from the nearest one of the mask, in pixels, float32 (H, W); 0 inside."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def fill_enclosed(mask: np.ndarray) -> np.ndarray:
+    """The mask and what it surrounds, as after a lasso drawn round a thing."""
+    from scipy.ndimage import binary_fill_holes
+
+    return np.asarray(binary_fill_holes(mask))
+
+
+def check(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The mask as bool (H, W): bool itself, uint8 from 128 on, or float in [0, 1] from 0.5 on.
+
+    Raises:
+        ValueError: another size or type, values that are not finite or out of range, nothing marked.
+    """
+    mask = np.asarray(mask)
+    if mask.shape != (height, width):
+        raise ValueError(
+            f"the mask has shape {mask.shape}; this picture needs ({height}, {width}), rows first"
+        )
+    if mask.dtype == np.uint8:
+        mask = mask >= 128
+    elif mask.dtype.kind == "f":
+        if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
+            raise ValueError("the mask holds values that are not numbers between 0 and 1")
+        mask = mask >= 0.5
+    elif mask.dtype != bool:
+        raise ValueError(f"the mask is of type {mask.dtype}; bool, uint8 or float was expected")
+    if not mask.any():
+        raise ValueError("the mask is empty: mark what may change")
+    return mask
+
+
+def read(source: str | Path | bytes, height: int, width: int) -> np.ndarray:
+    """A mask from an image file: where it is opaque if it has transparency, else where it is light.
+
+    Raises:
+        ValueError: as `images.read` and `check`.
+    """
+    picture = images.read(source)
+    level = picture.alpha if picture.alpha is not None else picture.rgb.mean(axis=2).round().astype(np.uint8)
+    return check(level, height, width)
+
+
+def encode(mask: np.ndarray) -> bytes:
+    """The mask as a PNG, white where it marks: what `read` reads back."""
+    buffer = BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def save(mask: np.ndarray, path: str | Path) -> None:
+    """Write the mask as a PNG, atomically; another suffix is a `ValueError`."""
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"a mask is saved as .png, not as {str(path)!r}")
+    with atomic(path) as file:
+        file.write(encode(mask))
+
+
+def _within(y: np.ndarray, x: np.ndarray, center_y: float, center_x: float, size: float) -> np.ndarray:
+    return (np.abs(y - center_y) <= size / 2) & (np.abs(x - center_x) <= size / 2)
