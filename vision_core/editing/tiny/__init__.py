@@ -1,0 +1,1 @@
+"""The small world of editing, and the small networks that are trained in it."""

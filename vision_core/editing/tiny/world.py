@@ -1,0 +1,153 @@
+"""The small world: captioned scenes whose every truth is known.
+
+    scene(seed) -> Scene            what there is: ground, sky, up to three things
+    render(scene, size=128)         -> uint8 (size, size, 3) RGB, a function of the scene alone
+    coverage(scene, size=128)       -> float32 (1 + things, size, size), sums to 1; [0] is background
+    masks(scene, size=128)          -> bool (things, size, size), disjoint, in the order of scene.things
+    caption(scene) -> str           all there is to say; describe(scene) -> grammar.Caption
+    grammar.parse(text) -> Caption  str(Caption); Caption.true_of(scene)
+    scene.change(i, kind="tent"), scene.without(i), scene.adding(thing), replace(scene, sky="night")
+    variants(scene) -> list[Scene]  all scenes that differ from it in one attribute
+
+An edit of thing i changes no pixel but where `coverage[1 + i] > 0` in the scene before or after.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision_core.editing.tiny import paint
+from vision_core.editing.tiny.grammar import COLOURS, GROUNDS, KINDS, PLACES, SIZES, SKIES, Caption, Phrase
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing of a scene; `seed` decides its shape and its exact place."""
+
+    kind: str
+    colour: str
+    size: str
+    place: str
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("kind", self.kind, KINDS),
+            ("colour", self.colour, COLOURS.get(self.kind, ())),
+            ("size", self.size, SIZES),
+            ("place", self.place, tuple(PLACES)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} of a thing is {value!r}; it must be one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to see; `seed` decides clouds, ridges and grass. Each thing has a place of its own."""
+
+    ground: str
+    sky: str
+    things: tuple[Thing, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("ground", self.ground, GROUNDS), ("sky", self.sky, SKIES)):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        if len({thing.place for thing in self.things}) < len(self.things):
+            raise ValueError("two things stand at one place")
+        if self.ground != "sea" and any(thing.kind == "boat" for thing in self.things):
+            raise ValueError(f"a boat needs the sea, not ground {self.ground!r}")
+
+    def change(
+        self, index: int, *, kind: str | None = None, colour: str | None = None, size: str | None = None
+    ) -> "Scene":
+        """With another kind, colour or size of thing `index`.
+
+        A new kind that does not come in the old colour gets its own first one.
+        """
+        old = self.things[index]
+        kind = kind or old.kind
+        if colour is None:
+            colour = old.colour if old.colour in COLOURS.get(kind, ()) else COLOURS.get(kind, ("",))[0]
+        new = Thing(kind, colour, size or old.size, old.place, old.seed)
+        return replace(self, things=(*self.things[:index], new, *self.things[index + 1 :]))
+
+    def without(self, index: int) -> "Scene":
+        return replace(self, things=self.things[:index] + self.things[index + 1 :])
+
+    def adding(self, thing: Thing) -> "Scene":
+        return replace(self, things=(*self.things, thing))
+
+
+def scene(seed: int, things: int | None = None) -> Scene:
+    """A scene drawn at random: no thing in 5 % of them, then one, two or three (or as many as asked)."""
+    random = Random(seed)
+    ground, sky = random.choice(list(GROUNDS)), random.choice(list(SKIES))
+    count = random.choices(range(4), (5, 40, 30, 25))[0] if things is None else things
+    kinds = [kind for kind in KINDS if kind != "boat" or ground == "sea"]
+    weights = [3 if kind == "boat" else 1 for kind in kinds]
+    standing = []
+    for place in random.sample(list(PLACES), count):
+        kind = random.choices(kinds, weights)[0]
+        standing.append(
+            Thing(kind, random.choice(COLOURS[kind]), random.choice(SIZES), place, random.getrandbits(32))
+        )
+    return Scene(ground, sky, tuple(standing), random.getrandbits(32))
+
+
+def variants(scene: Scene) -> list[Scene]:
+    """All scenes that differ from `scene` in one attribute.
+
+    Ground, sky, or a thing's kind, colour, size or place; with three things, two change places.
+    """
+    return [new for new in _changes(scene) if describe(new) != describe(scene)]
+
+
+def _changes(scene: Scene) -> Iterator[Scene]:
+    boats = any(thing.kind == "boat" for thing in scene.things)
+    yield from (replace(scene, sky=sky) for sky in SKIES)
+    yield from (replace(scene, ground=ground) for ground in GROUNDS if ground == "sea" or not boats)
+    for index, thing in enumerate(scene.things):
+        kinds = [kind for kind in KINDS if kind != "boat" or scene.ground == "sea"]
+        yield from (scene.change(index, kind=kind) for kind in kinds)
+        yield from (scene.change(index, colour=colour) for colour in COLOURS[thing.kind])
+        yield from (scene.change(index, size=size) for size in SIZES)
+        for place in PLACES:
+            other = next((i for i, it in enumerate(scene.things) if it.place == place), index)
+            if other <= index:  # a free place, or each pair once
+                moved = [*scene.things]
+                moved[other] = replace(moved[other], place=thing.place)
+                moved[index] = replace(thing, place=place)
+                yield replace(scene, things=tuple(moved))
+
+
+def describe(scene: Scene) -> Caption:
+    """All there is to say of a scene."""
+    phrases = tuple(
+        Phrase(it.kind, it.colour if len(COLOURS[it.kind]) > 1 else None, it.size, it.place)
+        for it in scene.things
+    )
+    return Caption(phrases, scene.ground, scene.sky, empty=not phrases)
+
+
+def caption(scene: Scene) -> str:
+    return str(describe(scene))
+
+
+def render(scene: Scene, size: int = 128) -> NDArray[np.uint8]:
+    """The picture (size, size, 3) RGB."""
+    return paint.picture(scene, size)
+
+
+def coverage(scene: Scene, size: int = 128) -> NDArray[np.float32]:
+    """The visible share of each pixel of the background, then of each thing: (1 + things, size, size)."""
+    return paint.shares(scene, size)
+
+
+def masks(scene: Scene, size: int = 128) -> NDArray[np.bool_]:
+    """Where each thing is the most visible: (things, size, size), disjoint."""
+    return coverage(scene, size).argmax(0) == np.arange(1, 1 + len(scene.things))[:, None, None]
