@@ -1,5 +1,6 @@
 """The image door: what comes in is right or refused in one sentence, what goes out is complete."""
 
+import re
 import resource
 import struct
 import subprocess
@@ -27,13 +28,13 @@ def file_of(image: Image.Image, format: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
-def png(width: int, height: int, depth: int, kind: int, rows: bytes) -> bytes:
+def png(width: int, height: int, depth: int, kind: int, rows: bytes, interlaced: bool = False) -> bytes:
     """A PNG made by hand; `rows` holds each row after its filter byte."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -92,6 +93,7 @@ def refusals() -> dict[str, tuple[bytes, str]]:
     whole = encode(Picture(COLORS))
     photo = encode(Picture(COLORS), "JPEG")
     tiff = file_of(Image.fromarray(COLORS), "TIFF")
+    avif = file_of(Image.fromarray(COLORS), "AVIF")
     return {
         "empty": (b"", "the image is empty"),
         "text": (b"hello, this is no image", "not an image we can read"),
@@ -101,6 +103,7 @@ def refusals() -> dict[str, tuple[bytes, str]]:
         "half a JPEG": (photo[: len(photo) // 2], "damaged or cut off"),
         "half a TIFF": (tiff[: len(tiff) // 2], "damaged or cut off|not an image"),
         "half a WebP": (encode(Picture(COLORS), "WEBP")[:900], "damaged or cut off|not an image"),
+        "half an AVIF": (avif[:-100], "damaged or cut off"),
         "float TIFF": (
             file_of(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"),
             "floating-point values",
@@ -158,6 +161,62 @@ except ValueError as error:
     assert "megapixels" in sentence and "50" in sentence
     assert int(kilobytes) < 20_000  # decoded it would be 18 MB at one bit a pixel, 430 MB as RGB
     assert done.stderr == ""
+
+
+def test_the_pages_of_a_tiff_are_not_counted():
+    """200,000 directories, each a page of one pixel: to count them is quadratic and takes minutes."""
+    tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 1}
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in sorted(tags.items()))
+    first, size = 10, 2 + len(entries) + 4
+    pages = [
+        struct.pack("<H", len(tags)) + entries + struct.pack("<I", first + page * size)
+        for page in range(1, 200_001)
+    ]
+    found = read(struct.pack("<2sHI", b"II", 42, first) + b"\xff\0" + b"".join(pages) + bytes(2))
+    assert found.rgb.tolist() == [[[255, 255, 255]]]
+    assert found.notes == ("only the first of its frames is used",)
+
+
+def with_scans(scans: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until there are so many."""
+    data = file_of(Image.new("L", (64, 64), 128), "JPEG", progressive=True, comment=b"\xff\xda" * 300)
+    last = data.rindex(b"\xff\xda")
+    own = len(re.findall(rb"\xff\xda", data)) - 300
+    return data[:-2] + data[last:-2] * (scans - own) + data[-2:]
+
+
+def test_refuses_a_jpeg_of_many_scans():
+    assert (read(with_scans(images.MAX_SCANS)).rgb == 128).all()
+    with pytest.raises(ValueError, match="progressive JPEG of more than 100 scans"):
+        read(with_scans(images.MAX_SCANS + 1))
+
+
+def test_refuses_a_side_that_costs_more_memory_than_its_pixels():
+    for width, height in ((1, 50_000_000), (100_001, 1)):
+        with pytest.raises(
+            ValueError, match=f"has {width} x {height} pixels; a side may have at most 100,000"
+        ):
+            read(png(width, height, 8, 0, b""))
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("depth", "kind", "bits"), [(8, 2, 24), (1, 0, 1), (16, 6, 64)])
+def test_refuses_a_png_that_ends_with_a_row(depth, kind, bits, interlaced):
+    """Compressed whole, but of fewer rows than the header promises."""
+    steps = images.ADAM7 if interlaced else ((0, 0, 1, 1),)
+    for width, height in ((13, 9), (2, 2), (1, 3)):
+        sizes = [(len(range(x, width, dx)), len(range(y, height, dy))) for x, y, dx, dy in steps]
+        rows = [b"\0" + b"\xc8" * -(-w * bits // 8) for w, h in sizes for _ in range(h) if w]
+        whole = png(width, height, depth, kind, b"".join(rows), interlaced)
+        assert read(whole).rgb[-1, -1].any()
+        with pytest.raises(ValueError, match="damaged or cut off: its pixels end before the last row"):
+            read(png(width, height, depth, kind, b"".join(rows[:-1]), interlaced))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "I;16"])
+def test_a_black_picture_is_whole(mode):
+    for size in ((1, 1), (9, 4), (1500, 1000)):
+        assert not read(file_of(Image.new(mode, size))).rgb.any()
 
 
 def test_damage_anywhere_is_a_value_error_or_an_image():
@@ -285,7 +344,7 @@ def test_first_frame_of_several(format):
     options = {"lossless": True} if format == "WEBP" else {}
     found = read(file_of(frames[0], format, save_all=True, append_images=frames[1:], **options))
     assert np.array_equal(found.rgb, np.full((10, 20, 3), (255, 0, 0)))
-    assert found.notes == ("the first of 3 frames is used",)
+    assert found.notes == ("only the first of its frames is used",)
 
 
 def test_avif_and_a_camera_s_pair_of_pictures():

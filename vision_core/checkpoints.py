@@ -1,5 +1,6 @@
 """The one door for trained weights: weights, constructor arguments and metadata in one safe file."""
 
+import hashlib
 import json
 import warnings
 from io import BytesIO
@@ -14,27 +15,36 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from vision_core import devices
-from vision_core.files import atomic
+from vision_core.files import atomic, reason
+from vision_core.weights import WeightsMissing
 
 HEADER = "vision-core"
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def save(path: str | Path, model: nn.Module, metadata: dict[str, Any]) -> None:
+def save(path: str | Path, model: nn.Module, metadata: dict[str, Any], half: bool = False) -> None:
     """Write `model` atomically, as `.safetensors` or (by that suffix) `.pth`.
 
-    The model tells its constructor arguments in `model.architecture`. `metadata` is anything JSON can hold:
-    data, seed, epochs, metrics, licence; both formats give it back as JSON does. A `.pth` holds
-    `{"model_state_dict", "model_architecture", "metadata"}`.
+    The model tells its constructor arguments in `model.architecture`, and in `model.frozen`, where it has
+    it, the names of the parts that were not trained: of these only a hash is stored. `metadata` is anything
+    JSON can hold: data, seed, epochs, metrics, licence; both formats give it back as JSON does. A `.pth`
+    holds `{"model_state_dict", "model_architecture", "metadata"}`.
+
+    Args:
+        half: store float32 tensors as float16; `load` gives float32 back.
 
     Raises:
         ValueError: another suffix, or metadata that are not plain data; nothing is written.
     """
     state = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in model.state_dict().items()
+        for name, value in trained_state(model).items()
     }
+    if half:
+        state = {n: v.half() if v.dtype == torch.float32 else v for n, v in state.items()}
     architecture = _plain({"model": type(model).__name__, **getattr(model, "architecture")})  # noqa: B009
+    if hashes := _frozen_hashes(model):
+        architecture["frozen_sha256"] = hashes
     metadata = _plain(metadata)
     match Path(path).suffix.lower():
         case ".safetensors":
@@ -52,6 +62,34 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any]) -> None:
             )
 
 
+def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of `model` without its frozen parts."""
+    frozen = tuple(f"{name}." for name in getattr(model, "frozen", ()))
+    return {name: value for name, value in model.state_dict().items() if not name.startswith(frozen)}
+
+
+def load_trained(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Give `model` the state of `trained_state`; its frozen parts stay as they are.
+
+    Raises:
+        RuntimeError: other names or shapes.
+    """
+    own = trained_state(model)
+    model.load_state_dict({name: v for name, v in model.state_dict().items() if name not in own} | state)
+
+
+def _frozen_hashes(model: nn.Module) -> dict[str, str]:
+    """The SHA-256 of each frozen part's tensors, with their names, types and shapes."""
+    hashes = {}
+    for part in getattr(model, "frozen", ()):
+        digest = hashlib.sha256()
+        for name, value in sorted(model.get_submodule(part).state_dict().items()):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        hashes[part] = digest.hexdigest()
+    return hashes
+
+
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
     """`data` as JSON gives it back: a NumPy number in a pickle would make the file unreadable."""
     try:
@@ -64,7 +102,9 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
     """The model, in eval mode on the CPU, and its metadata.
 
     Raises:
-        ValueError: no such file; not a checkpoint, cut off or not safe to open; another network (names both).
+        ValueError: no such file; not a checkpoint, cut off or not safe to open; another network (names both),
+            or one whose frozen parts were others.
+        WeightsMissing: the frozen parts are nowhere to be had.
     """
     path = Path(path)
     if not path.is_file():
@@ -76,15 +116,22 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
     found = architecture.pop("model", "a network without name")
     if found != model_class.__name__:
         raise ValueError(f"{path} holds {found}, but {model_class.__name__} was expected")
+    frozen = architecture.pop("frozen_sha256", {})
     try:
         with torch.device("meta"):  # costs no memory, whatever sizes a strange file asks for
-            expected = model_class(**architecture).state_dict()
+            expected = trained_state(model_class(**architecture))
         _compare(state, expected)
         with devices.seeded(0):
             model = model_class(**architecture)
-        model.load_state_dict(state, strict=True)
+        if frozen:
+            getattr(model, "load_frozen")()  # noqa: B009
+        load_trained(model, state)
+        if _frozen_hashes(model) != frozen:
+            raise ValueError(f"it was trained on another {', '.join(frozen) or 'network'}")
+    except WeightsMissing:
+        raise
     except Exception as error:  # the constructor sees whatever a strange file holds
-        raise ValueError(f"{path} does not fit {model_class.__name__}: {_sentence(error)}") from error
+        raise ValueError(f"{path} does not fit {model_class.__name__}: {reason(error)}") from error
     return model.eval(), metadata
 
 
@@ -107,7 +154,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
             header = (file.metadata() or {}).get(HEADER)
             state = {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:
-        raise ValueError(f"{path} is not a complete .safetensors file: {_sentence(error)}") from error
+        raise ValueError(f"{path} is not a complete .safetensors file: {reason(error)}") from error
     try:
         parts = json.loads(header or "")
         return state, parts["architecture"], parts["metadata"]
@@ -151,14 +198,9 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
             f"{path} was refused: it holds something other than weights and plain data"
         ) from error
     except Exception as error:  # an unpickler can raise anything
-        raise ValueError(f"{path} is not a complete PyTorch file: {_sentence(error)}") from error
+        raise ValueError(f"{path} is not a complete PyTorch file: {reason(error)}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}; weights by name were expected")
     if missing := [name for name in names if name not in data]:
         raise ValueError(f"{path} lacks {missing[0]}: it is not the kind of file that was expected")
     return data
-
-
-def _sentence(error: Exception) -> str:
-    """The first line of what a parser said, or the name of the error when it said nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

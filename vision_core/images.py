@@ -1,22 +1,26 @@
 """The one door for images: bytes or a path in, an upright sRGB `Picture`, a file out."""
 
+import re
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from vision_core import icc
-from vision_core.files import atomic
+from vision_core.files import atomic, reason
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_PIXELS = 50_000_000
+LONGEST_SIDE = 100_000  # each row costs Pillow memory of its own: 1 x 50,000,000 pixels would take 2 GB
+MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 SUFFIXES = {
     ".png": "PNG",
@@ -28,7 +32,8 @@ SUFFIXES = {
     ".bmp": "BMP",
 }
 MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
-MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298)  # what, make, model, time, artist, copyright
 
 
@@ -77,10 +82,11 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 
     The size is checked from the header before anything is decoded. EXIF orientation is applied, an ICC
     profile converted to sRGB, CMYK, palette, grey and 16-bit images become 8-bit RGB, the first frame stands
-    for an animation.
+    for an animation. Peak memory is about 20 bytes a pixel; `guarded.read` also bounds time and memory.
 
     Raises:
-        ValueError: missing, empty, damaged, of another format, or of more than `max_pixels` pixels.
+        ValueError: missing, empty, damaged, of another format, of more than `max_pixels` pixels, with a side
+            longer than `LONGEST_SIDE`, or a JPEG of more than `MAX_SCANS` scans.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _read_bytes(Path(source))
@@ -94,21 +100,18 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
             raise ValueError(
                 f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open"
             ) from error
-        except _DAMAGE as error:
+        except Exception as error:
             kind = "is an SVG drawing" if b"<svg" in data[:4096].lower() else "is not an image we can read"
             raise ValueError(f"{name} {kind}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF") from error
-        width, height = image.size
-        if width * height > max_pixels:
-            raise ValueError(
-                f"{name} has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
-                f"the most we open is {max_pixels / 1e6:g}"
-            )
         try:
-            return _decode(image)
-        except _Unsupported as error:
-            raise ValueError(f"{name} cannot be used: {error}") from error
-        except (*_DAMAGE, Image.DecompressionBombError) as error:
-            raise ValueError(f"{name} is damaged or cut off: {error}") from error
+            _check_work(image, data, max_pixels)
+            return _decode(image, data)
+        except _Refused as error:
+            raise ValueError(f"{name} {error}") from error
+        except MemoryError as error:
+            raise ValueError(f"{name} needs more memory than there is") from error
+        except Exception as error:
+            raise ValueError(f"{name} is damaged or cut off: {reason(error)}") from error
 
 
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
@@ -124,7 +127,7 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
         raise ValueError(f"cannot save as {format!r}; use {', '.join(dict.fromkeys(SUFFIXES.values()))}")
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; 1 to 100 was expected")
-    if (longest := max(picture.rgb.shape)) > (most := MAX_SIDE.get(format, longest)):
+    if (longest := max(picture.rgb.shape)) > (most := WRITABLE_SIDE.get(format, longest)):
         raise ValueError(
             f"{format} holds at most {most:,} pixels a side, not {longest:,}: save as PNG or TIFF"
         )
@@ -181,12 +184,8 @@ def from_tensor(tensor: "Tensor") -> np.ndarray:
     return (tensor[0].detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
-# Pillow's decoders let all of these out on damaged files; its TIFF reader a KeyError, a TypeError
-_DAMAGE = (OSError, SyntaxError, EOFError, LookupError, ValueError, TypeError, ArithmeticError, StructError)
-
-
-class _Unsupported(ValueError):
-    """A sound image whose values have no one meaning as colours."""
+class _Refused(ValueError):
+    """A whole file that we do not open; reads on from the file's name."""
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -201,23 +200,70 @@ def _read_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:  # ValueError: also a NUL in the name
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ValueError(f"{path} cannot be read: {reason(error)}") from error
 
 
-def _decode(image: Image.Image) -> Picture:
+def _check_work(image: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuse from the header what would take too much memory or time to decode."""
+    width, height = image.size
+    if width * height > max_pixels:
+        raise _Refused(
+            f"has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
+            f"the most we open is {max_pixels / 1e6:g}"
+        )
+    if max(width, height) > LONGEST_SIDE:
+        raise _Refused(f"has {width} x {height} pixels; a side may have at most {LONGEST_SIDE:,}")
+    if image.format in ("JPEG", "MPO") and _scans(data) > MAX_SCANS:
+        raise _Refused(f"is a progressive JPEG of more than {MAX_SCANS} scans, which no encoder writes")
+
+
+def _scans(data: bytes) -> int:
+    """The scans of a JPEG, counted from marker to marker; counting ends past `MAX_SCANS`."""
+    count, at = 0, 0
+    with_length = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of a segment, or the end of the image
+    while (marker := with_length.search(data, at)) and marker[1] != b"\xd9" and count <= MAX_SCANS:
+        count += marker[1] == b"\xda"
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+    return count
+
+
+def _check_rows(image: Image.Image, data: bytes) -> None:
+    """Refuse a PNG whose compressed data end before its last row: Pillow leaves the rest black."""
+    width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
+    if not interlaced and image.crop((0, height - 1, width, height)).getbbox(alpha_only=False):
+        return  # the last row is there; the others spare us inflating everything once more
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
+    expected = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 < rows)
+    inflate, size, at = zlib.decompressobj(), 0, 8
+    while at < len(data) and size < expected:
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        packed = data[at + 8 : end] if data[at + 4 : at + 8] == b"IDAT" else b""
+        while packed and size < expected:
+            size += len(inflate.decompress(packed, 1 << 20))
+            packed = inflate.unconsumed_tail
+        at = end + 4
+    if size + len(inflate.flush()) < expected:
+        raise ValueError("its pixels end before the last row")
+
+
+def _decode(image: Image.Image, data: bytes) -> Picture:
     notes = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        notes.append(f"the first of {frames} frames is used")
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # n_frames walks through all of them
+        notes.append("only the first of its frames is used")
     rawmodes = [str(tile.args) for tile in getattr(image, "tile", ())]
     bits = 12 if any("I;12" in mode for mode in rawmodes) else 16
     bit_depth = bits if image.mode.startswith("I;16") or any("16" in mode for mode in rawmodes) else 8
+    image.load()
+    if image.format == "PNG":
+        _check_rows(image, data)
     profile, dpi = image.info.get("icc_profile"), _resolution(image.info.get("dpi"))
     image, exif = _upright(image)
     if image.mode == "F":
-        raise _Unsupported("it holds floating-point values, which have no fixed white")
+        raise _Refused("cannot be used: it holds floating-point values, which have no fixed white")
     if image.mode == "I":
-        raise _Unsupported("it holds 32-bit or signed values, which have no fixed white")
+        raise _Refused("cannot be used: it holds 32-bit or signed values, which have no fixed white")
     if image.mode.startswith("I;16"):
         wide = np.asarray(image).astype(np.uint32)
         peak = 2**bits - 1
@@ -250,12 +296,11 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
 
 def _upright(image: Image.Image) -> tuple[Image.Image, dict[int, str]]:
     """The image as the camera was held, and the EXIF texts to keep; damaged EXIF is no reason to refuse."""
-    image.load()
     try:
         exif = image.getexif()
         kept = {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
         return ImageOps.exif_transpose(image), kept
-    except _DAMAGE:
+    except Exception:
         return image, {}
 
 
