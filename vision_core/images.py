@@ -92,26 +92,20 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     if not data:
         raise ValueError(f"{name} is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's; what matters becomes an error or a note
-        try:
-            image = Image.open(BytesIO(data), formats=FORMATS)
-        except Image.DecompressionBombError as error:
-            raise ValueError(
-                f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open"
-            ) from error
-        except Exception as error:
-            kind = "is an SVG drawing" if b"<svg" in data[:4096].lower() else "is not an image we can read"
-            raise ValueError(f"{name} {kind}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF") from error
-        try:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's; what matters becomes an error or a note
+            image = _open(data)
             _check_work(image, data, max_pixels)
             return _decode(image, data)
-        except _Refused as error:
-            raise ValueError(f"{name} {error}") from error
-        except MemoryError as error:
-            raise ValueError(f"{name} needs more memory than there is") from error
-        except Exception as error:
-            raise ValueError(f"{name} is damaged or cut off: {reason(error)}") from error
+    except _Refused as error:
+        raise ValueError(f"{name} {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open") from error
+    except MemoryError as error:
+        raise ValueError(f"{name} needs more memory than there is") from error
+    except Exception as error:  # decoders raise nearly anything
+        raise ValueError(f"{name} is damaged or cut off: {reason(error)}") from error
 
 
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
@@ -201,6 +195,16 @@ def _read_bytes(path: Path) -> bytes:
         raise ValueError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:  # ValueError: also a NUL in the name
         raise ValueError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except (MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception as error:
+        kind = "is an SVG drawing" if b"<svg" in data[:4096].lower() else "is not an image we can read"
+        raise _Refused(f"{kind}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF") from error
 
 
 def _check_work(image: Image.Image, data: bytes, max_pixels: int) -> None:

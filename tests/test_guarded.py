@@ -1,0 +1,146 @@
+"""Strangers' pictures are read in another process: the same pictures, and nothing that harms this one."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from vision_core import guarded, images
+from vision_core.images import Picture, encode
+
+RNG = np.random.default_rng(0)
+COLORS = RNG.integers(0, 256, (37, 53, 3), np.uint8)
+
+
+def file_of(image: Image.Image, format: str, **options) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def files() -> dict[str, bytes]:
+    alpha, exif = RNG.integers(0, 255, (37, 53), np.uint8), {0x8298: "© Zoë"}
+    frames = [Image.new("RGB", (20, 10), color) for color in ("red", "lime")]
+    return {
+        "everything": encode(Picture(COLORS, alpha, images.icc.srgb_profile(), (300, 300), exif), "TIFF"),
+        "nothing": file_of(Image.fromarray(COLORS), "BMP"),
+        "notes": file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "16 bits": file_of(Image.fromarray(COLORS[..., 0].astype(np.uint16) * 257), "PNG"),
+        "AVIF": file_of(Image.fromarray(COLORS), "AVIF"),
+    }
+
+
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    """A grey JPEG of 49 megapixels and 100 scans, 200 kB, that takes seconds."""
+    data = file_of(Image.new("L", (7000, 7000), 128), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * 94 + data[-2:]
+
+
+@pytest.mark.parametrize("kind", files())
+def test_the_same_picture_as_in_this_process(tmp_path, kind):
+    data = files()[kind]
+    (tmp_path / "picture").write_bytes(data)
+    expected = images.read(data)
+    for source in (data, tmp_path / "picture", str(tmp_path / "picture")):
+        found = guarded.read(source)
+        assert np.array_equal(found.rgb, expected.rgb)
+        assert (found.alpha is None) == (expected.alpha is None)
+        assert found.alpha is None or np.array_equal(found.alpha, expected.alpha)  # pyright: ignore
+        for name in ("icc", "dpi", "exif", "bit_depth", "notes"):
+            assert getattr(found, name) == getattr(expected, name)
+    found.rgb[:] = 0  # as with `images.read`, the array is the caller's
+
+
+def test_the_same_sentences_as_in_this_process(tmp_path):
+    for source in (b"", b"hello", encode(Picture(COLORS))[:500], tmp_path, tmp_path / "missing.png"):
+        with pytest.raises(ValueError) as expected:
+            images.read(source)
+        with pytest.raises(ValueError) as found:
+            guarded.read(source)
+        assert str(found.value) == str(expected.value)
+    with pytest.raises(ValueError, match=r"53 x 37 pixels, .* the most we open is 0\.001"):
+        guarded.read(encode(Picture(COLORS)), max_pixels=1000)
+
+
+def workers() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if "vision_core.guarded" in child.cmdline()}
+
+
+def test_one_worker_reads_many_pictures_and_is_replaced_when_it_is_killed():
+    guarded.read(encode(Picture(COLORS)))
+    before = workers()
+    guarded.read(encode(Picture(COLORS)))
+    assert workers() == before and before
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(pid)], timeout=10)
+    assert np.array_equal(guarded.read(encode(Picture(COLORS))).rgb, COLORS)
+    assert not workers() & before
+
+
+def test_a_slow_picture_is_given_up(slow):
+    guarded.read(encode(Picture(COLORS)))
+    with pytest.raises(ValueError, match=r"the image takes longer than 0\.3 s to open"):
+        guarded.read(slow, seconds=0.3)
+    assert np.array_equal(guarded.read(encode(Picture(COLORS))).rgb, COLORS)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS enforces no limit of address space")
+def test_a_greedy_picture_is_given_up():
+    """A TIFF of 20 MB whose 500 tags all point at its whole content."""
+    shape = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 1}
+    size = 20 << 20
+    tags = [(tag, 3, 1, value) for tag, value in shape.items()]
+    tags += [(40_000 + tag, 7, size, 8) for tag in range(500)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    with pytest.raises(ValueError, match="the image needs more memory than there is"):
+        guarded.read(
+            (struct.pack("<2sHIH", b"II", 42, 10, 0) + directory).ljust(size + 8), max_pixels=1_000_000
+        )
+    assert np.array_equal(guarded.read(encode(Picture(COLORS))).rgb, COLORS)
+
+
+def test_a_crash_is_one_sentence(slow):
+    guarded.read(encode(Picture(COLORS)))
+    crash = threading.Timer(0.5, lambda: [os.kill(pid, signal.SIGSEGV) for pid in workers()])
+    crash.start()
+    with pytest.raises(ValueError, match="the image cannot be opened: its decoder crashed"):
+        guarded.read(slow)
+    crash.join()
+
+
+def test_every_thread_gets_its_own_picture():
+    pictures = [RNG.integers(0, 256, (50 + n, 70, 3), np.uint8) for n in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(guarded.read, [encode(Picture(rgb)) for rgb in pictures]))
+    for rgb, picture in zip(pictures, found, strict=True):
+        assert np.array_equal(picture.rgb, rgb)
+    assert len(workers()) <= guarded.WORKERS
+
+
+@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)"])
+def test_the_worker_ends_with_its_server(tmp_path, end):
+    (tmp_path / "x.png").write_bytes(encode(Picture(COLORS)))
+    code = f"""
+import os, sys
+from vision_core import guarded
+guarded.read(sys.argv[1])
+print(guarded._idle[0].pid, flush=True)
+{end}
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.png"], capture_output=True, text=True)
+    assert done.stderr == ""
+    pid = int(done.stdout)
+    if psutil.pid_exists(pid):
+        assert psutil.wait_procs([psutil.Process(pid)], timeout=20)[0]

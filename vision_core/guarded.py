@@ -1,0 +1,214 @@
+"""Reads strangers' pictures in a process of its own, with a deadline and a memory limit.
+
+A file may be small and keep a decoder busy for minutes, make it ask for gigabytes, or crash it. Servers
+therefore read uploads here; nothing but that one request fails.
+"""
+
+import atexit
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGXCPU
+from typing import IO, Any
+
+import numpy as np
+
+from vision_core import images
+from vision_core.images import MAX_PIXELS, Picture
+
+SECONDS = 30.0  # ten times what the slowest 26 megapixels take on an idle machine
+WORKERS = 2  # pictures decoded at once; each worker keeps some 60 MB while it waits
+BYTES_PER_PIXEL = 24  # the most that `images.read` was seen to need is 21
+# every thread of numpy and every arena of malloc would reserve address space
+_FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+_slots = threading.BoundedSemaphore(WORKERS)
+_idle: list[subprocess.Popen[bytes]] = []
+
+
+def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS, seconds: float = SECONDS) -> Picture:
+    """`images.read` in a worker process that is ended after `seconds`; may be called from any thread.
+
+    The worker is kept for the next picture and replaced once it ends. Its memory is limited to what
+    `max_pixels` need where the system enforces such limits (Linux does, macOS does not).
+
+    Raises:
+        ValueError: whatever `images.read` refuses; too slow, too much memory, or a decoder that crashed; all
+            workers busy for `seconds`.
+        RuntimeError: the worker process cannot start.
+    """
+    by_name = not isinstance(source, bytes)
+    name = str(Path(source).absolute()) if by_name else "the image"
+    request = {"path": name if by_name else None, "max_pixels": max_pixels, "seconds": seconds}
+    data = b"" if by_name else source
+    if not _slots.acquire(timeout=seconds):
+        raise ValueError("too many pictures are being opened at once; try again in a moment")
+    try:
+        return _ask(_idle_worker() or _start(), {**request, "size": len(data)}, data, name)
+    finally:
+        _slots.release()
+
+
+def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, name: str) -> Picture:
+    """Send the request and receive the picture; a timer ends the worker, and with it a blocked pipe."""
+    assert worker.stdin and worker.stdout
+    overdue, reply = threading.Event(), None
+    timer = threading.Timer(request["seconds"], lambda: (overdue.set(), worker.kill()))
+    timer.start()
+    try:
+        _send(worker.stdin, request, data)
+        reply = _receive(worker.stdout)
+        picture = None if "error" in reply else _receive_picture(worker.stdout, reply)
+    except Exception as error:  # a pipe that ended, or anything that a crashing process wrote into it
+        status = _end(worker)
+        if overdue.is_set() or status == -SIGXCPU:
+            raise ValueError(f"{name} takes longer than {request['seconds']:g} s to open") from error
+        raise ValueError(f"{name} cannot be opened: its decoder crashed") from error
+    except BaseException:
+        _end(worker)  # half a reply is still on its way
+        raise
+    finally:
+        timer.cancel()
+        timer.join()
+    if overdue.is_set():
+        _end(worker)
+    else:
+        _idle.append(worker)
+    if picture is None:
+        raise ValueError(reply["error"])
+    return picture
+
+
+def _idle_worker() -> subprocess.Popen[bytes] | None:
+    while _idle:
+        with suppress(IndexError):  # another thread took the last one
+            worker = _idle.pop()
+            if worker.poll() is None:
+                return worker
+            _end(worker)
+    return None
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """A worker that has loaded what it needs."""
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-m", "vision_core.guarded"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_FEW_THREADS},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # an interrupt at the terminal is the server's alone
+    )
+    assert worker.stdout
+    with suppress(AttributeError, OSError):  # Linux only; six times as fast as a pipe of 64 kB
+        fcntl.fcntl(worker.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
+    try:
+        _receive(worker.stdout)
+    except EOFError as error:
+        raise RuntimeError(f"the process that opens pictures ended with status {_end(worker)}") from error
+    atexit.unregister(_end_idle)
+    atexit.register(_end_idle)
+    return worker
+
+
+def _end(worker: subprocess.Popen[bytes]) -> int:
+    """Kill the worker and give its pipes back; its exit status."""
+    worker.kill()
+    for pipe in filter(None, (worker.stdin, worker.stdout)):
+        with suppress(OSError):  # of what was still to be written
+            pipe.close()
+    return worker.wait()
+
+
+def _end_idle() -> None:
+    while _idle:
+        _end(_idle.pop())
+
+
+# The two ends speak in messages: four bytes of length, JSON, then the arrays that the JSON announces.
+# No pickle, which could run what a taken-over decoder writes.
+
+
+def _send(pipe: IO[bytes], message: dict[str, Any], *parts: Any) -> None:
+    text = json.dumps(message).encode()
+    pipe.write(len(text).to_bytes(4) + text)
+    for part in parts:
+        pipe.write(part)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> dict[str, Any]:
+    length = pipe.read(4)
+    if len(length) < 4:
+        raise EOFError
+    return json.loads(pipe.read(int.from_bytes(length)))
+
+
+def _send_picture(pipe: IO[bytes], picture: Picture) -> None:
+    profile = None if picture.icc is None else np.frombuffer(picture.icc, np.uint8)
+    arrays = {"rgb": picture.rgb, "alpha": picture.alpha, "icc": profile}
+    there = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+    plain = {name: getattr(picture, name) for name in ("dpi", "exif", "bit_depth", "notes")}
+    _send(pipe, {**plain, "shapes": {name: a.shape for name, a in there.items()}}, *there.values())
+
+
+def _receive_picture(pipe: IO[bytes], reply: dict[str, Any]) -> Picture:
+    arrays = {}
+    for name, shape in reply.pop("shapes").items():
+        arrays[name] = np.empty(shape, np.uint8)
+        if pipe.readinto(arrays[name]) != arrays[name].nbytes:  # pyright: ignore
+            raise EOFError
+    return Picture(
+        rgb=arrays["rgb"],
+        alpha=arrays.get("alpha"),
+        icc=arrays["icc"].tobytes() if "icc" in arrays else None,
+        dpi=tuple(reply["dpi"]) if reply["dpi"] else None,
+        exif={int(tag): text for tag, text in reply["exif"].items()},
+        bit_depth=reply["bit_depth"],
+        notes=tuple(reply["notes"]),
+    )
+
+
+def _serve() -> None:
+    """The worker: answer requests from standard input until it is closed."""
+    replies, requests = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
+    os.dup2(2, 1)  # what a library prints must not get among the replies
+    _send(replies, {})
+    with suppress(EOFError):
+        while True:
+            request = _receive(requests)
+            data = requests.read(request["size"])
+            _limit(request)
+            try:
+                picture = images.read(request["path"] or data, request["max_pixels"])
+            except ValueError as error:
+                _send(replies, {"error": str(error)})
+            else:
+                _send_picture(replies, picture)
+
+
+def _limit(request: dict[str, Any]) -> None:
+    """Bound the memory and the processor time of what comes next, should nobody be left to end it."""
+    import resource
+
+    import psutil
+
+    process, threads = psutil.Process(), os.cpu_count() or 1
+    room = BYTES_PER_PIXEL * request["max_pixels"] + (256 + 16 * threads << 20)  # AVIF starts threads
+    now = resource.getrusage(resource.RUSAGE_SELF)
+    limits = {
+        resource.RLIMIT_AS: process.memory_info().vms + room,
+        resource.RLIMIT_CORE: 0,  # a crash must not leave somebody's picture on the disk
+        resource.RLIMIT_CPU: int(now.ru_utime + now.ru_stime + request["seconds"]) + 2,
+    }
+    for kind, soft in limits.items():
+        with suppress(ValueError, OSError):  # a system that has no such limit
+            resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
+
+
+if __name__ == "__main__":
+    _serve()
