@@ -6,6 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,9 +41,9 @@ def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path, er
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path):
-    path = tmp_path / "x.json"
-    write_json(path, {"old": True})
+@contextmanager
+def writer(path: Path) -> Iterator[subprocess.Popen]:
+    """A process in the middle of writing `path`, killed at the end."""
     code = (
         "import sys, time\n"
         "from vision_core.files import atomic\n"
@@ -50,12 +52,45 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path):
     )
     child = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None and child.stdout.readline() == "in the middle\n"
-    child.kill()
-    child.communicate()
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"old": True})
+    with writer(path) as child:
+        pass
     assert child.returncode == -signal.SIGKILL
     assert read_json(path) == {"old": True}
     write_json(path, {"new": True})  # what the dead left behind is in nobody's way
     assert read_json(path) == {"new": True}
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path):
+    foreign = [tmp_path / name for name in ("film.part", "film.mkv.part", "x.0123456z.part")]
+    for path in foreign:
+        path.write_bytes(b"half a download")
+    with writer(tmp_path / "dead.json"):
+        pass
+    with writer(tmp_path / "alive.json"):
+        dead, alive = (next(tmp_path.glob(f"{name}.json.*.part")) for name in ("dead", "alive"))
+        write_text(tmp_path / "x.txt", "1")
+        assert dead.exists()  # it may be that young that its writer has not locked it yet
+        for path in (*foreign, dead, alive):
+            os.utime(path, (1e9, 1e9))
+        with atomic(tmp_path / "outer.txt") as file:
+            file.write(b"outer")
+            for path in tmp_path.glob("outer*"):
+                os.utime(path, (1e9, 1e9))
+            write_text(tmp_path / "x.txt", "2")
+        assert sorted(tmp_path.glob("*.part")) == sorted([*foreign, alive])
+    assert (tmp_path / "outer.txt").read_text() == "outer"
+    write_text(tmp_path / "x.txt", "3")
+    assert sorted(tmp_path.glob("*.part")) == sorted(foreign)
 
 
 def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path):
@@ -116,9 +151,9 @@ def test_refuses_what_is_no_file(tmp_path):
 
 
 def test_a_name_as_long_as_names_may_be(tmp_path):
-    path = tmp_path / ("x" * 255)
-    write_text(path, "1")
-    assert path.read_text() == "1"
+    for name in ("x" * 255, "写" * 85):
+        write_text(tmp_path / name, "1")
+        assert (tmp_path / name).read_text() == "1"
 
 
 def test_json_goes_round_and_refuses_nan(tmp_path):

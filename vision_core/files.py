@@ -1,12 +1,15 @@
 """Writing files so that a reader never sees half of one."""
 
+import fcntl
 import json
 import math
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +19,8 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path`, complete, when the block ends; nothing appears when it fails.
 
     Written beside the target as `NAME.*.part`, synced, then renamed, so a full disk, an error or a kill
-    leaves an older `path` as it was, and its permissions stay.
+    leaves an older `path` as it was, and its permissions stay. What killed writers left in that folder is
+    removed first.
 
     Raises:
         ValueError: `path` is a folder or a device, or its folder does not exist and cannot be made.
@@ -31,20 +35,34 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(f"cannot write {path}: {path.parent} is not a folder") from error
-    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}.part")
+    _sweep(path.parent)
+    part = path.with_name(f"{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
+            with suppress(OSError):  # a file system without locks: nobody will sweep here
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, part)
-        os.replace(part, path)
+            if path.exists():
+                shutil.copymode(path, part)
+            os.replace(part, path)
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(part)):
             error.filename, error.filename2 = str(path), None  # a write on a full disk names no file
         raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the `.part` files whose writers are dead: the system has given up their locks."""
+    for part in folder.glob("*.part"):
+        with suppress(OSError):
+            # a young one may belong to a writer who is about to lock it
+            if re.search(r"\.[0-9a-f]{8}\.part$", part.name) and time.time() - part.stat().st_mtime > 10:
+                with open(part, "r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    part.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
