@@ -546,6 +546,16 @@ except OSError as error:
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"] and old.read_bytes() == before
 
 
+def test_shrinking_keeps_the_sides_in_proportion():
+    y, x = np.mgrid[:600, :900] / 900
+    rgb = np.stack([255 * x, 255 * y, 0 * x], -1).astype(np.uint8)
+    small = images.shrink(rgb, 300)
+    assert small.shape == (200, 300, 3) and small.dtype == np.uint8
+    assert np.abs(small.astype(float) - rgb[1::3, 1::3]).max() <= 1  # the middle of each 3 x 3
+    assert images.shrink(rgb, 900) is rgb
+    assert images.shrink(np.zeros((1, 5000, 3), np.uint8), 100).shape == (1, 100, 3)
+
+
 def test_tensors_and_back():
     tensor = images.to_tensor(COLORS[:, ::-1])  # a view with a negative stride
     assert tensor.shape == (1, 3, 37, 53) and 0 <= tensor.min() and tensor.max() <= 1

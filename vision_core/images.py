@@ -164,6 +164,15 @@ def save(picture: Picture, path: str | Path, quality: int = 95) -> None:
         file.write(data)
 
 
+def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (H, W, 3), no side longer than `side` pixels; the array itself when it is small enough."""
+    height, width = rgb.shape[:2]
+    if (scale := side / max(height, width)) >= 1:
+        return rgb
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=3))
+
+
 def to_tensor(rgb: np.ndarray) -> "Tensor":
     """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
     import torch

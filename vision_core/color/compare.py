@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vision_core import images
 from vision_core.color import baselines, lut
 from vision_core.color.colormap import ColorMap
 from vision_core.color.metrics import measure
@@ -84,9 +85,7 @@ def grid(pictures: dict[str, np.ndarray], columns: int = 4, width: int = 360) ->
     if not pictures:
         raise ValueError("a grid needs at least one picture")
     font, gap, bar = ImageFont.load_default(17), 12, 30
-    thumbnails = {name: Image.fromarray(rgb) for name, rgb in pictures.items()}
-    for thumbnail in thumbnails.values():
-        thumbnail.thumbnail((width, width), Image.Resampling.LANCZOS)
+    thumbnails = {name: Image.fromarray(images.shrink(rgb, width)) for name, rgb in pictures.items()}
     height = max(thumbnail.height for thumbnail in thumbnails.values())
     columns = min(columns, len(thumbnails))
     rows = -(-len(thumbnails) // columns)
