@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from vision_core import weights
 from vision_core.weights import WEIGHTS, Weights, WeightsMissing, find, locate
 
 CONTENT = b"trained for a long time " * 1000
+FILES = {
+    "net.pth": CONTENT,
+    "broken.pth": CONTENT,
+    "model_index.json": b"{}",
+    "unet/config.json": b'{"layers": 2}',
+}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FIND = """
 import json, sys
@@ -22,14 +27,16 @@ from vision_core.weights import Weights, find, locate
 entry = Weights(**json.loads(sys.argv[1]))
 print(locate(entry) is not None)
 try:
-    print(find("big", table={"big": entry}).read_bytes() == bytes.fromhex(sys.argv[2]))
+    found = find("big", table={"big": entry})
+    contents = json.loads(sys.argv[2])
+    print(all((found / part).read_bytes() == bytes.fromhex(text) for part, text in contents.items()))
 except Exception as error:
     print(f"{type(error).__name__}: {error}")
 """
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Two files of one repository, as the model hub answers for them."""
+    """The files of one repository, as the model hub answers for them."""
 
     def do_HEAD(self) -> None:
         self.answer(with_body=False)
@@ -39,13 +46,13 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, with_body: bool) -> None:
         self.server.asked.append((self.command, self.path))  # pyright: ignore[reportAttributeAccessIssue]
-        name = self.path.rpartition("/")[2]
-        known = self.path.startswith("/someone/net/resolve/main/") and name in ("net.pth", "broken.pth")
+        name = self.path.removeprefix("/someone/net/resolve/main/")
+        known = name in FILES
         self.send_response(200 if known else 404)
         self.send_header("X-Repo-Commit", COMMIT)
         if not known:
             self.send_header("X-Error-Code", "EntryNotFound")
-        body = CONTENT if known else b""
+        body = FILES.get(name, b"")
         self.send_header("ETag", f'"{hashlib.sha256(name.encode()).hexdigest()}"')
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -67,16 +74,17 @@ def hub():
     server.server_close()
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def entry(file: str = "net.pth", content: bytes = CONTENT) -> dict:
-    digest = hashlib.sha256(content).hexdigest()
-    return {
-        "file": file,
-        "sha256": digest,
-        "licence": "MIT",
-        "source": "a test",
-        "repo": "someone/net",
-        "revision": "main",
-    }
+    about = {"licence": "MIT", "source": "a test", "repo": "someone/net", "revision": "main"}
+    return {"file": file, "sha256": sha256(content), **about}
+
+
+def folder(*names: str) -> dict:
+    return {**entry(), "file": "big", "sha256": {name: sha256(FILES[name]) for name in names}}
 
 
 def find_in(home: Path, port: int, wanted: dict, offline: bool = False) -> list[str]:
@@ -88,7 +96,11 @@ def find_in(home: Path, port: int, wanted: dict, offline: bool = False) -> list[
     }
     env["HF_HUB_OFFLINE"] = str(int(offline))
     env["HF_HUB_DISABLE_XET"] = "1"
-    command = [sys.executable, "-c", FIND, json.dumps(wanted), CONTENT.hex()]
+    is_folder = isinstance(wanted["sha256"], dict)
+    contents = (
+        {name: FILES.get(name, b"").hex() for name in wanted["sha256"]} if is_folder else {"": CONTENT.hex()}
+    )
+    command = [sys.executable, "-c", FIND, json.dumps(wanted), json.dumps(contents)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -113,6 +125,50 @@ def test_other_bytes_than_the_table_s_are_refused(tmp_path, hub):
     )
 
 
+def test_a_damaged_download_is_named_and_fetched_again_once_it_is_deleted(tmp_path, hub):
+    port = hub.server_address[1]
+    find_in(tmp_path, port, entry())
+    blob = next(path for path in tmp_path.rglob("blobs/*") if path.is_file())
+    blob.write_bytes(CONTENT[:-1] + b"!")
+    _, said = find_in(tmp_path, port, entry())
+    assert said.startswith(f"ValueError: {blob} is not the 'big' of this release") and "delete it" in said
+    blob.unlink()
+    assert find_in(tmp_path, port, entry()) == ["False", "True"]
+
+
+def test_a_folder_of_files_is_fetched_whole(tmp_path, hub):
+    port = hub.server_address[1]
+    some, wanted = folder("unet/config.json"), folder("unet/config.json", "model_index.json", "net.pth")
+    assert find_in(tmp_path, port, some) == ["False", "True"]
+    assert find_in(tmp_path, port, wanted) == ["False", "True"]  # what is there in part is completed
+    assert [command for command, _ in hub.asked].count("GET") == 3
+    assert find_in(tmp_path, port, wanted, offline=True) == ["True", "True"]
+    wanted["sha256"]["unet/config.json"] = sha256(b"others")
+    _, said = find_in(tmp_path, port, wanted)
+    assert said.startswith("ValueError: ") and "is not the 'big' of this release" in said
+    gone = folder("net.pth")
+    gone["sha256"]["vae/missing.json"] = sha256(b"")
+    assert find_in(tmp_path, port, gone)[1].startswith("WeightsMissing: the weights 'big' are not on")
+
+
+def test_a_hash_is_computed_once_for_each_state_of_a_file(tmp_path):
+    """Python reports every file it opens; the absolute name stands for one below models/."""
+    file = tmp_path / "net.pth"
+    table = {"net": Weights(str(file), sha256(CONTENT), "MIT", "a test")}
+    opened = []
+    watching = True
+    sys.addaudithook(lambda event, args: opened.append(args[0]) if watching and event == "open" else None)
+    file.write_bytes(CONTENT)
+    for _ in range(3):
+        assert find("net", table=table) == file
+    assert opened.count(str(file)) == 2  # written once, read once
+    file.write_bytes(CONTENT[:-1] + b"!")
+    os.utime(file, ns=(0, 1))
+    with pytest.raises(ValueError, match=r"net\.pth is not the 'net' of this release .*restore it"):
+        find("net", table=table)
+    watching = False
+
+
 @pytest.mark.parametrize("file", ["missing.pth", "broken.pth"])
 def test_what_cannot_be_fetched_names_the_remedy(tmp_path, hub, file):
     here, said = find_in(tmp_path, hub.server_address[1], entry(file))
@@ -123,7 +179,7 @@ def test_what_cannot_be_fetched_names_the_remedy(tmp_path, hub, file):
 def test_our_own_weights_are_in_the_release():
     for name, known in WEIGHTS.items():
         path = find(name)
-        assert path == locate(known) and hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256
+        assert path == locate(known) and sha256(path.read_bytes()) == known.sha256
         assert known.licence and known.source
 
 
@@ -133,6 +189,10 @@ def test_an_explicit_path_wins(tmp_path):
     for path in (tmp_path, tmp_path / "nothing", "a\0b"):
         with pytest.raises(ValueError, match="there is no weights file"):
             find("digits", path)
+    table = {"big": Weights(**folder("net.pth"))}
+    assert find("big", tmp_path, table) == tmp_path
+    with pytest.raises(ValueError, match="there is no weights folder"):
+        find("big", tmp_path / "mine.pth", table)
 
 
 def test_names_and_files_that_are_not_there():
@@ -141,13 +201,3 @@ def test_names_and_files_that_are_not_there():
     lost = Weights("digits/lost.pth", "0" * 64, "MIT", "a test")
     with pytest.raises(WeightsMissing, match=r"belong in models/digits/lost\.pth"):
         find("lost", table={"lost": lost})
-
-
-def test_a_changed_file_in_models_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "bundled", lambda name: tmp_path)
-    (tmp_path / "net.pth").write_bytes(CONTENT)
-    mine = {"net": Weights("net.pth", hashlib.sha256(CONTENT).hexdigest(), "MIT", "a test")}
-    assert find("net", table=mine) == tmp_path / "net.pth"
-    (tmp_path / "net.pth").write_bytes(CONTENT + b"!")
-    with pytest.raises(ValueError, match=r"is not the 'net' of this release .*restore it"):
-        find("net", table=mine)

@@ -2,22 +2,33 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from vision_core.files import bundled
+from vision_core.files import bundled, reason
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One file: under `models/`, or in `repo` (at `revision`) of the model hub."""
+    """A file or a folder: `file` under `models/`, or in `repo` (at `revision`) of the model hub.
+
+    `sha256` is that of the file; for a folder, those of its files by their names in it, and on the hub the
+    whole repository is the folder.
+    """
 
     file: str
-    sha256: str
+    sha256: str | Mapping[str, str]
     licence: str
     source: str
     repo: str | None = None
     revision: str | None = None
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """SHA-256 by name below `file`; the name is empty for the file itself."""
+        return {"": self.sha256} if isinstance(self.sha256, str) else self.sha256
 
 
 WEIGHTS: dict[str, Weights] = {
@@ -40,45 +51,52 @@ class WeightsMissing(RuntimeError):
     """The weights are not on this machine and could not be fetched; the message tells what to do."""
 
 
-def find(name: str, path: str | Path | None = None, table: dict[str, Weights] = WEIGHTS) -> Path:
-    """The file of the weights `name`; `path`, when given, wins over the table.
+def find(name: str, path: str | Path | None = None, table: Mapping[str, Weights] = WEIGHTS) -> Path:
+    """The file, or folder, of the weights `name`; `path`, when given, wins over the table.
 
     Looked for in `models/`, then in the local cache of the model hub, then on the hub unless HF_HUB_OFFLINE
     is set.
 
     Raises:
-        ValueError: no such name, no file at `path`, or a file whose SHA-256 is not the table's.
-        WeightsMissing: they are nowhere to be had.
+        ValueError: no such name, nothing at `path`, or a file whose SHA-256 is not the table's.
+        WeightsMissing: they are not on this machine and cannot be fetched.
     """
     if path is not None:
-        if not Path(path).is_file():
-            raise ValueError(f"there is no weights file {path}")
+        is_folder = name in table and "" not in table[name].parts
+        if not (Path(path).is_dir() if is_folder else Path(path).is_file()):
+            raise ValueError(f"there is no weights {'folder' if is_folder else 'file'} {path}")
         return Path(path)
     if name not in table:
         raise ValueError(f"no weights are called {name!r}; there are {', '.join(table) or 'none'}")
     entry = table[name]
     found = locate(entry) or _from_hub(name, entry)
-    with open(found, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != entry.sha256:
-        raise ValueError(
-            f"{found} is not the {name!r} of this release (SHA-256 {digest[:12]}, not {entry.sha256[:12]}): "
-            + ("delete it to fetch it again" if entry.repo else "restore it, or name your own file")
-        )
+    for part, expected in entry.parts.items():
+        digest = _sha256(file := (found / part).resolve())  # in the hub's cache, what the link points at
+        if digest != expected:
+            raise ValueError(
+                f"{file} is not the {name!r} of this release (SHA-256 {digest[:12]}, not {expected[:12]}): "
+                + ("delete it to fetch it again" if entry.repo else "restore it, or name your own file")
+            )
     return found
 
 
 def locate(entry: Weights) -> Path | None:
-    """The file of `entry` if it is on this machine already; asks no network."""
+    """The file or folder of `entry` if all of it is on this machine already; asks no network."""
     bundle = bundled("models") / entry.file
-    if bundle.is_file():
+    if all((bundle / part).is_file() for part in entry.parts):
         return bundle
     if entry.repo is None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(entry.repo, entry.file, revision=entry.revision)
-    return Path(cached) if isinstance(cached, str) else None
+    found = {
+        part: path
+        for part in entry.parts
+        if isinstance(
+            path := try_to_load_from_cache(entry.repo, part or entry.file, None, entry.revision), str
+        )
+    }
+    return _top(found) if len(found) == len(entry.parts) else None
 
 
 def _from_hub(name: str, entry: Weights) -> Path:
@@ -92,11 +110,34 @@ def _from_hub(name: str, entry: Weights) -> Path:
     offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
     try:
         if not offline:
-            return Path(hf_hub_download(entry.repo, entry.file, revision=entry.revision))
-        reason = "HF_HUB_OFFLINE is set"
+            return _top(
+                {
+                    part: hf_hub_download(entry.repo, part or entry.file, revision=entry.revision)
+                    for part in entry.parts
+                }
+            )
+        why = "HF_HUB_OFFLINE is set"
     except (HTTPError, OSError) as error:  # OSError: also the hub's own errors, and a full disk
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        why = reason(error)
     raise WeightsMissing(
-        f"the weights {name!r} are not on this machine and could not be fetched ({reason}): "
+        f"the weights {name!r} are not on this machine and could not be fetched ({why}): "
         f"connect once, or put {entry.file} of {entry.repo} into models/"
     )
+
+
+def _top(files: Mapping[str, str]) -> Path:
+    """What holds these files under these names: a folder, or under the empty name the file itself."""
+    part, file = next(iter(files.items()))
+    return Path(file).parents[len(Path(part).parts) - 1] if part else Path(file)
+
+
+def _sha256(path: Path) -> str:
+    """Computed once for each state of the file."""
+    state = path.stat()
+    return _sha256_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256_of_state(path: Path, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
