@@ -135,8 +135,8 @@ def test_watching_without_a_terminal_prints_every_tenth(capsys):
     assert out == "" and closed == [True]
     assert lines[0] == "train: 10 %, loss 0.1000, 0 s left"
     assert [line for line in lines if line.startswith("epoch")] == [
-        "epoch 1 of 2: test accuracy 25.00%",
-        "epoch 2 of 2: test accuracy 50.00%",
+        "epoch 1 of 2: test accuracy 0.25",
+        "epoch 2 of 2: test accuracy 0.5",
     ]
     assert len(lines) == 12
 
@@ -190,7 +190,7 @@ def test_an_interrupt_saves_the_model_and_says_so(tmp_path):
         "target.png",
         "--save",
         model,
-        "--run",
+        "--out",
         folder,
         "--epochs",
         "100000",

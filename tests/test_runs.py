@@ -5,21 +5,23 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
 
 from vision_core import runs
-from vision_core.runs import Run, record
-from vision_core.training import Done, Epoch, Preview, Step
+from vision_core.runs import Run
+from vision_core.training import Done, Epoch, Preview, Step, record
 
 TRAINER = """
 import sys, time
 from pathlib import Path
-from vision_core.runs import Run, record
-from vision_core.training import Epoch, Step
+from vision_core.runs import Run
+from vision_core.training import Epoch, Step, record
 
 def events():
     for step in range(1, 10_000):
@@ -31,6 +33,25 @@ def events():
 for _ in record(Run(Path(sys.argv[1])), events()):
     pass
 """
+
+
+@dataclass(frozen=True)
+class Inner:
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    seed: int = 0
+    lr: float = 0.1
+    data: str | None = None
+    head: Literal["rgb", "palette"] = "rgb"
+    sizes: tuple[int, ...] = (3, 4)
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr is {self.lr}; more than 0 was expected")
 
 
 def told(first: int, last: int):
@@ -48,7 +69,7 @@ def kinds(run: Run) -> list[str]:
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    return runs.create(tmp_path / "digits" / "one", {"seed": 3})
+    return runs.create(tmp_path / "digits" / "one", "digits", Settings(seed=3))
 
 
 def trainer(run: Run, seconds_a_step: float) -> subprocess.Popen:
@@ -60,7 +81,7 @@ def trainer(run: Run, seconds_a_step: float) -> subprocess.Popen:
 
 
 def test_a_run_tells_its_story(run):
-    assert run.config == {"seed": 3} and run.name == "one" and run.status() == "new"
+    assert run.config["settings"]["seed"] == 3 and run.name == "one" and run.status() == "new"
     passed = []
     for event in record(run, told(1, 2)):
         passed.append(event)
@@ -130,7 +151,7 @@ def test_a_killed_trainer_is_interrupted_and_resumes_from_its_epoch(run):
     child = trainer(run, 0.03)
     assert run.status() == "running" and run.process() == child.pid
     before = (run.folder / "metrics.jsonl").read_bytes()
-    for second in (lambda: list(record(run, told(1, 1))), lambda: runs.start(run.folder, ["doctor"])):
+    for second in (lambda: list(record(run, told(1, 1))), lambda: runs.start(run)):
         with pytest.raises(ValueError, match=f"is being trained by process {child.pid}"):
             second()
     child.kill()  # SIGKILL: no Python of the child runs any more
@@ -146,7 +167,7 @@ def test_a_killed_trainer_is_interrupted_and_resumes_from_its_epoch(run):
         file.write(b'{"event": "step", "st')  # as a kill in the middle of a write leaves it
     whole = len(run.events())
     assert whole == metrics.read_bytes().count(b"\n")
-    assert list(record(run, told(2, 3), resumed_from=1)) == list(told(2, 3))
+    assert list(record(run, told(2, 3), resumed_from=(1, 4))) == list(told(2, 3))
     assert kinds(run) == [
         *("start", "step", "step", "step", "step", "epoch"),  # up to epoch 1; what came after is undone
         *("resume", "step", "step", "epoch", "step", "step", "epoch", "done"),
@@ -171,7 +192,7 @@ def test_a_request_to_stop_ends_the_trainer_within_a_step(run):
 def test_following_a_resumed_run_misses_nothing(run):
     list(record(run, [*told(1, 3)][:-1]))
     already = len(run.events())
-    stream = record(run, told(2, 3), resumed_from=1)
+    stream = record(run, told(2, 3), resumed_from=(1, 2))
     runs._note_process(run, os.getpid())  # as `start` does for its child
     follower = runs.follow(run, poll=0.01)
     old = list(islice(follower, already))
@@ -196,12 +217,15 @@ def test_a_stop_asked_for_while_the_process_starts_is_obeyed(run):
 
 
 def test_start_runs_in_a_process_of_its_own_and_keeps_what_it_prints(tmp_path):
-    pid = runs.start(tmp_path / "new", ["digits", "predict", str(tmp_path / "missing.png")])
+    run = runs.create(tmp_path / "new", "digits", Settings(lr=0.5))  # not what the digit system understands
+    pid = runs.start(run)
     process = psutil.Process(pid)
     assert os.getsid(pid) == pid  # our end is not its end
     process.wait(60)
-    assert "there is no file" in (tmp_path / "new" / "log.txt").read_text()
-    assert Run(tmp_path / "new").status() == "new"
+    assert "settings that cannot be used: 'head' is not a setting" in (run.folder / "log.txt").read_text()
+    assert run.status() == "new"
+    with pytest.raises(ValueError, match="there is no file"):
+        runs.start(Run(tmp_path / "nothing"))
 
 
 def test_a_reused_process_id_is_not_our_process(run):
@@ -237,20 +261,94 @@ def test_a_damaged_line_is_named(run):
         run.events()
 
 
-def test_a_run_without_epochs_resumes_from_a_step(run):
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": "resume", "epoch": "x", "step": 1, "time": 1}',
+        '{"event": "step", "step": 1, "total": 2, "losses": [], "time": 1}',
+        '{"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {}}',
+        '{"event": 3, "time": "yesterday"}',
+        '{"event": [], "time": 1}',
+    ],
+)
+def test_an_entry_of_another_shape_is_named(run, line):
+    (run.folder / "metrics.jsonl").write_text(line + "\n")
+    with pytest.raises(ValueError, match="line 1 of"):
+        run.status()
+
+
+def test_what_lies_past_the_step_of_a_resume_is_undone(run):
     list(record(run, [event for event in told(1, 3) if isinstance(event, Step)]))
-    list(record(run, [Step(3, 6, {"total": 1.0}, 0.0)], resumed_from=2))
+    list(record(run, [Step(3, 6, {"total": 1.0}, 0.0)], resumed_from=(2, 2)))
     assert [e["step"] for e in run.events() if e["event"] == "step"] == [1, 2, 3]
 
 
 def test_config_that_is_missing_broken_or_taken(tmp_path, run):
-    with pytest.raises(ValueError, match="already holds a run"):
-        runs.create(run.folder, {})
+    with pytest.raises(ValueError, match="already holds a run: resume it, replace it"):
+        runs.create(run.folder, "digits", Settings())
+    with pytest.raises(ValueError, match="is a run of 'digits', not of 'color'"):
+        runs.create(run.folder, "color", Settings(), replace=True)
+    with pytest.raises(ValueError, match="is a run of 'digits', not of 'color'"):
+        runs.open(run.folder, "color", Settings)
     with pytest.raises(ValueError, match=r"there is no file .*config\.json"):
         _ = Run(tmp_path / "nothing").config
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "one.jpg").touch()
+    for replace in (False, True):
+        with pytest.raises(ValueError, match="is not empty and holds no run"):
+            runs.create(tmp_path / "photographs", "digits", Settings(), replace=replace)
+    assert (tmp_path / "photographs" / "one.jpg").exists()
     (run.folder / "config.json").write_text('{"seed":')
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
         _ = run.config
+
+
+def test_a_replaced_run_is_gone_and_a_live_one_stays(run):
+    list(record(run, told(1, 2)))
+    runs._note_process(run, os.getpid())
+    with pytest.raises(ValueError, match="is being trained by process"):
+        runs.create(run.folder, "digits", Settings(), replace=True)
+    (run.folder / "process.json").unlink()
+    again = runs.create(run.folder, "digits", Settings(seed=9), replace=True)
+    assert again.status() == "new" and again.config["settings"]["seed"] == 9
+
+
+def test_settings_come_back_as_they_were(tmp_path):
+    asked = Settings(5, 0.25, "faces", "palette", (1, 2, 3), Inner(2.5))
+    runs.create(tmp_path / "a", "digits", asked, source="a.png")
+    run, found = runs.open(tmp_path / "a", "digits", Settings)
+    assert found == asked and run.config["source"] == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seed": "0"}, "seed is '0', which is not int"),
+        ({"seed": True}, "seed is True, which is not int"),
+        ({"seed": 1.5}, "seed is 1.5, which is not int"),
+        ({"data": 0}, "data is 0, which is not str | None"),
+        ({"head": "lab"}, "head is 'lab', which is not"),
+        ({"sizes": [1, "2"]}, "sizes is '2', which is not int"),
+        ({"inner": {"depth": 1}}, "'depth' is not a setting"),
+        ({"inner": 3}, "expected the fields of Inner, got int"),
+        ({"colour": 1}, "'colour' is not a setting"),
+        ({"lr": -1}, "lr is -1.0; more than 0 was expected"),
+    ],
+)
+def test_settings_of_another_shape_are_refused(run, change, sentence):
+    config = json.loads((run.folder / "config.json").read_text())
+    config["settings"] |= change
+    (run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError) as error:
+        runs.open(run.folder, "digits", Settings)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"system": 1}', '{"system": "digits", "settings": null}'])
+def test_a_config_of_another_shape_is_refused(run, text):
+    (run.folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json"):
+        runs.open(run.folder, "digits", Settings)
 
 
 def test_new_folders_and_lists(tmp_path):
@@ -258,8 +356,8 @@ def test_new_folders_and_lists(tmp_path):
     for n in range(3):
         folder = runs.new_folder(tmp_path, "color")
         assert folder.parent == tmp_path / "color" and not folder.exists()
-        run = runs.create(folder, {"n": n})
-        os.utime(run.folder, (n, n))
+        run = runs.create(folder, "color", Settings(seed=n))
+        os.utime(run.folder / "config.json", (n, n))
         names.append(run.name)
     (tmp_path / "color" / "no run").mkdir()
     assert len(set(names)) == 3

@@ -181,7 +181,7 @@ def test_events_come_with_gradients_on_and_the_model_back_in_train_mode():
         model.eval()  # as a caller who draws a preview does
 
 
-@pytest.mark.parametrize(("steps", "message"), [(3, "more than steps_per_epoch, 3"), (5, "1 batches fewer")])
+@pytest.mark.parametrize(("steps", "message"), [(3, "more than 3 batches"), (5, "4 batches, not 5")])
 def test_refuses_another_number_of_batches(steps, message):
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -189,22 +189,59 @@ def test_refuses_another_number_of_batches(steps, message):
         list(fit(model, batches(0), terms, optimizer, epochs=1, steps_per_epoch=steps))
 
 
+def test_a_clipped_step_is_as_long_as_the_clip():
+    model, twin = network(), network()
+    for one, clip in ((model, 0.01), (twin, 1e9)):
+        optimizer = torch.optim.SGD(one.parameters(), 1.0)
+        next(fit(one, batches(0), terms, optimizer, epochs=1, steps_per_epoch=STEPS, clip=clip))
+    clipped, free = (flat(one) - flat(network()) for one in (model, twin))
+    assert clipped.norm().item() == pytest.approx(0.01, rel=1e-4)
+    assert torch.allclose(clipped / clipped.norm(), free / free.norm(), atol=1e-5)
+
+
+def test_accumulated_batches_are_one_large_batch():
+    def halves(epoch):
+        return [(x[part], y[part]) for x, y in batches(0)(epoch) for part in (slice(8), slice(8, 16))]
+
+    results = []
+    for given, accumulate in ((batches(0), 1), (halves, 2)):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        stream = fit(model, given, terms, optimizer, epochs=2, steps_per_epoch=STEPS, accumulate=accumulate)
+        results.append(([e.losses for e in stream if isinstance(e, Step)], flat(model)))
+    (whole, first), (halved, second) = results
+    assert torch.allclose(first, second, atol=1e-6) and len(whole) == len(halved) == 2 * STEPS
+    assert [e["error"] for e in halved] == pytest.approx([e["error"] for e in whole], rel=1e-4)
+
+
+def test_frozen_parameters_stay_and_need_no_gradient():
+    model = network()
+    for p in model[0].parameters():
+        p.requires_grad_(False)
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), 0.02)
+    list(fit(model, batches(0), terms, optimizer, epochs=1, steps_per_epoch=STEPS, clip=1.0))
+    for old, new in zip(network()[0].parameters(), model[0].parameters(), strict=True):
+        assert torch.equal(old, new)
+    assert not torch.equal(network()[3].weight, model[3].weight)
+
+
 SCRIPT = """
 import sys
 import torch
 from accelerate import Accelerator
 from test_training import batches, network, terms
+from test_runs import Settings
 from vision_core import runs
-from vision_core.training import Epoch, fit
+from vision_core.training import Epoch, fit, record
 
 accelerator = Accelerator(cpu=True)
 out = sys.argv[1]
-run = runs.create(f"{out}/run", {"seed": 0})
+run = runs.create(f"{out}/run", "digits", Settings())
 model = network()
 optimizer = torch.optim.SGD(model.parameters(), 0.05)
 stream = fit(model, batches(0), terms, optimizer, epochs=50, steps_per_epoch=4, accelerator=accelerator)
 seen = []
-for event in runs.record(run, stream):
+for event in record(run, stream):
     seen.append(event)
     if accelerator.is_main_process and isinstance(event, Epoch) and event.epoch == 3:
         runs.request_stop(run)

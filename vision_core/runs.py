@@ -2,24 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import psutil
-import torch
-from accelerate.utils import gather_object
 
 from vision_core.files import read_json, without_nan, write_json
-from vision_core.training import Done, Epoch, Event, Step
 
-E = TypeVar("E", bound=Event)
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,26 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the run was started with; a missing or broken file is a `ValueError`."""
-        return read_json(self.folder / "config.json")
+        """What the run was started with: "system", "settings" and the system's own facts.
+
+        Raises:
+            ValueError: the file is missing or broken.
+        """
+        path = self.folder / "config.json"
+        config = read_json(path)
+        if not isinstance(config, dict) or not isinstance(config.get("system"), str):
+            raise ValueError(f"{path} does not say which system the run belongs to")
+        return config
 
     @property
     def resume_file(self) -> Path:
-        """Optimiser, scheduler and epoch; it is there while there is something to resume."""
+        """Model, optimiser, scheduler and epoch; it is there while there is something to resume."""
         return self.folder / "resume.pt"
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl; NaN and infinity, which JSON cannot say, become null."""
+        """Append one line to metrics.jsonl; NaN and infinity, which JSON does not have, become null."""
         line = json.dumps(without_nan({**entry, "time": round(time.time(), 3)}), allow_nan=False) + "\n"
-        with open(self.folder / "metrics.jsonl", "ab+") as file:
+        with (self.folder / "metrics.jsonl").open("ab+") as file:
             if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
                 file.write(b"\n")  # a kill or a full disk left half a line
             file.write(line.encode())
@@ -53,11 +60,11 @@ class Run:
     def events(self) -> list[dict[str, Any]]:
         """All entries so far, each with "event" and "time".
 
-        What a killed process had done past the epoch that it was resumed from is left out; a line still being
-        written is left for the next call.
+        Entries that a resume undid (they lie past the state it started from) are left out, and so is a line
+        that is still being written.
 
         Raises:
-            ValueError: a finished line is not JSON (names the line).
+            ValueError: a finished line is not an event (names the line).
         """
         return _without_undone(_lines(self.folder / "metrics.jsonl"))
 
@@ -74,7 +81,7 @@ class Run:
         return known["pid"] if alive else None
 
     def status(self) -> str:
-        """`running`, `done`, `failed`, `stopped` (as asked), `interrupted` (killed), `new` (nothing yet)."""
+        """`running`, `done`, `failed`, `stopped` (on request), `interrupted` (killed) or `new`."""
         if self.process() is not None:
             return "running"
         entries = self.events()
@@ -86,14 +93,111 @@ _ENDS = ("done", "failed", "stopped")
 _EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # what may follow half a line
 
 
-def create(folder: str | Path, config: dict[str, Any]) -> Run:
-    """Make the run's folder and write config.json. A folder that already holds a run is a `ValueError`."""
+def create(folder: str | Path, system: str, settings: Any, *, replace: bool = False, **facts: Any) -> Run:
+    """Make the run's folder and write config.json.
+
+    Args:
+        system: the words that start the system's commands, e.g. "digits": `start` runs `SYSTEM train`.
+        settings: a dataclass of plain data.
+        replace: remove an earlier run of the same system first.
+        facts: more plain data that a resume needs, such as where the data are.
+
+    Raises:
+        ValueError: `folder` holds a run and `replace` is not set, or something else than a run.
+    """
     run = Run(Path(folder))
-    if is_first_process():
-        if (run.folder / "config.json").exists():
-            raise ValueError(f"{folder} already holds a run: resume it or choose another folder")
-        write_json(run.folder / "config.json", config)
+    if not is_first_process():
+        _await_config(run)
+        return run
+    if run.folder.is_dir() and any(run.folder.iterdir()):
+        _clear(run, system, replace)
+    elif run.folder.exists() and not run.folder.is_dir():
+        raise ValueError(f"{folder} is a file; the name of a folder was expected")
+    write_json(run.folder / "config.json", {"system": system, "settings": asdict(settings), **facts})
     return run
+
+
+def _clear(run: Run, system: str, replace: bool) -> None:
+    if not (run.folder / "config.json").exists():
+        raise ValueError(f"{run.folder} is not empty and holds no run: choose another folder")
+    if not replace:
+        raise ValueError(f"{run.folder} already holds a run: resume it, replace it or choose another folder")
+    if (found := run.config["system"]) != system:
+        raise ValueError(f"{run.folder} is a run of {found!r}, not of {system!r}: choose another folder")
+    if (pid := run.process()) is not None:
+        raise ValueError(f"{run.folder} is being trained by process {pid}")
+    shutil.rmtree(run.folder)
+
+
+def _await_config(run: Run, seconds: float = 60) -> None:
+    """Of several processes the first creates the run; the others wait for a config newer than the launch."""
+    launched, path = psutil.Process(os.getppid()).create_time(), run.folder / "config.json"
+    deadline = time.monotonic() + seconds
+    while not (path.exists() and path.stat().st_mtime >= launched):
+        if time.monotonic() > deadline:
+            raise ValueError(f"the first process did not create {run.folder}")
+        time.sleep(0.05)
+
+
+def open(folder: str | Path, system: str, kind: type[Settings]) -> tuple[Run, Settings]:
+    """The run in `folder` and its settings, rebuilt as the dataclass `kind`.
+
+    Raises:
+        ValueError: no run, a run of another system, or settings that `kind` does not accept.
+    """
+    run = Run(Path(folder))
+    config = run.config
+    if config["system"] != system:
+        raise ValueError(f"{folder} is a run of {config['system']!r}, not of {system!r}")
+    try:
+        return run, from_plain(kind, config.get("settings"))
+    except ValueError as error:
+        raise ValueError(f"{run.folder / 'config.json'} has settings that cannot be used: {error}") from error
+
+
+def from_plain(kind: type[Settings], data: Any) -> Settings:
+    """A dataclass from the plain data of `asdict`, every field checked against its annotation.
+
+    Raises:
+        ValueError: an unknown or missing field, or a value of another type.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"expected the fields of {kind.__name__}, got {type(data).__name__}")
+    known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if unknown := sorted(map(str, data.keys() - known.keys())):
+        raise ValueError(f"{unknown[0]!r} is not a setting")
+    for name, field in known.items():
+        if name not in data and field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{name} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{name: _checked(name, hints[name], value) for name, value in data.items()})
+
+
+def _checked(name: str, hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return from_plain(hint, value)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        for option in arguments:
+            try:
+                return _checked(name, option, value)
+            except ValueError:
+                continue
+    elif origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple and isinstance(value, list | tuple):
+        inner = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
+        if len(inner) == len(value):
+            return tuple(_checked(name, hint, item) for hint, item in zip(inner, value, strict=True))
+    elif origin is dict and isinstance(value, dict):
+        return {key: _checked(name, arguments[1], item) for key, item in value.items()}
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif hint in (int, str, bool, NoneType) and type(value) is hint:
+        return value
+    wanted = getattr(hint, "__name__", str(hint)) if not arguments else str(hint)
+    raise ValueError(f"{name} is {value!r}, which is not {wanted}")
 
 
 def new_folder(root: str | Path, system: str) -> Path:
@@ -106,62 +210,31 @@ def new_folder(root: str | Path, system: str) -> Path:
 def list_runs(root: str | Path, system: str) -> list[Run]:
     """The runs of a system, newest first."""
     found = (path.parent for path in (Path(root) / system).glob("*/config.json"))
-    return [Run(path) for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)]
+    return [Run(path) for path in sorted(found, key=_created, reverse=True)]
 
 
-def record(run: Run, events: Iterable[E], resumed_from: int | None = None) -> Generator[E]:
-    """Pass a trainer's events through, writing them to the run and obeying `request_stop`.
-
-    Of the processes of a distributed training, the first writes.
-
-    Raises:
-        ValueError: another live process trains this run.
-    """
-    if not is_first_process():
-        yield from _until_stopped(run, events)
-        return
-    if (other := run.process()) not in (None, os.getpid()):
-        raise ValueError(f"{run.folder} is being trained by process {other}")
-    if other is None:  # a request made since `start` is meant for us, an older one is not
-        (run.folder / "stop").unlink(missing_ok=True)
-    ending: dict[str, Any] = {"event": "stopped"}  # also when our caller closes us
-    with _noted(run):
-        try:
-            run.log(
-                {"event": "start"} if resumed_from is None else {"event": "resume", "epoch": resumed_from}
-            )
-            with closing(_until_stopped(run, events)) as stream:
-                for event in stream:
-                    if isinstance(event, Done):
-                        ending = {"event": "done"}
-                    elif isinstance(event, Step | Epoch):
-                        run.log({"event": type(event).__name__.lower(), **asdict(event)})
-                    yield event
-            if not (run.folder / "stop").exists():
-                ending = {"event": "done"}
-        except Exception as error:
-            ending = {"event": "failed", "error": str(error) or type(error).__name__}
-            raise
-        finally:
-            run.log(ending)
+def _created(folder: Path) -> float:
+    try:
+        return (folder / "config.json").stat().st_mtime
+    except OSError:  # removed meanwhile
+        return 0.0
 
 
-def start(run_folder: str | Path, arguments: list[str]) -> int:
-    """Start `python -m vision_core ARGUMENTS` in a process of its own that outlives us; its id.
+def start(run: Run) -> int:
+    """Train or resume `run` in a process of its own that outlives this one; the id of that process.
 
     What it prints goes to `log.txt` in the run's folder.
 
     Raises:
-        ValueError: a live process trains this run already.
+        ValueError: there is no run, or a live process trains it already.
     """
-    run = Run(Path(run_folder))
+    system = run.config["system"].split()
     if (other := run.process()) is not None:
         raise ValueError(f"{run.folder} is being trained by process {other}")
-    run.folder.mkdir(parents=True, exist_ok=True)
     (run.folder / "stop").unlink(missing_ok=True)
-    with open(run.folder / "log.txt", "ab") as log:
+    with (run.folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vision_core", *arguments],
+            [sys.executable, "-m", "vision_core", *system, "train", "--resume", str(run.folder.absolute())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -179,7 +252,7 @@ def request_stop(run: Run) -> None:
 def follow(run: Run, poll: float = 0.5) -> Iterator[dict[str, Any]]:
     """The run's entries, then new ones as they come, until its process has ended.
 
-    A "resume" among the new ones says that what came after its epoch no longer counts.
+    A "resume" among the new ones means that entries past its epoch and step no longer count.
     """
     seen = None
     while True:
@@ -192,31 +265,21 @@ def follow(run: Run, poll: float = 0.5) -> Iterator[dict[str, Any]]:
         time.sleep(poll)
 
 
-def _until_stopped(run: Run, events: Iterable[E]) -> Generator[E]:
-    """The events up to a request to stop, on which all processes agree: else one would wait for ever."""
-    stream = iter(events)
-    try:
-        for event in stream:
-            yield event
-            asked = [(run.folder / "stop").exists()]
-            if any(gather_object(asked) if torch.distributed.is_initialized() else asked):
-                return
-    finally:
-        if isinstance(stream, Generator):
-            stream.close()  # lets the trainer save
-
-
 def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate number them
 
 
-def _note_process(run: Run, pid: int) -> None:
-    write_json(run.folder / "process.json", {"pid": pid, "started": psutil.Process(pid).create_time()})
-
-
 @contextmanager
-def _noted(run: Run) -> Iterator[None]:
-    """The run looks alive while the block runs, and no longer afterwards, whatever happens in it."""
+def being_trained(run: Run) -> Iterator[None]:
+    """The run looks alive while the block runs, and no longer afterwards, whatever happens in it.
+
+    Raises:
+        ValueError: another live process trains this run.
+    """
+    if (other := run.process()) not in (None, os.getpid()):
+        raise ValueError(f"{run.folder} is being trained by process {other}")
+    if other is None:  # a request made since `start` is meant for us, an older one is not
+        (run.folder / "stop").unlink(missing_ok=True)
     try:
         _note_process(run, os.getpid())
         yield
@@ -225,34 +288,50 @@ def _noted(run: Run) -> Iterator[None]:
             (run.folder / name).unlink(missing_ok=True)
 
 
+def _note_process(run: Run, pid: int) -> None:
+    write_json(run.folder / "process.json", {"pid": pid, "started": psutil.Process(pid).create_time()})
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text("utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
     entries: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
-            entry["event"]
-            entries.append(entry)
-        except (ValueError, KeyError, TypeError) as error:
+            entries.append(_entry(line))
+        except Exception as error:  # a parser's door: whatever the line does to it
             if number < len(lines) and lines[number].startswith(_EDGES):
                 continue  # the half line of a killed process or a full disk
             raise ValueError(f"line {number} of {path} is not an event") from error
     return entries
 
 
+_NUMBERS = {"step": ("step", "total"), "epoch": ("epoch", "epochs"), "resume": ("epoch", "step")}
+_OBJECTS = {"step": "losses", "epoch": "metrics"}
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """A line of metrics.jsonl; what every reader relies on is checked here, once."""
+    entry = json.loads(line)
+    name = entry["event"]
+    if not all(type(entry[number]) is int for number in _NUMBERS.get(name, ())):
+        raise TypeError("a step or epoch is no whole number")
+    if name in _OBJECTS and not isinstance(entry[_OBJECTS[name]], dict):
+        raise TypeError("losses and metrics are objects")
+    if type(entry["time"]) not in (int, float):
+        raise TypeError("the time is no number")
+    return entry
+
+
 def _without_undone(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for entry in lines:
         if entry["event"] == "resume":
-            entries = _up_to(entry["epoch"], entries)
+            entries = [e for e in entries if not _undone(e, entry)]
         entries.append(entry)
     return entries
 
 
-def _up_to(epoch: int, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    last = max(
-        (i for i, e in enumerate(entries) if e["event"] == "epoch" and e["epoch"] <= epoch), default=-1
-    )
-    if last < 0:  # a system whose epoch is one step tells steps only
-        return [e for e in entries if e["event"] == "step" and e["step"] <= epoch]
-    return entries[: last + 1]
+def _undone(entry: dict[str, Any], resume: dict[str, Any]) -> bool:
+    """Whether `entry` lies past the state that a training was resumed from."""
+    name = entry["event"]
+    return name in ("step", "epoch") and entry[name] > resume[name]

@@ -1,20 +1,27 @@
-"""Training as a stream of events: the one loop that every system trains with, on one device or many."""
+"""Training as a stream of events: one loop, measured, recorded and resumable, for every system."""
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import filter_trackers
+from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from vision_core import checkpoints, devices, runs
+from vision_core.runs import Run
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: which of how many, the losses by name (with "total"), seconds left."""
+    """One optimiser step: its number, of how many, the losses by name (with "total"), seconds left."""
 
     step: int
     total: int
@@ -24,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass done: its number (0 is the untrained network), of how many, and what was measured."""
+    """One epoch done: its number (0 is the untrained network), of how many, and what was measured."""
 
     epoch: int
     epochs: int
@@ -47,57 +54,106 @@ class Done:
 
 
 Event = Step | Epoch | Preview | Done
+E = TypeVar("E", bound=Event)
+Batches = Callable[[int], Iterable[Any]]
+Terms = Callable[[nn.Module, Any], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training proceeds.
+
+    Args:
+        steps_per_epoch: optimiser steps of an epoch.
+        weights: of the loss terms; 1 where a name is missing.
+        clip: largest norm of the gradient.
+        accumulate: batches an optimiser step.
+        ema: decay of an exponential moving average of the weights, which is then what is measured and saved.
+        best: metrics and the direction that is better. For the first, the best weights so far are kept in
+            best.safetensors, for another in best_NAME.safetensors.
+        patience: stop after so many measured epochs in which the first of `best` did not improve; 0 never
+            does.
+        every: epochs between two measurements, which are also the points that a resume starts from.
+        untrained: measure the untrained network, too, as epoch 0.
+        seed: seeds torch's global generator at each epoch, as dropout needs. Other threads use that generator
+            as well, so only a training in a process of its own may ask for it.
+        device: see `devices.pick`.
+        track: a tracker of accelerate, such as "tensorboard", which writes into the run's folder.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    weights: Mapping[str, float] = field(default_factory=dict)
+    clip: float | None = None
+    accumulate: int = 1
+    ema: float | None = None
+    best: Mapping[str, Literal["max", "min"]] = field(default_factory=dict)
+    patience: int = 0
+    every: int = 1
+    untrained: bool = False
+    seed: int | None = None
+    device: str = "auto"
+    track: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.patience and not self.best:
+            raise ValueError("patience needs a metric in `best` to wait for")
+        if self.track and not filter_trackers([self.track], "."):
+            raise ValueError(f"the tracker {self.track} is not installed")
+        devices.pick(self.device)
 
 
 def fit(
     model: nn.Module,
-    batches: Callable[[int], Iterable[Any]],
-    terms: Callable[[nn.Module, Any], dict[str, Tensor]],
+    batches: Batches,
+    terms: Terms,
     optimizer: torch.optim.Optimizer,
     *,
     epochs: int,
     steps_per_epoch: int,
     start: int = 0,
     weights: Mapping[str, float] | None = None,
+    clip: float | None = None,
+    accumulate: int = 1,
+    seed: int | None = None,
     scheduler: Any = None,
     accelerator: Accelerator | None = None,
 ) -> Generator[Step | Epoch]:
-    """Train from epoch `start + 1` to `epochs`.
+    """Train from epoch `start + 1` to `epochs`, keeping nothing on disk.
 
-    Stop by leaving the loop; act between epochs by catching `Epoch`.
+    Stop by leaving the loop; act between epochs by catching `Epoch`. The arguments that `Plan` has mean the
+    same here. Of several processes all see the same losses, so that all decide alike.
 
     Args:
-        batches: epoch -> its batches (a tensor or tuple of tensors each). A pure function of seed and epoch,
-            so that a resumed run sees the data of an uninterrupted one. Each of several processes takes its
-            share.
+        batches: epoch -> its batches (a tensor or tuple of tensors each), `accumulate` for each step. A pure
+            function of seed and epoch, so that a resumed run sees the data of an uninterrupted one. Each of
+            several processes takes its share of a batch.
         terms: (model, batch) -> scalar losses by name. All of them are reported; their sum, weighted by
-            `weights` (1 where a name is missing), is minimised.
+            `weights`, is minimised.
         scheduler: stepped after every optimiser step.
 
-    Of several processes all see the same losses, so that whatever a caller decides on them, all decide alike.
-
     Raises:
-        ValueError: an epoch has other than `steps_per_epoch` batches, a batch fewer entries than processes.
+        ValueError: an epoch has too many or too few batches, or a batch fewer entries than processes.
         FloatingPointError: a loss or the gradient is NaN or infinite; the model keeps its last good weights.
     """
     accelerator = accelerator or Accelerator()
-    weights = weights or {}
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    parameters = [*model.parameters()]
+    parameters = [p for p in model.parameters() if p.requires_grad]
     total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
+    model.train()  # once in any case: a network whose frozen parts do not follow says so in its `train`
     for epoch in range(start + 1, epochs + 1):
         sums: dict[str, float] = {}
-        for batch in batches(epoch):
-            if step == epoch * steps_per_epoch:
-                raise ValueError(f"epoch {epoch} has more than steps_per_epoch, {steps_per_epoch}, batches")
+        if seed is not None:
+            torch.manual_seed(devices.generator(seed, epoch, accelerator.process_index).initial_seed())
+        for group in _groups(batches(epoch), accumulate, steps_per_epoch, epoch):
             step += 1
             if not model.training:  # the caller may have evaluated it while we were paused
                 model.train()
-            losses = terms(prepared, _share(batch, accelerator))
-            loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
             model.zero_grad()
-            accelerator.backward(loss)
-            named = _finite(parameters, {"total": loss, **losses}, accelerator, step)
+            losses = _backward(prepared, group, terms, weights or {}, accelerator)
+            named, norm = _finite(parameters, losses, accelerator, step)
+            if clip is not None:
+                clip_grads_with_norm_(parameters, clip, norm)
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
@@ -107,27 +163,51 @@ def fit(
                 accelerator.log(named, step=step)
             done = step - start * steps_per_epoch
             yield Step(step, total, named, (time.monotonic() - began) / done * (total - step))
-        if step != epoch * steps_per_epoch:
-            short = epoch * steps_per_epoch - step
-            raise ValueError(
-                f"epoch {epoch} has {short} batches fewer than steps_per_epoch, {steps_per_epoch}"
-            )
         yield Epoch(epoch, epochs, {name: value / steps_per_epoch for name, value in sums.items()})
+
+
+def _groups(batches: Iterable[Any], size: int, count: int, epoch: int) -> Iterator[list[Any]]:
+    """The batches of each optimiser step; an epoch of more or fewer than `count` groups is a `ValueError`."""
+    group: list[Any] = []
+    drawn = 0
+    for batch in batches:
+        if drawn == count * size:
+            raise ValueError(f"epoch {epoch} has more than {count * size} batches")
+        drawn += 1
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if drawn < count * size:
+        raise ValueError(f"epoch {epoch} has {drawn} batches, not {count * size}")
+
+
+def _backward(
+    model: nn.Module, group: list[Any], terms: Terms, weights: Mapping[str, float], accelerator: Accelerator
+) -> dict[str, Tensor]:
+    """Add the gradient of the mean loss of a group of batches; the mean losses by name, "total" first."""
+    means: dict[str, Tensor] = {}
+    for batch in group:
+        losses = terms(model, _share(batch, accelerator))
+        loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+        accelerator.backward(loss / len(group))
+        for name, value in {"total": loss, **losses}.items():
+            means[name] = means.get(name, 0.0) + value.detach() / len(group)
+    return means
 
 
 def _finite(
     parameters: list[nn.Parameter], losses: dict[str, Tensor], accelerator: Accelerator, step: int
-) -> dict[str, float]:
-    """The mean losses of all processes as numbers; NaN or infinity there, or in the gradient, is an error."""
-    means: Any = accelerator.reduce(torch.stack([*losses.values()]).detach(), "mean")
+) -> tuple[dict[str, float], Tensor]:
+    """The losses (means over all processes) as numbers, and the norm of the gradient, both finite."""
+    means: Any = accelerator.reduce(torch.stack([*losses.values()]), "mean")
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    *values, norm = torch.stack([*means, norm.to(means)]).tolist()  # one copy from the device
+    *values, length = torch.stack([*means, norm.to(means)]).tolist()  # one copy from the device
     if not all(map(math.isfinite, values)):
         raise FloatingPointError(f"the loss is {values[0]} at step {step}: lower the learning rate")
-    scaled = accelerator.scaler is not None  # fp16 lets gradients overflow at times, and skips the step
-    if not scaled and not math.isfinite(norm):
-        raise FloatingPointError(f"the gradient is {norm} at step {step}: lower the learning rate")
-    return dict(zip(losses, values, strict=True))
+    if not math.isfinite(length):
+        raise FloatingPointError(f"the gradient is {length} at step {step}: lower the learning rate")
+    return dict(zip(losses, values, strict=True)), norm
 
 
 def _share(batch: Any, accelerator: Accelerator) -> Any:
@@ -138,3 +218,269 @@ def _share(batch: Any, accelerator: Accelerator) -> Any:
     if len(batch) < processes:
         raise ValueError(f"a batch of {len(batch)} cannot be shared by {processes} processes")
     return batch[rank::processes].to(accelerator.device)
+
+
+def run(
+    run: Run | None,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    terms: Terms,
+    plan: Plan,
+    *,
+    scheduler: Any = None,
+    measure: Callable[[nn.Module, int], dict[str, Any]] | None = None,
+    metadata: dict[str, Any] | None = None,
+    finish: Callable[[nn.Module], Any] | None = None,
+) -> Generator[Event]:
+    """Train by `plan` in the folder of `run`, from its last state if it has one; see `fit` for the rest.
+
+    A run that is stopped or killed and resumed ends with the bytes of an uninterrupted one. Written are
+    metrics.jsonl, last.safetensors and the best weights by `plan.best` at each measured epoch, and then
+    resume.pt. Without a run nothing is written.
+
+    Args:
+        scheduler: as in `fit`; a `ReduceLROnPlateau` is stepped at each measured epoch instead, with the
+            first metric of `plan.best`.
+        measure: (model in eval mode, epoch) -> what is added to the epoch's mean losses. It may write into
+            the run's folder, too.
+        metadata: stored with the weights, beside the epoch and its metrics.
+        finish: gives the trained model's result, `Done.result`, before the run counts as done.
+
+    Raises:
+        ValueError: the run is complete, another process trains it, or its state cannot be used.
+        FloatingPointError: as in `fit`; the run keeps its last state.
+    """
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer}
+    if scheduler is not None:
+        parts["scheduler"] = scheduler
+    if plan.ema is not None:
+        average = torch.optim.swa_utils.get_ema_multi_avg_fn(plan.ema)
+        parts["ema"] = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    trainer = _Trainer(run, parts, plan, measure, metadata or {}, finish)
+    if run is None:
+        yield from trainer.events(batches, terms)
+        return
+    if run.status() == "done":
+        raise ValueError(f"{run.folder} is complete: there is nothing to resume")
+    resumed_from = None
+    if run.events():
+        resumed_from = (trainer.epoch, max(trainer.epoch, 0) * plan.steps_per_epoch)
+    try:
+        yield from record(run, trainer.events(batches, terms), resumed_from)
+    finally:
+        if runs.is_first_process() and run.status() == "done":
+            run.resume_file.unlink(missing_ok=True)
+
+
+class _Trainer:
+    """The state of a training between two epochs, and what happens there."""
+
+    def __init__(
+        self,
+        run: Run | None,
+        parts: dict[str, Any],
+        plan: Plan,
+        measure: Callable[[nn.Module, int], dict[str, Any]] | None,
+        metadata: dict[str, Any],
+        finish: Callable[[nn.Module], Any] | None,
+    ) -> None:
+        self.run, self.parts, self.plan = run, parts, plan
+        self.measure, self.metadata, self.finish = measure, metadata, finish
+        self.epoch = -1  # what a resume could start from; -1 inside an epoch and before it is measured
+        self.whole = -1  # the epoch just ended whose weights are not kept yet
+        self.best, self.saved = dict[str, list[float]](), -1
+        self.accelerator = _accelerator(run, plan)
+        for name in ("model", "ema"):
+            if name in parts:
+                parts[name].to(self.accelerator.device)
+        if run is not None and run.resume_file.is_file():
+            self._restore(run)
+
+    @property
+    def result(self) -> nn.Module:
+        """The model that is measured and saved: the averaged one if there is one."""
+        return self.parts["ema"].module if "ema" in self.parts else self.parts["model"]
+
+    def events(self, batches: Batches, terms: Terms) -> Generator[Event]:
+        plan, start = self.plan, max(self.epoch, 0)
+        scheduler = self.parts.get("scheduler")
+        stream = fit(
+            self.parts["model"],
+            batches,
+            terms,
+            self.parts["optimizer"],
+            epochs=start if self._impatient() else plan.epochs,
+            steps_per_epoch=plan.steps_per_epoch,
+            start=start,
+            weights=plan.weights,
+            clip=plan.clip,
+            accumulate=plan.accumulate,
+            seed=plan.seed,
+            scheduler=None if isinstance(scheduler, ReduceLROnPlateau) else scheduler,
+            accelerator=self.accelerator,
+        )
+        try:
+            if self.epoch < 0 and plan.untrained:
+                yield from self._measured(Epoch(0, plan.epochs))
+            self.epoch = start
+            for event in stream:
+                if isinstance(event, Step):
+                    self._stepped(event)
+                    yield event
+                elif self._due(event.epoch):
+                    yield from self._measured(event)
+                    if self._impatient():
+                        break
+            yield Done(self.finish(self.result.eval()) if self.finish else None)
+        finally:
+            stream.close()
+            self._leave()
+
+    def _stepped(self, step: Step) -> None:
+        if "ema" in self.parts:
+            self.parts["ema"].update_parameters(self.parts["model"])
+        epoch, rest = divmod(step.step, self.plan.steps_per_epoch)
+        self.whole = epoch if rest == 0 else -1
+        self.epoch = -1 if self._due(epoch) else self.whole
+
+    def _due(self, epoch: int) -> bool:
+        return epoch % self.plan.every == 0 or epoch == self.plan.epochs
+
+    def _measured(self, epoch: Epoch) -> Generator[Epoch]:
+        """Measure, keep the weights, report, and only then save the state: a resumed log misses nothing."""
+        found = dict(epoch.metrics)
+        if self.measure is not None:
+            found |= self.measure(self.result.eval(), epoch.epoch)
+        scheduler = self.parts.get("scheduler")
+        if isinstance(scheduler, ReduceLROnPlateau) and epoch.epoch > 0:
+            scheduler.step(found[next(iter(self.plan.best))])
+        event = Epoch(epoch.epoch, epoch.epochs, found)
+        better = [name for name, way in self.plan.best.items() if self._improves(name, way, found[name])]
+        self.best |= {name: [float(found[name]), epoch.epoch] for name in better}
+        if self.accelerator.trackers:
+            self.accelerator.log(_scalars(event), step=epoch.epoch * self.plan.steps_per_epoch)
+        self._keep("last", event)
+        for name in better:
+            self._keep("best" if name == next(iter(self.plan.best)) else f"best_{name}", event)
+        self.epoch, self.whole = epoch.epoch, -1
+        yield event
+        self._save()
+
+    def _improves(self, name: str, way: str, value: float) -> bool:
+        if name not in self.best:
+            return True
+        before = self.best[name][0]
+        return value > before if way == "max" else value < before
+
+    def _impatient(self) -> bool:
+        plan = self.plan
+        if not plan.patience or not self.best:
+            return False
+        return self.epoch - self.best[next(iter(plan.best))][1] >= plan.patience * plan.every
+
+    def _keep(self, name: str, epoch: Epoch) -> None:
+        if self.run is not None and self.accelerator.is_main_process:
+            facts = {**self.metadata, "epoch": epoch.epoch, "metrics": _scalars(epoch)}
+            checkpoints.save(self.run.folder / f"{name}.safetensors", self.result, facts)
+
+    def _save(self) -> None:
+        if self.run is not None and self.accelerator.is_main_process:
+            state = {name: part.state_dict() for name, part in self.parts.items()}
+            state["model"] = checkpoints.trained_state(self.parts["model"])
+            checkpoints.save_state(self.run.resume_file, {"epoch": self.epoch, "best": self.best, **state})
+        self.saved = self.epoch
+
+    def _restore(self, run: Run) -> None:
+        state = checkpoints.load_state(run.resume_file, "epoch", "best", *self.parts)
+        try:
+            for name, part in self.parts.items():
+                if name == "model":
+                    checkpoints.load_trained(part, state[name])
+                else:
+                    part.load_state_dict(state[name])
+            self.epoch, self.best = int(state["epoch"]), dict(state["best"])
+        except Exception as error:  # a parser's door: the file may hold anything under these names
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{run.resume_file} is not the state of this training: {reason}") from error
+        self.saved = self.epoch
+
+    def _leave(self) -> None:
+        """However the training ends: keep what was learnt since the last state, and close the trackers."""
+        try:
+            if self.whole > self.saved:
+                self._keep("last", Epoch(self.whole, self.plan.epochs))
+            if self.epoch > self.saved:
+                self._save()
+        finally:
+            self.parts["model"].eval()
+            if self.accelerator.trackers:
+                self.accelerator.end_training()
+
+
+def _scalars(epoch: Epoch) -> dict[str, float]:
+    return {name: value for name, value in epoch.metrics.items() if isinstance(value, int | float)}
+
+
+def _accelerator(run: Run | None, plan: Plan) -> Accelerator:
+    device = devices.pick(plan.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    if run is None or plan.track is None:
+        return Accelerator(cpu=device.type == "cpu", mixed_precision="no")  # a system chooses its precision
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", mixed_precision="no", log_with=plan.track, project_dir=run.folder
+    )
+    accelerator.init_trackers(run.config["system"])
+    return accelerator
+
+
+def record(run: Run, events: Iterable[E], resumed_from: tuple[int, int] | None = None) -> Generator[E]:
+    """Pass a training's events through, logging them in the run and obeying `runs.request_stop`.
+
+    Of the processes of a distributed training, the first writes.
+
+    Args:
+        resumed_from: epoch and step that the events go on from; later entries no longer count.
+
+    Raises:
+        ValueError: another live process trains this run.
+    """
+    if not runs.is_first_process():
+        yield from _until_stopped(run, events)
+        return
+    ending: dict[str, Any] = {"event": "stopped"}  # also when our caller closes us
+    with runs.being_trained(run):
+        try:
+            if resumed_from is None:
+                run.log({"event": "start"})
+            else:
+                run.log({"event": "resume", "epoch": resumed_from[0], "step": resumed_from[1]})
+            with closing(_until_stopped(run, events)) as stream:
+                for event in stream:
+                    if isinstance(event, Done):
+                        ending = {"event": "done"}
+                    elif isinstance(event, Step | Epoch):
+                        run.log({"event": type(event).__name__.lower(), **asdict(event)})
+                    yield event
+            if not (run.folder / "stop").exists():
+                ending = {"event": "done"}
+        except Exception as error:
+            ending = {"event": "failed", "error": str(error) or type(error).__name__}
+            raise
+        finally:
+            run.log(ending)
+
+
+def _until_stopped(run: Run, events: Iterable[E]) -> Generator[E]:
+    """The events up to a request to stop, on which all processes agree: else one would wait for ever."""
+    stream = iter(events)
+    try:
+        for event in stream:
+            yield event
+            asked = [(run.folder / "stop").exists()]
+            if any(gather_object(asked) if torch.distributed.is_initialized() else asked):
+                return
+    finally:
+        if isinstance(stream, Generator):
+            stream.close()  # lets the training save

@@ -1,54 +1,38 @@
-"""The training step: trains while the page watches, stops when asked, and keeps the model so far."""
+"""The transfer: a first picture at once, then a network in a process of its own, which the page watches."""
 
-import time
-from collections.abc import Iterator
-from contextlib import closing
-from typing import Any
+from dataclasses import replace
 
-import gradio as gr
-
-from apps.color_transfer import visit as visits
-from apps.color_transfer.views import bar
-from apps.color_transfer.visit import Visit, opened
-from apps.common import duration, loss_curves, note, number, progress, read_upload, told, whole
+from apps import session
+from apps.color_transfer import looks, visit
+from apps.color_transfer.looks import Look
+from apps.color_transfer.visit import Visit, current, save
+from apps.common import duration, note, number, progress, user_errors, whole
+from apps.queue import HEAVY, words
 from vision_core import color, runs
-from vision_core.training import Preview, Step
+from vision_core.color import classical
+from vision_core.color.palette import CountedColors
+from vision_core.training import Step
 
-REFRESH = 0.8  # seconds between two pictures of the training
-THUMBNAIL = 384  # longest side of the preview
 TERMS = tuple(color.LossWeights.__dataclass_fields__)
+FEW = 100  # epochs below which a stopped network has hardly begun
+FIRST = "A first picture by histogram matching; the network's replaces it as it learns."
 
 
-@told
-def look(source: str | None) -> str:
-    """Size, notes and own colours of the picture to recolour; its faults are told at once."""
-    if not source:
-        return ""
-    picture = read_upload(source, "a picture to recolour")
-    height, width = picture.rgb.shape[:2]
-    words = ". ".join([f"{width:,} x {height:,} pixels, in these colours", *picture.notes])
-    return note(words) + bar(color.extract(picture.visible))
-
-
-@told
-def train(
-    visit: Visit,
-    source: str | None,
+@user_errors
+def begin(
+    given: Visit | None,
     epochs: float,
     patience: float,
     lr: float,
     seed: float,
     head: str,
     *weights: float,
-) -> Iterator[tuple[Any, ...]]:
-    """Yield (visit, progress, curves, preview) until the model is trained or Stop was pressed.
-
-    The visit is given once, at the start: the visitor may edit the palette meanwhile.
-    """
-    picture = read_upload(source, "a picture to recolour")
-    palette = visit.palette
-    if palette is None:
-        raise ValueError("Please choose the colours to take: a picture or a palette file.")
+) -> Visit:
+    """Make the first picture, and put the network's training into the queue."""
+    known = current(given)
+    picture = visit.source_of(known)
+    if known.palette is None:
+        raise ValueError("Please choose the colours to take: a picture or a palette file")
     settings = color.Settings(
         epochs=whole(epochs, 1, 20_000, "The number of epochs"),
         patience=whole(patience, 0, 20_000, "The patience"),
@@ -59,47 +43,80 @@ def train(
             *(number(w, 0, 1000, f"The weight of {t}") for t, w in zip(TERMS, weights, strict=True))
         ),
     )
-    visit = opened(visit)
-    with visits.alone(visit):
-        visits.keep_pictures(visit, str(source))
-        thumbnail = visits.shrunk(picture.rgb, THUMBNAIL)
-        yield visit, note("Counting the colours …"), gr.skip(), visits.shown(visit, thumbnail)
-        model = visit.path(visits.MODEL)
-        visits.forget_model(visit)
-        events = color.train_run(
-            visit.run.folder, picture.visible, palette, settings, save_to=model, thumbnail=thumbnail
-        )
-        steps: list[Step] = []
-        with closing(events):  # closing the page closes the training
-            for done, curves, preview in watched(events, steps):
-                new = gr.skip() if preview is None else visits.shown(visit, preview)
-                yield gr.skip(), done, curves, new
-        words = f"{len(steps):,} of {settings.epochs:,} epochs in {duration(visits.seconds(visit))}"
-        words = f"Trained {words}" if visit.run.status() == "done" else f"Stopped as you asked, after {words}"
-        trained = visits.model(visit)
-        last = visits.shown(visit, trained.preview(thumbnail))
-        yield gr.skip(), note(f"{words}. Preparing the result …"), loss_curves(steps), last
-        visits.keep_lut(visit, trained)
-        yield gr.skip(), note(f"{words}.", "good"), gr.skip(), gr.skip()
+    if HEAVY.before(known.session.owner) is not None:
+        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    look = looks.create(known, "training", f"{settings.epochs:,} epochs, seed {settings.seed}")
+    counted = color.count_colors(picture.visible)
+    first = classical.match_histograms(counted, _wanted(known))
+    looks.keep_view(look, picture)
+    looks.keep_first(look, first)
+    run = color.create(look.run.folder, picture.visible, known.palette, settings)
+    HEAVY.train(known.session.owner, run)
+    return save(replace(known, look=look.name))
 
 
-def stop(visit: Visit) -> Any:
-    """Ask the training to end after its current step."""
-    if not visit.folder or visit.run.process() is None:
-        return gr.skip()
-    runs.request_stop(visit.run)
-    return note("Stopping …")
+def _wanted(known: Visit) -> CountedColors:
+    """The colours that the first picture takes: all of the target picture's, or those of a palette file."""
+    target = None if known.imported else visit.target_of(known)
+    if target is not None:
+        return color.count_colors(target.visible)
+    assert known.palette is not None
+    return CountedColors(known.palette.colors, known.palette.shares)
 
 
-def watched(events: Iterator[Any], steps: list[Step]) -> Iterator[tuple[Any, ...]]:
-    """(progress, curves, preview or None) every now and then while the events run; fills `steps`."""
-    preview, shown = None, 0.0
-    for event in events:
-        match event:
-            case Step():
-                steps.append(event)
-            case Preview(image=image):
-                preview = image
-        if steps and time.monotonic() - shown > REFRESH:
-            yield progress(steps[-1]), loss_curves(steps), preview
-            preview, shown = None, time.monotonic()
+@user_errors
+def stop(given: Visit | None) -> Visit:
+    """End the training after its current step; who still waits leaves the queue."""
+    known = current(given)
+    look = looks.get(known)
+    if looks.status(look) == "waiting":
+        HEAVY.leave(known.session.owner)
+        session.remove(look.folder)
+        earlier = looks.every(known)
+        return save(replace(known, look=earlier[0].name if earlier else ""))
+    runs.request_stop(look.run)
+    return known
+
+
+def report(look: Look) -> tuple[str, bool]:
+    """(what to say, whether it still goes on); a training that has ended gets its final LUT here."""
+    state = looks.status(look)
+    match state:
+        case "waiting":
+            return note(f"{words(HEAVY.before(look.session.owner) or 1)} {FIRST}"), True
+        case "starting":
+            return note(f"{FIRST} Starting the network …"), True
+        case "training":
+            last = look.run.events()[-1]
+            step = Step(last["step"], last["total"], last["losses"], last["eta"])
+            stopping = (look.run.folder / "stop").exists()
+            return progress(step) + (note("Stopping …") if stopping else ""), True
+        case "ready":
+            return note(look.facts["title"] + ".", "good"), False
+    learnt = looks.finish(look)
+    return _ended(look, state, learnt), False
+
+
+def _ended(look: Look, state: str, learnt: bool) -> str:
+    steps = [event for event in look.run.events() if event["event"] == "step"]
+    done, total = (steps[-1]["step"], steps[-1]["total"]) if steps else (0, 0)
+    so_far = f"{done:,} of {total:,} epochs in {duration(looks.seconds(look))}"
+    if not learnt:
+        why = f" {looks.failure(look)}" if state == "failed" else ""
+        return note(f"The network learnt nothing: what you see is histogram matching.{why}", "warning")
+    if state == "failed":
+        return note(f"The training failed after {so_far}. {looks.failure(look)}", "warning")
+    if state == "interrupted":
+        return note(f"The training was interrupted after {so_far}; this is what it had learnt.", "warning")
+    if state == "stopped" and done < FEW:
+        return note(f"Stopped after {so_far}: the network has hardly begun to learn.", "warning")
+    return note(f"{'Trained' if state == 'done' else 'Stopped as you asked, after'} {so_far}.", "good")
+
+
+def steps_of(look: Look) -> list[Step]:
+    """The steps of the training so far."""
+    return [
+        Step(event["step"], event["total"], event["losses"], event["eta"])
+        for event in look.run.events()
+        if event["event"] == "step"
+    ]

@@ -12,7 +12,7 @@ import streamlit as st
 
 from apps.dashboard.sources import SCALARS
 from vision_core import runs
-from vision_core.digits import Settings, settings_of
+from vision_core.digits import Settings
 
 FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB
 _STARTING = threading.Lock()  # two visitors who press the button at once: one training
@@ -77,16 +77,13 @@ def running() -> runs.Run | None:
 
 def launch(settings: Settings) -> runs.Run:
     """Start a training in a process of its own; another one going on is a `ValueError`."""
-    arguments = ["--epochs", settings.epochs, "--batches", settings.batches or 0, "--lr", settings.lr]
-    arguments += ["--batch-size", settings.batch_size, "--seed", settings.seed]
-    arguments += ["--augment"] * settings.augment + ["--cosine"] * settings.cosine
     with _STARTING:
         _refuse_second()
         root().mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(root()).free < FREE:
             raise ValueError("the disk is nearly full; remove trainings that are no longer needed")
-        run = runs.Run(runs.new_folder(root(), "digits"))
-        runs.start(run.folder, ["digits", "train", "--out", str(run.folder), *map(str, arguments)])
+        run = runs.create(runs.new_folder(root(), "digits"), "digits", settings)
+        runs.start(run)
     return run
 
 
@@ -94,7 +91,7 @@ def resume(run: runs.Run) -> None:
     """Go on with a stopped or killed training; another one going on is a `ValueError`."""
     with _STARTING:
         _refuse_second()
-        runs.start(run.folder, ["digits", "train", "--out", str(run.folder), "--resume"])
+        runs.start(run)
 
 
 def _refuse_second() -> None:
@@ -108,7 +105,7 @@ def read(run: runs.Run) -> Story:
     try:
         if not (run.folder / "config.json").exists():
             return Story(run, "running") if alive else _without_run(run)
-        settings = asdict(settings_of(run))
+        settings = asdict(runs.open(run.folder, "digits", Settings)[1])
         metrics = run.folder / "metrics.jsonl"
         stamp = metrics.stat() if metrics.exists() else None
         told = _told(str(run.folder), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)

@@ -49,7 +49,8 @@ def test_train_apply_lut_lowpoly_feedback():
     Path("p.hex").write_text("f0e6c8\nc85028\n3c5aa0\n14141e\n")
     trained = run("train", "small.png", "--palette", "p.hex", "--save", "m.safetensors", "--epochs", 30)
     assert trained["epochs"] == 30
-    assert Path("runs/color/m/metrics.jsonl").is_file()
+    assert Path(trained["run"]).parent == Path("runs/color")
+    assert Path(trained["run"], "metrics.jsonl").is_file()
     Path("shelf").mkdir()
     for name in ("a.png", "b.jpg"):
         Image.open("small.png").save(Path("shelf") / name)
@@ -131,7 +132,9 @@ def test_mistakes_are_sentences():
     assert "no loss 'beauty'" in mistake(
         "train", "small.png", "small.png", "--save", "m.pth", "--weight", "beauty=1"
     )
-    assert "nothing to resume" in mistake("train", "small.png", "small.png", "--save", "m.pth", "--resume")
+    assert "there is no file" in mistake("train", "--resume", "nowhere")
+    assert "leave --save out" in mistake("train", "--resume", "nowhere", "--save", "m.pth")
+    assert "say where the run goes" in mistake("train", "small.png", "small.png")
     assert "strengths" in mistake("apply", "small.png", "--model", MODEL, "--out", "o.png", "--strength", "2")
     for command in (("apply", "small.png", "--model", MODEL), ("compare", "small.png", "small.png")):
         assert "a picture is saved as .png" in mistake(*command, "--out", "result.gif")

@@ -60,12 +60,15 @@ def test_site_without_a_run_shows_the_default(tmp_path):
 
 def test_resume_needs_an_unfinished_run_and_keeps_its_settings(small, tmp_path):
     run = tmp_path / "run"
-    assert ask("train", "--out", run, "--resume")[0] == 2
+    assert "there is no file" in ask("train", "--resume", run)[1]["error"]
+    assert "say where the run goes" in ask("train", *small)[1]["error"]
     assert ask("train", "--out", run, *small)[0] == 0
     assert "already holds a run" in ask("train", "--out", run, *small)[1]["error"]
-    assert "is complete" in ask("train", "--out", run, "--resume")[1]["error"]
-    status, told = ask("train", "--out", run, "--resume", "--lr", "0.1")
-    assert (status, told["error"]) == (2, f"{run} was started with lr 0.001; --resume cannot make it 0.1")
+    assert "is complete" in ask("train", "--resume", run)[1]["error"]
+    status, said = ask("train", "--resume", run, "--lr", "0.1")
+    assert (status, said["error"]) == (2, "--resume goes on as the run was started: leave --lr out")
+    status, again = ask("train", "--out", run, "--replace", *small, "--seed", 4)
+    assert status == 0 and again["seed"] == 4
 
 
 def test_mistakes_are_one_sentence(tmp_path):

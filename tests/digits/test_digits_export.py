@@ -190,7 +190,8 @@ def test_other_data_than_the_runs_are_refused(trained, tmp_path):
 
 def test_moved_data_are_found_when_named(packed, trained, tiny, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
-    change(run / "config.json", data=str(tmp_path / "gone"))
+    settings = json.loads((run / "config.json").read_text())["settings"]
+    change(run / "config.json", settings={**settings, "data": str(tmp_path / "gone")})
     with pytest.raises(ValueError, match="gone holds no train-images-idx3-ubyte"):
         digits.export(run, tmp_path / "digits.json")
     again = digits.export(run, tmp_path / packed.name, data_folder=tiny)[0]

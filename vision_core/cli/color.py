@@ -7,7 +7,19 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from vision_core.cli.verbs import Answer, command, watch
+from vision_core.cli.verbs import (
+    Answer,
+    Device,
+    Replace,
+    Resume,
+    RunFolder,
+    Seed,
+    Track,
+    command,
+    run_folder,
+    stopped,
+    watch,
+)
 
 app = typer.Typer(
     help="Colour transfer: palettes, trained colour maps, LUTs, low poly.", no_args_is_help=True
@@ -17,9 +29,6 @@ Image = Annotated[Path, Argument(help="PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF."
 Model = Annotated[Path, Option(help="A model from `color train`: .safetensors or .pth.")]
 Strength = Annotated[float, Option(help="Of the colour: 0 is the original, 1 the map.")]
 LightnessStrength = Annotated[float, Option(help="Of the lightness: 0 is the original, 1 the map.")]
-RunsFolder = Annotated[
-    Path | None, Option("--run", help="Folder of the run. [default: runs/color/NAME of --save]")
-]
 
 
 @command(app)
@@ -49,12 +58,14 @@ def palette(
 
 @command(app)
 def train(
-    source: Annotated[Path, Argument(help="Picture whose colours change.")],
+    source: Annotated[Path | None, Argument(help="Picture whose colours change.")] = None,
     target: Annotated[
         Path | None, Argument(help="Picture whose palette they take; or give --palette.")
     ] = None,
-    *,
-    save: Annotated[Path, Option(help="Where the model goes: .safetensors or .pth.")],
+    out: RunFolder = None,
+    save: Annotated[
+        Path | None, Option(help="Where the model goes, .safetensors or .pth, beside the run.")
+    ] = None,
     palette: Annotated[Path | None, Option(help="A palette file instead of TARGET.")] = None,
     epochs: Annotated[int, Option(min=1)] = 1000,
     clusters: Annotated[int, Option(min=1, max=256)] = 25,
@@ -63,63 +74,72 @@ def train(
     lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
     constant_lr: Annotated[bool, Option("--constant-lr", help="Keep it; without: half a cosine.")] = False,
     patience: Annotated[int, Option(min=0, help="Stop after so many epochs without progress; 0: never.")] = 0,
-    seed: Annotated[int, Option(min=0)] = 0,
-    device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
     weight: Annotated[
         list[str] | None, Option(help="Weight of a loss, e.g. smoothness=8; may be repeated.")
     ] = None,
-    resume: Annotated[bool, Option("--resume", help="Go on with an interrupted training.")] = False,
-    run: RunsFolder = None,
-    track: Annotated[str | None, Option(help="An experiment tracker, e.g. tensorboard.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    track: Track = None,
+    replace: Replace = False,
+    resume: Resume = None,
 ) -> Answer:
-    """Train a colour map from the colours of SOURCE to the palette of TARGET."""
-    from vision_core import color, images
+    """Train a colour map from the colours of SOURCE to the palette of TARGET.
+
+    Without --out the run goes to runs/color, into a folder named after the time.
+    """
+    from vision_core import color, images, runs
     from vision_core.color import palette_files
 
-    if (target is None) == (palette is None):
-        raise ValueError("give either a TARGET picture or --palette FILE")
-    _saved_as(save)
-    settings = color.Settings(
-        epochs=epochs,
-        lr=lr,
-        cosine=not constant_lr,
-        patience=patience,
-        head=head,  # pyright: ignore[reportArgumentType]
-        seed=seed,
-        device=device,
-        weights=_weights(weight or []),
-    )
-    picture = images.read(source)
-    if palette is not None:
-        wanted = palette_files.read(palette)
+    notes: list[str] = []
+    if resume is not None:
+        folder, events = resume, color.resume(resume)
     else:
-        wanted = color.extract(images.read(target or source).visible, clusters, colors)
-    notes = [] if palette or len(wanted.colors) == colors else [_fewer(len(wanted.colors), colors)]
-    names = {"source_image": source.name, "target_image": (palette or target or source).name}
-    folder = run or Path("runs/color") / save.stem
-    watch(
-        color.train_run(
-            folder,
-            picture.visible,
+        if source is None or (target is None) == (palette is None):
+            raise ValueError("give a SOURCE picture, and either a TARGET picture or --palette FILE")
+        if save is not None:
+            _saved_as(save)
+            folder = out or runs.new_folder("runs", "color")
+        else:
+            folder = run_folder(out)
+        settings = color.Settings(
+            epochs=epochs,
+            lr=lr,
+            cosine=not constant_lr,
+            patience=patience,
+            head=head,  # pyright: ignore[reportArgumentType]
+            seed=seed,
+            device=device,
+            track=track,
+            weights=_weights(weight or []),
+        )
+        if palette is not None:
+            wanted = palette_files.read(palette)
+        else:
+            wanted = color.extract(images.read(target or source).visible, clusters, colors)
+            if len(wanted.colors) < colors:
+                notes.append(_fewer(len(wanted.colors), colors))
+        events = color.train(
+            images.read(source).visible,
             wanted,
             settings,
-            save_to=save,
-            resume=resume,
-            track=track,
-            metadata=names,
-        ),
-        "train",
-    )
-    color_map = color.load(save)
+            out=folder,
+            save=save,
+            replace=replace,
+            names={"source_image": source.name, "target_image": (palette or target or source).name},
+        )
+    color_map = watch(events, "train")
+    if color_map is None:
+        return stopped(folder)
+    saved = runs.Run(folder).config.get("save")
     facts = {
-        "model": str(save),
+        "model": str(save or saved or folder / "last.safetensors"),
         "run": str(folder),
         "epochs": color_map.metadata["training_epochs"],
         "final_loss": color_map.metadata["final_loss"],
-        **names,
+        **{name: color_map.metadata.get(name) for name in ("source_image", "target_image")},
         "notes": notes,
     }
-    lines = [f"{save}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}"]
+    lines = [f"{facts['model']}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}"]
     return Answer("\n".join(lines + [f"note: {note}" for note in notes]), facts)
 
 

@@ -1,20 +1,31 @@
 """Commands of the digit system."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
-from vision_core.cli.verbs import Answer, command, watch
+from vision_core.cli.verbs import (
+    Answer,
+    Device,
+    Replace,
+    Resume,
+    RunFolder,
+    Seed,
+    Track,
+    command,
+    run_folder,
+    stopped,
+    watch,
+)
 
 app = typer.Typer(help="The digit explorer: train, export, publish, read a digit.", no_args_is_help=True)
 
 
 @command(app)
 def train(
-    out: Annotated[Path, Option(help="Folder of the run.")],
+    out: RunFolder = None,
     data: Annotated[
         Path | None, Option(help="Folder of MNIST's idx files; without it, 10,000 digits.")
     ] = None,
@@ -23,42 +34,49 @@ def train(
     batches: Annotated[int, Option(min=0, help="Batches an epoch; 0: all training images.")] = 100,
     batch_size: Annotated[int, Option(min=1)] = 64,
     lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
-    seed: Annotated[int, Option(min=0)] = 0,
     augment: Annotated[
         bool, Option("--augment", help="Turn, scale, shear and shift the training images.")
     ] = False,
     cosine: Annotated[
         bool, Option("--cosine", help="Let the learning rate fall to 0 along a half cosine.")
     ] = False,
-    resume: Annotated[
-        bool, Option("--resume", help="Go on with the run in --out, as it was started.")
-    ] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    track: Track = None,
+    replace: Replace = False,
+    resume: Resume = None,
 ) -> Answer:
     """Train the classifier and keep every epoch: weights, metrics, activations."""
     from vision_core import digits
-    from vision_core.runs import Run
 
-    if download:
-        digits.load(data, download=True)
-    asked = digits.Settings(
-        str(data.resolve()) if data else None, epochs, batches or None, batch_size, lr, seed, augment, cosine
-    )
-    if resume:
-        started, default = asdict(digits.settings_of(Run(out))), asdict(digits.Settings())
-        for name, value in asdict(asked).items():
-            if value not in (started[name], default[name]):
-                raise ValueError(
-                    f"{out} was started with {name} {started[name]}; --resume cannot make it {value}"
-                )
-    result = watch(digits.resume(out) if resume else digits.train(out, asked), "train")
-    if result is None:  # someone asked the run to stop
-        return Answer(f"{out}: stopped; --resume goes on", {"out": str(out), "stopped": True})
+    if resume is not None:
+        folder, events = resume, digits.resume(resume)
+    else:
+        folder = run_folder(out)
+        if download:
+            digits.load(data, download=True)
+        settings = digits.Settings(
+            data=str(data.resolve()) if data else None,
+            epochs=epochs,
+            batches=batches or None,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+            augment=augment,
+            cosine=cosine,
+            device=device,
+            track=track,
+        )
+        events = digits.train(folder, settings, replace=replace)
+    result = watch(events, "train")
+    if result is None:
+        return stopped(folder)
     metrics = result["metrics"]
     text = (
-        f"{out}: epoch {result['epoch']}, validation accuracy {metrics['val_accuracy']:.2%}, "
+        f"{folder}: epoch {result['epoch']}, validation accuracy {metrics['val_accuracy']:.2%}, "
         f"test accuracy {metrics['test_accuracy']:.2%}"
     )
-    return Answer(text, {"out": str(out), **result})
+    return Answer(text, {"out": str(folder), **result})
 
 
 @command(app)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,14 @@ import typer
 from vision_core.files import without_nan
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+# Options that every `train` has.
+RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the new run.")]
+Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder, as it was started.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Remove an earlier run in --out first.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides every random number.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Track = Annotated[str | None, typer.Option(help="An experiment tracker, e.g. tensorboard.")]
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,10 @@ def command(
         resumable = "resume" in signature.parameters
 
         @wraps(function)
-        def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
+        def run(context: typer.Context, *args: Any, as_json: bool, **kwargs: Any) -> None:
             try:
+                if kwargs.get("resume") is not None:
+                    _refuse_changes(context)
                 answer = function(*args, **kwargs)
             except KeyboardInterrupt:
                 kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
@@ -51,24 +62,32 @@ def command(
                 _print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
 
         option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-        parameter = inspect.Parameter(
-            "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option
-        )
+        first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
+        last = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
         run.__signature__ = signature.replace(  # pyright: ignore
-            parameters=[*signature.parameters.values(), parameter]
+            parameters=[first, *signature.parameters.values(), last]
         )
-        run.__annotations__ = {**function.__annotations__, "as_json": option}
+        run.__annotations__ = {**function.__annotations__, "context": typer.Context, "as_json": option}
         app.command(name)(run)
         return function
 
     return register
 
 
+def _refuse_changes(context: typer.Context) -> None:
+    """A resumed training goes on as it was started: another option beside --resume is a `ValueError`."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in ("resume", "as_json") and source is not None and source.name == "COMMANDLINE":
+            raise ValueError(f"--resume goes on as the run was started: leave {parameter.opts[0]} out")
+
+
 def misused(error: Any, as_json: bool) -> int:
-    """Tell what is wrong with the words of a command line, typer's `error`; the exit status."""
+    """Report what is wrong with a command line, typer's `error`; returns the exit status."""
     if sentence := error.format_message():  # none where the help was printed instead
         asked = error.ctx.command_path if error.ctx else "vision-core"
-        _tell(" ".join(f"{sentence.rstrip('.')}; see {asked} --help".split()), as_json)
+        _report(" ".join(f"{sentence.rstrip('.')}; see {asked} --help".split()), as_json)
     return error.exit_code
 
 
@@ -102,10 +121,8 @@ def watch(events: Generator[Any], label: str) -> Any:
                                 f"{label}: {printed * 10} %, loss {losses['total']:.4f}, {eta:.0f} s left",
                                 file=sys.stderr,
                             )
-                    case Epoch(epoch, epochs, metrics) if "test_accuracy" in metrics:
-                        bar.console.print(
-                            f"epoch {epoch} of {epochs}: test accuracy {metrics['test_accuracy']:.2%}"
-                        )
+                    case Epoch(epoch, epochs, metrics):
+                        bar.console.print(f"epoch {epoch} of {epochs}: {_scalars(metrics)}")
                     case Done(value):
                         result = value
         finally:
@@ -113,6 +130,23 @@ def watch(events: Generator[Any], label: str) -> Any:
             if distributed.is_initialized():  # or its threads may abort the process at its end
                 distributed.destroy_process_group()
     return result
+
+
+def run_folder(out: Path | None) -> Path:
+    """The folder of a new run; none given is a `ValueError`."""
+    if out is None:
+        raise ValueError("say where the run goes, --out FOLDER, or which one goes on, --resume FOLDER")
+    return out
+
+
+def stopped(folder: Path) -> Answer:
+    """What a training answers that was asked to stop."""
+    return Answer(f"{folder}: stopped; --resume {folder} goes on", {"out": str(folder), "stopped": True})
+
+
+def _scalars(metrics: dict[str, Any]) -> str:
+    shown = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in shown.items())
 
 
 def _print(text: str) -> None:
@@ -136,11 +170,11 @@ def _sentence(error: BaseException) -> str:
 
 
 def _fail(sentence: str, status: int, as_json: bool) -> None:
-    _tell(sentence, as_json)
+    _report(sentence, as_json)
     raise typer.Exit(status)
 
 
-def _tell(sentence: str, as_json: bool) -> None:
+def _report(sentence: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": sentence}))
     else:

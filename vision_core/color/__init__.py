@@ -4,7 +4,7 @@ from vision_core.color.colormap import ColorMap, load, save
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import LossWeights, Settings
 from vision_core.color.palette import Palette, count_colors, extract
-from vision_core.color.train import fine_tune, train, train_run
+from vision_core.color.train import create, fine_tune, resume, train
 from vision_core.color.transfer import Transfer, transfer
 
 __all__ = [
@@ -15,11 +15,12 @@ __all__ = [
     "Settings",
     "Transfer",
     "count_colors",
+    "create",
     "extract",
     "fine_tune",
     "load",
+    "resume",
     "save",
     "train",
-    "train_run",
     "transfer",
 ]

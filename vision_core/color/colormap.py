@@ -11,8 +11,9 @@ import torch
 from vision_core import checkpoints
 from vision_core.color import lut
 from vision_core.color.network import ColorMapper
-from vision_core.color.objective import settings_from
+from vision_core.color.objective import Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors, shares
+from vision_core.runs import from_plain
 
 NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
 _SEEN_BITS = 4  # colours seen in training are remembered in 16 x 16 x 16 boxes: 512 bytes
@@ -91,7 +92,7 @@ def load(path: str | Path) -> ColorMap:
         palette = Palette(np.array(metadata["palette"], np.uint8), weights / weights.sum())
         if len(_unpack(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS:
             raise ValueError("source_colors has another size")
-        settings_from(metadata["settings"])
+        from_plain(Settings, metadata["settings"])
         if not isinstance(metadata.get("fine_tuned_epochs", 0), int):
             raise ValueError("fine_tuned_epochs is not a number")
     except (KeyError, TypeError, ValueError, OverflowError) as error:

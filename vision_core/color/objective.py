@@ -1,8 +1,8 @@
 """What a training minimises: the settings, the batch of an epoch, and the terms of its loss."""
 
 import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args
+from dataclasses import asdict, dataclass, field
+from typing import get_args
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class Settings:
         cosine: let the learning rate fall to a fiftieth along a half cosine.
         patience: stop early after this many epochs without a better smoothed loss; 0 never does.
         precision: "auto" is bfloat16 where that was measured to be fast, else float32.
+        track: a tracker of accelerate, such as "tensorboard", for a training in a run's folder.
     """
 
     epochs: int = 1000
@@ -61,6 +62,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    track: str | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -83,16 +85,6 @@ _RANGES = {
     "hidden": (1, MAX_HIDDEN),
     "seed": (0, 2**63 - 1),
 }
-
-
-def settings_from(data: dict[str, Any]) -> Settings:
-    """Settings from the plain data in a checkpoint or config.json; unknown names are a `ValueError`."""
-    try:
-        if unknown := data.keys() - {f.name for f in fields(Settings)}:
-            raise ValueError(f"unknown training settings: {', '.join(sorted(unknown))}")
-        return Settings(**{**data, "weights": LossWeights(**data.get("weights", {}))})
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"training settings of another kind: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,26 @@
 """Trains a colour map for one picture and one palette, resumes it, and fine-tunes it on ratings."""
 
 import math
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.tracking import filter_trackers
 from torch import Tensor, nn
 
-from vision_core import checkpoints, devices, runs
+from vision_core import devices, runs, training
 from vision_core.color import feedback, objective
 from vision_core.color.colormap import ColorMap, seen_colors
 from vision_core.color.colormap import save as save_map
 from vision_core.color.network import ColorMapper
-from vision_core.color.objective import LossWeights, Settings, settings_from
+from vision_core.color.objective import LossWeights, Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors
-from vision_core.training import Done, Event, Preview, Step, fit
+from vision_core.files import atomic
+from vision_core.training import Done, Event, Preview, Step
 
 PLACEMENT = 5.0  # weight of what a person called misplaced, in fine-tuning
-SAVE_EVERY = 100  # epochs between resume states: 3 MB each
+EVERY = 100  # epochs between two states of 3 MB
 
 
 def train(
@@ -31,97 +28,78 @@ def train(
     palette: Palette,
     settings: Settings | None = None,
     *,
-    run: runs.Run | None = None,
-    save_to: str | Path | None = None,
-    resume: bool = False,
+    out: str | Path | None = None,
+    save: str | Path | None = None,
+    replace: bool = False,
     thumbnail: np.ndarray | None = None,
-    track: str | None = None,
-    metadata: dict[str, Any] | None = None,
+    names: dict[str, str] | None = None,
 ) -> Generator[Event]:
     """Train a map from the colours of `source`, uint8 (H, W, 3), to `palette`; `Done.result` is a `ColorMap`.
 
-    Time does not depend on the size of the picture. Leaving the loop early is safe: `run` then holds the
-    state, and `resume` goes on to the numbers of an uninterrupted run.
+    An epoch is one step. Time does not depend on the size of the picture. Leaving the loop early is safe: the
+    run in `out` then holds the state, and `resume` goes on to the numbers of an uninterrupted training.
 
     Args:
-        run: where resume.pt is kept; None keeps none.
-        save_to: where the model is saved, however the training ends.
+        out: folder of the run; without it nothing is written.
+        save: where else the model is saved, however the training ends; the ratings of an earlier model there
+            are removed.
+        replace: remove an earlier run in `out`.
         thumbnail: uint8 (H, W, 3); recoloured every 50 epochs as a `Preview`.
-        track: an accelerate tracker such as "tensorboard", written into the run's folder.
-        metadata: what else to store with the model, such as file names.
+        names: what else to store with the model, such as file names.
 
     Raises:
-        ValueError: nothing to resume, or a state of other settings.
+        ValueError: `out` holds a run and `replace` is not set; settings that cannot be used here.
         FloatingPointError: the loss is not finite.
     """
-    settings = _with_precision(settings or Settings(), run if resume else None)
+    settings = settings or Settings()
+    _plan(settings)  # refuses before there is a folder
+    settings = _with_precision(settings)
     counted = source if isinstance(source, CountedColors) else count_colors(source)
-    with devices.seeded(settings.seed):
-        model = ColorMapper(
-            settings.layers, settings.hidden, settings.head, palette.colors.tolist(), settings.temperature
-        )
-    result = ColorMap(model, palette, _facts(counted, palette, settings) | (metadata or {}))
-    yield from _optimise(
-        result, counted, settings, run=run, save_to=save_to, resume=resume, thumbnail=thumbnail, track=track
-    )
+    if out is None:
+        if save is not None:
+            raise ValueError("a model is saved from a run: give its folder, too")
+        yield from _train(None, _untrained(counted, palette, settings, names), counted, settings, thumbnail)
+        return
+    create(out, counted, palette, settings, save=save, replace=replace, names=names)
+    yield from resume(out, thumbnail)
 
 
-def train_run(
-    folder: str | Path,
-    source: np.ndarray,
+def create(
+    out: str | Path,
+    source: np.ndarray | CountedColors,
     palette: Palette,
     settings: Settings | None = None,
     *,
-    save_to: str | Path,
-    resume: bool = False,
-    thumbnail: np.ndarray | None = None,
-    track: str | None = None,
-    metadata: dict[str, Any] | None = None,
-) -> Generator[Event]:
-    """`train` with a run's folder that can be followed, stopped (`runs.request_stop`) and resumed.
+    save: str | Path | None = None,
+    replace: bool = False,
+    names: dict[str, str] | None = None,
+) -> runs.Run:
+    """The run that `train` would train, for `resume` or, in a process of its own, `runs.start` to do it."""
+    settings = settings or Settings()
+    _plan(settings)  # refuses before there is a folder
+    settings = _with_precision(settings)
+    counted = source if isinstance(source, CountedColors) else count_colors(source)
+    inputs = {"colors": palette.colors.tolist(), "shares": palette.shares.tolist()}
+    goal = None if save is None else str(Path(save).absolute())
+    run = runs.create(out, "color", settings, replace=replace, palette=inputs, names=names or {}, save=goal)
+    if runs.is_first_process():
+        with atomic(run.folder / "colors.npz") as file:
+            np.savez_compressed(file, colors=counted.colors, counts=counted.counts)
+        if save is not None:
+            feedback.file_of(save).unlink(missing_ok=True)  # it rates the network that is replaced
+    return run
 
-    The model goes to `save_to` however the training ends. Without `resume` an earlier run in `folder` is
-    replaced, and the ratings of an earlier model go. To resume a finished run changes nothing.
+
+def resume(out: str | Path, thumbnail: np.ndarray | None = None) -> Generator[Event]:
+    """Go on with the run in `out`, stopped, killed or new; it needs nothing but its folder.
 
     Raises:
-        ValueError: `folder` is being trained by another process, or holds something else than a run.
+        ValueError: no run of this system, a damaged one, or one that is complete or still training.
     """
-    run, settings = runs.Run(Path(folder)), settings or Settings()
-    devices.pick(settings.device)  # before anything of an earlier run is removed
-    if track and not filter_trackers([track], folder):
-        raise ValueError(f"the tracker {track} is not installed")
-    if resume:
-        if not run.resume_file.is_file():
-            raise ValueError(f"there is nothing to resume in {folder}")
-        epoch = checkpoints.load_state(run.resume_file, *_STATE)["epoch"]
-    else:
-        epoch = None
-        if runs.is_first_process():
-            _clear(run)
-            feedback.file_of(save_to).unlink(missing_ok=True)  # it rates the network that is replaced
-        runs.create(folder, {"system": "color", **asdict(settings), **(metadata or {})})
-    events = train(
-        source,
-        palette,
-        settings,
-        run=run,
-        save_to=save_to,
-        resume=resume,
-        thumbnail=thumbnail,
-        track=track,
-        metadata=metadata,
-    )
-    yield from runs.record(run, events, epoch)
-
-
-def _clear(run: runs.Run) -> None:
-    """Remove an earlier run of this system; one that is alive, or any other folder, is a `ValueError`."""
-    if (pid := run.process()) is not None:
-        raise ValueError(f"{run.folder} is being trained by process {pid}")
-    if run.folder.exists() and any(run.folder.iterdir()):
-        if run.config.get("system") != "color":
-            raise ValueError(f"{run.folder} is not the run of a colour map: choose another folder")
-        shutil.rmtree(run.folder)
+    run, settings = runs.open(out, "color", Settings)
+    palette, counted = _read_inputs(run)
+    result = _untrained(counted, palette, settings, run.config.get("names"))
+    yield from _train(run, result, counted, settings, thumbnail)
 
 
 def fine_tune(
@@ -143,55 +121,33 @@ def fine_tune(
             away; as their share is still wanted, other source colours take their place.
     """
     counted = source if isinstance(source, CountedColors) else count_colors(source)
-    kept = start.metadata["settings"]
-    weights = LossWeights(**{**kept["weights"], "usage": 3 * max(kept["weights"]["usage"], 0.1)})
+    kept = runs.from_plain(Settings, start.metadata["settings"])
+    weights = LossWeights(**{**asdict(kept.weights), "usage": 3 * max(kept.weights.usage, 0.1)})
     settings = replace(
-        settings_from(kept), epochs=epochs, lr=lr, seed=seed, weights=weights, patience=0, cosine=True
+        kept, epochs=epochs, lr=lr, seed=seed, weights=weights, patience=0, cosine=True, track=None
     )
     model = ColorMapper(**start.model.architecture)
     model.load_state_dict(start.model.state_dict())
     done = start.metadata.get("fine_tuned_epochs", 0) + epochs
     result = ColorMap(model, start.palette, {**start.metadata, "fine_tuned_epochs": done})
     before = start.recolor_colors(counted.colors)
-    yield from _optimise(
-        result, counted, settings, shares=shares, misplaced=misplaced, before=before, thumbnail=thumbnail
-    )
+    wishes = {"shares": shares, "misplaced": misplaced, "before": before}
+    yield from _train(None, result, counted, settings, thumbnail, **wishes)
 
 
-def _optimise(
+def _train(
+    run: runs.Run | None,
     result: ColorMap,
     counted: CountedColors,
     settings: Settings,
-    *,
-    run: runs.Run | None = None,
-    save_to: str | Path | None = None,
-    resume: bool = False,
-    thumbnail: np.ndarray | None = None,
-    track: str | None = None,
-    shares: np.ndarray | None = None,
-    misplaced: np.ndarray | None = None,
-    before: np.ndarray | None = None,
+    thumbnail: np.ndarray | None,
+    **wishes: np.ndarray,
 ) -> Generator[Event]:
-    device = devices.pick(settings.device)
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        log_with=track,
-        project_dir=run.folder if run and track else None,
-    )
-    if track:
-        accelerator.init_trackers("color")
-    model = result.model.to(accelerator.device)
-    task = objective.task(counted, result.palette, accelerator.device, shares, misplaced, before)
-    optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _falling(settings))
-    state = {"epoch": 0, "loss": math.inf, "smooth": math.inf, "best": math.inf, "best_epoch": 0}
-    if resume:
-        state = _restore(run, result, settings, optimizer, scheduler)
-
-    began = state["epoch"]
-
-    def impatient() -> bool:
-        return 0 < settings.patience <= state["epoch"] - state["best_epoch"]
+    task = objective.task(counted, result.palette, devices.pick(settings.device), **wishes)
+    optimizer = torch.optim.Adam(result.model.parameters(), settings.lr, fused=True)
+    weights = _plan(settings).weights
+    fixed = objective.draw(task, settings, settings.epochs + 1)  # no epoch trains on this batch
+    goal = run.config.get("save") if run is not None else None
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, ...]]:
         yield objective.draw(task, settings, epoch)
@@ -199,109 +155,102 @@ def _optimise(
     def terms(network: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         return objective.terms(network, batch, task, settings)
 
-    def save() -> None:
-        if run is not None and accelerator.is_main_process:
-            checkpoints.save_state(
-                run.resume_file,
-                {
-                    **state,
-                    "facts": {k: v for k, v in result.metadata.items() if k in _IDENTITY},
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "scheduler": scheduler.state_dict(),
-                },
-            )
+    def measure(network: nn.Module, epoch: int) -> dict[str, float]:
+        with torch.no_grad():
+            losses = terms(network, fixed)
+        return {"loss": sum(weights[name] * value.item() for name, value in losses.items())}
 
-    stream = fit(
-        model,
+    def keep() -> ColorMap:
+        if goal is not None and runs.is_first_process():
+            save_map(result, goal)
+        return result
+
+    stream = training.run(
+        run,
+        result.model,
+        optimizer,
         batches,
         terms,
-        optimizer,
-        epochs=state["epoch"] if impatient() else settings.epochs,
-        steps_per_epoch=1,
-        start=state["epoch"],
-        weights={**asdict(settings.weights), "placement": PLACEMENT},
-        scheduler=scheduler,
-        accelerator=accelerator,
+        _plan(settings),
+        scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _falling(settings)),
+        measure=measure,
+        metadata=result.metadata,
+        finish=lambda model: keep(),
     )
+    unsaved = False
     try:
         for event in stream:
-            if not isinstance(event, Step):
-                continue
-            epoch, loss = event.step, event.losses["total"]
-            first = not math.isfinite(state["smooth"])
-            state |= {"epoch": epoch, "loss": loss}
-            state |= {"smooth": loss if first else 0.98 * state["smooth"] + 0.02 * loss}
-            if state["smooth"] < state["best"] * 0.999:
-                state |= {"best": state["smooth"], "best_epoch": epoch}
-            _tell(result, state)
+            unsaved = not isinstance(event, Done)
+            if isinstance(event, Step):
+                loss = round(event.losses["total"], 6)
+                result.metadata.update(training_epochs=event.step, final_loss=loss)
             yield event
-            if thumbnail is not None and (epoch % 50 == 0 or epoch in (1, 10, 25)):
-                yield Preview(f"epoch {epoch}", result.preview(thumbnail))
-            if epoch % SAVE_EVERY == 0:
-                save()
-            if impatient():
-                break
+            if isinstance(event, Step) and thumbnail is not None and _shows(event.step):
+                yield Preview(f"epoch {event.step}", result.preview(thumbnail))
     finally:
         stream.close()
-        try:
-            save()
-        finally:  # on another disk there may be room
-            model.eval().cpu()
-            if save_to is not None and accelerator.is_main_process:
-                # nothing new to save keeps what is there: it may have been fine-tuned since
-                if state["epoch"] > (began if Path(save_to).exists() else 0):
-                    save_map(result, save_to)
-        if track:
-            accelerator.end_training()
-    yield Done(result)
+        result.model.cpu()
+        if unsaved:
+            keep()
 
 
-_PROGRESS = ("epoch", "loss", "smooth", "best", "best_epoch")
-_STATE = (*_PROGRESS, "facts", "model", "optimizer", "scheduler")
-_IDENTITY = ("palette", "shares", "settings", "source_colors")
+def _plan(settings: Settings) -> training.Plan:
+    return training.Plan(
+        settings.epochs,
+        steps_per_epoch=1,
+        weights={**asdict(settings.weights), "placement": PLACEMENT},
+        best={"loss": "min"},
+        patience=math.ceil(settings.patience / EVERY),
+        every=EVERY,
+        untrained=True,
+        device=settings.device,
+        track=settings.track,
+    )
 
 
-def _facts(counted: CountedColors, palette: Palette, settings: Settings) -> dict[str, Any]:
-    return {
+def _shows(epoch: int) -> bool:
+    return epoch % 50 == 0 or epoch in (1, 10, 25)
+
+
+def _untrained(
+    counted: CountedColors, palette: Palette, settings: Settings, names: dict[str, str] | None
+) -> ColorMap:
+    with devices.seeded(settings.seed):
+        model = ColorMapper(
+            settings.layers, settings.hidden, settings.head, palette.colors.tolist(), settings.temperature
+        )
+    facts = {
         "palette": palette.colors.tolist(),
         "shares": [round(float(share), 6) for share in palette.shares],
         "settings": asdict(settings),
         "source_colors": seen_colors(counted),
         "training_epochs": 0,
     }
+    return ColorMap(model, palette, facts | (names or {}))
 
 
-def _restore(
-    run: runs.Run | None, result: ColorMap, settings: Settings, optimizer: Any, scheduler: Any
-) -> dict[str, Any]:
-    if run is None or not run.resume_file.is_file():
-        raise ValueError("there is nothing to resume: no earlier training was found")
-    state = checkpoints.load_state(run.resume_file, *_STATE)
-    facts = {k: v for k, v in result.metadata.items() if k in _IDENTITY}
-    if changed := [name for name in _IDENTITY if state["facts"].get(name) != facts[name]]:
-        raise ValueError(f"cannot resume {run.folder}: its {changed[0].replace('_', ' ')} were not the same")
-    result.model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    scheduler.load_state_dict(state["scheduler"])
-    progress = {name: state[name] for name in _PROGRESS}
-    _tell(result, progress)
-    return progress
+def _read_inputs(run: runs.Run) -> tuple[Palette, CountedColors]:
+    """The palette and the counted colours that a run was created with."""
+    try:
+        given = run.config["palette"]
+        palette = Palette(np.array(given["colors"], np.uint8), np.array(given["shares"], np.float64))
+        with np.load(run.folder / "colors.npz", allow_pickle=False) as file:
+            colors, counts = file["colors"], file["counts"]
+        if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype != np.uint8:
+            raise ValueError("colors.npz holds no colours")
+        if counts.shape != colors.shape[:1] or not len(counts) or not (counts > 0).all():
+            raise ValueError("colors.npz holds no counts")
+    except Exception as error:  # a parser's door
+        raise ValueError(f"the inputs of {run.folder} cannot be read: {error}") from error
+    return palette, CountedColors(colors, counts)
 
 
-def _tell(result: ColorMap, state: dict[str, Any]) -> None:
-    result.metadata.update(training_epochs=state["epoch"], final_loss=round(state["loss"], 6))
-
-
-def _with_precision(settings: Settings, resumed: runs.Run | None) -> Settings:
-    """The settings with "auto" replaced: by what a resumed run began with, or by what is fast here."""
+def _with_precision(settings: Settings) -> Settings:
+    """The settings with "auto" replaced by what is fast here, so that a resume computes alike."""
     if settings.precision != "auto":
         return settings
-    if resumed is not None and resumed.resume_file.is_file():
-        precision = checkpoints.load_state(resumed.resume_file, *_STATE)["facts"]["settings"]["precision"]
-    else:
-        precision = str(devices.autocast_dtype(devices.pick(settings.device))).removeprefix("torch.")
-    return replace(settings, precision=precision)
+    fast = devices.autocast_dtype(devices.pick(settings.device))
+    return replace(settings, precision=str(fast).removeprefix("torch."))
 
 
 def _falling(settings: Settings) -> Callable[[int], float]:

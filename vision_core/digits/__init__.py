@@ -7,7 +7,7 @@ from vision_core.digits.measure import measure
 from vision_core.digits.network import DigitNet
 from vision_core.digits.packed import Export, read_export
 from vision_core.digits.site import publish
-from vision_core.digits.train import Settings, history, resume, settings_of, train
+from vision_core.digits.train import Settings, history, resume, train
 
 __all__ = [
     "DigitNet",
@@ -22,7 +22,6 @@ __all__ = [
     "publish",
     "read_export",
     "resume",
-    "settings_of",
     "train",
     "write_onnx",
 ]

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_core import checkpoints
+from vision_core import checkpoints, runs
 from vision_core.digits import data
 from vision_core.digits.measure import one_thread, predict
 from vision_core.digits.network import MEAN, STD, DigitNet
 from vision_core.digits.packed import DTYPES, FORMAT, VERSION, encode_images
-from vision_core.digits.train import Settings, history, settings_of, weights_file
+from vision_core.digits.train import Settings, history, weights_file
 from vision_core.files import atomic, write_json
 from vision_core.runs import Run
 from vision_core.training import Epoch
@@ -89,7 +89,8 @@ def export(
 
 
 def _read(run: Run, data_folder: str | Path | None) -> _Trained:
-    settings, epochs = settings_of(run), history(run)
+    run, settings = runs.open(run.folder, "digits", Settings)
+    epochs = history(run)
     digits = data.load(data_folder or settings.data)
     measured = sum(map(sum, epochs[-1].metrics["confusion"]))
     if measured != len(digits.test):

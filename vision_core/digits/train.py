@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from vision_core import checkpoints, runs
+from vision_core import checkpoints, runs, training
 from vision_core.devices import generator, seeded
 from vision_core.digits import data
 from vision_core.digits.measure import measure, one_thread, save_activations
 from vision_core.digits.network import DigitNet
-from vision_core.training import Done, Epoch, Event, fit
+from vision_core.training import Epoch, Event
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class Settings:
         batches: an epoch's; None is all training images. 100 keep the early epochs worth watching.
         augment: turn, scale, shear and shift the training images a little.
         cosine: let the learning rate fall to 0 along a half cosine.
+        device: see `devices.pick`.
+        track: a tracker of accelerate, such as "tensorboard".
     """
 
     data: str | None = None
@@ -39,6 +40,8 @@ class Settings:
     seed: int = 0
     augment: bool = False
     cosine: bool = False
+    device: str = "auto"
+    track: str | None = None
 
     def __post_init__(self) -> None:
         lowest = {"epochs": 1, "batches": 1, "batch_size": 1, "seed": 0}
@@ -49,23 +52,21 @@ class Settings:
             raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
 
 
-def train(out: str | Path, settings: Settings | None = None) -> Generator[Event]:
-    """Train into the new folder `out`. The same settings give the same bytes on the same kind of machine.
+def train(out: str | Path, settings: Settings | None = None, *, replace: bool = False) -> Generator[Event]:
+    """Train into the folder `out`. The same settings give the same bytes on the same kind of machine.
 
     After each epoch N, 0 included, there are epoch_weights/epoch_N_weights.pth, activations/epoch_N.npz (one
     test image of each digit) and an entry in metrics.jsonl; at the end final_model_weights.pth, whose
-    metadata are also `Done.result`.
+    metadata are also `Done.result`. What every run holds besides, `training.run` says.
 
     Raises:
-        ValueError: `out` holds a run; the data are damaged or too few.
+        ValueError: `out` holds a run and `replace` is not set; the data are damaged or too few.
         FloatingPointError: the loss is not finite.
     """
     settings = settings or Settings()
     digits = data.load(settings.data)
-    steps = _steps(settings, len(digits.train))
-    run = runs.create(out, {"system": "digits", **asdict(settings)})
-    with one_thread():
-        yield from runs.record(run, _epochs(run, settings, digits, steps, None))
+    _plan(settings, digits)  # refuses before there is a folder
+    yield from _train(runs.create(out, "digits", settings, replace=replace), settings, digits)
 
 
 def resume(out: str | Path) -> Generator[Event]:
@@ -74,28 +75,8 @@ def resume(out: str | Path) -> Generator[Event]:
     Raises:
         ValueError: `out` holds no run of the digit system, or one that is complete or still training.
     """
-    run = runs.Run(Path(out))
-    settings = settings_of(run)
-    if run.status() == "done":
-        raise ValueError(f"{out} is complete: all {settings.epochs} epochs are trained")
-    digits = data.load(settings.data)
-    steps = _steps(settings, len(digits.train))
-    names = ("epoch", "model", "optimizer", *(["scheduler"] if settings.cosine else []))
-    state = checkpoints.load_state(run.resume_file, *names) if run.resume_file.exists() else None
-    resumed_from = state["epoch"] if state else -1  # killed before epoch 0 was measured
-    with one_thread():
-        yield from runs.record(run, _epochs(run, settings, digits, steps, state), resumed_from)
-
-
-def settings_of(run: runs.Run) -> Settings:
-    """What a run was started with; the folder of another system is a `ValueError`."""
-    try:
-        system, settings = run.config["system"], {k: v for k, v in run.config.items() if k != "system"}
-        if system == "digits":
-            return Settings(**settings)
-    except (TypeError, KeyError, AttributeError):
-        pass
-    raise ValueError(f"{run.folder} is not a run of the digit system")
+    run, settings = runs.open(out, "digits", Settings)
+    yield from _train(run, settings, data.load(settings.data))
 
 
 def history(run: runs.Run) -> list[Epoch]:
@@ -110,60 +91,51 @@ def weights_file(run: runs.Run, epoch: int) -> Path:
     return run.folder / "epoch_weights" / f"epoch_{epoch}_weights.pth"
 
 
-def _epochs(
-    run: runs.Run, settings: Settings, digits: data.Digits, steps: int, state: dict[str, Any] | None
-) -> Generator[Event]:
+def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[Event]:
     """Of several processes all measure, so that all see the same, and the first one writes."""
-    accelerator, model = Accelerator(), _initial(settings.seed)
+    steps, model = _steps(settings, len(digits.train)), _initial(settings.seed)
     optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
     scheduler = CosineAnnealingLR(optimizer, settings.epochs * steps) if settings.cosine else None
-    parts = {"model": model, "optimizer": optimizer} | ({"scheduler": scheduler} if scheduler else {})
-    epochs = [event for event in history(run) if event.epoch <= state["epoch"]] if state else []
 
-    def measured(epoch: int) -> Generator[Epoch]:
-        event = Epoch(epoch, settings.epochs, measure(model, digits))
-        epochs.append(event)
-        if accelerator.is_main_process:
-            _save(run, model, epoch, _metadata(settings, digits, [event]), digits.test.first(1))
-        yield event
-        if accelerator.is_main_process:  # once the epoch is in the log, so that a resumed run misses none
-            _keep(run, parts, epoch)
+    def measured(model: torch.nn.Module, epoch: int) -> dict[str, Any]:
+        assert isinstance(model, DigitNet)
+        found = measure(model, digits)
+        if runs.is_first_process():
+            facts = _metadata(settings, digits, [Epoch(epoch, settings.epochs, found)])
+            checkpoints.save(weights_file(run, epoch), model, facts)
+            images = digits.test.first(1)
+            save_activations(run.folder / "activations" / f"epoch_{epoch}.npz", model, images)
+        return found
 
-    if state:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-    else:
-        yield from measured(0)
-    for event in fit(
-        model,
-        partial(_batches, digits.train, settings, steps),
-        _terms,
-        optimizer,
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        start=epochs[-1].epoch,
-        scheduler=scheduler,
-        accelerator=accelerator,
-    ):
-        if isinstance(event, Epoch):
-            yield from measured(event.epoch)
-        else:
-            yield event
-    metadata = _metadata(settings, digits, epochs)
-    if accelerator.is_main_process:
-        checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
-        run.resume_file.unlink()
-    yield Done(metadata)
+    def finish(model: torch.nn.Module) -> dict[str, Any]:
+        metadata = _metadata(settings, digits, history(run))
+        if runs.is_first_process():
+            checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
+        return metadata
+
+    with one_thread():
+        yield from training.run(
+            run,
+            model,
+            optimizer,
+            partial(_batches, digits.train, settings, steps),
+            _terms,
+            _plan(settings, digits),
+            scheduler=scheduler,
+            measure=measured,
+            metadata=_facts(settings, digits),
+            finish=finish,
+        )
 
 
-def _save(run: runs.Run, model: DigitNet, epoch: int, metadata: dict[str, Any], images: Tensor) -> None:
-    checkpoints.save(weights_file(run, epoch), model, metadata)
-    save_activations(run.folder / "activations" / f"epoch_{epoch}.npz", model, images)
-
-
-def _keep(run: runs.Run, parts: dict[str, Any], epoch: int) -> None:
-    checkpoints.save_state(
-        run.resume_file, {name: part.state_dict() for name, part in parts.items()} | {"epoch": epoch}
+def _plan(settings: Settings, digits: data.Digits) -> training.Plan:
+    return training.Plan(
+        settings.epochs,
+        _steps(settings, len(digits.train)),
+        best={"val_accuracy": "max"},
+        untrained=True,
+        device=settings.device,
+        track=settings.track,
     )
 
 
@@ -171,14 +143,17 @@ def _metadata(settings: Settings, digits: data.Digits, epochs: list[Epoch]) -> d
     """What a weights file tells of itself: the last of `epochs`, and which of them validated best."""
     best = max(epochs, key=lambda event: event.metrics["val_accuracy"])
     scalars = {name: value for name, value in epochs[-1].metrics.items() if isinstance(value, float)}
-    asked = {**asdict(settings), "data": digits.name}
     return {
-        **asked,
+        **_facts(settings, digits),
         "epoch": epochs[-1].epoch,
         "best_epoch": best.epoch,
         "metrics": scalars,
-        "licence": "Apache-2.0",
     }
+
+
+def _facts(settings: Settings, digits: data.Digits) -> dict[str, Any]:
+    asked = {name: value for name, value in asdict(settings).items() if name not in ("device", "track")}
+    return {**asked, "data": digits.name, "licence": "Apache-2.0"}
 
 
 def _steps(settings: Settings, images: int) -> int:
