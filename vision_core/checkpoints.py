@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
@@ -19,6 +20,7 @@ from vision_core.files import atomic, reason
 from vision_core.weights import WeightsMissing
 
 HEADER = "vision-core"
+HUB_FILE = "model.safetensors"
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -60,6 +62,43 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any], half: boo
             raise ValueError(
                 f"a model is saved as .safetensors or .pth, not as {suffix or 'a file without suffix'!r}"
             )
+
+
+class HubMixin(ModelHubMixin):
+    """Gives a network `save_pretrained`, `from_pretrained` and `push_to_hub`, which use `save` and `load`.
+
+    A folder or repository then holds a checkpoint of ours, model.safetensors, and the hub's config.json.
+    """
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        assert isinstance(self, nn.Module)
+        save(save_directory / HUB_FILE, self, {})
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **constructor: Any,  # from config.json; the checkpoint has its own
+    ) -> Any:
+        path = Path(model_id, HUB_FILE)
+        if not Path(model_id).is_dir():
+            path = hf_hub_download(
+                model_id,
+                HUB_FILE,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
+        assert issubclass(cls, nn.Module)
+        return load(path, cls)[0]
 
 
 def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:

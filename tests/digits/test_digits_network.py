@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
+from vision_core import checkpoints
 from vision_core.digits import DigitNet
 from vision_core.digits.network import MEAN, STD
 
@@ -54,6 +56,11 @@ def test_every_parameter_gets_a_gradient():
 def test_hub_format_round_trip(tmp_path):
     model, x = DigitNet(channels=(2, 3), hidden=16).eval(), torch.rand(2, 1, 28, 28)
     model.save_pretrained(tmp_path)
+    ours, _ = checkpoints.load(tmp_path / "model.safetensors", DigitNet)
+    assert torch.equal(ours(x), model(x))
     again = DigitNet.from_pretrained(tmp_path)
     assert again.architecture == {"channels": [2, 3], "hidden": 16}
     assert torch.equal(again(x), model(x))
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="is not a complete"):
+        DigitNet.from_pretrained(tmp_path)

@@ -11,14 +11,15 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+from vision_core.checkpoints import HubMixin
 
 Head = Literal["rgb", "palette"]
 MAX_LAYERS, MAX_HIDDEN = 64, 4096  # a model file must not ask for hours and gigabytes
 
 
-class ColorMapper(nn.Module, PyTorchModelHubMixin):
+class ColorMapper(nn.Module, HubMixin):
     """(N, 3) sRGB in [0, 1] -> (N, 3) sRGB in [0, 1].
 
     Args:

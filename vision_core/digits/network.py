@@ -4,14 +4,15 @@ Source: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognit
 ReLU and max-pooling replace the original tanh and averaging.
 """
 
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vision_core.checkpoints import HubMixin
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's 60,000 training images, in [0, 1]
 
 
-class DigitNet(nn.Module, PyTorchModelHubMixin, library_name="vision-core", license="apache-2.0"):
+class DigitNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
     """(B, 1, 28, 28) in [0, 1] -> (B, 10) logits."""
 
     def __init__(self, channels: tuple[int, int] = (4, 8), hidden: int = 128) -> None:
