@@ -44,6 +44,12 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core digits train --lr 0.003 --cosine --augment",
     ),
+    "imagenet": Weights(
+        "imagenet/mobilenet_v2.safetensors",
+        "23dca9157a7eaf46f81fcd8ad5fce0becc1abf5c33a7a540a7dbcf603f46b71f",
+        "BSD-3-Clause",
+        "torchvision's MobileNetV2, ImageNet, in half precision",
+    ),
 }
 
 

@@ -1,0 +1,294 @@
+"""A folder of classes as a manifest: which pictures it has, how they are split, which are nearly the same.
+
+Nothing is copied: the manifest names the files where they lie.
+"""
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vision_core import images, runs
+from vision_core.files import read_json, write_json
+from vision_core.leaves import duplicates
+
+SPLITS = ("train", "validation", "test")
+FRACTIONS = (0.7, 0.15, 0.15)
+SIDE = 256  # pixels of the square that is cut from a picture before anything looks at it
+IGNORED = {"thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture: its file within the folder, class, group of near duplicates, split, and two hashes."""
+
+    file: str
+    label: int
+    group: int
+    split: str
+    sha256: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A folder's pictures and their split.
+
+    `skipped` names the files that are no picture, and why; `leaks` the pairs of near duplicates, `conflicts`
+    those of them that lie in two classes.
+    """
+
+    folder: str
+    classes: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    skipped: tuple[dict[str, str], ...]
+    leaks: tuple[tuple[str, str], ...]
+    conflicts: tuple[tuple[str, str], ...]
+    seed: int
+
+    def of(self, split: str) -> list[Photo]:
+        return [photo for photo in self.photos if photo.split == split]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Pictures of each class in each split."""
+        pairs = Counter((photo.label, photo.split) for photo in self.photos)
+        return {name: {s: pairs[i, s] for s in SPLITS} for i, name in enumerate(self.classes)}
+
+    def save(self, path: str | Path) -> None:
+        write_json(path, asdict(self), indent=None)
+
+
+def load(path: str | Path) -> Manifest:
+    """A manifest that was saved; every fault of the file is a `ValueError`."""
+    return runs.from_plain(Manifest, read_json(path))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds, before it is split; hashes is uint64 (N, 8)."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: np.ndarray
+    digests: tuple[str, ...]
+    hashes: np.ndarray
+    skipped: tuple[dict[str, str], ...]
+
+    def counts(self) -> dict[str, int]:
+        """Pictures of each class, empty ones included."""
+        found = np.bincount(self.labels, minlength=len(self.classes))
+        return dict(zip(self.classes, found.tolist(), strict=True))
+
+
+def survey(folder: str | Path) -> Survey:
+    """Read every picture of a folder whose subfolders are the classes.
+
+    Subfolders of a class belong to it. What is no picture, or damaged, is skipped and listed. Hidden files
+    are ignored.
+
+    Raises:
+        ValueError: no folder, no subfolders, pictures beside the classes only, or folders of folders.
+    """
+    folder = Path(folder)
+    classes = class_folders(folder)
+    listed = [(name, path) for name in classes for path in pictures(folder / name)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        read = list(pool.map(_examine, [path for _, path in listed]))
+    kept, skipped = [], []
+    for (name, path), found in zip(listed, read, strict=True):
+        file = path.relative_to(folder).as_posix()
+        if isinstance(found, str):
+            skipped.append({"file": file, "reason": found})
+        else:
+            kept.append((file, classes.index(name), *found))
+    files, labels, digests, hashes = zip(*kept, strict=True) if kept else ((), (), (), ())
+    return Survey(
+        folder,
+        classes,
+        files,
+        np.array(labels, np.int64),
+        digests,
+        np.array(hashes, np.uint64).reshape(-1, 8),
+        tuple(skipped),
+    )
+
+
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """The names of the classes, sorted."""
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    if not found:
+        raise ValueError(f"{folder} has no subfolders: one for each class was expected, its pictures inside")
+    deeper = [name for name in found if _only_folders(folder / name)]
+    if len(deeper) == len(found):
+        raise ValueError(
+            f"{folder / deeper[0]} holds folders, not pictures: "
+            "name the folder whose subfolders are the classes"
+        )
+    return tuple(found)
+
+
+def _only_folders(folder: Path) -> bool:
+    entries = [path for path in folder.iterdir() if not _hidden(path)]
+    return bool(entries) and all(path.is_dir() for path in entries)
+
+
+def pictures(folder: Path) -> list[Path]:
+    """All files of a folder and its subfolders that are not hidden, sorted; folder links are not followed."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        found += [path for name in sorted(names) if not _hidden(path := Path(parent, name))]
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return path.name[0] == "." or path.name.lower() in IGNORED
+
+
+def _examine(path: Path) -> tuple[str, np.ndarray] | str:
+    """Hashes of a picture's bytes and looks; a sentence where it is none."""
+    try:
+        data = path.read_bytes() if path.is_file() and path.stat().st_size <= images.MAX_BYTES else path
+        rgb = images.read(data).rgb
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return (reason or "it cannot be read").removeprefix(f"{path} ").removeprefix("the image ")
+    digest = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
+    return digest[:16], duplicates.perceptual_hash(rgb)
+
+
+def split(
+    found: Survey,
+    seed: int = 0,
+    fractions: Sequence[float] = FRACTIONS,
+    groups: str | Path | None = None,
+) -> Manifest:
+    """Divide the pictures into train, validation and test, each class by the same fractions.
+
+    Near duplicates stay on one side, and so do the pictures that `groups`, a CSV file with the columns `file`
+    and `leaf_group`, says to show one leaf.
+
+    Raises:
+        ValueError: fewer than two classes, or in one fewer than three pictures, near duplicates counted once.
+    """
+    if len(found.classes) < 2:
+        only = ", ".join(found.classes)
+        raise ValueError(f"{found.folder} has only the class {only!r}: two or more are needed")
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"fractions are {tuple(fractions)}: three above 0 that make 1 were expected")
+    pairs = duplicates.near_pairs(found.hashes)
+    links = [pairs[:, :2], _same_leaf(found.files, groups)]
+    group = duplicates.groups(len(found.files), np.concatenate(links))
+    sides = _sides(found, group, seed, fractions)
+    names = [(found.files[i], found.files[j]) for i, j, _ in pairs]
+    crossing = found.labels[pairs[:, 0]] != found.labels[pairs[:, 1]]
+    return Manifest(
+        folder=str(found.folder.resolve()),
+        classes=found.classes,
+        photos=tuple(
+            Photo(file, int(label), int(g), side, digest, f"{int(h):016x}")
+            for file, label, g, side, digest, h in zip(
+                found.files, found.labels, group, sides, found.digests, found.hashes[:, 0], strict=True
+            )
+        ),
+        skipped=found.skipped,
+        leaks=tuple(names),
+        conflicts=tuple(pair for pair, crosses in zip(names, crossing, strict=True) if crosses),
+        seed=seed,
+    )
+
+
+def _same_leaf(files: Sequence[str], path: str | Path | None) -> np.ndarray:
+    """Pairs (P, 2) of pictures that a CSV file says to show one leaf."""
+    if path is None:
+        return np.empty((0, 2), np.int64)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            leaf = {row["file"]: row["leaf_group"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV file with the columns file and leaf_group: {error}") from error
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(leaf[f], i), i) for i, f in enumerate(files) if leaf.get(f)]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
+    """The split of each picture. Large groups first, each to the side that lacks most of its class."""
+    random = np.random.default_rng(seed)
+    sides = np.full(len(found.files), "", object)
+    for label, name in enumerate(found.classes):
+        members = [np.flatnonzero(group == g) for g in np.unique(group[found.labels == label])]
+        members = [m for m in members if Counter(found.labels[m].tolist()).most_common(1)[0][0] == label]
+        if len(members) < 3:
+            raise ValueError(
+                f"the class {name!r} has {sum(map(len, members))} different pictures"
+                f"{' that can be read' if found.skipped else ''}; at least 3 are needed, one each to train, "
+                "to validate and to test: add some, or take its folder away"
+            )
+        members = sorted((members[i] for i in random.permutation(len(members))), key=len, reverse=True)
+        lacking = np.array(fractions) * sum(map(len, members))
+        for place, rows in enumerate(members):
+            last = len(members) - 1 - place  # the last two make sure that no side stays empty
+            needed = last < 2 and SPLITS[last + 1] not in sides[found.labels == label]
+            side = last + 1 if needed else int(lacking.argmax())
+            sides[rows], lacking[side] = SPLITS[side], lacking[side] - len(rows)
+    return sides.tolist()
+
+
+def read_square(path: Path, side: int = SIDE) -> np.ndarray:
+    """The middle square of a picture as uint8 (side, side, 3).
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    rgb = images.read(path).rgb
+    height, width = rgb.shape[:2]
+    short = min(height, width)
+    left, top = (width - short) / 2, (height - short) / 2
+    box = (left, top, left + short, top + short)
+    return np.asarray(
+        Image.fromarray(rgb).resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
+    )
+
+
+def read_squares(folder: str | Path, files: Iterable[str], side: int = SIDE) -> np.ndarray:
+    """The middle squares of pictures, read by several threads: uint8 (N, side, side, 3).
+
+    Raises:
+        ValueError: one is gone or damaged since the folder was read (names it).
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(partial(_still_there, Path(folder), side), files)))
+
+
+def _still_there(folder: Path, side: int, file: str) -> np.ndarray:
+    try:
+        return read_square(folder / file, side)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder} has changed since the run began: {error}. Put the picture back, or start a new run"
+        ) from error
+
+
+def imbalance(counts: dict[str, int]) -> dict[str, Any]:
+    """How unequal the classes are: the largest by the smallest, and the classes below half the mean."""
+    values = list(counts.values())
+    mean = sum(values) / len(values)
+    return {
+        "images": sum(values),
+        "classes": len(values),
+        "ratio": max(values) / min(values) if min(values) else None,
+        "small": [name for name, count in counts.items() if count < mean / 2],
+    }

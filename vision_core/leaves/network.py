@@ -1,0 +1,155 @@
+"""MobileNetV2 whose features are frozen but for the last blocks, with a new classifier and a gate.
+
+Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", as torchvision has it.
+"""
+
+import copy
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vision_core import torchvision_cpu, weights
+from vision_core.leaves.gate import Gate
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1]
+BLOCKS, WIDTH = 19, 1280  # of MobileNetV2's features: their number, and the channels of the last
+
+
+class LeafNet(nn.Module, PyTorchModelHubMixin, library_name="vision-core", license="apache-2.0"):
+    """Pictures (B, 3, H, W) in [0, 1], or their embeddings (B, 1280), -> logits (B, C).
+
+    Args:
+        classes: their names, in the order of the logits.
+        unfrozen: the last so many of the 19 blocks of features are trained, too.
+        backbone: "imagenet" where the frozen blocks are those of `weights.find("imagenet")` and need not be
+            stored; None where they are others.
+        crop: side in pixels of the pictures that it is trained on and asked about.
+        gate: sizes of the gate that refuses what is no known leaf; None before it is fitted.
+    """
+
+    temperature: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        classes: list[str],
+        unfrozen: int = 0,
+        backbone: str | None = "imagenet",
+        crop: int = 224,
+        gate: tuple[int, int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= unfrozen <= BLOCKS:
+            raise ValueError(f"{unfrozen} blocks cannot be trained: there are {BLOCKS}")
+        if backbone not in ("imagenet", None):
+            raise ValueError(f"the backbone is {backbone!r}; imagenet or none was expected")
+        if not 32 <= crop <= 1024:
+            raise ValueError(f"crop is {crop}; 32 to 1024 pixels were expected")
+        if len(classes) < 2 or len(set(classes)) < len(classes):
+            raise ValueError(f"two or more classes of different names were expected, not {classes}")
+        self.classes, self.unfrozen, self.backbone, self.crop = list(classes), unfrozen, backbone, crop
+        self.features = _features()
+        for block in self._still():
+            block.requires_grad_(False)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTH, len(classes)))
+        self.gate = Gate(*gate) if gate else None
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "classes": self.classes,
+            "unfrozen": self.unfrozen,
+            "backbone": self.backbone,
+            "crop": self.crop,
+            "gate": list(self.gate.sizes) if self.gate else None,
+        }
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The parts that a checkpoint names by their hash only."""
+        still = BLOCKS - self.unfrozen if self.backbone else 0
+        return tuple(f"features.{i}" for i in range(still))
+
+    def load_frozen(self) -> None:
+        """Fill the features with ImageNet's weights."""
+        self.load_backbone(weights.find("imagenet"))
+
+    def load_backbone(self, path: str | Path) -> None:
+        """Fill the features from a .safetensors file with torchvision's names for MobileNetV2.
+
+        Raises:
+            ValueError: the file is not one.
+        """
+        try:
+            found = load_file(path)
+            state = {n.removeprefix("features."): v for n, v in found.items() if n.startswith("features.")}
+            self.features.load_state_dict(state)
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{path} does not hold the features of MobileNetV2: {reason}") from error
+
+    def train(self, mode: bool = True) -> "LeafNet":
+        """As any module's, but what is frozen stays in eval mode: its batch norms must not drift."""
+        super().train(mode)
+        for block in self._still():
+            block.eval()
+        return self
+
+    def _still(self) -> list[nn.Module]:
+        return list(self.features[: BLOCKS - self.unfrozen])  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.embed(x) if x.ndim == 4 else x)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 1280), not below 0."""
+        return self.maps(images).mean((2, 3))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> the last feature maps (B, 1280, H / 32, W / 32)."""
+        return self.features(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Pictures in [0, 1] as the features expect them."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def folded(self) -> nn.Sequential:
+        """A copy of the features for use only: each batch norm is folded into its convolution: faster."""
+        features = copy.deepcopy(self.features).eval().requires_grad_(False)
+        for parent in [*features.modules()]:
+            for (name, conv), (after, norm) in pairwise([*parent.named_children()]):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                    setattr(parent, after, nn.Identity())
+        return features.to(memory_format=torch.channels_last)  # pyright: ignore
+
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures or embeddings -> calibrated probabilities (B, C), and how strange (B,): known up to 1.
+
+        Raises:
+            ValueError: the gate was not fitted yet.
+        """
+        if self.gate is None:
+            raise ValueError("the model has no gate yet: it is fitted at the end of a training")
+        embeddings = self.embed(x) if x.ndim == 4 else x
+        return (self.classifier(embeddings) / self.temperature).softmax(1), self.gate(embeddings)
+
+
+def _features() -> nn.Sequential:
+    """The features of torchvision's MobileNetV2 with its initial weights, in channels-last order."""
+    torchvision_cpu.prepare()
+    from torchvision.models import mobilenet_v2
+
+    return mobilenet_v2().features.to(memory_format=torch.channels_last)  # pyright: ignore
