@@ -187,6 +187,31 @@ def from_tensor(tensor: "Tensor") -> np.ndarray:
     return (tensor[0].detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
+def check_rows(image: Image.Image, data: bytes) -> None:
+    """Refuse a PNG, decoded from `data`, that ends before its last row: Pillow leaves the rest black.
+
+    Raises:
+        ValueError: the compressed data hold fewer rows than the header says.
+    """
+    width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
+    if not interlaced and image.crop((0, height - 1, width, height)).getbbox(alpha_only=False):
+        return  # the last row is there; the others spare us inflating everything once more
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
+    expected = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 < rows)
+    inflate, size, at = zlib.decompressobj(), 0, 8
+    while at < len(data) and size < expected:
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        packed = data[at + 8 : end] if data[at + 4 : at + 8] == b"IDAT" else b""
+        while packed and size < expected:
+            size += len(inflate.decompress(packed, 1 << 20))
+            packed = inflate.unconsumed_tail
+        at = end + 4
+    if size + len(inflate.flush()) < expected:
+        raise ValueError("its pixels end before the last row")
+
+
 class _Refused(ValueError):
     """A whole file that we do not open; reads on from the file's name."""
 
@@ -240,27 +265,6 @@ def _scans(data: bytes) -> int:
     return count
 
 
-def _check_rows(image: Image.Image, data: bytes) -> None:
-    """Refuse a PNG whose compressed data end before its last row: Pillow leaves the rest black."""
-    width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
-    if not interlaced and image.crop((0, height - 1, width, height)).getbbox(alpha_only=False):
-        return  # the last row is there; the others spare us inflating everything once more
-    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
-    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
-    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
-    expected = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 < rows)
-    inflate, size, at = zlib.decompressobj(), 0, 8
-    while at < len(data) and size < expected:
-        end = at + 8 + int.from_bytes(data[at : at + 4])
-        packed = data[at + 8 : end] if data[at + 4 : at + 8] == b"IDAT" else b""
-        while packed and size < expected:
-            size += len(inflate.decompress(packed, 1 << 20))
-            packed = inflate.unconsumed_tail
-        at = end + 4
-    if size + len(inflate.flush()) < expected:
-        raise ValueError("its pixels end before the last row")
-
-
 def _decode(image: Image.Image, data: bytes) -> Picture:
     notes = []
     if getattr(image, "is_animated", False) and image.format != "MPO":  # n_frames walks through all of them
@@ -270,7 +274,7 @@ def _decode(image: Image.Image, data: bytes) -> Picture:
     bit_depth = bits if image.mode.startswith("I;16") or any("16" in mode for mode in rawmodes) else 8
     image.load()
     if image.format == "PNG":
-        _check_rows(image, data)
+        check_rows(image, data)
     profile, dpi = image.info.get("icc_profile"), _resolution(image.info.get("dpi"))
     image, exif = _upright(image)
     if image.mode == "F":

@@ -1,6 +1,7 @@
 """The commands, typed as a user types them."""
 
 import json
+import resource
 
 import pytest
 from PIL import Image
@@ -85,3 +86,24 @@ def test_the_page_is_not_written_over_itself():
     for folder in ("digits_site", "digits_site/data"):
         with pytest.raises(ValueError, match="is the page itself"):
             digits.publish(bundled("apps") / folder)
+
+
+def test_a_full_disk_leaves_an_older_page_as_it_was(tmp_path):
+    """The kernel refuses files of more than 300 kB, as a full disk does in the middle of the page."""
+    page, limits = tmp_path / "page", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
+    try:
+        assert ask("site", "--out", page) == (2, {"error": f"File too large: {page}"})
+        assert not page.exists()
+        page.mkdir()
+        (page / "index.html").write_text("the older page")
+        (page / "mine.html").write_text("mine")
+        assert ask("site", "--out", page)[0] == 2
+        assert sorted(path.name for path in page.iterdir()) == ["index.html", "mine.html"]
+        assert (page / "index.html").read_text() == "the older page"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ask("site", "--out", page)[0] == 0
+    assert (page / "mine.html").read_text() == "mine" and (page / "data" / "digits.bin").is_file()
+    assert (page / "index.html").read_text() != "the older page"
+    assert not list(page.glob(".*"))

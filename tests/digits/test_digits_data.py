@@ -112,7 +112,7 @@ def one_digit(folder):
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (damage_gzip, "train-images-idx3-ubyte.gz is a damaged gzip file"),
+        (damage_gzip, "train-images-idx3-ubyte.gz is damaged or cannot be read"),
         (wrong_magic, "starts with 00000803; an idx file of this kind starts with 00000801"),
         (truncate, "holds 233 bytes of data; its header promises 240 = 240"),
         (fewer_labels, r"holds 240 images, but .* 200 labels"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_core.color.palette import Palette
-from vision_core.files import read_json, write_json
+from vision_core.files import read_json, reason, write_json
 
 STEP = 0.6  # a rating of 1 multiplies the wanted share by exp(0.6) = 1.8, a rating of 2 by 3.3
 OLDEST = 0.3  # weight of the oldest session; the newest has 1
@@ -61,8 +61,8 @@ def read(model: str | Path, palette: Palette) -> list[list[Rating]]:
         if data["palette"] != palette.colors.tolist():
             raise ValueError("it rates another palette; remove it to begin anew")
         return [[Rating(**rating) for rating in session["ratings"]] for session in data["sessions"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be used: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{path} cannot be used: {reason(error)}") from error
 
 
 def wishes(palette: Palette, sessions: Sequence[Sequence[Rating]]) -> tuple[np.ndarray, np.ndarray]:

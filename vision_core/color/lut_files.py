@@ -6,13 +6,15 @@ HaldCLUT of level L has a side of L**3 pixels and holds L**2 nodes along each ax
 
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from vision_core.color.lut import MAX_NODES, check, identity, sample
-from vision_core.files import atomic
+from vision_core.files import atomic, reason
+from vision_core.images import check_rows
 
 MAX_BYTES = 64 << 20  # a .cube of some 130 nodes
 LEVELS = range(2, 17)  # 16 holds the 256 nodes of the largest .cube
@@ -34,8 +36,8 @@ def read(path: str | Path) -> np.ndarray:
         raise ValueError(f"cannot read a LUT from {path.name}, expected .cube or .png")
     try:
         return check(readers[path.suffix.lower()](path))
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{path.name}: {reason(error)}") from error
 
 
 def write(path: str | Path, lut: np.ndarray, title: str = "Colour transfer") -> None:
@@ -85,8 +87,9 @@ def write_cube(path: str | Path, lut: np.ndarray, title: str = "Colour transfer"
 
 def read_hald(path: str | Path) -> np.ndarray:
     """Read a HaldCLUT PNG, 8 or 16 bits a channel."""
+    data = Path(path).read_bytes()
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
             level = round(image.width ** (1 / 3))
             if level not in LEVELS or image.size != (level**3, level**3):
                 raise ValueError(
@@ -94,14 +97,17 @@ def read_hald(path: str | Path) -> np.ndarray:
                 )
             rawmode = str(image.tile[0].args)
             values = np.asarray(image.convert("RGB")) / np.float32(255)
+            check_rows(image, data)
         if rawmode in ("RGB;16B", "RGBA;16B"):
             # Pillow keeps the high bytes only; told that the file is little-endian, it gives the low ones.
-            with Image.open(path, formats=("PNG",)) as image:
+            with Image.open(BytesIO(data), formats=("PNG",)) as image:
                 image.tile = [image.tile[0]._replace(args=rawmode.replace("16B", "16L"))]
                 low = np.asarray(image.convert("RGB"))
             values = ((values * 255 * 256 + low) / 65535).astype(np.float32)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"not a readable PNG: {error}") from error
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"not a readable PNG: {reason(error)}") from error
     return values.reshape(level**2, level**2, level**2, 3)
 
 

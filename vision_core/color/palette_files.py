@@ -13,7 +13,7 @@ import numpy as np
 
 from vision_core.color.palette import Palette
 from vision_core.color.spaces import lab_to_srgb
-from vision_core.files import atomic
+from vision_core.files import atomic, reason
 
 MAX_BYTES = 1 << 20
 MAX_COLORS = 256
@@ -40,8 +40,8 @@ def read(path: str | Path) -> Palette:
         raise ValueError(f"{path.name} is larger than a megabyte, no palette is")
     try:
         return loads(path.read_bytes(), path.suffix)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name}: {reason(error)}") from error
 
 
 def write(path: str | Path, palette: Palette, name: str = "Palette") -> None:
@@ -52,7 +52,7 @@ def write(path: str | Path, palette: Palette, name: str = "Palette") -> None:
 
 
 def loads(data: bytes, suffix: str) -> Palette:
-    """The palette in the bytes of a file with that suffix."""
+    """The palette in the bytes of a file with that suffix; every fault of theirs is a `ValueError`."""
     parsers = {
         ".gpl": _parse_gpl,
         ".ase": _parse_ase,
@@ -64,8 +64,14 @@ def loads(data: bytes, suffix: str) -> Palette:
         raise ValueError(
             f"cannot read a palette from {suffix or 'no suffix'!r}, expected {', '.join(READABLE)}"
         )
+    try:
+        entries = parsers[suffix.lower()](data)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"the file is damaged: {reason(error)}") from error
     weights: dict[Color, float] = {}
-    for color, weight in parsers[suffix.lower()](data):
+    for color, weight in entries:
         weights[color] = weights.get(color, 0) + weight
     if not 1 <= len(weights) <= MAX_COLORS:
         raise ValueError(f"{len(weights)} colours, expected 1 to {MAX_COLORS}")

@@ -2,8 +2,8 @@
 
 import gzip
 import math
-import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core.files import bundled
+from vision_core.files import bundled, reason
 
 SPLIT_SEED = 0  # one split for all runs, so that runs of different seeds can be compared
+MAX_BYTES = 1 << 30  # MNIST's largest file has 47 MB
 SHOWN = 10  # test images of each digit that an export shows
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -79,14 +80,16 @@ def read_idx(path: Path, dims: int) -> np.ndarray:
     Source: the MNIST page's description: two zero bytes, type 8, `dims`, big-endian sizes, then the data.
 
     Raises:
-        ValueError: damaged gzip, wrong magic number, truncated, or bytes left over.
+        ValueError: damaged gzip, wrong magic number, truncated, bytes left over, more than `MAX_BYTES`.
     """
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is a damaged gzip file: {error}") from error
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.open(BytesIO(data)).read(MAX_BYTES + 1)
+    except Exception as error:
+        raise ValueError(f"{path} is damaged or cannot be read: {reason(error)}") from error
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{path} holds more than {MAX_BYTES >> 20} MB")
     magic, header = bytes([0, 0, 8, dims]), 4 + 4 * dims
     if data[:4] != magic:
         found = data[:4].hex() or "nothing"

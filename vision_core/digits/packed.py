@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_core.files import read_json
+from vision_core.files import read_json, reason
 
 FORMAT, VERSION = "vision-core-digits", 1
 DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
@@ -62,23 +62,23 @@ def read_export(path: str | Path) -> Export:
         raise ValueError(f"{path} has version {index.get('version')}; this program reads version {VERSION}")
     try:
         binary, dtype = path.with_name(Path(index["binary"]).name), DTYPES[index["dtype"]]
-        shape, expected = (len(index["epochs"]), index["values_per_epoch"]), index["sha256"]
+        shape = (len(index["epochs"]), index["values_per_epoch"])
         tensors = {t["name"]: t["shape"] for t in index["tensors"]}
         offsets = [t["offset"] for t in index["tensors"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} lacks or garbles a key of the packed form: {error}") from error
-    if tensors != SHAPES:
+        decode_images(index["samples"]).reshape(10, 10, 28, 28)
+    except Exception as error:
+        raise ValueError(f"{path} lacks or garbles a key of the packed form: {reason(error)}") from error
+    *starts, end = accumulate(map(math.prod, SHAPES.values()), initial=0)
+    if tensors != SHAPES or offsets != starts:
         raise ValueError(f"{path} holds another network than DigitNet(channels=[4, 8], hidden=128)")
     if not binary.is_file():
         raise ValueError(f"{path} needs {binary.name} beside it")
+    size = binary.stat().st_size
+    if shape[1] != end or size != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{binary} holds {size} bytes, which are not {shape[0]} epochs of {shape[1]} values")
     data = binary.read_bytes()
-    if hashlib.sha256(data).hexdigest() != expected:
+    if hashlib.sha256(data).hexdigest() != index.get("sha256"):
         raise ValueError(f"{binary} is not the file that {path.name} describes: its SHA-256 differs")
-    ends = [*accumulate(map(math.prod, SHAPES.values()), initial=0)]
-    if ends != [*offsets, shape[1]] or len(data) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(
-            f"{binary} holds {len(data)} bytes, which are not {shape[0]} epochs of {shape[1]} values"
-        )
     return Export(index, np.frombuffer(data, dtype).reshape(shape).astype(np.float32))
 
 
