@@ -6,7 +6,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from vision_core.cli import color, digits, house, verbs
+from vision_core.cli import color, digits, suite, verbs
 
 app = typer.Typer(
     help="Five small vision systems that you can watch learn and then use.",
@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(color.app, name="color")
 app.add_typer(digits.app, name="digits")
-house.register(app)
+suite.register(app)
 
 
 def main() -> None:

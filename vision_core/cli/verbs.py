@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vision_core.files import without_nan
+from vision_core.runs import is_first_process
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
@@ -59,7 +60,8 @@ def command(
             except _mistakes() as error:
                 _fail(_sentence(error), EXIT_MISTAKE, as_json)
             else:
-                _print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
+                if is_first_process():  # the others have the same answer
+                    _print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
 
         option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
         first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
@@ -92,14 +94,17 @@ def misused(error: Any, as_json: bool) -> int:
 
 
 def watch(events: Generator[Any], label: str) -> Any:
-    """Draw a training on standard error (bar, percent, loss, time left) and return its `Done.result`."""
+    """Draw a training on standard error (bar, percent, loss, time left) and return its `Done.result`.
+
+    Of several processes, the first draws.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from torch import distributed
 
     from vision_core.training import Done, Epoch, Step
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not is_first_process())
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -117,12 +122,10 @@ def watch(events: Generator[Any], label: str) -> Any:
                         bar.update(task, completed=step, total=total, loss=f"loss {losses['total']:.4f}")
                         if not console.is_terminal and step * 10 // total > printed:
                             printed = step * 10 // total
-                            print(
-                                f"{label}: {printed * 10} %, loss {losses['total']:.4f}, {eta:.0f} s left",
-                                file=sys.stderr,
-                            )
+                            said = f"{label}: {printed * 10} %, loss {losses['total']:.4f}, {eta:.0f} s left"
+                            console.print(said, highlight=False, soft_wrap=True)
                     case Epoch(epoch, epochs, metrics):
-                        bar.console.print(f"epoch {epoch} of {epochs}: {_scalars(metrics)}")
+                        bar.console.print(f"epoch {epoch} of {epochs}: {_scalars(metrics)}", soft_wrap=True)
                     case Done(value):
                         result = value
         finally:

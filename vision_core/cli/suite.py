@@ -1,4 +1,4 @@
-"""Commands of the house: serve, models, doctor."""
+"""Commands of the suite: serve, models, doctor."""
 
 from typing import Annotated
 
