@@ -40,7 +40,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "digits": Weights(
         "digits/final_model_weights.pth",
-        "3ab8540dc3eb01eaf7742415e969c3227ed2693033c9e347604322fb11bce509",
+        "3d605ddb2b7497a742e53a5970a2e0fe990fd39d21deb4544c61947b25b8383f",
         "Apache-2.0",
         "vision-core digits train --lr 0.003 --cosine --augment",
     ),
