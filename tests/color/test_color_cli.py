@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_applying_replaces_neither_a_result_nor_an_original():
         Image.open("small.png").save(name)
     assert len(run("apply", "d1", "d2", "--model", MODEL, "--out", "d3")["written"]) == 3
     assert len(list(Path("d3").iterdir())) == 3
-    again = run("apply", "d1", "gone.png", "--model", MODEL, "--out", "d3")
+    again = run("apply", "d1", "gone.png", "--model", MODEL, "--out", "d3", status=1)
     assert len(again["written"]) == 2 and "no file" in again["failed"]["gone.png"]
     assert list(run("apply", "d2/a.png", "--model", MODEL, "--out", "v2.1")["written"]) == ["v2.1/a.png"]
     before = Path("d2/a.png").read_bytes()
@@ -98,9 +99,27 @@ def test_transparent_pixels_have_no_colour():
 
 def test_applying_leaves_out_what_is_no_image_and_says_so():
     Path("bad.png").write_text("not an image")
-    found = run("apply", "small.png", "bad.png", "--model", MODEL, "--out", "done")
+    Path("cut.avif").write_bytes(avif("small.png")[:-50])
+    words = ("apply", "bad.png", "cut.avif", "small.png", "--model", MODEL, "--out", "done")
+    found = run(*words, status=1)
     assert list(found["written"]) == ["done/small.png"]
-    assert "not an image" in found["failed"]["bad.png"]
+    assert "not an image" in found["failed"]["bad.png"] and "damaged" in found["failed"]["cut.avif"]
+
+
+def avif(name: str) -> bytes:
+    buffer = BytesIO()
+    Image.open(name).save(buffer, "AVIF")
+    return buffer.getvalue()
+
+
+def test_a_stopped_batch_goes_on():
+    Path("done").mkdir()
+    Path("done/small.png").write_bytes(b"of an earlier call")
+    words = ("apply", "small.png", CAT, "--model", MODEL, "--out", "done")
+    found = run(*words, "--skip-existing")
+    assert (found["skipped"], list(found["written"])) == (["done/small.png"], ["done/cat.jpg"])
+    assert Path("done/small.png").read_bytes() == b"of an earlier call"
+    assert len(run(*words)["written"]) == 2 and images.read("done/small.png")
 
 
 def bomb(path: Path) -> None:

@@ -150,49 +150,44 @@ def apply(
     out: Annotated[Path, Option(help="A file for one picture, else a folder.")],
     strength: Strength = 1.0,
     lightness_strength: LightnessStrength = 1.0,
+    skip_existing: Annotated[
+        bool, Option("--skip-existing", help="Leave what is there, to go on with a stopped batch.")
+    ] = False,
 ) -> Answer:
-    """Recolour pictures of any size with a trained map; one LUT serves them all."""
+    """Recolour pictures of any size with a trained map; one LUT serves them all.
+
+    A picture that cannot be read is left out and the exit status is then 1.
+    """
     from PIL.Image import registered_extensions
 
-    from vision_core import color, images
+    from vision_core import batch, color, images
     from vision_core.color import lut
     from vision_core.color.transfer import warnings
 
-    sources = _pictures(image)
-    single = out.suffix.lower() in images.SUFFIXES
-    if single and (len(sources) > 1 or image[0].is_dir()):
-        raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
-    if not single and out.suffix.lower() in registered_extensions() and not out.is_dir():
+    if out.suffix.lower() in registered_extensions() and not out.is_dir():
         _drawn_as(out)
+    targets = batch.targets(image, out)
     color_map = color.load(model)
 
     @cache  # once, and not before there is a picture that can be read
     def table() -> Any:
         return lut.with_strength(color_map.lut(), strength, lightness_strength)
 
-    written: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    for path in sources:
-        try:
-            picture = images.read(path)
-            suffix = path.suffix.lower() if path.suffix.lower() in images.SUFFIXES else ".png"
-            goal, number = (out if single else out / f"{path.stem}{suffix}"), 1
-            while str(goal) in written:
-                number += 1
-                goal = out / f"{path.stem}-{number}{suffix}"
-            if goal.exists() and any(s.exists() and goal.samefile(s) for s in sources):
-                raise ValueError(
-                    f"{goal} would replace a picture that is to be recoloured: choose another --out"
-                )
-            images.save(picture.with_rgb(lut.apply(table(), picture.rgb)), goal)
-            written[str(goal)] = [*picture.notes, *warnings(color_map, picture)]
-        except ValueError as error:
-            failed[str(path)] = str(error)
-    if failed and not written:
+    def recolor(source: Path) -> list[str]:
+        picture = images.read(source)
+        images.save(picture.with_rgb(lut.apply(table(), picture.rgb)), targets[source])
+        return [*picture.notes, *warnings(color_map, picture)]
+
+    there = [str(target) for target in targets.values() if skip_existing and target.exists()]
+    outcomes = list(batch.each([s for s, target in targets.items() if str(target) not in there], recolor))
+    written = {str(targets[done.item]): done.result or [] for done in outcomes if not done.error}
+    failed = {str(done.item): done.error for done in outcomes if done.error}
+    if failed and not written and not there:
         raise ValueError("; ".join(dict.fromkeys(failed.values())))
     lines = [f"{goal}" + "".join(f"\n  note: {note}" for note in notes) for goal, notes in written.items()]
+    lines += [f"{goal} is there already" for goal in there]
     lines += [f"left out: {reason}" for reason in failed.values()]
-    return Answer("\n".join(lines), {"written": written, "failed": failed})
+    return Answer("\n".join(lines), {"written": written, "skipped": there, "failed": failed}, bool(failed))
 
 
 @command(app)
@@ -338,22 +333,6 @@ def feedback(
         ("after", "Used now"),
     )
     return Answer(f"{save or model}\n{_as_text(rows, columns)}", {"model": str(save or model), "usage": rows})
-
-
-def _pictures(paths: list[Path]) -> list[Path]:
-    """The files named, and the images in the folders named, in order."""
-    from vision_core.images import SUFFIXES
-
-    readable = {*SUFFIXES, ".gif", ".avif"}
-    found = []
-    for path in paths:
-        inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in readable) if path.is_dir() else [path]
-        )
-        if not inside:
-            raise ValueError(f"there are no images in the folder {path}")
-        found += inside
-    return found
 
 
 def _fewer(found: int, asked: int) -> str:

@@ -15,7 +15,7 @@ import typer
 from vision_core.files import without_nan
 from vision_core.runs import is_first_process
 
-EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+EXIT_INCOMPLETE, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
 # Options that every `train` has.
 RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the new run.")]
@@ -28,10 +28,11 @@ Track = Annotated[str | None, typer.Option(help="An experiment tracker, e.g. ten
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found: `text` for a person, `data` for `--json`."""
+    """What a command found: `text` for a person, `data` for `--json`; `incomplete` ends it with status 1."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict)
+    incomplete: bool = False
 
 
 def command(
@@ -40,8 +41,8 @@ def command(
     """Register a function that returns an `Answer` as a command with `--json`.
 
     With `--json` it prints one JSON object on standard output and nothing else. The user's mistake
-    (`ValueError`, a file or disk error, missing weights or extras) is one sentence and exit status 2; an
-    interrupt is status 130.
+    (`ValueError`, a file or disk error, missing weights or extras) is one sentence and exit status 2; a batch
+    of which some failed is status 1; an interrupt is status 130.
     """
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -62,6 +63,8 @@ def command(
             else:
                 if is_first_process():  # the others have the same answer
                     _print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
+                if answer.incomplete:
+                    raise typer.Exit(EXIT_INCOMPLETE)
 
         option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
         first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)

@@ -1,0 +1,100 @@
+"""Work on many pictures: one that cannot be read ends nothing, and what is there need not be made again."""
+
+import errno
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from vision_core.files import reason
+from vision_core.images import SUFFIXES
+
+READABLE = (*SUFFIXES, ".gif", ".avif")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Result]):
+    """What became of one item: its result, or the sentence that says why there is none."""
+
+    item: Item
+    result: Result | None = None
+    error: str = ""
+
+
+def each(items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Outcome[Item, Result]]:
+    """Call `act` with every item; a `ValueError` or `OSError` is that item's outcome, and the next follows.
+
+    Raises:
+        OSError: the disk is full, which no other item would mend.
+    """
+    for item in items:
+        try:
+            yield Outcome(item, act(item))
+        except ValueError as error:
+            yield Outcome(item, error=str(error))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            yield Outcome(item, error=f"{error.filename or item}: {reason(error)}")
+
+
+def pictures(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and in order the images in the folders named, each once.
+
+    Raises:
+        ValueError: a folder without images.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = (
+            sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE) if path.is_dir() else [path]
+        )
+        if not inside:
+            raise ValueError(f"there are no images in the folder {path}")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where the result of each of these `pictures` goes: into the folder `out`, or for one to the file `out`.
+
+    In a folder it keeps its name, with a number where two are called alike, and its suffix where we can write
+    such files (else .png). The names depend on the sources alone, not on what is there.
+
+    Raises:
+        ValueError: several pictures for one file, a folder without any, or a result that would replace a
+            source.
+    """
+    sources = pictures(paths)
+    if out.suffix.lower() in SUFFIXES and not out.is_dir():
+        if len(sources) > 1 or paths[0].is_dir():
+            raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
+        named = {source: out for source in sources}
+    else:
+        named = {}
+        taken: set[str] = set()  # in lower case: some file systems know no other
+        for source in sources:
+            suffix = source.suffix.lower() if source.suffix.lower() in SUFFIXES else ".png"
+            name, number = f"{source.stem}{suffix}", 1
+            while name.lower() in taken:
+                number += 1
+                name = f"{source.stem}-{number}{suffix}"
+            taken.add(name.lower())
+            named[source] = out / name
+    originals = {_identity(source) for source in sources} - {None}
+    for target in named.values():
+        if _identity(target) in originals:
+            raise ValueError(f"{target} would replace one of the pictures to be read: choose another --out")
+    return named
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file whatever its name; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
