@@ -1,39 +1,44 @@
-"""What every app shares: one look, limits, faults as sentences, and a training as a bar and curves."""
+"""What every Gradio app shares: one look, limits, faults as sentences, uploads, its mount."""
 
 import errno
 import inspect
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 import plotly.graph_objects as go
+from fastapi import APIRouter, FastAPI
 from gradio.components.plot import PlotData
-from gradio.utils import get_upload_folder, is_in_or_equal
 
-from vision_core import images
-from vision_core.color.plots import CONFIG
-from vision_core.color.plots import figure as house
+from apps import doors, session
+from vision_core import guarded, plots
 from vision_core.images import Picture
 from vision_core.training import Step
 from vision_core.weights import WeightsMissing
 
 MAX_FILE_SIZE = "40mb"
 MAX_PIXELS = 26_000_000  # a 24-megapixel camera's picture, with some room
-CACHE = (3600, 86400)  # look every hour, delete what is older than a day
-QUEUE = 20  # visitors who may wait; the next is told to come back
-HEAVY = 2  # events of `concurrency_id="heavy"` that run at once
+EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
-COLORS = ("#0d9488", "#f59e0b", "#6366f1", "#ef4444", "#84cc16", "#06b6d4", "#ec4899", "#a16207")
 
 log = logging.getLogger("vision_core.apps")
+
+
+class AppModule(Protocol):
+    """A Gradio app of the suite: its page, and its other addresses, such as downloads."""
+
+    files: APIRouter
+
+    def build(self) -> gr.Blocks: ...
 
 
 def theme() -> gr.Theme:
@@ -69,18 +74,28 @@ def theme() -> gr.Theme:
     )
 
 
-def launch_settings() -> dict[str, Any]:
-    """What every app is launched or mounted with: look, limits, and nothing that tells on visitors."""
-    return {
-        "theme": theme(),
-        "css": CSS,
-        "max_file_size": MAX_FILE_SIZE,
-        "show_error": False,
-        "enable_monitoring": False,
-        "run_history": False,
-        "ssr_mode": False,
-        "footer_links": [],
-    }
+def mount(suite: FastAPI, app: AppModule, path: str) -> None:
+    """Build an app and mount it at `path`; a request to it may name no file but an upload of its own."""
+    os.environ["GRADIO_TEMP_DIR"] = str(session.uploads())  # read when the page is built
+    page = app.build()
+    page.has_launched = True  # else Gradio opens any path of ours that it is given: only launch() says so
+    suite.include_router(app.files, prefix=path.rstrip("/"))
+    gr.mount_gradio_app(
+        suite,
+        page,
+        path=path,
+        root_path=path.rstrip("/"),
+        theme=theme(),
+        css=CSS,
+        max_file_size=MAX_FILE_SIZE,
+        show_error=False,
+        enable_monitoring=False,
+        run_history=False,
+        ssr_mode=False,
+        footer_links=[],
+    )
+    mounted: Any = suite.routes[-1]
+    mounted.app = doors.OnlyUploads(mounted.app, session.uploads())
 
 
 @contextmanager
@@ -91,21 +106,25 @@ def sentences() -> Iterator[None]:
     except gr.Error:
         raise
     except (ValueError, FloatingPointError, WeightsMissing) as error:
-        raise gr.Error(_sentence(error), print_exception=False) from error
+        raise refusal(sentence(error)) from error
     except OSError as error:
         log.exception("an event failed")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        text = "The server's disk is full: nothing was saved." if full else "The server could not do that."
-        raise gr.Error(text, print_exception=False) from error
+        raise refusal(
+            "The server's disk is full: nothing was saved." if full else "The server could not do that."
+        ) from error
     except Exception as error:
         log.exception("an event failed")
-        raise gr.Error(
-            "Something went wrong on our side; it was written to the log.", print_exception=False
-        ) from error
+        raise refusal("Something went wrong on our side; it was written to the log.") from error
 
 
-def told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler, function or generator, whose faults reach the visitor as sentences."""
+def refusal(text: str) -> gr.Error:
+    """A sentence for the visitor; Gradio shows it as HTML, in which a "<" would end it."""
+    return gr.Error(escape(text, quote=False), print_exception=False)
+
+
+def user_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a handler, function or generator, so that its faults reach the visitor as sentences."""
     if inspect.isgeneratorfunction(handler):
 
         @wraps(handler)
@@ -123,11 +142,17 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def read_upload(path: str | None, what: str) -> Picture:
-    """The uploaded picture; `what` it is for is named when there is none."""
-    if not path:
-        raise ValueError(f"Please choose {what} first.")
-    return images.read(Path(path).read_bytes(), MAX_PIXELS)
+def read_picture(path: str | Path) -> Picture:
+    """A stranger's picture, decoded in a process of its own, with a deadline."""
+    return guarded.read(path, MAX_PIXELS)
+
+
+def event_data(event: gr.EventData, name: str) -> Any:
+    """What a click carries; a client that sends none gets a sentence."""
+    data = event._data
+    if not isinstance(data, dict) or not isinstance(data.get(name), str):
+        raise ValueError("That was not a click on this page")
+    return data[name]
 
 
 class Upload(gr.Image):
@@ -151,12 +176,23 @@ class UploadFile(gr.File):
         return received(payload)
 
 
+class Uploads(gr.File):
+    """`gr.File` for many uploads: (name, path) of each."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        files = [] if payload is None else getattr(payload, "root", payload)
+        files = files if isinstance(files, list) else [files]
+        return [(Path(file.orig_name or file.path).name, str(received(file))) for file in files]
+
+
 def received(payload: Any) -> str | None:
-    """The path of an upload; a client may name any file, and Gradio checks only some of the ways to do it."""
+    """The path of an upload: checked again, for an app that is launched alone has no `doors.OnlyUploads`."""
     if payload is None:
         return None
-    if not is_in_or_equal(payload.path, get_upload_folder()):
-        raise gr.Error("That file was not uploaded here.", print_exception=False)
+    if not Path(payload.path).is_file() or session.uploads() not in Path(payload.path).resolve().parents:
+        raise refusal(doors.STRANGER)
     return payload.path
 
 
@@ -164,10 +200,10 @@ def number(value: Any, low: float, high: float, name: str) -> float:
     """A number from a page, checked again: what a browser sends can be anything."""
     try:
         checked = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         checked = math.nan
     if not low <= checked <= high:
-        raise ValueError(f"{name} is {value}, expected a number from {low:g} to {high:g}")
+        raise ValueError(f"{name} is {_short(value)}, expected a number from {low:g} to {high:g}")
     return checked
 
 
@@ -200,30 +236,32 @@ def note(text: str, kind: str = "info") -> str:
     return f'<div class="vc-note vc-{kind}" role="status">{escape(text)}</div>' if text else ""
 
 
-def loss_curves(steps: Sequence[Step], points: int = 100) -> PlotData:
-    """Every term of the loss over the steps, thinned to about `points` means."""
-    figure = house("Losses", 340)
-    size = max(1, math.ceil(len(steps) / points))
-    groups = [steps[start : start + size] for start in range(0, len(steps), size)]
-    x = [group[-1].step for group in groups]
-    for index, name in enumerate(steps[-1].losses if steps else ()):
-        y = [sum(step.losses[name] for step in group) / len(group) for group in groups]
-        line = {"color": COLORS[index % len(COLORS)], "width": 3 if name == "total" else 1.6}
-        figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
-    title = {"text": "log scale", "standoff": 14}
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=title)
-    figure.update_xaxes(title="step")
-    return plot(figure)
+def loss_curves(steps: Sequence[Step]) -> PlotData:
+    """Every term of the loss over the steps."""
+    names = steps[-1].losses if steps else ()
+    terms = {name: [step.losses[name] for step in steps] for name in names}
+    return plot(plots.loss_terms([step.step for step in steps], terms, height=340, parts=100))
 
 
 def plot(figure: go.Figure) -> PlotData:
     """A figure for `gr.Plot`, which takes no config, without the button that sends it elsewhere."""
-    return PlotData(type="plotly", plot=json.dumps(json.loads(figure.to_json() or "{}") | {"config": CONFIG}))
+    return PlotData(
+        type="plotly", plot=json.dumps(json.loads(figure.to_json() or "{}") | {"config": plots.CONFIG})
+    )
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """The error's text without the server's folders, as a sentence."""
     text = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", str(error)).strip() or "That cannot be used"
     if "." not in text.split()[0]:  # a file's name stays as it is
         text = text[0].upper() + text[1:]
     return text + ("" if text[-1] in ".!?" else ".")
+
+
+def _short(value: Any) -> str:
+    """A stranger's value for a message: whatever it is, a few characters."""
+    try:
+        text = str(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "a very large number"
+    return text if len(text) <= 40 else f"{text[:40]}…"

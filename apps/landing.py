@@ -69,6 +69,13 @@ def page() -> str:
     return PAGE.read_text("utf-8").replace("<!-- cards -->", "\n".join(map(_card, CARDS)))
 
 
+def not_found() -> str:
+    """The page for an address that is not there, in the look of the landing page."""
+    head, _, _ = PAGE.read_text("utf-8").partition("<header>")
+    words = "<h1>There is nothing at this address</h1><p>It may have moved, or a letter is missing.</p>"
+    return f'{head}<header>{words}<p><a href="/">All five systems</a></p></header></main></body></html>'
+
+
 def _card(card: Card) -> str:
     picture = f'<img src="/pictures/{card.picture}" alt="{escape(card.alt)}" width="640" height="400">'
     words = f"<h2>{escape(card.title)}</h2><p>{escape(card.text)}</p>"

@@ -2,101 +2,129 @@
 
 import argparse
 import ipaddress
-import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 import vision_core
-from apps import common, landing
+from apps import common, doors, landing
 from apps.color_transfer import app as color_transfer
+from apps.session import Janitor
 from vision_core.files import bundled
 
 HERE = Path(__file__).parent
 DASHBOARD = HERE / "dashboard" / "app.py"
 
 
-def create() -> FastAPI:
-    """The whole suite as one ASGI app."""
+def create(allow_hosts: Iterable[str] = ()) -> FastAPI:
+    """The whole suite as one ASGI app, which may be called by the names `allow_hosts`, too."""
     dashboard = _dashboard()
-    suite = FastAPI(
-        title="vision-core",
-        lifespan=dashboard.lifespan() if dashboard else None,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-    )
-    suite.add_middleware(SafeHeaders)
-
-    @suite.get("/", response_class=HTMLResponse)
-    def home() -> str:
-        return landing.page()
-
-    @suite.get("/healthz")
-    def health() -> dict[str, str]:
-        return {"status": "ok", "version": vision_core.__version__}
-
+    suite = _server(allow_hosts, dashboard.lifespan() if dashboard else None)
+    suite.add_api_route("/", landing.page, response_class=HTMLResponse)
     suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
     suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
-    page = color_transfer.build()
-    page.has_launched = True  # else Gradio opens any path of ours that a client names: only launch() says so
-    gr.mount_gradio_app(
-        suite,
-        page,
-        path="/color-transfer",
-        root_path="/color-transfer",
-        **common.launch_settings(),
-    )
+    common.mount(suite, color_transfer, "/color-transfer")
     if dashboard:
-        suite.mount("/dashboard", dashboard)
+        suite.mount("/dashboard", doors.BrowserKey(dashboard))
     return suite
 
 
-def serve(host: str = "127.0.0.1", port: int = 7860) -> None:
+def alone(app: common.AppModule, allow_hosts: Iterable[str] = ()) -> FastAPI:
+    """One app at `/`, as a Space shows it."""
+    suite = _server(allow_hosts)
+    common.mount(suite, app, "/")
+    return suite
+
+
+def serve(host: str = "127.0.0.1", port: int = 7860, allow_hosts: Iterable[str] = ()) -> None:
     """Serve the suite until interrupted.
 
+    Args:
+        allow_hosts: names that browsers may call the server by, beside localhost, `host` and numbers.
+
     Raises:
-        ValueError: the port is in use, or the address is not one of this machine.
+        ValueError: the port is in use, the address is not one of this machine, or the system refuses what the
+            server needs.
     """
+    run(lambda: create([host, *allow_hosts]), host, port)
+
+
+def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
+    """Serve what `build` makes until interrupted; see `serve`."""
     listener = _listen(host, port)
+    try:
+        config = uvicorn.Config(build(), log_level="warning", timeout_graceful_shutdown=2)
+    except OSError as error:
+        raise ValueError(_refused(error)) from error
     shown = f"[{host}]" if ":" in host else host
-    server = uvicorn.Server(uvicorn.Config(create(), log_level="warning", timeout_graceful_shutdown=2))
-    told = [f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)"]
+    lines = [f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)"]
     if not _loopback(host):
-        told.append("It is open to the network and asks for no password: whoever reaches it can use it.")
-    print(*told, sep="\n", file=sys.stderr, flush=True)  # standard output is --json's
-    server.run(sockets=[listener])
+        lines.append("It is open to the network and asks for no password: whoever reaches it can use it.")
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # standard output is --json's
+    uvicorn.Server(config).run(sockets=[listener])
 
 
-class SafeHeaders:
-    """ASGI middleware: browsers must not guess types, tell other sites addresses, or be framed by others."""
+def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
+    """What every server has: its health, its icon, its doors, and someone who cleans up."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        janitor = Janitor()
+        janitor.start()
+        async with AsyncExitStack() as stack:
+            stack.callback(janitor.stop)
+            if lifespan is not None:
+                await stack.enter_async_context(lifespan(app))
+            yield
+
+    server = FastAPI(title="vision-core", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
+    # the last one added is the first that a request passes
+    server.add_middleware(UnknownAddress)
+    server.add_middleware(doors.TimelyBody)
+    server.add_middleware(doors.SafeHeaders)
+    server.add_middleware(doors.KnownHost, allowed=tuple(allow_hosts))
+
+    @server.get("/healthz")
+    def health() -> dict[str, str]:
+        return {"status": "ok", "version": vision_core.__version__}
+
+    @server.get("/favicon.ico")
+    def icon() -> FileResponse:
+        return FileResponse(HERE / "digits_site" / "icon.svg", media_type="image/svg+xml")
+
+    return server
+
+
+class UnknownAddress:
+    """A person who asks for an address that is not there gets a page, not JSON."""
+
+    def __init__(self, app: doors.App) -> None:
         self.app = app
-        friends = " https://huggingface.co" if "SPACE_ID" in os.environ else ""  # Spaces are shown in a frame
-        self.headers = [
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"same-origin"),
-            (b"content-security-policy", f"frame-ancestors 'self'{friends}".encode()),
-        ]
 
-    async def __call__(self, scope: Any, receive: Any, send: Callable[..., Awaitable[None]]) -> None:
-        async def with_headers(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message.get("headers", [])}
-                added = [header for header in self.headers if header[0] not in given]
-                message["headers"] = [*message.get("headers", []), *added]
-            await send(message)
+    async def __call__(self, scope: doors.Scope, receive: doors.Receive, send: doors.Send) -> None:
+        accepted = doors.header(scope, b"accept") if scope["type"] == "http" else ""
+        if scope.get("method") != "GET" or "text/html" not in accepted:
+            await self.app(scope, receive, send)
+            return
+        missing = False
 
-        await self.app(scope, receive, with_headers)
+        async def with_page(message: MutableMapping[str, Any]) -> None:
+            nonlocal missing
+            if message["type"] == "http.response.start" and message["status"] == 404:
+                missing = True
+                await HTMLResponse(landing.not_found(), 404)(scope, receive, send)
+            elif not missing:
+                await send(message)
+
+        await self.app(scope, receive, with_page)
 
 
 def _dashboard() -> Any:
@@ -116,6 +144,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
+def _refused(error: OSError) -> str:
+    """What the system refused, and what to do about it."""
+    reason = error.strerror or str(error)
+    if error.filename:
+        return f"the server cannot start, {error.filename}: {reason}"
+    return (
+        f"the server cannot start: the system refused a lock between processes ({reason}); /dev/shm must be "
+        "there and writable (in a container: --tmpfs /dev/shm or --shm-size 64m)"
+    )
+
+
 def _loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -127,5 +166,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--allow-host", action="append", default=[])
     options = parser.parse_args()
-    serve(options.host, options.port)
+    serve(options.host, options.port, options.allow_host)

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "vision_core"
 SYSTEMS = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()} - {"cli"}
-SHARED = {"torch", "numpy", "PIL", "accelerate", "safetensors", "huggingface_hub", "psutil"}
+SHARED = {"torch", "numpy", "PIL", "accelerate", "safetensors", "huggingface_hub", "psutil", "plotly"}
 HEAVY = {
     "torch",
     "torchvision",

@@ -1,67 +1,134 @@
 """Give one picture the colours of another: one page from two pictures to a LUT."""
 
-import gradio as gr
-from gradio.events import Dependency
+import os
+from typing import Any
 
-from apps import common
+import gradio as gr
+
+from apps import common, session
 from apps.color_transfer import (
     comparison_tab,
     low_poly_tab,
     palette_panel,
+    photographs_tab,
     plots_tab,
     rating_tab,
     results,
     training,
 )
-from apps.color_transfer.views import swatches
-from apps.color_transfer.visit import LIFETIME, Visit, forget, sweep
+from apps.color_transfer.files import router as files
+from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
+from apps.color_transfer.views import CLICKED, examples, palette_editor
+from apps.color_transfer.visit import APP, current
+from apps.session import LIFETIME
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE
-from vision_core.files import bundled
 
-EXAMPLES = bundled("assets") / "color"
-SOURCES = ("astronaut", "palace", "coffee", "cat", "flower", "rocket")
-TARGETS = ("coffee", "flower", "palace", "galaxies", "rocket", "astronaut")
+__all__ = ["build", "files", "main"]
+
 INTRO = """# Colour transfer
 A small neural network learns the colours of one picture and gives them to another, while you watch.
 Take the result as a picture, or as a LUT for your photo and video programs."""
-CLICKED = """element.addEventListener('click', event => {
-  const button = event.target.closest('[data-index]');
-  if (button) trigger('click', {index: Number(button.dataset.index)});
-})"""
+HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
+KEEP_KEY = """key => {
+  const address = new URL(location);
+  if (key && address.searchParams.get('visit') !== key) {
+    address.searchParams.set('visit', key);
+    history.replaceState(null, '', address);
+  }
+}"""
+# again and again, for the page grows while the pictures load
+TO_RESULT = """() => {
+  const find = (left) => {
+    document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
+    if (left) setTimeout(find, 200, left - 1);
+  };
+  find(8);
+}"""
 
 
 def build() -> gr.Blocks:
     """The page, wired."""
-    sweep()
-    with gr.Blocks(
-        title="Colour transfer · vision-core", analytics_enabled=False, delete_cache=common.CACHE
-    ) as page:
-        visit = gr.State(Visit(), time_to_live=LIFETIME, delete_callback=forget)
+    with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False) as page:
+        visit = gr.State(None, time_to_live=LIFETIME)
+        key = gr.Textbox(visible="hidden", show_label=False)
+        gr.HTML(HOME)
         gr.Markdown(INTRO, elem_classes="vc-intro")
-        gr.Markdown("## 1 · Two pictures")
-        with gr.Row(equal_height=False):
-            with gr.Column(min_width=300):
-                source = _picture("Picture to recolour", "the picture to recolour")
-                _examples(source, SOURCES)
-                facts = gr.HTML()
-                source.change(training.look, source, facts, show_progress="hidden")
-            with gr.Column(min_width=300):
-                target = _picture("Picture with the colours to take", "the picture with the colours to take")
-                _examples(target, TARGETS)
-                with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
-                    palette_file = common.UploadFile(
-                        label="Palette file", file_types=list(READABLE), height=120
-                    )
-        gr.Markdown("## 2 · The palette")
-        _palette_step(visit, target, palette_file)
-        gr.Markdown("## 3 · Transfer")
-        trained, reused = _training_step(visit, source)
-        _results_step(visit, [trained, reused])
-    return page.queue(max_size=common.QUEUE)
+        chosen = _choices(visit)
+        start, settings, reuse, saved = _training_step()
+        view = _results_step(visit, start)
+        follow = (results.follow, [visit, *view["strengths"], view["seen"]], view["outputs"])
+        quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "page"}
+
+        begun = start.click(
+            training.begin, [visit, *settings], None, concurrency_id="apply", concurrency_limit=4
+        )
+        begun.success(*follow, **quiet).then(None, js=TO_RESULT)
+        used = reuse.click(results.use_saved, [visit, saved], None, concurrency_id="apply")
+        used.success(*follow, **quiet).then(None, js=TO_RESULT)
+        view["timer"].tick(*follow, **quiet)
+        view["stop"].click(training.stop, visit, None, queue=False).success(*follow, **quiet)
+        for control in view["strengths"]:
+            control.change(*follow, trigger_mode="always_last", **quiet)
+        for piece in (view["strip"], view["facts"]):
+            clicked = piece.click(results.act, [visit, view["strengths"][1]], view["strengths"][1], **quiet)
+            clicked.success(*follow, **quiet)
+        _more_steps(visit, view, follow)
+        opened = page.load(_opened, None, [visit, key, *chosen], show_progress="hidden")
+        opened.success(None, key, js=KEEP_KEY)
+        opened.success(*follow, **quiet)
+    return page.queue(max_size=common.EVENTS)
 
 
-def _picture(label: str, alt: str) -> common.Upload:
+@common.user_errors
+def _opened(request: gr.Request) -> tuple[Any, ...]:
+    """The visit that the address names, with its pictures and palette; else a new one."""
+    found = session.find(APP, request.query_params.get("visit")) or session.new(APP)
+    return found, found.key, *palette_panel.reload(current(found))
+
+
+def _choices(visit: gr.State) -> list[gr.components.Component]:
+    """Steps 1 and 2: (source, its facts, target, palette)."""
+    gr.Markdown("## 1 · Two pictures")
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            source = _picture("Picture to recolour", "the picture to recolour", "source")
+            sources = gr.HTML(examples(EXAMPLES, SOURCES), js_on_load=CLICKED)
+            facts = gr.HTML()
+        with gr.Column(min_width=300):
+            target = _picture(
+                "Picture with the colours to take", "the picture with the colours to take", "target"
+            )
+            targets = gr.HTML(examples(EXAMPLES, TARGETS), js_on_load=CLICKED)
+            with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
+                palette_file = common.UploadFile(
+                    label="Palette file", file_types=list(READABLE), height=120, elem_id="palette-file"
+                )
+    gr.Markdown("## 2 · The palette")
+    colors = gr.HTML(palette_editor(current(None)), js_on_load=CLICKED, elem_id="palette")
+    with gr.Accordion("Palette settings", open=False):
+        count = gr.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
+        clusters = gr.Slider(
+            2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
+        )
+    light: dict[str, Any] = {
+        "show_progress": "hidden",
+        "concurrency_limit": 4,
+        "concurrency_id": "palette",
+        "trigger_mode": "always_last",
+    }
+    sources.click(palette_panel.take_example, visit, source, **light)
+    targets.click(palette_panel.take_example, visit, target, **light)
+    source.change(palette_panel.choose_source, [visit, source], facts, **light)
+    target.change(palette_panel.choose_target, [visit, target, clusters, count], colors, **light)
+    palette_file.change(palette_panel.take_file, [visit, palette_file, clusters, count], colors, **light)
+    for slider in (count, clusters):
+        slider.change(palette_panel.count_again, [visit, clusters, count], colors, **light)
+    colors.click(palette_panel.edit, visit, colors, **light)
+    return [source, facts, target, colors]
+
+
+def _picture(label: str, alt: str, name: str) -> common.Upload:
     """An upload that hands over the untouched file: only the core decodes pictures."""
     return common.Upload(
         label=label,
@@ -71,87 +138,21 @@ def _picture(label: str, alt: str) -> common.Upload:
         format="png",
         sources=["upload", "clipboard"],
         height=300,
+        elem_id=name,
     )
 
 
-def _examples(image: gr.Image, names: tuple[str, ...]) -> None:
-    gr.Examples([str(EXAMPLES / f"{name}.jpg") for name in names], image, label="or take one of these")
-
-
-def _palette_step(visit: gr.State, target: gr.Image, palette_file: gr.File) -> None:
-    colors = gr.HTML(swatches(None), js_on_load=CLICKED, elem_id="palette")
-    with gr.Column(visible=False) as editor:
-        with gr.Row(elem_classes="vc-editor"):
-            picker = gr.ColorPicker(label="The chosen colour (click one above)", min_width=140)
-            swap = gr.Button("Replace with this colour", size="sm")
-            lock = gr.Button("Lock", size="sm")
-            drop = gr.Button("Drop", size="sm")
-    with gr.Accordion("Palette settings", open=False):
-        count = gr.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
-        clusters = gr.Slider(
-            2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
-        )
-    view = [visit, colors, editor, picker, lock]
-    choice = [visit, target, clusters, count]
-    light = {"show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "palette"}
-    target.change(palette_panel.from_new_picture, choice, view, **light)
-    palette_file.change(palette_panel.from_file, [visit, palette_file], view, **light)
-    for slider in (count, clusters):
-        slider.release(palette_panel.from_picture, choice, view, **light)
-    colors.click(palette_panel.choose, visit, view, **light)
-    lock.click(palette_panel.lock, visit, view, **light)
-    drop.click(palette_panel.drop, visit, view, **light)
-    swap.click(palette_panel.swap, [visit, picker], view, **light)
-
-
-def _training_step(visit: gr.State, source: gr.Image) -> tuple[Dependency, Dependency]:
-    with gr.Row():
-        start = gr.Button("Transfer colours", variant="primary", size="lg", scale=3, elem_id="start")
-        stop = gr.Button("Stop", variant="stop", size="lg", scale=1, visible=False, elem_id="stop")
+def _training_step() -> tuple[gr.Button, list[gr.components.Component], gr.Button, gr.File]:
+    gr.Markdown("## 3 · Transfer")
+    start = gr.Button("Transfer colours", variant="primary", size="lg", elem_id="start")
     with gr.Accordion("Training settings", open=False):
         settings = _training_settings()
-    with gr.Accordion("Use a saved model instead", open=False):
-        model_file = common.UploadFile(
-            label="Model (.safetensors or .pth)", file_types=[".safetensors", ".pth"]
+    with gr.Accordion("Use a saved model, or a .cube file from anywhere", open=False):
+        saved = common.UploadFile(
+            label="Model (.safetensors, .pth) or LUT (.cube)", file_types=[".safetensors", ".pth", ".cube"]
         )
-        reuse = gr.Button("Recolour with this model")
-    progress = gr.HTML(elem_id="progress")
-    with gr.Row(visible=False) as live:
-        preview = gr.Image(
-            label="While it learns",
-            alt_text="the picture as the network recolours it so far",
-            format="png",
-            interactive=False,
-            height=360,
-            buttons=[],
-            min_width=300,
-        )
-        curves = gr.Plot(show_label=False, elem_id="curves", min_width=300)
-    heavy = {"concurrency_limit": common.HEAVY, "concurrency_id": "heavy"}
-    working = start.click(
-        lambda: (
-            gr.Button(interactive=False),
-            gr.Button(visible=True),
-            gr.Row(visible=True),
-            common.note("Waiting for a free place …"),
-        ),
-        outputs=[start, stop, live, progress],
-        queue=False,
-    )
-    trained = working.then(
-        training.train,
-        [visit, source, *settings],
-        [visit, progress, curves, preview],
-        show_progress="hidden",
-        **heavy,
-    )
-    stop.click(training.stop, visit, progress, queue=False, show_progress="hidden")
-    ready = (lambda: (gr.Button(interactive=True), gr.Button(visible=False)), None, [start, stop])
-    trained.success(*ready, queue=False)
-    refused = trained.failure(*ready, queue=False)  # `then` is not run on failure
-    refused.then(str, outputs=progress, queue=False)
-    reused = reuse.click(results.use_model, [visit, source, model_file], [visit, progress], **heavy)
-    return trained, reused
+        reuse = gr.Button("Recolour with this file", elem_id="reuse")
+    return start, settings, reuse, saved
 
 
 def _training_settings() -> list[gr.components.Component]:
@@ -164,7 +165,7 @@ def _training_settings() -> list[gr.components.Component]:
             0,
             1000,
             0,
-            step=10,
+            step=100,
             label="Patience",
             info="Stop early after so many epochs without progress; 0: never.",
         )
@@ -189,15 +190,24 @@ def _training_settings() -> list[gr.components.Component]:
     return [epochs, patience, lr, seed, head, *terms]
 
 
-def _results_step(visit: gr.State, finished: list[Dependency]) -> None:
-    count = gr.State(0)
-    with gr.Column(visible=False) as section:
+def _results_step(visit: gr.State, start: gr.Button) -> dict[str, Any]:
+    """The result: its components by name, and as the outputs of `results.follow`."""
+    with gr.Column(visible=False, elem_id="result-section") as section:
         gr.Markdown("## 4 · The result")
         with gr.Row():
-            with gr.Column(scale=3, min_width=320):
-                slider = _slider("result")
+            with gr.Column(scale=3, min_width=300):
+                slider = gr.ImageSlider(
+                    label="Before and after",
+                    format="png",
+                    interactive=False,
+                    elem_id="result",
+                    max_height=620,
+                    buttons=["fullscreen"],
+                )
             with gr.Column(scale=1, min_width=260):
-                strength = gr.Slider(0, 1, 1, step=0.05, label="Colour strength")
+                status = gr.HTML(elem_id="progress")
+                stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+                color = gr.Slider(0, 1, 1, step=0.05, label="Colour strength", elem_id="strength")
                 lightness = gr.Slider(
                     0,
                     1,
@@ -205,84 +215,61 @@ def _results_step(visit: gr.State, finished: list[Dependency]) -> None:
                     step=0.05,
                     label="Lightness strength",
                     info="0 keeps the light and dark of the picture.",
+                    elem_id="lightness",
                 )
-                files = _downloads()
-        numbers = gr.HTML(elem_id="facts")
-        strengths = [visit, strength, lightness]
-        show = (results.show, strengths, [section, slider])
-        finish = (results.finish, strengths, [numbers, *files])
-        with gr.Tabs():
-            with gr.Tab("Another picture"):
-                _another_tab(strengths)
-            with gr.Tab("Low poly"):
-                low_poly_tab.build(visit, strength, lightness)
-            with gr.Tab("Compare"):
-                comparison_tab.build(visit)
-            with gr.Tab("Plots"):
-                plots_tab.build(visit, count)
-            with gr.Tab("Rate and fine-tune"):
-                rating_tab.build(visit, count, [show, finish])
-    light = {"concurrency_limit": 4, "concurrency_id": "apply"}
-    for event in finished:
-        event.success(*show, **light).success(*finish, **light).success(lambda n: n + 1, count, count)
-    for control in (strength, lightness):
-        control.change(*show, show_progress="hidden", trigger_mode="always_last", **light)
-        control.release(*finish, **light)
+                files = gr.HTML(elem_id="downloads")
+        strip = gr.HTML(js_on_load=CLICKED, elem_id="strip")
+        facts = gr.HTML(js_on_load=CLICKED, elem_id="facts")
+        curves = gr.Plot(show_label=False, elem_id="curves", visible=False)
+    timer, done, seen = gr.Timer(results.REFRESH, active=False), gr.State(""), gr.State("")
+    outputs = [section, slider, status, stop, start, timer, strip, facts, files, curves, done, seen]
+    return {
+        "strengths": [color, lightness],
+        "timer": timer,
+        "stop": stop,
+        "strip": strip,
+        "facts": facts,
+        "done": done,
+        "seen": seen,
+        "outputs": outputs,
+    }
 
 
-def _downloads() -> list[gr.DownloadButton]:
-    """A button for each of `results.FILES`."""
-    gr.Markdown("**Take it with you**, strengths included")
-    picture = gr.DownloadButton(
-        "Picture (PNG, full size)", interactive=False, variant="primary", size="md", elem_id="png"
-    )
-    with gr.Row(elem_classes="vc-buttons"):
-        luts = [
-            gr.DownloadButton(name, interactive=False, size="sm", min_width=90, elem_id=key)
-            for name, key in (("LUT .cube", "cube"), ("HaldCLUT", "hald"), ("Model", "model"))
-        ]
-    gr.Markdown("The palette as")
-    with gr.Row(elem_classes="vc-buttons"):
-        palettes = [
-            gr.DownloadButton(name, interactive=False, size="sm", min_width=60)
-            for name in ("GPL", "ASE", "hex", "JSON", "CSS")
-        ]
-    return [picture, *luts, *palettes]
-
-
-def _another_tab(strengths: list[gr.components.Component]) -> None:
-    gr.Markdown("The trained model recolours any other picture at once, without training.")
-    with gr.Row():
-        with gr.Column(min_width=300):
-            other = _picture("Another picture", "another picture to recolour")
-            apply = gr.Button("Recolour", variant="primary")
-        with gr.Column(min_width=300):
-            words = gr.HTML()
-            slider = _slider("other", visible=False)
-            file = gr.DownloadButton("Download (PNG)", visible=False)
-    apply.click(
-        results.another,
-        [strengths[0], other, *strengths[1:]],
-        [slider, words, file],
-        concurrency_limit=4,
-        concurrency_id="apply",
-    )
-
-
-def _slider(name: str, visible: bool = True) -> gr.ImageSlider:
-    return gr.ImageSlider(
-        label="Before and after",
-        format="png",
-        interactive=False,
-        elem_id=name,
-        max_height=620,
-        visible=visible,
-        buttons=["fullscreen"],
+def _more_steps(visit: gr.State, view: dict[str, Any], follow: tuple[Any, ...]) -> None:
+    """What else can be done with a finished result; shown with it, emptied when there is another."""
+    strengths, done = view["strengths"], view["done"]
+    with gr.Column(visible=False) as more:
+        with gr.Accordion("More photographs", open=False):
+            cleared = photographs_tab.build(visit, strengths)
+        with gr.Accordion("Low poly", open=False):
+            cleared += low_poly_tab.build(visit, strengths)
+        with gr.Accordion("Compare with other methods", open=False):
+            cleared += comparison_tab.build(visit)
+        with gr.Accordion("Plots", open=False) as section:
+            cleared += plots_tab.build(visit, section)
+        with gr.Accordion("Rate and fine-tune", open=False):
+            rating_tab.build(visit, done, follow)
+    done.change(
+        lambda name: [gr.Column(visible=bool(name)), *(None for _ in cleared)],
+        done,
+        [more, *cleared],
+        show_progress="hidden",
+        queue=False,
     )
 
 
 def main() -> None:
-    build().launch(**common.launch_settings())
+    """Serve this app alone, as a Space does."""
+    from apps import suite
+
+    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    suite.run(lambda: suite.alone(_module()), host, int(os.environ.get("PORT", "7860")))
+
+
+def _module() -> Any:
+    import sys
+
+    return sys.modules[__name__]
 
 
 if __name__ == "__main__":

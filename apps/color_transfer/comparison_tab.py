@@ -1,34 +1,41 @@
 """Comparison: the trained map beside the classical methods, as pictures and as a table."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from apps import common
-from apps.color_transfer import visit as visits
+from apps import session
+from apps.color_transfer import looks, results
 from apps.color_transfer.views import methods
-from apps.color_transfer.visit import Visit
-from apps.common import told
+from apps.color_transfer.visit import current
+from apps.common import note, user_errors
+from apps.queue import HEAVY, words
+from apps.session import Session
+from vision_core import images
 from vision_core.color import compare
 
-LONGEST = 480  # the methods see pictures of this size: enough to judge, and seconds instead of minutes
+
+@user_errors
+def run(given: Session | None) -> Iterator[tuple[Any, ...]]:
+    """(gallery, table) of all methods on the visitor's picture, at the size at which results are measured."""
+    known = current(given)
+    look = looks.get(known)
+    model, target = look.model, look.target
+    with HEAVY.ticket(known.session.owner) as turn:
+        for ahead in turn:
+            yield gr.skip(), note(words(ahead))
+        source = images.shrink(images.shrink(look.source.rgb, looks.VIEW), results.MEASURED)
+        wanted = None if target is None else images.shrink(target.rgb, results.MEASURED)
+        entries = compare.compare(source, model.palette, model, wanted, looks.seconds(look))
+    given_pictures = [(source, "The picture")] + ([] if wanted is None else [(wanted, "The colours")])
+    pictures = [*given_pictures, *((entry.image, entry.name) for entry in entries)]
+    gallery = [(session.shown(known.session, rgb), name) for rgb, name in pictures]
+    yield gr.Gallery(gallery, visible=True), methods(compare.table(entries), dict(compare.COLUMNS))
 
 
-@told
-def run(visit: Visit) -> tuple[Any, ...]:
-    """(gallery, table) of all methods on the visitor's picture."""
-    source, target = visits.shrunk(visits.source(visit).rgb, LONGEST), visits.target(visit)
-    target = None if target is None else visits.shrunk(target, LONGEST)
-    model = visits.model(visit)
-    entries = compare.compare(source, model.palette, model, target, visits.seconds(visit))
-    given = [(source, "The picture")] + ([] if target is None else [(target, "The colours")])
-    pictures = [*given, *((entry.image, entry.name) for entry in entries)]
-    gallery = [(visits.shown(visit, rgb), name) for rgb, name in pictures]
-    return gr.Gallery(gallery, visible=True), methods(compare.table(entries), dict(compare.COLUMNS))
-
-
-def build(visit: gr.State) -> None:
-    """The tab's layout and wiring."""
+def build(visit: gr.State) -> list[gr.components.Component]:
+    """The section's layout and wiring; the components to clear when there is another result."""
     gr.Markdown(
         "The same picture through the usual methods, none of which learns. Good is: many colours used, "
         "small distances, a high SSIM."
@@ -45,4 +52,5 @@ def build(visit: gr.State) -> None:
         buttons=["fullscreen", "download"],
     )
     table = gr.HTML(elem_id="table")
-    start.click(run, visit, [gallery, table], concurrency_id="heavy", concurrency_limit=common.HEAVY)
+    start.click(run, visit, [gallery, table], concurrency_limit=None)
+    return [gallery, table]

@@ -1,63 +1,73 @@
 """Low poly: the picture as flat triangles, as PNG and SVG."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from apps import common
-from apps.color_transfer import results
-from apps.color_transfer import visit as visits
-from apps.color_transfer.visit import Visit
-from apps.common import number, told, whole
+from apps import session
+from apps.color_transfer import looks, results, views
+from apps.color_transfer.looks import Look
+from apps.color_transfer.visit import current
+from apps.common import note, number, user_errors, whole
+from apps.session import Session
 from vision_core import images
-from vision_core.color import Palette, lowpoly, lut, palette
+from vision_core.color import lowpoly, lut, palette
 from vision_core.files import write_text
 
 COLORINGS = ("network", "nearest palette colour", "original", "wireframe")
 
 
-@told
-def draw(
-    visit: Visit,
-    threshold: float,
-    density: float,
-    seed: float,
-    scatter: bool,
-    coloring: str,
-    strength: float,
-    lightness: float,
-) -> tuple[Any, ...]:
-    """(image, how many triangles, PNG, SVG); a wireframe has no SVG."""
+@user_errors
+def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
+    """(image, how many triangles and the downloads) of a choice: the names below, in this order."""
+    known = current(given)
+    names = ("threshold", "density", "seed", "scatter", "coloring", "color", "lightness")
+    options = {name: str(value) for name, value in zip(names, choice, strict=True)}
+    drawn, triangles, _ = drawing(looks.get(known), options)
+    links = [views.link(known, "lowpoly.png", "PNG", options)]
+    if options["coloring"] != "wireframe":
+        links.append(views.link(known, "lowpoly.svg", "SVG", options))
+    words = note(f"{triangles:,} triangles") + f'<div class="vc-downloads"><div>{"".join(links)}</div></div>'
+    return session.shown(known.session, images.shrink(drawn, looks.VIEW)), words
+
+
+def drawing(look: Look, options: Mapping[str, str]) -> tuple[np.ndarray, int, str]:
+    """The picture as triangles, uint8 (H, W, 3), how many, and the same as SVG ("" for a wireframe)."""
+    coloring = options.get("coloring", COLORINGS[0])
     if coloring not in COLORINGS:
-        raise ValueError(f"The colouring is {coloring!r}, expected one of {', '.join(COLORINGS)}.")
-    rgb = visits.source(visit).rgb
+        raise ValueError(f"The colouring is {coloring!r}, expected one of {', '.join(COLORINGS)}")
+    rgb = look.source.rgb
     mesh = lowpoly.triangulate(
         rgb,
-        number(threshold, 0, 255, "The threshold"),
-        number(density, 1, 1000, "The density"),
-        whole(seed, 0, 2**31, "The seed"),
-        bool(scatter),
+        number(options.get("threshold"), 0, 255, "The threshold"),
+        number(options.get("density"), 1, 1000, "The density"),
+        whole(options.get("seed"), 0, 2**31, "The seed"),
+        options.get("scatter") == "True",
     )
-    svg = gr.DownloadButton(interactive=False)
     if coloring == "wireframe":
-        drawn = lowpoly.wireframe(mesh)
+        return lowpoly.wireframe(mesh), len(mesh.triangles), ""
+    strengths = results.strengths(options.get("color"), options.get("lightness"))  # pyright: ignore
+    means = lowpoly.triangle_colors(mesh, rgb)
+    colors = _recolored(means, coloring, results.table(look, *strengths), look)
+    return lowpoly.render_png(mesh, colors), len(mesh.triangles), lowpoly.render_svg(mesh, colors)
+
+
+def write(look: Look, path: Path, options: Mapping[str, str]) -> None:
+    """The PNG or the SVG of a drawing, by the suffix."""
+    drawn, _, svg = drawing(look, options)
+    if path.suffix == ".png":
+        images.save(images.Picture(drawn), path)
+    elif svg:
+        write_text(path, svg)
     else:
-        means = lowpoly.triangle_colors(mesh, rgb)
-        colors = _recolored(
-            means, coloring, results.table(visit, strength, lightness), visits.model(visit).palette
-        )
-        drawn = lowpoly.render_png(mesh, colors)
-        write_text(visit.path("lowpoly.svg"), lowpoly.render_svg(mesh, colors))
-        svg = gr.DownloadButton(value=str(visit.path("lowpoly.svg")), interactive=True)
-    images.save(images.Picture(drawn), visit.path("lowpoly.png"))
-    png = gr.DownloadButton(value=str(visit.path("lowpoly.png")), interactive=True)
-    view = visits.shown(visit, visits.shrunk(drawn, results.VIEW))
-    return view, common.note(f"{len(mesh.triangles):,} triangles"), png, svg
+        raise ValueError("A wireframe has no SVG")
 
 
-def build(visit: gr.State, strength: gr.Slider, lightness: gr.Slider) -> None:
-    """The tab's layout and wiring."""
+def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Component]:
+    """The section's layout and wiring; the components to clear when there is another result."""
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             image = gr.Image(
@@ -77,25 +87,22 @@ def build(visit: gr.State, strength: gr.Slider, lightness: gr.Slider) -> None:
             seed = gr.Number(1, label="Seed", precision=0, minimum=0)
             scatter = gr.Checkbox(False, label="Points anywhere, not on edges")
             make = gr.Button("Draw low poly", variant="primary", elem_id="draw")
-            count = gr.HTML()
-            files = [
-                gr.DownloadButton(name, interactive=False, size="sm")
-                for name in ("Low poly PNG", "Low poly SVG")
-            ]
-    inputs = [visit, threshold, density, seed, scatter, coloring, strength, lightness]
+            words = gr.HTML()
     gr.on(
-        [make.click, coloring.change, scatter.change, threshold.release, density.release],
+        [make.click, coloring.change, scatter.change, threshold.change, density.change],
         draw,
-        inputs,
-        [image, count, *files],
-        concurrency_id="heavy",
-        concurrency_limit=common.HEAVY,
+        [visit, threshold, density, seed, scatter, coloring, *strengths],
+        [image, words],
+        concurrency_id="apply",
+        concurrency_limit=4,
+        trigger_mode="always_last",
         show_progress_on=image,
     )
+    return [image, words]
 
 
-def _recolored(means: np.ndarray, coloring: str, table: np.ndarray, colors: Palette) -> np.ndarray:
+def _recolored(means: np.ndarray, coloring: str, table: np.ndarray, look: Look) -> np.ndarray:
     """Mean colours, uint8 (T, 3), in the chosen colouring."""
     if coloring == "network":
         return lut.apply(table, means[None])[0]
-    return palette.nearest(means, colors) if coloring == "nearest palette colour" else means
+    return palette.nearest(means, look.model.palette) if coloring == "nearest palette colour" else means

@@ -1,4 +1,4 @@
-"""The palette step: take colours from a picture or a file, then lock, drop or replace some."""
+"""The pictures and the palette: take colours from a picture or a file, then lock, drop or replace some."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,98 +7,149 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps.color_transfer.views import swatches
-from apps.color_transfer.visit import Visit, opened
-from apps.common import read_upload, told, whole
+from apps import session
+from apps.color_transfer import looks, visit
+from apps.color_transfer.views import bar, palette_editor
+from apps.color_transfer.visit import Visit, change, current
+from apps.common import event_data, note, read_picture, user_errors, whole
+from apps.session import Session
 from vision_core import color
 from vision_core.color import palette as palettes
 from vision_core.color import palette_files
 from vision_core.color.palette_files import from_hex, to_hex
+from vision_core.files import bundled
+from vision_core.images import Picture
+
+EXAMPLES = bundled("assets") / "color"
+SOURCES = ("astronaut", "palace", "coffee", "cat", "flower", "rocket")
+TARGETS = ("coffee", "flower", "palace", "galaxies", "rocket", "astronaut")
 
 
-def shown(visit: Visit) -> tuple[Any, ...]:
-    """(visit, swatches, editor, picker, lock button) for the page."""
-    if visit.palette is None:
-        return visit, swatches(None), gr.Column(visible=False), gr.skip(), gr.skip()
-    chosen = to_hex(visit.palette.colors)[visit.chosen]
-    lock = gr.Button("Unlock" if chosen in visit.locked else "Lock")
-    html = swatches(visit.palette, visit.locked, visit.chosen)
-    return visit, html, gr.Column(visible=True), gr.ColorPicker(chosen), lock
+@user_errors
+def take_example(given: Session | None, event: gr.EventData) -> str:
+    """The path of an example picture."""
+    name, known = event_data(event, "value"), current(given)
+    if name not in (*SOURCES, *TARGETS):
+        raise ValueError(f"There is no example {name!r}")
+    return str(known.session.path(_keep(known, EXAMPLES / f"{name}.jpg")))
 
 
-@told
-def from_picture(visit: Visit, target: str | None, clusters: float, colors: float) -> tuple[Any, ...]:
-    """The most distinct colours of the target picture, with the locked ones among them."""
-    if not target:
-        return shown(visit)
+@user_errors
+def choose_source(given: Session | None, path: str | None) -> str:
+    """Size, notes and own colours of the picture to recolour; its faults are told at once."""
+    known = current(given)
+    if not path:
+        if known.source:
+            change(known.session, source="")
+        return ""
+    picture = read_picture(path)
+    change(known.session, source=_keep(known, path))
+    return describe(picture)
+
+
+def describe(picture: Picture) -> str:
+    """What the page says about the picture to recolour."""
+    height, width = picture.rgb.shape[:2]
+    words = ". ".join([f"{width:,} x {height:,} pixels, in these colours", *picture.notes])
+    return note(words) + bar(color.extract(picture.visible))
+
+
+@user_errors
+def choose_target(given: Session | None, path: str | None, clusters: float, colors: float) -> str:
+    """The picture with the colours to take: its palette replaces the one at hand, locks and all."""
+    known = current(given)
+    if not path:
+        gone = {} if known.imported else {"palette": None, "locked": ()}
+        return palette_editor(change(known.session, target="", **gone) if known.target else known)
+    picture = read_picture(path)
+    if (name := _keep(known, path)) == known.target:
+        return palette_editor(known)  # a reload shows the picture again
+    taken = replace(known, locked=()).with_palette(_extract(picture, (), clusters, colors))
+    return palette_editor(change(known.session, target=name, imported="", **taken))
+
+
+@user_errors
+def count_again(given: Session | None, clusters: float, colors: float) -> str:
+    """After a slider: the target's colours again, the locked ones among them; a palette file's stay."""
+    known = current(given)
+    if not known.imported and known.target:
+        picture = read_picture(known.session.path(known.target))
+        taken = known.with_palette(_extract(picture, known.locked, clusters, colors))
+        known = change(known.session, **taken)
+    return palette_editor(known)
+
+
+@user_errors
+def take_file(given: Session | None, path: str | None, clusters: float, colors: float) -> str:
+    """The colours of a GPL, ASE, hex or JSON palette file; without the file those of the target again."""
+    known = replace(current(given), locked=())
+    if path:
+        taken = known.with_palette(palette_files.read(Path(path)))
+        return palette_editor(change(known.session, imported=Path(path).name, **taken))
+    if not known.imported:
+        return palette_editor(current(given))
+    change(known.session, imported="", palette=None, locked=())
+    return count_again(known.session, clusters, colors)
+
+
+@user_errors
+def edit(given: Session | None, event: gr.EventData) -> str:
+    """A click on a colour or on a button below: choose, lock, drop or swap."""
+    known, act = current(given), event_data(event, "act")
+    if known.palette is None:
+        raise ValueError("Choose a picture or a palette file with the colours to take first")
+    match act:
+        case "choose":
+            last = len(known.palette.colors) - 1
+            changes: dict[str, Any] = {"chosen": whole(event_data(event, "value"), 0, last, "The colour")}
+        case "lock":
+            changes = {"locked": lock(known)}
+        case "drop":
+            changes = drop(known)
+        case "swap":
+            changes = swap(known, event_data(event, "picked"))
+        case _:
+            raise ValueError(f"{act!r} is nothing that can be done with a palette")
+    return palette_editor(change(known.session, **changes))
+
+
+def lock(known: Visit) -> tuple[str, ...]:
+    """Lock or unlock the chosen colour: locked colours stay when the sliders choose again."""
+    text = to_hex(_palette(known).colors)[known.chosen]
+    kept = tuple(other for other in known.locked if other != text)
+    return kept if text in known.locked else (*known.locked, text)
+
+
+def drop(known: Visit) -> dict[str, Any]:
+    """Take the chosen colour out; its pixels go to the nearest of the others."""
+    target = None if known.imported else visit.target_of(known)
+    counted = None if target is None else color.count_colors(target.visible)
+    return known.with_palette(palettes.drop(_palette(known), known.chosen, counted), known.chosen)
+
+
+def swap(known: Visit, picked: str) -> dict[str, Any]:
+    """Put another colour, "#rrggbb", in the place of the chosen one."""
+    return known.with_palette(palettes.replace(_palette(known), known.chosen, from_hex(picked)), known.chosen)
+
+
+def reload(known: Visit) -> tuple[str | None, str, str | None, str]:
+    """(source, what is said about it, target, palette) of a visit that is gone on with."""
+    paths = [str(known.session.path(name)) if name else None for name in (known.source, known.target)]
+    words = describe(visit.source_of(known)) if known.source else ""
+    return paths[0], words, paths[1], palette_editor(known)
+
+
+def _extract(picture: Picture, locked: tuple[str, ...], clusters: float, colors: float) -> color.Palette:
     number = whole(colors, 2, 24, "The number of colours")
     groups = max(whole(clusters, 2, 100, "The number of clusters"), number)
-    keep = np.array([from_hex(text) for text in visit.locked][:number], np.uint8)
-    picture = read_upload(target, "a picture with the colours to take")
-    palette = color.extract(picture.visible, groups, number, keep=keep if len(keep) else None)
-    return shown(replace(opened(visit), target=target).with_palette(palette))
+    keep = np.array([from_hex(text) for text in locked][:number], np.uint8)
+    return color.extract(picture.visible, groups, number, keep=keep if len(keep) else None)
 
 
-@told
-def from_new_picture(visit: Visit, target: str | None, clusters: float, colors: float) -> tuple[Any, ...]:
-    """Like `from_picture`, forgetting the locks, which were of another picture."""
-    if not target and visit.target:
-        return shown(Visit(visit.folder))
-    return from_picture(replace(visit, locked=()), target, clusters, colors)
+def _keep(known: Visit, path: str | Path) -> str:
+    return session.keep(known.session, path, [look.folder for look in reversed(looks.every(known))])
 
 
-@told
-def from_file(visit: Visit, path: str | None) -> tuple[Any, ...]:
-    """The colours of a GPL, ASE, hex or JSON palette file."""
-    if not path:
-        return shown(visit if visit.target else Visit(visit.folder))
-    palette = palette_files.read(Path(path))
-    return shown(replace(opened(visit), locked=(), target="").with_palette(palette))
-
-
-@told
-def choose(visit: Visit, event: gr.EventData) -> tuple[Any, ...]:
-    """The colour that was clicked becomes the one to edit."""
-    if visit.palette is None:
-        return shown(visit)
-    return shown(replace(visit, chosen=whole(event.index, 0, len(visit.palette.colors) - 1, "The colour")))
-
-
-@told
-def lock(visit: Visit) -> tuple[Any, ...]:
-    """Lock or unlock the chosen colour: locked colours stay when the sliders choose again."""
-    text = to_hex(_palette(visit).colors)[visit.chosen]
-    locked = [kept for kept in visit.locked if kept != text]
-    return shown(replace(visit, locked=tuple(locked if text in visit.locked else [*locked, text])))
-
-
-@told
-def drop(visit: Visit) -> tuple[Any, ...]:
-    """Take the chosen colour out; its pixels go to the nearest of the others."""
-    palette = palettes.drop(_palette(visit), visit.chosen, _counted(visit.target))
-    return shown(visit.with_palette(palette, visit.chosen))
-
-
-@told
-def swap(visit: Visit, picked: str) -> tuple[Any, ...]:
-    """Put another colour in the place of the chosen one."""
-    palette = palettes.replace(_palette(visit), visit.chosen, _rgb(picked))
-    return shown(visit.with_palette(palette, visit.chosen))
-
-
-def _palette(visit: Visit) -> color.Palette:
-    if visit.palette is None:
-        raise ValueError("Choose a picture or a palette file with the colours to take first.")
-    return visit.palette
-
-
-def _counted(target: str) -> palettes.CountedColors | None:
-    return color.count_colors(read_upload(target, "a picture").visible) if target else None
-
-
-def _rgb(text: str) -> tuple[int, int, int]:
-    """Colour pickers answer "#rrggbb" or "rgba(r, g, b, a)"."""
-    if text.startswith("rgb"):
-        parts = text[text.index("(") + 1 : text.rindex(")")].split(",")
-        return tuple(round(float(part)) for part in parts[:3])  # pyright: ignore[reportReturnType]
-    return from_hex(text)
+def _palette(known: Visit) -> color.Palette:
+    assert known.palette is not None
+    return known.palette

@@ -1,4 +1,4 @@
-"""Plots: the six figures of the training, and the palette and its clusters from every side."""
+"""Plots: the figures of the training, and the palette and its clusters from every side."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from apps.color_transfer import visit as visits
-from apps.color_transfer.visit import Visit
-from apps.common import plot, told
+from apps.color_transfer import looks, views
+from apps.color_transfer.looks import Look
+from apps.color_transfer.visit import current
+from apps.common import plot, user_errors
+from apps.session import Session
 from vision_core import color
 from vision_core.color import lowpoly, plots, training_plots
 from vision_core.color.palette import cluster
-from vision_core.training import Step
 
 TRAINING = {
     "1 · Colours of the picture": "source",
@@ -22,62 +23,63 @@ TRAINING = {
     "5 · Terms of the loss": "losses",
     "6 · Where colours go": "mappings",
 }
-MORE: dict[str, Callable[[Visit, str], go.Figure]] = {
-    "Palette bars": lambda visit, space: plots.palette_bars(
-        {"Of the picture": color.extract(visits.source(visit).rgb), "To take": visits.model(visit).palette}
+MORE: dict[str, Callable[[Look, str], go.Figure]] = {
+    "Palette bars": lambda look, space: plots.palette_bars(
+        {"Of the picture": color.extract(look.source.rgb), "To take": look.model.palette}
     ),
-    "All colours and the top five": lambda visit, space: plots.dual_palette(visits.model(visit).palette),
-    "Colour wheel": lambda visit, space: plots.color_wheel(visits.model(visit).palette),
-    "Clusters": lambda visit, space: plots.clusters(
-        cluster(color.count_colors(_target(visit))), visits.model(visit).palette, space
+    "All colours and the top five": lambda look, space: plots.dual_palette(look.model.palette),
+    "Colour wheel": lambda look, space: plots.color_wheel(look.model.palette),
+    "Clusters": lambda look, space: plots.clusters(
+        cluster(color.count_colors(_target(look))), look.model.palette, space
     ),
-    "Wireframe": lambda visit, space: plots.wireframe(lowpoly.triangulate(visits.source(visit).rgb)),
+    "Wireframe": lambda look, space: plots.wireframe(lowpoly.triangulate(look.source.rgb)),
 }
 SPACES = [("RGB", "rgb"), ("CIELAB", "lab"), ("OKLab", "oklab")]
 
 
-@told
-def draw(visit: Visit, name: str, space: str) -> tuple[Any, ...]:
-    """(figure, its file): one of the views, in a colour space where it has one."""
+@user_errors
+def draw(given: Session | None, name: str, space: str) -> tuple[Any, ...]:
+    """(figure, its download): one of the views, in a colour space where it has one."""
+    known = current(given)
+    drawn = plot(figure(looks.get(known), name, space))
+    file = views.link(known, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
+    return drawn, f'<div class="vc-downloads"><div>{file}</div></div>'
+
+
+def figure(look: Look, name: str, space: str) -> go.Figure:
+    """The view of that name."""
     if space not in dict(SPACES).values() or name not in TRAINING | MORE:
-        raise ValueError(f"There is no plot {name!r} in {space!r}.")
-    figure = _training_figure(visit, TRAINING[name], space) if name in TRAINING else MORE[name](visit, space)
-    path = visit.path("plot.html")
-    plots.save(figure, path)
-    return plot(figure), gr.DownloadButton(value=str(path), interactive=True)
+        raise ValueError(f"There is no plot {name!r} in {space!r}")
+    return _training_figure(look, TRAINING[name], space) if name in TRAINING else MORE[name](look, space)
 
 
-def build(visit: gr.State, results: gr.State) -> None:
-    """The tab's layout and wiring; the first plot is drawn when the tab is opened."""
+def build(visit: gr.State, section: gr.Accordion) -> list[gr.components.Component]:
+    """The section's layout and wiring; a plot is drawn when the section is opened."""
     with gr.Row():
         name = gr.Dropdown([*TRAINING, *MORE], value=next(iter(TRAINING)), label="Plot", scale=3)
         space = gr.Radio(SPACES, value="rgb", label="Colour space of the clouds", scale=2)
-    figure = gr.Plot(show_label=False, elem_id="figure")
-    file = gr.DownloadButton("Save this plot (HTML)", interactive=False, size="sm")
+    shown = gr.Plot(show_label=False, elem_id="figure")
+    file = gr.HTML()
     gr.on(
-        [name.change, space.change, results.change],
+        [name.change, space.change, section.expand],
         draw,
         [visit, name, space],
-        [figure, file],
+        [shown, file],
         concurrency_id="apply",
         concurrency_limit=4,
     )
+    return [shown, file]
 
 
-def _training_figure(visit: Visit, key: str, space: str) -> go.Figure:
-    model, counted = visits.model(visit), color.count_colors(visits.source(visit).rgb)
-    steps = [
-        Step(entry["step"], entry["total"], entry["losses"], entry["eta"])
-        for entry in visit.run.events()
-        if entry["event"] == "step"
-    ]
+def _training_figure(look: Look, key: str, space: str) -> go.Figure:
+    model, counted = look.model, color.count_colors(look.source.rgb)
+    steps = looks.steps_of(look)
     if not steps and key in ("total_loss", "losses"):
-        raise ValueError("This model was loaded, not trained here: it has no curves.")
+        raise ValueError("This network was not trained here: it has no curves")
     return training_plots.six(counted, model.palette, model.recolor_colors(counted.colors), steps, space)[key]
 
 
-def _target(visit: Visit) -> Any:
-    target = visits.target(visit)
-    if target is None:
-        raise ValueError("The palette came from a file: there is no picture whose clusters could be shown.")
-    return target
+def _target(look: Look) -> Any:
+    if (target := look.target) is None:
+        raise ValueError("The palette came from a file: there is no picture whose clusters could be shown")
+    return target.rgb

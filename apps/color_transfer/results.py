@@ -1,93 +1,176 @@
-"""The results step: before and after at any strength, what it is worth in words, and files to take away."""
+"""The result on the page: before and after at any strength, progress, its measures, past results."""
 
+from io import BytesIO
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
-from apps.color_transfer import visit as visits
-from apps.color_transfer.views import facts
-from apps.color_transfer.visit import Visit, opened
-from apps.common import note, number, read_upload, told
+from apps import session
+from apps.color_transfer import looks, training, views, visit
+from apps.color_transfer.looks import Look
+from apps.color_transfer.visit import change, current
+from apps.common import event_data, loss_curves, number, user_errors
+from apps.session import Session
 from vision_core import color, images
-from vision_core.color import lut, lut_files, metrics, palette_files
+from vision_core.color import lut, lut_files, metrics
 from vision_core.color.transfer import warnings
 
-VIEW = 1280  # longest side of a result on the page; downloads have every pixel
-PALETTES = (".gpl", ".ase", ".hex", ".json", ".css")
-FILES = (
-    "recoloured.png",
-    "colours.cube",
-    "haldclut.png",
-    visits.MODEL,
-    *(f"palette{end}" for end in PALETTES),
-)
+REFRESH = 1.0  # seconds between two looks at a training
+MEASURED = 480  # longest side of what is measured, here and in the comparison
+THUMBNAIL = 120
+KEPT = 0.65  # SSIM of the lightness from which the drawing counts as kept
 
 
-@told
-def use_model(visit: Visit, source: str | None, file: str | None) -> tuple[Visit, str]:
-    """Take a saved model instead of training one."""
-    picture = read_upload(source, "a picture to recolour")
-    if not file:
-        raise ValueError("Please choose a model file first.")
-    color_map = color.load(file)
-    visit = opened(visit)
-    with visits.alone(visit):
-        visits.keep_pictures(visit, str(source))
-        visits.forget_model(visit)
-        color.save(color_map, visit.path(visits.MODEL))
-        visits.keep_lut(visit, color_map)
-    warning = " ".join(warnings(color_map, picture))
-    return visit, note(f"{warning}.", "warning") if warning else note("The saved model is in use.", "good")
+@user_errors
+def follow(given: Session | None, strength: float, lightness: float, seen: str) -> tuple[Any, ...]:
+    """All that the page shows of the result, in the order of `app`'s outputs.
 
-
-@told
-def show(visit: Visit, strength: float, lightness: float) -> tuple[Any, ...]:
-    """(results, (before, after)) of the visitor's picture."""
-    before = visits.shrunk(visits.source(visit).rgb, VIEW)
-    after = lut.apply(table(visit, strength, lightness), before)
-    return gr.Column(visible=True), (visits.shown(visit, before), visits.shown(visit, after))
-
-
-@told
-def finish(visit: Visit, strength: float, lightness: float) -> list[Any]:
-    """The numbers in words, then the buttons of `FILES`: every pixel, and the strengths baked in."""
-    baked = table(visit, strength, lightness)
-    picture, palette = visits.source(visit), visits.model(visit).palette
-    output = lut.apply(baked, picture.rgb)
-    images.save(picture.with_rgb(output), visit.path(FILES[0]))
-    lut_files.write_cube(visit.path(FILES[1]), baked)
-    lut_files.write_hald(visit.path(FILES[2]), baked)
-    for suffix in PALETTES:
-        palette_files.write(visit.path(f"palette{suffix}"), palette)
-    measured = metrics.measure(visits.shrunk(picture.rgb, VIEW), visits.shrunk(output, VIEW), palette)
-    buttons = [gr.DownloadButton(value=str(visit.path(name)), interactive=True) for name in FILES]
-    return [facts(measured, palette), *buttons]
-
-
-@told
-def another(visit: Visit, path: str | None, strength: float, lightness: float) -> tuple[Any, ...]:
-    """(slider, warning, file) of another picture through the same model."""
-    picture = read_upload(path, "another picture")
-    output = lut.apply(table(visit, strength, lightness), picture.rgb)
-    images.save(picture.with_rgb(output), visit.path("another.png"))
-    warning = " ".join(warnings(visits.model(visit), picture))
-    words = (
-        note(f"{warning}.", "warning") if warning else note("The model knows this picture's colours.", "good")
-    )
-    pair = (
-        visits.shown(visit, visits.shrunk(picture.rgb, VIEW)),
-        visits.shown(visit, visits.shrunk(output, VIEW)),
-    )
+    Args:
+        seen: what the page shows already, as told by the last call.
+    """
+    known = current(given)
+    if not known.look:
+        return nothing()
+    look = looks.get(known)
+    words, going_on = training.report(look)
+    color_strength, lightness_strength = strengths(strength, lightness)
+    now = f"{look.name} {version(look)} {color_strength} {lightness_strength}"
+    pair, facts, files, row = gr.skip(), gr.skip(), gr.skip(), gr.skip()
+    if now != seen:
+        before, after = view(look, color_strength, lightness_strength)
+        pair = session.shown(known.session, before), session.shown(known.session, after)
+        row = views.strip([_card(other) for other in looks.every(known)[:12]], known.look)
+        if not going_on:
+            facts = _facts(look, before, after, color_strength, lightness_strength)
+        else:
+            facts = ""
+        network = not going_on and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()
+        files = views.downloads(known, color_strength, lightness_strength, network)
+    steps = looks.steps_of(look) if going_on or now != seen else []
+    curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
+    if look.facts["kind"] != "training":
+        curves = gr.Plot(visible=False)
     return (
-        gr.ImageSlider(pair, visible=True),
+        gr.Column(visible=True),
+        pair,
         words,
-        gr.DownloadButton(value=str(visit.path("another.png")), visible=True),
+        gr.Button(visible=going_on),
+        gr.Button(interactive=not going_on),
+        gr.Timer(active=going_on),
+        row,
+        facts,
+        files,
+        curves,
+        "" if going_on else look.name,
+        now,
     )
 
 
-def table(visit: Visit, strength: float, lightness: float) -> np.ndarray:
-    """The visitor's LUT with the strengths mixed in, float32 (N, N, N, 3)."""
-    color_strength = number(strength, 0, 1, "The colour strength")
-    lightness_strength = number(lightness, 0, 1, "The lightness strength")
-    return lut.with_strength(visits.baked(visit), color_strength, lightness_strength)
+def nothing() -> tuple[Any, ...]:
+    """`follow` where there is no result."""
+    still = (gr.Button(visible=False), gr.Button(interactive=True), gr.Timer(active=False))
+    return gr.Column(visible=False), None, "", *still, "", "", "", gr.Plot(visible=False), "", ""
+
+
+@user_errors
+def act(given: Session | None, lightness: float, event: gr.EventData) -> float:
+    """The lightness strength after a click on a past result or on a suggestion."""
+    known = current(given)
+    if event_data(event, "act") == "lightness":
+        return number(event_data(event, "value"), 0, 1, "The lightness strength")
+    look = looks.get(known, event_data(event, "value"))
+    if looks.status(looks.get(known)) in ("waiting", "starting", "training"):
+        raise ValueError("The training goes on: wait for its end, or stop it")
+    change(known.session, look=look.name)
+    return lightness
+
+
+@user_errors
+def use_saved(given: Session | None, file: str | None) -> None:
+    """Take a saved network or somebody's .cube file instead of training."""
+    known = current(given)
+    picture = visit.source_of(known)
+    if not file:
+        raise ValueError("Please choose a saved model or a .cube file first")
+    if file.lower().endswith(".cube"):
+        table, color_map, title = lut_files.read(file), None, "The colours of a .cube file"
+    else:
+        color_map = color.load(file)
+        table, warning = color_map.lut(), " ".join(warnings(color_map, picture))
+        title = warning or "The saved model is in use"
+    look = looks.create(known, "cube" if color_map is None else "model", title)
+    looks.keep_view(look, picture)
+    if color_map is not None:
+        color.save(color_map, look.path(looks.MODEL))
+    looks.keep_lut(look, table)
+    change(known.session, look=look.name)
+
+
+def view(look: Look, strength: float, lightness: float) -> tuple[np.ndarray, np.ndarray]:
+    """The picture before and after, at the size of the page."""
+    before = images.read(look.path("view.png")).rgb
+    return before, lut.apply(table(look, strength, lightness), before)
+
+
+def table(look: Look, strength: float, lightness: float) -> np.ndarray:
+    """The LUT of a result with the strengths mixed in, float32 (N, N, N, 3)."""
+    return lut.with_strength(looks.table(look), strength, lightness)
+
+
+def strengths(strength: float, lightness: float) -> tuple[float, float]:
+    """Both strengths, checked."""
+    return (
+        number(strength, 0, 1, "The colour strength"),
+        number(lightness, 0, 1, "The lightness strength"),
+    )
+
+
+def version(look: Look) -> str:
+    """Changes whenever `looks.table` gives another LUT."""
+    for name in (looks.LUT, looks.LAST, looks.FIRST):
+        if look.path(name).exists():
+            return f"{name} {look.path(name).stat().st_mtime_ns}"
+    return "none"
+
+
+def _facts(look: Look, before: np.ndarray, after: np.ndarray, strength: float, lightness: float) -> str:
+    if (look.facts["kind"] == "cube") or not look.path(looks.MODEL).exists():
+        return ""
+    palette = look.model.palette
+    source, output = images.shrink(before, MEASURED), images.shrink(after, MEASURED)
+    measured = metrics.measure(source, output, palette)
+    return views.facts(measured, palette, _keeps(look, source, measured["ssim"], strength, lightness))
+
+
+def _keeps(
+    look: Look, source: np.ndarray, ssim: float | None, strength: float, lightness: float
+) -> float | None:
+    """The greatest lightness strength that keeps the drawing, where the one on the page does not."""
+    if ssim is None or ssim >= KEPT:
+        return None
+    for less in (0.8, 0.65, 0.5, 0.35, 0.2):
+        if less < lightness:
+            output = lut.apply(table(look, strength, less), source)
+            kept = metrics.lightness_ssim(source, output)
+            if kept is not None and kept >= KEPT:
+                return less
+    return None
+
+
+def _card(look: Look) -> tuple[str, str, bytes]:
+    """(name, title, JPEG) of a past result; its thumbnail is drawn once, when the result is final."""
+    final = look.path(looks.LUT).exists()
+    path = look.path("thumbnail.jpg")
+    if path.exists():
+        data = path.read_bytes()
+    else:
+        before = images.read(look.path("view.png")).rgb
+        small, buffer = images.shrink(before, THUMBNAIL), BytesIO()
+        Image.fromarray(lut.apply(looks.table(look), small)).save(buffer, "JPEG", quality=85)
+        data = buffer.getvalue()
+        if final:
+            path.write_bytes(data)
+    title = {"training": look.facts["title"], "tuned": "fine-tuned", "model": "saved model", "cube": ".cube"}
+    return look.name, f"{int(look.name[5:])} · {title[look.facts['kind']]}", data

@@ -1,17 +1,15 @@
 """The transfer: a first picture at once, then a network in a process of its own, which the page watches."""
 
-from dataclasses import replace
-
 from apps import session
 from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
-from apps.color_transfer.visit import Visit, current, save
+from apps.color_transfer.visit import Visit, change, current
 from apps.common import duration, note, number, progress, user_errors, whole
 from apps.queue import HEAVY, words
+from apps.session import Session
 from vision_core import color, runs
 from vision_core.color import classical
 from vision_core.color.palette import CountedColors
-from vision_core.training import Step
 
 TERMS = tuple(color.LossWeights.__dataclass_fields__)
 FEW = 100  # epochs below which a stopped network has hardly begun
@@ -20,14 +18,14 @@ FIRST = "A first picture by histogram matching; the network's replaces it as it 
 
 @user_errors
 def begin(
-    given: Visit | None,
+    given: Session | None,
     epochs: float,
     patience: float,
     lr: float,
     seed: float,
     head: str,
     *weights: float,
-) -> Visit:
+) -> None:
     """Make the first picture, and put the network's training into the queue."""
     known = current(given)
     picture = visit.source_of(known)
@@ -52,7 +50,7 @@ def begin(
     looks.keep_first(look, first)
     run = color.create(look.run.folder, picture.visible, known.palette, settings)
     HEAVY.train(known.session.owner, run)
-    return save(replace(known, look=look.name))
+    change(known.session, look=look.name)
 
 
 def _wanted(known: Visit) -> CountedColors:
@@ -65,7 +63,7 @@ def _wanted(known: Visit) -> CountedColors:
 
 
 @user_errors
-def stop(given: Visit | None) -> Visit:
+def stop(given: Session | None) -> None:
     """End the training after its current step; who still waits leaves the queue."""
     known = current(given)
     look = looks.get(known)
@@ -73,9 +71,9 @@ def stop(given: Visit | None) -> Visit:
         HEAVY.leave(known.session.owner)
         session.remove(look.folder)
         earlier = looks.every(known)
-        return save(replace(known, look=earlier[0].name if earlier else ""))
-    runs.request_stop(look.run)
-    return known
+        change(known.session, look=earlier[0].name if earlier else "")
+    else:
+        runs.request_stop(look.run)
 
 
 def report(look: Look) -> tuple[str, bool]:
@@ -87,10 +85,8 @@ def report(look: Look) -> tuple[str, bool]:
         case "starting":
             return note(f"{FIRST} Starting the network …"), True
         case "training":
-            last = look.run.events()[-1]
-            step = Step(last["step"], last["total"], last["losses"], last["eta"])
             stopping = (look.run.folder / "stop").exists()
-            return progress(step) + (note("Stopping …") if stopping else ""), True
+            return progress(looks.steps_of(look)[-1]) + (note("Stopping …") if stopping else ""), True
         case "ready":
             return note(look.facts["title"] + ".", "good"), False
     learnt = looks.finish(look)
@@ -98,8 +94,8 @@ def report(look: Look) -> tuple[str, bool]:
 
 
 def _ended(look: Look, state: str, learnt: bool) -> str:
-    steps = [event for event in look.run.events() if event["event"] == "step"]
-    done, total = (steps[-1]["step"], steps[-1]["total"]) if steps else (0, 0)
+    steps = looks.steps_of(look)
+    done, total = (steps[-1].step, steps[-1].total) if steps else (0, 0)
     so_far = f"{done:,} of {total:,} epochs in {duration(looks.seconds(look))}"
     if not learnt:
         why = f" {looks.failure(look)}" if state == "failed" else ""
@@ -111,12 +107,3 @@ def _ended(look: Look, state: str, learnt: bool) -> str:
     if state == "stopped" and done < FEW:
         return note(f"Stopped after {so_far}: the network has hardly begun to learn.", "warning")
     return note(f"{'Trained' if state == 'done' else 'Stopped as you asked, after'} {so_far}.", "good")
-
-
-def steps_of(look: Look) -> list[Step]:
-    """The steps of the training so far."""
-    return [
-        Step(event["step"], event["total"], event["losses"], event["eta"])
-        for event in look.run.events()
-        if event["event"] == "step"
-    ]

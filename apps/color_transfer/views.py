@@ -1,9 +1,26 @@
-"""The colour app's pieces of HTML: swatches and numbers in words."""
+"""The colour app's pieces of HTML: swatches, examples, numbers in words, past results, downloads."""
 
+from base64 import b64encode
+from html import escape
+from io import BytesIO
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from PIL import Image
+
+from apps.color_transfer.visit import Visit
 from vision_core.color import Palette
 from vision_core.color.palette_files import to_hex
+
+# events of a piece: whatever carries data-... of its own tells what it carries
+CLICKED = """element.addEventListener('click', event => {
+  const button = event.target.closest('[data-act]');
+  if (!button || button.disabled) return;
+  const picker = element.querySelector('input[type=color]');
+  const {act, value = ''} = button.dataset;
+  trigger('click', {act, value, picked: picker ? picker.value : ''});
+})"""
 
 
 def bar(palette: Palette) -> str:
@@ -15,35 +32,70 @@ def bar(palette: Palette) -> str:
     return f'<div class="vc-bar" aria-hidden="true">{"".join(parts)}</div>'
 
 
-def swatches(palette: Palette | None, locked: tuple[str, ...] = (), chosen: int | None = None) -> str:
-    """The palette as a bar, and a button for each colour."""
+def palette_editor(visit: Visit) -> str:
+    """The palette as a bar, a button for each colour, and what can be done with the chosen one."""
+    palette = visit.palette
     if palette is None:
-        return '<p class="vc-empty">Choose a picture on the right, and its colours appear here.</p>'
-    buttons = []
+        return '<p class="vc-empty">Choose the picture with the colours to take, and they appear here.</p>'
     colors = to_hex(palette.colors)
+    buttons = []
     for index, (color, share) in enumerate(zip(colors, palette.shares, strict=True)):
-        state = ", locked" if color in locked else ""
+        locked = color in visit.locked
+        label = f"{color} {share:.1%}{', locked' if locked else ''}"
         buttons.append(
-            f'<button type="button" data-index="{index}" aria-pressed="{str(index == chosen).lower()}" '
-            f'aria-label="colour {color}, {share:.1%} of the picture{state}">'
+            f'<button type="button" data-act="choose" data-value="{index}" '
+            f'aria-pressed="{str(index == visit.chosen).lower()}" aria-label="{label}">'
             f'<i style="background:{color}"></i><b>{color}</b>'
-            f"<small>{share:.1%}{' 🔒' if state else ''}</small></button>"
+            f"<small>{share:.1%}{' 🔒' if locked else ''}</small></button>"
         )
+    chosen = colors[visit.chosen]
+    lock = "Unlock" if chosen in visit.locked else "Lock"
+    origin = f'<p class="vc-empty">From the file {escape(visit.imported)}.</p>' if visit.imported else ""
     return (
-        f'{bar(palette)}<div class="vc-swatches" role="group" aria-label="palette">{"".join(buttons)}</div>'
+        f'{bar(palette)}{origin}<div class="vc-swatches" role="group" aria-label="palette">'
+        f"{''.join(buttons)}</div>"
+        f'<div class="vc-editor"><label>The chosen colour <input type="color" value="{chosen}"></label>'
+        '<button type="button" data-act="swap">Replace with this colour</button>'
+        f'<button type="button" data-act="lock">{lock}</button>'
+        '<button type="button" data-act="drop">Drop</button></div>'
     )
 
 
-def facts(measured: dict[str, Any], palette: Palette) -> str:
-    """What `metrics.measure` found, each number with the sentence that makes sense of it."""
+def examples(folder: Path, names: tuple[str, ...]) -> str:
+    """Small pictures to choose from, inside the page."""
+    buttons = []
+    for name in names:
+        buffer = BytesIO()
+        with Image.open(folder / f"{name}.jpg") as image:
+            image.thumbnail((160, 160))
+            image.save(buffer, "JPEG", quality=80)
+        uri = f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+        buttons.append(
+            f'<button type="button" data-act="example" data-value="{name}">'
+            f'<img src="{uri}" alt="{name}"></button>'
+        )
+    return (
+        '<div class="vc-examples" role="group" aria-label="example pictures">'
+        "<span>or take one of these</span><div>"
+        f"{''.join(buttons)}</div></div>"
+    )
+
+
+def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> str:
+    """What `metrics.measure` found, each number with the sentence that makes sense of it.
+
+    Args:
+        keeps: lightness strength that would keep more of the drawing, where that is worth saying.
+    """
+    used, colors, ssim = measured["colors_used"], measured["colors"], measured["ssim"]
     missing = " ".join(to_hex(palette.colors[measured["missing"]]))
-    ssim = measured["ssim"]
+    rare = (
+        "The others are rare: less than 2 % of the palette."
+        if used < colors
+        else "Every colour has its place."
+    )
     tiles = [
-        (
-            f"{measured['colors_used']} of {measured['colors']}",
-            "palette colours in use",
-            f"Hardly used: {missing}" if missing else "Every colour that matters has its place.",
-        ),
+        (f"{used} of {colors}", "palette colours in use", f"Hardly used: {missing}." if missing else rare),
         (
             f"{1 - measured['total_variation']:.0%}",
             "of the pixels in the palette's proportions",
@@ -60,22 +112,38 @@ def facts(measured: dict[str, Any], palette: Palette) -> str:
             "SSIM of the lightness: how much of the drawing is still there.",
         ),
     ]
+    if (grain := measured.get("grain")) is not None:
+        tiles.append(
+            (f"{_torn(grain):.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % nobody sees it.")
+        )
     cells = [
         f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in tiles
     ]
-    return f'<ul class="vc-facts" aria-label="how good the result is">{"".join(cells)}</ul>'
+    advice = ""
+    if keeps is not None:
+        advice = (
+            '<div class="vc-note vc-warning"><p>These colours are much darker or lighter than the picture: '
+            "no transfer can keep all of the palette and all of the drawing. A lightness strength of "
+            f'{keeps:g} keeps the drawing.</p><button type="button" data-act="lightness" '
+            f'data-value="{keeps:g}">Use lightness strength {keeps:g}</button></div>'
+        )
+    return f'{advice}<ul class="vc-facts" aria-label="how good the result is">{"".join(cells)}</ul>'
+
+
+def _torn(grain: Any) -> float:
+    return float(grain["torn"] if isinstance(grain, dict) else grain)
 
 
 def methods(rows: list[dict[str, Any]], titles: dict[str, str]) -> str:
     """A table of methods, one a row, in which the best number of each column is marked."""
     best = {key: _best([row[key] for row in rows], key) for key in titles if key != "method"}
-    head = "".join(f'<th scope="col">{title}</th>' for title in titles.values())
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles.values())
     body = []
     for row in rows:
         cells = [f'<th scope="row">{row["method"]}</th>']
         for key, top in best.items():
             mark = ' class="best"' if row[key] == top else ""
-            cells.append(f"<td{mark}>{_cell(row[key])}</td>")
+            cells.append(f'<td{mark} data-title="{escape(titles[key])}">{_cell(row[key])}</td>')
         body.append(f"<tr>{''.join(cells)}</tr>")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<div class="vc-table" tabindex="0" role="region" aria-label="methods compared">{table}</div>'
@@ -88,4 +156,45 @@ def _best(values: list[Any], key: str) -> Any:
 
 
 def _cell(value: Any) -> str:
-    return "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def strip(results: list[tuple[str, str, bytes]], shown: str) -> str:
+    """Past results as (name, title, JPEG) to go back to; nothing for a first one."""
+    if len(results) < 2:
+        return ""
+    buttons = [
+        f'<button type="button" data-act="show" data-value="{name}" '
+        f'aria-pressed="{str(name == shown).lower()}">'
+        f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}" alt="">'
+        f"<span>{escape(title)}</span></button>"
+        for name, title, jpeg in results
+    ]
+    return (
+        '<div class="vc-strip" role="group" aria-label="your results"><span>Your results, newest first</span>'
+        f"<div>{''.join(buttons)}</div></div>"
+    )
+
+
+def link(visit: Visit, file: str, text: str, options: dict[str, Any] | None = None, kind: str = "") -> str:
+    """A download that is made when it is clicked; see `files`."""
+    query = f"?{urlencode(options)}" if options else ""
+    address = f"files/{visit.session.key}/{visit.look}/{file}{query}"
+    return (
+        f'<a class="vc-download {kind}" id="get-{file.replace(".", "-")}" href="{escape(address)}">{text}</a>'
+    )
+
+
+def downloads(visit: Visit, color: float, lightness: float, network: bool) -> str:
+    """The result in every form, at the strengths on the page."""
+    at = {"color": color, "lightness": lightness}
+    tables = [link(visit, "colours.cube", "LUT .cube", at), link(visit, "haldclut.png", "HaldCLUT", at)]
+    palettes = [link(visit, f"palette.{end}", end.upper()) for end in ("gpl", "ase", "hex", "json", "css")]
+    if network:
+        tables.append(link(visit, "model.safetensors", "Model"))
+        palettes = ["<span>The palette as</span>", *palettes]
+    return (
+        '<div class="vc-downloads"><span>Take it with you, strengths included</span>'
+        f"{link(visit, 'recoloured.png', 'Picture (PNG, full size)', at, 'vc-main')}"
+        f"<div>{''.join(tables)}</div><div>{''.join(palettes) if network else ''}</div></div>"
+    )

@@ -18,6 +18,9 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name that browsers may call the server by; may be repeated.")
+    ] = None,
 ) -> Answer:
     """Start the suite: landing page, apps and dashboard, on one port."""
     try:
@@ -26,7 +29,7 @@ def serve(
         raise ImportError(
             f"the apps need more packages ({error}): pip install 'vision-core[apps]'"
         ) from error
-    suite.serve(host, port)
+    suite.serve(host, port, allow_host or ())
     return Answer("stopped")
 
 

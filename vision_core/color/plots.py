@@ -1,68 +1,23 @@
-"""Plotly views of colours, palettes and meshes. They read well on light and on dark pages."""
+"""Plotly views of colours, palettes and meshes."""
 
-from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
-from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image
-from plotly.offline import get_plotlyjs
-from plotly.subplots import make_subplots
 
 from vision_core.color import lowpoly
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.palette_files import to_hex
 from vision_core.color.spaces import decode, encode
-from vision_core.files import write_text
+from vision_core.plots import GRID, OUTLINE, figure
 
-CONFIG = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
 POINTS = 20_000  # more make the browser stutter when a cloud is turned
-TEXT, GRID, OUTLINE = "#7c8b98", "rgba(128,140,150,.25)", "#87929c"
 AXES = {
     "rgb": ("red (0-255)", "green (0-255)", "blue (0-255)"),
     "lab": ("a* (green to red)", "b* (blue to yellow)", "L* (0-100)"),
     "oklab": ("a (green to red)", "b (blue to yellow)", "L (0-1)"),
 }
-
-
-def figure(title: str, height: int = 480) -> go.Figure:
-    """An empty figure in the house style: title on the left, transparent ground, quiet grid."""
-    fig = go.Figure()
-    fig.update_layout(
-        title={"text": title, "x": 0.01, "xanchor": "left", "font": {"size": 17}},
-        height=height,
-        margin={"l": 60, "r": 24, "t": 64, "b": 52},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": TEXT, "family": "system-ui, sans-serif", "size": 13},
-        hoverlabel={"font": {"family": "system-ui, sans-serif"}},
-        legend={"orientation": "h", "x": 0.01, "y": 0.01, "xref": "container", "yref": "container"},
-    )
-    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
-    return fig.update_xaxes(axis).update_yaxes(axis)
-
-
-def save(fig: go.Figure, path: str | Path, embed: bool = True) -> None:
-    """Write a figure as a web page that needs no network.
-
-    Args:
-        embed: False keeps plotly.js (4 MB) out of the page and in one plotly.min.js beside it, for several
-            pages in a folder.
-    """
-    path, source = Path(path), True if embed else "directory"
-    if not embed and not (path.parent / "plotly.min.js").exists():
-        write_text(path.parent / "plotly.min.js", get_plotlyjs())
-    body = fig.to_html(config=CONFIG, full_html=False, include_plotlyjs=source)
-    title = escape(str(fig.layout.title.text or "Figure"))
-    style = ":root{color-scheme:light dark}body{margin:16px;background:Canvas}"
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-    write_text(
-        path,
-        f"<!doctype html><html lang=en><head>{head}<style>{style}</style></head><body>{body}</body></html>\n",
-    )
 
 
 def cloud(counted: CountedColors, space: str = "rgb", title: str = "Colours of the picture") -> go.Figure:
@@ -170,28 +125,6 @@ def wireframe(mesh: lowpoly.Mesh, title: str = "Triangles") -> go.Figure:
     )
 
 
-def comparison(pictures: Mapping[str, np.ndarray], columns: int = 2, width: int = 480) -> go.Figure:
-    """Pictures, uint8 (H, W, 3), side by side under their names, to zoom into."""
-    if not pictures:
-        raise ValueError("a comparison needs at least one picture")
-    columns, names = min(columns, len(pictures)), list(pictures)
-    rows = -(-len(names) // columns)
-    fig = make_subplots(
-        rows,
-        columns,
-        subplot_titles=[escape(n) for n in names],
-        horizontal_spacing=0.02,
-        vertical_spacing=0.28 / rows**1.5,
-    )
-    fig.update_layout(figure("Methods side by side", 110 + 260 * rows).layout)
-    for index, rgb in enumerate(pictures.values()):
-        fig.add_image(
-            source=data_uri(rgb, width), row=index // columns + 1, col=index % columns + 1, hoverinfo="skip"
-        )
-    fig.update_annotations(font_size=13)
-    return fig.update_xaxes(visible=False).update_yaxes(visible=False)
-
-
 def scene(fig: go.Figure, space: str) -> go.Figure:
     """Turn a figure into a 3D view of "rgb", "lab" or "oklab" with the light axis upright."""
     if space not in AXES:
@@ -258,11 +191,3 @@ def ink(color: str) -> str:
     """Black or white, whichever can be read on "#rrggbb"."""
     rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8)
     return "#111111" if encode(rgb, "lab")[0, 0] > 55 else "#ffffff"
-
-
-def data_uri(rgb: np.ndarray, width: int) -> str:
-    """A picture, uint8 (H, W, 3), reduced to `width` and embedded as PNG."""
-    image, buffer = Image.fromarray(rgb), BytesIO()
-    image.thumbnail((width, width), Image.Resampling.LANCZOS)
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

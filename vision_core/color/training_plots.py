@@ -8,24 +8,12 @@ import plotly.graph_objects as go
 
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.palette_files import to_hex
-from vision_core.color.plots import (
-    OUTLINE,
-    TEXT,
-    add_palette,
-    cloud,
-    figure,
-    labels,
-    palette_points,
-    sizes,
-)
+from vision_core.color.plots import add_palette, cloud, labels, palette_points, sizes
 from vision_core.color.spaces import encode
+from vision_core.plots import OUTLINE, TEXT, figure, loss_terms, total_loss
 
 if TYPE_CHECKING:
     from vision_core.training import Step
-
-LINES = ("#4a90d9", "#d9822b", "#2fa37c", "#d0507a", "#8a6be0", "#a98a1c", "#21a3b5", "#c8553d")
-DASHES = ("solid", "dash", "dot", "dashdot")
-LINE_POINTS = 1000
 
 
 def six(
@@ -41,7 +29,7 @@ def six(
         "source": cloud(source, space, "Colours of the source"),
         "palette": palette_points(palette, space),
         "output": output_cloud(CountedColors(mapped, source.counts), palette, space),
-        "total_loss": total_loss(steps),
+        "total_loss": total_loss([s.step for s in steps], [s.losses["total"] for s in steps]),
         "losses": component_losses(steps),
         "mappings": mappings(source, mapped, palette),
     }
@@ -53,35 +41,12 @@ def output_cloud(output: CountedColors, palette: Palette, space: str = "rgb") ->
     return add_palette(fig, palette, space, symbol="diamond")
 
 
-def total_loss(steps: "Sequence[Step]") -> go.Figure:
-    """The loss of every epoch, thin, and its running mean, thick."""
-    fig = _loss_figure("Total loss")
-    x, y = _series(steps, "total")
-    width = max(1, len(y) // 50)
-    mean = np.convolve(y, np.ones(width) / width, "valid") if len(y) else y
-    for part, values, name, line in (
-        (x, y, "each epoch", {"width": 1, "color": "rgba(128,140,150,.6)"}),
-        (x[width - 1 :], mean, f"mean of {width} epochs", {"width": 2.5, "color": LINES[0]}),
-    ):
-        every = max(1, -(-len(part) // LINE_POINTS))
-        fig.add_scatter(x=part[::every], y=values[::every], name=name, mode="lines", line=line)
-    return fig
-
-
 def component_losses(steps: "Sequence[Step]") -> go.Figure:
     """Every term of the loss before it is weighted, as means over a fiftieth of the training."""
-    fig = _loss_figure("Terms of the loss")
     names = [name for name in (steps[-1].losses if steps else ()) if name != "total"]
-    for index, name in enumerate(names):
-        x, y = _series(steps, name)
-        size = max(1, len(x) // 50)
-        starts = np.arange(0, len(x), size)
-        means = np.add.reduceat(y, starts) / np.diff(starts, append=len(x))
-        line = {"width": 2, "color": LINES[index % len(LINES)], "dash": DASHES[index // len(LINES) % 4]}
-        fig.add_scatter(
-            x=x[np.minimum(starts + size, len(x)) - 1], y=means, name=name, mode="lines", line=line
-        )
-    return fig
+    return loss_terms(
+        [step.step for step in steps], {name: [step.losses[name] for step in steps] for name in names}
+    )
 
 
 def mappings(
@@ -118,14 +83,3 @@ def mappings(
     fig.data = fig.data[::-1]  # the palette's large diamonds below the rest
     fig.update_xaxes(title="a* (green to red)")
     return fig.update_yaxes(title="b* (blue to yellow)", scaleanchor="x")
-
-
-def _series(steps: "Sequence[Step]", name: str) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([step.step for step in steps]), np.array([step.losses[name] for step in steps])
-
-
-def _loss_figure(title: str) -> go.Figure:
-    fig = figure(title, 400)
-    fig.update_layout(hovermode="x unified")
-    fig.update_xaxes(title="epoch")
-    return fig.update_yaxes(title="loss (log scale)", type="log", exponentformat="power")

@@ -1,0 +1,192 @@
+"""One result of a visit: a folder with its LUT, and with the network and the run that made it, if any."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps import session
+from apps.color_transfer.visit import Visit
+from apps.common import read_picture, sentence
+from apps.queue import HEAVY
+from vision_core import color, images, runs
+from vision_core.color import lut
+from vision_core.files import read_json, write_json
+from vision_core.images import Picture
+from vision_core.training import Step
+
+NAME = re.compile(r"look-\d{3,6}")
+VIEW = 1280  # longest side of a result on the page; downloads have every pixel
+BYTES = 16 << 20  # what a result needs at most: states of a training, a LUT of 3 MB, a model of 1 MB
+PREVIEW_NODES = 17  # of the LUT of a network that still learns: 0.03 s
+MODEL, LAST, LUT, FIRST = "model.safetensors", "run/last.safetensors", "lut.npy", "first.npy"
+NOTHING = "There is no result yet: transfer the colours first"
+NO_NETWORK = "This result came from a .cube file: it has no network"
+
+
+@dataclass(frozen=True)
+class Look:
+    """A result, in the folder of its visitor.
+
+    `facts` are in look.json: "kind" (training, model, cube or tuned), "source" and "target" (names of kept
+    pictures), "title".
+    """
+
+    session: session.Session
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.session.path(self.name)
+
+    @property
+    def run(self) -> runs.Run:
+        return runs.Run(self.folder / "run")
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        return read_json(self.folder / "look.json")
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    @property
+    def source(self) -> Picture:
+        return read_picture(self.session.path(self.facts["source"]))
+
+    @property
+    def target(self) -> Picture | None:
+        name = self.facts["target"]
+        return read_picture(self.session.path(name)) if name else None
+
+    @property
+    def model(self) -> color.ColorMap:
+        """The trained network; a `ValueError` where there is none (yet)."""
+        if self.facts["kind"] == "cube":
+            raise ValueError(NO_NETWORK)
+        if not self.path(MODEL).exists():
+            raise ValueError("The network is not trained yet")
+        return color.load(self.path(MODEL))
+
+    @property
+    def palette(self) -> color.Palette | None:
+        """The palette that the colours were to become; None for a .cube of another program."""
+        return None if self.facts["kind"] == "cube" else self.model.palette
+
+
+def create(visit: Visit, kind: str, title: str) -> Look:
+    """A folder for a new result of the pictures now chosen; the oldest results go when there is no room."""
+    session.opened(visit.session)
+    old = [look.folder for look in reversed(every(visit)) if look.name != visit.look]
+    session.make_room(visit.session, BYTES, old)
+    taken = [int(look.name[5:]) for look in every(visit)]
+    look = Look(visit.session, f"look-{max(taken, default=0) + 1:03}")
+    look.folder.mkdir()
+    facts = {"kind": kind, "title": title, "source": visit.source, "target": visit.target}
+    write_json(look.path("look.json"), facts)
+    return look
+
+
+def every(visit: Visit) -> list[Look]:
+    """The results of a visit, newest first."""
+    folder = visit.session.folder
+    names = [path.parent.name for path in folder.glob("look-*/look.json")] if folder.is_dir() else []
+    return [Look(visit.session, name) for name in sorted(names, reverse=True)]
+
+
+def get(visit: Visit, name: object = None) -> Look:
+    """The result on the page, or the one of that name; none is a `ValueError`."""
+    name = visit.look if name is None else name
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(NOTHING)
+    look = Look(visit.session, name)
+    if not look.path("look.json").exists():
+        raise ValueError("That result is no longer here")
+    return look
+
+
+def status(look: Look) -> str:
+    """`waiting`, `starting`, `training`; afterwards `done`, `stopped`, `failed`, `interrupted` or `ready`."""
+    if look.facts["kind"] != "training":
+        return "ready"
+    mine = HEAVY.before(look.session.owner)
+    if mine:
+        return "waiting"
+    if look.run.process() is not None:
+        return "training" if steps_of(look) else "starting"
+    ended = look.run.status()
+    if ended == "new":  # its process has not noted itself yet, or never came to it
+        return "starting" if mine == 0 else "failed"
+    return ended
+
+
+def failure(look: Look) -> str:
+    """Why a training failed, as a sentence."""
+    last = look.run.events()[-1:]
+    said = last[0].get("error", "") if last else ""
+    if not said and look.path("run/log.txt").exists():
+        lines = look.path("run/log.txt").read_text("utf-8", "replace").split("\n")
+        said = next((line for line in reversed(lines) if line.strip()), "")
+    return sentence(ValueError(said.strip().removeprefix("vision-core: ") or "It could not start"))
+
+
+def table(look: Look) -> np.ndarray:
+    """The LUT to show now: the final one, that of the network so far, or the first until there is one."""
+    if look.path(LUT).exists():
+        return np.load(look.path(LUT), allow_pickle=False)
+    if look.path(LAST).exists():
+        learnt = color.load(look.path(LAST))
+        if learnt.metadata.get("epoch", 0) > 0:
+            return learnt.lut(PREVIEW_NODES)
+    if look.path(FIRST).exists():
+        return np.load(look.path(FIRST), allow_pickle=False)
+    raise ValueError("That result is no longer here")
+
+
+def finish(look: Look) -> bool:
+    """After a training: store the network and its LUT, remove the rest; False when nothing was learnt."""
+    if look.path(LUT).exists():
+        return True
+    if not look.path(LAST).exists() or color.load(look.path(LAST)).metadata.get("epoch", 0) == 0:
+        return False
+    shutil.copyfile(look.path(LAST), look.path(MODEL))
+    keep_lut(look, color.load(look.path(MODEL)).lut())
+    for name in ("last.safetensors", "best.safetensors", "resume.pt"):
+        (look.run.folder / name).unlink(missing_ok=True)
+    return True
+
+
+def keep_view(look: Look, picture: Picture) -> None:
+    """Store the picture at the size of the page."""
+    images.save(Picture(images.shrink(picture.rgb, VIEW)), look.path("view.png"))
+
+
+def keep_first(look: Look, values: np.ndarray) -> None:
+    """Store the LUT to look at until there is a network."""
+    np.save(look.path(FIRST), values)
+
+
+def keep_lut(look: Look, values: np.ndarray) -> None:
+    """Store the LUT of a result that will not change any more."""
+    part = look.path("lut.part.npy")
+    np.save(part, lut.check(values))
+    part.replace(look.path(LUT))
+
+
+def seconds(look: Look) -> float:
+    """How long the training took, 0 for what was loaded."""
+    times = [event["time"] for event in look.run.events()]
+    return times[-1] - times[0] if times else 0.0
+
+
+def steps_of(look: Look) -> list[Step]:
+    """The steps of the training so far."""
+    return [
+        Step(event["step"], event["total"], event["losses"], event["eta"])
+        for event in look.run.events()
+        if event["event"] == "step"
+    ]

@@ -1,0 +1,145 @@
+"""More photographs through a finished result: one as a picture, many as a ZIP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+import gradio as gr
+
+from apps import session
+from apps.color_transfer import looks, results, views
+from apps.color_transfer.looks import Look
+from apps.color_transfer.visit import Visit, current
+from apps.common import Uploads, note, read_picture, sentence, user_errors
+from apps.queue import HEAVY, words
+from apps.session import Session
+from vision_core import images
+from vision_core.color import lut
+from vision_core.color.transfer import warnings
+from vision_core.images import SUFFIXES
+
+MOST = 200  # photographs at once
+ZIP, PNG = "photographs.zip", "photograph.png"
+
+
+@user_errors
+def recolor(
+    given: Session | None,
+    chosen: list[tuple[str, str]] | None,
+    folder: list[tuple[str, str]] | None,
+    strength: float,
+    lightness: float,
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (before and after of the first, words and download); a file that fails is named and left out."""
+    known = current(given)
+    look = looks.get(known)
+    given_files = [*(chosen or []), *(folder or [])]
+    if not given_files:
+        raise ValueError("Please choose one or more photographs first")
+    if len(given_files) > MOST:
+        raise ValueError(f"{len(given_files)} files are too many at once; the most is {MOST}")
+    baked = results.table(look, *results.strengths(strength, lightness))
+    for name in (ZIP, PNG):
+        look.path(name).unlink(missing_ok=True)
+    with HEAVY.ticket(known.session.owner) as turn:
+        for ahead in turn:
+            yield gr.skip(), note(words(ahead))
+        if len(given_files) == 1:
+            yield _one(known, look, given_files[0], baked)
+            return
+        yield from _many(known, look, given_files, baked)
+
+
+def _one(known: Visit, look: Look, file: tuple[str, str], baked: Any) -> tuple[Any, ...]:
+    picture = read_picture(file[1])
+    output = lut.apply(baked, picture.rgb)
+    session.make_room(known.session, output.nbytes // 2)
+    images.save(picture.with_rgb(output), look.path(PNG))
+    unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
+    words = note(f"{unknown}.", "warning") if unknown else note(f"{file[0]} is ready.", "good")
+    return _pair(known, picture.rgb, output), words + _link(known, PNG, "Download the picture (PNG)")
+
+
+def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) -> Iterator[tuple[Any, ...]]:
+    failed, written, part = [], set[str](), look.path("photographs.part")
+    try:
+        with ZipFile(part, "w", ZIP_STORED) as archive:
+            for number, (name, path) in enumerate(files, 1):
+                pair = gr.skip()
+                try:
+                    picture = read_picture(path)
+                    output = lut.apply(baked, picture.rgb)
+                    data, inside = _encoded(picture.with_rgb(output), name, written)
+                    session.make_room(known.session, len(data))
+                    archive.writestr(inside, data)
+                    if len(written) == 1:
+                        pair = _pair(known, picture.rgb, output)
+                except ValueError as error:
+                    failed.append(f"{name}: {sentence(error)}")
+                yield pair, note(f"{number} of {len(files)} photographs …") + _failures(failed)
+        if not written:
+            raise ValueError(f"None of the {len(files)} files could be recoloured. {failed[0]}")
+        part.replace(look.path(ZIP))
+    finally:
+        part.unlink(missing_ok=True)
+    said = note(f"{len(written)} of {len(files)} photographs are ready.", "warning" if failed else "good")
+    yield gr.skip(), said + _failures(failed) + _link(known, ZIP, "Download all (ZIP)")
+
+
+def _encoded(picture: images.Picture, name: str, written: set[str]) -> tuple[bytes, str]:
+    """The file in the format of its name (PNG where we cannot write that), and a free name for it."""
+    suffix = Path(name).suffix.lower()
+    kind = SUFFIXES.get(suffix, "PNG")
+    if kind in ("JPEG", "BMP") and picture.alpha is not None:
+        kind = "PNG"
+    end = suffix if SUFFIXES.get(suffix) == kind else ".png"
+    stem, number = Path(name).stem, 1
+    while (inside := f"{stem}{'' if number == 1 else f'-{number}'}{end}") in written:
+        number += 1
+    data = images.encode(picture, kind)
+    written.add(inside)
+    return data, inside
+
+
+def _pair(known: Visit, before: Any, after: Any) -> Any:
+    both = [session.shown(known.session, images.shrink(rgb, looks.VIEW)) for rgb in (before, after)]
+    return gr.ImageSlider((both[0], both[1]), visible=True)
+
+
+def _failures(failed: list[str]) -> str:
+    return "".join(note(text, "warning") for text in failed)
+
+
+def _link(known: Visit, name: str, text: str) -> str:
+    return f'<div class="vc-downloads">{views.link(known, name, text, kind="vc-main")}</div>'
+
+
+def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Component]:
+    """The section's layout and wiring; the components to clear when there is another result."""
+    gr.Markdown(
+        "The same colours for any other photographs at once, without training: one, many, or a folder."
+    )
+    with gr.Row():
+        with gr.Column(min_width=300):
+            chosen = Uploads(label="Photographs", file_count="multiple", height=150, elem_id="photographs")
+            folder = Uploads(label="or a whole folder", file_count="directory", height=110, elem_id="folder")
+            start = gr.Button("Recolour", variant="primary", elem_id="recolor")
+        with gr.Column(min_width=300):
+            words = gr.HTML(elem_id="batch")
+            slider = gr.ImageSlider(
+                label="The first, before and after",
+                format="png",
+                interactive=False,
+                visible=False,
+                max_height=480,
+                buttons=["fullscreen"],
+            )
+    start.click(
+        recolor,
+        [visit, chosen, folder, *strengths],
+        [slider, words],
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+    return [slider, words]

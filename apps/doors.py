@@ -1,0 +1,194 @@
+"""What every request passes: whose name it calls us by, how long its body may take, which files it names."""
+
+import asyncio
+import ipaddress
+import json
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import JSONResponse, PlainTextResponse
+
+BODY_SECONDS = 300  # for a whole request body, however slowly it comes
+IDLE_SECONDS = 30  # for its next part
+JSON_BYTES = 8 << 20  # of a request that is not an upload
+BROWSER_COOKIE = "vision_core_browser"
+STRANGER = "That file was not uploaded here, or is no longer here: please choose it again."
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class KnownHost:
+    """Refuses a Host header that is not ours: a stranger's page whose name was pointed at this machine.
+
+    Numbers pass, for such an attack needs a name; so do localhost, the names in `allowed` and a Space's own.
+    """
+
+    def __init__(self, app: App, allowed: Iterable[str] = ()) -> None:
+        self.app = app
+        self.allowed = {name.lower() for name in (*allowed, os.environ.get("SPACE_HOST", "")) if name}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or self.knows(header(scope, b"host")):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            answer = PlainTextResponse(
+                "This server does not go by that name; `vision-core serve --allow-host NAME` allows it.\n",
+                421,
+            )
+            await answer(scope, receive, send)
+
+    def knows(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        name = name.strip("[]").rstrip(".").lower()
+        try:
+            return bool(ipaddress.ip_address(name))
+        except ValueError:
+            return name == "localhost" or name.endswith(".localhost") or name in self.allowed
+
+
+class SafeHeaders:
+    """Browsers must not guess types, tell other sites our addresses, or let other sites frame us."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        friends = " https://huggingface.co" if "SPACE_ID" in os.environ else ""  # Spaces are shown in a frame
+        self.headers = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"same-origin"),
+            (b"content-security-policy", f"frame-ancestors 'self'{friends}".encode()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message.get("headers", [])}
+                added = [header for header in self.headers if header[0] not in given]
+                message["headers"] = [*message.get("headers", []), *added]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+class TimelyBody:
+    """Ends a request whose body comes too slowly: it would hold its connection and its file for ever."""
+
+    def __init__(self, app: App, seconds: float = BODY_SECONDS, idle: float = IDLE_SECONDS) -> None:
+        self.app, self.seconds, self.idle = app, seconds, idle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
+            await self.app(scope, receive, send)
+            return
+        end, complete = time.monotonic() + self.seconds, False
+
+        async def in_time() -> MutableMapping[str, Any]:
+            nonlocal complete
+            if complete:  # now it only waits for the visitor to leave
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), min(self.idle, max(0.01, end - time.monotonic())))
+            except TimeoutError:
+                complete = True
+                return {"type": "http.disconnect"}
+            complete = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        await self.app(scope, in_time, send)
+
+
+class BrowserKey:
+    """Gives each browser a secret of its own, by which it is known again: what it started, it may stop."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = scope["type"] != "http" or f"{BROWSER_COOKIE}=" in header(scope, b"cookie")
+        text = (
+            f"{BROWSER_COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"
+        )
+
+        async def with_key(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start" and b"text/html" in _type(message):
+                message["headers"] = [*message["headers"], (b"set-cookie", text.encode())]
+            await send(message)
+
+        await self.app(scope, receive, send if known else with_key)
+
+
+class OnlyUploads:
+    """Lets a request to Gradio name no file but a regular one inside `folder`.
+
+    Gradio notes each path that a request names before it checks it, and removes what it noted when it is old;
+    on a folder that fails, and its cleaner never runs again.
+    """
+
+    def __init__(self, app: App, folder: Path) -> None:
+        self.app, self.folder = app, folder.resolve()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = header(scope, b"content-type")
+        if scope["type"] != "http" or scope["method"] != "POST" or kind.startswith("multipart/form-data"):
+            await self.app(scope, receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > JSON_BYTES:
+                await JSONResponse({"detail": "The request is too large."}, 413)(scope, receive, send)
+                return
+        if not all(map(self.may_be_named, _paths(body))):
+            await JSONResponse({"detail": STRANGER}, 400)(scope, receive, send)
+            return
+        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> MutableMapping[str, Any]:
+            return waiting.pop() if waiting else await receive()
+
+        await self.app(scope, again, send)
+
+    def may_be_named(self, path: Any) -> bool:
+        try:
+            named = Path(path)
+            return named.is_file() and not named.is_symlink() and self.folder in named.resolve().parents
+        except (TypeError, ValueError, OSError):
+            return False
+
+
+def _paths(body: bytes) -> Iterator[Any]:
+    """Every "path" of the objects in a JSON text, however deep; what is not JSON is Gradio's to refuse."""
+    try:
+        waiting = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return
+    while waiting:
+        match waiting.pop():
+            case dict() as found:
+                if found.get("path") is not None:
+                    yield found["path"]
+                waiting.extend(found.values())
+            case list() as found:
+                waiting.extend(found)
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """A header of the request, "" when it has none; `name` in lower case."""
+    return next((value.decode("latin-1") for key, value in scope.get("headers", []) if key == name), "")
+
+
+def _type(message: MutableMapping[str, Any]) -> bytes:
+    return next((value for key, value in message["headers"] if key.lower() == b"content-type"), b"")

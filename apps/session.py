@@ -1,0 +1,251 @@
+"""What one visitor keeps on the server: a folder under an unguessable key, bounded in size and in time."""
+
+import ctypes
+import logging
+import os
+import re
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import gettempdir
+
+import numpy as np
+
+from vision_core import images, runs
+from vision_core.images import Picture
+
+LIFETIME = 6 * 3600  # seconds without a visit after which a folder is removed
+UPLOAD_LIFETIME = 3600  # of what was uploaded and never used: what is used is copied into a session
+VISITOR_BYTES = 300 << 20  # of one visitor
+ALL_BYTES = 8 << 30  # of all visitors together
+FREE_BYTES = 500 << 20  # of disk that always stay free
+SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
+FULL = "The server's disk is full: please come back later"
+log = logging.getLogger("vision_core.apps")
+_KEY = re.compile(r"[\w-]{32}")
+_BUSY: set[str] = set()
+_BUSY_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Session:
+    """A visitor of one app. `key` is the secret that the address of the visitor's page holds."""
+
+    app: str
+    key: str
+
+    @property
+    def owner(self) -> str:
+        """The folder's name: who reads it cannot tell the key."""
+        return sha256(self.key.encode()).hexdigest()[:32]
+
+    @property
+    def folder(self) -> Path:
+        return root() / self.app / self.owner
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+
+def root() -> Path:
+    """The folder of all visitors, in the system's temporary folder, which this user alone may enter."""
+    path = Path(gettempdir()).resolve() / f"vision-core-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+        raise ValueError(f"{path} belongs to another user: set TMPDIR to a folder of your own")
+    return path
+
+
+def uploads() -> Path:
+    """Where Gradio keeps uploads and what it shows; swept by age."""
+    path = root() / "uploads"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def new(app: str) -> Session:
+    """A session that was never there; its folder is made at the first need, by `opened`."""
+    return Session(app, secrets.token_urlsafe(24))
+
+
+def find(app: str, key: object) -> Session | None:
+    """The session of a key that came from an address; None when there is none (any more)."""
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        return None
+    session = Session(app, key)
+    return session if session.folder.is_dir() else None
+
+
+def opened(session: Session) -> Session:
+    """With a folder, marked as used just now."""
+    session.folder.mkdir(parents=True, exist_ok=True)
+    os.utime(session.folder)
+    return session
+
+
+@contextmanager
+def locked(session: Session) -> Iterator[None]:
+    """Hold the session's lock; a second holder gets `ValueError`."""
+    with _BUSY_LOCK:
+        if session.owner in _BUSY:
+            raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+        _BUSY.add(session.owner)
+    try:
+        yield
+    finally:
+        with _BUSY_LOCK:
+            _BUSY.discard(session.owner)
+
+
+def make_room(session: Session, needed: int = 0, removable: list[Path] | None = None) -> None:
+    """See that `needed` bytes more may be written: of the visitor, of all visitors and of the disk.
+
+    Args:
+        removable: files and folders of the session that may go for it, the first to go first.
+
+    Raises:
+        ValueError: even so there is no room.
+    """
+    old = list(removable or [])
+    while size(session.folder) + needed > VISITOR_BYTES and old:
+        remove(old.pop(0))
+    if size(session.folder) + needed > VISITOR_BYTES:
+        raise ValueError(
+            f"That is more than the {VISITOR_BYTES >> 20} MB that the server keeps for a visitor"
+        )
+    if _crowded(needed):
+        sweep(needed)
+    while _crowded(needed) and old:
+        remove(old.pop(0))
+    if _crowded(needed):
+        raise ValueError(FULL)
+
+
+def _crowded(needed: int) -> bool:
+    free = shutil.disk_usage(root()).free - needed
+    return free < FREE_BYTES or size(root()) + needed > ALL_BYTES
+
+
+def keep(session: Session, upload: str | Path, removable: list[Path] | None = None) -> str:
+    """Copy an upload into the session: its name there, made of the content and the suffix."""
+    source = Path(upload)
+    data = source.read_bytes()
+    suffix = source.suffix.lower() if re.fullmatch(r"\.\w{1,11}", source.suffix) else ""
+    name = f"kept-{sha256(data).hexdigest()[:24]}{suffix}"
+    if not (path := opened(session).path(name)).exists():
+        make_room(session, len(data), removable)
+        part = path.with_suffix(".part")
+        part.write_bytes(data)
+        part.replace(path)
+    return name
+
+
+def shown(session: Session, rgb: np.ndarray) -> str:
+    """The path of a PNG of `rgb`, uint8 (H, W, 3), for the page to show.
+
+    Given an array, Gradio writes such a file again each time, in place: a browser that reads meanwhile gets
+    half a picture. This one is named by its content and written once.
+    """
+    content = sha256(str(rgb.shape).encode() + np.ascontiguousarray(rgb).data).hexdigest()
+    path = opened(session).path(f"shown-{content[:24]}.png")
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        make_room(session, rgb.nbytes)
+        images.save(Picture(rgb), path)
+        for old in sorted(session.folder.glob("shown-*"), key=_written)[:-SHOWN]:
+            old.unlink(missing_ok=True)
+    return str(path)
+
+
+def forget(session: Session) -> None:
+    """Remove all that a visitor left."""
+    remove(session.folder)
+
+
+def sweep(needed: int = 0) -> None:
+    """Remove what is out of date and, while there is no room for `needed` bytes, who was away the longest."""
+    now = time.time()
+    for path in [*uploads().iterdir()]:
+        if now - max(map(_written, [path, *path.rglob("*")])) > UPLOAD_LIFETIME:
+            remove(path)
+    sessions = [path for path in root().glob("*/*") if path.parent != uploads() and path.is_dir()]
+    idle = sorted((path for path in sessions if not _in_use(path)), key=_written)
+    for path in idle:
+        if now - _written(path) > LIFETIME:
+            remove(path)
+        elif now - _written(path) > UPLOAD_LIFETIME and _crowded(needed):
+            remove(path)
+
+
+def _in_use(folder: Path) -> bool:
+    return folder.name in _BUSY or any(
+        runs.Run(path.parent).process() is not None for path in folder.rglob("process.json")
+    )
+
+
+class Janitor:
+    """Sweeps every minute from a thread of its own, which no fault ends."""
+
+    def __init__(self, every: float = 60) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(every,), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def _work(self, every: float) -> None:
+        while True:
+            try:
+                sweep()
+                _return_memory()
+            except Exception:  # the next minute is another chance
+                log.exception("the sweep failed")
+            if self._ended.wait(every):
+                return
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system: glibc keeps what many threads allocated and freed."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def size(path: Path) -> int:
+    """Bytes of all files below a folder."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> float:
+    """When, in seconds since 1970; 0 for what another event has just removed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
