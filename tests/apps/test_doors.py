@@ -1,0 +1,144 @@
+"""What every request passes: host names, slow bodies, and the files that a request names."""
+
+import asyncio
+import json
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from apps import doors
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("localhost:7860", True),
+        ("127.0.0.1:7860", True),
+        ("[::1]:7860", True),
+        ("192.168.1.5", True),
+        ("app.localhost", True),
+        ("me-app.hf.space", True),
+        ("MY.example:80", True),
+        ("evil.example", False),
+        ("evil.example:7860", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+    ],
+)
+def test_only_our_own_names_are_answered_to(monkeypatch, host, known):
+    monkeypatch.setenv("SPACE_HOST", "me-app.hf.space")
+    app = FastAPI()
+    app.get("/")(lambda: "here")
+    client = TestClient(doors.KnownHost(app, allowed=["my.example"]), base_url="http://localhost")
+    assert client.get("/", headers={"host": host}).status_code == (200 if known else 421)
+
+
+def test_a_websocket_of_a_stranger_is_closed():
+    async def connect(host: bytes) -> list[str]:
+        sent: list[str] = []
+
+        async def app(scope, receive, send):
+            sent.append("connected")
+
+        async def send(message):
+            sent.append(message["type"])
+
+        scope = {"type": "websocket", "headers": [(b"host", host)]}
+        await doors.KnownHost(app)(scope, None, send)
+        return sent
+
+    assert asyncio.run(connect(b"evil.example")) == ["websocket.close"]
+    assert asyncio.run(connect(b"localhost:1")) == ["connected"]
+
+
+def slow(parts: list[tuple[float, bytes, bool]]):
+    """A `receive` that waits before each part of the body, then for ever."""
+    waiting = list(parts)
+
+    async def receive():
+        if not waiting:
+            await asyncio.sleep(60)
+        seconds, body, more = waiting.pop(0)
+        await asyncio.sleep(seconds)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    return receive
+
+
+def received(parts, **limits) -> list[str]:
+    """What an app behind `TimelyBody` gets of a body."""
+    got: list[str] = []
+
+    async def app(scope, receive, send):
+        while True:
+            message = await receive()
+            got.append(message["type"])
+            if message["type"] == "http.disconnect" or not message["more_body"]:
+                return
+
+    scope = {"type": "http", "method": "POST", "headers": []}
+    asyncio.run(doors.TimelyBody(app, **limits)(scope, slow(parts), None))
+    return got
+
+
+def test_a_body_that_stands_still_or_drips_is_ended():
+    assert received([(0, b"a", True)], idle=0.1) == ["http.request", "http.disconnect"]
+    drops = [(0.06, b"a", True)] * 50
+    assert received(drops, seconds=0.3, idle=10)[-1] == "http.disconnect"
+    assert received([(0, b"a", True), (0, b"b", False)]) == ["http.request"] * 2
+
+
+@pytest.fixture
+def uploads(tmp_path):
+    """A folder of uploads with one file, and a client of an app behind the door."""
+    folder = tmp_path / "uploads"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.png").write_bytes(b"picture")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (folder / "link").symlink_to(tmp_path / "secret")
+
+    async def echo(scope, receive, send):
+        data = await Request(scope, receive).json()
+        await JSONResponse(data)(scope, receive, send)
+
+    return folder, TestClient(doors.OnlyUploads(echo, folder))
+
+
+def test_an_upload_may_be_named_however_deep(uploads):
+    folder, client = uploads
+    body = {"data": [None, {"a": [{"path": str(folder / "deep" / "a.png"), "meta": {}}]}], "fn_index": 1}
+    assert client.post("/queue/join", json=body).json() == body
+
+
+@pytest.mark.parametrize("path", ["deep", "", "link", "../secret", "deep/../../secret", "gone.png", "a\0b"])
+@pytest.mark.parametrize("route", ["/queue/join", "/run/predict", "/call/look"])
+def test_a_folder_a_link_and_a_stranger_are_refused(uploads, path, route):
+    folder, client = uploads
+    answer = client.post(route, json={"data": [[{"x": {"path": f"{folder}/{path}"}}]]})
+    assert answer.status_code == 400 and answer.json() == {"detail": doors.STRANGER}
+
+
+@pytest.mark.parametrize("path", [7, ["a"], {"path": "/etc/passwd"}, True, "x" * 100_000])
+def test_a_path_that_is_none_is_refused(uploads, path):
+    assert uploads[1].post("/queue/join", json={"data": [{"path": path}]}).status_code == 400
+
+
+def test_a_request_as_large_as_an_upload_is_refused(uploads, monkeypatch):
+    monkeypatch.setattr(doors, "JSON_BYTES", 1000)
+    assert uploads[1].post("/queue/join", content=json.dumps(["x" * 2000])).status_code == 413
+
+
+def test_a_browser_keeps_its_key():
+    app = FastAPI()
+    page = "<p>page</p>"
+    from fastapi.responses import HTMLResponse
+
+    app.get("/", response_class=HTMLResponse)(lambda: page)
+    client = TestClient(doors.BrowserKey(app))
+    first = client.get("/")
+    assert len(first.cookies[doors.BROWSER_COOKIE]) == 32 and "HttpOnly" in first.headers["set-cookie"]
+    assert "set-cookie" not in client.get("/").headers

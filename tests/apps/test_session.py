@@ -1,0 +1,110 @@
+"""A visitor's folder: found by its key alone, bounded in size and time, written once; and who sweeps it."""
+
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from apps import session
+from vision_core import images
+
+
+@pytest.fixture
+def visitor(tmp_path, monkeypatch):
+    """A session in a temporary folder of its own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return session.opened(session.new("test"))
+
+
+def test_a_session_is_found_by_its_key_and_by_nothing_else(visitor):
+    assert session.find("test", visitor.key) == visitor
+    for key in (None, "", visitor.owner, "../" + visitor.key, visitor.key[:-1], 10**400, {"a": 1}):
+        assert session.find("test", key) is None
+    assert session.find("other", visitor.key) is None
+    assert visitor.key not in str(visitor.folder)
+
+
+def test_the_folder_of_all_is_for_this_user_alone(visitor):
+    assert session.root().stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_holder_of_the_lock_is_refused_and_a_third_is_not(visitor):
+    with session.locked(visitor), pytest.raises(ValueError, match="still going on"), session.locked(visitor):
+        pass
+    with session.locked(visitor):
+        pass
+
+
+def test_a_picture_is_shown_from_one_file_and_old_ones_go(visitor):
+    paths = [session.shown(visitor, np.full((4, 4, 3), n, np.uint8)) for n in range(40)]
+    assert images.read(paths[-1]).rgb[0, 0].tolist() == [39, 39, 39]
+    written = os.stat(paths[-1]).st_ino
+    assert session.shown(visitor, np.full((4, 4, 3), 39, np.uint8)) == paths[-1]
+    assert os.stat(paths[-1]).st_ino == written
+    assert len(list(visitor.folder.glob("shown-*"))) == session.SHOWN
+
+
+def test_an_upload_is_kept_once_under_a_name_without_what_the_visitor_called_it(visitor, tmp_path):
+    upload = tmp_path / "my secret holiday.PNG"
+    upload.write_bytes(b"data")
+    name = session.keep(visitor, upload)
+    assert session.keep(visitor, upload) == name and "secret" not in name and name.endswith(".png")
+    assert visitor.path(name).read_bytes() == b"data"
+
+
+def test_too_much_removes_old_results_first_and_is_then_refused(visitor, monkeypatch):
+    monkeypatch.setattr(session, "VISITOR_BYTES", 1000)
+    for name in ("old", "new"):
+        visitor.path(name).write_bytes(bytes(400))
+    session.make_room(visitor, 300, [visitor.path("old")])
+    assert not visitor.path("old").exists() and visitor.path("new").exists()
+    with pytest.raises(ValueError, match="keeps for a visitor"):
+        session.make_room(visitor, 900)
+
+
+def test_all_visitors_together_have_a_limit_and_the_longest_absent_goes(visitor, monkeypatch):
+    away, here = session.opened(session.new("test")), session.opened(session.new("test"))
+    for other in (away, here):
+        other.path("x").write_bytes(bytes(600))
+    os.utime(away.folder, (time.time() - 2 * session.UPLOAD_LIFETIME,) * 2)
+    monkeypatch.setattr(session, "ALL_BYTES", 1000)
+    session.make_room(visitor, 300)
+    assert not away.folder.exists() and here.folder.exists()
+    with pytest.raises(ValueError, match="disk is full"):
+        session.make_room(visitor, 900)
+
+
+def test_a_nearly_full_disk_is_a_sentence(visitor, monkeypatch):
+    monkeypatch.setattr(session, "FREE_BYTES", shutil.disk_usage(session.root()).total * 2)
+    with pytest.raises(ValueError, match="disk is full"):
+        session.shown(visitor, np.zeros((4, 4, 3), np.uint8))
+
+
+def test_the_sweep_takes_what_is_out_of_date_and_nobody_uses(visitor):
+    gone, busy = session.opened(session.new("test")), session.opened(session.new("test"))
+    abandoned, fresh = session.uploads() / "tmpabandoned", session.uploads() / "fresh"
+    abandoned.write_bytes(b"half an upload")
+    fresh.mkdir()
+    for path in (gone.folder, busy.folder, abandoned):
+        os.utime(path, (0, 0))
+    with session.locked(busy):
+        session.sweep()
+    assert [p.exists() for p in (gone.folder, abandoned)] == [False, False]
+    assert [p.exists() for p in (busy.folder, visitor.folder, fresh)] == [True, True, True]
+
+
+def test_no_fault_ends_the_janitor(visitor, monkeypatch):
+    (session.root() / "uploads").write_text("a file where the folder should be")
+    gone = session.opened(session.new("test"))
+    os.utime(gone.folder, (0, 0))
+    janitor = session.Janitor(every=0.05)
+    janitor.start()
+    time.sleep(0.2)
+    (session.root() / "uploads").unlink()
+    deadline = time.monotonic() + 20
+    while gone.folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    janitor.stop()
+    assert not gone.folder.exists()
