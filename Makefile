@@ -1,4 +1,4 @@
-# make demo, test, lint or bench. Each sets up .venv first; the next call finds it ready.
+# make demo, test, fuzz, lint or bench. Each sets up .venv first; the next call finds it ready.
 
 VENV ?= .venv
 PORT ?= 7860
@@ -6,13 +6,16 @@ ARGS ?=
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench
+.PHONY: demo test fuzz lint bench
 
 demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
 
 test: $(READY)
 	$(PY) -m pytest $(ARGS)
+
+fuzz: $(READY)
+	FUZZ=100 $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .
