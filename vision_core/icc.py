@@ -7,9 +7,10 @@ from PIL import Image, ImageCms
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tuple[Image.Image, bool]:
-    """The image in RGB, or as it was when it says nothing of its colours, and whether they are now sRGB.
+    """Convert an image to sRGB by its profile; returns it and whether its colours are now known to be sRGB.
 
-    `notes` gets a sentence about what was done. A profile that is sRGB under any name changes no pixel.
+    Without a profile the image comes back as it was, palettes and YCbCr as RGB. What was done is added to
+    `notes` as a sentence. A profile that is sRGB under another name changes no pixel.
     """
     if image.mode in ("P", "1", "YCbCr"):
         image = image.convert("RGB")
@@ -24,7 +25,9 @@ def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tupl
                 return image, True
             notes.append(f"colours were converted from {_description(source)} to sRGB")
             return ImageCms.applyTransform(image, transform) or image, True
-        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        except MemoryError:
+            raise
+        except Exception:  # a damaged profile is no reason to refuse the picture
             notes.append("its colour profile is damaged and was ignored")
     if image.mode == "CMYK":
         notes.append("CMYK without a profile was converted by formula")
@@ -32,7 +35,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tupl
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a profile is sRGB whatever its name: then exact pixels are better than pixels off by one."""
+    """Whether the profile is sRGB, whatever its name: converting would only move pixels by rounding."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     if mode == "RGB":
         levels = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
@@ -46,6 +49,6 @@ def _description(profile: ImageCms.ImageCmsProfile) -> str:
 
 
 def srgb_profile() -> bytes:
-    """The profile of sRGB; the same bytes at any time, so that equal pictures are equal files."""
+    """The sRGB profile; the same bytes every time, so that equal pictures are equal files."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return data[:24] + bytes(12) + data[36:]  # without its time of making
+    return data[:24] + bytes(12) + data[36:]  # without its creation time

@@ -317,6 +317,8 @@ def _upright(image: Image.Image) -> tuple[Image.Image, dict[int, str]]:
         exif = image.getexif()
         kept = {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
         return ImageOps.exif_transpose(image), kept
+    except MemoryError:
+        raise
     except Exception:
         return image, {}
 

@@ -168,7 +168,7 @@ def test_missing_large_and_unwritable_files(tmp_path):
     with pytest.raises(ValueError, match="no palette file"):
         palette_files.read(tmp_path)
     (tmp_path / "large.hex").write_bytes(b"\n" * (palette_files.MAX_BYTES + 1))
-    with pytest.raises(ValueError, match="larger than a megabyte"):
+    with pytest.raises(ValueError, match="larger than 1 MB"):
         palette_files.read(tmp_path / "large.hex")
     with pytest.raises(ValueError, match=r"cannot write a palette as '\.png'"):
         palette_files.write(tmp_path / "palette.png", PALETTE)

@@ -28,7 +28,7 @@ def read(path: str | Path) -> Palette:
     """Read a palette file by its suffix.
 
     Colours keep the order of the file and one that is listed twice counts twice. JSON carries shares; the
-    colours of the other formats share alike.
+    colours of the other formats share equally.
 
     Raises:
         ValueError: missing, too large, of another format, broken (with the line or the colour), no colours.
@@ -37,7 +37,7 @@ def read(path: str | Path) -> Palette:
     if not path.is_file():
         raise ValueError(f"there is no palette file {path}")
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path.name} is larger than a megabyte, no palette is")
+        raise ValueError(f"{path.name} is larger than 1 MB, which no palette file is")
     try:
         return loads(path.read_bytes(), path.suffix)
     except (ValueError, OSError) as error:

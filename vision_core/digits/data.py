@@ -61,7 +61,7 @@ def load(folder: str | Path | None = None, download: bool = False) -> Digits:
     """
     if folder is None:
         if download:
-            raise ValueError("to download MNIST, name the folder it shall lie in")
+            raise ValueError("to download MNIST, name the folder to put it in")
         return _embedded()
     if download:
         _download(Path(folder))
