@@ -92,9 +92,8 @@ def read_hald(path: str | Path) -> np.ndarray:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
             level = round(image.width ** (1 / 3))
             if level not in LEVELS or image.size != (level**3, level**3):
-                raise ValueError(
-                    f"{image.width} x {image.height} pixels are not a HaldCLUT; expected 64 x 64, 512 x 512 ..."
-                )
+                size = f"{image.width} x {image.height}"
+                raise ValueError(f"{size} pixels are not a HaldCLUT; expected 64 x 64, 512 x 512 ...")
             rawmode = str(image.tile[0].args)
             values = np.asarray(image.convert("RGB")) / np.float32(255)
             check_rows(image, data)
