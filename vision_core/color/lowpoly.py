@@ -10,9 +10,7 @@ from scipy.spatial import Delaunay
 
 from vision_core.color.palette_files import to_hex
 
-EDGE_PIXELS = (
-    2_000_000  # larger pictures are reduced to look for edges: the style should not change with size
-)
+EDGE_PIXELS = 2_000_000  # larger pictures are reduced first, so that the style does not change with size
 MAX_POINTS = 100_000
 GRID = 10
 SMOOTH_PIXELS = 8_000_000  # up to here a picture is drawn at twice its size, for smooth edges
@@ -41,13 +39,13 @@ def triangulate(
 ) -> Mesh:
     """Spread points along the edges of a picture, uint8 (H, W, 3), and triangulate them.
 
-    A coarse, shaken grid over the canvas joins them: without it, triangles as long as the picture drag its
-    colours into every corner.
+    A coarse, jittered grid over the whole canvas is added: without it, triangles as long as the picture drag
+    its colours into every corner.
 
     Args:
         threshold: 0 to 255, the edge strength above which a pixel may become a point; 255 is the strongest
             edge of the picture. Smaller gives more points.
-        density: one of so many edge pixels becomes a point, at least 1. Smaller gives more points, though
+        density: one in this many edge pixels becomes a point, at least 1. Smaller gives more points, though
             never more than 100,000.
         seed: chooses the points.
         scatter: spread as many points at random instead.
@@ -100,9 +98,9 @@ def render_png(mesh: Mesh, colors: np.ndarray) -> np.ndarray:
 def render_svg(mesh: Mesh, colors: np.ndarray) -> str:
     """The same as SVG, without hairlines.
 
-    Smoothed edges of two triangles let the page shine through where they meet. A stroke of one pixel in each
-    triangle's own fill closes the seams (half a pixel leaves 8 % of the page in them, none 35 %), and a
-    ground of the mean colour hides what is left.
+    Where two anti-aliased triangles meet, the page behind shows through. A stroke of one pixel in each
+    triangle's own fill closes the seams (with half a pixel 8 % of the page still shows in them, without any
+    35 %), and a background of the mean colour hides what is left.
     """
     width, height = mesh.size
     _check_colors(mesh, colors)
@@ -136,7 +134,7 @@ def wireframe(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") ->
 
 
 def _edge_pixels(rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
-    """Pixels (N, 2) as x, y whose Sobel magnitude (scaled to 255) exceeds the threshold, and their width."""
+    """Pixels (N, 2), x and y, of the reduced picture with Sobel magnitude above the threshold; its factor."""
     height, width = rgb.shape[:2]
     step = int(np.ceil(np.sqrt(height * width / EDGE_PIXELS)))
     grey = np.asarray(Image.fromarray(rgb).convert("L").reduce(step), np.float32)
@@ -148,13 +146,13 @@ def _edge_pixels(rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
 
 
 def _grid(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """Points (N, 2) some GRID to the longer side: the corners and the border, and shaken ones inside."""
+    """Points (N, 2), about GRID along the longer side: regular on the border, jittered inside."""
     spacing = max(width, height, 16 * GRID) / GRID
     columns, rows = (max(1, round(side / spacing)) for side in (width, height))
     x, y = np.meshgrid(np.arange(columns + 1), np.arange(rows + 1))
     inside = (x > 0) & (x < columns) & (y > 0) & (y < rows)
-    shake = rng.uniform(-0.3, 0.3, (2, *x.shape)) * inside
-    return np.stack([(x + shake[0]) * width / columns, (y + shake[1]) * height / rows], -1).reshape(-1, 2)
+    jitter = rng.uniform(-0.3, 0.3, (2, *x.shape)) * inside
+    return np.stack([(x + jitter[0]) * width / columns, (y + jitter[1]) * height / rows], -1).reshape(-1, 2)
 
 
 def _labels(mesh: Mesh, scale: int) -> np.ndarray:

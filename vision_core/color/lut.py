@@ -61,8 +61,8 @@ def bake(function: ColorMap, size: int = 33) -> np.ndarray:
 def with_strength(lut: np.ndarray, color: float = 1.0, lightness: float = 1.0) -> np.ndarray:
     """The LUT between identity (0) and full effect (1), separately for colour and lightness.
 
-    OKLab's a, b and its L are interpolated apart. Where the mix leaves the gamut its chroma is reduced until
-    it is back in, so lightness and hue stay as asked.
+    OKLab's a, b and its L are interpolated separately. Where the mix leaves the gamut, its chroma is reduced
+    until it fits, so that lightness and hue stay as asked.
     """
     if not (0 <= color <= 1 and 0 <= lightness <= 1):
         raise ValueError(f"strengths are {color} (colour) and {lightness} (lightness), expected 0 to 1")
@@ -83,7 +83,7 @@ def sample(lut: np.ndarray, colors: np.ndarray) -> np.ndarray:
 def apply(lut: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """Put a picture, uint8 (H, W, 3), through the LUT -> uint8 (H, W, 3).
 
-    Bands of rows run on all cores; every pixel is computed alone, so cutting does not change the result.
+    Bands of rows run on all cores; every pixel is computed by itself, so the bands do not change the result.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3)")

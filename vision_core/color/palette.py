@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from vision_core.color.spaces import Space, decode, encode
 
 CHUNK = 1 << 19  # pixels counted at a time, so that memory does not grow with the picture
-SAMPLE = 1 << 19  # pixels (at least, where there are as many) over which the colours of the bins are averaged
+SAMPLE = 1 << 19  # the mean colours of the bins come from at least so many pixels, where there are as many
 DARK_BITS = 4
 DARK = 1 << DARK_BITS
 
@@ -45,11 +45,11 @@ class Palette:
 
 
 def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
-    """Count the colours of a picture, uint8 (..., 3), in bins of 2**bits levels a channel.
+    """Count the colours of a picture, uint8 (..., 3), in bins of 2**bits levels per channel.
 
-    The counts are exact. The colour of a bin is the mean of its pixels; in a picture above a megapixel, of
-    those among every n-th pixel (a bin that has none there: its centre). Colours with all channels below 16
-    are told apart exactly, for OKLab spreads them over a sixth of its lightness.
+    The counts are exact. The colour of a bin is the mean of its pixels; in pictures of more than a megapixel
+    only every n-th pixel enters the mean, and a bin that gets none has the colour of its centre. Colours with
+    all channels below 16 have bins of their own, because OKLab spreads them over a sixth of its lightness.
 
     Args:
         bits: 1 to 7. The default leaves some 10,000 colours of a photograph.
@@ -83,19 +83,21 @@ def extract(
 ) -> Palette:
     """The most distinct colours of a picture, lightest first, with their true shares of its pixels.
 
-    K-means on the counted colours gives `clusters` centres. From the centre of the largest cluster on (the
-    lightest, where the original began, may be a speck; this way the main colour is always in), the centre
-    farthest from all chosen ones joins until there are `colors`. A picture with fewer distinct colours gives
-    as many as it has.
+    K-means on the counted colours gives `clusters` centres. Starting with the centre of the largest cluster,
+    so that the main colour is always included, the centre farthest from all chosen ones is added until there
+    are `colors`. A picture with fewer distinct colours gives as many as it has.
 
     Args:
         picture: uint8 (H, W, 3), or its counted colours.
-        keep: uint8 (M, 3), M <= `colors`, locked colours: they are in, and the rest is chosen around them.
-            One that is nearest to no pixel has share 0.
+        keep: uint8 (M, 3), M <= `colors`, locked colours, which are always included; the rest is chosen
+            around them. One that is nearest to no pixel has share 0.
     """
     locked = np.zeros((0, 3), np.uint8) if keep is None else np.asarray(keep).reshape(-1, 3)
     if colors < 1 or clusters < 1 or len(locked) > colors:
-        raise ValueError(f"{clusters} clusters and {colors} colours with {len(locked)} locked: expected more")
+        raise ValueError(
+            f"{clusters} clusters and {colors} colours with {len(locked)} locked: "
+            "expected 1 or more, and no more locked than colours"
+        )
     counted = picture if isinstance(picture, CountedColors) else count_colors(picture)
     centres = cluster(counted, clusters, space, seed)
     start = locked if len(locked) else centres.colors[[centres.shares.argmax()]]
@@ -135,7 +137,10 @@ def shares(colors: np.ndarray, counted: CountedColors, space: Space = "lab") -> 
 
 
 def drop(palette: Palette, index: int, counted: CountedColors | None = None, space: Space = "lab") -> Palette:
-    """Without one colour. Its pixels go to their next colour, or (not counted) to all in proportion."""
+    """The palette without one colour.
+
+    Its pixels go to the nearest colour left; where they are not counted, its share goes to all in proportion.
+    """
     _check_index(palette, index)
     if len(palette.colors) == 1:
         raise ValueError("cannot drop the only colour of a palette")
@@ -152,7 +157,7 @@ def replace(
     counted: CountedColors | None = None,
     space: Space = "lab",
 ) -> Palette:
-    """With another colour in the place of one; it takes over the share unless pixels are counted."""
+    """The palette with one colour replaced; the new one takes over its share unless pixels are counted."""
     _check_index(palette, index)
     if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
         raise ValueError(f"colour {color} is not three numbers from 0 to 255")
