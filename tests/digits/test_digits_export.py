@@ -233,6 +233,7 @@ def cut_binary(path):
         (lambda path: change(path, tensors=moved(path)), "another network"),
         (lambda path: change(path, samples="AAAA"), "lacks or garbles a key"),
         (lambda path: change(path, binary=""), "lacks or garbles a key"),
+        (lambda path: change(path, binary="9" * 5000), "File name too long"),
         (lambda path: change(path, dtype="int64"), "lacks or garbles a key"),
         (cut, "is not valid JSON"),
         (other_binary, "its SHA-256 differs"),

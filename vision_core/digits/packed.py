@@ -66,14 +66,14 @@ def read_export(path: str | Path) -> Export:
         tensors = {t["name"]: t["shape"] for t in index["tensors"]}
         offsets = [t["offset"] for t in index["tensors"]]
         decode_images(index["samples"]).reshape(10, 10, 28, 28)
+        size = binary.stat().st_size if binary.is_file() else None  # an OSError for an impossible name
     except Exception as error:
         raise ValueError(f"{path} lacks or garbles a key of the packed form: {reason(error)}") from error
     *starts, end = accumulate(map(math.prod, SHAPES.values()), initial=0)
     if tensors != SHAPES or offsets != starts:
         raise ValueError(f"{path} holds another network than DigitNet(channels=[4, 8], hidden=128)")
-    if not binary.is_file():
+    if size is None:
         raise ValueError(f"{path} needs {binary.name} beside it")
-    size = binary.stat().st_size
     if shape[1] != end or size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{binary} holds {size} bytes, which are not {shape[0]} epochs of {shape[1]} values")
     data = binary.read_bytes()
