@@ -1,1 +1,43 @@
 """The leaf classifier: learns diseases from a folder of leaves, and says how sure it is and what it knows."""
+
+from vision_core.leaves.augment import KINDS, augment, balance, gallery
+from vision_core.leaves.bundle import bundle, load
+from vision_core.leaves.data import Manifest, Survey, imbalance, split, survey
+from vision_core.leaves.evaluate import gap
+from vision_core.leaves.explain import Explanation, explain, ground_bias, side_by_side
+from vision_core.leaves.generate import generate
+from vision_core.leaves.network import LeafNet
+from vision_core.leaves.predict import Prediction, evaluate, predict, predict_files
+from vision_core.leaves.train import Settings, create, manifest_of, resume, train
+from vision_core.leaves.transform import transform
+
+__all__ = [
+    "KINDS",
+    "Explanation",
+    "LeafNet",
+    "Manifest",
+    "Prediction",
+    "Settings",
+    "Survey",
+    "augment",
+    "balance",
+    "bundle",
+    "create",
+    "evaluate",
+    "explain",
+    "gallery",
+    "gap",
+    "generate",
+    "ground_bias",
+    "imbalance",
+    "load",
+    "manifest_of",
+    "predict",
+    "predict_files",
+    "resume",
+    "side_by_side",
+    "split",
+    "survey",
+    "train",
+    "transform",
+]

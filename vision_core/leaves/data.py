@@ -163,10 +163,15 @@ def _examine(path: Path) -> tuple[str, np.ndarray] | str:
         data = path.read_bytes() if path.is_file() and path.stat().st_size <= images.MAX_BYTES else path
         rgb = images.read(data).rgb
     except (ValueError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return (reason or "it cannot be read").removeprefix(f"{path} ").removeprefix("the image ")
+        return reason(error, path)
     digest = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
     return digest[:16], duplicates.perceptual_hash(rgb)
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Why a picture cannot be read, without its name."""
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return (said or "it cannot be read").removeprefix(f"{path} ").removeprefix("the image ")
 
 
 def split(
@@ -247,13 +252,8 @@ def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[floa
     return sides.tolist()
 
 
-def read_square(path: Path, side: int = SIDE) -> np.ndarray:
-    """The middle square of a picture as uint8 (side, side, 3).
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    rgb = images.read(path).rgb
+def square(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """The middle square of uint8 (H, W, 3) as uint8 (side, side, 3)."""
     height, width = rgb.shape[:2]
     short = min(height, width)
     left, top = (width - short) / 2, (height - short) / 2
@@ -261,6 +261,11 @@ def read_square(path: Path, side: int = SIDE) -> np.ndarray:
     return np.asarray(
         Image.fromarray(rgb).resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
     )
+
+
+def read_square(path: Path, side: int = SIDE) -> np.ndarray:
+    """The middle square of a picture; one that cannot be read is a `ValueError`."""
+    return square(images.read(path).rgb, side)
 
 
 def read_squares(folder: str | Path, files: Iterable[str], side: int = SIDE) -> np.ndarray:

@@ -1,16 +1,17 @@
 """Embeddings of pictures by the frozen features, computed once and kept in the run's folder."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision_core import devices
 from vision_core.files import atomic
-from vision_core.leaves import augment, data
+from vision_core.leaves import data
+from vision_core.leaves.augment import centre, random_views
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import LeafNet
 from vision_core.runs import Run
@@ -18,9 +19,6 @@ from vision_core.training import Step
 
 BATCH = 32
 FILE = "embeddings.safetensors"
-View = Callable[
-    [Tensor, int], Tensor
-]  # squares uint8 (B, 3, S, S), number of the batch -> (B, 3, crop, crop)
 
 
 def tensor(squares) -> Tensor:
@@ -29,39 +27,45 @@ def tensor(squares) -> Tensor:
 
 
 def embeddings(
-    model: LeafNet, folder: str | Path, files: Sequence[str], views: Sequence[View]
+    model: LeafNet, folder: str | Path, files: Sequence[str], views: int = 0, seed: int = 0
 ) -> Generator[Tensor]:
-    """For each 32 pictures the embeddings (V, B, 1280) of their views, on the CPU.
+    """For each 32 pictures, on the CPU: their embeddings, and those of V random views (1 + V, B, 1280).
 
     Raises:
         ValueError: a picture is gone or damaged.
     """
-    device = next(model.parameters()).device
-    features = model.folded().to(device)
+    device, features = model.temperature.device, model.folded()
     for number, start in enumerate(range(0, len(files), BATCH)):
         squares = tensor(data.read_squares(folder, files[start : start + BATCH]))
-        yield _embedded(model, features, [view(squares, number).to(device) for view in views])
+        yield _embedded(model, features, device, squares, [(seed, v, number) for v in range(1, views + 1)])
 
 
 @torch.no_grad()
-def _embedded(model: LeafNet, features: torch.nn.Module, views: list[Tensor]) -> Tensor:
-    return torch.stack([features(model.normalised(view)).mean((2, 3)).cpu() for view in views])
+def _embedded(
+    model: LeafNet,
+    features: nn.Module,
+    device: torch.device,
+    squares: Tensor,
+    seeds: list[tuple[int, int, int]],
+) -> Tensor:
+    def embed(images: Tensor) -> Tensor:
+        return features(model.normalised(images.to(device))).mean((2, 3)).cpu()
+
+    middle = centre(squares, model.crop)
+    random = [random_views(squares, model.crop, devices.generator(*seed)) for seed in seeds]
+    return torch.stack([(embed(middle) + embed(middle.flip(3))) / 2, *map(embed, random)])
 
 
-def middle(crop: int) -> View:
-    """The view that is measured and predicted on."""
-    return lambda squares, number: augment.centre(squares, crop)
-
-
-def augmented(crop: int, seed: int, view: int) -> View:
-    """The random view of this number, the same for a seed."""
-    return lambda squares, number: augment.random_views(squares, crop, devices.generator(seed, view, number))
+def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
+    """The embeddings (N, 1280) of a split."""
+    files = [photo.file for photo in manifest.of(split)]
+    return torch.cat([part[0] for part in embeddings(model, manifest.folder, files)])
 
 
 def prepare(
     run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int
 ) -> Generator[Step, None, dict[str, Tensor]]:
-    """The embeddings of "train" (V, N, 1280), the first view being the middle, and of "validation" (M, 1280).
+    """The embeddings of "train" (V, N, 1280), of which the first is of the whole, and "validation" (M, 1280).
 
     Computed once, then read from the run's folder. With no `views`, the training pictures are left out.
     """
@@ -69,19 +73,18 @@ def prepare(
         return load_file(run.folder / FILE)
     except (SafetensorError, OSError):  # not there yet, or half of it
         pass
-    ways = {"validation": [middle(model.crop)]}
-    if views:
-        ways["train"] = [middle(model.crop), *(augmented(model.crop, seed, v) for v in range(1, views))]
-    files = {split: [photo.file for photo in manifest.of(split)] for split in ways}
-    total, done, kept = sum(-(-len(files[s]) // BATCH) * len(ways[s]) for s in ways), 0, {}
-    for split in ways:
+    wanted = {"validation": 0} | ({"train": views - 1} if views else {})
+    files = {split: [photo.file for photo in manifest.of(split)] for split in wanted}
+    total, done, kept = sum(-(-len(names) // BATCH) for names in files.values()), 0, {}
+    for split, random in wanted.items():
         parts = []
-        for part in embeddings(model, manifest.folder, files[split], ways[split]):
+        for part in embeddings(model, manifest.folder, files[split], random, seed):
             parts.append(part)
-            done += len(part)
+            done += 1
+            run.log({"event": "embed", "step": done, "total": total})
             yield Step(done, total, {}, 0.0)
-        kept[split] = torch.cat(parts, 1).contiguous()
-    kept["validation"] = kept["validation"][0].contiguous()
+        kept[split] = torch.cat(parts, 1)
+    kept["validation"] = kept["validation"][0].clone()
     with atomic(run.folder / FILE) as file:
         file.write(save(kept))
     return kept

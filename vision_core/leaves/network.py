@@ -114,8 +114,9 @@ class LeafNet(nn.Module, PyTorchModelHubMixin, library_name="vision-core", licen
         return self.classifier(self.embed(x) if x.ndim == 4 else x)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 1280), not below 0."""
-        return self.maps(images).mean((2, 3))
+        """(B, 3, H, W) in [0, 1] -> (B, 1280); in eval mode the mean with that of the mirrored picture."""
+        found = self.maps(images).mean((2, 3))
+        return found if self.training else (found + self.maps(images.flip(3)).mean((2, 3))) / 2
 
     def maps(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> the last feature maps (B, 1280, H / 32, W / 32)."""

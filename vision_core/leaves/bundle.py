@@ -1,0 +1,280 @@
+"""A finished model to give away: one file with everything, a ZIP, or the whole network as ONNX."""
+
+import hashlib
+import json
+import stat
+import warnings
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import torch
+from torch import Tensor, nn
+
+from vision_core import checkpoints, runs, weights
+from vision_core.files import atomic, read_json, write_json
+from vision_core.leaves import features, gate
+from vision_core.leaves.data import SIDE, SPLITS, Manifest
+from vision_core.leaves.evaluate import fit_temperature, judged, measures
+from vision_core.leaves.network import MEAN, STD, LeafNet
+from vision_core.runs import Run
+
+VERSION = 1  # of what a model file tells of itself
+MODEL, REPORT = "model.safetensors", "report.json"
+FORMATS = (".safetensors", ".pth", ".zip", ".onnx")
+MAX_BYTES = 64 << 20  # of the model in a ZIP
+SCALARS = (
+    "images",
+    "accuracy",
+    "accuracy_interval",
+    "macro_f1",
+    "macro_f1_interval",
+    "loss",
+    "ece",
+    "per_class",
+    "confusion",
+)
+
+
+def finish(
+    run: Run, best: LeafNet, manifest: Manifest, cached: dict[str, Tensor], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Calibrate the best weights on the validation pictures and measure them, once, on the test pictures.
+
+    Writes model.safetensors, and report.json with all measures of both; what the model tells of itself.
+    """
+    labels = {split: torch.tensor([photo.label for photo in manifest.of(split)]) for split in SPLITS}
+    known = {"train": cached["train"][0]} if "train" in cached else {}
+    known |= {"validation": cached["validation"]} if "validation" in cached else {}
+    known |= {split: features.embed(best, manifest, split) for split in SPLITS if split not in known}
+    model = _calibrated(best, known, labels)
+    report = {}
+    for split in SPLITS[1:]:
+        files = [photo.file for photo in manifest.of(split)]
+        probabilities, strange = judged(model, known[split])
+        found = measures(probabilities, labels[split].numpy(), manifest.classes, files)
+        report[split] = {**found, "refused": float((strange > 1).mean())}
+    metadata = {
+        **facts,
+        "version": VERSION,
+        "classes": list(manifest.classes),
+        "preprocessing": {"square": SIDE, "middle": 7 / 8, "crop": best.crop, "mean": MEAN, "std": STD},
+        "images": manifest.counts(),
+        "metrics": {
+            split: {name: found[name] for name in (*SCALARS, "refused")} for split, found in report.items()
+        },
+        "seen": "".join(photo.sha256 for photo in manifest.photos if photo.split != "test"),
+        "licence": "Apache-2.0",
+    }
+    if runs.is_first_process():
+        write_json(run.folder / REPORT, report, indent=None)
+        checkpoints.save(run.folder / MODEL, model, metadata)
+        (run.folder / features.FILE).unlink(missing_ok=True)
+    return {name: value for name, value in metadata.items() if name != "seen"}
+
+
+def _calibrated(best: LeafNet, known: dict[str, Tensor], labels: dict[str, Tensor]) -> LeafNet:
+    """The model with a temperature and a gate."""
+    fitted = gate.fit(known["train"], labels["train"], known["validation"])
+    with torch.no_grad():
+        logits = best(known["validation"].to(best.temperature.device)).cpu()
+    state = best.state_dict() | {f"gate.{name}": value for name, value in fitted.state_dict().items()}
+    state["temperature"] = torch.tensor(fit_temperature(logits, labels["validation"]))
+    model = LeafNet(**{**best.architecture, "gate": fitted.sizes})
+    model.load_state_dict(state)
+    return model.to(best.temperature.device).eval()
+
+
+def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
+    """A model from a bundle (.safetensors, .pth or .zip), or the one that comes with the package.
+
+    Raises:
+        ValueError: not a finished model, damaged, of another version, or a ZIP that is not safe to open.
+        WeightsMissing: the backbone, or the default model, is not there.
+    """
+    found = weights.find("leaves", path)
+    if found.suffix.lower() == ".onnx":
+        raise ValueError(f"{found} is for other programs: name a .safetensors, .pth or .zip")
+    if found.suffix.lower() == ".zip":
+        with TemporaryDirectory() as folder:
+            inside = Path(folder) / MODEL
+            inside.write_bytes(_from_zip(found))
+            model, metadata = checkpoints.load(inside, LeafNet)
+    else:
+        model, metadata = checkpoints.load(found, LeafNet)
+    version = metadata.get("version")
+    if model.gate is None or version is None:
+        raise ValueError(
+            f"{found} is not a finished model: name the model.safetensors of a run, or its bundle"
+        )
+    if version != VERSION:
+        raise ValueError(f"{found} is of version {version!r}; this release reads version {VERSION}")
+    return model, metadata
+
+
+def _from_zip(path: Path) -> bytes:
+    """The model in a ZIP of ours; nothing is unpacked, and no more read than it may be large."""
+    try:
+        with ZipFile(path) as archive:
+            entries = archive.infolist()
+            for entry in entries:
+                _check_entry(entry)
+            [model] = [entry for entry in entries if entry.filename == MODEL]
+            with archive.open(model) as file:
+                data = file.read(MAX_BYTES + 1)
+    except Exception as error:  # a parser's door: a stranger's archive
+        said = str(error) if isinstance(error, _Unsafe) else "it holds no complete model.safetensors"
+        raise ValueError(f"{path} is not a bundle that can be opened: {said}") from error
+    if len(data) > MAX_BYTES:
+        raise ValueError(
+            f"{path} is not a bundle that can be opened: {MODEL} is larger than {MAX_BYTES >> 20} MB"
+        )
+    return data
+
+
+class _Unsafe(ValueError):
+    """An archive that ours never is."""
+
+
+def _check_entry(entry: ZipInfo) -> None:
+    name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts or stat.S_ISLNK(entry.external_attr >> 16):
+        raise _Unsafe(f"the name {entry.filename!r} leads out of it")
+    if entry.file_size > MAX_BYTES:
+        raise _Unsafe(f"{entry.filename} is larger than {MAX_BYTES >> 20} MB")
+
+
+def bundle(folder: str | Path, out: str | Path) -> Path:
+    """Write the finished model of a run as the suffix says: .safetensors, .pth, .zip or .onnx; the file.
+
+    Raises:
+        ValueError: no run, one that is not finished, another suffix.
+        ImportError: ONNX's packages are not installed.
+    """
+    run, out = Run(Path(folder)), Path(out)
+    if out.suffix.lower() not in FORMATS:
+        raise ValueError(f"{out.name} has no known form: one of {', '.join(FORMATS)} was expected")
+    if run.config["system"] != "leaves":
+        raise ValueError(f"{folder} is a run of {run.config['system']!r}, not of 'leaves'")
+    if not (run.folder / MODEL).exists():
+        raise ValueError(
+            f"{folder} has no finished model: its status is {run.status()!r}; --resume goes on with it"
+        )
+    model, metadata = load(run.folder / MODEL)
+    match out.suffix.lower():
+        case ".zip":
+            _write_zip(run, model, metadata, out)
+        case ".onnx":
+            write_onnx(model, metadata, out)
+        case _:
+            checkpoints.save(out, model, metadata)
+    return out
+
+
+def _write_zip(run: Run, model: LeafNet, metadata: dict[str, Any], out: Path) -> None:
+    manifest = read_json(run.folder / "manifest.json")
+    files = {
+        MODEL: (run.folder / MODEL).read_bytes(),
+        "README.md": model_card(metadata).encode(),
+        REPORT: (run.folder / REPORT).read_bytes(),
+        "manifest.json": json.dumps({**manifest, "folder": Path(manifest["folder"]).name}).encode(),
+    }
+    with TemporaryDirectory() as folder:
+        checkpoints.save(Path(folder) / "model.pth", model, metadata)
+        files["model.pth"] = (Path(folder) / "model.pth").read_bytes()
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for name, data in sorted({**files, "SHA256SUMS": sums.encode()}.items()):
+            archive.writestr(ZipInfo(name), data, ZIP_DEFLATED)  # a fixed time: equal content, equal bytes
+    with atomic(out) as file:
+        file.write(buffer.getvalue())
+
+
+def model_card(metadata: dict[str, Any]) -> str:
+    """What a model file tells of itself, as a page."""
+    test, settings = metadata["metrics"]["test"], metadata["settings"]
+    rows = [
+        f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
+        for name, row in test["per_class"].items()
+    ]
+    low, high = test["accuracy_interval"]
+    return "\n".join(
+        [
+            "---\nlicense: apache-2.0\nlibrary_name: vision-core",
+            "pipeline_tag: image-classification\n---\n",
+            "# Leaf classifier\n",
+            f"MobileNetV2 ({settings['weights']}), {len(metadata['classes'])} classes, "
+            f"epoch {metadata['epoch']}.",
+            f"Accuracy on {test['images']} test pictures {test['accuracy']:.4f} "
+            f"(95 %: {low:.3f} to {high:.3f}), "
+            f"macro-F1 {test['macro_f1']:.4f}, expected calibration error {test['ece']:.4f}.",
+            f"It refuses what it does not know; of the test pictures {test['refused']:.1%}.\n",
+            "| class | precision | recall | F1 | pictures |\n|---|---|---|---|---|",
+            *rows,
+            "\nSettings: " + ", ".join(f"{name} {value}" for name, value in settings.items()) + ".\n",
+            "Use it: `vision-core leaves predict IMAGE --model FILE`.\n",
+        ]
+    )
+
+
+class _Whole(nn.Module):
+    """The network as ONNX has it: pictures in, probabilities and strangeness out."""
+
+    def __init__(self, model: LeafNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.judge(image)
+
+
+def write_onnx(model: LeafNet, metadata: dict[str, Any], out: Path) -> None:
+    """Write the whole network; onnxruntime, where it is installed, must answer as PyTorch does.
+
+    Input `image` float32 (batch, 3, crop, crop) in [0, 1]; outputs `probabilities` (batch, classes) and
+    `strangeness` (batch,), known up to 1. The class names and the preprocessing are in its metadata.
+
+    Raises:
+        ImportError: ONNX's packages are not installed.
+        RuntimeError: the two answers differ.
+    """
+    try:
+        import onnxscript  # noqa: F401 - torch.onnx asks for it only deep inside
+    except ImportError as error:
+        raise ImportError(f"ONNX needs more packages ({error}): pip install 'vision-core[onnx]'") from error
+    whole, image = _Whole(model).eval(), torch.rand(2, 3, model.crop, model.crop)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's exporter about torch itself
+        program = torch.onnx.export(
+            whole,
+            (image,),
+            input_names=["image"],
+            output_names=["probabilities", "strangeness"],
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    proto: Any = program.model_proto  # pyright: ignore[reportOptionalMemberAccess]
+    told = {"classes": model.classes, "preprocessing": metadata.get("preprocessing"), "version": VERSION}
+    proto.metadata_props.add(key="vision-core", value=json.dumps(told))
+    data = proto.SerializeToString()
+    _compare(whole, data, image)
+    with atomic(out) as file:
+        file.write(data)
+
+
+def _compare(whole: nn.Module, data: bytes, image: Tensor) -> None:
+    try:
+        import onnxruntime
+    except ImportError:
+        return
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    answers = session.run(None, {"image": image.numpy()})
+    with torch.no_grad():
+        expected = whole(image)
+    for ours, theirs in zip(expected, answers, strict=True):
+        if not torch.allclose(ours, torch.from_numpy(theirs), rtol=1e-3, atol=1e-4):
+            raise RuntimeError("the exported network answers differently in onnxruntime than in PyTorch")

@@ -1,0 +1,143 @@
+"""Where the network looks: Grad-CAM, its share off the leaf, and what the ground alone gives away.
+
+Source: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization".
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_core.images import Picture
+from vision_core.leaves import data, features
+from vision_core.leaves.augment import centre
+from vision_core.leaves.evaluate import judged
+from vision_core.leaves.network import LeafNet
+from vision_core.leaves.predict import Prediction, predict
+from vision_core.leaves.transform import leaf_mask
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model saw: uint8 (crop, crop, 3) of the picture and with the map over it, the map in [0, 1].
+
+    `outside` is the share of the map's mass off the leaf, None where no leaf stands out from the ground.
+    """
+
+    prediction: Prediction
+    shown: np.ndarray
+    overlay: np.ndarray
+    map: np.ndarray
+    outside: float | None
+
+
+def explain(model: LeafNet, picture: Picture, label: str | None = None) -> Explanation:
+    """Why `label`, or the likeliest class: Grad-CAM of the last features.
+
+    Raises:
+        ValueError: a class that the model does not know.
+    """
+    if label is not None and label not in model.classes:
+        raise ValueError(f"the model does not know {label!r}; it knows {', '.join(model.classes)}")
+    [prediction] = predict(model, [picture])
+    squares = features.tensor(data.square(picture.rgb)[None])
+    image = centre(squares, model.crop)
+    weights = grad_cam(model, image, model.classes.index(label or prediction.label))[0].numpy()
+    shown = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    return Explanation(prediction, shown, _overlay(shown, weights), weights, outside(shown, weights))
+
+
+def grad_cam(model: LeafNet, images: Tensor, label: int) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] -> maps (B, H, W) in [0, 1], all 0 where nothing speaks for the class.
+
+    The last feature maps are asked for, not caught by a hook, so that nothing stays behind in the model.
+    """
+    images = images.to(model.temperature.device)
+    with torch.enable_grad():
+        maps = model.eval().maps(images).detach().requires_grad_()  # (B, 1280, h, w)
+        logits = model.classifier(maps.mean((2, 3)))[:, label]
+        [gradient] = torch.autograd.grad(logits.sum(), maps)
+    share = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()
+    share = F.interpolate(share, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    return (share / share.amax((1, 2), keepdim=True).clamp_min(1e-12)).cpu()
+
+
+def outside(rgb: np.ndarray, weights: np.ndarray) -> float | None:
+    """The share of a map's mass (H, W) that lies off the leaf."""
+    try:
+        mask = leaf_mask(rgb)
+    except ValueError:
+        return None
+    return float(weights[~mask].sum() / weights.sum()) if weights.sum() else None
+
+
+def _overlay(rgb: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The picture, darkened where the map is low and red to yellow where it is high."""
+    heat = np.stack([weights**0.5, weights**1.5, 0.15 * weights], -1) * 255
+    share = 0.15 + 0.5 * weights[..., None]
+    return (rgb * (1 - share) + heat * share).round().astype(np.uint8)
+
+
+def side_by_side(found: Explanation, mask: bool = True) -> np.ndarray:
+    """The picture, the map over it and, where one stands out, the leaf alone: uint8 (H, W, 3)."""
+    panels = [found.shown, found.overlay]
+    if mask and found.outside is not None:
+        panels.append(np.where(leaf_mask(found.shown)[..., None], found.shown, np.uint8(255)))
+    return np.concatenate(panels, 1)
+
+
+def ground_bias(model: LeafNet, folder: str | Path, files: list[str], truth: np.ndarray) -> dict[str, Any]:
+    """How much a model gets right from the ground alone: accuracy as it is, without leaf, without ground.
+
+    The leaf, or the ground, is painted over with the mean colour of the ground. `chance` is the share of the
+    largest class. Pictures in which no leaf stands out are left out.
+    """
+    ways: dict[str, list[Tensor]] = {"whole": [], "ground_only": [], "leaf_only": []}
+    kept, masses = [], []
+    for start in range(0, len(files), features.BATCH):
+        squares = data.read_squares(folder, files[start : start + features.BATCH])
+        for n, rgb in enumerate(squares):
+            try:
+                mask = leaf_mask(rgb)[..., None]
+            except ValueError:
+                continue
+            kept.append(start + n)
+            ground = (
+                rgb[~mask[..., 0]].mean(0).astype(np.uint8) if (~mask).any() else np.full(3, 128, np.uint8)
+            )
+            pictures = {
+                "whole": rgb,
+                "ground_only": np.where(mask, ground, rgb),
+                "leaf_only": np.where(mask, rgb, ground),
+            }
+            for way, picture in pictures.items():
+                ways[way].append(centre(features.tensor(picture[None]), model.crop))
+            cam = grad_cam(model, ways["whole"][-1], int(truth[start + n]))[0].numpy()
+            shown = (ways["whole"][-1][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+            masses.append(outside(shown, cam))
+    if not kept:
+        raise ValueError("in none of the pictures a leaf stands out from the ground")
+    right = {way: _right(model, images, truth[kept]) for way, images in ways.items()}
+    found = [mass for mass in masses if mass is not None]
+    return {
+        "images": len(kept),
+        **right,
+        "chance": float(np.bincount(truth[kept]).max() / len(kept)),
+        "attention_outside": float(np.mean(found)) if found else None,
+    }
+
+
+@torch.no_grad()
+def _right(model: LeafNet, images: list[Tensor], truth: np.ndarray) -> float:
+    model.eval()
+    device = model.temperature.device
+    answers = [
+        judged(model, model.embed(torch.cat(images[i : i + 32]).to(device)))[0]
+        for i in range(0, len(images), 32)
+    ]
+    return float((np.concatenate(answers).argmax(1) == truth).mean())

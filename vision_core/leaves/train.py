@@ -1,0 +1,322 @@
+"""Trains the leaf classifier: a new head on frozen features, or with the last blocks of them."""
+
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from vision_core import checkpoints, devices, runs, training
+from vision_core.devices import generator, seeded
+from vision_core.leaves import data, features
+from vision_core.leaves.augment import random_views
+from vision_core.leaves.bundle import finish
+from vision_core.leaves.data import Manifest
+from vision_core.leaves.network import BLOCKS, LeafNet
+from vision_core.runs import Run
+from vision_core.training import Event
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Args:
+        data: folder whose subfolders are the classes.
+        groups: CSV file with the columns file and leaf_group, of pictures that show one leaf.
+        weights: where the features come from: "imagenet", a .safetensors with torchvision's names, or "none",
+            which trains everything from random weights.
+        unfreeze: the last so many of the 19 blocks are trained, too, at a tenth of the rate.
+        cache_features: train on embeddings of `views` views of each picture, computed once.
+        balance: "weights" of the classes in the loss, or "sampling" of as many pictures of each.
+        mixup: alpha of the Beta distribution; 0 mixes nothing.
+        crop: side of the pictures that the network sees, in pixels.
+        patience: epochs without a better validation accuracy after which the training ends.
+    """
+
+    data: str
+    groups: str | None = None
+    weights: str = "imagenet"
+    epochs: int = 30
+    batch_size: int = 32
+    lr: float = 1e-3
+    unfreeze: int = 0
+    cache_features: bool = False
+    views: int = 2
+    balance: Literal["none", "weights", "sampling"] = "none"
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    crop: int = 224
+    patience: int = 7
+    seed: int = 0
+    device: str = "auto"
+    track: str | None = None
+
+    def __post_init__(self) -> None:
+        lowest = {
+            "epochs": 1,
+            "batch_size": 1,
+            "views": 1,
+            "patience": 0,
+            "seed": 0,
+            "unfreeze": 0,
+            "crop": 32,
+        }
+        for name, low in lowest.items():
+            if (value := getattr(self, name)) < low:
+                raise ValueError(f"{name} is {value}; it must be {low} or more")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
+        if self.unfreeze > BLOCKS:
+            raise ValueError(f"unfreeze is {self.unfreeze}; the features have {BLOCKS} blocks")
+        if not 0 <= self.label_smoothing < 1 or not 0 <= self.mixup <= 10:
+            raise ValueError("label_smoothing must be 0 up to 1, and mixup 0 to 10")
+        if self.balance not in ("none", "weights", "sampling"):
+            raise ValueError(f"balance is {self.balance!r}; none, weights or sampling was expected")
+        if self.cache_features and self.trained_blocks:
+            raise ValueError(
+                "embeddings can be cached only while all features are frozen: leave out --unfreeze"
+            )
+
+    @property
+    def trained_blocks(self) -> int:
+        return BLOCKS if self.weights == "none" else self.unfreeze
+
+
+def create(out: str | Path, settings: Settings, *, replace: bool = False) -> Run:
+    """A run that `resume` trains: the folder is read and split, nothing is trained yet.
+
+    Raises:
+        ValueError: `out` holds a run and `replace` is not set; the data cannot be split; no such weights.
+    """
+    _initial(settings, ("a", "b"))  # refuses weights that are not there before there is a folder
+    manifest = _split(settings)
+    run = runs.create(out, "leaves", settings, replace=replace)
+    if runs.is_first_process():
+        manifest.save(run.folder / MANIFEST)
+    return run
+
+
+def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
+    """Train into the folder `out`; `Done.result` is what `model.safetensors` there tells of itself.
+
+    Besides what every run holds (see `training.run`) there are manifest.json, embeddings.safetensors while
+    features are cached, and at the end model.safetensors: the best weights, with a temperature and a gate
+    fitted on the validation pictures, measured once on the test pictures.
+
+    Raises:
+        ValueError: as `create`; pictures that are gone meanwhile.
+        FloatingPointError: the loss is not finite.
+    """
+    yield from resume(create(out, settings, replace=replace).folder)
+
+
+def resume(out: str | Path) -> Generator[Event]:
+    """Go on with a run that was created, stopped or killed, from its last whole epoch.
+
+    Raises:
+        ValueError: `out` holds no run of the leaf system, or one that is complete or still training; the data
+            are no longer where they were.
+    """
+    run, settings = runs.open(out, "leaves", Settings)
+    if run.status() == "done":
+        raise ValueError(f"{out} is complete: there is nothing to resume")
+    manifest = manifest_of(run) if (run.folder / MANIFEST).exists() else _split(settings)
+    if not Path(manifest.folder).is_dir():
+        raise ValueError(f"the data of this run are no longer in {manifest.folder}: put them back there")
+    model = _initial(settings, manifest.classes).to(devices.pick(settings.device))
+    with runs.being_trained(run):
+        cached = yield from _cached(run, model, manifest, settings)
+        yield from _train(run, settings, manifest, model, cached)
+
+
+def manifest_of(run: Run) -> Manifest:
+    """The split that a run trains on."""
+    return data.load(run.folder / MANIFEST)
+
+
+def _split(settings: Settings) -> Manifest:
+    return data.split(data.survey(settings.data), settings.seed, groups=settings.groups)
+
+
+def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
+    shipped = settings.weights == "imagenet"
+    with seeded(settings.seed):
+        model = LeafNet(
+            list(classes), settings.trained_blocks, "imagenet" if shipped else None, settings.crop
+        )
+    if shipped:
+        model.load_frozen()
+    elif settings.weights != "none":
+        model.load_backbone(settings.weights)
+    return model
+
+
+def _cached(
+    run: Run, model: LeafNet, manifest: Manifest, settings: Settings
+) -> Generator[Event, None, dict[str, Tensor]]:
+    """What frozen features make of the pictures, computed before the training; nothing where they are not."""
+    if settings.trained_blocks:
+        return {}
+    views = settings.views if settings.cache_features else 0
+    return (yield from features.prepare(run, model, manifest, views, settings.seed))
+
+
+def _train(
+    run: Run, settings: Settings, manifest: Manifest, model: LeafNet, cached: dict[str, Tensor]
+) -> Generator[Event]:
+    train, validation = manifest.of("train"), manifest.of("validation")
+    labels = torch.tensor([photo.label for photo in train])
+    optimizer = _optimizer(model, settings)
+    truth = torch.tensor([photo.label for photo in validation])
+    counts = torch.bincount(labels, minlength=len(manifest.classes)).float()
+    weight = counts.sum() / counts / len(counts) if settings.balance == "weights" else None
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        drawn = generator(settings.seed, epoch)
+        order = _order(labels, counts, settings, drawn)
+        if "train" in cached:
+            pictures = _views(cached["train"], order, drawn)
+        else:
+            pictures = _pictures(manifest, [photo.file for photo in train], order, settings.crop, drawn)
+        for index, x in zip(order, pictures, strict=True):
+            yield _mixed(
+                x, _targets(labels[index], len(counts), settings.label_smoothing), settings.mixup, drawn
+            )
+
+    def terms(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        x, target = batch
+        logits = model(x)
+        right = (logits.detach().argmax(1) == target.argmax(1)).float().mean()
+        loss = F.cross_entropy(logits, target, None if weight is None else weight.to(logits.device))
+        return {"cross_entropy": loss, "train_accuracy": right}
+
+    def measure(model: torch.nn.Module, epoch: int) -> dict[str, Any]:
+        assert isinstance(model, LeafNet)
+        logits = validation_logits(model, manifest, cached.get("validation"))
+        return {**_measured(logits, truth), "lr": optimizer.param_groups[0]["lr"]}
+
+    def finished(model: torch.nn.Module) -> dict[str, Any]:
+        best, told = checkpoints.load(run.folder / "best.safetensors", LeafNet)
+        facts = {"epoch": told["epoch"], "settings": _shareable(settings), "best_epoch": told["metrics"]}
+        return finish(run, best.to(next(model.parameters()).device), manifest, cached, facts)
+
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        batches,
+        terms,
+        _plan(settings, len(train)),
+        scheduler=ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3),
+        measure=measure,
+        metadata={"classes": list(manifest.classes), "licence": "Apache-2.0"},
+        finish=finished,
+    )
+
+
+def _shareable(settings: Settings) -> dict[str, Any]:
+    """The settings, but of paths only the last part: a model is given away."""
+    paths = {
+        name: Path(value).name for name in ("data", "groups", "weights") if (value := getattr(settings, name))
+    }
+    return {**asdict(settings), **paths}
+
+
+def _plan(settings: Settings, count: int) -> training.Plan:
+    return training.Plan(
+        settings.epochs,
+        max(1, count // settings.batch_size),
+        weights={"train_accuracy": 0.0},
+        best={"val_accuracy": "max"},
+        patience=settings.patience,
+        seed=settings.seed,
+        device=settings.device,
+        track=settings.track,
+    )
+
+
+def _optimizer(model: LeafNet, settings: Settings) -> torch.optim.Optimizer:
+    slow = [p for p in model.features.parameters() if p.requires_grad]
+    rate = settings.lr if settings.weights == "none" else settings.lr / 10
+    groups = [{"params": [*model.classifier.parameters()], "lr": settings.lr}]
+    return torch.optim.Adam(groups + ([{"params": slow, "lr": rate}] if slow else []))
+
+
+def _order(labels: Tensor, counts: Tensor, settings: Settings, drawn: torch.Generator) -> list[Tensor]:
+    """The pictures of each batch of an epoch; a last one that is not full is left out."""
+    if settings.balance == "sampling":
+        order = torch.multinomial(1 / counts[labels], len(labels), replacement=True, generator=drawn)
+    else:
+        order = torch.randperm(len(labels), generator=drawn)
+    steps = max(1, len(labels) // settings.batch_size)
+    return list(order.split(settings.batch_size))[:steps]
+
+
+def _views(embeddings: Tensor, order: list[Tensor], drawn: torch.Generator) -> Iterator[Tensor]:
+    for index in order:
+        view = torch.randint(len(embeddings), index.shape, generator=drawn)
+        yield embeddings[view, index]
+
+
+def _pictures(
+    manifest: Manifest, files: list[str], order: list[Tensor], crop: int, drawn: torch.Generator
+) -> Iterator[Tensor]:
+    """Random views of each batch's pictures; the next batch is read meanwhile."""
+
+    def read(index: Tensor) -> np.ndarray:
+        return data.read_squares(manifest.folder, [files[i] for i in index.tolist()])
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = [reader.submit(read, index) for index in order[:2]]
+        for following in [*order[2:], None, None]:
+            if not waiting:
+                return
+            squares = features.tensor(waiting.pop(0).result())
+            if following is not None:
+                waiting.append(reader.submit(read, following))
+            yield random_views(squares, crop, drawn)
+
+
+def _targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
+    return F.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+
+
+def _mixed(x: Tensor, target: Tensor, alpha: float, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Each entry mixed with another of the batch, targets alike.
+
+    Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
+    """
+    if not alpha:
+        return x, target
+    seed = int(torch.randint(2**31, (), generator=drawn))
+    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    other = torch.randperm(len(x), generator=drawn)
+    return torch.lerp(x[other], x, share), torch.lerp(target[other], target, share)
+
+
+@torch.no_grad()
+def validation_logits(model: LeafNet, manifest: Manifest, embeddings: Tensor | None) -> Tensor:
+    """Logits (M, C) of the validation pictures, from their embeddings where these are known."""
+    if embeddings is None:
+        embeddings = features.embed(model, manifest, "validation")
+    return model(embeddings.to(model.temperature.device)).cpu()
+
+
+def _measured(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    from sklearn.metrics import f1_score
+
+    said = logits.argmax(1)
+    return {
+        "val_loss": F.cross_entropy(logits, truth).item(),
+        "val_accuracy": (said == truth).float().mean().item(),
+        "val_macro_f1": float(f1_score(truth.numpy(), said.numpy(), average="macro", zero_division=0.0)),  # pyright: ignore
+    }
