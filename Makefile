@@ -3,6 +3,7 @@
 VENV ?= .venv
 PORT ?= 7860
 ARGS ?=
+FUZZ ?= 20
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
@@ -15,7 +16,7 @@ test: $(READY)
 	$(PY) -m pytest $(ARGS)
 
 fuzz: $(READY)
-	FUZZ=100 $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)
+	FUZZ=$(FUZZ) $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .

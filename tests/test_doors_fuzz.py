@@ -1,6 +1,6 @@
 """Damaged files at every door: whatever is changed in them, they are read or refused with a `ValueError`.
 
-Seeded and bounded for every day; `make fuzz` tries a hundred times as much (FUZZ is the factor). A failure
+Seeded and bounded for every day; `make fuzz` tries twenty times as much (FUZZ is the factor). A failure
 names the door and the turn, which give the same bytes again.
 """
 

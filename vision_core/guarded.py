@@ -22,7 +22,7 @@ from vision_core import images
 from vision_core.images import MAX_PIXELS, Picture
 
 SECONDS = 30.0  # ten times what the slowest 26 megapixels take on an idle machine
-WORKERS = 2  # pictures decoded at once; each worker keeps some 60 MB while it waits
+WORKERS = 2  # pictures decoded at once; each worker keeps some 50 MB while it waits
 BYTES_PER_PIXEL = 24  # the most that `images.read` was seen to need is 21
 # every thread of numpy and every arena of malloc would reserve address space
 _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -180,15 +180,20 @@ def _serve() -> None:
     _send(replies, {})
     with suppress(EOFError):
         while True:
-            request = _receive(requests)
-            data = requests.read(request["size"])
-            _limit(request)
-            try:
-                picture = images.read(request["path"] or data, request["max_pixels"])
-            except ValueError as error:
-                _send(replies, {"error": str(error)})
-            else:
-                _send_picture(replies, picture)
+            _answer(requests, replies)
+
+
+def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
+    """One request; what it took is free again before the next is awaited."""
+    request = _receive(requests)
+    data = requests.read(request["size"])
+    _limit(request)
+    try:
+        picture = images.read(request["path"] or data, request["max_pixels"])
+    except ValueError as error:
+        _send(replies, {"error": str(error)})
+    else:
+        _send_picture(replies, picture)
 
 
 def _limit(request: dict[str, Any]) -> None:
