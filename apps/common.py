@@ -176,6 +176,24 @@ class UploadFile(gr.File):
         return received(payload)
 
 
+class Slider(gr.Slider):
+    """`gr.Slider` whose value the handler checks: Gradio's own check fills the log with tracebacks."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+
+
+class Number(gr.Number):
+    """`gr.Number` whose value the handler checks."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+
+
 class Uploads(gr.File):
     """`gr.File` for many uploads: (name, path) of each."""
 

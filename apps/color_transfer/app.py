@@ -107,8 +107,8 @@ def _choices(visit: gr.State) -> list[gr.components.Component]:
     gr.Markdown("## 2 · The palette")
     colors = gr.HTML(palette_editor(current(None)), js_on_load=CLICKED, elem_id="palette")
     with gr.Accordion("Palette settings", open=False):
-        count = gr.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
-        clusters = gr.Slider(
+        count = common.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
+        clusters = common.Slider(
             2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
         )
     light: dict[str, Any] = {
@@ -158,10 +158,10 @@ def _training_step() -> tuple[gr.Button, list[gr.components.Component], gr.Butto
 def _training_settings() -> list[gr.components.Component]:
     default, weights = Settings(), LossWeights()
     with gr.Row():
-        epochs = gr.Slider(
+        epochs = common.Slider(
             10, 5000, default.epochs, step=10, label="Epochs", info="Batches of 512 colours each."
         )
-        patience = gr.Slider(
+        patience = common.Slider(
             0,
             1000,
             0,
@@ -170,8 +170,8 @@ def _training_settings() -> list[gr.components.Component]:
             info="Stop early after so many epochs without progress; 0: never.",
         )
     with gr.Row():
-        lr = gr.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
-        seed = gr.Number(default.seed, label="Seed", precision=0, minimum=0)
+        lr = common.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
+        seed = common.Number(default.seed, label="Seed", precision=0, minimum=0)
         head = gr.Radio(
             [("free colours", "rgb"), ("mixtures of the palette", "palette")],
             value=default.head,
@@ -184,7 +184,7 @@ def _training_settings() -> list[gr.components.Component]:
     gr.Markdown("How much each term of the loss counts:")
     with gr.Row():
         terms = [
-            gr.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110)
+            common.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110)
             for name in training.TERMS
         ]
     return [epochs, patience, lr, seed, head, *terms]
@@ -207,8 +207,8 @@ def _results_step(visit: gr.State, start: gr.Button) -> dict[str, Any]:
             with gr.Column(scale=1, min_width=260):
                 status = gr.HTML(elem_id="progress")
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-                color = gr.Slider(0, 1, 1, step=0.05, label="Colour strength", elem_id="strength")
-                lightness = gr.Slider(
+                color = common.Slider(0, 1, 1, step=0.05, label="Colour strength", elem_id="strength")
+                lightness = common.Slider(
                     0,
                     1,
                     1,

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps import session
+from apps import common, session
 from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import current
@@ -80,11 +80,11 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
             )
         with gr.Column(scale=1, min_width=240):
             coloring = gr.Radio(list(COLORINGS), value="network", label="Colours")
-            threshold = gr.Slider(0, 255, 50, step=5, label="Edge threshold", info="Lower finds more edges.")
-            density = gr.Slider(
+            threshold = common.Slider(0, 255, 50, step=5, label="Edge threshold", info="Lower: more edges.")
+            density = common.Slider(
                 5, 300, 60, step=5, label="Pixels a point", info="Lower makes smaller triangles."
             )
-            seed = gr.Number(1, label="Seed", precision=0, minimum=0)
+            seed = common.Number(1, label="Seed", precision=0, minimum=0)
             scatter = gr.Checkbox(False, label="Points anywhere, not on edges")
             make = gr.Button("Draw low poly", variant="primary", elem_id="draw")
             words = gr.HTML()

@@ -1,26 +1,42 @@
-"""The suite as one app: what each address answers, its headers, and a port in use."""
+"""The suite as one app: what each address answers, its headers, its doors, and what refuses to start."""
 
+import errno
+import io
+import json
 import socket
 
 import pytest
 from fastapi.testclient import TestClient
 
-from apps import landing, suite
+from apps import landing, session, suite
+from apps.color_transfer import app as color_transfer
 from vision_core.files import bundled
+
+PAGES = ["/", "/digits/", "/color-transfer/"]
 
 
 @pytest.fixture(scope="module")
-def client():
-    return TestClient(suite.create())
+def client(tmp_path_factory):
+    """The running suite, its visitors in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("suite")))
+        with TestClient(suite.create(["testserver"]), base_url="http://localhost") as running:
+            yield running
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/digits/", "/digits/icon.svg", "/color-transfer/"])
+@pytest.mark.parametrize("path", [*PAGES, "/healthz", "/digits/icon.svg", "/favicon.ico"])
 def test_every_part_answers_with_safe_headers(client, path):
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
     assert answer.headers["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/healthz", "/color-transfer/config"])
+def test_a_name_that_is_not_ours_is_refused_everywhere(client, path):
+    assert client.get(path, headers={"host": "evil.example"}).status_code == 421
+    assert client.get("/healthz", headers={"host": "testserver"}).status_code == 200
 
 
 def test_health_names_the_version(client):
@@ -35,9 +51,87 @@ def test_landing_shows_a_picture_for_each_system(client):
     assert page.count("not built yet") == sum(not card.link for card in landing.CARDS)
 
 
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/digits/nowhere", "/color-transfer/nowhere", "/pictures/x.jpg"]
+)
+def test_an_unknown_address_is_a_page_for_a_person_and_json_for_a_program(client, path):
+    answer = client.get(path, headers={"accept": "text/html"})
+    assert (
+        answer.status_code == 404 and 'href="/"' in answer.text and "nothing at this address" in answer.text
+    )
+    assert "<!doctype" not in client.get(path, headers={"accept": "application/json"}).text.lower()
+
+
 def test_files_outside_are_not_served(client):
     assert client.get("/pictures/../../pyproject.toml").status_code == 404
     assert client.get("/color-transfer/gradio_api/file=/etc/passwd").status_code in (403, 404)
+
+
+def upload(client) -> str:
+    """The path of a file uploaded to the colour page."""
+    sent = client.post("/color-transfer/gradio_api/upload", files={"files": ("a.png", io.BytesIO(b"x"))})
+    return sent.json()[0]
+
+
+@pytest.mark.parametrize(
+    "route", ["queue/join", "run/choose_source", "call/choose_source", "api/choose_source"]
+)
+def test_a_request_that_names_a_folder_never_reaches_gradio(client, route):
+    path = upload(client)
+    body = {"data": [None, {"path": path.rpartition("/")[0]}], "fn_index": 0, "session_hash": "x"}
+    answer = client.post(f"/color-transfer/gradio_api/{route}", json=body)
+    assert answer.status_code == 400 and "not uploaded here" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_a_client_cannot_name_a_file_of_the_server(client, meta):
+    secret = str(bundled("assets") / "color" / "cat.jpg")
+    body = {"data": [None, {"path": secret, **meta}], "session_hash": "stranger"}
+    for route in ("queue/join", "run/choose_source"):
+        assert client.post(f"/color-transfer/gradio_api/{route}", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        ("edit", [None], "not a click"),
+        ("choose_target", [None, None, 10**400, 3], None),
+        ("count_again", [None, "x", None], None),
+        ("begin", [None, 10**400, 0, 1e-3, 0, "rgb", 3, 1, 1, 1, 1, 1], "choose a picture"),
+        ("follow", [None, None, {}, 3], None),
+        ("stop", [None], "no result yet"),
+        ("act", [None, 1], "not a click"),
+    ],
+)
+def test_bad_arguments_of_a_client_are_sentences(client, caplog, capfd, name, arguments, sentence):
+    page = client.get("/color-transfer/config").json()
+    [function] = [each["id"] for each in page["dependencies"] if each["api_name"] == name]
+    who = f"client-{name}"
+    asked = {"data": arguments, "fn_index": function, "session_hash": who}
+    sent = {"content": json.dumps(asked), "headers": {"content-type": "application/json"}}
+    assert client.post("/color-transfer/gradio_api/queue/join", **sent).status_code == 200
+    with client.stream("GET", f"/color-transfer/gradio_api/queue/data?session_hash={who}") as events:
+        said = next(line for line in events.iter_lines() if "process_completed" in line)
+    assert (sentence in said) if sentence else ('"success":true' in said.replace(" ", ""))
+    assert "our side" not in said and "Traceback" not in caplog.text + capfd.readouterr().err
+
+
+def test_a_download_needs_the_key_of_its_visit(client):
+    page = "/color-transfer/files"
+    strange = session.new("color").key
+    for address in (
+        f"{page}/{strange}/look-001/recoloured.png",
+        f"{page}/..%2f../look-001/x",
+        f"{page}/x/y/z",
+    ):
+        answer = client.get(address)
+        assert answer.status_code == 404 and "Traceback" not in answer.text
+
+
+def test_an_app_alone_answers_at_the_top():
+    with TestClient(suite.alone(color_transfer), base_url="http://localhost") as client:
+        assert "Colour transfer" in client.get("/").text
+        assert client.get("/healthz").status_code == 200
 
 
 def test_a_port_in_use_is_a_sentence():
@@ -46,6 +140,14 @@ def test_a_port_in_use_is_a_sentence():
         pytest.raises(ValueError, match="cannot listen on 127"),
     ):
         suite.serve(port=taken.getsockname()[1])
+
+
+def test_a_refusal_of_the_system_says_what_was_refused_and_what_to_do():
+    def build():
+        raise OSError(errno.EACCES, "Permission denied")  # as a semaphore without a usable /dev/shm does
+
+    with pytest.raises(ValueError, match=r"Permission denied.*/dev/shm must be there and writable"):
+        suite.run(build, "127.0.0.1", 0)
 
 
 @pytest.mark.parametrize(
