@@ -135,7 +135,7 @@ def test_installed_package_works_outside_the_checkout(built, tmp_path):
     ZipFile(next(built.glob("*.whl"))).extractall(tmp_path / "site")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import vision_core\n"
-        "from apps.dashboard import sources; from vision_core import digits, weights\n"
+        "from apps.dashboard.digits import sources; from vision_core import digits, weights\n"
         "assert vision_core.__file__.startswith(sys.argv[1])\n"
         "print(weights.find('digits'), len(digits.load().test.labels), len(sources.shipped().index))"
     )

@@ -10,17 +10,24 @@ st.set_page_config(page_title="vision-core", page_icon=str(icon), layout="wide")
 st.html(
     "<style>.stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 3rem }"
     # it flickers with every refresh, and its "Stop" would not stop a training
-    "[data-testid=stStatusWidget] { display: none }</style>"
+    "[data-testid=stStatusWidget] { display: none }"
+    # Streamlit's captions and its primary button are too pale to read
+    "[data-testid=stCaptionContainer] { opacity: 1 } [data-testid=stCaptionContainer] p { opacity: .82 }"
+    "[data-testid^=stBaseButton-primary] { background: #1d5fd0; border-color: #1d5fd0; color: #fff }"
+    ".vc-home a { color: inherit; display: inline-block; padding: 6px 0; font-weight: 600 }</style>"
+    '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
 )
 st.navigation(
     [
         st.Page(
-            "explorer.py",
+            "digits/explorer.py",
             title="Epoch explorer",
             icon=":material/timeline:",
             default=True,
         ),
-        st.Page("training.py", title="Training", icon=":material/model_training:", url_path="training"),
+        st.Page(
+            "digits/training.py", title="Training", icon=":material/model_training:", url_path="training"
+        ),
     ],
     position="top",
 ).run()

@@ -9,26 +9,16 @@ import pandas  # noqa: F401 - plotly trips over it while another visitor's threa
 import plotly.graph_objects as go
 import streamlit as st
 
-CONFIG = {"showSendToCloud": False, "displayModeBar": False}  # on a phone the bar would lie over the titles
+from vision_core import plots
+
+CONFIG = {**plots.CONFIG, "displayModeBar": False}  # on a phone the bar would lie over the titles
 PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 POINTS = 2000  # more than these a browser draws slowly, and nobody can tell apart
 SPLITS = {  # colour and dash, so that colour is not the only carrier
-    "train": ("Training images", "#4a7be0", "dot"),
-    "val": ("Validation images", "#d9822b", "dash"),
-    "test": ("Test images", "#1f9d6e", "solid"),
+    "train": ("Training images", plots.LINES[0], "dot"),
+    "val": ("Validation images", plots.LINES[1], "dash"),
+    "test": ("Test images", plots.LINES[2], "solid"),
 }
-COLOURS = [
-    "#4a7be0",
-    "#d9822b",
-    "#1f9d6e",
-    "#d0507a",
-    "#8a6be0",
-    "#21a3b5",
-    "#a98a1c",
-    "#c8553d",
-    "#6b7f99",
-    "#5fa03a",
-]
 
 
 def show(figure: go.Figure, key: str, alt: str) -> None:
@@ -66,7 +56,7 @@ def per_digit(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
     for digit in range(10):
         y = [e["per_class"][digit] for e in epochs]
         hover = f"{digit}: %{{y:.1%}}<extra></extra>"
-        line = {"color": COLOURS[digit], "width": 2, "dash": "solid" if digit < 5 else "dot"}
+        line = {"color": plots.LINES[digit], "width": 2, "dash": "solid" if digit < 5 else "dot"}
         figure.add_scatter(x=x, y=y, name=str(digit), mode="lines", line=line, hovertemplate=hover)
     return _laid_out(figure, "Test accuracy of each digit", "epoch", "~%")
 
@@ -76,7 +66,7 @@ def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], ti
     figure = go.Figure()
     for number, (name, values) in enumerate(series.items()):
         line = {
-            "color": COLOURS[number % 10],
+            "color": plots.LINES[number % 10],
             "width": 2,
             "dash": "dot" if name.endswith("bias") else "solid",
         }
@@ -90,7 +80,7 @@ def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.
     edges = np.histogram_bin_edges(np.concatenate([now.ravel(), before.ravel()]), 40)
     middle = (edges[1:] + edges[:-1]) / 2
     figure = go.Figure()
-    for values, label, colour in ((before, "epoch 0", "#9aa5b8"), (now, f"epoch {epoch}", "#4a7be0")):
+    for values, label, colour in ((before, "epoch 0", plots.QUIET), (now, f"epoch {epoch}", plots.LINES[0])):
         counts, _ = np.histogram(values, edges)
         hover = f"{label}: %{{y}} numbers near %{{x:.3f}}<extra></extra>"
         figure.add_bar(
@@ -114,8 +104,8 @@ def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
     mean = np.convolve(y, np.ones(width) / width, "valid") if len(y) else y
     figure = go.Figure()
     for part, label, colour, thick in (
-        ((x, y), "each step", "#9aa5b8", 1),
-        ((x[middle : middle + len(mean)], mean), f"mean of {width} steps", "#4a7be0", 2.5),
+        ((x, y), "each step", plots.QUIET, 1),
+        ((x[middle : middle + len(mean)], mean), f"mean of {width} steps", plots.LINES[0], 2.5),
     ):
         every = max(1, -(-len(part[0]) // (POINTS // 2)))
         line = {"color": colour, "width": thick}
@@ -133,7 +123,7 @@ def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title
     figure = go.Figure()
     for number, (name, epochs) in enumerate(stories.items()):
         dash = ("solid", "dash", "dot", "dashdot")[number % 4]
-        _line(figure, epochs, key, name, COLOURS[number % 10], dash)
+        _line(figure, epochs, key, name, plots.LINES[number % 10], dash)
     return _laid_out(figure, title, "epoch", "~%" if key.endswith("accuracy") else ".2f")
 
 

@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apps.dashboard import frame, jobs, sources
+from apps.dashboard import frame, jobs
+from apps.dashboard.digits import sources
+from apps.dashboard.digits.story import read_story
 from vision_core import digits, runs
 from vision_core.digits.packed import decode_images
 
@@ -43,15 +45,16 @@ def trained(tmp_path_factory) -> Path:
 def root(tmp_path, monkeypatch, trained) -> Path:
     """A folder of runs that holds the trained one; trainings that a test leaves behind are ended."""
     monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path))
+    monkeypatch.setenv("VISION_CORE_OPEN_DASHBOARD", "1")
     monkeypatch.chdir(ROOT)
     shutil.copytree(trained, tmp_path / "digits" / "first")
     yield tmp_path
-    for run in jobs.folders():
+    for run in jobs.folders("digits"):
         if (pid := run.process()) is not None:
             os.kill(pid, signal.SIGKILL)
 
 
-def visit(page: str = "explorer.py", **query: str) -> AppTest:
+def visit(page: str = "digits/explorer.py", **query: str) -> AppTest:
     """A fresh session, as after a reload of the page at this address."""
     app = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
@@ -147,7 +150,7 @@ def test_a_run_that_was_replaced_is_read_anew(root):
 def test_an_unknown_run_in_the_address_is_told(root):
     assert "no training `gone`" in told(visit(training="gone"))
     assert "no training `[x](http://y) z` here" in told(visit(training="`[x](http://y)\n\nz`"))
-    app = visit("training.py", run="gone")
+    app = visit("digits/training.py", run="gone")
     assert "no training `gone`" in told(app) and app.session_state["run"] == "first"
 
 
@@ -242,7 +245,7 @@ def test_the_frame_holds_everything_and_reaches_nothing():
     [
         ("metrics.jsonl", '{"event": "start", "time": 1}\nnonsense\n{"event": "step"}\n', "line 2 of digits"),
         ("config.json", '{"system": "digits", ', "config.json is not valid JSON"),
-        ("config.json", '{"system": "color"}', "not a run of the digit system"),
+        ("config.json", '{"system": "color"}', "is a run of 'color', not of"),
         ("config.json", None, "the folder is empty"),
         ("metrics.jsonl", '{"event": "epoch", "epoch": 0, "time": 1}\n', "are damaged: 'metrics'"),
     ],
@@ -250,7 +253,7 @@ def test_the_frame_holds_everything_and_reaches_nothing():
 def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content, sentence):
     path = root / "digits" / "first" / name
     path.unlink() if content is None else path.write_text(content)
-    app = visit("training.py")
+    app = visit("digits/training.py")
     assert sentence in told(app)
     assert app.button[0].label == "Start training"
     visit(training="first")
@@ -259,24 +262,24 @@ def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content,
 def test_a_line_still_being_written_is_waited_for(root):
     with open(root / "digits" / "first" / "metrics.jsonl", "a") as file:
         file.write('{"event": "epo')
-    app = visit("training.py")
+    app = visit("digits/training.py")
     assert told(app) == "" and metrics(app)["Epoch"] == "2 of 2"
 
 
 def test_without_runs_the_page_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path / "none"))
-    assert "No training yet" in told(visit("training.py"))
+    assert "No training yet" in told(visit("digits/training.py"))
 
 
 def test_a_training_that_could_not_start_tells_why(root):
     folder = root / "digits" / "broken"
     folder.mkdir()
     (folder / "log.txt").write_text("vision-core: /data holds no train-images-idx3-ubyte\n")
-    assert "/data holds no train-images" in told(visit("training.py", run="broken"))
+    assert "/data holds no train-images" in told(visit("digits/training.py", run="broken"))
 
 
 def test_a_training_survives_reloads_and_is_stopped_and_resumed(root):
-    app = visit("training.py")
+    app = visit("digits/training.py")
     app.number_input(key="epochs").set_value(90)
     app = checked(app.button[0].click().run())
     run = wait_for(jobs.running)
@@ -284,25 +287,48 @@ def test_a_training_survives_reloads_and_is_stopped_and_resumed(root):
     assert app.session_state["run"] == run.name and app.button[0].disabled
 
     for _ in range(2):  # a reload is a new session that runs the script again; a rerun is neither a click
-        visit("training.py", run=run.name).run()
-    assert run.process() == pid and len(jobs.folders()) == 2
+        visit("digits/training.py", run=run.name).run()
+    assert run.process() == pid and len(jobs.folders("digits")) == 2
     with pytest.raises(ValueError, match=r"is still training; one training at a time"):
-        jobs.launch(digits.Settings())
+        jobs.launch("digits", digits.Settings())
 
-    wait_for(lambda: jobs.read(run).epochs)
-    app = visit("training.py", run=run.name)
+    wait_for(lambda: read_story(run).epochs)
+    app = visit("digits/training.py", run=run.name)
     assert metrics(app)["Epoch"].endswith("of 90")
     checked(next(b for b in app.button if b.label == "Stop training").click().run())
     wait_for(lambda: run.process() is None)
-    reached = len(jobs.read(run).epochs)
-    app = visit("training.py", run=run.name)
-    assert jobs.read(run).status == "stopped" and "Resume goes on" in told(app)
+    reached = len(read_story(run).epochs)
+    app = visit("digits/training.py", run=run.name)
+    assert read_story(run).status == "stopped" and "Resume goes on" in told(app)
 
     checked(next(b for b in app.button if b.label == "Resume").click().run())
     assert run.process() not in (None, pid)
-    wait_for(lambda: len(jobs.read(run).epochs) > reached)
+    wait_for(lambda: len(read_story(run).epochs) > reached)
     runs.request_stop(run)
     wait_for(lambda: run.process() is None)
+
+
+def test_only_the_browser_that_began_a_training_may_stop_it(root, monkeypatch):
+    monkeypatch.delenv("VISION_CORE_OPEN_DASHBOARD")
+    mine = visit("digits/training.py")
+    mine.number_input(key="epochs").set_value(90)
+    mine = checked(mine.button[0].click().run())
+    run = wait_for(jobs.running)
+    mine = checked(mine.run())
+    assert any(button.label == "Stop training" for button in mine.button)
+    strange = visit("digits/training.py", run=run.name)
+    assert not any(button.label in ("Stop training", "Resume") for button in strange.button)
+    assert any("another browser" in caption.value for caption in strange.caption)
+    with pytest.raises(ValueError, match="started from another browser"):
+        jobs.stop(run)  # here, outside of a page, we are a stranger, too
+    checked(next(b for b in mine.button if b.label == "Stop training").click().run())
+    wait_for(lambda: run.process() is None)
+
+
+def test_a_space_says_what_it_shares(root, monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "somebody/vision-core")
+    app = visit("digits/training.py")
+    assert any("This Space is shared" in caption.value for caption in app.caption)
 
 
 @pytest.fixture
@@ -362,7 +388,7 @@ def test_both_pages_in_a_real_browser(served, browser):
     pid = run.process()
     page.reload()
     page.get_by_role("button", name="Stop training").wait_for()
-    assert run.process() == pid and len(jobs.folders()) == 2
+    assert run.process() == pid and len(jobs.folders("digits")) == 2
     page.get_by_role("button", name="Stop training").click()
     page.get_by_role("button", name="Resume").wait_for()  # the page noticed by itself that it has ended
     assert foreign == []

@@ -4,7 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from apps.dashboard import charts, jobs, sources
+from apps.dashboard import charts, jobs
+from apps.dashboard.digits import sources
+from apps.dashboard.digits.story import SYSTEM, Story, read_story
 
 MEASURES = {
     "val_accuracy": "Validation accuracy",
@@ -19,7 +21,7 @@ MOST = 8  # lines that a chart can show
 def show_comparison() -> None:
     """Several runs over each other, and a table of what they were asked and what they reached."""
     st.subheader("Compare trainings", anchor=False)
-    stories = [jobs.read(run) for run in jobs.folders()]
+    stories = [read_story(run) for run in jobs.folders(SYSTEM)]
     measured = {story.run.name: story for story in stories if story.epochs}
     _choose_new(list(measured))
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -65,7 +67,7 @@ def _choose_new(names: list[str]) -> None:
     st.session_state["known_trainings"] = known
 
 
-def _row(story: jobs.Story) -> dict[str, Any]:
+def _row(story: Story) -> dict[str, Any]:
     asked, best = story.settings, story.best
     return {
         "training": story.run.name,

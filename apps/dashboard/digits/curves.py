@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from apps.dashboard import charts, sources
+from apps.dashboard import charts
+from apps.dashboard.digits import sources
 
 
 def show_curves(source: sources.Source) -> None:

@@ -1,5 +1,6 @@
 """Training: start a run in a process of its own, follow it, stop it, go on with it, compare runs."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from apps.dashboard import charts, jobs
-from apps.dashboard.comparison import show_comparison
+from apps.dashboard.digits.comparison import show_comparison
+from apps.dashboard.digits.story import SYSTEM, Story, read_story
 from vision_core import runs
 from vision_core.digits import Settings
 
@@ -52,7 +54,7 @@ def begin() -> None:
         augment=bool(asked["augment"]),
         cosine=bool(asked["cosine"]),
     )
-    asked["run"] = jobs.launch(settings).name
+    asked["run"] = jobs.launch(SYSTEM, settings).name
 
 
 def form(busy: runs.Run | None) -> None:
@@ -128,15 +130,18 @@ def show_run(names: list[str]) -> None:
             )
         )
         run = runs.Run(jobs.root() / "digits" / name)
-        story = jobs.read(run)
-        if story.status == "running":
+        story = read_story(run)
+        if not jobs.mine(run):
+            if story.status in ("running", "stopped", "interrupted"):
+                st.caption("Started from another browser, which can stop and resume it. You can watch.")
+        elif story.status == "running":
             stopping = (run.folder / "stop").exists()
             st.button(
                 "Stopping …" if stopping else "Stop training",
                 icon=":material/stop:",
                 disabled=stopping,
                 on_click=attempt,
-                args=(runs.request_stop, run),
+                args=(jobs.stop, run),
                 help="It saves and ends after its current step.",
             )
         elif story.status in ("stopped", "interrupted", "new") or run.resume_file.exists():
@@ -151,7 +156,7 @@ def show_run(names: list[str]) -> None:
             )
         if story.epochs:
             st.page_link(
-                "explorer.py",
+                "digits/explorer.py",
                 label="Open in the explorer",
                 icon=":material/timeline:",
                 query_params={"training": name},  # not "run": leaving this page drops its own parameters
@@ -163,7 +168,7 @@ def show_run(names: list[str]) -> None:
 
 def show_live(run: runs.Run, was_running: bool, had_epochs: bool) -> None:
     """Everything that changes while a training runs."""
-    story = jobs.read(run)
+    story = read_story(run)
     if (was_running and story.status != "running") or (story.epochs and not had_epochs):
         st.rerun()  # the whole page: buttons change, and the timer may end
     badge, meaning = STATUS[story.status]
@@ -185,7 +190,7 @@ def show_live(run: runs.Run, was_running: bool, had_epochs: bool) -> None:
             )
 
 
-def _age(story: jobs.Story) -> str:
+def _age(story: Story) -> str:
     if story.updated is None:
         return ""
     seconds = max(0.0, time.time() - story.updated)
@@ -196,7 +201,7 @@ def _age(story: jobs.Story) -> str:
     return f":gray[last update {seconds:.0f} s ago]"
 
 
-def show_progress(story: jobs.Story) -> None:
+def show_progress(story: Story) -> None:
     """How far a running training is, and how long it will take."""
     if not story.steps:
         st.progress(0.0, "starting: loading the images and measuring the untrained network")
@@ -208,7 +213,7 @@ def show_progress(story: jobs.Story) -> None:
     )
 
 
-def show_numbers(story: jobs.Story) -> None:
+def show_numbers(story: Story) -> None:
     last, best = story.epochs[-1], story.best or story.epochs[-1]
     with st.container(horizontal=True):
         for title, value in (
@@ -224,7 +229,12 @@ st.title("Training", anchor=False)
 st.caption("Train the digit network on 10,000 real digits and watch it learn; an epoch takes about a second.")
 if refused := st.session_state.pop("refused", ""):
     st.error(refused, icon=":material/block:")
-found, busy = jobs.folders(), jobs.running()
+if os.environ.get("SPACE_ID"):
+    st.caption(
+        "This Space is shared: everybody who opens it sees all trainings and their settings; only the "
+        "browser that started one can stop it. Drawings and uploads stay in your own session."
+    )
+found, busy = jobs.folders(SYSTEM), jobs.running()
 side, main = st.columns([1, 3], gap="large")
 with side:
     form(busy)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from apps.dashboard import jobs, sources
-from apps.dashboard.curves import show_curves
+from apps.dashboard import jobs
+from apps.dashboard.digits import sources
+from apps.dashboard.digits.curves import show_curves
+from apps.dashboard.digits.one_epoch import show_epoch
+from apps.dashboard.digits.story import SYSTEM, read_story
 from apps.dashboard.frame import framed
-from apps.dashboard.one_epoch import show_epoch
 from vision_core.files import bundled
 from vision_core.runs import Run
 
@@ -18,7 +20,7 @@ SHIPPED, OWN = "the shipped training", "an export of my own"
 
 def choose() -> tuple[sources.Source, str, Path | None] | None:
     """The export to show, its name and its run's folder; a fault is told, and there is nothing to show."""
-    names = [SHIPPED, *(run.name for run in jobs.folders()), OWN]
+    names = [SHIPPED, *(run.name for run in jobs.folders(SYSTEM)), OWN]
     asked = st.query_params.get("training", SHIPPED)
     if asked not in names:
         st.warning(
@@ -31,7 +33,7 @@ def choose() -> tuple[sources.Source, str, Path | None] | None:
             return _shipped(), "digits", None
         if name != OWN:
             folder = jobs.root() / "digits" / name
-            story = jobs.read(Run(folder))
+            story = read_story(Run(folder))
             if not story.epochs:
                 raise ValueError(story.problem or f"{name} has no finished epoch yet")
             with st.spinner("Reading the run's epochs …"):

@@ -6,7 +6,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from apps.dashboard import charts, sources
+from apps.dashboard import charts
+from apps.dashboard.digits import sources
 from vision_core.digits.packed import decode_images
 
 ALL = "all mistakes"
