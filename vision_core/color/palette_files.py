@@ -27,8 +27,8 @@ Entries = list[tuple[Color, float]]  # each with its weight
 def read(path: str | Path) -> Palette:
     """Read a palette file by its suffix.
 
-    Colours keep the order of the file and one that is listed twice counts twice. JSON carries shares; the
-    colours of the other formats share equally.
+    Colours keep the order of the file and one that is listed twice counts twice. JSON carries shares, and
+    so do the names in our own GPL and ASE files; the colours of all others share equally.
 
     Raises:
         ValueError: missing, too large, of another format, broken (with the line or the colour), no colours.
@@ -45,7 +45,7 @@ def read(path: str | Path) -> Palette:
 
 
 def write(path: str | Path, palette: Palette, name: str = "Palette") -> None:
-    """Write a palette in the format of the path's suffix. Only JSON gives the shares back when it is read."""
+    """Write a palette in the format of the path's suffix. JSON, GPL and ASE keep the shares."""
     data = dumps(palette, Path(path).suffix, name)
     with atomic(path) as file:
         file.write(data)
@@ -176,7 +176,7 @@ def _parse_gpl(data: bytes) -> Entries:
     lines = _text(data)
     if not lines or lines[0].strip() != "GIMP Palette":
         raise ValueError("the first line is not 'GIMP Palette'")
-    entries: Entries = []
+    entries: list[tuple[Color, float | None]] = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip() or line.lstrip().startswith("#") or re.match(r"\s*[A-Za-z]+:", line):
             continue
@@ -185,8 +185,8 @@ def _parse_gpl(data: bytes) -> Entries:
             raise ValueError(
                 f"line {number} does not begin with red, green and blue of 0 to 255: {line[:40]!r}"
             )
-        entries.append(((int(words[0]), int(words[1]), int(words[2])), 1))
-    return entries
+        entries.append(((int(words[0]), int(words[1]), int(words[2])), _named_share(line)))
+    return _all_or_none(entries)
 
 
 def _parse_hex(data: bytes) -> Entries:
@@ -237,7 +237,7 @@ def _json_share(share: object, number: int) -> float:
 def _parse_ase(data: bytes) -> Entries:
     if data[:8] != b"ASEF\0\1\0\0":
         raise ValueError("not an Adobe Swatch Exchange file of version 1.0")
-    entries: Entries = []
+    entries: list[tuple[Color, float | None]] = []
     try:
         (blocks,) = struct.unpack_from(">I", data, 8)
         offset = 12
@@ -247,11 +247,28 @@ def _parse_ase(data: bytes) -> Entries:
             if offset + length > len(data):
                 raise ValueError("the file is cut off")
             if kind == 0x0001:
-                entries.append((_ase_color(data[offset : offset + length], len(entries) + 1), 1))
+                body = data[offset : offset + length]
+                entries.append((_ase_color(body, len(entries) + 1), _named_share(_ase_name(body))))
             offset += length
     except struct.error as error:
         raise ValueError("the file is cut off") from error
-    return entries
+    return _all_or_none(entries)
+
+
+def _named_share(name: str) -> float | None:
+    """The share that `write` puts at the end of a colour's name, "#3366cc 12.34 %"."""
+    found = re.search(r"#[0-9a-f]{6} ([0-9]{1,3}\.[0-9]{2}) %\0?$", name.rstrip())
+    return float(found[1]) if found else None
+
+
+def _all_or_none(entries: list[tuple[Color, float | None]]) -> Entries:
+    """The shares where every colour has one; else all count alike."""
+    known = all(share is not None for _, share in entries)
+    return [(color, share if known and share is not None else 1.0) for color, share in entries]
+
+
+def _ase_name(body: bytes) -> str:
+    return body[2 : 2 + 2 * struct.unpack_from(">H", body)[0]].decode("utf-16-be", "replace")
 
 
 def _ase_color(body: bytes, number: int) -> Color:

@@ -18,6 +18,11 @@ function ticks(count, width, room = 44) {
   return Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
 }
 
+/** The width to draw in; a page that is not shown yet has none, and is drawn anew when it is. */
+function room(root) {
+  return Math.max(160, root.clientWidth);
+}
+
 function frame(root, width, height, label) {
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
   root.append(chart);
@@ -47,7 +52,7 @@ export function lines(root, { title, series, epochs, format, top, onPick, height
     return value;
   });
   root.append(legend);
-  const width = root.clientWidth;
+  const width = room(root);
   const chart = frame(root, width, height, `${title} over epochs: ${series.map((s) => `${s.name} ${format(s.values.at(-1))} at the end`).join(", ")}`);
   const x = (i) => LEFT + (i / Math.max(1, epochs.length - 1)) * (width - LEFT - 12);
   const y = (value) => 8 + (1 - value / top) * (height - BOTTOM - 12);
@@ -80,7 +85,7 @@ export function lines(root, { title, series, epochs, format, top, onPick, height
 
 /** Epochs x digits heat map. Returns `fill(reading or null)` and `move(index)`. */
 export function heatmap(root, { epochs, onPick }) {
-  const width = root.clientWidth;
+  const width = room(root);
   const row = 35;
   const column = (width - 24) / epochs.length;
   const chart = frame(root, width, 10 * row + BOTTOM, "");
@@ -120,7 +125,7 @@ export function heatmap(root, { epochs, onPick }) {
 
 /** Small bars, one an epoch, the largest as high as the chart. Returns `move(index)`. */
 export function sparkBars(root, { values, label, onPick, height = 44 }) {
-  const width = root.clientWidth;
+  const width = room(root);
   const chart = frame(root, width, height, label);
   const step = width / values.length;
   const top = Math.max(...values, 1e-9);

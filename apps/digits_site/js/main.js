@@ -235,6 +235,7 @@ listen($("pad"), {
   end: () => redraw(),
 });
 addEventListener("hashchange", () => state.data && applyHash());
+$("home").hidden = !location.pathname.includes("/digits/"); // alone or in a frame there is no other page
 let width = 0;
 new ResizeObserver(() => {
   if (state.data && $("main").clientWidth !== width) build();
