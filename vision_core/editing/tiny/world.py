@@ -151,3 +151,31 @@ def coverage(scene: Scene, size: int = 128) -> NDArray[np.float32]:
 def masks(scene: Scene, size: int = 128) -> NDArray[np.bool_]:
     """Where each thing is the most visible: (things, size, size), disjoint."""
     return coverage(scene, size).argmax(0) == np.arange(1, 1 + len(scene.things))[:, None, None]
+
+
+def describe_part(scene: Scene, random: Random) -> Caption:
+    """Some of what there is to say, in half of all cases all of it.
+
+    The draws depend on the number of things alone, so of two variants the same generator says the same part.
+    """
+    whole = random.random() < 0.5
+    things = random.sample(
+        range(len(scene.things)), random.randint(1, len(scene.things)) if scene.things else 0
+    )
+    unsaid = [tuple(random.random() < share for share in (0.25, 0.6, 0.6)) for _ in things]
+    ground, sky = random.random() < 0.4, random.random() < 0.4
+    full = describe(scene)
+    if whole:
+        return full
+    phrases = tuple(
+        replace(
+            full.phrases[index], **{name: None for name, hidden in zip(_SAID, hide, strict=True) if hidden}
+        )
+        for index, hide in zip(things, unsaid, strict=True)
+    )
+    return Caption(
+        phrases, scene.ground if ground or not phrases else None, scene.sky if sky else None, full.empty
+    )
+
+
+_SAID = ("colour", "size", "place")

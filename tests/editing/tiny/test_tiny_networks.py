@@ -1,0 +1,274 @@
+"""The networks of the small world learn, all of each, and ordinary libraries open what is saved."""
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from vision_core import checkpoints
+from vision_core.editing.tiny import (
+    clip,
+    data,
+    dino,
+    evaluate,
+    grammar,
+    judge,
+    painter,
+    tokens,
+    train,
+    world,
+)
+
+SMALL = {  # the same networks, smaller
+    "autoencoder": {"width": 8},
+    "clip": {"embed": 32, "width": 48, "layers": 2, "text_layers": 1},
+    "dino": {"width": 32, "layers": 1, "directions": 64},
+    "judge": {"width": 8},
+    "painter": {"channels": (16, 32, 32), "text_width": 48, "text_layers": 1},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """An untrained, small network of each kind, exported."""
+    out = tmp_path_factory.mktemp("models")
+    for name in train.NETWORKS:
+        network = train.NETWORKS[name]
+        torch.manual_seed(0)
+        network.save_pretrained(network.Network(**SMALL[name]).eval(), settings(name, out), out)
+    return out
+
+
+def settings(name: str, models: Path | None) -> train.Settings:
+    vae = str(models / "inpainting" / "vae") if models else "nowhere"
+    return train.defaults(name, {"batch_size": 4, "steps": 1, "scenes": 8, "autoencoder": vae})
+
+
+@pytest.mark.parametrize("name", train.NETWORKS)
+def test_a_network_learns_a_batch_and_all_of_it_moves(name, models):
+    network = train.NETWORKS[name]
+    torch.manual_seed(1)
+    model = network.Network(**SMALL[name]).train()
+    (batch,) = network.batches(settings(name, models), 1)
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(40 if name == "dino" else 20):
+        loss = torch.stack([*network.terms(model, batch).values()]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    still = [n for n, p in model.named_parameters() if n in before and torch.equal(p, before[n])]
+    assert still == []
+    if name == "dino":  # which rises at first, until the centre of the answers is known
+        assert losses[-1] < 0.95 * max(losses)
+    else:
+        assert np.mean(losses[-3:]) < 0.8 * losses[0]
+
+
+def test_batches_are_a_function_of_seed_and_epoch(models):
+    for name, network in train.NETWORKS.items():
+        (first,), (again,), (other,) = (network.batches(settings(name, models), epoch) for epoch in (1, 1, 2))
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)), name
+        assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True)), name
+
+
+@pytest.mark.parametrize("name", ["judge", "dino"])  # buffers, and a teacher that follows
+def test_a_stopped_run_goes_on_to_the_same_bytes(name, tmp_path, monkeypatch):
+    network = train.NETWORKS[name]
+    monkeypatch.setattr(network, "TESTED", 2)
+    asked = replace(settings(name, None), epochs=4, batch_size=2)
+    for _ in train.train(tmp_path / "whole", asked):
+        pass
+    events = train.train(tmp_path / "parts", asked)
+    for event in events:
+        if getattr(event, "step", 0) == 2:
+            events.close()
+    for _ in train.resume(tmp_path / "parts"):
+        pass
+    whole, parts = (tmp_path / name / "last.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+    _, model = train.load(tmp_path / "whole")
+    assert not model.training
+
+
+def test_pictures_are_drawn_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "CHUNK", 4)
+    kept = data.pictures(6, 4, tmp_path)
+    assert np.array_equal(kept, data.pictures(6, 4))
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    assert len(files) == 2 and np.array_equal(data.pictures(7, 1, tmp_path), kept[1:2])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == files
+
+
+def test_latents_from_the_cache_are_the_latents(models, tmp_path):
+    asked = settings("painter", models)
+    made = painter.examples(asked, 0, 2, 0)
+    kept = [painter.examples(replace(asked, cache=str(tmp_path)), 0, 2, 0) for _ in range(2)]
+    for again in kept:
+        assert all(torch.equal(a, b) for a, b in zip(made[:3], again[:3], strict=True))
+
+
+def test_every_word_of_the_world_is_one_token():
+    encode = tokens.tokenizer()
+    assert [word for word in grammar.words() if len(encode(word).input_ids) != 3] == []
+    ids = encode("A Purple zebra").input_ids
+    assert len(ids) > 5 and max(ids) == ids[-1] == tokens.size() - 1
+    longest = (
+        "a large hot air balloon in the middle, " * 2 + "a large flowering tree on the right in the mountains"
+    )
+    assert len(encode(longest + " on a sunny day").input_ids) <= tokens.LENGTH
+
+
+def test_diffusers_opens_the_painter_and_paints(models):
+    from diffusers import AutoPipelineForInpainting
+
+    pipeline = AutoPipelineForInpainting.from_pretrained(models / "inpainting", dtype=torch.float32)
+    assert pipeline.unet.config["in_channels"] == 9 and pipeline.vae_scale_factor == 8
+    pipeline.set_progress_bar_config(disable=True)
+    picture, mask = world.render(world.scene(3)), np.zeros((128, 128), bool)
+    mask[40:90, 30:80] = True
+    painted = [
+        evaluate.paint(pipeline, picture, mask, text, 0, steps=2)
+        for text in ("a red house", "a rock", "a red house")
+    ]
+    assert painted[0].shape == (128, 128, 3)
+    assert np.array_equal(painted[0], painted[2]) and not np.array_equal(painted[0], painted[1])
+
+
+def test_our_sampler_is_the_pipelines(models):
+    """The same latents as diffusers' pipeline from the same noise, which is how previews can be trusted."""
+    from diffusers import AutoPipelineForInpainting
+    from PIL import Image
+
+    pipeline = AutoPipelineForInpainting.from_pretrained(models / "inpainting", dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    model = painter.Network(**SMALL["painter"])
+    model.unet, model.text_encoder = pipeline.unet, pipeline.text_encoder
+    picture, mask = world.render(world.scene(3)), np.zeros((128, 128), np.uint8)
+    mask[32:96, 32:96] = 255
+    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    theirs = pipeline(
+        "a tent",
+        image=Image.fromarray(picture),
+        mask_image=Image.fromarray(mask),
+        latents=noise,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        output_type="latent",
+    ).images
+    hidden = torch.from_numpy(mask > 0)[None, None]
+    image = (torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255).masked_fill(hidden, 0.5)
+    left = pipeline.vae.encoder(image * 2 - 1) * pipeline.vae.config.scaling_factor
+    ours = painter.sample(
+        model.eval(), left, hidden[:, :, ::8, ::8].float(), clip.tokenize(["a tent"]), noise, 4
+    )
+    assert torch.allclose(ours, theirs, atol=1e-3)
+
+
+def test_scaled_latents_have_unit_size(models):
+    vae, _ = painter.autoencoder(str(models / "inpainting" / "vae"))
+    latents = vae.encoder(data.images(0, 32) * 2 - 1) * vae.config.scaling_factor
+    assert latents.std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_a_folder_without_an_autoencoder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no autoencoder"):
+        next(painter.batches(replace(settings("painter", None), autoencoder=str(tmp_path)), 1))
+
+
+def test_what_is_hidden_is_what_is_said():
+    for seed in range(60):
+        scene = world.scene(seed)
+        mask, said = painter.hide(scene, Random(seed))
+        assert mask.any() and replace(said, empty=False).true_of(scene)  # empty is the box
+        if said.empty:
+            inside = [(it & mask).sum() / it.sum() for it in world.masks(scene)]
+            assert max(inside, default=0) <= 0.6
+
+
+def test_open_clip_opens_the_clip(models):
+    import open_clip
+
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{models / 'clip'}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{models / 'clip'}")
+    torch.manual_seed(0)
+    ours = clip.Network(**SMALL["clip"]).eval()
+    texts = ["a tree with pink flowers", "a rock"]
+    assert torch.equal(tokenizer(texts), clip.tokenize(texts))
+    from PIL import Image
+
+    picture = world.render(world.scene(4))
+    seen = model.eval().encode_image(preprocess(Image.fromarray(picture))[None], True)
+    image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
+    expected, said, _ = ours(image, clip.tokenize(texts))
+    assert torch.allclose(seen, expected, atol=5e-3)
+    assert torch.allclose(model.encode_text(tokenizer(texts), True), said, atol=5e-3)
+
+
+def test_transformers_opens_the_dino(models):
+    from transformers import AutoImageProcessor, ViTModel
+
+    vit = ViTModel.from_pretrained(models / "dino", dtype=torch.float32, add_pooling_layer=False).eval()
+    picture = world.render(world.scene(4))
+    ready = AutoImageProcessor.from_pretrained(models / "dino")(picture, return_tensors="pt")["pixel_values"]
+    assert torch.allclose(
+        ready, torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1, atol=1e-5
+    )
+    maps = dino.attention(vit, torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
+    assert (
+        maps.shape == (1, 16, 16) and 0 < maps.sum() < 1
+    )  # the rest of the attention is on the token itself
+
+
+def test_pointing_is_at_the_right_row_and_column():
+    thing = world.Thing("tent", "red", "large", "left", 4)
+    scene = world.Scene("meadow", "day", (thing,), 1)
+    rows, columns = np.nonzero(world.masks(scene)[0])
+    saliency = torch.zeros(16, 16)
+    saliency[int(rows.mean()) // 8, int(columns.mean()) // 8] = 1
+    assert dino.points_at_main(saliency, scene) and not dino.points_at_main(saliency.T.contiguous(), scene)
+
+
+def test_the_judge_is_asked_for_kind_colour_and_place(models):
+    model, _ = checkpoints.load(models / "judge.safetensors", judge.Network)
+    scene = world.scene(1, things=2)
+    facts = judge.truth(scene)
+    assert len(facts) == 8 and facts[-2:] == [*facts[-2:]]
+    found = judge.answers(model.eval(), data.images(0, 2))
+    assert found.shape == (2, 8) and found[:, ::2][:, :3].max() < 1 + len(grammar.KINDS)
+    for thing in scene.things:
+        at = 2 * list(grammar.PLACES).index(thing.place)
+        assert grammar.KINDS[facts[at] - 1] == thing.kind and judge.TONES[facts[at + 1]] == thing.colour
+
+
+def test_withheld_things_are_never_painted_in_training():
+    for k in range(30):
+        _, new, index = evaluate.task(Random(k), withheld=k % 2 == 1)
+        thing = new.things[index]
+        assert ((thing.kind, thing.colour) in painter.WITHHELD) == (k % 2 == 1)
+        assert painter.withheld(new) or k % 2 == 0
+        assert grammar.parse(evaluate.prompt(thing)).true_of(new) and not painter.withheld(
+            world.Scene("sea", "day", (world.Thing("rock", "grey", "small", "left"),))
+        )
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="network is 'gan'"):
+        train.Settings("gan")
+    with pytest.raises(ValueError, match="name its folder"):
+        train.Settings("painter")
+    with pytest.raises(ValueError, match="steps is 0"):
+        train.Settings("clip", steps=0)

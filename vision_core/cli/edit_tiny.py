@@ -1,0 +1,98 @@
+"""Commands of editing's small world: draw scenes, train its networks, write and measure them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from vision_core.cli.verbs import (
+    Answer,
+    Device,
+    Replace,
+    Resume,
+    RunFolder,
+    Seed,
+    Track,
+    command,
+    run_folder,
+    stopped,
+    watch,
+)
+
+app = typer.Typer(help="The small world: scenes, and the small networks of it.", no_args_is_help=True)
+
+
+@command(app)
+def train(
+    network: Annotated[
+        str | None, Argument(help="autoencoder, clip, dino, judge, or painter (needs --autoencoder).")
+    ] = None,
+    out: RunFolder = None,
+    epochs: Annotated[int | None, Option(min=1)] = None,
+    steps: Annotated[int | None, Option(min=1, help="Optimiser steps of an epoch.")] = None,
+    batch_size: Annotated[int | None, Option(min=1)] = None,
+    lr: Annotated[float | None, Option(help="Adam's learning rate.")] = None,
+    scenes: Annotated[int | None, Option(min=1, help="How many scenes there are to draw from.")] = None,
+    cache: Annotated[Path | None, Option(help="Keep pictures and latents here.")] = None,
+    autoencoder: Annotated[Path | None, Option(help="The painter's autoencoder, as exported.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    track: Track = None,
+    replace: Replace = False,
+    resume: Resume = None,
+) -> Answer:
+    """Train one network of the small world, for as long as there is time; --resume goes on."""
+    from vision_core.editing.tiny import train as trainer
+
+    if resume is not None:
+        folder, events = resume, trainer.resume(resume)
+    else:
+        folder = run_folder(out)
+        if network is None:
+            raise ValueError(f"say which network: {', '.join(trainer.NETWORKS)}")
+        asked = {
+            "epochs": epochs,
+            "steps": steps,
+            "batch_size": batch_size,
+            "lr": lr,
+            "scenes": scenes,
+            "cache": str(cache.resolve()) if cache else None,
+            "autoencoder": str(autoencoder.resolve()) if autoencoder else None,
+            "seed": seed,
+            "device": device,
+            "track": track,
+        }
+        settings = trainer.defaults(network, {k: v for k, v in asked.items() if v is not None})
+        events = trainer.train(folder, settings, replace=replace)
+    result = watch(events, "train")
+    if result is None:
+        return stopped(folder)
+    return Answer(f"{folder}: {result} is ready to be exported", {"out": str(folder), "weights": result})
+
+
+@command(app)
+def export(
+    run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
+    out: Annotated[Path, Option(help="Folder of the models, e.g. models/editing.")],
+) -> Answer:
+    """Write a run's network in the format of diffusers, transformers or open_clip, in half precision."""
+    from vision_core.editing.tiny import train as trainer
+
+    written = trainer.export(run, out)
+    return Answer(f"{written} is written", {"out": str(written)})
+
+
+@command(app)
+def evaluate(
+    models: Annotated[Path, Argument(help="Folder of exported networks.")],
+    edits: Annotated[int, Option(min=2, help="Edits to paint and judge.")] = 60,
+    scenes: Annotated[int, Option(min=1, help="Scenes for retrieval and pointing.")] = 200,
+    seed: Seed = 0,
+) -> Answer:
+    """Measure retrieval, pointing, and edits as the judge sees them, on held-out scenes."""
+    from vision_core.editing.tiny.evaluate import measure
+
+    found = measure(models, edits, scenes, seed)
+    lines = [f"{name.replace('_', ' ')}: {value:.1%}" for name, value in found.items()]
+    return Answer("\n".join(lines), {"models": str(models), **found})

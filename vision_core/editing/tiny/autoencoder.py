@@ -1,0 +1,99 @@
+"""The autoencoder of the small world: a picture of 128 pixels as 4 x 16 x 16 numbers.
+
+diffusers' `AutoencoderTiny` (the form of TAESD: convolutions and ReLU only), with no block at full
+resolution, where most of the time would go.
+"""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_core.devices import generator
+from vision_core.editing.tiny import data
+from vision_core.torchvision_cpu import prepare
+
+CROP, TESTED, EVERY = 64, 64, 4
+
+
+class Network(nn.Module):
+    """(B, 3, H, W) in [0, 1] -> the same, by way of latents (B, 4, H / 8, W / 8); H, W multiples of 8."""
+
+    def __init__(self, width: int = 32) -> None:
+        prepare()
+        from diffusers import AutoencoderTiny
+
+        super().__init__()
+        self.architecture = {"width": width}
+        self.net = AutoencoderTiny(
+            latent_channels=4,
+            encoder_block_out_channels=(width,) * 4,
+            decoder_block_out_channels=(width,) * 4,
+            num_encoder_blocks=(0, 2, 4, 6),
+            num_decoder_blocks=(6, 4, 2, 0),
+        )
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.net.encoder(images * 2 - 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.net.decoder(latents) / 2 + 0.5
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.decode(self.encode(images))
+
+
+def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Crops of 64 x 64, uint8, one in eight partly hidden in grey as inpainting hides it; and noise."""
+    drawn = generator(settings.seed, epoch)
+    for numbers in data.draws(settings, drawn):
+        crops = [_crop(data.image(number, settings.cache), drawn) for number in numbers]
+        for crop in crops[::8]:
+            y, x, h, w = torch.randint(8, CROP - 8, (4,), generator=drawn).tolist()
+            crop[:, y : y + h, x : x + w] = 128
+        yield torch.stack(crops), torch.randn(len(crops), 4, CROP // 8, CROP // 8, generator=drawn)
+
+
+def _crop(image: Tensor, drawn: torch.Generator) -> Tensor:
+    y, x = torch.randint(data.SIDE - CROP + 1, (2,), generator=drawn).tolist()
+    return image[:, y : y + CROP, x : x + CROP]
+
+
+def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Absolute error of pixels and of their differences; latents of moderate size that bear some noise."""
+    images, noise = batch[0].float() / 255, batch[1]
+    images = images.contiguous(memory_format=torch.channels_last)
+    with data.autocast(images.device):
+        latents = model.encode(images)  # pyright: ignore[reportCallIssue]
+        again = model.decode(latents + 0.05 * noise)  # pyright: ignore[reportCallIssue]
+    latents, again = latents.float(), again.float()
+    return {
+        "pixels": F.l1_loss(again, images),
+        "edges": F.l1_loss(again.diff(dim=-1), images.diff(dim=-1))
+        + F.l1_loss(again.diff(dim=-2), images.diff(dim=-2)),
+        "size": 1e-3 * (latents**2).mean(),
+    }
+
+
+@torch.inference_mode()
+def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
+    """PSNR over held-out scenes; eight of them and what comes back go into the run's folder."""
+    images = data.drawn(data.scenes(data.HELD_OUT, TESTED)).to(next(model.parameters()).device) / 255
+    again = torch.cat([model(part).clamp(0, 1) for part in images.split(16)])
+    psnr = -10 * ((again - images) ** 2).mean((1, 2, 3)).log10()
+    if folder:
+        data.save_sheet(folder / "preview.png", torch.cat([images[:8], again[:8]]))
+    return {"psnr": psnr.mean().item(), "psnr_worst": psnr.min().item()}
+
+
+@torch.inference_mode()
+def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
+    """As diffusers loads it, its `scaling_factor` such that scaled latents have standard deviation 1."""
+    scale = 1 / model.encode(data.images(0, 32)).std().item()
+    model.net.register_to_config(scaling_factor=round(scale, 4))
+    copy.deepcopy(model.net).half().save_pretrained(out / "inpainting" / "vae")
+    return out / "inpainting" / "vae"

@@ -1,0 +1,99 @@
+"""Pictures of the small world for training: drawn once, kept in a folder, read back by scene number."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from vision_core.devices import autocast_dtype
+from vision_core.editing.tiny import world
+from vision_core.files import atomic
+
+SIDE, CHUNK = 128, 512
+HELD_OUT = 1 << 30  # scenes from here on are never trained on
+
+
+def scenes(first: int, count: int) -> list[world.Scene]:
+    """The scenes `first` ... `first + count - 1`; training has those below `HELD_OUT`."""
+    return [world.scene(number) for number in range(first, first + count)]
+
+
+def pictures(first: int, count: int, folder: str | Path | None = None) -> NDArray[np.uint8]:
+    """The pictures of those scenes, (count, 128, 128, 3); with a folder, kept there in chunks of 512."""
+    if folder is None:
+        return np.stack([world.render(scene) for scene in scenes(first, count)])
+    parts = []
+    while count:
+        start = first % CHUNK
+        taken = min(count, CHUNK - start)
+        parts.append(_chunk(Path(folder), first // CHUNK)[start : start + taken])
+        first, count = first + taken, count - taken
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@lru_cache(256)
+def _chunk(folder: Path, number: int) -> NDArray[np.uint8]:
+    path = folder / f"pictures-{_version()}" / f"{number:06}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn = pictures(number * CHUNK, CHUNK)
+        with atomic(path) as file:
+            np.save(file, drawn)
+    return np.load(path, mmap_mode="r")
+
+
+@cache
+def _version() -> str:
+    """Changes whenever the scenes or their pictures do."""
+    seeds = range(40)
+    said = "".join(map(repr, (world.scene(seed) for seed in seeds))).encode()
+    seen = b"".join(world.render(world.scene(seed), 64).tobytes() for seed in seeds)
+    return hashlib.sha256(said + seen).hexdigest()[:10]
+
+
+def image(number: int, folder: str | Path | None = None) -> Tensor:
+    """The picture of one scene, uint8 (3, 128, 128)."""
+    return torch.from_numpy(pictures(number, 1, folder)[0].copy()).permute(2, 0, 1)
+
+
+def images(first: int, count: int, folder: str | Path | None = None) -> Tensor:
+    """The pictures of scenes, float32 (count, 3, 128, 128) in [0, 1]."""
+    return torch.stack([image(number, folder) for number in range(first, first + count)]).float() / 255
+
+
+def drawn(scenes: list[world.Scene]) -> Tensor:
+    """Their pictures, uint8 (B, 3, 128, 128)."""
+    return torch.from_numpy(np.stack([world.render(scene) for scene in scenes])).permute(0, 3, 1, 2)
+
+
+def draws(settings: Any, drawn: torch.Generator) -> Iterator[list[int]]:
+    """The numbers of an epoch's scenes, a list a batch."""
+    for _ in range(settings.steps):
+        yield torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
+
+
+def save_sheet(path: Path, images: Tensor, columns: int = 8) -> None:
+    """A PNG of pictures (B, 3, H, W) in [0, 1] in rows of eight."""
+    pixels = (images.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    rows = [np.concatenate(list(pixels[k : k + columns]), 1) for k in range(0, len(pixels), columns)]
+    with atomic(path) as file:
+        Image.fromarray(np.concatenate(rows)).save(file, "PNG")
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 for training where that is faster here."""
+    dtype = autocast_dtype(device)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def halves(network: torch.nn.Module) -> dict[str, Tensor]:
+    """The weights in half precision."""
+    return {n: v.half() if v.is_floating_point() else v for n, v in network.state_dict().items()}

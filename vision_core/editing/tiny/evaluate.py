@@ -1,0 +1,132 @@
+"""Measures the networks of the small world, loaded as anyone would, on scenes held out of training."""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_core import checkpoints
+from vision_core.editing.tiny import clip, data, dino, judge, world
+from vision_core.editing.tiny.grammar import COLOURS, KINDS, PLACES, Phrase
+from vision_core.editing.tiny.painter import WITHHELD
+from vision_core.torchvision_cpu import prepare
+
+
+def measure(models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 0) -> dict[str, float]:
+    """All measures of the networks that `models` holds, in the folders that `train.export` writes.
+
+    Raises:
+        ValueError: the folder holds none of them.
+    """
+    folder, found = Path(models), dict[str, float]()
+    if (folder / "clip").is_dir():
+        found["retrieval_top1"] = retrieval(folder / "clip", scenes)
+    if (folder / "dino").is_dir():
+        found["pointing"] = pointing(folder / "dino", scenes)
+    if (folder / "judge.safetensors").is_file():
+        model, _ = checkpoints.load(folder / "judge.safetensors", judge.Network)
+        found |= judge.measure(model.eval(), None, None)
+        if (folder / "inpainting" / "model_index.json").is_file():
+            found |= editing(folder / "inpainting", model.eval(), edits, seed)
+    if not found:
+        raise ValueError(f"{models} holds no network of the small world")
+    return found
+
+
+def retrieval(folder: Path, scenes: int) -> float:
+    """Top-1 of the true caption among 64 that differ in one attribute, by open_clip."""
+    prepare()
+    import open_clip
+
+    model, *_ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    return sum(clip.retrieved(model.eval(), tokenizer, scene) for scene in clip.crowded(scenes)) / scenes
+
+
+def pointing(folder: Path, scenes: int) -> float:
+    """Pointing game of the class token's attention, by transformers."""
+    prepare()
+    from transformers import ViTModel
+
+    vit = ViTModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False).eval()
+    return dino.pointing(vit, [it for it in data.scenes(data.HELD_OUT, scenes) if it.things])
+
+
+@torch.inference_mode()
+def editing(folder: Path, judged_by: torch.nn.Module, count: int, seed: int) -> dict[str, float]:
+    """Share of edits in which the judge sees what was asked for where it was asked for.
+
+    "Withheld" are kinds in colours that the painter never saw; "drawn" is the judge's share on true drawings
+    of the same edits, which is the most that can be expected, and "unedited" on the pictures before.
+    """
+    prepare()
+    from diffusers import AutoPipelineForInpainting
+
+    pipeline = AutoPipelineForInpainting.from_pretrained(folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    tasks = [task(Random(seed * 100_003 + k), withheld=k % 2 == 1) for k in range(count)]
+    results: list[list[bool]] = []
+    for old, new, index in tasks:
+        before, thing = world.render(old), new.things[index]
+        mask = box(world.coverage(old)[1 + index] + world.coverage(new)[1 + index])
+        painted = paint(pipeline, before, mask, prompt(thing), seed)
+        after = np.where(mask[..., None], painted, before)
+        pictures = [torch.from_numpy(x.copy()) for x in (after, world.render(new), before)]
+        results.append(judge_sees(judged_by, torch.stack(pictures), thing))
+    seen = np.array(results)
+    shares = {"edited_known": seen[0::2, 0], "edited_withheld": seen[1::2, 0]}
+    shares |= {"drawn": seen[:, 1], "unedited": seen[:, 2]}
+    return {name: float(values.mean()) for name, values in shares.items() if len(values)}
+
+
+def task(random: Random, withheld: bool) -> tuple[world.Scene, world.Scene, int]:
+    """A held-out scene, the same with one thing replaced by another kind, and which."""
+    while True:
+        old = world.scene(data.HELD_OUT + random.getrandbits(28), things=random.randint(1, 3))
+        index = random.randrange(len(old.things))
+        kind = random.choice([kind for kind in KINDS if kind not in ("boat", old.things[index].kind)])
+        colours = [it for it in COLOURS[kind] if ((kind, it) in WITHHELD) == withheld]
+        if colours:
+            return old, old.change(index, kind=kind, colour=random.choice(colours)), index
+
+
+def prompt(thing: world.Thing) -> str:
+    colour = thing.colour if len(COLOURS[thing.kind]) > 1 else None
+    return str(Phrase(thing.kind, colour, thing.size))
+
+
+def box(share: np.ndarray, margin: int = 4) -> np.ndarray:
+    """The smallest box around what is not 0, and a margin: bool of the same shape."""
+    rows, columns = np.nonzero(share)
+    mask = np.zeros(share.shape, bool)
+    top, left = max(rows.min() - margin, 0), max(columns.min() - margin, 0)
+    mask[top : rows.max() + 1 + margin, left : columns.max() + 1 + margin] = True
+    return mask
+
+
+def paint(
+    pipeline: Any, picture: np.ndarray, mask: np.ndarray, text: str, seed: int, steps: int = 20
+) -> np.ndarray:
+    """uint8 (128, 128, 3), by a diffusers inpainting pipeline."""
+    from PIL import Image
+
+    result = pipeline(
+        text,
+        image=Image.fromarray(picture),
+        mask_image=Image.fromarray(mask.astype(np.uint8) * 255),
+        num_inference_steps=steps,
+        guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return np.asarray(result.images[0])
+
+
+def judge_sees(model: torch.nn.Module, pictures: Tensor, thing: world.Thing) -> list[bool]:
+    """Whether the judge sees the thing at its place, for each picture uint8 (B, 128, 128, 3)."""
+    found = judge.answers(model, pictures.permute(0, 3, 1, 2).float() / 255)
+    wanted = judge.truth(world.Scene("sea", "day", (thing,)))
+    at = 2 * list(PLACES).index(thing.place)
+    return [it[at : at + 2].tolist() == wanted[at : at + 2] for it in found]

@@ -1,0 +1,151 @@
+"""Trains the networks of the small world: one run each, resumable, useful whenever it is stopped.
+
+The learning rate rises, then stays, and an average of the weights is measured and kept: there is no schedule
+that a stop would cut short, and a run goes on for as long as there is time.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vision_core import checkpoints, runs, training
+from vision_core.devices import seeded
+from vision_core.editing.tiny import autoencoder, clip, dino, judge, painter
+from vision_core.training import Event, Plan
+
+SYSTEM = "edit tiny"
+NETWORKS = {"autoencoder": autoencoder, "clip": clip, "dino": dino, "judge": judge, "painter": painter}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train one network of the small world.
+
+    Args:
+        network: autoencoder, clip, dino, judge, or painter (the inpainting diffusion model).
+        steps: optimiser steps of an epoch; a run can be resumed at its epochs.
+        scenes: how many scenes there are to draw from.
+        cache: folder in which pictures and latents are kept, so that each is made only once.
+        autoencoder: folder of the autoencoder, in diffusers' format, in whose latents the painter paints.
+        ema: decay of the average of the weights.
+    """
+
+    network: str
+    epochs: int = 1000
+    steps: int = 50
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: int = 200
+    ema: float = 0.998
+    scenes: int = 20_480
+    seed: int = 0
+    cache: str | None = None
+    autoencoder: str | None = None
+    device: str = "auto"
+    track: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ValueError(f"network is {self.network!r}; it must be one of {', '.join(NETWORKS)}")
+        for name in ("epochs", "steps", "batch_size", "warmup", "scenes"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        for name in ("lr", "weight_decay", "ema"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must be 0 or more")
+        if self.network == "painter" and self.autoencoder is None:
+            raise ValueError("the painter paints in the latents of an autoencoder: name its folder")
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {  # where a network wants other settings than the common ones
+    "clip": {"batch_size": 48, "lr": 7e-4},
+    "dino": {"batch_size": 24, "lr": 5e-4, "weight_decay": 0.04},
+    "painter": {"steps": 16, "lr": 4e-4, "ema": 0.999},  # 16 batches of 32 go once through a chunk of scenes
+}
+
+
+def defaults(network: str, changes: dict[str, Any]) -> Settings:
+    """The settings of a network, with some of them changed; an unknown network is a `ValueError`."""
+    return Settings(network, **(DEFAULTS.get(network, {}) | changes))
+
+
+def train(out: str | Path, settings: Settings, replace: bool = False) -> Generator[Event]:
+    """Train one network into the new folder `out`; last.safetensors is the averaged network so far.
+
+    Raises:
+        ValueError: `out` holds a run and `replace` is not set, or the settings fit nothing.
+        FloatingPointError: the loss is not finite.
+    """
+    runs.create(out, SYSTEM, settings, replace=replace)
+    yield from resume(out)
+
+
+def resume(out: str | Path) -> Generator[Event]:
+    """Go on with the run in `out` from its last epoch.
+
+    Raises:
+        ValueError: `out` holds no run of these networks, or one that is complete or being trained.
+    """
+    run, settings = runs.open(out, SYSTEM, Settings)
+    network = NETWORKS[settings.network]
+    model = initial(settings)
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
+        settings.lr,
+        betas=(0.9, 0.99),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        lambda epoch: network.batches(settings, epoch),
+        network.terms,
+        Plan(
+            epochs=settings.epochs,
+            steps_per_epoch=settings.steps,
+            clip=1.0,
+            ema=settings.ema,
+            every=network.EVERY,
+            seed=settings.seed,
+            device=settings.device,
+            track=settings.track,
+        ),
+        scheduler=torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1, (step + 1) / settings.warmup)
+        ),
+        measure=lambda model, epoch: network.measure(model, settings, run.folder),
+        metadata={"network": settings.network, "licence": "Apache-2.0", "data": "vision-core's small world"},
+        finish=lambda model: str(run.folder / "last.safetensors"),
+    )
+
+
+def initial(settings: Settings) -> nn.Module:
+    """The untrained network; convolutions are faster on a CPU with the channels last."""
+    with seeded(settings.seed):
+        model = NETWORKS[settings.network].Network()
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def load(run_folder: str | Path) -> tuple[Settings, nn.Module]:
+    """The settings of a run and its averaged network of the last measured epoch, in eval mode."""
+    run, settings = runs.open(run_folder, SYSTEM, Settings)
+    network = NETWORKS[settings.network]
+    model, _ = checkpoints.load(run.folder / "last.safetensors", network.Network)
+    return settings, model.eval()
+
+
+def export(run_folder: str | Path, out: str | Path) -> Path:
+    """Write a run's network under `out` in the standard format that its library loads; where it lies."""
+    settings, model = load(run_folder)
+    return NETWORKS[settings.network].save_pretrained(model, settings, Path(out))
