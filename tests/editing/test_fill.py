@@ -1,0 +1,152 @@
+"""Filling: exemplars continue texture, the untrained network is the interpolation; recipes come back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+
+from vision_core.editing import exemplar, inpainting, masks, materials, recipe
+from vision_core.editing.fill_net import FillNet, fill, push_pull
+from vision_core.editing.recipe import Recipe
+from vision_core.images import Picture
+
+
+def finish(generator):
+    """What a generator returns, and what it yielded."""
+    events = []
+    while True:
+        try:
+            events.append(next(generator))
+        except StopIteration as end:
+            return end.value, events
+
+
+@pytest.fixture(scope="module")
+def stripes() -> np.ndarray:
+    rows, columns = np.mgrid[:96, :120]
+    level = 128 + 80 * np.sign(np.sin((columns + rows) / 3.0))
+    return np.repeat(level[..., None], 3, 2).astype(np.uint8)
+
+
+def test_exemplars_continue_a_pattern(stripes):
+    hole = masks.box(96, 120, 45, 35, 75, 65)
+    broken = np.where(hole[..., None], 0, stripes).astype(np.uint8)
+    filled, levels = finish(exemplar.fill(broken, hole))
+    assert (filled[~hole] == stripes[~hole]).all()
+    assert np.abs(filled[hole].astype(int) - stripes[hole]).mean() < 12  # any smooth filling is 80 off
+    assert [level.shape for level in levels] == sorted(level.shape for level in levels)
+    again, _ = finish(exemplar.fill(stripes, hole))
+    assert (again == filled).all()  # what the hole held does not matter, and the seed decides
+
+
+def test_a_large_hole_is_filled_with_true_pixels(stripes):
+    hole = masks.box(96, 120, 40, 30, 80, 70)
+    filled, _ = finish(exemplar.fill(stripes, hole, most=400))
+    assert filled[hole].std() > 60 and (filled[~hole] == stripes[~hole]).all()
+
+
+def test_a_hole_without_surroundings_is_refused():
+    with pytest.raises(ValueError, match="too little"):
+        finish(exemplar.fill(np.zeros((20, 20, 3), np.uint8), masks.box(20, 20, 2, 2, 18, 18)))
+
+
+def test_push_pull_keeps_what_is_known_and_a_plane_in_the_holes():
+    ramp = torch.linspace(0, 1, 64)[None, None, None].expand(1, 3, 48, 64)
+    hole = (torch.rand(1, 1, 48, 64, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    filled = push_pull(ramp, hole)
+    known = hole.expand_as(ramp) == 0
+    assert torch.equal(filled[known], ramp[known])
+    assert (filled - ramp).abs().max() < 0.06
+    assert torch.equal(FillNet((8, 8), 1)(ramp, hole), filled)  # untrained, it is the interpolation
+
+
+def test_every_parameter_of_the_network_gets_a_gradient():
+    network = FillNet((8, 8), 1)
+    torch.nn.init.normal_(network.head.weight)
+    network(torch.rand(1, 3, 20, 26), torch.ones(1, 1, 20, 26)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_tiles_agree_with_the_whole():
+    torch.manual_seed(0)
+    network = FillNet((8, 8), 1)
+    torch.nn.init.normal_(network.head.weight, std=0.1)
+    rng = np.random.default_rng(0)
+    rgb, hole = rng.integers(0, 256, (80, 96, 3), dtype=np.uint8), rng.random((80, 96)) < 0.3
+    whole, tiled = fill(network, rgb, hole), fill(network, rgb, hole, tile=64, overlap=16)
+    assert np.abs(whole.astype(int) - tiled).max() <= 2 and (whole[~hole] == rgb[~hole]).all()
+
+
+def test_classical_painting_leaves_the_rest(stripes):
+    hole = masks.brush(96, 120, [[(5, 5), (100, 9)]], 2) | masks.box(96, 120, 45, 40, 75, 70)
+    done, previews = finish(inpainting.Classical().paint(stripes, hole))
+    assert (done[~hole] == stripes[~hole]).all() and (done[hole] != 0).any() and previews
+    assert np.abs(done[hole].astype(int) - stripes[hole]).mean() < 30
+
+
+def test_thin_and_wide_parts_are_told_apart():
+    thin, wide = masks.brush(100, 100, [[(5, 5), (90, 5)]], 3), masks.box(100, 100, 30, 40, 70, 80)
+    found, parts = inpainting.split(thin | wide)
+    assert (found == thin).all() and len(parts) == 1 and (parts[0] == wide).all()
+
+
+def test_materials_fill_as_they_say():
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    hole = masks.box(40, 60, 10, 10, 40, 30)
+    painted, _ = finish(materials.color("#102030").paint(rgb, hole))
+    assert (painted == (16, 32, 48)).all()
+    half, _ = finish(materials.color("#000000").paint(rgb, hole, strength=0.5))
+    assert np.abs(half.astype(float) - rgb / 2).max() <= 1
+    red = np.full((10, 10, 3), (255, 0, 0), np.uint8)
+    fitted, _ = finish(materials.picture(red, fit=True).paint(rgb, hole))
+    assert (fitted[10:30, 15:35] == (255, 0, 0)).all() and (fitted[10:30, 10:15] == rgb[10:30, 10:15]).all()
+    clear, _ = finish(materials.picture(red, np.zeros((10, 10), np.uint8)).paint(rgb, hole))
+    assert (clear == rgb).all()
+    with pytest.raises(ValueError, match="no colour"):
+        materials.color("red")
+
+
+def test_a_blurred_background_does_not_glow():
+    rgb = np.zeros((60, 60, 3), np.uint8)
+    rgb[20:40, 20:40] = 255  # the sharp thing, outside the hole
+    hole = ~masks.box(60, 60, 20, 20, 40, 40)
+    blurred, _ = finish(materials.blur(0.1).paint(rgb, hole))
+    assert blurred[hole].max() == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_packed_masks_come_back(seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.random(rng.integers(1, 30, 2)) < rng.random()
+    assert (recipe.unpack_mask(recipe.pack_mask(mask)) == mask).all()
+
+
+@pytest.mark.parametrize("text", ["", "3x3", "3x3:4", "3x3:-1,10", "99999x99999:1", "axb:1", "2x2:1,2,3"])
+def test_damaged_masks_are_refused(text):
+    with pytest.raises(ValueError, match="damaged"):
+        recipe.unpack_mask(text)
+
+
+def test_a_recipe_travels_in_the_png(tmp_path):
+    picture = Picture(np.zeros((4, 5, 3), np.uint8), alpha=np.full((4, 5), 9, np.uint8), dpi=(72.0, 72.0))
+    made = Recipe("remove", prompt="été 🌸", box=(1, 2, 3, 4), options={"strength": 0.5})
+    recipe.save(picture, made, tmp_path / "a.png")
+    assert recipe.read(tmp_path / "a.png") == made
+    from vision_core import images
+
+    back = images.read(tmp_path / "a.png")
+    assert (back.rgb == picture.rgb).all() and (back.alpha == 9).all()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"task": 3}', json.dumps({"task": "x"}), "null"])
+def test_damaged_recipes_are_one_sentence(tmp_path, text):
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(recipe.KEY, text)
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(ValueError, match="damaged"):
+        recipe.read(tmp_path / "a.png")
+    Image.new("RGB", (2, 2)).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match="holds no recipe"):
+        recipe.read(tmp_path / "b.png")

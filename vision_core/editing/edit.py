@@ -1,0 +1,286 @@
+"""The verb: edit a picture where it should be edited, and leave the rest untouched."""
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vision_core import checkpoints, images
+from vision_core.editing import compose, masks, recipe, regions
+from vision_core.editing.anchor_net import AnchorNet, pool
+from vision_core.editing.inpainting import Painter
+from vision_core.editing.recipe import Recipe
+from vision_core.editing.regions import Anchor, Box
+from vision_core.editing.saliency import Look, Looker
+from vision_core.editing.scoring import Clip, Weighting
+from vision_core.editing.tasks import EditPlan, named, plan
+from vision_core.files import write_json
+from vision_core.images import Picture
+from vision_core.training import Done, Event, Preview
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One edit: the picture, where it was made (None: by a mask), and its scores by name."""
+
+    picture: Picture
+    box: Box | None
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What came of an edit: all candidates, the best first, the chosen one's number, and the recipe."""
+
+    source: Picture
+    candidates: list[Candidate]
+    recipe: Recipe
+    mask: np.ndarray
+    chosen: int = 0
+
+    @property
+    def picture(self) -> Picture:
+        return self.candidates[self.chosen].picture
+
+
+@dataclass(frozen=True)
+class Blending:
+    """How the painted part meets the picture: `colors` undoes a shift, `poisson` a step at the edge."""
+
+    colors: bool = True
+    poisson: bool = False
+
+
+def paint(
+    picture: Picture, chosen: EditPlan, painter: Painter, blending: Blending | None = None
+) -> Generator[Event, None, Picture]:
+    """Carry out one plan: steps and previews, and the picture; off mask and feather it is bit-identical."""
+    blending = blending or Blending()
+    rgb, mask = picture.rgb, masks.check(chosen.mask, *picture.rgb.shape[:2])
+    least = (painter.side or 0) // 2
+    where = compose.window(mask, chosen.padding, least, square=painter.side is not None)
+    inside = where.slices
+    reach = masks.grow(mask, chosen.feather)[inside] if painter.takes_text else mask[inside]
+    painted = yield from painter.paint(rgb[inside], reach, chosen.prompt, chosen.seed, chosen.strength)
+    if blending.colors and painter.takes_text:
+        painted = compose.match_colors(painted, rgb[inside], reach)
+    if blending.poisson:
+        painted = compose.poisson(painted, rgb[inside], mask[inside])
+    return picture.with_rgb(compose.paste(rgb, painted, where, mask, chosen.feather))
+
+
+def perform(
+    picture: Picture,
+    task: str,
+    painter: Painter,
+    *,
+    mask: np.ndarray | None = None,
+    prompt: str = "",
+    seed: int = 0,
+    strength: float | None = None,
+    padding: float | None = None,
+    feather: float | None = None,
+    sides: tuple[int, int, int, int] = (0, 0, 0, 0),
+    blending: Blending | None = None,
+) -> Generator[Event]:
+    """One of the ten tasks; the last event is `Done` with an `Edit` of one candidate.
+
+    Args:
+        mask: bool (H, W); None takes the task's own.
+        strength, padding, feather: None takes the task's own.
+        sides: for `extend`: pixels to add at left, top, right and bottom.
+
+    Raises:
+        ValueError: as `tasks.plan`; the painter takes no text and the task needs it.
+    """
+    blending = blending or Blending()
+    if named(task).generative and not painter.takes_text and painter.name == "classical":
+        raise ValueError(
+            f"{task} needs something to paint with: a text model (--backend tiny or diffusers), or a "
+            "picture, a colour or a blur as material"
+        )
+    canvas, given = picture, mask
+    if task == "extend":
+        rgb, mask = compose.extend(picture.rgb, *sides, seam=0)
+        alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
+        canvas = replace(picture, rgb=rgb, alpha=alpha)
+    height, width = canvas.rgb.shape[:2]
+    chosen = plan(task, height, width, mask, prompt, seed, strength, padding, feather)
+    result = yield from paint(canvas, chosen, painter, blending)
+    made = Recipe(
+        task=task,
+        prompt=prompt,
+        backend=painter.name,
+        seed=seed,
+        mask="" if given is None else recipe.pack_mask(given),
+        options={
+            "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
+            "sides": list(sides), "colors": blending.colors, "poisson": blending.poisson,
+        },
+        versions=recipe.versions("torch", "opencv-python-headless"),
+    )  # fmt: skip
+    yield Done(Edit(canvas, [Candidate(result, None)], made, chosen.mask))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where an edit may go: the saliency, the anchors, and the boxes (K x M) of every size around each."""
+
+    look: Look
+    anchors: list[Anchor]
+    boxes: list[list[Box]]
+    sizes: tuple[float, ...]
+
+
+def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window: int = 15) -> Found:
+    """Anchors at the peaks of the saliency, and the boxes around them."""
+    look = saliency.look(picture.rgb)
+    count = min(count, look.saliency.size)
+    anchors, sizes = regions.anchors(look.saliency, count), regions.window_sizes(max_window)
+    height, width = picture.rgb.shape[:2]
+    boxes = [[regions.box(anchor, size, height, width) for size in sizes] for anchor in anchors]
+    return Found(look, anchors, boxes, sizes)
+
+
+def pooled(found: Found, height: int, width: int) -> torch.Tensor:
+    """What AnchorNet sees: the features inside every box, (K, M, C, 8, 8)."""
+    sides = torch.tensor([width, height, width, height])
+    flat = torch.tensor([[b.left, b.top, b.right, b.bottom] for row in found.boxes for b in row]) / sides
+    return pool(found.look.features, flat).unflatten(0, (len(found.anchors), len(found.sizes)))
+
+
+def choose_sizes(network: AnchorNet | None, found: Found, height: int, width: int) -> list[int]:
+    """The number of the size at each anchor: the network's most probable, or the middle one without it."""
+    if network is None:
+        return [len(found.sizes) // 2] * len(found.anchors)
+    with torch.inference_mode():
+        return network.eval()(pooled(found, height, width)).argmax(1).tolist()
+
+
+def edit(
+    picture: Picture,
+    caption: str,
+    prompt: str,
+    painter: Painter,
+    saliency: Looker,
+    clip: Clip,
+    network: AnchorNet | None = None,
+    *,
+    anchors: int = 9,
+    max_window: int = 15,
+    seed: int = 0,
+    weighting: Weighting | None = None,
+    blending: Blending | None = None,
+) -> Generator[Event]:
+    """Find regions, paint one box at each anchor, and rank what came out.
+
+    Yields the saliency, then each candidate as soon as it is painted, as a `Preview`; `Done` holds the `Edit`
+    with all candidates, the best first.
+
+    Args:
+        caption: what the picture shows; it gives the direction of the change.
+        network: chooses the sizes; None takes the middle one.
+
+    Raises:
+        ValueError: no prompt, or as `find_regions` and the painter.
+    """
+    if not prompt.strip():
+        raise ValueError("the prompt is empty: say what the picture shall show")
+    weighting, height, width = weighting or Weighting(), *picture.rgb.shape[:2]
+    found = find_regions(picture, saliency, anchors, max_window)
+    yield Preview("saliency", _grey(found.look.saliency, height, width))
+    sizes = choose_sizes(network, found, height, width)
+    candidates = []
+    for number, (row, size) in enumerate(zip(found.boxes, sizes, strict=True)):
+        chosen = EditPlan(row[size].mask(height, width), prompt, seed=seed)
+        painted = yield from _quiet(paint(picture, chosen, painter, blending))
+        candidates.append(Candidate(painted, row[size]))
+        yield Preview(f"anchor {number}", painted.rgb)
+    scores = clip.scores(picture.rgb, [c.picture.rgb for c in candidates], caption, prompt, weighting)
+    ranked = [replace(c, scores=s) for c, s in zip(candidates, scores, strict=True)]
+    ranked.sort(key=lambda candidate: -candidate.scores["score"])
+    best = ranked[0].box
+    assert best is not None
+    made = Recipe(
+        task="run",
+        prompt=prompt,
+        caption=caption,
+        backend=painter.name,
+        seed=seed,
+        box=(best.left, best.top, best.right, best.bottom),
+        options={"anchors": anchors, "max_window": max_window},
+        versions=recipe.versions("torch", "diffusers", "transformers", "open_clip_torch"),
+    )
+    yield Done(Edit(picture, ranked, made, best.mask(height, width)))
+
+
+def draw_boxes(rgb: np.ndarray, boxes: Sequence[Box], chosen: int | None = None) -> np.ndarray:
+    """The picture with the boxes drawn on it, the chosen one in a stronger line; uint8 (H, W, 3)."""
+    import cv2
+
+    result, thick = rgb.copy(), max(1, min(rgb.shape[:2]) // 150)
+    for number, box in enumerate(boxes):
+        color, line = ((255, 196, 0), 2 * thick) if number == chosen else ((255, 255, 255), thick)
+        corner = (box.right - 1, box.bottom - 1)
+        cv2.rectangle(result, (box.left, box.top), corner, (0, 0, 0), line + 2)
+        cv2.rectangle(result, (box.left, box.top), corner, color, line)
+    return result
+
+
+def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
+    """Write an edit as `{number}_{caption}/` under `folder`: input, boxes, results, the chosen one, scores.
+
+    Every result carries its recipe. Returns the folder; an older one of that name is written over.
+    """
+    place = Path(folder) / f"{number}_{slug(found.recipe.caption or found.recipe.task)}"
+    images.save(found.source, place / "input_image.png")
+    boxes = [c.box for c in found.candidates if c.box]
+    entries = []
+    for index, candidate in enumerate(found.candidates):
+        file = f"results/{number}_{slug(found.recipe.prompt or found.recipe.task)}anchor{index}.png"
+        made = found.recipe
+        if candidate.box:
+            b = candidate.box
+            made = replace(made, box=(b.left, b.top, b.right, b.bottom))
+            drawn = draw_boxes(found.source.rgb, boxes, boxes.index(b))
+            images.save(Picture(drawn), place / f"boxes/{number}_anchor{index}_ori_draw.png")
+        recipe.save(candidate.picture, made, place / file)
+        box = None if candidate.box is None else list(made.box or ())
+        entries.append({"file": file, "box": box, "scores": candidate.scores})
+    recipe.save(found.picture, found.recipe, place / "final_output.png")
+    write_json(place / "scores.json", {"chosen": found.chosen, "candidates": entries})
+    return place
+
+
+def slug(text: str) -> str:
+    """Words as part of a file name: letters, digits and dashes, at most 60."""
+    return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")[:60].rstrip("-") or "edit"
+
+
+def load_anchor_net(path: str | Path) -> AnchorNet:
+    """A trained AnchorNet; anything else is a `ValueError`."""
+    return checkpoints.load(path, AnchorNet)[0]
+
+
+def _quiet(events: Generator[Event, None, Picture]) -> Generator[Event, None, Picture]:
+    """Pass on the steps of one candidate, not its previews: nine of them would flicker."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return end.value
+        if not isinstance(event, Preview):
+            yield event
+
+
+def _grey(saliency: np.ndarray, height: int, width: int) -> np.ndarray:
+    level = (np.clip(saliency, 0, 1) * 255).astype(np.uint8)
+    return compose.resize(np.repeat(level[..., None], 3, 2), height, width)
+
+
+def _frame(alpha: np.ndarray, sides: tuple[int, int, int, int]) -> np.ndarray:
+    left, top, right, bottom = sides
+    return np.pad(alpha, ((top, bottom), (left, right)), constant_values=255)

@@ -1,0 +1,148 @@
+"""Large models: what is on this machine, what a download would cost, and getting it, resumably."""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+
+from vision_core.training import Step
+from vision_core.weights import WeightsMissing
+
+# what loading reads: never a pickle, and of several formats of one tensor only one
+PATTERNS = ("*.json", "*.txt", "*.safetensors", "*.model")
+IGNORED = ("*.fp16.safetensors", "*.non_ema.safetensors", "*openvino*", "*onnx*", "*flax*", "*.ckpt", "*.bin")
+
+
+def folder(source: str | Path, needed: str) -> Path:
+    """The folder of a model: `source` itself, or the copy of that repository in the hub's cache.
+
+    Args:
+        needed: a file that must be in it.
+
+    Raises:
+        ValueError: a folder without `needed`, or no name of a repository.
+        WeightsMissing: the repository has not been fetched; the message says how to.
+    """
+    if Path(source).is_dir():
+        if not (Path(source) / needed).is_file():
+            raise ValueError(f"the folder {source} holds no {needed}")
+        return Path(source)
+    name = _name(source)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        found = Path(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        raise WeightsMissing(f"{name} is not on this machine: vision-core edit fetch {name}") from error
+    if not (found / needed).is_file():
+        raise WeightsMissing(f"{name} was fetched only in part: vision-core edit fetch {name} goes on")
+    return found
+
+
+def missing(repo: str) -> dict[str, int]:
+    """The files that loading `repo` needs and this machine lacks, with their sizes in bytes.
+
+    Raises:
+        ValueError: no such repository, or no name of one.
+        WeightsMissing: the hub cannot be asked.
+    """
+    from huggingface_hub import snapshot_download
+
+    with _asking(repo):
+        plan = snapshot_download(
+            _name(repo), allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED), dry_run=True
+        )
+    return {file.filename: int(file.file_size or 0) for file in plan if file.will_download}
+
+
+def fetch(repo: str) -> Generator[Step, None, Path]:
+    """Download what is missing of `repo`, file by file, and return its folder; progress is in bytes.
+
+    What was fetched stays when it is interrupted, and the next call goes on from there. Each file is checked
+    against the size and hash the hub gives.
+
+    Raises:
+        ValueError, WeightsMissing: as `missing`; also when the connection ends.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    sizes = missing(repo)
+    total, done, began = max(1, sum(sizes.values())), 0, monotonic()
+    for file, size in sorted(sizes.items(), key=lambda item: item[1]):
+        with _asking(repo):
+            yield from _while_waiting(
+                lambda file=file: hf_hub_download(_name(repo), file), done, total, began
+            )
+        done += size
+        elapsed = monotonic() - began
+        yield Step(done, total, {}, elapsed / max(1, done) * (total - done))
+    with _asking(repo):
+        return Path(
+            snapshot_download(_name(repo), allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED))
+        )
+
+
+@contextmanager
+def reading(source: str | Path) -> Iterator[None]:
+    """Turn whatever a model's loader raises into one sentence: a door for files that others wrote."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{source} cannot be loaded as such a model: {reason}") from error
+
+
+def _while_waiting(work: Callable[[], object], done: int, total: int, began: float) -> Generator[Step]:
+    """Run a download beside, so that closing the generator returns at once and progress stays alive."""
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            work()
+            ended.put(None)
+        except BaseException as error:
+            ended.put(error)
+
+    Thread(target=run, daemon=True).start()
+    while True:
+        try:
+            error = ended.get(timeout=1)
+        except Empty:
+            yield Step(done, total, {}, (monotonic() - began) / max(1, done) * (total - done))
+            continue
+        if error is not None:
+            raise error
+        return
+
+
+@contextmanager
+def _asking(repo: str) -> Iterator[None]:
+    """Turn what the hub's client raises into sentences."""
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # pyright: ignore
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    try:
+        yield
+    except RepositoryNotFoundError as error:
+        raise ValueError(f"the model hub has no repository {repo} that you may read") from error
+    except (HTTPError, OSError) as error:
+        reason = "HF_HUB_OFFLINE is set" if offline else (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsMissing(
+            f"{repo} could not be fetched ({reason}): connect and try again, what was fetched is kept"
+        ) from error
+
+
+def _name(source: str | Path) -> str:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(str(source))
+    except HFValidationError as error:
+        raise ValueError(f"{str(source)!r} is neither a folder nor the name of a repository") from error
+    return str(source)

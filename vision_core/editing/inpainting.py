@@ -1,0 +1,94 @@
+"""What paints into a hole: one small protocol, and its two sides, classical filling and diffusion models."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vision_core import checkpoints
+from vision_core.editing import compose, exemplar, masks
+from vision_core.editing.fill_net import FillNet, fill, push_pull
+from vision_core.training import Event, Preview
+
+THIN = 8.0  # pixels from the deepest point of a hole to its rim, up to which the network fills it
+
+
+class Painter(Protocol):
+    """Something that makes up what a hole holds.
+
+    `name` stands in recipes; `takes_text` says whether a prompt means anything to it; `side` is the size of
+    square it paints best, in pixels, or None where any size will do.
+    """
+
+    name: str
+    takes_text: bool
+    side: int | None
+
+    def paint(
+        self, rgb: np.ndarray, hole: np.ndarray, prompt: str, seed: int = 0, strength: float = 1.0
+    ) -> Generator[Event, None, np.ndarray]:
+        """Yield steps and previews, return uint8 (H, W, 3) of the same size; the same input, the same output.
+
+        Args:
+            rgb: uint8 (H, W, 3).
+            hole: bool (H, W), True where to paint.
+            strength: how much of what is there is forgotten, above 0 to 1.
+        """
+        ...
+
+
+class Classical:
+    """Continues the picture into the hole: wide parts by patches of itself, thin ones smoothly.
+
+    Args:
+        weights: of a `FillNet` for the thin parts; None is the push-pull interpolation.
+    """
+
+    name, takes_text, side = "classical", False, None
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        self.network = push_pull if weights is None else checkpoints.load(weights, FillNet)[0].eval()
+
+    def paint(
+        self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
+    ) -> Generator[Event, None, np.ndarray]:
+        thin, wide = split(hole)
+        result = rgb
+        for where in wide:  # each from its own surroundings: a whole picture would be searched for nothing
+            part = compose.window(where, padding=1.0, least=192)
+            around = part.slices
+            if not _continuable(hole[around]):
+                around = (slice(None), slice(None))
+            levels = exemplar.fill(result[around], where[around] | thin[around], seed)
+            filled = yield from _previews(levels)
+            result = result.copy()
+            result[around] = np.where(where[around][..., None], filled, result[around])
+        if thin.any():
+            result = fill(self.network, result, thin)
+        return result
+
+
+def split(hole: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The parts of a hole nowhere deeper than `THIN` as one mask, and each deeper part as its own."""
+    count, labels = cv2.connectedComponents(hole.astype(np.uint8), connectivity=8)
+    depth = cv2.distanceTransform(np.pad(hole, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    deepest = np.zeros(count)
+    np.maximum.at(deepest, labels.ravel().astype(np.intp), depth.ravel())
+    wide = [labels == number for number in range(1, count) if deepest[number] > THIN]
+    return hole & ~np.isin(labels, np.flatnonzero(deepest > THIN)), wide
+
+
+def _continuable(hole: np.ndarray) -> bool:
+    """Whether enough around the hole is known to take patches from: as much as the hole itself."""
+    room = ~masks.grow(hole, 2 * exemplar.RADIUS)
+    return bool(room.sum() >= hole.sum() and room[3:-3, 3:-3].any())
+
+
+def _previews(levels: Generator[np.ndarray, None, np.ndarray]) -> Generator[Event, None, np.ndarray]:
+    while True:
+        try:
+            yield Preview("filling", next(levels))
+        except StopIteration as end:
+            return end.value

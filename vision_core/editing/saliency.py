@@ -1,0 +1,86 @@
+"""What stands out in a picture: the attention of a self-supervised ViT's class token.
+
+Source: Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transformers" (DINO).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from vision_core import devices, images, torchvision_cpu
+from vision_core.editing import hub
+
+DEFAULT = "facebook/dino-vitb16"
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a network saw: `saliency` (h, w) in [0, 1], and `features`, float32 (C, h, w)."""
+
+    saliency: np.ndarray
+    features: torch.Tensor
+
+
+class Looker(Protocol):
+    """Whatever finds out what stands out in a picture, uint8 (H, W, 3)."""
+
+    def look(self, rgb: np.ndarray) -> Look: ...
+
+
+class Saliency:
+    """A ViT in transformers' format, from a folder or the model hub.
+
+    Raises:
+        ValueError: the folder holds no ViT, or its preprocessing names no mean and deviation.
+        WeightsMissing: not on this machine, and the hub cannot be asked.
+    """
+
+    def __init__(self, source: str | Path = DEFAULT, device: str = "auto") -> None:
+        torchvision_cpu.prepare()
+        from transformers import AutoImageProcessor, ViTModel
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        self.device = devices.pick(device)
+        folder = hub.folder(source, "config.json")
+        with hub.reading(source):
+            model: Any = ViTModel.from_pretrained(
+                folder,
+                add_pooling_layer=False,
+                attn_implementation="eager",
+                dtype=torch.float32,
+                local_files_only=True,
+            )
+            processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            self.mean, self.std = (
+                torch.tensor(values, device=self.device).view(1, 3, 1, 1)
+                for values in (processor.image_mean, processor.image_std)
+            )
+        self.model = model.eval().to(self.device)
+        self.patch, self.side = int(model.config.patch_size), int(model.config.image_size)
+
+    def look(self, rgb: np.ndarray) -> Look:
+        """Look at uint8 (H, W, 3) as a whole, in its own shape: the shorter side is the ViT's own."""
+        height, width = rgb.shape[:2]
+        scale = self.side / min(height, width)
+        scale = min(scale, 4 * self.side / max(height, width))  # a strip must not become thousands of tokens
+        rows, columns = (max(1, round(length * scale / self.patch)) for length in (height, width))
+        x = images.to_tensor(rgb).to(self.device)
+        x = F.interpolate(x, (rows * self.patch, columns * self.patch), mode="bilinear", antialias=True)
+        with torch.inference_mode():
+            found = self.model(
+                (x - self.mean) / self.std, output_attentions=True, interpolate_pos_encoding=True
+            )
+        attention = found.attentions[-1][0, :, 0, 1:].mean(0).reshape(rows, columns)
+        features = found.last_hidden_state[0, 1:].T.reshape(-1, rows, columns)
+        return Look(normalized(attention.cpu().numpy()), features.float().cpu().clone())
+
+
+def normalized(saliency: np.ndarray) -> np.ndarray:
+    """A map shifted and scaled to [0, 1]; a flat one is 0."""
+    low, high = float(saliency.min()), float(saliency.max())
+    return ((saliency - low) / (high - low) if high > low else np.zeros_like(saliency)).astype(np.float32)
