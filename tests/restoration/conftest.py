@@ -1,0 +1,54 @@
+"""A page that is drawn, and a network that is small."""
+
+import pytest
+import torch
+
+from vision_core import devices
+from vision_core.images import Picture
+from vision_core.restoration import HybridRestorer, networks, pages
+
+SMALL = {"widths": (8, 8, 8), "blocks": 1, "width": 16, "depth": 1, "heads": 2}
+
+
+@pytest.fixture(scope="session")
+def page():
+    """uint8 (3, 128, 96)."""
+    return pages.page(1, width=96, height=128).pixels
+
+
+@pytest.fixture(scope="session")
+def picture(page):
+    return Picture(page.permute(1, 2, 0).contiguous().numpy(), dpi=(300, 300))
+
+
+def small_network() -> HybridRestorer:
+    with devices.seeded(0):
+        return HybridRestorer(**SMALL)
+
+
+@pytest.fixture
+def untrained():
+    """A small network that changes nothing."""
+    return small_network()
+
+
+@pytest.fixture
+def network():
+    """A small network that changes something."""
+    network, drawn = small_network(), devices.generator(0)
+    with torch.no_grad():
+        for parameter in (network.fine.weight, network.light.weight):
+            parameter.copy_(torch.randn(parameter.shape, generator=drawn) * 0.05)
+    return network.eval()
+
+
+@pytest.fixture
+def tiny_hybrid(monkeypatch):
+    """`networks.build("hybrid")` builds the small one."""
+
+    class Small(HybridRestorer):
+        def __init__(self, **architecture) -> None:
+            super().__init__(**(architecture or SMALL))
+
+    Small.__name__ = HybridRestorer.__name__  # as its checkpoints name it
+    monkeypatch.setattr(networks, "HybridRestorer", Small)

@@ -1,0 +1,152 @@
+import csv
+import io
+
+import img2pdf
+import numpy as np
+import pikepdf
+import pypdfium2
+import pytest
+from PIL import Image
+
+from vision_core import images
+from vision_core.images import Picture
+from vision_core.restoration import Options, batch, documents, run
+from vision_core.restoration.batch import PageReport, report_csv
+
+GREY = Options(output="grey", gate=False)
+
+
+@pytest.fixture
+def shelf(tmp_path, picture):
+    """A folder: two pages, one in a folder below, a TIFF of three pages, and a file that is no picture."""
+    folder = tmp_path / "shelf"
+    images.save(picture, folder / "a.png")
+    images.save(picture, folder / "deep" / "b.jpg")
+    frames = [Image.fromarray(np.roll(picture.rgb, 9 * i, 0)) for i in range(3)]
+    frames[0].save(folder / "c.tif", save_all=True, append_images=frames[1:], dpi=(300, 300))
+    (folder / "d.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("left out")
+    return folder
+
+
+def test_a_folder_keeps_its_shape_and_one_bad_file_stops_nothing(shelf, untrained, tmp_path):
+    out = tmp_path / "out"
+    reports = list(run([shelf], out, untrained, GREY))
+    assert [(r.written is not None, r.page) for r in reports] == [
+        (True, 1), (True, 1), (True, 2), (True, 3), (False, 1), (True, 1),
+    ]  # fmt: skip
+    assert "not an image we can read" in reports[4].reason
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
+        "a.png", "c.tif", "deep/b.jpg", "restored.jsonl",
+    ]  # fmt: skip
+    with Image.open(out / "c.tif") as tiff:
+        assert tiff.n_frames == 3 and tiff.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+        tiff.seek(2)
+        found = np.array(tiff.convert("RGB"))
+    assert (found == found[..., :1]).all() and found.std() > 5
+
+
+def test_a_run_goes_on_where_it_stopped(shelf, untrained, tmp_path, monkeypatch):
+    out, done = tmp_path / "out", []
+    real = batch.images.save
+
+    def full(picture, path):
+        if path.name == "page-0003.png":
+            raise OSError(28, "No space left on device", str(path))
+        real(picture, path)
+
+    monkeypatch.setattr(batch.images, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        for report in run([shelf], out, untrained, GREY):
+            done.append(report)
+    assert len(done) == 3 and (out / "c.tif.pages" / "page-0002.png").is_file()
+    monkeypatch.undo()
+    again = list(run([shelf], out, untrained, GREY))
+    assert [report.skipped for report in again[:4]] == [True, True, True, False]
+    assert (out / "c.tif").is_file() and not (out / "c.tif.pages").exists()
+    third = [r.skipped for r in run([shelf], out, untrained, GREY) if r.written]
+    assert third == [True, True, True]
+    other = [r.skipped for r in run([shelf], out, untrained, Options(gate=False)) if r.written]
+    assert not any(other)  # other options: nothing is done yet
+
+
+def test_pdf_in_and_out(picture, untrained, tmp_path):
+    pages = []
+    for number in range(2):
+        images.save(picture, tmp_path / f"{number}.png")
+        pages.append(str(tmp_path / f"{number}.png"))
+    (tmp_path / "in.pdf").write_bytes(img2pdf.convert(pages))
+    reports = list(run([tmp_path / "in.pdf"], tmp_path / "out.pdf", untrained, Options(gate=False)))
+    assert len(reports) == 2
+    document = pypdfium2.PdfDocument(tmp_path / "out.pdf")
+    assert len(document) == 2
+    assert document[0].get_size() == pytest.approx((96 * 72 / 300, 128 * 72 / 300), abs=0.5)
+    (first, _) = (decode() for decode in documents.pages(tmp_path / "out.pdf"))
+    assert first.rgb.shape == picture.rgb.shape and first.dpi == pytest.approx((300, 300), rel=0.01)
+    assert np.abs(first.rgb.astype(int) - picture.rgb).mean() < 3
+
+
+def test_pdfs_that_cannot_be_read_are_one_sentence(picture, untrained, tmp_path):
+    images.save(picture, tmp_path / "page.png")
+    (tmp_path / "plain.pdf").write_bytes(img2pdf.convert(str(tmp_path / "page.png")))
+    with pikepdf.open(tmp_path / "plain.pdf") as pdf:
+        pdf.save(tmp_path / "locked.pdf", encryption=pikepdf.Encryption(user="secret", owner="secret"))
+    (tmp_path / "broken.pdf").write_bytes((tmp_path / "plain.pdf").read_bytes()[:200])
+    (tmp_path / "empty.pdf").write_bytes(b"")
+    for name, message in (
+        ("locked.pdf", "is encrypted"),
+        ("broken.pdf", "not a PDF we can read"),
+        ("empty.pdf", "not a PDF we can read"),
+        ("missing.pdf", "no file"),
+    ):
+        (report,) = run([tmp_path / name], tmp_path / "out.pdf", untrained, GREY)
+        assert report.written is None and message in report.reason
+    assert not (tmp_path / "out.pdf").exists()
+
+
+def test_a_tiff_cut_off_in_the_middle_is_not_joined(picture, untrained, tmp_path):
+    frames = [Image.fromarray(np.roll(picture.rgb, 9 * i, 0)) for i in range(3)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    (tmp_path / "a.tif").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) * 2 // 3])
+    reports = []
+    with pytest.raises(ValueError, match="pages that cannot be read"):
+        for report in run([tmp_path / "a.tif"], tmp_path / "out.tif", untrained, GREY):
+            reports.append(report)
+    assert reports[0].written and reports[-1].written is None and not (tmp_path / "out.tif").exists()
+
+
+def test_many_pages_are_walked_one_by_one(untrained, tmp_path):
+    tiny = [Image.new("L", (2, 2), i) for i in range(300)]
+    tiny[0].save(tmp_path / "many.tif", save_all=True, append_images=tiny[1:])
+    values = [decode().rgb[0, 0, 0] for decode in documents.pages(tmp_path / "many.tif")]
+    assert values == [min(i, 255) for i in range(300)]
+
+
+def test_the_source_is_never_replaced_and_a_mask_is_for_one_page(shelf, untrained, tmp_path):
+    with pytest.raises(ValueError, match="would replace the original"):
+        list(run([shelf / "a.png"], shelf / "a.png", untrained, GREY))
+    with pytest.raises(ValueError, match="would replace the original"):
+        list(run([shelf], shelf, untrained, GREY))
+    with pytest.raises(ValueError, match="a part of one image"):
+        list(run([shelf], tmp_path / "o", untrained, GREY, np.zeros((2, 2), np.uint8)))
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ValueError, match="holds no images"):
+        list(run([tmp_path / "nothing"], tmp_path / "o", untrained, GREY))
+    with pytest.raises(ValueError, match="go into a folder"):
+        list(run([shelf], tmp_path / "o.png", untrained, GREY))
+
+
+def test_a_report_is_no_formula():
+    report = PageReport("=cmd()", 1, None, False, "a, b", 0.0, 0.0)
+    rows = list(csv.reader(io.StringIO(report_csv([report]))))
+    assert rows[1][0] == "'=cmd()" and rows[1][4] == "a, b" and rows[0][0] == "source"
+
+
+def test_the_journal_survives_half_a_line(tmp_path, picture, untrained):
+    images.save(picture, tmp_path / "in" / "a.png")
+    images.save(Picture(picture.rgb[::-1].copy()), tmp_path / "in" / "b.png")
+    list(run([tmp_path / "in"], tmp_path / "out", untrained, GREY))
+    path = tmp_path / "out" / "restored.jsonl"
+    path.write_text(path.read_text()[:-20])
+    assert [r.skipped for r in run([tmp_path / "in"], tmp_path / "out", untrained, GREY)] == [True, False]

@@ -1,0 +1,190 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from vision_core.images import Picture
+from vision_core.restoration import (
+    Options,
+    build,
+    difference,
+    draw,
+    evaluate,
+    evaluate_pairs,
+    flow,
+    gate,
+    judge,
+    restore,
+    uncertainty,
+)
+from vision_core.restoration.classical import BASELINES, sauvola, sharpen
+from vision_core.restoration.data import Page
+from vision_core.restoration.evaluate import otsu_f_measure, summary
+from vision_core.restoration.restore import attention
+
+ALWAYS = Options(gate=False)
+
+
+def test_strength_leads_from_the_original_to_the_restored_page(network, picture):
+    whole = restore(picture, network, ALWAYS).restored
+    none, half = (restore(picture, network, Options(s, gate=False)).restored for s in (0, 0.5))
+    assert np.array_equal(none, picture.rgb) and not np.array_equal(whole, picture.rgb)
+    assert np.abs(half - (picture.rgb.astype(float) + whole) / 2).max() <= 0.5
+
+
+def test_what_is_protected_stays_bit_for_bit(network, picture):
+    mask = np.zeros(picture.rgb.shape[:2], np.uint8)
+    mask[30:60, 20:70] = 255
+    found = restore(picture, network, Options(gate=False, sharpen=True), mask).restored
+    assert np.array_equal(found[mask > 0], picture.rgb[mask > 0])
+    assert (found[mask == 0] != picture.rgb[mask == 0]).mean() > 0.5
+    with pytest.raises(ValueError, match=r"the mask is uint8 \(3, 3\)"):
+        restore(picture, network, ALWAYS, np.zeros((3, 3), np.uint8))
+
+
+def test_the_picture_keeps_what_it_had(network, picture):
+    from dataclasses import replace
+
+    alpha = np.full(picture.rgb.shape[:2], 7, np.uint8)
+    rich = replace(picture, alpha=alpha, icc=b"profile", exif={0x013B: "scribe"})
+    found = restore(rich, network, ALWAYS).picture
+    assert (found.dpi, found.icc, found.exif) == (rich.dpi, rich.icc, rich.exif) and (found.alpha == 7).all()
+
+
+def test_grey_and_binary(untrained, picture):
+    grey = restore(picture, untrained, Options(output="grey", gate=False)).picture.rgb
+    binary = restore(picture, untrained, Options(output="binary", gate=False)).picture.rgb
+    assert (grey == grey[..., :1]).all() and np.unique(grey).size > 20
+    assert set(np.unique(binary)) == {0, 255}
+    luma = picture.rgb @ np.array([0.299, 0.587, 0.114])
+    assert luma[binary[..., 0] == 0].mean() < luma[binary[..., 0] == 255].mean() - 30
+    assert 0.01 < (binary == 0).mean() < 0.4
+    assert (sauvola(np.full((9, 9, 3), 200, np.uint8)) == 255).all()
+
+
+def test_the_gate_keeps_a_page_that_restoring_did_not_change(untrained, picture):
+    result = restore(picture, untrained)
+    assert not result.verdict.accepted and "needs nothing" in result.verdict.reason
+    assert np.array_equal(result.picture.rgb, picture.rgb)
+
+
+def test_the_gate_refuses_blur_and_other_writing_and_takes_a_cleaner_page(picture):
+    from scipy.ndimage import gaussian_filter
+
+    page = picture.rgb
+    smooth = gaussian_filter(page.astype(float), (2, 2, 0)).clip(0, 255).astype(np.uint8)
+    assert "kept" in judge(page, smooth).reason
+    assert "writing" in judge(page, np.roll(page, 16, 0)).reason
+    faded = (0.6 * page + 60).astype(np.uint8)
+    verdict = judge(faded, page)
+    assert verdict.accepted and verdict.after.score > verdict.before.score
+
+
+def test_grain_does_not_count_as_sharpness(picture):
+    noise = np.random.default_rng(0).normal(0, 12, picture.rgb.shape)
+    grainy = (picture.rgb + noise).clip(0, 255).astype(np.uint8)
+    clean, rough = gate.quality(picture.rgb), gate.quality(grainy)
+    assert rough.sharpness < 2 * clean.sharpness
+    assert judge(grainy, picture.rgb).accepted
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 3), (17, 5)])
+@pytest.mark.parametrize("method", ["network", "classical", "denoise"])
+def test_tiny_pages(network, size, method):
+    tiny = Picture(np.full((*size, 3), 90, np.uint8))
+    assert restore(tiny, network, Options(method=method)).picture.rgb.shape == (*size, 3)
+
+
+def test_the_original_restores_a_page_that_is_no_square(picture):
+    result = restore(Picture(np.tile(picture.rgb, (2, 3, 1))), build("tiny", image_size=64), ALWAYS)
+    assert result.restored.shape == (256, 288, 3)
+
+
+def test_uncertainty_is_where_the_views_disagree(untrained, network, picture):
+    assert not uncertainty(picture.rgb, untrained).any()
+    guessed = uncertainty(picture.rgb, network)
+    assert guessed.shape == picture.rgb.shape[:2] and guessed.any()
+
+
+def test_difference_and_attention(network, picture):
+    changed = picture.rgb.copy()
+    changed[3, 4, 1] ^= 8
+    found = difference(picture.rgb, changed)
+    assert found[3, 4] == 8 and found.sum() == 8
+    seen = attention(picture.rgb, network)
+    assert seen.shape == (8, 6) and seen.mean() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="no block 5"):
+        attention(picture.rgb, network, 5)
+
+
+def test_sharpening_is_an_unsharp_mask():
+    from scipy.ndimage import gaussian_filter
+
+    page = np.random.default_rng(0).integers(60, 190, (40, 40, 3)).astype(np.uint8)
+    blurred = gaussian_filter(page.astype(float), (2, 2, 0), mode="mirror")
+    expected = (1.5 * page - 0.5 * blurred).clip(0, 255)
+    assert np.abs(sharpen(page).astype(float) - expected).mean() < 1
+
+
+def test_wrong_options_are_one_sentence(picture):
+    for options, message in (
+        ({"strength": 1.5}, "strength is 1.5"),
+        ({"output": "blue"}, "color, grey, binary"),
+        ({"method": "magic"}, "network, classical or denoise"),
+        ({"memory": 0}, "above 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Options(**options)
+    with pytest.raises(ValueError, match="takes a network"):
+        restore(picture)
+
+
+def test_the_table_has_every_kind_and_severity(untrained, page):
+    rows = list(evaluate([Page("a", page)], untrained, crops=1, side=48))
+    assert len(rows) == 14 * 5 and len({(row["kind"], row["severity"]) for row in rows}) == 70
+    for row in rows:
+        assert row["psnr_restored"] == pytest.approx(row["psnr_damaged"], abs=1e-3)  # it changes nothing
+        assert len(row["classical"]) == 1 and row["classical"][0] in BASELINES
+    found = summary(rows)
+    assert found["gain"] == pytest.approx(0, abs=1e-3) and found["undamaged_kept_by_gate"] == 1
+    assert found["undamaged_psnr"] == 100 and found["undamaged_sharpness"] == pytest.approx(1)
+    json.dumps(rows)
+
+
+def test_f_measure_is_scikit_learns(picture):
+    rng = np.random.default_rng(0)
+    ink = rng.random((30, 30)) < 0.3
+    page = np.where(ink, 60, 200)[..., None] + rng.normal(0, 40, (30, 30, 3))
+    page = page.clip(0, 255).astype(np.uint8)
+    luma = (page @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+    from skimage.filters import threshold_otsu
+
+    expected = 100 * f1_score(ink.ravel(), (luma <= threshold_otsu(luma)).ravel())
+    assert otsu_f_measure(page, ink) == pytest.approx(expected)
+
+
+def test_pairs_are_found_by_their_names(untrained, picture, tmp_path):
+    from vision_core import images
+
+    images.save(picture, tmp_path / "x_source.png")
+    images.save(Picture(sauvola(picture.rgb)), tmp_path / "x_target.png")
+    (row,) = evaluate_pairs(tmp_path, untrained)
+    assert row["page"] == "x" and row["raw"] == row["restored"] > 50
+    with pytest.raises(ValueError, match="holds no pairs"):
+        list(evaluate_pairs(tmp_path / "..", untrained))
+
+
+def test_the_flow_is_six_pictures_and_its_figures(network, picture, tmp_path):
+    steps = list(flow(picture, network, draw(0, ("noise", "fading"), 3), tmp_path))
+    assert [path.name[:2] for _, path in steps] == ["1_", "2_", "3_", "4_", "5_", "6_"]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["damaged"]["psnr"] < 30 and set(figures["restored"]) == {"psnr", "ssim", "mae", "mse"}
+    assert json.loads((tmp_path / "recipe.json").read_text())["steps"][0]["kind"] == "fading"
+
+
+def test_the_network_is_left_as_it_was(network, picture):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    restore(picture, network, ALWAYS)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

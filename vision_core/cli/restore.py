@@ -1,0 +1,253 @@
+"""Commands of manuscript restoration."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+from vision_core.cli.verbs import (
+    Answer,
+    Device,
+    Replace,
+    Resume,
+    RunFolder,
+    Seed,
+    Track,
+    command,
+    run_folder,
+    stopped,
+    watch,
+)
+
+app = typer.Typer(
+    help="Manuscript restoration: restore, damage, evaluate, train, generated pages.", no_args_is_help=True
+)
+
+Model = Annotated[
+    Path | None, Option(help="Weights of your own training; without it, those of this release.")
+]
+
+
+@command(app)
+def run(
+    sources: Annotated[list[Path], Argument(help="Images, folders, TIFFs or PDFs.")],
+    out: Annotated[Path, Option(help="A file, or a folder for several.")],
+    model: Model = None,
+    method: Annotated[
+        str, Option(help="network, classical (CLAHE and unsharp mask) or denoise (non-local means).")
+    ] = "network",
+    strength: Annotated[float, Option(help="Share of the change that is made, 0 to 1.")] = 1.0,
+    protect: Annotated[Path | None, Option(help="A picture, white where the original stays.")] = None,
+    output: Annotated[str, Option(help="color, grey or binary.")] = "color",
+    no_gate: Annotated[bool, Option("--no-gate", help="Restore even where it does not help.")] = False,
+    sharpen: Annotated[bool, Option("--sharpen", help="An unsharp mask afterwards.")] = False,
+    memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
+    report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
+    device: Device = "auto",
+) -> Answer:
+    """Restore pages; started again, a run over many goes on where it stopped."""
+    from vision_core import images, restoration, weights
+    from vision_core.restoration.restore import Options
+
+    options = Options(strength, output, not no_gate, sharpen, method, memory, device)  # pyright: ignore
+    network, name = None, method
+    if method == "network":
+        network, _ = restoration.load(model)
+        name = _digest(weights.find("restoration", model))
+    mask = None if protect is None else images.read(protect).rgb.max(2)
+    reports = []
+    try:
+        for page in restoration.run(sources, out, network, options, mask, name):
+            reports.append(page)
+            typer.echo(f"{page.source}, page {page.page}: {page.reason} ({page.seconds} s)", err=True)
+    finally:
+        if report is not None and reports:
+            restoration.save_report(reports, report)
+    failed = [page for page in reports if page.written is None]
+    if len(failed) == len(reports):
+        raise ValueError(failed[0].reason)
+    accepted = sum(page.accepted for page in reports)
+    text = f"{out}: {len(reports) - len(failed)} pages written, {accepted} of them restored"
+    if failed:
+        text += f"; {len(failed)} could not be read, e.g. {failed[0].reason}"
+    data = {"out": str(out), "pages": [vars(page) for page in reports], "failed": len(failed)}
+    return Answer(text, data)
+
+
+@command(app)
+def damage(
+    image: Annotated[Path, Argument(help="A clean page.")],
+    out: Annotated[Path, Option(help="The damaged picture; the recipe is written beside it as .json.")],
+    kind: Annotated[list[str] | None, Option(help="A kind of damage; may be given several times.")] = None,
+    severity: Annotated[int | None, Option(help="1 to 5; without it, any for each kind.")] = None,
+    recipe: Annotated[Path | None, Option(help="Repeat the damage of this file.")] = None,
+    seed: Seed = 0,
+) -> Answer:
+    """Damage a clean page, by a recipe that repeats it; without --kind a mixture."""
+    from vision_core import images, restoration
+    from vision_core.files import read_json, write_json
+
+    if recipe is not None and (kind or severity):
+        raise ValueError("--recipe says all: leave --kind and --severity out")
+    picture = images.read(image)
+    if recipe is not None:
+        drawn = read_json(recipe)
+        restoration.check(drawn)
+    elif kind:
+        drawn = restoration.draw(seed, tuple(kind), severity)
+    else:
+        drawn = restoration.draw_mixture(seed, severity)
+    damaged = restoration.degrade(images.to_tensor(picture.rgb), [drawn])
+    images.save(picture.with_rgb(images.from_tensor(damaged)), out)
+    write_json(out.with_suffix(".json"), drawn)
+    kinds = ", ".join(step["kind"] for step in drawn["steps"])
+    return Answer(f"{out}: {kinds}", {"out": str(out), "recipe": drawn})
+
+
+@command(app)
+def evaluate(
+    folder: Annotated[Path, Argument(help="Clean pages, or pairs NAME_source.png and NAME_target.png.")],
+    model: Model = None,
+    crops: Annotated[int, Option(min=1, help="For each kind and severity.")] = 2,
+    held_out: Annotated[
+        bool, Option("--held-out", help="Only the manuscripts that `train` keeps for validation.")
+    ] = False,
+    seed: Seed = 0,
+) -> Answer:
+    """Measure: damaged, restored and best classical, by kind and severity; or Otsu's F-measure of pairs."""
+    from vision_core import restoration
+    from vision_core.restoration import data
+    from vision_core.restoration.evaluate import pairs, summary
+
+    network, _ = restoration.load(model)
+    if pairs(folder):
+        rows = list(restoration.evaluate_pairs(folder, network))
+        gains = [row["restored"] - row["raw"] for row in rows]
+        found = {"mean_gain": round(sum(gains) / len(gains), 2), "worst_gain": round(min(gains), 2)}
+        lines = [f"{row['page']:24} {row['raw']:6.2f} -> {row['restored']:6.2f}" for row in rows]
+        return Answer("\n".join([*lines, _line(found)]), {"rows": rows, "summary": found})
+    pages = data.read(folder)
+    pages = data.split(pages)[1] if held_out else pages
+    rows = list(restoration.evaluate(pages, network, crops, seed))
+    lines = ["kind             sev   damaged  restored  classical   (PSNR in dB)"]
+    for row in rows:
+        figures = "  ".join(f"{row[f'psnr_{name}']:8.2f}" for name in ("damaged", "restored", "classical"))
+        lines.append(f"{row['kind']:16} {row['severity']:3}  {figures}")
+    found = summary(rows)
+    return Answer("\n".join([*lines, _line(found)]), {"rows": rows, "summary": found, "pages": len(pages)})
+
+
+@command(app)
+def flow(
+    image: Annotated[Path, Argument(help="A clean page.")],
+    out: Annotated[Path, Option(help="Folder for the pictures.")],
+    model: Model = None,
+    severity: Annotated[int, Option(help="1 to 5.")] = 3,
+    seed: Seed = 0,
+) -> Answer:
+    """Six pictures: clean, damaged, restored, what changed, where it guesses, and all compared."""
+    from vision_core import images, restoration
+
+    network, _ = restoration.load(model)
+    steps = restoration.flow(images.read(image), network, restoration.draw_mixture(seed, severity), out)
+    files = {title: str(path) for title, path in steps}
+    return Answer("\n".join(f"{title}: {path}" for title, path in files.items()), {"files": files})
+
+
+@command(app)
+def pages(
+    out: Annotated[Path, Option(help="Folder for the pages.")],
+    number: Annotated[int, Option(min=1)] = 12,
+    seed: Seed = 0,
+) -> Answer:
+    """Draw manuscript-like pages: training material for a machine without any."""
+    from vision_core.images import Picture, save
+    from vision_core.restoration import pages as generator
+
+    files = []
+    for index in range(number):
+        page = generator.page(index, seed)
+        files.append(out / f"{Path(page.name).name}.png")
+        save(Picture(page.pixels.permute(1, 2, 0).contiguous().numpy()), files[-1])
+    return Answer(f"{out}: {number} pages", {"files": [str(file) for file in files]})
+
+
+@command(app)
+def train(
+    out: RunFolder = None,
+    train_dir: Annotated[
+        Path | None, Option(help="Folder of clean pages; without it, generated ones.")
+    ] = None,
+    val_dir: Annotated[
+        Path | None, Option(help="To measure on; without it, a seventh of the manuscripts of --train-dir.")
+    ] = None,
+    size: Annotated[str, Option(help="hybrid, or the original: tiny, small, base, large.")] = "hybrid",
+    start: Annotated[Path | None, Option(help="Weights to start from.")] = None,
+    epochs: Annotated[int, Option(min=1)] = 100,
+    crops: Annotated[int, Option(min=0, help="An epoch's; 0: one of each page.")] = 0,
+    batch_size: Annotated[int, Option(min=1)] = 16,
+    crop: Annotated[int, Option(help="Side in pixels.")] = 256,
+    lr: Annotated[float, Option(help="AdamW's learning rate.")] = 1e-4,
+    schedule: Annotated[
+        str, Option(help="cosine; or constant, which falls in the last fifth only.")
+    ] = "cosine",
+    perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
+    psnr_weight: Annotated[float, Option(help="Of the mean log error beside L1.")] = 0.0,
+    accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
+    ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
+    generated: Annotated[float, Option(help="Share of generated pages.")] = 0.0,
+    every: Annotated[int, Option(min=1, help="Epochs between measurements.")] = 1,
+    replace: Replace = False,
+    resume: Resume = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    track: Track = None,
+) -> Answer:
+    """Train a restorer from clean pages: crop, damage, restore, compare."""
+    from vision_core import restoration
+
+    if resume is not None:
+        folder, events = resume, restoration.resume(resume)
+    else:
+        folder = run_folder(out)
+        settings = restoration.Settings(
+            train_dir=train_dir and str(train_dir),
+            val_dir=val_dir and str(val_dir),
+            network=size,
+            start=start and str(start),
+            epochs=epochs,
+            crops=crops or None,
+            batch_size=batch_size,
+            crop=crop,
+            lr=lr,
+            schedule=schedule,  # pyright: ignore[reportArgumentType]
+            perceptual=perceptual,  # pyright: ignore[reportArgumentType]
+            psnr_weight=psnr_weight,
+            accumulate=accumulate,
+            ema=ema,
+            generated=generated,
+            every=every,
+            seed=seed,
+            device=device,
+            track=track,
+        )
+        events = restoration.train(folder, settings, replace=replace)
+    result = watch(events, "train")
+    if result is None:
+        return stopped(folder)
+    text = (
+        f"{folder}: PSNR {result['val_psnr']:.2f} dB on held-out pages, {result['val_gain']:+.2f} dB "
+        f"over the damaged ones"
+    )
+    return Answer(text, {"out": str(folder), **result})
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _line(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.items())

@@ -1,0 +1,67 @@
+"""What restores without learning: the baselines, and binarisation."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def clahe_unsharp(rgb: np.ndarray) -> np.ndarray:
+    """The original's simple enhancement: CLAHE (clip 2, 8 x 8) of the lightness, then an unsharp mask."""
+    import cv2
+
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(2.0, (8, 8)).apply(lab[..., 0])
+    return sharpen(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
+
+
+def non_local_means(rgb: np.ndarray) -> np.ndarray:
+    """Non-local means, uint8 (H, W, 3). Source: Buades et al. 2005, by OpenCV."""
+    import cv2
+
+    return cv2.fastNlMeansDenoisingColored(rgb, None, 5, 5, 7, 21)
+
+
+def median(rgb: np.ndarray) -> np.ndarray:
+    """The median of 3 x 3 pixels: the classical answer to dead pixels."""
+    import cv2
+
+    return cv2.medianBlur(rgb, 3)
+
+
+def stretch(rgb: np.ndarray) -> np.ndarray:
+    """Each channel stretched from its 1st and 99th percentile to 0 and 255: against fading and tint."""
+    low, high = np.percentile(rgb, (1, 99), axis=(0, 1))
+    return ((rgb - low) / np.maximum(high - low, 1) * 255).clip(0, 255).round().astype(np.uint8)
+
+
+def sharpen(rgb: np.ndarray, amount: float = 0.5, sigma: float = 2.0) -> np.ndarray:
+    """Unsharp mask, uint8 (H, W, 3): (1 + amount) x - amount * blurred(x)."""
+    import cv2
+
+    return cv2.addWeighted(rgb, 1 + amount, cv2.GaussianBlur(rgb, (0, 0), sigma), -amount, 0)
+
+
+def sauvola(rgb: np.ndarray, window: int = 25) -> np.ndarray:
+    """Ink black, paper white, by a threshold for each place: uint8 (H, W, 3) -> the same.
+
+    Source: Sauvola and Pietikäinen 2000, by scikit-image.
+    """
+    from skimage.filters import threshold_sauvola
+
+    luma = grey(rgb)[..., 0]
+    dark = luma <= threshold_sauvola(luma, window, k=0.2)
+    return np.repeat(np.where(dark, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def grey(rgb: np.ndarray) -> np.ndarray:
+    """Luma in all three channels, uint8 (H, W, 3)."""
+    luma = rgb @ np.array([0.299, 0.587, 0.114])
+    return np.repeat(luma.round().astype(np.uint8)[..., None], 3, 2)
+
+
+BASELINES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "clahe_unsharp": clahe_unsharp,
+    "non_local_means": non_local_means,
+    "median": median,
+    "stretch": stretch,
+}

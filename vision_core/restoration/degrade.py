@@ -1,0 +1,153 @@
+"""Damage for clean pages: twelve kinds in five severities, drawn into a recipe that repeats them.
+
+The first six kinds, their probabilities and their ranges are those of the project that inspired this system
+(historic-manuscript-restoration), but applied to crops of native resolution: there, pages were damaged whole
+and then made 6 to 9 times smaller, and most of the damage with them.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vision_core.devices import generator
+from vision_core.restoration import damage
+
+Recipe = dict[str, Any]
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of damage.
+
+    `ranges` maps each parameter to its value at the mildest and at the worst; severity s draws from the s-th
+    fifth of that range. `probability` is how often the kind is part of a mixture.
+    """
+
+    probability: float
+    ranges: dict[str, tuple[float, float]]
+    apply: Callable[..., Tensor]
+    words: str
+
+
+# In the order in which they happen to a page: first to the paper, then before the camera, then in the file
+KINDS: dict[str, Kind] = {
+    "bleed_through": Kind(
+        0.25, {"strength": (0.08, 0.5), "sigma": (1.0, 2.0)}, damage.bleed_through, "ink of the other side"
+    ),
+    "fading": Kind(0.6, {"gain": (0.9, 0.6), "lift": (0.05, 0.15)}, damage.fade, "faded ink and paper"),
+    "yellow_tint": Kind(0.6, {"green": (0.99, 0.9), "blue": (0.95, 0.72)}, damage.tint, "yellowed paper"),
+    "stains": Kind(
+        0.4, {"number": (1, 5), "radius": (15, 50), "factor": (0.75, 0.3)}, damage.stains, "stains with rings"
+    ),
+    "creases": Kind(0.2, {"number": (1, 4), "depth": (0.1, 0.5), "width": (1, 3)}, damage.creases, "folds"),
+    "holes": Kind(
+        0.15, {"number": (1, 5), "radius": (2, 9), "tracks": (0, 3)}, damage.holes, "holes and worm tracks"
+    ),
+    "uneven_light": Kind(0.3, {"depth": (0.1, 0.6)}, damage.uneven_light, "shade over a part of the page"),
+    "low_resolution": Kind(0.15, {"factor": (1.2, 3)}, damage.low_resolution, "scanned too coarsely"),
+    "blur": Kind(0.5, {"sigma": (0.6, 1.7)}, damage.blur, "out of focus"),
+    "noise": Kind(0.7, {"sigma": (0.01, 0.08)}, damage.noise, "grain of the sensor"),
+    "salt_and_pepper": Kind(0.5, {"ratio": (0.001, 0.01)}, damage.salt_and_pepper, "single dead pixels"),
+    "jpeg": Kind(0.4, {"quality": (90, 35)}, damage.jpeg, "compression"),
+}
+
+
+def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS), severity: int | None = None) -> Recipe:
+    """A recipe with one step of each of `kinds`, at `severity` 1..5 or, without one, at any for each.
+
+    Raises:
+        ValueError: an unknown kind, a severity that is not 1..5, a negative seed.
+    """
+    if severity not in (None, *SEVERITIES):
+        raise ValueError(f"severity is {severity}; 1, 2, 3, 4 or 5 was expected")
+    if seed < 0:
+        raise ValueError(f"the seed is {seed}; it must be 0 or more")
+    for kind in kinds:
+        _known(kind)
+    rng = random.Random(seed)
+    steps = []
+    for kind in (kind for kind in KINDS if kind in kinds):
+        level = severity or rng.choice(SEVERITIES)
+        drawn = {name: _fifth(low, high, level, rng) for name, (low, high) in KINDS[kind].ranges.items()}
+        steps.append({"kind": kind, "severity": level, **drawn})
+    return {"seed": seed, "steps": steps}
+
+
+def draw_mixture(seed: int, severity: int | None = None) -> Recipe:
+    """A recipe in which each kind takes part with its own probability; at least one does."""
+    rng = random.Random(f"mixture {seed}")
+    kinds = tuple(name for name, kind in KINDS.items() if rng.random() < kind.probability)
+    return draw(seed, kinds or (rng.choice(list(KINDS)),), severity)
+
+
+def degrade(images: Tensor, recipes: list[Recipe], verso: Tensor | None = None) -> Tensor:
+    """Damage each image by its recipe: (B, 3, H, W) in [0, 1] -> the same, new.
+
+    What happens to an image depends on it, on its recipe and on its `verso` alone, not on its neighbours or
+    the device. Numbers of stains, folds and holes are meant for 256 x 256 pixels and grow with the side of
+    the image.
+
+    Args:
+        images: native resolution, not a page made smaller.
+        verso: (B, 3, H, W), the other sides, for what bleeds through; without them each image, mirrored and
+            shifted, stands for its own.
+
+    Raises:
+        ValueError: another shape, one recipe too many or too few, or a recipe that `check` refuses.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or len(images) != len(recipes):
+        raise ValueError(f"{len(recipes)} recipes need ({len(recipes)}, 3, H, W), got {tuple(images.shape)}")
+    if verso is not None and verso.shape != images.shape:
+        raise ValueError(f"verso {tuple(verso.shape)} and images {tuple(images.shape)} must match")
+    out = torch.empty_like(images)
+    for index, recipe in enumerate(recipes):
+        check(recipe)
+        image, back = images[index], None if verso is None else verso[index]
+        for number, step in enumerate(recipe["steps"]):
+            parameters = {name: value for name, value in step.items() if name not in ("kind", "severity")}
+            if step["kind"] == "bleed_through":
+                parameters["verso"] = back
+            image = KINDS[step["kind"]].apply(image, generator(recipe["seed"], number), **parameters)
+        out[index] = image.clamp(0, 1)
+    return out
+
+
+def check(recipe: Any) -> None:
+    """Raise a `ValueError` that says what is wrong with a recipe, e.g. one read from a file."""
+    try:
+        seed, steps = recipe["seed"], recipe["steps"]
+    except (TypeError, KeyError, IndexError):
+        raise ValueError('a recipe is {"seed": 0, "steps": [{"kind": "blur", "sigma": 1.2}, ...]}') from None
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 or not isinstance(steps, list):
+        raise ValueError("a recipe's seed must be a whole number of 0 or more, its steps a list")
+    for step in steps:
+        if not isinstance(step, dict):
+            raise ValueError(f"a step of a recipe is {step!r}; an object with a kind was expected")
+        ranges = _known(step.get("kind")).ranges
+        if missing := set(ranges) ^ (set(step) - {"kind", "severity"}):
+            raise ValueError(
+                f"{step['kind']} takes {', '.join(ranges)}; {min(missing)} is missing or unknown"
+            )
+        for name, ends in ranges.items():
+            value = step[name]
+            if not isinstance(value, int | float) or not min(ends) - 1e-9 <= value <= max(ends) + 1e-9:
+                low, high = sorted(ends)
+                raise ValueError(f"{name} of {step['kind']} is {value}; {low:g} to {high:g} was expected")
+
+
+def _known(kind: Any) -> Kind:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"no damage is called {kind!r}; there are {', '.join(KINDS)}")
+    return KINDS[kind]
+
+
+def _fifth(low: float, high: float, severity: int, rng: random.Random) -> float:
+    """A number of the `severity`-th fifth of the way from `low` to `high`."""
+    value = low + (high - low) * (severity - 1 + rng.random()) / 5
+    return round(value, 5) if math.isfinite(value) else low

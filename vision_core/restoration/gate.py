@@ -1,0 +1,97 @@
+"""Whether restoring has helped: the original project's quality score and gate, made to see through noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vision_core.restoration.classical import grey, median
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What can be said of a page without knowing the clean one; `score` is about 0..1."""
+
+    sharpness: float  # variance of the Laplacian, 8-bit units squared
+    contrast: float  # standard deviation of the luma / 255, mean of neighbourhoods of 32 pixels
+    edges: float  # share of pixels on an edge
+    brightness: float  # mean luma / 255
+
+    @property
+    def score(self) -> float:
+        """0.35 sharpness / 500 + 0.25 contrast + 0.3 edges / 0.15 + 0.1 brightness near 0.7."""
+        return (
+            0.35 * min(1, self.sharpness / 500)
+            + 0.25 * min(1, self.contrast / 0.25)
+            + 0.30 * min(1, self.edges / 0.15)
+            + 0.10 * (1 - abs(self.brightness - 0.7) / 0.7)
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`accepted`: the restored page is used, else the original; `reason`: why, for a person."""
+
+    accepted: bool
+    reason: str
+    before: Quality
+    after: Quality
+    change: float  # mean absolute change, 0..255
+
+
+LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
+LEAST_LIKENESS = 0.5
+
+
+def quality(rgb: np.ndarray) -> Quality:
+    """Measure a page, uint8 (H, W, 3), through a median of 3 x 3: grain must not count as sharpness."""
+    import cv2
+
+    luma = np.ascontiguousarray(grey(median(rgb))[..., 0])
+    edges = cv2.Canny(luma, 60, 160)
+    values = luma.astype(np.float32)
+    mean = cv2.blur(values, (32, 32))
+    spread = np.sqrt(np.maximum(cv2.blur(values**2, (32, 32)) - mean**2, 0))
+    return Quality(
+        float(cv2.Laplacian(values, cv2.CV_32F).var()),
+        float(spread.mean() / 255),
+        float((edges > 0).mean()),
+        float(values.mean() / 255),
+    )
+
+
+def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
+    """Compare two pages, uint8 (H, W, 3): is the restored one worth taking?
+
+    It is not if nothing to speak of was changed, if the writing is no longer the same, or if the page has
+    lost more than a tenth of its sharpness or contrast.
+    """
+    before, after = quality(original), quality(restored)
+    change = float(np.abs(original.astype(np.int16) - restored).mean())
+    alike = _likeness(original, restored)
+    if change < LEAST_CHANGE:
+        accepted, reason = False, f"kept: the page needs nothing (mean change {change:.1f} of 255)"
+    elif alike < LEAST_LIKENESS:
+        accepted, reason = False, f"kept: the writing would have changed (likeness {alike:.2f})"
+    elif after.sharpness < 0.9 * before.sharpness and after.contrast < before.contrast:
+        accepted, reason = False, f"kept: sharpness would fall to {after.sharpness / before.sharpness:.0%}"
+    elif after.contrast < 0.9 * before.contrast and after.sharpness < before.sharpness:
+        accepted, reason = False, f"kept: contrast would fall to {after.contrast / before.contrast:.0%}"
+    else:
+        accepted, reason = True, f"restored: quality score {before.score:.2f} -> {after.score:.2f}"
+    return Verdict(accepted, reason, before, after, change)
+
+
+def _likeness(original: np.ndarray, restored: np.ndarray) -> float:
+    """Correlation of the local contrast of two pages at half size: strokes stay where they were."""
+    import cv2
+
+    def strokes(rgb: np.ndarray) -> np.ndarray:
+        luma = cv2.resize(grey(median(rgb))[..., 0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        values = luma.astype(np.float32)
+        return values - cv2.blur(values, (17, 17))
+
+    if min(original.shape[:2]) < 4:
+        return 1.0
+    first, second = strokes(original), strokes(restored)
+    norm = np.sqrt((first**2).mean() * (second**2).mean())
+    return float((first * second).mean() / norm) if norm > 1 else 1.0

@@ -1,0 +1,88 @@
+"""What a restored page is trained on; each takes (B, 3, H, W) in [0, 1], restored first, clean second."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def l1(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean absolute difference, the original's main term."""
+    return (_alike(restored, clean)).abs().mean()
+
+
+def log_mse(restored: Tensor, clean: Tensor) -> Tensor:
+    """Minus the mean PSNR in units of 10 dB: mean over images of log10(MSE + 1e-5).
+
+    Trains on the very figure that is reported, and weighs a page that is nearly right as much as a bad one.
+    Source: Chen et al. 2022, "Simple Baselines for Image Restoration".
+    """
+    return torch.log10((_alike(restored, clean) ** 2).mean((1, 2, 3)) + 1e-5).mean()
+
+
+def gradient(restored: Tensor, clean: Tensor) -> Tensor:
+    """L1 of the differences between neighbours, across and down: edges of strokes count."""
+    difference = _alike(restored, clean)
+    return difference.diff(dim=3).abs().mean() + difference.diff(dim=2).abs().mean()
+
+
+def perceptual(name: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The second term of the training by name: "vgg16", "gradient" or "none".
+
+    Raises:
+        ValueError: another name, or VGG16's weights are missing or damaged.
+    """
+    match name:
+        case "none":
+            return None
+        case "gradient":
+            return gradient
+        case "vgg16":
+            return VGG16Features().to(device)
+    raise ValueError(f"the perceptual term is {name!r}; vgg16, gradient or none was expected")
+
+
+def vgg16_file() -> Path:
+    """Where torchvision keeps its VGG16 weights once someone has fetched them."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
+
+
+class VGG16Features(nn.Module):
+    """MSE of the features of VGG16 after relu3_3, the original's perceptual term, on normalised inputs.
+
+    Source: Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution".
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        from vision_core import checkpoints, torchvision_cpu
+
+        torchvision_cpu.prepare()
+        from torchvision.models import vgg16
+
+        network = vgg16()
+        state = checkpoints.load_state(vgg16_file(), "features.0.weight", "features.14.bias")
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"{vgg16_file()} does not hold VGG16: {error}") from error
+        self.layers = network.features[:16].eval().requires_grad_(False)  # pyright: ignore
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        _alike(restored, clean)
+        with torch.no_grad():
+            wanted = self.layers((clean - self.mean) / self.std)
+        return F.mse_loss(self.layers((restored - self.mean) / self.std), wanted)
+
+
+def _alike(restored: Tensor, clean: Tensor) -> Tensor:
+    if restored.shape != clean.shape:
+        raise ValueError(f"restored {tuple(restored.shape)} and clean {tuple(clean.shape)} must match")
+    return restored - clean

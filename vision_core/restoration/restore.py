@@ -1,0 +1,191 @@
+"""Restores a page of any size: the network in tiles, then strength, protection, gate and kind of output."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_core import devices
+from vision_core.images import Picture
+from vision_core.restoration import classical, gate, tiles
+from vision_core.restoration.gate import Verdict
+from vision_core.restoration.hybrid import HybridRestorer
+from vision_core.restoration.networks import Restorer
+
+Output = Literal["color", "grey", "binary"]
+BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured by benchmarks/restoration.py
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to restore.
+
+    Args:
+        strength: share of the change that is made, 0 to 1.
+        output: "color", "grey", or "binary": ink black on white, by Sauvola's threshold.
+        gate: keep the original where restoring does not help.
+        sharpen: an unsharp mask after restoring, as the original project did.
+        method: "network", or "classical": CLAHE and unsharp mask, "denoise": non-local means.
+        memory: of what grows with the page and the tiles, in MB.
+        device: see `devices.pick`.
+    """
+
+    strength: float = 1.0
+    output: Output = "color"
+    gate: bool = True
+    sharpen: bool = False
+    method: Literal["network", "classical", "denoise"] = "network"
+    memory: float = 1024
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength is {self.strength}; 0 to 1 was expected")
+        if self.output not in get_args(Output):
+            raise ValueError(f"output is {self.output!r}; {', '.join(get_args(Output))} was expected")
+        if self.method not in ("network", "classical", "denoise"):
+            raise ValueError(f"method is {self.method!r}; network, classical or denoise was expected")
+        if not self.memory > 0:
+            raise ValueError(f"memory is {self.memory}; a number of MB above 0 was expected")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """`picture`: what to save; `restored`: uint8 (H, W, 3), before gate and kind of output."""
+
+    picture: Picture
+    restored: np.ndarray
+    verdict: Verdict
+    seconds: float
+
+
+def restore(
+    picture: Picture,
+    network: Restorer | None = None,
+    options: Options | None = None,
+    protect: np.ndarray | None = None,
+) -> Restored:
+    """Restore one page; resolution, profile, transparency and notes of the picture stay.
+
+    Args:
+        network: see `networks.load`; needed unless another method was asked for.
+        protect: uint8 (H, W), 255 where the original must stay.
+
+    Raises:
+        ValueError: no network, a mask of another size, or a page that the memory is too small for.
+    """
+    options = options or Options()
+    began = time.perf_counter()
+    page = picture.rgb
+    if protect is not None and (protect.shape != page.shape[:2] or protect.dtype != np.uint8):
+        raise ValueError(f"the mask is {protect.dtype} {protect.shape}, the page {page.shape[:2]}")
+    changed = _change(page, network, options)
+    if options.sharpen:
+        changed = classical.sharpen(changed)
+    if options.strength < 1:
+        changed = blend(page, changed, options.strength)
+    if protect is not None:
+        changed = blend(page, changed, 1 - protect[..., None].astype(np.float32) / 255)
+    verdict = gate.judge(page, changed)
+    chosen = changed if verdict.accepted or not options.gate else page
+    match options.output:
+        case "grey":
+            chosen = classical.grey(chosen)
+        case "binary":
+            chosen = classical.sauvola(chosen)
+    return Restored(picture.with_rgb(chosen), changed, verdict, time.perf_counter() - began)
+
+
+def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+    """`share` of the changed page and the rest of the original; where it is 0, bit for bit the original."""
+    mixed = original + share * (changed.astype(np.float32) - original)
+    return mixed.clip(0, 255).round().astype(np.uint8)
+
+
+def uncertainty(page: np.ndarray, network: Restorer, options: Options | None = None) -> np.ndarray:
+    """Where the network guesses: how far it disagrees with itself on the page mirrored and shifted.
+
+    uint8 (H, W, 3) -> uint8 (H, W): the standard deviation over four views, of the channel where it is
+    largest, in 8-bit steps.
+    """
+    run, grid = _prepare(page, network, options or Options(), views=4)
+
+    def spread(batch: Tensor) -> Tensor:
+        views = [
+            run(batch),
+            run(batch.flip(3)).flip(3),
+            run(batch.flip(2)).flip(2),
+            run(batch.roll((5, 3), (2, 3))).roll((-5, -3), (2, 3)),
+        ]
+        return torch.stack(views).std(0, correction=0)
+
+    return tiles.process(page, grid, spread).max(2)
+
+
+def attention(page: np.ndarray, network: Restorer, block: int = -1) -> np.ndarray:
+    """How much attention each patch of a page gets in a block, mean of heads and of those who look.
+
+    uint8 (H, W, 3), at most 576 a side -> float32 (rows, columns), mean 1.
+
+    Raises:
+        ValueError: a larger page, or no such block.
+    """
+    if max(page.shape[:2]) > tiles.LARGEST:
+        raise ValueError(f"attention is shown for crops of at most {tiles.LARGEST} pixels, not {page.shape}")
+    fixed = not isinstance(network, HybridRestorer)
+    height, width, _ = page.shape
+    grid = tiles.plan(height, width, network.multiple, fixed, BYTES_PER_PIXEL, 4096)
+    rows = tiles.mirrored(page.shape[0], grid.height)
+    tile = page[rows][:, tiles.mirrored(page.shape[1], grid.width)]
+    with torch.inference_mode():
+        maps = network.attention(torch.from_numpy(tile.transpose(2, 0, 1).copy())[None].float() / 255)
+    if not -len(maps) <= block < len(maps):
+        raise ValueError(f"there is no block {block}: the network has {len(maps)}")
+    found = maps[block][0].mean((0, 1))  # (N,)
+    side = network.patch_side
+    shaped = found.view(grid.height // side, grid.width // side) * len(found)
+    return shaped[: -(-page.shape[0] // side), : -(-page.shape[1] // side)].numpy()
+
+
+def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """What was changed: uint8 (H, W), the largest difference of the three channels."""
+    if original.shape != restored.shape:
+        raise ValueError(f"original {original.shape} and restored {restored.shape} must match")
+    return np.abs(original.astype(np.int16) - restored).max(2).astype(np.uint8)
+
+
+def _change(page: np.ndarray, network: Restorer | None, options: Options) -> np.ndarray:
+    match options.method:
+        case "classical":
+            return classical.clahe_unsharp(page)
+        case "denoise":
+            return classical.non_local_means(page)
+    if network is None:
+        raise ValueError("restoring takes a network; load one, or choose another method")
+    run, grid = _prepare(page, network, options)
+    return tiles.process(page, grid, run)
+
+
+def _prepare(
+    page: np.ndarray, network: Restorer, options: Options, views: int = 1
+) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
+    """The network as a function of tiles on the CPU, and the grid for the page."""
+    device = devices.pick(options.device)
+    dtype = devices.autocast_dtype(device)
+    network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore
+    fixed = not isinstance(network, HybridRestorer)
+    height, width, _ = page.shape
+    needed = BYTES_PER_PIXEL + 12 * views
+    grid = tiles.plan(height, width, network.multiple, fixed, needed, options.memory)
+
+    @torch.inference_mode()
+    def run(batch: Tensor) -> Tensor:
+        batch = batch.to(device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            return network(batch).float().cpu()
+
+    return run, grid

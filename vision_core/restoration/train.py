@@ -1,0 +1,249 @@
+"""Trains a restorer from clean pages alone: crop, damage, restore, compare."""
+
+import math
+import random
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from vision_core import devices, runs, training
+from vision_core.restoration import data, losses, networks
+from vision_core.restoration.degrade import KINDS, Recipe, degrade, draw, draw_mixture
+from vision_core.restoration.validation import Validation
+from vision_core.training import Event
+
+SYSTEM = "restore"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the defaults are the original's.
+
+    Args:
+        train_dir: folder of clean pages; None: generated ones.
+        val_dir: folder of clean pages to measure on; None: a seventh of the manuscripts of `train_dir`.
+        network: see `networks.build`.
+        start: a checkpoint to start from instead of random weights.
+        crops: an epoch's; None is one of each page.
+        crop: their side in pixels; for the original networks it is their image size.
+        schedule: "cosine" falls to 0 over all steps; "constant" stays until the last fifth, so that an
+            interrupted run has lost nothing, and falls then.
+        perceptual: the term beside L1: "vgg16", "gradient" or "none"; "auto" is VGG16 where torchvision keeps
+            its weights, else the gradient.
+        perceptual_weight: of that term.
+        generated: share of the crops that come from generated pages.
+    """
+
+    train_dir: str | None = None
+    val_dir: str | None = None
+    network: str = "hybrid"
+    start: str | None = None
+    epochs: int = 100
+    crops: int | None = None
+    batch_size: int = 16
+    crop: int = 256
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    schedule: Literal["cosine", "constant"] = "cosine"
+    perceptual: Literal["auto", "vgg16", "gradient", "none"] = "auto"
+    perceptual_weight: float = 0.1
+    psnr_weight: float = 0.0
+    clip: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.999
+    generated: float = 0.0
+    every: int = 1
+    seed: int = 0
+    device: str = "auto"
+    track: str | None = None
+
+    def __post_init__(self) -> None:
+        lowest = {
+            "epochs": 1,
+            "crops": 1,
+            "batch_size": 1,
+            "crop": 16,
+            "accumulate": 1,
+            "every": 1,
+            "seed": 0,
+        }
+        for name, low in lowest.items():
+            if (value := getattr(self, name)) is not None and value < low:
+                raise ValueError(f"{name} is {value}; it must be {low} or more")
+        for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6)):
+            if not low < (value := getattr(self, name)) < high:
+                raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
+        if (
+            not 0 <= self.generated <= 1
+            or min(self.weight_decay, self.perceptual_weight, self.psnr_weight) < 0
+        ):
+            raise ValueError("generated is a share from 0 to 1, and weights are 0 or more")
+        for name, known in (
+            ("schedule", ("cosine", "constant")),
+            ("perceptual", ("auto", "vgg16", "gradient", "none")),
+            ("network", networks.NETWORKS),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {value!r}; {', '.join(known)} was expected")
+        if self.crop % 16:
+            raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
+
+
+def train(out: str | Path, settings: Settings | None = None, *, replace: bool = False) -> Generator[Event]:
+    """Train into the folder `out`: besides what every run holds, best_loss.safetensors and previews/.
+
+    Raises:
+        ValueError: `out` holds a run and `replace` is not set; no pages, or too few to hold some out.
+        FloatingPointError: the loss is not finite.
+    """
+    settings = _resolved(settings or Settings())
+    pages = _pages(settings)  # refuses before there is a folder
+    yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *pages)
+
+
+def resume(out: str | Path) -> Generator[Event]:
+    """Go on with a run that was stopped or killed, from its last measured epoch.
+
+    Raises:
+        ValueError: `out` holds no run of this system, or one that is complete or still training.
+    """
+    run, settings = runs.open(out, SYSTEM, Settings)
+    yield from _train(run, settings, *_pages(settings))
+
+
+def recipe(seed: int) -> Recipe:
+    """What one training crop suffers: nothing (1 in 10), one kind (4 in 10) or a mixture."""
+    rng = random.Random(f"crop {seed}")
+    chance = rng.random()
+    if chance < 0.1:
+        return {"seed": seed, "steps": []}
+    return draw(seed, (rng.choice(list(KINDS)),)) if chance < 0.5 else draw_mixture(seed)
+
+
+def _resolved(settings: Settings) -> Settings:
+    """Settings that mean the same on a later day: absolute folders, and what "auto" stands for here."""
+    folders = {
+        name: str(Path(value).absolute())
+        for name in ("train_dir", "val_dir", "start")
+        if (value := getattr(settings, name)) is not None
+    }
+    perceptual = settings.perceptual
+    if perceptual == "auto":
+        perceptual = "vgg16" if losses.vgg16_file().is_file() else "gradient"
+    return replace(settings, perceptual=perceptual, **folders)
+
+
+def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
+    if settings.train_dir is None:
+        from vision_core.restoration import pages
+
+        made = [pages.page(number, settings.seed) for number in range(24)]
+        return (made, data.read(settings.val_dir)) if settings.val_dir else (made[4:], made[:4])
+    found = data.read(settings.train_dir)
+    return (found, data.read(settings.val_dir)) if settings.val_dir else data.split(found)
+
+
+def _train(
+    run: runs.Run, settings: Settings, pages: list[data.Page], held_out: list[data.Page]
+) -> Generator[Event]:
+    model = _network(settings)
+    per_step = settings.batch_size * settings.accumulate
+    steps = max(1, (settings.crops or len(pages)) // per_step)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
+    )
+    device = devices.pick(settings.device)
+    dtype = devices.autocast_dtype(device)
+    term = losses.perceptual(settings.perceptual, device)
+    fixed = settings.network in networks.SIZES  # these take images of one size only
+    validation = Validation(held_out, settings.seed, settings.crop if fixed else None)
+    plan = training.Plan(
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        weights={"perceptual": settings.perceptual_weight, "psnr": settings.psnr_weight},
+        clip=settings.clip,
+        accumulate=settings.accumulate,
+        ema=settings.ema,
+        best={"val_psnr": "max", "val_l1": "min"},
+        every=settings.every,
+        seed=settings.seed if fixed else None,  # and these have dropout
+        device=settings.device,
+        track=settings.track,
+    )
+
+    def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        clean, damaged = batch
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            restored = model(damaged.contiguous(memory_format=torch.channels_last))
+        restored = restored.float()
+        found = {"l1": losses.l1(restored, clean)}
+        if term is not None:
+            found["perceptual"] = term(restored, clean)
+        if settings.psnr_weight:
+            found["psnr"] = losses.log_mse(restored, clean)
+        return found
+
+    def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
+        picture = run.folder / "previews" / f"epoch_{epoch:04d}.jpg"
+        return validation.measure(model, picture if runs.is_first_process() else None)
+
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        partial(batches, pages, settings, steps),
+        terms,
+        plan,
+        scheduler=LambdaLR(optimizer, partial(_rate, settings.schedule, settings.epochs * steps)),
+        measure=measured,
+        metadata={**asdict(settings), "pages": len(pages), "licence": "Apache-2.0"},
+        finish=lambda model: measured(model, settings.epochs),
+    )
+
+
+def _network(settings: Settings) -> nn.Module:
+    if settings.start is None:
+        model = networks.build(settings.network, settings.seed, settings.crop)
+    else:
+        model, _ = networks.load(settings.start)
+    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def _rate(schedule: str, total: int, step: int) -> float:
+    """The share of the learning rate at a step: 2 % warm-up, then the schedule."""
+    warm = min(1.0, (step + 1) / max(1, min(500, total // 50)))
+    done = min(1.0, step / total)
+    if schedule == "constant":
+        return warm * min(1.0, 5 * (1 - done) + 1e-3)
+    return warm * (0.5 * (1 + math.cos(math.pi * done)) * 0.99 + 0.01)
+
+
+def batches(
+    pages: list[data.Page], settings: Settings, steps: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's clean and damaged crops, (B, 3, S, S) each: a function of seed and epoch alone."""
+    drawn = devices.generator(settings.seed, epoch)
+    for _ in range(steps * settings.accumulate):
+        clean = torch.stack([_crop(pages, settings, drawn) for _ in range(settings.batch_size)])
+        seeds = torch.randint(2**31, (settings.batch_size,), generator=drawn).tolist()
+        yield clean, degrade(clean, [recipe(seed) for seed in seeds], clean.roll(1, 0))
+
+
+def _crop(pages: list[data.Page], settings: Settings, drawn: torch.Generator) -> Tensor:
+    """A clean crop: half of them of a page made up to half as large, one in twelve grey."""
+    chance = torch.rand(4, generator=drawn).tolist()
+    if chance[0] < settings.generated:
+        from vision_core.restoration import pages as generator
+
+        number = int(torch.randint(2**31, (), generator=drawn))
+        return generator.crop(number, settings.crop)
+    page = pages[int(torch.randint(len(pages), (), generator=drawn))]
+    scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
+    image = data.crop(page, settings.crop, drawn, scale)
+    return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[3] < 1 / 12 else image
