@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from vision_core.color.lut import identity
+from vision_core.color.lut_files import write_cube
+
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "vision_core"
 SYSTEMS = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()} - {"cli"}
@@ -41,6 +44,15 @@ def trespasses(files: list[Path], allowed) -> list[str]:
     return [
         f"{path.relative_to(ROOT)}: {name}" for path in files for name in imports(path) if not allowed(name)
     ]
+
+
+def loaded(arguments: list[str]) -> set[str]:
+    """The modules that a command has imported at its end."""
+    code = "import atexit, json, sys; from vision_core.cli import main\n"
+    code += "atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr)); main()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
 
 
 def top(name: str) -> str:
@@ -77,10 +89,27 @@ def test_shared_modules_import_only_the_foundations():
     assert trespasses(modules, allowed) == []
 
 
+def test_no_module_of_colour_hides_a_name_of_the_package():
+    """Its names are imported when they are used, and a module of the same name would stand in the way."""
+    from vision_core import color
+
+    assert not {path.stem for path in (CORE / "color").glob("*.py")} & set(color.__all__)
+    assert all(hasattr(color, name) for name in color.__all__)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["color", "palette", "assets/color/cat.jpg"],
+        ["color", "apply", "assets/color/cat.jpg", "--lut", "LUT", "--out", "OUT"],
+    ],
+)
+def test_palettes_and_stored_luts_need_no_torch(arguments, tmp_path):
+    write_cube(tmp_path / "identity.cube", identity(9))
+    files = {"LUT": str(tmp_path / "identity.cube"), "OUT": str(tmp_path / "out.png")}
+    assert {"torch", "sklearn", "scipy"} & loaded([files.get(a, a) for a in arguments]) == set()
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["color", "--help"], ["digits", "train", "--help"]])
 def test_help_loads_nothing_heavy(arguments):
-    code = "import atexit, json, sys; from vision_core.cli import main\n"
-    code += "atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr)); main()"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "Usage" in done.stdout
-    assert HEAVY & set(json.loads(done.stderr.splitlines()[-1])) == set()
+    assert HEAVY & loaded(arguments) == set()

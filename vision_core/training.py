@@ -137,7 +137,9 @@ def fit(
         FloatingPointError: a loss or the gradient is NaN or infinite; the model keeps its last good weights.
     """
     accelerator = accelerator or Accelerator()
-    prepared, optimizer = accelerator.prepare(model, optimizer)
+    prepared = model.to(accelerator.device)
+    if accelerator.distributed_type != "NO" or accelerator.mixed_precision != "no":
+        prepared, optimizer = accelerator.prepare(model, optimizer)  # imports for half a second
     parameters = [p for p in model.parameters() if p.requires_grad]
     total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
     model.train()  # once in any case: a network whose frozen parts do not follow says so in its `train`

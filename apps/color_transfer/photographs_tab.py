@@ -16,7 +16,7 @@ from apps.queue import HEAVY, words
 from apps.session import Session
 from vision_core import images
 from vision_core.color import lut
-from vision_core.color.transfer import warnings
+from vision_core.color.advice import warnings
 from vision_core.images import SUFFIXES
 
 MOST = 200  # photographs at once

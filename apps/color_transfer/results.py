@@ -15,7 +15,7 @@ from apps.common import event_data, loss_curves, number, user_errors
 from apps.session import Session
 from vision_core import color, images
 from vision_core.color import lut, lut_files, metrics
-from vision_core.color.transfer import warnings
+from vision_core.color.advice import warnings
 
 REFRESH = 1.0  # seconds between two looks at a training
 MEASURED = 480  # longest side of what is measured, here and in the comparison

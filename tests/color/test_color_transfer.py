@@ -5,8 +5,8 @@ import pytest
 
 from vision_core import color, images
 from vision_core.color import compare, lut, lut_files
+from vision_core.color.advice import warnings
 from vision_core.color.palette import count_colors
-from vision_core.color.transfer import warnings
 from vision_core.files import bundled
 from vision_core.weights import find
 

@@ -8,6 +8,7 @@ from pillow_lut import sample_lut_linear
 from skimage import data
 
 from vision_core.color import lut as luts
+from vision_core.color.palette import count_colors
 from vision_core.color.spaces import srgb_to_oklab
 
 
@@ -145,3 +146,22 @@ def test_what_is_not_a_lut_is_refused():
 def test_pictures_made_by_pillow_alone_agree():
     lut, rgb = random_lut(), data.astronaut()
     assert np.array_equal(luts.apply(lut, rgb), np.asarray(Image.fromarray(rgb).filter(Color3DLUT(9, lut))))
+
+
+@pytest.mark.parametrize("size", [2, 17, 33, 64, 65])
+def test_the_nodes_around_a_pictures_colours_are_all_it_needs(size):
+    """Evaluated elsewhere too, the LUT makes the same picture."""
+    rng = np.random.default_rng(size)
+    picture = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    picture[0, :4] = [[0, 0, 0], [255, 255, 255], [255, 0, 128], [4, 8, 12]]
+
+    def curve(rgb: np.ndarray) -> np.ndarray:
+        return 1 - rgb**2
+
+    part = luts.bake(curve, size, picture.reshape(-1, 3))
+    assert np.array_equal(luts.apply(part, picture), luts.apply(luts.bake(curve, size), picture))
+    counted = count_colors(picture).colors  # a bin of 4 levels lies inside one cell of 65 nodes
+    if size == 65:
+        assert np.array_equal(luts.bake(curve, size, counted), part)
+        few = luts.bake(curve, size, picture[:1, :4].reshape(-1, 3))
+        assert (few != luts.identity(size)).any(axis=-1).sum() <= 4 * 8

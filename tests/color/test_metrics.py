@@ -113,3 +113,17 @@ def test_the_target_is_compared_pixel_by_pixel():
 def test_sizes_must_match():
     with pytest.raises(ValueError, match=r"\(10, 10, 3\) and output \(10, 9, 3\)"):
         metrics.measure(stripes(5, 3, 2), stripes(5, 3, 1), PALETTE)
+
+
+def test_grain_counts_alike_neighbours_that_are_torn_apart():
+    source = np.full((20, 30, 3), 100, np.uint8)
+    source[:, 1::2] += 6  # columns that differ by some 2 in lightness; below each other all is equal
+    assert metrics.grain(source, source) == {"grain": 0.0, "amplification": pytest.approx(1)}
+    output = source.copy()
+    output[:, 15::2] = 255  # half of the columns: 14 of 29 steps stay, 15 are torn
+    torn = metrics.grain(source, output)
+    assert torn["grain"] == pytest.approx(15 / 29)
+    grey, other, white = encode(np.array([[100] * 3, [106] * 3, [255] * 3], np.uint8), "lab")[:, 0]
+    ratio = (white - grey) / (other - grey)
+    assert torn["amplification"] == pytest.approx((14 + 15 * ratio) / 29, rel=1e-4)
+    assert metrics.grain(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8))["grain"] == 0

@@ -8,10 +8,12 @@ from vision_core.color.palette import (
     CountedColors,
     Palette,
     assign,
+    cluster,
     count_colors,
     drop,
     extract,
     nearest,
+    neighbours,
     replace,
     shares,
 )
@@ -179,3 +181,35 @@ def test_wrong_pictures_and_settings_are_refused():
         count_colors(np.zeros((4, 4, 3), np.uint8), bits=8)
     with pytest.raises(ValueError, match="25 clusters and 0 colours"):
         extract(np.zeros((4, 4, 3), np.uint8), colors=0)
+
+
+def test_clusters_are_as_tight_as_those_of_scikit_learn():
+    from sklearn.cluster import KMeans
+
+    counted = count_colors(data.coffee())
+    points = encode(counted.colors, "lab").astype(np.float64)
+
+    def spread(centres: np.ndarray) -> float:
+        nearest_square = ((points[:, None] - centres) ** 2).sum(2).min(1)
+        return (counted.counts @ nearest_square) / counted.counts.sum()
+
+    other = KMeans(25, max_iter=50, random_state=0).fit(points, sample_weight=counted.counts)
+    found = cluster(counted)
+    assert spread(encode(found.colors, "lab")) < 1.06 * spread(other.cluster_centers_)
+    assert found.shares.sum() == pytest.approx(1) and found.shares.min() > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 4)])
+def test_neighbours_are_all_pairs_once(shape):
+    first, second = neighbours(shape, 100)
+    row, column = np.indices(shape).reshape(2, -1)
+    distance = abs(row[first] - row[second]) + abs(column[first] - column[second])
+    assert (distance == 1).all()
+    height, width = shape
+    assert len({*zip(first, second, strict=True)}) == len(first) == 2 * height * width - height - width
+
+
+def test_some_neighbours_of_a_large_picture_are_drawn():
+    first, second = neighbours((700, 900), 5000)
+    assert len(first) == 5000 and first.min() >= 0 and second.max() < 700 * 900
+    assert set(np.unique(second - first)) == {1, 900}

@@ -146,7 +146,9 @@ def train(
 @command(app)
 def apply(
     image: Annotated[list[Path], Argument(help="Pictures, or folders of pictures.")],
-    model: Model,
+    model: Annotated[Path | None, Option(help="A model from `color train`: .safetensors or .pth.")] = None,
+    lut: Annotated[Path | None, Option(help="Or a LUT of any program: .cube or HaldCLUT.")] = None,
+    *,
     out: Annotated[Path, Option(help="A file for one picture, else a folder.")],
     strength: Strength = 1.0,
     lightness_strength: LightnessStrength = 1.0,
@@ -154,28 +156,42 @@ def apply(
         bool, Option("--skip-existing", help="Leave what is there, to go on with a stopped batch.")
     ] = False,
 ) -> Answer:
-    """Recolour pictures of any size with a trained map; one LUT serves them all.
+    """Recolour pictures of any size with a trained map or a stored LUT.
 
     A picture that cannot be read is left out and the exit status is then 1.
     """
     from PIL.Image import registered_extensions
 
     from vision_core import batch, color, images
-    from vision_core.color import lut
-    from vision_core.color.transfer import warnings
+    from vision_core.color import lut as luts
+    from vision_core.color import lut_files
 
+    if (model is None) == (lut is None):
+        raise ValueError("give either --model FILE or --lut FILE.cube")
     if out.suffix.lower() in registered_extensions() and not out.is_dir():
         _drawn_as(out)
     targets = batch.targets(image, out)
-    color_map = color.load(model)
+    color_map = None if model is None else color.load(model)
+    stored = None if lut is None else lut_files.read(lut)
 
     @cache  # once, and not before there is a picture that can be read
-    def table() -> Any:
-        return lut.with_strength(color_map.lut(), strength, lightness_strength)
+    def shared() -> Any:
+        table: Any = stored if color_map is None else color_map.lut()
+        return luts.with_strength(table, strength, lightness_strength)
+
+    def table(picture: images.Picture) -> Any:
+        if color_map is None or len(targets) > 1:
+            return shared()
+        own = color_map.lut(colors=color.count_colors(picture.rgb).colors)
+        return luts.with_strength(own, strength, lightness_strength)
 
     def recolor(source: Path) -> list[str]:
         picture = images.read(source)
-        images.save(picture.with_rgb(lut.apply(table(), picture.rgb)), targets[source])
+        images.save(picture.with_rgb(luts.apply(table(picture), picture.rgb)), targets[source])
+        if color_map is None:
+            return [*picture.notes]
+        from vision_core.color.advice import warnings
+
         return [*picture.notes, *warnings(color_map, picture)]
 
     there = [str(target) for target in targets.values() if skip_existing and target.exists()]

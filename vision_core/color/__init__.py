@@ -1,11 +1,18 @@
-"""Colour transfer: a small network learns to give one picture the palette of another."""
+"""Colour transfer: a small network learns to give one picture the palette of another.
 
-from vision_core.color.colormap import ColorMap, load, save
-from vision_core.color.network import ColorMapper
-from vision_core.color.objective import LossWeights, Settings
-from vision_core.color.palette import Palette, count_colors, extract
-from vision_core.color.train import create, fine_tune, resume, train
-from vision_core.color.transfer import Transfer, transfer
+What is named here is imported when it is first used: palettes and stored LUTs need no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vision_core.color.colormap import ColorMap, load, save
+    from vision_core.color.network import ColorMapper
+    from vision_core.color.objective import LossWeights, Settings
+    from vision_core.color.palette import Palette, count_colors, extract
+    from vision_core.color.pipeline import Transfer, transfer
+    from vision_core.color.trainer import create, fine_tune, resume, train
 
 __all__ = [
     "ColorMap",
@@ -24,3 +31,19 @@ __all__ = [
     "train",
     "transfer",
 ]
+
+_MODULES = {  # none may be called like a name that it holds
+    "colormap": ("ColorMap", "load", "save"),
+    "network": ("ColorMapper",),
+    "objective": ("LossWeights", "Settings"),
+    "palette": ("Palette", "count_colors", "extract"),
+    "trainer": ("create", "fine_tune", "resume", "train"),
+    "pipeline": ("Transfer", "transfer"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,8 +4,6 @@ Each takes a picture, uint8 (H, W, 3), and a target picture or palette, and give
 """
 
 import numpy as np
-from scipy.spatial import KDTree
-from skimage.exposure import match_histograms
 
 from vision_core.color.palette import Palette, nearest
 from vision_core.color.spaces import decode, encode
@@ -46,6 +44,8 @@ def mkl(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def histogram_matching(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Equal quantiles, each sRGB channel on its own (scikit-image)."""
+    from skimage.exposure import match_histograms
+
     return np.rint(match_histograms(source, target, channel_axis=2)).clip(0, 255).astype(np.uint8)
 
 
@@ -55,6 +55,7 @@ def optimal_transport(source: np.ndarray, target: np.ndarray, seed: int = 0) -> 
     A sample goes to the mean of what its mass is sent to; other colours move as their nearest sample does.
     """
     import ot
+    from scipy.spatial import KDTree
 
     (x, where, _), (y, other, _) = _lab(source), _lab(target)
     start, end = (colors[_sample(index, seed)] for colors, index in ((x, where), (y, other)))

@@ -45,9 +45,9 @@ class ColorMap:
         """A small picture, uint8 (H, W, 3), recoloured through a coarse LUT: a look while it trains."""
         return lut.apply(self.lut(17), rgb)
 
-    def lut(self, size: int = NODES) -> np.ndarray:
-        """The map as a LUT, float32 (size, size, size, 3) indexed [b, g, r]."""
-        return lut.bake(self, size)
+    def lut(self, size: int = NODES, colors: np.ndarray | None = None) -> np.ndarray:
+        """The map as a LUT, float32 (size, size, size, 3) indexed [b, g, r]; see `lut.bake`."""
+        return lut.bake(self, size, colors)
 
     def used_shares(self, rgb: np.ndarray) -> np.ndarray:
         """Share (K,) of the pixels of `rgb`, uint8 (H, W, 3), that become each palette colour, or nearly."""

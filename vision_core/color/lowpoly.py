@@ -5,8 +5,6 @@ from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter, sobel
-from scipy.spatial import Delaunay
 
 from vision_core.color.palette_files import to_hex
 
@@ -65,6 +63,8 @@ def triangulate(
         chosen = strong[rng.choice(len(strong), number, replace=False)]
         inner = np.minimum((chosen + 0.5) * step, (width - 0.5, height - 0.5))
     points = np.unique(np.concatenate([grid, inner]), axis=0)
+    from scipy.spatial import Delaunay
+
     return Mesh(points, Delaunay(points).simplices, (width, height))
 
 
@@ -138,6 +138,8 @@ def _edge_pixels(rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
     height, width = rgb.shape[:2]
     step = int(np.ceil(np.sqrt(height * width / EDGE_PIXELS)))
     grey = np.asarray(Image.fromarray(rgb).convert("L").reduce(step), np.float32)
+    from scipy.ndimage import gaussian_filter, sobel
+
     grey = gaussian_filter(grey, 1.0)
     strength = np.hypot(sobel(grey, 0), sobel(grey, 1))
     strength *= 255 / max(strength.max(), 1e-6)

@@ -4,15 +4,15 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.stats import wasserstein_distance
-from skimage.color import deltaE_ciede2000
-from skimage.metrics import structural_similarity
 
-from vision_core.color.palette import Palette, assign, count_colors
+from vision_core.color.palette import Palette, assign, count_colors, neighbours
 from vision_core.color.spaces import encode
 
 DIRECTIONS = 64
 SSIM_PIXELS = 2_000_000
+PAIRS = 1 << 19  # of neighbouring pixels, at most, that `grain` looks at
+ALIKE = (1.0, 4.0)  # Lab distance of neighbours that look alike without being equal
+TORN = 15.0  # Lab distance from which they look like two colours
 IN_USE = 0.01  # a palette colour is used when more than this share of the pixels is nearest to it
 
 
@@ -29,7 +29,10 @@ def measure(
       target's pixels (absent without a target). Mean over 64 directions, in Lab units.
     - `delta_e`: mean CIEDE2000 to the nearest palette colour.
     - `ssim`: structural similarity of L*, range 100, between output and source; None below 7 pixels a side.
+    - `grain`, `amplification`: see `grain`.
     """
+    from skimage.color import deltaE_ciede2000
+
     if source.shape != output.shape:
         raise ValueError(f"source {source.shape} and output {output.shape} must have one size")
     counted = count_colors(output)
@@ -52,11 +55,13 @@ def measure(
         )
     result["delta_e"] = float(weights @ deltaE_ciede2000(lab, palette_lab[index]))
     result["ssim"] = lightness_ssim(source, output)
-    return result
+    return result | grain(source, output)
 
 
 def sliced_wasserstein(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
     """Mean 1-Wasserstein distance of two weighted clouds (N, 3) and (M, 3) along 64 random directions."""
+    from scipy.stats import wasserstein_distance
+
     directions = np.random.default_rng(seed).normal(size=(DIRECTIONS, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return float(np.mean([wasserstein_distance(x @ d, y @ d, a, b) for d in directions]))
@@ -66,8 +71,27 @@ def lightness_ssim(source: np.ndarray, output: np.ndarray) -> float | None:
     """SSIM of CIELAB lightness, uint8 (H, W, 3) both; above two megapixels, of every n-th row and column."""
     if min(source.shape[:2]) < 7:
         return None
+    from skimage.metrics import structural_similarity
+
     before, after = (_lightness(picture) for picture in (source, output))
     return float(structural_similarity(before, after, data_range=100))  # pyright: ignore[reportArgumentType]
+
+
+def grain(source: np.ndarray, output: np.ndarray) -> dict[str, float]:
+    """What becomes of neighbouring pixels that look alike in the source, uint8 (H, W, 3) both: speckle?
+
+    Alike is a Lab distance of 1 to 4. `grain` is the share of these pairs that is torn apart, to a distance
+    above 15; `amplification` the mean ratio of their distances after and before. Both are 0 without pairs.
+    """
+    at = neighbours(source.shape[:2], PAIRS)
+    first, second = (source.reshape(-1, 3)[index] for index in at)
+    before = np.linalg.norm(encode(first, "lab") - encode(second, "lab"), axis=1)
+    alike = (before >= ALIKE[0]) & (before <= ALIKE[1])
+    if not alike.any():
+        return {"grain": 0.0, "amplification": 0.0}
+    first, second = (encode(output.reshape(-1, 3)[index[alike]], "lab") for index in at)
+    after = np.linalg.norm(first - second, axis=1)
+    return {"grain": float((after > TORN).mean()), "amplification": float((after / before[alike]).mean())}
 
 
 def _lightness(rgb: np.ndarray) -> np.ndarray:

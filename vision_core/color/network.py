@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +55,8 @@ class ColorMapper(nn.Module, HubMixin):
         self.trunk = nn.Sequential(*[part for block in blocks for part in block])
         self.out = nn.Linear(hidden, len(self.palette_rgb) if head == "palette" else 3)
         self.palette: Tensor
-        self.register_buffer("palette", torch.tensor(self.palette_rgb).view(-1, 3) / 255, persistent=False)
+        shown = np.reshape(self.palette_rgb, (-1, 3)).astype(np.float32) / 255
+        self.register_buffer("palette", torch.tensor(shown), persistent=False)
         self.architecture: dict[str, Any] = {"layers": layers, "hidden": hidden, "head": head}
         if head == "palette":
             self.architecture |= {"palette": self.palette_rgb, "temperature": temperature}

@@ -5,14 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import pairwise_distances_argmin
-from threadpoolctl import threadpool_limits
 
 from vision_core.color.spaces import Space, decode, encode
 
 CHUNK = 1 << 19  # pixels counted at a time, so that memory does not grow with the picture
 SAMPLE = 1 << 19  # the mean colours of the bins come from at least so many pixels, where there are as many
+ROUNDS = 50  # of k-means, at most
 DARK_BITS = 4
 DARK = 1 << DARK_BITS
 
@@ -73,6 +71,21 @@ def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
     return CountedColors(np.rint(means).astype(np.uint8), np.asarray(counts)[used])
 
 
+def neighbours(shape: tuple[int, ...], number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices (P,), (P,) of pixels side by side or one above the other in a picture of `shape` (H, W).
+
+    All such pairs, or `number` of them drawn at random where there are more.
+    """
+    height, width = shape
+    beside, below = height * (width - 1), (height - 1) * width
+    pairs = np.arange(beside + below)
+    if len(pairs) > number:
+        pairs = np.random.default_rng(seed).integers(beside + below, size=number)
+    row, column = np.divmod(pairs, max(width - 1, 1))
+    first = np.where(pairs < beside, row * width + column, pairs - beside)
+    return first, first + np.where(pairs < beside, 1, width)
+
+
 def extract(
     picture: np.ndarray | CountedColors,
     clusters: int = 25,
@@ -108,21 +121,33 @@ def extract(
 
 
 def cluster(counted: CountedColors, number: int = 25, space: Space = "lab", seed: int = 0) -> Palette:
-    """Weighted k-means: the cluster centres and their shares; the colours themselves if there are no more."""
-    if len(counted.counts) <= number:
-        return Palette(counted.colors, counted.counts / counted.counts.sum())
-    points = encode(counted.colors, space)
-    # For these few thousand points OpenMP's barriers cost ten times the work.
-    with threadpool_limits(1, "openmp"):
-        means = KMeans(number, max_iter=50, random_state=seed).fit(points, sample_weight=counted.counts)
-    counts = np.bincount(np.asarray(means.labels_), counted.counts, minlength=number)
-    return Palette(decode(means.cluster_centers_, space), counts / counts.sum())
+    """Weighted k-means: the cluster centres and their shares; the colours themselves if there are no more.
+
+    Written out, for scikit-learn takes longer to import than this takes.
+    """
+    weights = counted.counts / counted.counts.sum()
+    if len(weights) <= number:
+        return Palette(counted.colors, weights)
+    points = encode(counted.colors, space).astype(np.float64)
+    centres = _seeds(points, weights, number, np.random.default_rng(seed))
+    mass = weights
+    for _ in range(ROUNDS):
+        index = _closest(points, centres)
+        mass = np.bincount(index, weights, minlength=number)
+        sums = np.stack([np.bincount(index, weights * x, minlength=number) for x in points.T], 1)
+        moved = np.where(mass[:, None] > 0, sums / np.maximum(mass, 1e-300)[:, None], centres)
+        shift = ((moved - centres) ** 2).sum()
+        centres = moved
+        if shift < 1e-4 * points.var(axis=0).mean():
+            break
+    return Palette(decode(centres, space), mass)
 
 
 def assign(colors: np.ndarray, palette: np.ndarray, space: Space = "lab") -> np.ndarray:
     """Index (N,) of the colour of `palette`, uint8 (K, 3), nearest to each of `colors`, uint8 (N, 3)."""
-    with threadpool_limits(1, "openmp"):
-        return pairwise_distances_argmin(encode(colors, space), encode(palette, space))
+    wanted = encode(palette, space).astype(np.float64)
+    parts = np.array_split(colors, len(colors) // CHUNK + 1)
+    return np.concatenate([_closest(encode(part, space).astype(np.float64), wanted) for part in parts])
 
 
 def nearest(colors: np.ndarray, palette: Palette, space: Space = "lab") -> np.ndarray:
@@ -202,6 +227,27 @@ def _farthest(candidates: np.ndarray, start: np.ndarray, number: int, space: Spa
         chosen.append(candidates[best])
         distance = np.minimum(distance, np.linalg.norm(points - points[best], axis=1))
     return np.unique(np.array(chosen), axis=0)
+
+
+def _seeds(points: np.ndarray, weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    """The first centres: each is drawn far from those before it, the best of a few draws.
+
+    Source: Arthur and Vassilvitskii 2007, "k-means++: The Advantages of Careful Seeding".
+    """
+    trials = 2 + int(np.log(number))
+    centres = points[[random.choice(len(points), p=weights)]]
+    distance = ((points - centres[0]) ** 2).sum(axis=1)
+    while len(centres) < number and (mass := weights * distance).any():
+        drawn = points[random.choice(len(points), trials, p=mass / mass.sum())]
+        nearer = np.minimum(distance, ((points - drawn[:, None]) ** 2).sum(axis=2))
+        best = (nearer @ weights).argmin()
+        centres, distance = np.vstack([centres, drawn[best]]), nearer[best]
+    return centres
+
+
+def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Index (N,) of the centre (K, 3) nearest to each point (N, 3)."""
+    return ((centres**2).sum(axis=1) - 2 * points @ centres.T).argmin(axis=1)
 
 
 def _with_shares(

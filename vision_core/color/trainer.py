@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import devices, runs, training
+from vision_core import devices, optim, runs, training
 from vision_core.color import feedback, objective
 from vision_core.color.colormap import ColorMap, seen_colors
 from vision_core.color.colormap import save as save_map
@@ -144,7 +144,7 @@ def _train(
     **wishes: np.ndarray,
 ) -> Generator[Event]:
     task = objective.task(counted, result.palette, devices.pick(settings.device), **wishes)
-    optimizer = torch.optim.Adam(result.model.parameters(), settings.lr, fused=True)
+    optimizer = optim.Adam(result.model.parameters(), settings.lr)
     weights = _plan(settings).weights
     fixed = objective.draw(task, settings, settings.epochs + 1)  # no epoch trains on this batch
     goal = run.config.get("save") if run is not None else None

@@ -8,14 +8,13 @@ import numpy as np
 
 from vision_core import images
 from vision_core.color import lowpoly, lut, metrics
+from vision_core.color.advice import warnings
 from vision_core.color.colormap import ColorMap, load, save
 from vision_core.color.objective import Settings
-from vision_core.color.palette import Palette, count_colors, extract
-from vision_core.color.train import train
+from vision_core.color.palette import Palette, extract
+from vision_core.color.trainer import train
 from vision_core.images import Picture
 from vision_core.training import Done
-
-UNSEEN_WARNING = 0.05  # share of unseen pixels from which a warning is due
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +81,3 @@ def transfer(
         metrics=metrics.measure(picture.rgb, output, color_map.palette, target_rgb),
         warnings=warnings(color_map, picture),
     )
-
-
-def warnings(color_map: ColorMap, picture: Picture) -> tuple[str, ...]:
-    """Sentences about a picture that the map is not made for; none for one it is."""
-    unseen = color_map.unseen(count_colors(picture.visible))
-    if unseen <= UNSEEN_WARNING:
-        return ()
-    return (f"{unseen:.0%} of the pixels have colours that this model never saw: it only guesses there",)
