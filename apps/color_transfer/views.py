@@ -114,7 +114,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
     ]
     if (grain := measured.get("grain")) is not None:
         tiles.append(
-            (f"{_torn(grain):.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % nobody sees it.")
+            (f"{grain:.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % nobody sees it.")
         )
     cells = [
         f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in tiles
@@ -128,10 +128,6 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
             f'data-value="{keeps:g}">Use lightness strength {keeps:g}</button></div>'
         )
     return f'{advice}<ul class="vc-facts" aria-label="how good the result is">{"".join(cells)}</ul>'
-
-
-def _torn(grain: Any) -> float:
-    return float(grain["torn"] if isinstance(grain, dict) else grain)
 
 
 def methods(rows: list[dict[str, Any]], titles: dict[str, str]) -> str:
