@@ -1,1 +1,46 @@
 """Text-driven region editing: find where to edit, edit there, leave the rest untouched."""
+
+from vision_core.editing.choices import (
+    load_clip,
+    load_saliency,
+    marked,
+    painter,
+    parse_mask,
+    repeat,
+    select,
+)
+from vision_core.editing.edit import (
+    Blending,
+    Candidate,
+    Edit,
+    draw_boxes,
+    edit,
+    find_regions,
+    load_anchor_net,
+    paint,
+    perform,
+    write,
+)
+from vision_core.editing.tasks import TASKS, EditPlan
+
+__all__ = [
+    "TASKS",
+    "Blending",
+    "Candidate",
+    "Edit",
+    "EditPlan",
+    "draw_boxes",
+    "edit",
+    "find_regions",
+    "load_anchor_net",
+    "load_clip",
+    "load_saliency",
+    "marked",
+    "paint",
+    "painter",
+    "parse_mask",
+    "perform",
+    "repeat",
+    "select",
+    "write",
+]

@@ -68,6 +68,7 @@ class Diffusion:
         if not 0 <= guidance <= 100:
             raise ValueError(f"the guidance is {guidance:g}; 0 to 100 was expected")
         self.steps, self.guidance, self.negative = steps, guidance, check_prompt(negative)
+        self.options = {"steps": steps, "guidance": guidance, "negative": self.negative}
         self.name = name or (Path(source).name if Path(source).is_dir() else str(source))
         self.device = devices.pick(device)
         self.pipe = _load(source, self.device)

@@ -118,7 +118,7 @@ def perform(
         mask="" if given is None else recipe.pack_mask(given),
         options={
             "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
-            "sides": list(sides), "colors": blending.colors, "poisson": blending.poisson,
+            "sides": list(sides), "colors": blending.colors, "poisson": blending.poisson, **painter.options,
         },
         versions=recipe.versions("torch", "opencv-python-headless"),
     )  # fmt: skip
@@ -211,7 +211,7 @@ def edit(
         backend=painter.name,
         seed=seed,
         box=(best.left, best.top, best.right, best.bottom),
-        options={"anchors": anchors, "max_window": max_window},
+        options={"anchors": anchors, "max_window": max_window, **painter.options},
         versions=recipe.versions("torch", "diffusers", "transformers", "open_clip_torch"),
     )
     yield Done(Edit(picture, ranked, made, best.mask(height, width)))

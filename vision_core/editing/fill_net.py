@@ -80,8 +80,8 @@ def fill(
 ) -> np.ndarray:
     """uint8 (H, W, 3) with the hole, bool (H, W), filled; nothing else changes.
 
-    `network` takes what `FillNet` takes. Tiles of `tile` pixels bound the memory; each has `overlap` pixels of
-    context that are not used.
+    `network` takes what `FillNet` takes. Tiles of `tile` pixels bound the memory; each has `overlap`
+    pixels of context that are not used.
     """
     result = rgb.copy()
     height, width = hole.shape

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -19,12 +19,20 @@ class Painter(Protocol):
     """Something that makes up what a hole holds.
 
     `name` stands in recipes; `takes_text` says whether a prompt means anything to it; `side` is the size of
-    square it paints best, in pixels, or None where any size will do.
+    square it paints best, in pixels, or None where any size will do; `options` are its settings.
     """
 
-    name: str
-    takes_text: bool
-    side: int | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def takes_text(self) -> bool: ...
+
+    @property
+    def side(self) -> int | None: ...
+
+    @property
+    def options(self) -> dict[str, Any]: ...
 
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str, seed: int = 0, strength: float = 1.0
@@ -47,6 +55,10 @@ class Classical:
     """
 
     name, takes_text, side = "classical", False, None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {}
 
     def __init__(self, weights: str | Path | None = None) -> None:
         self.network = push_pull if weights is None else checkpoints.load(weights, FillNet)[0].eval()

@@ -1,7 +1,8 @@
 """Painters that need no model: another picture, a colour, or a blur in the place of what was there."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ class Material:
     make: Callable[[np.ndarray, np.ndarray], np.ndarray]
     takes_text: bool = False
     side: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0

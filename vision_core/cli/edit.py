@@ -1,0 +1,389 @@
+"""Commands of the editing system."""
+
+import sys
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+from vision_core.cli import edit_tiny
+from vision_core.cli.verbs import (
+    Answer,
+    Device,
+    Replace,
+    Resume,
+    RunFolder,
+    Track,
+    command,
+    run_folder,
+    stopped,
+    watch,
+)
+
+app = typer.Typer(help="Edit a region of a picture and leave the rest untouched.", no_args_is_help=True)
+app.add_typer(edit_tiny.app, name="tiny")
+
+Out = Annotated[Path, Option(help="Folder for the results.")]
+Seed = Annotated[int, Option(min=0, help="Of the painting: the same seed, the same picture.")]
+Mask = Annotated[
+    str | None, Option(help="A PNG, a kind (center, circle, ...), or box:LEFT,TOP,RIGHT,BOTTOM in pixels.")
+]
+Words = Annotated[str | None, Option(help="Words for the thing to mark, instead of --mask.")]
+Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture, blur or color.")]
+Model = Annotated[str | None, Option(help="Folder or hub repository of a diffusers inpainting model.")]
+Steps = Annotated[int, Option(min=1, max=1000, help="Of the diffusion.")]
+Guidance = Annotated[float, Option(help="How closely the diffusion follows the prompt.")]
+
+
+@command(app)
+def run(
+    image: Annotated[Path, Argument(help="The picture to edit.")],
+    prompt: Annotated[str, Option(help="What the picture shall show.")],
+    out: Out,
+    caption: Annotated[str, Option(help="What the picture shows now.")] = "a picture",
+    task: Annotated[str, Option(help="One of the ten tasks; without it, regions are found.")] = "",
+    mask: Mask = None,
+    backend: Backend = "auto",
+    model: Model = None,
+    anchors: Annotated[int, Option(min=1, max=64, help="Regions to try.")] = 9,
+    max_window: Annotated[int, Option(min=4, max=16, help="Half the largest box, in 32nds.")] = 15,
+    anchor_net: Annotated[Path | None, Option(help="A trained AnchorNet, to choose the sizes.")] = None,
+    vit: Annotated[
+        str | None, Option(help="Folder or repository of the ViT that finds what stands out.")
+    ] = None,
+    clip: Annotated[str | None, Option(help="Folder or repository of the CLIP that judges.")] = None,
+    steps: Steps = 20,
+    guidance: Guidance = 7.5,
+    negative: Annotated[str, Option(help="What the picture shall not show.")] = "",
+    text_weight: Annotated[float, Option(help="Of likeness to the prompt in the ranking.")] = 2.0,
+    image_weight: Annotated[float, Option(help="Of likeness to the picture in the ranking.")] = 1.0,
+    poisson: Annotated[bool, Option("--poisson", help="Blend the gradients, too.")] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> Answer:
+    """Edit by text: find regions, paint each, rank the results. With --mask or --task, edit there."""
+    from vision_core import editing, images
+    from vision_core.editing import scoring
+
+    picture = images.read(image)
+    painter = editing.painter(
+        backend, model, generative=True, steps=steps, guidance=guidance, negative=negative, device=device
+    )
+    blending = editing.Blending(poisson=poisson)
+    if task or mask:
+        marked = None if mask is None else editing.parse_mask(mask, picture)
+        events = editing.perform(
+            picture, task or "replace", painter, mask=marked, prompt=prompt, seed=seed, blending=blending
+        )
+    else:
+        events = editing.edit(
+            picture,
+            caption,
+            prompt,
+            painter,
+            editing.load_saliency(vit, backend, device),
+            editing.load_clip(clip, backend, device),
+            editing.load_anchor_net(anchor_net) if anchor_net else None,
+            anchors=anchors,
+            max_window=max_window,
+            seed=seed,
+            weighting=scoring.Weighting(text=text_weight, image=image_weight),
+            blending=blending,
+        )
+    return _written(_follow(events), out)
+
+
+@command(app, "task")
+def perform(
+    name: Annotated[
+        str, Argument(help="complete, add, remove, replace, extend, repair, ... (see the docs).")
+    ],
+    image: Annotated[Path, Argument(help="The picture to edit.")],
+    out: Annotated[Path, Option(help="The file to write, *.png.")],
+    mask: Mask = None,
+    words: Words = None,
+    prompt: Annotated[str, Option(help="What shall be there.")] = "",
+    backend: Backend = "auto",
+    model: Model = None,
+    material: Annotated[str | None, Option(help="A picture, #rrggbb or blur, to fill with.")] = None,
+    left: Annotated[int, Option(min=0, help="extend: pixels to add.")] = 0,
+    top: Annotated[int, Option(min=0)] = 0,
+    right: Annotated[int, Option(min=0)] = 0,
+    bottom: Annotated[int, Option(min=0)] = 0,
+    strength: Annotated[float | None, Option(help="How much of what is there is forgotten.")] = None,
+    padding: Annotated[float | None, Option(help="Context, as a share of the mask's longer side.")] = None,
+    feather: Annotated[float | None, Option(help="Pixels of blend outside the mask.")] = None,
+    steps: Steps = 20,
+    guidance: Guidance = 7.5,
+    negative: Annotated[str, Option(help="What shall not be there.")] = "",
+    poisson: Annotated[bool, Option("--poisson", help="Blend the gradients, too.")] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> Answer:
+    """Carry out one of the ten tasks; everything outside the mask stays bit-identical."""
+    from vision_core import editing, images
+    from vision_core.editing import recipe, tasks
+
+    picture, kind = images.read(image), tasks.named(name)
+    marked = editing.marked(picture, mask, words, name)
+    painter = editing.painter(
+        backend,
+        model,
+        generative=kind.generative,
+        material=material,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        device=device,
+    )
+    events = editing.perform(
+        picture,
+        name,
+        painter,
+        mask=marked,
+        prompt=prompt,
+        seed=seed,
+        strength=strength,
+        padding=padding,
+        feather=feather,
+        sides=(left, top, right, bottom),
+        blending=editing.Blending(poisson=poisson),
+    )
+    found = _follow(events)
+    recipe.save(found.picture, found.recipe, out)
+    changed = float(found.mask.mean())
+    text = f"{out}: {name} by {painter.name}, {changed:.1%} of the picture"
+    return Answer(text, {"result": str(out), "changed": changed, "recipe": asdict(found.recipe)})
+
+
+@command(app)
+def mask(
+    image: Annotated[Path, Argument(help="A picture.")],
+    out: Annotated[Path, Option(help="The mask to write, *.png.")],
+    text: Annotated[str | None, Option(help="Words for the thing to mark.")] = None,
+    box: Annotated[str | None, Option(help="LEFT,TOP,RIGHT,BOTTOM around the thing, in pixels.")] = None,
+    point: Annotated[str | None, Option(help="X,Y on the thing, in pixels.")] = None,
+    grow: Annotated[float, Option(help="Pixels to grow by; negative shrinks.")] = 0,
+    invert: Annotated[bool, Option("--invert", help="Mark everything else.")] = False,
+) -> Answer:
+    """Mark a thing by words, by a box around it or by a point on it; "not found" is an answer."""
+    from vision_core import editing, images
+    from vision_core.editing import masks
+
+    picture = images.read(image)
+    found, score = editing.select(picture, text, box, point)
+    if found is None:
+        return Answer(f"{text!r} was not found in {image}", {"found": False, "score": score}, incomplete=True)
+    found = masks.grow(found, grow)
+    found = ~found if invert else found
+    masks.save(masks.check(found, *picture.rgb.shape[:2]), out)
+    data = {"found": True, "score": score, "mask": str(out), "share": float(found.mean())}
+    return Answer(f"{out}: {found.mean():.1%} of the picture is marked", data)
+
+
+@command(app)
+def regions(
+    image: Annotated[Path, Argument(help="A picture.")],
+    out: Annotated[Path | None, Option(help="Draw the boxes on the picture, *.png.")] = None,
+    anchors: Annotated[int, Option(min=1, max=64)] = 9,
+    max_window: Annotated[int, Option(min=4, max=16)] = 15,
+    backend: Annotated[str, Option(help="tiny, photo or diffusers: whose eyes look.")] = "photo",
+    vit: Annotated[str | None, Option(help="Folder or repository of a ViT.")] = None,
+    device: Device = "auto",
+) -> Answer:
+    """Show what stands out: anchors, and the boxes of every size around each."""
+    from vision_core import editing, images
+
+    picture = images.read(image)
+    found = editing.find_regions(picture, editing.load_saliency(vit, backend, device), anchors, max_window)
+    if out:
+        middle = [row[len(row) // 2] for row in found.boxes]
+        images.save(images.Picture(editing.draw_boxes(picture.rgb, middle, 0)), out)
+    lines = [f"{a.x:.2f}, {a.y:.2f}: {a.saliency:.2f}" for a in found.anchors]
+    data = {
+        "anchors": [asdict(a) for a in found.anchors],
+        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes],
+        "sizes": list(found.sizes),
+    }
+    return Answer("\n".join(lines), data)
+
+
+@command(app)
+def scene(
+    out: Annotated[Path, Option(help="The picture to write, *.png.")],
+    seed: Seed = 0,
+    size: Annotated[int, Option(min=32, max=2048, help="Pixels a side.")] = 128,
+) -> Answer:
+    """Draw a picture of the small world, with its caption and a mask of each thing beside it."""
+    from vision_core import images
+    from vision_core.editing import masks
+    from vision_core.editing.tiny import world
+
+    drawn = world.scene(seed)
+    images.save(images.Picture(world.render(drawn, size)), out)
+    files = []
+    for number, thing in enumerate(world.masks(drawn, size)):
+        files.append(str(out.with_name(f"{out.stem}_mask{number}.png")))
+        masks.save(thing, files[-1])
+    caption = str(world.caption(drawn))
+    return Answer(f"{out}: {caption}", {"out": str(out), "caption": caption, "masks": files})
+
+
+@command(app)
+def train(
+    data: Annotated[
+        Path | None, Option(help="A JSON {file: [caption, prompt]}, or a folder with data.json.")
+    ] = None,
+    out: RunFolder = None,
+    iterations: Annotated[
+        int, Option("--per-image-iteration", min=1, help="Passes over the pictures.")
+    ] = 100,
+    alpha: Annotated[float, Option(help="Weight of the text-image loss.")] = 1.0,
+    beta: Annotated[float, Option(help="Weight of the directional loss.")] = 1.0,
+    gamma: Annotated[float, Option(help="Weight of the structure loss.")] = 1.0,
+    budget: Annotated[int, Option(min=0, help="Paintings at most; 0 paints every candidate.")] = 0,
+    backend: Backend = "auto",
+    model: Model = None,
+    vit: Annotated[str | None, Option(help="Folder or repository of the ViT.")] = None,
+    clip: Annotated[str | None, Option(help="Folder or repository of the CLIP.")] = None,
+    anchors: Annotated[int, Option(min=1, max=64)] = 9,
+    max_window: Annotated[int, Option(min=4, max=16)] = 15,
+    steps: Steps = 20,
+    lr: Annotated[float, Option(help="Adam's learning rate.")] = 5e-3,
+    seed: Annotated[int, Option(min=0)] = 0,
+    device: Device = "auto",
+    track: Track = None,
+    replace: Replace = False,
+    resume: Resume = None,
+) -> Answer:
+    """Train AnchorNet on pictures with captions and prompts: each candidate is painted and scored once."""
+    from vision_core.editing import train as trainer
+
+    if resume is not None:
+        folder, events = resume, trainer.resume(resume)
+    else:
+        folder = run_folder(out)
+        if data is None:
+            raise ValueError("say what to train on: --data FILE.json")
+        settings = trainer.Settings(
+            data=str(data.resolve()), epochs=iterations, alpha=alpha, beta=beta, gamma=gamma, budget=budget,
+            backend=backend, model=model, vit=vit, clip=clip, anchors=anchors, max_window=max_window,
+            steps=steps, lr=lr, seed=seed, device=device, track=track,
+        )  # fmt: skip
+        events = trainer.train(folder, settings, replace=replace)
+    result = watch(events, "train")
+    if result is None:
+        return stopped(folder)
+    return Answer(f"{folder}: {result['weights']} is trained", {"out": str(folder), **result})
+
+
+@command(app)
+def batch(
+    file: Annotated[Path, Argument(help="A JSON {file: [caption, prompt]}; files lie beside it.")],
+    out: Out,
+    backend: Backend = "auto",
+    model: Model = None,
+    anchor_net: Annotated[Path | None, Option(help="A trained AnchorNet.")] = None,
+    anchors: Annotated[int, Option(min=1, max=64)] = 9,
+    max_window: Annotated[int, Option(min=4, max=16)] = 15,
+    steps: Steps = 20,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> Answer:
+    """Edit many pictures by text; one that fails is named and the rest goes on."""
+    from vision_core import editing, images
+    from vision_core.editing.train import read_data
+
+    entries = read_data(file)
+    painter = editing.painter(backend, model, generative=True, steps=steps, device=device)
+    eyes, judge = editing.load_saliency(None, backend, device), editing.load_clip(None, backend, device)
+    network = editing.load_anchor_net(anchor_net) if anchor_net else None
+    written, failed = [], []
+    for number, (path, caption, prompt) in enumerate(entries):
+        try:
+            events = editing.edit(
+                images.read(path), caption, prompt, painter, eyes, judge, network,
+                anchors=anchors, max_window=max_window, seed=seed,
+            )  # fmt: skip
+            written.append(str(editing.write(_follow(events), out, number)))
+        except ValueError as error:
+            failed.append({"file": str(path), "error": str(error)})
+    lines = [*written, *(f"{entry['file']}: {entry['error']}" for entry in failed)]
+    return Answer("\n".join(lines), {"written": written, "failed": failed}, incomplete=bool(failed))
+
+
+@command(app)
+def again(
+    result: Annotated[Path, Argument(help="A result, whose recipe is carried out again.")],
+    image: Annotated[Path, Option(help="The picture it was made from.")],
+    out: Annotated[Path, Option(help="The file to write, *.png.")],
+    model: Model = None,
+    material: Annotated[str | None, Option(help="The material, where the recipe names one.")] = None,
+    seed: Annotated[int | None, Option(min=0, help="Another seed than the recipe's.")] = None,
+    device: Device = "auto",
+) -> Answer:
+    """Repeat an edit from the recipe inside its PNG."""
+    from vision_core import editing, images
+    from vision_core.editing import recipe
+
+    made = recipe.read(result)
+    made = made if seed is None else replace(made, seed=seed)
+    found = _follow(editing.repeat(images.read(image), made, model, material, device))
+    recipe.save(found.picture, found.recipe, out)
+    return Answer(f"{out}: {made.task} again", {"result": str(out), "recipe": asdict(found.recipe)})
+
+
+@command(app)
+def fetch(
+    repo: Annotated[str, Argument(help="A repository of the model hub.")],
+    check: Annotated[bool, Option("--check", help="Only say what is missing.")] = False,
+) -> Answer:
+    """Download a large model, resumably; --check only names what is missing, with sizes."""
+    from vision_core.editing import hub
+
+    files = hub.missing(repo)
+    total = sum(files.values())
+    if check or not files:
+        lines = [f"{size / 1e6:10,.1f} MB  {name}" for name, size in files.items()]
+        text = "\n".join([*lines, f"{total / 1e6:,.1f} MB of {repo} are missing"])
+        return Answer(text, {"repo": repo, "missing": files, "bytes": total})
+    folder = _follow(hub.fetch(repo))
+    return Answer(f"{repo}: {total / 1e6:,.1f} MB fetched to {folder}", {"repo": repo, "bytes": total})
+
+
+def _follow(events: Generator[Any, None, Any]) -> Any:
+    """Tell on standard error what happens; the result."""
+    from vision_core.training import Done, Preview, Step
+
+    said, result = -1, None
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return result if end.value is None else end.value
+        match event:
+            case Step(step, total, _, eta) if step * 4 // total != said:
+                said = step * 4 // total
+                print(f"{100 * step // total} %, {eta:.0f} s left", file=sys.stderr)
+            case Preview(title, _) if title.startswith("anchor"):
+                print(f"{title} is painted", file=sys.stderr)
+            case Done(value):
+                result = value
+
+
+def _written(found: Any, out: Path) -> Answer:
+    from vision_core import editing
+    from vision_core.files import read_json
+
+    folder = editing.write(found, out)
+    listed = read_json(folder / "scores.json")["candidates"]
+    data = {
+        "result": str(folder / "final_output.png"),
+        "chosen": found.chosen,
+        "candidates": [{**entry, "file": str(folder / entry["file"])} for entry in listed],
+        "recipe": asdict(found.recipe),
+    }
+    return Answer(f"{data['result']}: the best of {len(listed)}", data)

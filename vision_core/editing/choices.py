@@ -1,0 +1,208 @@
+"""From the words of a command line or an app to painters, eyes, judges and masks."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from vision_core import images
+from vision_core.editing import masks, materials, photo, recipe, tasks
+from vision_core.editing.edit import Blending, paint, perform
+from vision_core.editing.inpainting import Classical, Painter
+from vision_core.editing.recipe import Recipe
+from vision_core.editing.saliency import Looker, Saliency
+from vision_core.editing.scoring import Clip
+from vision_core.files import bundled
+from vision_core.images import Picture
+from vision_core.training import Done, Event
+from vision_core.weights import WeightsMissing
+
+BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
+
+
+def painter(
+    backend: str = "auto",
+    model: str | None = None,
+    *,
+    generative: bool = False,
+    material: str | None = None,
+    steps: int = 20,
+    guidance: float = 7.5,
+    negative: str = "",
+    device: str = "auto",
+) -> Painter:
+    """The painter of a name.
+
+    Args:
+        backend: `auto` takes the material if there is one, `diffusers` if there is a model, else `tiny` for a
+            generative task and `classical` for the others.
+        model: for `diffusers`: a folder or a repository.
+        material: a picture's path, `#rrggbb`, or `blur`.
+
+    Raises:
+        ValueError: no such backend, or what it needs was not given.
+        WeightsMissing: its networks are not on this machine.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"no backend is called {backend!r}; there are {', '.join(BACKENDS)}")
+    if backend == "auto":
+        if material:
+            backend = "blur" if material == "blur" else "color" if material.startswith("#") else "picture"
+        else:
+            backend = "diffusers" if model else "tiny" if generative else "classical"
+    match backend:
+        case "classical":
+            return Classical()
+        case "blur":
+            return materials.blur()
+        case "color":
+            return materials.color(material or "")
+        case "picture":
+            if not material:
+                raise ValueError("say which picture: --material FILE")
+            other = images.read(material)
+            return materials.picture(other.rgb, other.alpha, fit=other.alpha is not None)
+    from vision_core.editing.diffusion import DEFAULT, Diffusion
+
+    source = _shipped("inpainting") if backend == "tiny" else model or DEFAULT
+    name = "tiny" if backend == "tiny" else "diffusers"
+    return Diffusion(source, name=name, steps=steps, guidance=guidance, negative=negative, device=device)
+
+
+def load_saliency(source: str | None = None, backend: str = "auto", device: str = "auto") -> Looker:
+    """A ViT of `source`; without one the small world's, DINO for `diffusers`, MobileNetV2 for the others."""
+    if source:
+        return Saliency(source, device)
+    if backend == "diffusers":
+        return Saliency(device=device)
+    return Saliency(_shipped("dino"), device) if backend in ("auto", "tiny") else photo.PhotoEyes()
+
+
+def load_clip(source: str | None = None, backend: str = "auto", device: str = "auto") -> Clip:
+    """A CLIP of `source`; without one the small world's, or OpenAI's ViT-B/16 for `diffusers`."""
+    if source:
+        return Clip(source, device)
+    return Clip(device=device) if backend == "diffusers" else Clip(_shipped("clip"), device)
+
+
+def parse_mask(text: str, picture: Picture) -> np.ndarray:
+    """A mask from `box:LEFT,TOP,RIGHT,BOTTOM`, one of `masks.KINDS`, or the path of an image.
+
+    Raises:
+        ValueError: none of these, or a mask of another size.
+    """
+    height, width = picture.rgb.shape[:2]
+    if text.startswith("box:"):
+        return masks.box(height, width, *_numbers(text[4:], 4))
+    if text in masks.KINDS:
+        return masks.shape(text, height, width)
+    return masks.read(text, height, width)
+
+
+def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> np.ndarray | None:
+    """The mask of a task: given, found by words, or, for `repair`, the damage that shows.
+
+    Raises:
+        ValueError: both or a wrong one were given, or nothing was found.
+    """
+    if mask and text:
+        raise ValueError("give a mask or words for the thing, not both")
+    if mask:
+        return parse_mask(mask, picture)
+    if text:
+        found, score = select(picture, text)
+        if found is None:
+            raise ValueError(f"{text!r} was not found (score {score:.2f}): mark it by a box or a brush")
+        return found
+    if task == "repair":
+        found = tasks.find_damage(picture.rgb)
+        if not found.any():
+            raise ValueError("no scratches were found: mark what is to be repaired")
+        return found
+    return None
+
+
+def select(
+    picture: Picture, text: str | None = None, box: str | None = None, point: str | None = None
+) -> tuple[np.ndarray | None, float]:
+    """A mask by words, by a box `LEFT,TOP,RIGHT,BOTTOM` or by a point `X,Y`; None and the score: not found.
+
+    Raises:
+        ValueError: not exactly one was given, or numbers that do not fit the picture.
+    """
+    if [text, box, point].count(None) != 2:
+        raise ValueError("say what to mark: words, a box or a point, one of them")
+    if box is not None:
+        return photo.from_box(picture.rgb, *_numbers(box, 4)), 1.0
+    if point is not None:
+        return photo.from_point(picture.rgb, *_numbers(point, 2)), 1.0
+    hint = photo.PhotoEyes().hint(picture.rgb, text or "")
+    return hint.mask, hint.score
+
+
+def repeat(
+    picture: Picture,
+    made: Recipe,
+    model: str | None = None,
+    material: str | None = None,
+    device: str = "auto",
+) -> Generator[Event]:
+    """Carry out a recipe: `Done` with an `Edit`.
+
+    Raises:
+        ValueError: the recipe is another program's, or does not fit the picture.
+    """
+    options = made.options
+    try:
+        height, width = picture.rgb.shape[:2]
+        if made.task == "run":
+            if made.box is None:
+                raise ValueError("the recipe names no box")
+            mask = masks.box(height, width, *made.box)
+        else:
+            mask = recipe.unpack_mask(made.mask) if made.mask else None
+        task = "replace" if made.task == "run" else made.task
+        own = painter(
+            "diffusers" if made.backend not in BACKENDS else made.backend, model, material=material,
+            steps=int(options.get("steps", 20)), guidance=float(options.get("guidance", 7.5)),
+            negative=str(options.get("negative", "")), device=device,
+        )  # fmt: skip
+        blending = Blending(bool(options.get("colors", True)), bool(options.get("poisson", False)))
+        numbers = {
+            name: float(options[name]) for name in ("strength", "padding", "feather") if name in options
+        }
+        left, top, right, bottom = (int(side) for side in options.get("sides", (0, 0, 0, 0)))
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"the recipe is damaged: {error}") from error
+    if made.task == "run":
+        assert mask is not None
+        chosen = tasks.EditPlan(mask, made.prompt, seed=made.seed)
+        from vision_core.editing.edit import Candidate, Edit
+
+        result = yield from paint(picture, chosen, own, blending)
+        yield Done(Edit(picture, [Candidate(result, None)], made, mask))
+        return
+    yield from perform(
+        picture, task, own, mask=mask, prompt=made.prompt, seed=made.seed, sides=(left, top, right, bottom),
+        blending=blending, **numbers,
+    )  # fmt: skip
+
+
+def _shipped(part: str) -> Path:
+    folder = bundled("models") / "editing" / part
+    if not folder.is_dir():
+        raise WeightsMissing(
+            f"the small world's networks belong in models/editing/{part}: restore that folder, or train them "
+            "with vision-core edit tiny train"
+        )
+    return folder
+
+
+def _numbers(text: str, count: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(round(float(part)) for part in text.split(","))
+    except (ValueError, OverflowError):
+        numbers = ()
+    if len(numbers) != count:
+        raise ValueError(f"{text!r} was given; {count} numbers separated by commas were expected")
+    return numbers

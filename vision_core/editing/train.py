@@ -1,0 +1,294 @@
+"""Trains AnchorNet by the exact gradient of the expected loss, or a sampled one under a budget.
+
+Painting a given (picture, anchor, size) with a seed is deterministic. So every candidate is painted and
+scored at most once, its loss goes into a table L[picture, anchor, size], and the expected loss
+sum_km pi[k, m] L[k, m] has an exact gradient in the network's probabilities pi. Under a budget, the sizes to
+paint are drawn from pi, and REINFORCE takes its place, with the mean of the known losses as baseline.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision_core import devices, images, runs, training
+from vision_core.editing import choices, losses
+from vision_core.editing.anchor_net import AnchorNet
+from vision_core.editing.edit import find_regions, paint, pooled
+from vision_core.editing.tasks import EditPlan
+from vision_core.files import atomic, read_json
+from vision_core.runs import Run
+from vision_core.training import Event, Plan, Step
+
+Score = Callable[[int, int, int], float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the losses' weights and the optimiser are the original's.
+
+    Args:
+        data: a JSON `{file: [caption, prompt]}`, the files beside it.
+        epochs: passes over the pictures.
+        budget: paintings at most; 0 paints every candidate.
+        seed: of the painting, of the first weights and of the order.
+    """
+
+    data: str = ""
+    epochs: int = 100
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 1.0
+    budget: int = 0
+    backend: str = "auto"
+    model: str | None = None
+    vit: str | None = None
+    clip: str | None = None
+    anchors: int = 9
+    max_window: int = 15
+    steps: int = 20
+    lr: float = 5e-3
+    seed: int = 0
+    device: str = "auto"
+    track: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("budget", 0), ("anchors", 1), ("steps", 1), ("seed", 0)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {low} or more")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
+
+
+class Table:
+    """Losses L[picture, anchor, size] that are known, in a file; NaN where nothing was painted yet.
+
+    Args:
+        score: paints and scores one candidate.
+        budget: of them at most; 0 is no limit.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], score: Score, budget: int = 0) -> None:
+        self.path, self.score, self.budget = path, score, budget or int(np.prod(shape))
+        self.values = np.full(shape, np.nan, np.float32)
+        if path.is_file():
+            try:
+                stored = np.load(path, allow_pickle=False)
+            except Exception as error:  # whatever numpy raises on strange bytes
+                raise ValueError(f"{path} is damaged: remove it to paint the candidates again") from error
+            if stored.shape != shape or stored.dtype != np.float32:
+                raise ValueError(f"{path} holds the losses of another run")
+            self.values = stored
+
+    @property
+    def known(self) -> np.ndarray:
+        return ~np.isnan(self.values)
+
+    def get(self, picture: int, anchor: int, size: int) -> float | None:
+        """The loss, painted now if need be; None where the budget is used up."""
+        if np.isnan(self.values[picture, anchor, size]):
+            if self.known.sum() >= self.budget:
+                return None
+            self.values[picture, anchor, size] = self.score(picture, anchor, size)
+            with atomic(self.path) as file:
+                np.save(file, self.values)
+        return float(self.values[picture, anchor, size])
+
+
+def expected(log_pi: Tensor, table: Tensor) -> Tensor:
+    """The mean over anchors of sum_m pi[k, m] L[k, m]; unknown losses (NaN) are left out of pi.
+
+    Args:
+        log_pi, table: (K, M).
+    """
+    if log_pi.shape != table.shape:
+        raise ValueError(f"expected (K, M) twice, got {tuple(log_pi.shape)} and {tuple(table.shape)}")
+    known = ~table.isnan()
+    pi = torch.where(known, log_pi, -torch.inf)[known.any(1)].softmax(1)
+    return (pi * table.nan_to_num()[known.any(1)]).sum(1).mean()
+
+
+def reinforce(log_pi: Tensor, sizes: Tensor, found: Tensor, baseline: Tensor) -> Tensor:
+    """A loss whose gradient is an unbiased estimate of the expected loss's: (found - baseline) log pi[size].
+
+    Args:
+        log_pi: (K, M). sizes, found, baseline: (K,), the sizes drawn from pi, their losses, and any number
+            that does not depend on the draw.
+    """
+    return ((found - baseline) * log_pi.gather(1, sizes[:, None])[:, 0]).mean()
+
+
+def optimize(
+    run: Run, boxes: list[Tensor], table: Table, settings: Settings, metadata: dict[str, Any]
+) -> Generator[Event]:
+    """Train on the boxes' features, (K, M, C, 8, 8) of each picture, and their losses.
+
+    Metrics: `loss`, the mean loss of the network's choice among the known ones, and its `regret` against the
+    best box at each anchor.
+    """
+    sampled = table.budget < table.values.size
+    with devices.seeded(settings.seed):
+        model = AnchorNet(boxes[0].shape[2], boxes[0].shape[1])
+    # decoupled: CLIP's losses differ by hundredths, and Adam with the decay in the gradient learns only zeros
+    optimizer = torch.optim.AdamW(model.parameters(), settings.lr, betas=(0.9, 0.96), weight_decay=0.045)
+    steps = settings.epochs * len(boxes)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def batches(epoch: int) -> Iterator[Tensor]:
+        order = torch.randperm(len(boxes), generator=devices.generator(settings.seed, epoch))
+        return iter([torch.tensor([epoch, number]) for number in order.tolist()])
+
+    def terms(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        epoch, number = batch.tolist()
+        log_pi = model(boxes[number].to(batch.device)).cpu()
+        if sampled:
+            return {
+                "expected": _sampled(log_pi, table, number, devices.generator(settings.seed, epoch, number))
+            }
+        return {"expected": expected(log_pi, torch.from_numpy(table.values[number]))}
+
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        batches,
+        terms,
+        Plan(
+            epochs=settings.epochs,
+            steps_per_epoch=len(boxes),
+            best={"loss": "min"},
+            every=max(1, settings.epochs // 20),
+            untrained=True,
+            device=settings.device,
+            track=settings.track,
+        ),
+        scheduler=scheduler,
+        measure=lambda model, epoch: measure(model, boxes, table.values),
+        metadata=metadata,
+        finish=lambda model: {
+            "weights": str(run.folder / "last.safetensors"),
+            "painted": int(table.known.sum()),
+            **measure(model, boxes, table.values),
+        },
+    )
+
+
+def measure(model: nn.Module, boxes: list[Tensor], table: np.ndarray) -> dict[str, float]:
+    """Mean loss of the most probable known size, and its regret; beside them those of a random size."""
+    chosen, best, mean = [], [], []
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        for features, rows in zip(boxes, table, strict=True):
+            log_pi = model(features.to(device)).cpu().numpy()
+            for scores, row in zip(log_pi, rows, strict=True):
+                if (known := ~np.isnan(row)).any():
+                    chosen.append(float(row[np.where(known, scores, -np.inf).argmax()]))
+                    best.append(float(np.nanmin(row)))
+                    mean.append(float(np.nanmean(row)))
+    if not chosen:
+        return {"loss": 0.0, "regret": 0.0, "regret_of_random": 0.0}
+    loss, floor = float(np.mean(chosen)), float(np.mean(best))
+    return {"loss": loss, "regret": loss - floor, "regret_of_random": float(np.mean(mean)) - floor}
+
+
+def train(out: str | Path, settings: Settings, replace: bool = False) -> Generator[Event]:
+    """Train into the new folder `out`.
+
+    Raises:
+        ValueError: `out` holds a run; the data are damaged.
+        WeightsMissing: the backend's networks are not on this machine.
+    """
+    read_data(settings.data)
+    runs.create(out, "edit", settings, replace=replace)
+    yield from resume(out)
+
+
+def resume(out: str | Path) -> Generator[Event]:
+    """Go on with a run from its folder; what was painted is not painted again."""
+    run, settings = runs.open(out, "edit", Settings)
+    entries = read_data(settings.data)
+    eyes = choices.load_saliency(settings.vit, settings.backend, settings.device)
+    pictures = [images.read(path) for path, _, _ in entries]
+    found = [find_regions(p, eyes, settings.anchors, settings.max_window) for p in pictures]
+    boxes = [pooled(f, *p.rgb.shape[:2]) for f, p in zip(found, pictures, strict=True)]
+    if len({b.shape for b in boxes}) > 1:
+        raise ValueError("the pictures are too small for so many anchors")
+    clip = choices.load_clip(settings.clip, settings.backend, settings.device)
+    painter = choices.painter(
+        settings.backend, settings.model, generative=True, steps=settings.steps, device=settings.device
+    )
+
+    def score(picture: int, anchor: int, size: int) -> float:
+        source, (_, caption, prompt) = pictures[picture], entries[picture]
+        mask = found[picture].boxes[anchor][size].mask(*source.rgb.shape[:2])
+        events = paint(source, EditPlan(mask, prompt, seed=settings.seed), painter)
+        edited = _finish(events)
+        terms = clip.terms(source.rgb, [edited.rgb], caption, prompt)
+        return float(losses.total(terms, settings.alpha, settings.beta, settings.gamma)[0])
+
+    anchors, sizes = boxes[0].shape[:2]
+    table = Table(run.folder / "table.npy", (len(boxes), anchors, sizes), score, settings.budget)
+    if table.budget >= table.values.size:
+        yield from _complete(table)
+    digest = hashlib.sha256(Path(settings.data).read_bytes()).hexdigest()
+    metadata = {
+        "licence": "Apache-2.0",
+        "backend": painter.name,
+        "data_sha256": digest,
+        "seed": settings.seed,
+    }
+    yield from optimize(run, boxes, table, settings, metadata)
+
+
+def read_data(path: str | Path) -> list[tuple[Path, str, str]]:
+    """Pictures, captions and prompts of `{file: [caption, prompt]}`, or of data.json in a folder.
+
+    Raises:
+        ValueError: it is something else, empty, or names a file that is not beside it.
+    """
+    path = Path(path) / "data.json" if Path(path).is_dir() else Path(path)
+    data = read_json(path)
+    if not isinstance(data, dict) or not data:
+        raise ValueError(f"{path} holds no pictures; an object {{file: [caption, prompt]}} was expected")
+    entries = []
+    for name, texts in data.items():
+        if not (isinstance(texts, list) and len(texts) == 2 and all(isinstance(text, str) for text in texts)):
+            raise ValueError(f"{path}: {name} is {texts!r}; [caption, prompt] was expected")
+        file = (path.parent / name).resolve()
+        if not file.is_relative_to(path.parent.resolve()) or not file.is_file():
+            raise ValueError(f"{path} names {name}, which is no file beside it")
+        entries.append((file, texts[0], texts[1]))
+    return entries
+
+
+def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generator) -> Tensor:
+    """The estimate from one drawn size an anchor; where the budget is used up, from the known ones."""
+    drawn = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
+    before = table.values[number].copy()
+    found = [table.get(number, anchor, size) for anchor, size in enumerate(drawn.tolist())]
+    if None in found:
+        rows = torch.from_numpy(table.values[number])
+        return expected(log_pi, rows) if (~rows.isnan()).any() else log_pi.sum() * 0
+    values = torch.tensor([value for value in found if value is not None])
+    baseline = np.nanmean(before) if not np.isnan(before).all() else float(values.mean())
+    return reinforce(log_pi, drawn, values, torch.full_like(values, float(baseline)))
+
+
+def _complete(table: Table) -> Generator[Step]:
+    """Paint every candidate that is not known yet."""
+    for number, (picture, anchor, size) in enumerate(np.argwhere(~table.known).tolist()):
+        table.get(picture, anchor, size)
+        yield Step(number + 1, table.values.size, {"total": float(np.nanmean(table.values))}, 0.0)
+
+
+def _finish(events: Generator[Event, None, Any]) -> Any:
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
