@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from vision_core.devices import generator
 from vision_core.editing.tiny import data
+from vision_core.files import read_json, write_json
 from vision_core.torchvision_cpu import prepare
 
 CROP, TESTED, EVERY = 64, 64, 4
@@ -95,5 +96,13 @@ def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     """As diffusers loads it, its `scaling_factor` such that scaled latents have standard deviation 1."""
     scale = 1 / model.encode(data.images(0, 32)).std().item()
     model.net.register_to_config(scaling_factor=round(scale, 4))
-    copy.deepcopy(model.net).half().save_pretrained(out / "inpainting" / "vae")
+    save(copy.deepcopy(model.net).half(), out / "inpainting" / "vae")
     return out / "inpainting" / "vae"
+
+
+def save(vae: Any, folder: Path) -> None:
+    """Write diffusers' autoencoder without the setting that it adds by itself and warns of on loading."""
+    vae.save_pretrained(folder)
+    config = read_json(folder / "config.json")
+    del config["block_out_channels"]
+    write_json(folder / "config.json", config)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vision_core.devices import generator
 from vision_core.editing.tiny import clip, data, tokens, world
+from vision_core.editing.tiny.autoencoder import save as save_autoencoder
 from vision_core.editing.tiny.grammar import Caption
 from vision_core.files import atomic
 from vision_core.torchvision_cpu import prepare
@@ -298,4 +299,5 @@ def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     parts |= {"tokenizer": tokens.tokenizer(), "scheduler": scheduler()}
     parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     StableDiffusionInpaintPipeline(**parts).save_pretrained(out / "inpainting")
+    save_autoencoder(parts["vae"], out / "inpainting" / "vae")
     return out / "inpainting"
