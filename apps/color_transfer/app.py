@@ -38,6 +38,7 @@ KEEP_KEY = """key => {
   }
 }"""
 # again and again, for the page grows while the pictures load
+_HIDDEN = gr.update(value=None, visible=False)  # an empty picture would be announced as a button
 TO_RESULT = """() => {
   const find = (left) => {
     document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
@@ -249,8 +250,9 @@ def _more_steps(visit: gr.State, view: dict[str, Any], follow: tuple[Any, ...]) 
             cleared += plots_tab.build(visit, section)
         with gr.Accordion("Rate and fine-tune", open=False):
             rating_tab.build(visit, done, follow)
+    empty = [gr.update(value="") if isinstance(c, gr.HTML) else _HIDDEN for c in cleared]
     done.change(
-        lambda name: [gr.Column(visible=bool(name)), *(None for _ in cleared)],
+        lambda name: [gr.Column(visible=bool(name)), *empty],
         done,
         [more, *cleared],
         show_progress="hidden",

@@ -31,7 +31,8 @@ def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
     if options["coloring"] != "wireframe":
         links.append(views.link(known, "lowpoly.svg", "SVG", options))
     words = note(f"{triangles:,} triangles") + f'<div class="vc-downloads"><div>{"".join(links)}</div></div>'
-    return session.shown(known.session, images.shrink(drawn, looks.VIEW)), words
+    shown = session.shown(known.session, images.shrink(drawn, looks.VIEW))
+    return gr.Image(shown, visible=True), words
 
 
 def drawing(look: Look, options: Mapping[str, str]) -> tuple[np.ndarray, int, str]:
@@ -76,6 +77,7 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
                 format="png",
                 interactive=False,
                 elem_id="lowpoly",
+                visible=False,
                 buttons=["fullscreen"],
             )
         with gr.Column(scale=1, min_width=240):
@@ -96,7 +98,7 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
         concurrency_id="apply",
         concurrency_limit=4,
         trigger_mode="always_last",
-        show_progress_on=image,
+        show_progress_on=words,
     )
     return [image, words]
 

@@ -43,7 +43,7 @@ def draw(given: Session | None, name: str, space: str) -> tuple[Any, ...]:
     known = current(given)
     drawn = plot(figure(looks.get(known), name, space))
     file = views.link(known, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
-    return drawn, f'<div class="vc-downloads"><div>{file}</div></div>'
+    return gr.Plot(drawn, visible=True), f'<div class="vc-downloads"><div>{file}</div></div>'
 
 
 def figure(look: Look, name: str, space: str) -> go.Figure:
@@ -58,7 +58,7 @@ def build(visit: gr.State, section: gr.Accordion) -> list[gr.components.Componen
     with gr.Row():
         name = gr.Dropdown([*TRAINING, *MORE], value=next(iter(TRAINING)), label="Plot", scale=3)
         space = gr.Radio(SPACES, value="rgb", label="Colour space of the clouds", scale=2)
-    shown = gr.Plot(show_label=False, elem_id="figure")
+    shown = gr.Plot(show_label=False, elem_id="figure", visible=False)
     file = gr.HTML()
     gr.on(
         [name.change, space.change, section.expand],

@@ -330,7 +330,7 @@ def test_low_poly_in_every_colouring(loaded, client, coloring):
     links = [link.replace("&amp;", "&") for link in re.findall(r'href="(files/[^"]+)"', words)]
     assert "triangles" in words and len(links) == (1 if coloring == "wireframe" else 2)
     drawn = images.read(client.get("/" + links[0]).content).rgb
-    assert np.array_equal(images.read(image).rgb, drawn)
+    assert np.array_equal(images.read(image.value["path"]).rgb, drawn)
     if coloring == "nearest palette colour":
         fills = set(re.findall('fill="(#.{6})" stroke', client.get("/" + links[1]).text))
         palette = looks.get(visit.current(loaded)).model.palette
@@ -349,7 +349,7 @@ def test_comparison_has_every_method_and_counts_as_the_page_does(trained):
 @pytest.mark.parametrize("name", ["3 · Result and palette", "5 · Terms of the loss", *plots_tab.MORE])
 def test_plots_are_drawn_without_a_share_button(trained, name):
     figure, file = plots_tab.draw(trained[0], name, "lab")
-    drawn = json.loads(figure.plot)
+    drawn = json.loads(figure.value["plot"])
     assert drawn["data"] and drawn["config"]["showSendToCloud"] is False and "plot.html" in file
 
 

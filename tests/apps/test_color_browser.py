@@ -211,9 +211,9 @@ def test_axe_finds_nothing_serious_on_a_result_with_everything_open(visitor, sch
     page = visitor()
     page.emulate_media(color_scheme=scheme)
     page.get_by_text("Use a saved model, or a .cube").click()
-    page.locator("input[type=file]").nth(3).set_input_files(
-        ROOT / "models/color/astronaut-coffee.safetensors"
-    )
+    saved = page.locator("input[type=file][accept*=cube]")
+    saved.set_input_files(ROOT / "models/color/astronaut-coffee.safetensors")
+    page.wait_for_selector("text=astronaut-coffee")
     page.locator("#reuse").click()
     page.wait_for_selector("#facts li")
     for section in (
