@@ -1,4 +1,4 @@
-"""The command line: `vision-core color|edit|digits|serve|models|doctor`."""
+"""The command line: `vision-core color|edit|digits|leaves|restore|serve|models|doctor`."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from vision_core.cli import color, digits, edit, suite, verbs
+from vision_core.cli import color, digits, edit, leaves, restore, suite, verbs
 
 app = typer.Typer(
     help="Five small vision systems that you can watch learn and then use.",
@@ -17,6 +17,8 @@ app = typer.Typer(
 app.add_typer(color.app, name="color")
 app.add_typer(edit.app, name="edit")
 app.add_typer(digits.app, name="digits")
+app.add_typer(leaves.app, name="leaves")
+app.add_typer(restore.app, name="restore")
 suite.register(app)
 
 

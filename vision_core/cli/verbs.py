@@ -122,10 +122,13 @@ def watch(events: Generator[Any], label: str) -> Any:
             for event in events:
                 match event:
                     case Step(step, total, losses, eta):
-                        bar.update(task, completed=step, total=total, loss=f"loss {losses['total']:.4f}")
+                        loss = f"loss {losses['total']:.4f}" if losses else ""  # none while preparing
+                        bar.update(task, completed=step, total=total, loss=loss)
+                        printed = 0 if step == 1 else printed
                         if not console.is_terminal and step * 10 // total > printed:
                             printed = step * 10 // total
-                            said = f"{label}: {printed * 10} %, loss {losses['total']:.4f}, {eta:.0f} s left"
+                            left = f", {loss}, {eta:.0f} s left" if losses else ""
+                            said = f"{label}: {printed * 10} %{left}"
                             console.print(said, highlight=False, soft_wrap=True)
                     case Epoch(epoch, epochs, metrics):
                         bar.console.print(f"epoch {epoch} of {epochs}: {_scalars(metrics)}", soft_wrap=True)

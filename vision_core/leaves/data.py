@@ -258,7 +258,7 @@ def square(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
     short = min(height, width)
     left, top = (width - short) / 2, (height - short) / 2
     box = (left, top, left + short, top + short)
-    return np.asarray(
+    return np.array(
         Image.fromarray(rgb).resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
     )
 

@@ -60,8 +60,9 @@ def grad_cam(model: LeafNet, images: Tensor, label: int) -> Tensor:
     images = images.to(model.temperature.device)
     with torch.enable_grad():
         maps = model.eval().maps(images).detach().requires_grad_()  # (B, 1280, h, w)
-        logits = model.classifier(maps.mean((2, 3)))[:, label]
-        [gradient] = torch.autograd.grad(logits.sum(), maps)
+        logits = model.classifier(maps.mean((2, 3)))
+        ahead = logits[:, label] - logits.mean(1)  # a constant added to all logits must change nothing
+        [gradient] = torch.autograd.grad(ahead.sum(), maps)
     share = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()
     share = F.interpolate(share, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     return (share / share.amax((1, 2), keepdim=True).clamp_min(1e-12)).cpu()

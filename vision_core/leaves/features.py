@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -21,7 +22,7 @@ BATCH = 32
 FILE = "embeddings.safetensors"
 
 
-def tensor(squares) -> Tensor:
+def tensor(squares: np.ndarray) -> Tensor:
     """uint8 (B, S, S, 3) -> (B, 3, S, S)."""
     return torch.from_numpy(squares).permute(0, 3, 1, 2)
 

@@ -109,8 +109,8 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
     """Train into the folder `out`; `Done.result` is what `model.safetensors` there tells of itself.
 
     Besides what every run holds (see `training.run`) there are manifest.json, embeddings.safetensors while
-    features are cached, and at the end model.safetensors: the best weights, with a temperature and a gate
-    fitted on the validation pictures, measured once on the test pictures.
+    features are cached, and at the end model.safetensors: the weights of the smallest validation loss, with a
+    temperature and a gate fitted on the validation pictures, measured once on the test pictures.
 
     Raises:
         ValueError: as `create`; pictures that are gone meanwhile.
@@ -205,7 +205,8 @@ def _train(
         return {**_measured(logits, truth), "lr": optimizer.param_groups[0]["lr"]}
 
     def finished(model: torch.nn.Module) -> dict[str, Any]:
-        best, told = checkpoints.load(run.folder / "best.safetensors", LeafNet)
+        # the smallest loss, not the best accuracy: on a few hundred pictures many epochs tie in that
+        best, told = checkpoints.load(run.folder / "best_val_loss.safetensors", LeafNet)
         facts = {"epoch": told["epoch"], "settings": _shareable(settings), "best_epoch": told["metrics"]}
         return finish(run, best.to(next(model.parameters()).device), manifest, cached, facts)
 
@@ -236,7 +237,7 @@ def _plan(settings: Settings, count: int) -> training.Plan:
         settings.epochs,
         max(1, count // settings.batch_size),
         weights={"train_accuracy": 0.0},
-        best={"val_accuracy": "max"},
+        best={"val_accuracy": "max", "val_loss": "min"},
         patience=settings.patience,
         seed=settings.seed,
         device=settings.device,

@@ -1,0 +1,79 @@
+"""The commands, typed as a user types them."""
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vision_core.cli import app
+from vision_core.leaves.generate import CLASSES
+
+
+def ask(*arguments):
+    """The status and the one JSON object that `--json` prints."""
+    result = CliRunner().invoke(app, ["leaves", *map(str, arguments), "--json"])
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_look_at_a_folder(drawn, tmp_path):
+    status, told = ask("distribution", drawn, "--out", tmp_path / "classes.html")
+    assert status == 0 and told["counts"] == dict.fromkeys(CLASSES, 15) and told["ratio"] == 1
+    assert "plotly" in (tmp_path / "classes.html").read_text()
+    status, told = ask("split", drawn, "--out", tmp_path / "manifest.json", "--seed", 1)
+    assert status == 0 and sum(told["counts"]["rust"].values()) == 15 and told["leaks"] == []
+    assert json.loads((tmp_path / "manifest.json").read_text())["classes"] == list(CLASSES)
+    leaf = next((drawn / "rust").iterdir())
+    status, told = ask("augment", leaf, "--out", tmp_path / "kinds")
+    assert status == 0 and len(told["kinds"]) == 6 and len(told["files"]) == 7
+    assert all(Image.open(file).size == (64, 64) for file in told["files"])
+    assert ask("augment", drawn, "--out", tmp_path / "more", "--balance")[1]["written"] == dict.fromkeys(
+        CLASSES, 0
+    )
+    status, told = ask("transform", leaf, "--out", tmp_path / "steps")
+    names = {path.name.removeprefix(leaf.stem) for path in (tmp_path / "steps").iterdir()}
+    assert {"_blur.png", "_mask.png", "_roi.png", "_analysis.png", "_landmarks.png", ".json"} <= names
+
+
+def test_generate_train_evaluate_predict_explain_bundle(tmp_path):
+    data, run, model = tmp_path / "data", tmp_path / "run", tmp_path / "leaf.zip"
+    status, told = ask("generate", "--out", data, "--images", 24, "--seed", 2, "--size", 64)
+    assert status == 0 and told["counts"] == dict.fromkeys(CLASSES, 6)
+    status, told = ask(
+        "train", data, "--out", run, "--epochs", 2, "--crop", 32, "--batch-size", 8, "--cache-features"
+    )
+    assert status == 0 and told["metrics"]["test"]["images"] == 4
+    assert "already holds a run" in ask("train", data, "--out", run)[1]["error"]
+    assert "is complete" in ask("train", "--resume", run)[1]["error"]
+    assert ask("bundle", run, "--out", model)[1]["bytes"] == model.stat().st_size
+    status, told = ask("evaluate", data, "--model", model, "--ground")
+    assert status == 0 and {"accuracy", "macro_f1", "ece", "per_class", "confusion"} <= told.keys()
+    assert told["images"] == 24 and told["trained_on"] == 20 and sum(map(sum, told["confusion"])) == 24
+    leaf = next((data / "rot").iterdir())
+    status, told = ask("predict", leaf, data / "rust", "--model", model)
+    assert status == 0 and len(told["predictions"]) == 7
+    first = told["predictions"][0]
+    assert first["file"] == str(leaf) and first["label"] in CLASSES and isinstance(first["known"], bool)
+    assert first["probability"] == max(first["probabilities"].values())
+    status, told = ask("explain", leaf, "--out", tmp_path / "why.png", "--model", model)
+    assert status == 0 and Image.open(tmp_path / "why.png").height == 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["distribution", "nowhere"], "there is no folder nowhere"),
+        (["train", "nowhere", "--out", "run"], "there is no folder"),
+        (["train", "--out", "run"], "say what to train on"),
+        (["train", "nowhere"], "say where the run goes"),
+        (["train", "--resume", "nowhere"], "there is no file"),
+        (["predict", "nothing.jpg", "--model", "nothing.zip"], "there is no weights file nothing.zip"),
+        (["bundle", "nowhere", "--out", "m.zip"], "there is no file"),
+        (["bundle", "nowhere", "--out", "m.exe"], "no known form"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    status, told = ask(*arguments)
+    assert status == 2 and sentence in told["error"] and "\n" not in told["error"]
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,348 @@
+"""Commands of the leaf system."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+from vision_core.cli.verbs import (
+    Answer,
+    Device,
+    Replace,
+    Resume,
+    RunFolder,
+    Seed,
+    Track,
+    command,
+    run_folder,
+    stopped,
+    watch,
+)
+
+app = typer.Typer(
+    help="The leaf classifier: look at a folder, train, measure, predict, explain.", no_args_is_help=True
+)
+
+Data = Annotated[Path, Argument(help="Folder whose subfolders are the classes.")]
+Model = Annotated[
+    Path | None, Option(help="A .safetensors, .pth or .zip of yours; without it, the one that comes along.")
+]
+
+
+@command(app)
+def distribution(
+    data: Data, out: Annotated[Path | None, Option(help="Figure to write: *.html.")] = None
+) -> Answer:
+    """Count the pictures of each class: pie, bars, imbalance, and what cannot be read."""
+    from vision_core import leaves, plots
+    from vision_core.leaves.plots import distribution
+
+    found = leaves.survey(data)
+    counts, told = found.counts(), leaves.imbalance(found.counts())
+    if out is not None:
+        plots.save(distribution(counts), _page(out))
+    lines = [f"{name}: {count}" for name, count in counts.items()]
+    if told["small"]:
+        lines.append(f"less than half as many as the mean: {', '.join(told['small'])}")
+    lines += _skipped(found.skipped)
+    told["skipped"] = list(found.skipped)
+    return Answer("\n".join(lines), {**told, "counts": counts, "file": out and str(out)})
+
+
+@command(app)
+def split(
+    data: Data,
+    out: Annotated[Path | None, Option(help="Manifest to write: *.json.")] = None,
+    groups: Annotated[
+        Path | None, Option(help="CSV file, columns file and leaf_group: pictures of one leaf.")
+    ] = None,
+    seed: Seed = 0,
+) -> Answer:
+    """Divide a folder into training, validation and test pictures, and report near duplicates."""
+    from vision_core import leaves
+
+    manifest = leaves.split(leaves.survey(data), seed, groups=groups)
+    if out is not None:
+        manifest.save(out)
+    lines = [
+        f"{name}: {n['train']} train, {n['validation']} validation, {n['test']} test"
+        for name, n in manifest.counts().items()
+    ]
+    lines.append(f"near duplicates: {len(manifest.leaks)} pairs, each kept on one side")
+    lines += [f"one picture in two classes: {a} and {b}" for a, b in manifest.conflicts]
+    answer = {
+        "counts": manifest.counts(),
+        "leaks": [list(pair) for pair in manifest.leaks],
+        "conflicts": [list(pair) for pair in manifest.conflicts],
+        "skipped": list(manifest.skipped),
+        "file": out and str(out),
+    }
+    return Answer("\n".join([*lines, *_skipped(manifest.skipped)]), answer)
+
+
+@command(app)
+def augment(
+    source: Annotated[Path, Argument(help="A picture, or a folder whose subfolders are the classes.")],
+    out: Annotated[Path, Option(help="Folder for the pictures made.")],
+    balance: Annotated[
+        bool, Option("--balance", help="Make as many pictures of each class as the largest lacks.")
+    ] = False,
+    seed: Seed = 0,
+) -> Answer:
+    """Make six kinds of a picture, or of one of each class; or fill up the small classes."""
+    from vision_core import images, leaves
+
+    if balance:
+        found = leaves.survey(source)
+        files = {name: [] for name in found.classes}
+        for file, label in zip(found.files, found.labels, strict=True):
+            files[found.classes[label]].append(file)
+        written = leaves.balance(source, files, out, seed)
+        text = "\n".join(f"{name}: {count} more" for name, count in written.items())
+        return Answer(f"{text}\nwritten to {out}", {"written": written, "out": str(out)})
+    chosen = _one_of_each(source) if source.is_dir() else [source]
+    made = []
+    for path in chosen:
+        for kind, picture in leaves.gallery(images.read(path), seed).items():
+            name = f"{path.parent.name}_{path.stem}" if source.is_dir() else path.stem
+            images.save(picture, out / f"{name}_{kind}.png")
+            made.append(str(out / f"{name}_{kind}.png"))
+    return Answer(f"{len(made)} pictures written to {out}", {"files": made, "kinds": list(leaves.KINDS)})
+
+
+@command(app)
+def transform(
+    source: Annotated[Path, Argument(help="A picture of a leaf, or a folder of them.")],
+    out: Annotated[Path, Option(help="Folder for the pictures and measurements.")],
+) -> Answer:
+    """Blur, mask, region, analysis, landmarks and colour histogram of leaves."""
+    from vision_core import images, leaves, plots
+    from vision_core.files import write_json
+    from vision_core.leaves.data import pictures
+    from vision_core.leaves.plots import histograms
+
+    folder, done, skipped = source.is_dir(), {}, []
+    for path in pictures(source) if folder else [source]:
+        try:
+            found = leaves.transform(images.read(path))
+        except ValueError as error:
+            if not folder:
+                raise
+            skipped.append({"file": str(path), "reason": str(error)})
+            continue
+        target = out / (path.relative_to(source).parent if folder else "") / path.stem
+        for name, step in found.steps.items():
+            images.save(images.Picture(step), target.with_name(f"{target.name}_{name}.png"))
+        plots.save(histograms(found.histograms), target.with_name(f"{target.name}_histogram.html"))
+        facts = {"shape": found.shape, "landmarks": found.landmarks, "histograms": found.histograms}
+        write_json(target.with_name(f"{target.name}.json"), facts)
+        done[str(path)] = found.shape
+    text = f"{len(done)} leaves written to {out}"
+    answer = {"leaves": done, "skipped": skipped, "out": str(out)}
+    return Answer("\n".join([text, *_skipped(skipped)]), answer, incomplete=bool(skipped))
+
+
+@command(app)
+def generate(
+    out: Annotated[Path, Option(help="New folder to write.")],
+    images: Annotated[int, Option(min=1, help="How many, over four classes.")] = 400,
+    seed: Seed = 0,
+    size: Annotated[int, Option(min=32, max=2048, help="Side in pixels.")] = 256,
+    biased: Annotated[
+        bool, Option("--biased", help="Each class on a ground of its own: watch a classifier cheat.")
+    ] = False,
+) -> Answer:
+    """Draw leaves, healthy and sick, as a folder to train on."""
+    from vision_core import leaves
+
+    counts = watch(leaves.generate(out, images, seed, size, biased), "leaves")
+    return Answer(f"{sum(counts.values())} leaves written to {out}", {"out": str(out), "counts": counts})
+
+
+@command(app)
+def train(
+    data: Annotated[Path | None, Argument(help="Folder whose subfolders are the classes.")] = None,
+    out: RunFolder = None,
+    epochs: Annotated[int, Option(min=1)] = 30,
+    batch_size: Annotated[int, Option(min=1)] = 32,
+    lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
+    weights: Annotated[
+        str, Option(help="imagenet, none, or a .safetensors with torchvision's names.")
+    ] = "imagenet",
+    unfreeze: Annotated[int, Option(min=0, max=19, help="Train the last so many of 19 blocks, too.")] = 0,
+    cache_features: Annotated[
+        bool, Option("--cache-features", help="Embed every picture once; epochs then take a second.")
+    ] = False,
+    views: Annotated[int, Option(min=1, help="Of each picture, with --cache-features.")] = 2,
+    balance: Annotated[str, Option(help="none, weights (of the classes) or sampling.")] = "none",
+    label_smoothing: Annotated[float, Option(min=0, max=0.99)] = 0.0,
+    mixup: Annotated[float, Option(min=0, max=10, help="Alpha; 0 mixes nothing.")] = 0.0,
+    crop: Annotated[int, Option(min=32, max=1024, help="Side of what the network sees, in pixels.")] = 224,
+    patience: Annotated[int, Option(min=0, help="Epochs without improvement; 0 never stops.")] = 7,
+    groups: Annotated[
+        Path | None, Option(help="CSV file, columns file and leaf_group: pictures of one leaf.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    track: Track = None,
+    replace: Replace = False,
+    resume: Resume = None,
+) -> Answer:
+    """Train a classifier for the classes of a folder."""
+    from vision_core import leaves
+
+    if resume is not None:
+        folder, events = resume, leaves.resume(resume)
+    else:
+        folder = run_folder(out)
+        if data is None:
+            raise ValueError("say what to train on: a folder whose subfolders are the classes")
+        settings = leaves.Settings(
+            data=str(data.resolve()),
+            groups=str(groups.resolve()) if groups else None,
+            weights=weights if weights in ("imagenet", "none") else str(Path(weights).resolve()),
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            unfreeze=unfreeze,
+            cache_features=cache_features,
+            views=views,
+            balance=balance,  # pyright: ignore[reportArgumentType] - checked there
+            label_smoothing=label_smoothing,
+            mixup=mixup,
+            crop=crop,
+            patience=patience,
+            seed=seed,
+            device=device,
+            track=track,
+        )
+        events = leaves.train(folder, settings, replace=replace)
+    result = watch(events, "train")
+    if result is None:
+        return stopped(folder)
+    test = result["metrics"]["test"]
+    text = (
+        f"{folder}: epoch {result['epoch']}, accuracy {test['accuracy']:.2%} and "
+        f"macro-F1 {test['macro_f1']:.4f} on {test['images']} test pictures"
+    )
+    return Answer(text, {"out": str(folder), **result})
+
+
+@command(app)
+def evaluate(
+    data: Data,
+    model: Model = None,
+    ground: Annotated[
+        bool, Option("--ground", help="Also measure what the ground alone gives away (slower).")
+    ] = False,
+) -> Answer:
+    """Measure a model on a folder of classes."""
+    import numpy as np
+
+    from vision_core import leaves
+
+    net, metadata = leaves.load(model)
+    found = leaves.evaluate(net, data, metadata.get("seen", ""))
+    low, high = found["accuracy_interval"]
+    lines = [
+        f"accuracy {found['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}), "
+        f"macro-F1 {found['macro_f1']:.4f}, ECE {found['ece']:.4f}, {found['images']} pictures, "
+        f"{found['refused']:.1%} refused"
+    ]
+    lines += [
+        f"{name}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, F1 {row['f1']:.3f}, "
+        f"{row['support']} pictures"
+        for name, row in found["per_class"].items()
+    ]
+    for name, row in found.get("unknown", {}).items():
+        lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} refused")
+    if found["trained_on"]:
+        lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
+    if ground:
+        survey = leaves.survey(data)
+        chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]
+        chosen = [(file, name) for file, name in chosen if name in net.classes]
+        truth = np.array([net.classes.index(name) for _, name in chosen])
+        bias = leaves.ground_bias(net, data, [file for file, _ in chosen], truth)
+        found["ground"] = bias
+        lines.append(
+            f"from the ground alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
+            f"from the leaf alone {bias['leaf_only']:.1%}, from the whole picture {bias['whole']:.1%}"
+        )
+    return Answer("\n".join([*lines, *_skipped(found["skipped"])]), found)
+
+
+@command(app)
+def predict(
+    paths: Annotated[list[Path], Argument(help="Pictures, and folders of pictures.", metavar="IMAGE|DIR...")],
+    model: Model = None,
+) -> Answer:
+    """Say what leaves have; what is no leaf of a known kind is refused."""
+    from vision_core import leaves
+
+    answers, skipped = leaves.predict_files(leaves.load(model)[0], paths)
+    rows = [{"file": file, **asdict(answer)} for file, answer in answers]
+    lines = [f"{row['file']}: {_verdict(row)}" for row in rows]
+    return Answer("\n".join([*lines, *_skipped(skipped)]), {"predictions": rows, "skipped": skipped})
+
+
+@command(app)
+def explain(
+    image: Annotated[Path, Argument(help="A picture of a leaf.")],
+    out: Annotated[Path, Option(help="Picture to write: leaf, Grad-CAM, leaf alone.")],
+    model: Model = None,
+    label: Annotated[str | None, Option(help="Explain this class instead of the likeliest.")] = None,
+) -> Answer:
+    """Show which parts of a picture speak for the answer."""
+    from vision_core import images, leaves
+
+    found = leaves.explain(leaves.load(model)[0], images.read(image), label)
+    images.save(images.Picture(leaves.side_by_side(found)), out)
+    row = asdict(found.prediction)
+    text = _verdict(row)
+    if found.outside is not None:
+        text += f"; {found.outside:.0%} of what speaks for it lies off the leaf"
+    return Answer(text, {"file": str(out), **row, "outside": found.outside})
+
+
+@command(app)
+def bundle(
+    run: Annotated[Path, Argument(help="Folder of a finished run.")],
+    out: Annotated[Path, Option(help="File to write: *.zip, *.safetensors, *.pth or *.onnx.")],
+) -> Answer:
+    """Write a finished model as one file to give away."""
+    import hashlib
+
+    from vision_core import leaves
+
+    written = leaves.bundle(run, out)
+    digest = hashlib.sha256(written.read_bytes()).hexdigest()
+    size = written.stat().st_size
+    answer = {"file": str(written), "bytes": size, "sha256": digest}
+    return Answer(f"{written}: {size:,} bytes, SHA-256 {digest}", answer)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if not row["known"]:
+        return f"not a leaf that the model knows (closest: {row['label']}, {row['probability']:.1%})"
+    return f"{row['label']} ({row['probability']:.1%})"
+
+
+def _skipped(entries: Any) -> list[str]:
+    return [f"skipped: {entry['file']} {entry['reason']}" for entry in entries]
+
+
+def _page(out: Path) -> Path:
+    if out.suffix.lower() != ".html":
+        raise ValueError(f"a figure is written as .html, not as {out.name}")
+    return out
+
+
+def _one_of_each(folder: Path) -> list[Path]:
+    """The first picture of each class."""
+    from vision_core.leaves.data import class_folders, pictures
+
+    found = [pictures(folder / name)[:1] for name in class_folders(folder)]
+    return [path for first in found for path in first]
