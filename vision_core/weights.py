@@ -32,6 +32,12 @@ class Weights:
 
 
 WEIGHTS: dict[str, Weights] = {
+    "restoration": Weights(
+        "restoration/hybrid.safetensors",
+        "e700efbafedce5268fd3d68c93b55884b56e04c132b307f2900c2d983190eaf3",
+        "Apache-2.0",
+        "vision-core restore train, see models/restoration/README.md",
+    ),
     "color": Weights(
         "color/astronaut-coffee.safetensors",
         "00e806c2537274d96a89c0a21d6bb294979efd514edd8d24d0322e5759c76e3f",
@@ -49,6 +55,12 @@ WEIGHTS: dict[str, Weights] = {
         "23dca9157a7eaf46f81fcd8ad5fce0becc1abf5c33a7a540a7dbcf603f46b71f",
         "BSD-3-Clause",
         "torchvision's MobileNetV2, ImageNet, in half precision",
+    ),
+    "leaves": Weights(
+        "leaves/apple-grape.safetensors",
+        "72a8db506ca957cf2eb338623002a63e2edcfec19aa0f2c674f9025563ec512b",
+        "Apache-2.0",
+        "vision-core leaves train --cache-features --epochs 60 --lr 0.003 --patience 0",
     ),
 }
 
