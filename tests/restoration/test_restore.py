@@ -82,6 +82,15 @@ def test_the_gate_refuses_blur_and_other_writing_and_takes_a_cleaner_page(pictur
     assert verdict.accepted and verdict.after.score > verdict.before.score
 
 
+def test_the_gate_refuses_a_page_whose_ink_and_paper_merge(picture):
+    page = picture.rgb
+    ink = sauvola(page)[..., :1] == 0
+    merged = np.where(ink & (np.indices(ink.shape)[1] % 48 < 24), page * 0.4 + 110, page).astype(np.uint8)
+    found = judge(page, merged)
+    assert not found.accepted and found.after.separation < found.before.separation
+    assert gate.quality(np.where(ink, 0, 255).repeat(3, 2).astype(np.uint8)).separation > 0.95
+
+
 def test_grain_does_not_count_as_sharpness(picture):
     noise = np.random.default_rng(0).normal(0, 12, picture.rgb.shape)
     grainy = (picture.rgb + noise).clip(0, 255).astype(np.uint8)

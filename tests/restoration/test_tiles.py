@@ -53,3 +53,22 @@ def test_less_memory_means_smaller_tiles_and_too_little_is_said():
 def test_tiles_of_a_fixed_size_cover_smaller_pages():
     cut = plan(100, 300, 256, True, 400)
     assert (cut.height, cut.width, cut.tiles) == (256, 256, 2) and OVERLAP < 256
+
+
+def test_the_embedded_network_leaves_no_seams_and_fits_its_limit():
+    """A page cut into other tiles is restored to nearly the same."""
+    from vision_core.restoration import load, metrics, pages
+    from vision_core.weights import find
+
+    assert find("restoration").stat().st_size < 25e6
+    network, facts = load()
+    page = pages.page(2, width=288, height=224).pixels.permute(1, 2, 0).contiguous().numpy()
+
+    @torch.inference_mode()
+    def run(x):
+        return network(x)
+
+    large, small = (process(page, grid(224, 288, tile), run) for tile in (288, 160))
+    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in (large, small))
+    assert facts["licence"] == "Apache-2.0" and not np.array_equal(large, page)
+    assert metrics.psnr(a, b) > 30
