@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vision_core import checkpoints
 from vision_core.editing.tiny import clip, data, dino, judge, world
@@ -28,9 +27,11 @@ def measure(models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 
         found["pointing"] = pointing(folder / "dino", scenes)
     if (folder / "judge.safetensors").is_file():
         model, _ = checkpoints.load(folder / "judge.safetensors", judge.Network)
-        found |= judge.measure(model.eval(), None, None)
+        found |= judge.measure(model.eval(), None, None, scenes)
+        tasks = [task(Random(seed * 100_003 + k), withheld=k % 2 == 1) for k in range(edits)]
+        found |= drawn(model, tasks)
         if (folder / "inpainting" / "model_index.json").is_file():
-            found |= editing(folder / "inpainting", model.eval(), edits, seed)
+            found |= editing(folder / "inpainting", model, tasks, seed)
     if not found:
         raise ValueError(f"{models} holds no network of the small world")
     return found
@@ -55,34 +56,42 @@ def pointing(folder: Path, scenes: int) -> float:
     return dino.pointing(vit, [it for it in data.scenes(data.HELD_OUT, scenes) if it.things])
 
 
+Task = tuple[world.Scene, world.Scene, int]  # before, after, and which thing was replaced
+
+
 @torch.inference_mode()
-def editing(folder: Path, judged_by: torch.nn.Module, count: int, seed: int) -> dict[str, float]:
+def drawn(judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
+    """What the judge says of true drawings of the edits, the most to expect, and of the pictures before."""
+    seen = np.array(
+        [
+            judge_sees(judged_by, np.stack([world.render(new), world.render(old)]), new.things[index])
+            for old, new, index in tasks
+        ]
+    )
+    return {"drawn": float(seen[:, 0].mean()), "unedited": float(seen[:, 1].mean())}
+
+
+@torch.inference_mode()
+def editing(folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: int) -> dict[str, float]:
     """Share of edits in which the judge sees what was asked for where it was asked for.
 
-    "Withheld" are kinds in colours that the painter never saw; "drawn" is the judge's share on true drawings
-    of the same edits, which is the most that can be expected, and "unedited" on the pictures before.
+    Every second task asks for a kind in a colour that the painter never saw, "withheld".
     """
     prepare()
     from diffusers import AutoPipelineForInpainting
 
     pipeline = AutoPipelineForInpainting.from_pretrained(folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    tasks = [task(Random(seed * 100_003 + k), withheld=k % 2 == 1) for k in range(count)]
-    results: list[list[bool]] = []
+    seen = []
     for old, new, index in tasks:
         before, thing = world.render(old), new.things[index]
         mask = box(world.coverage(old)[1 + index] + world.coverage(new)[1 + index])
         painted = paint(pipeline, before, mask, prompt(thing), seed)
-        after = np.where(mask[..., None], painted, before)
-        pictures = [torch.from_numpy(x.copy()) for x in (after, world.render(new), before)]
-        results.append(judge_sees(judged_by, torch.stack(pictures), thing))
-    seen = np.array(results)
-    shares = {"edited_known": seen[0::2, 0], "edited_withheld": seen[1::2, 0]}
-    shares |= {"drawn": seen[:, 1], "unedited": seen[:, 2]}
-    return {name: float(values.mean()) for name, values in shares.items() if len(values)}
+        seen += judge_sees(judged_by, np.where(mask[..., None], painted, before)[None], thing)
+    return {"edited_known": float(np.mean(seen[0::2])), "edited_withheld": float(np.mean(seen[1::2]))}
 
 
-def task(random: Random, withheld: bool) -> tuple[world.Scene, world.Scene, int]:
+def task(random: Random, withheld: bool) -> Task:
     """A held-out scene, the same with one thing replaced by another kind, and which."""
     while True:
         old = world.scene(data.HELD_OUT + random.getrandbits(28), things=random.randint(1, 3))
@@ -124,9 +133,9 @@ def paint(
     return np.asarray(result.images[0])
 
 
-def judge_sees(model: torch.nn.Module, pictures: Tensor, thing: world.Thing) -> list[bool]:
+def judge_sees(model: torch.nn.Module, pictures: np.ndarray, thing: world.Thing) -> list[bool]:
     """Whether the judge sees the thing at its place, for each picture uint8 (B, 128, 128, 3)."""
-    found = judge.answers(model, pictures.permute(0, 3, 1, 2).float() / 255)
+    found = judge.answers(model, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
     wanted = judge.truth(world.Scene("sea", "day", (thing,)))
     at = 2 * list(PLACES).index(thing.place)
     return [it[at : at + 2].tolist() == wanted[at : at + 2] for it in found]

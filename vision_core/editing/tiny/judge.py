@@ -91,12 +91,12 @@ def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
+def measure(model: nn.Module, settings: Any, folder: Path | None, count: int = TESTED) -> dict[str, float]:
     """Accuracy of kinds and colours at the places of held-out scenes."""
     device = next(model.parameters()).device
-    images = (data.drawn(data.scenes(data.HELD_OUT, TESTED)) / 255).to(device)
+    images = (data.drawn(data.scenes(data.HELD_OUT, count)) / 255).to(device)
     found = torch.cat([answers(model, part) for part in images.split(64)]).cpu()
-    facts = torch.tensor([truth(scene) for scene in data.scenes(data.HELD_OUT, TESTED)])
+    facts = torch.tensor([truth(scene) for scene in data.scenes(data.HELD_OUT, count)])
     places, said = facts[:, :-2].reshape(-1, 2), found[:, :-2].reshape(-1, 2)
     there = places[:, 0] > 0
     return {
