@@ -51,7 +51,7 @@ def inpainting_pipeline(folder: Path) -> Path:
     StableDiffusionInpaintPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), unet=unet,
         tokenizer=CLIPTokenizer.from_pretrained(folder / "vocabulary"),
-         scheduler=DDIMScheduler(), safety_checker=None, feature_extractor=None,  # pyright: ignore
+         scheduler=DDIMScheduler(steps_offset=1), safety_checker=None, feature_extractor=None,  # pyright: ignore
         requires_safety_checker=False,
     ).save_pretrained(folder)  # fmt: skip
     return folder

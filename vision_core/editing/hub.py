@@ -50,9 +50,10 @@ def missing(repo: str) -> dict[str, int]:
         ValueError: no such repository, or no name of one.
         WeightsMissing: the hub cannot be asked.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import model_info, snapshot_download
 
     with _asking(repo):
+        model_info(_name(repo))  # a dry run does not tell a wrong name from a broken line
         plan = snapshot_download(
             _name(repo), allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED), dry_run=True
         )

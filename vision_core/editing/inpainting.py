@@ -1,18 +1,16 @@
 """What paints into a hole: one small protocol, and its two sides, classical filling and diffusion models."""
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from vision_core import checkpoints
 from vision_core.editing import compose, exemplar, masks
-from vision_core.editing.fill_net import FillNet, fill, push_pull
+from vision_core.editing.push_pull import fill
 from vision_core.training import Event, Preview
 
-THIN = 8.0  # pixels from the deepest point of a hole to its rim, up to which the network fills it
+THIN = 8.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
 
 
 class Painter(Protocol):
@@ -48,20 +46,13 @@ class Painter(Protocol):
 
 
 class Classical:
-    """Continues the picture into the hole: wide parts by patches of itself, thin ones smoothly.
-
-    Args:
-        weights: of a `FillNet` for the thin parts; None is the push-pull interpolation.
-    """
+    """Continues the picture into the hole: wide parts by patches of itself, thin ones smoothly."""
 
     name, takes_text, side = "classical", False, None
 
     @property
     def options(self) -> dict[str, Any]:
         return {}
-
-    def __init__(self, weights: str | Path | None = None) -> None:
-        self.network = push_pull if weights is None else checkpoints.load(weights, FillNet)[0].eval()
 
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
@@ -78,7 +69,7 @@ class Classical:
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
         if thin.any():
-            result = fill(self.network, result, thin)
+            result = fill(result, thin)
         return result
 
 

@@ -1,0 +1,159 @@
+"""The real classes at a tiny size: diffusion, CLIP, a ViT, and the whole edit through them."""
+
+import json
+
+import numpy as np
+import pytest
+import small_models
+import torch
+from test_fill import finish
+
+from vision_core import editing, images
+from vision_core.editing import masks, recipe
+from vision_core.editing.diffusion import Diffusion
+from vision_core.editing.saliency import Saliency
+from vision_core.editing.scoring import Clip, Weighting
+from vision_core.images import Picture
+from vision_core.training import Done, Preview, Step
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("models")
+    small_models.inpainting_pipeline(place / "inpainting")
+    small_models.vit(place / "dino")
+    small_models.clip(place / "clip")
+    return place
+
+
+@pytest.fixture(scope="module")
+def painter(folder):
+    return Diffusion(folder / "inpainting", steps=3, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    return Picture(np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8))
+
+
+def test_painting_is_deterministic_and_tells_its_steps(painter, picture):
+    hole = masks.box(48, 80, 20, 10, 60, 40)
+    first, events = finish(painter.paint(picture.rgb, hole, "a tree", seed=3))
+    again, _ = finish(painter.paint(picture.rgb, hole, "a tree", seed=3))
+    other, _ = finish(painter.paint(picture.rgb, hole, "a tree", seed=4))
+    assert first.shape == picture.rgb.shape and (first == again).all() and (first != other).any()
+    assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3]
+    assert any(isinstance(e, Preview) for e in events)
+
+
+def test_closing_stops_within_a_step(folder, picture):
+    painter = Diffusion(folder / "inpainting", steps=500, device="cpu")
+    hole = masks.box(48, 80, 20, 10, 60, 40)
+    steps = []
+    painter.pipe.unet.register_forward_hook(lambda *_: steps.append(1))
+    events = painter.paint(picture.rgb, hole, "a tree")
+    next(events)
+    events.close()
+    assert len(steps) < 100
+
+
+def test_odd_prompts(painter, picture):
+    hole = masks.box(48, 80, 20, 10, 60, 40)
+    for prompt in ("", "🌸🌳", "<b>tree</b>", "tree " * 2000):
+        painted, _ = finish(painter.paint(picture.rgb, hole, prompt))
+        assert painted.shape == picture.rgb.shape
+    with pytest.raises(ValueError, match="10,001 characters"):
+        finish(painter.paint(picture.rgb, hole, "x" * 10_001))
+
+
+def test_too_little_memory_tries_smaller(painter, picture, monkeypatch):
+    sizes, real = [], painter.pipe.vae.encode
+
+    def hungry(x, *args, **kwargs):
+        sizes.append(x.shape[-2:])
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(x, *args, **kwargs)
+
+    monkeypatch.setattr(painter.pipe.vae, "encode", hungry)
+    monkeypatch.setattr(painter, "side", 256)
+    painted, _ = finish(painter.paint(picture.rgb, masks.box(48, 80, 20, 10, 60, 40), "a tree"))
+    assert painted.shape == picture.rgb.shape and sizes[1][0] < sizes[0][0]
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "Nothing"}')
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        Diffusion(tmp_path)
+
+
+def test_clip_sees_its_own_range_and_the_same_views(folder, picture):
+    clip = Clip(folder / "clip", device="cpu")
+    seen = []
+    clip.model.visual.conv1.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    (first,), _ = clip.embed_images([picture.rgb])
+    assert torch.allclose(first.norm(), torch.tensor(1.0)) and seen[0].abs().max() < 3
+    scores = clip.scores(picture.rgb, [picture.rgb, 255 - picture.rgb], "a", "b", Weighting(text=0, image=1))
+    assert scores[0]["score"] == pytest.approx(1, abs=1e-5) and scores[0]["structure"] < 1e-5
+    assert scores[1]["score"] < scores[0]["score"] and scores[1]["structure"] > 0.01
+
+
+def test_saliency_has_the_pictures_shape_and_true_places(folder, picture):
+    look = Saliency(folder / "dino", device="cpu").look(picture.rgb)
+    assert look.saliency.shape == (4, 7) and look.features.shape == (24, 4, 7)
+    assert look.saliency.min() == 0 and look.saliency.max() == 1
+
+
+def test_the_whole_edit(folder, painter, picture, tmp_path):
+    saliency, clip = Saliency(folder / "dino", device="cpu"), Clip(folder / "clip", device="cpu", crops=1)
+    events = list(editing.edit(picture, "noise", "a tree 🌳", painter, saliency, clip, anchors=3))
+    assert isinstance(events[-1], Done)
+    found = events[-1].result
+    assert [e.title for e in events if isinstance(e, Preview)] == [
+        "saliency",
+        "anchor 0",
+        "anchor 1",
+        "anchor 2",
+    ]
+    ranks = [c.scores["score"] for c in found.candidates]
+    assert ranks == sorted(ranks, reverse=True) and len(ranks) == 3
+    for candidate in found.candidates:
+        near = masks.grow(candidate.box.mask(48, 80), 4)
+        assert (candidate.picture.rgb[~near] == picture.rgb[~near]).all()
+        s = candidate.scores
+        assert s["score"] == pytest.approx(2 * s["text"] + s["image"], abs=1e-5)
+    place = editing.write(found, tmp_path)
+    assert place.name == "0_noise" and (place / "input_image.png").is_file()
+    listed = json.loads((place / "scores.json").read_text())
+    assert len(list((place / "boxes").iterdir())) == len(listed["candidates"]) == 3
+    made = recipe.read(place / "final_output.png")
+    again = list(editing.repeat(picture, made, str(folder / "inpainting"), device="cpu"))[-1].result
+    assert (again.picture.rgb == images.read(place / "final_output.png").rgb).all()
+    assert "/" not in json.dumps(made.options) and str(tmp_path) not in json.dumps(vars(made))
+
+
+@pytest.mark.parametrize("task", ["complete", "remove", "repair", "extend", "background"])
+def test_tasks_leave_the_rest_bit_identical(task, picture):
+    mask = None if task == "complete" else masks.box(48, 80, 30, 15, 45, 30)
+    material = "#ff0000" if task == "background" else None
+    sides = (6, 0, 0, 4) if task == "extend" else (0, 0, 0, 0)
+    own = editing.painter(material=material)
+    mask = None if task == "extend" else mask
+    found = list(editing.perform(picture, task, own, mask=mask, sides=sides))[-1].result
+    rest = ~masks.grow(found.mask, editing.TASKS[task].feather)
+    assert (found.picture.rgb[rest] == found.source.rgb[rest]).all() and found.mask.any()
+    if task == "extend":
+        assert found.picture.rgb.shape == (52, 86, 3) and (found.picture.rgb[:48, 6:] == picture.rgb).all()
+
+
+def test_tasks_say_what_they_lack(picture):
+    with pytest.raises(ValueError, match="needs to know where"):
+        list(editing.perform(picture, "remove", editing.painter("classical")))
+    with pytest.raises(ValueError, match="needs something to paint with"):
+        list(editing.perform(picture, "add", editing.painter("classical")))
+    with pytest.raises(ValueError, match="no background left"):
+        list(
+            editing.perform(
+                picture, "background", editing.painter(material="blur"), mask=np.ones((48, 80), bool)
+            )
+        )
