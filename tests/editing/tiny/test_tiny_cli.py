@@ -1,0 +1,45 @@
+"""The commands of the small world, typed as a user types them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from vision_core.cli.edit_tiny import app
+
+
+def ask(*arguments):
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_train_export_evaluate(tmp_path):
+    run, models = tmp_path / "run", tmp_path / "models"
+    asked = ["--steps", 1, "--epochs", 2, "--batch-size", 2, "--scenes", 4, "--device", "cpu"]
+    status, trained = ask("train", "judge", "--out", run, *asked)
+    assert status == 0 and trained["weights"] == str(run / "last.safetensors")
+    status, exported = ask("export", run, "--out", models)
+    assert status == 0 and exported["out"] == str(models / "judge.safetensors")
+    status, measured = ask("evaluate", models, "--edits", 2, "--scenes", 4)
+    assert status == 0 and 0 <= measured["thing_accuracy"] <= 1
+    status, again = ask("train", "--resume", run)
+    assert status == 2 and "is complete" in again["error"]
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["train", "judge"], "--out FOLDER"),
+        (["train", "--out", "x"], "say which network: autoencoder, clip, dino, judge, painter"),
+        (["train", "gan", "--out", "x"], "network is 'gan'"),
+        (["train", "painter", "--out", "x"], "name its folder"),
+        (["train", "--resume", "x"], "x/config.json"),
+        (["export", "x", "--out", "y"], "x/config.json"),
+        (["evaluate", "x"], "x holds no network of the small world"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, answer = ask(*arguments)
+    assert status == 2 and sentence in answer["error"]
+    assert list(tmp_path.iterdir()) == []
