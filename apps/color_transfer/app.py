@@ -97,9 +97,7 @@ def _choices(visit: gr.State) -> list[gr.components.Component]:
             sources = gr.HTML(examples(EXAMPLES, SOURCES), js_on_load=CLICKED)
             facts = gr.HTML()
         with gr.Column(min_width=300):
-            target = _picture(
-                "Picture with the colours to take", "the picture with the colours to take", "target"
-            )
+            target = _picture("Colours to take", "the picture with the colours to take", "target")
             targets = gr.HTML(examples(EXAMPLES, TARGETS), js_on_load=CLICKED)
             with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
                 palette_file = common.UploadFile(
