@@ -12,7 +12,7 @@ class Quality:
     """What can be said of a page without knowing the clean one; `score` is about 0..1."""
 
     sharpness: float  # variance of the Laplacian, 8-bit units squared
-    contrast: float  # standard deviation of the luma / 255, mean of neighbourhoods of 32 pixels
+    contrast: float  # of strokes: deviation / mean of the luma in 32 pixels, median along the edges
     edges: float  # share of pixels on an edge
     brightness: float  # mean luma / 255
     separation: float  # of ink and paper at Otsu's threshold: variance between the two / all of it, 0..1
@@ -55,7 +55,7 @@ def quality(rgb: np.ndarray) -> Quality:
     spread = np.sqrt(np.maximum(cv2.blur(values**2, (32, 32)) - mean**2, 0))
     return Quality(
         float(cv2.Laplacian(values, cv2.CV_32F).var()),
-        float(spread.mean() / 255),
+        _contrast(spread / np.maximum(mean, 1), edges),
         float((edges > 0).mean()),
         float(values.mean() / 255),
         _separation(grey(rgb)[..., 0]),
@@ -82,8 +82,16 @@ def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
     elif after.contrast < 0.9 * before.contrast and after.sharpness < before.sharpness:
         accepted, reason = False, f"kept: contrast would fall to {after.contrast / before.contrast:.0%}"
     else:
-        accepted, reason = True, f"restored: quality score {before.score:.2f} -> {after.score:.2f}"
+        accepted = True
+        scores = f"{before.score:.2f} -> {after.score:.2f}"
+        reason = f"restored: mean change {change:.1f} of 255, quality score {scores}"
     return Verdict(accepted, reason, before, after, change)
+
+
+def _contrast(relative: np.ndarray, edges: np.ndarray) -> float:
+    """The median along edges: most of them are strokes, and the few of a stain do not count."""
+    found = relative[edges > 0]
+    return float(np.median(found if found.size else relative))
 
 
 def _separation(luma: np.ndarray) -> float:
