@@ -9,7 +9,8 @@ from skimage.color import rgb2lab
 from vision_core import images
 from vision_core.devices import generator
 from vision_core.images import Picture
-from vision_core.leaves import augment, data
+from vision_core.leaves import data
+from vision_core.leaves.augment import KINDS, augment, balance, centre, gallery, random_views
 from vision_core.leaves.generate import CLASSES, GROUNDS, generate, leaf
 from vision_core.leaves.transform import BINS, CHANNELS, STEPS, leaf_mask, transform
 from vision_core.training import Done
@@ -101,21 +102,21 @@ def test_an_empty_picture_has_no_leaf():
 
 def test_kinds_keep_the_size_change_the_picture_and_follow_the_seed():
     rgb = leaf("scab", 3, 64)[0]
-    shown = augment.gallery(Picture(rgb), seed=5)
-    assert tuple(shown) == ("original", *augment.KINDS) and np.array_equal(shown["original"].rgb, rgb)
-    for kind in augment.KINDS:
+    shown = gallery(Picture(rgb), seed=5)
+    assert tuple(shown) == ("original", *KINDS) and np.array_equal(shown["original"].rgb, rgb)
+    for kind in KINDS:
         assert shown[kind].rgb.shape == rgb.shape and not np.array_equal(shown[kind].rgb, rgb)
-        assert np.array_equal(augment.augment(Picture(rgb), kind, 5).rgb, shown[kind].rgb)
+        assert np.array_equal(augment(Picture(rgb), kind, 5).rgb, shown[kind].rgb)
     assert np.array_equal(shown["flip"].rgb, rgb[:, ::-1])
-    assert not np.array_equal(augment.augment(Picture(rgb), "rotate", 6).rgb, shown["rotate"].rgb)
+    assert not np.array_equal(augment(Picture(rgb), "rotate", 6).rgb, shown["rotate"].rgb)
     with pytest.raises(ValueError, match="no augmentation 'skew'"):
-        augment.augment(Picture(rgb), "skew")
+        augment(Picture(rgb), "skew")
 
 
 def test_balancing_fills_every_class_to_the_largest(drawn, tmp_path):
     files = {name: [f"{name}/{p.name}" for p in sorted((drawn / name).iterdir())] for name in CLASSES}
     files["rust"], files["rot"] = files["rust"][:4], []
-    written = augment.balance(drawn, files, tmp_path / "more")
+    written = balance(drawn, files, tmp_path / "more")
     assert written == {"healthy": 0, "rot": 0, "rust": 11, "scab": 0}
     made = sorted((tmp_path / "more" / "rust").iterdir())
     assert len(made) == 11 and not (tmp_path / "more" / "scab").exists()
@@ -126,7 +127,7 @@ def test_balancing_fills_every_class_to_the_largest(drawn, tmp_path):
 def test_random_views_are_a_function_of_the_generator_and_keep_most_of_the_leaf(drawn):
     files = sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.jpg"))[:16]
     squares = torch.from_numpy(data.read_squares(drawn, files)).permute(0, 3, 1, 2)
-    first, again, other = (augment.random_views(squares, 64, generator(0, n)) for n in (1, 1, 2))
+    first, again, other = (random_views(squares, 64, generator(0, n)) for n in (1, 1, 2))
     assert first.shape == (16, 3, 64, 64) and 0 <= first.min() and first.max() <= 1
     assert torch.equal(first, again) and not torch.equal(first, other)
     plain = torch.nn.functional.interpolate(squares.float() / 255, (64, 64), mode="area")
@@ -136,6 +137,6 @@ def test_random_views_are_a_function_of_the_generator_and_keep_most_of_the_leaf(
 
 def test_centre_is_the_middle_seven_eighths():
     squares = torch.arange(256, dtype=torch.uint8).expand(1, 3, 256, 256).contiguous()
-    view = augment.centre(squares, 224)
+    view = centre(squares, 224)
     assert torch.equal(view[0, 0, 0] * 255, torch.arange(16, 240).float())
-    assert augment.centre(squares, 64).shape == (1, 3, 64, 64)
+    assert centre(squares, 64).shape == (1, 3, 64, 64)
