@@ -40,7 +40,7 @@ def fine_tune(given: Session | None, *answers: Any) -> Iterator[str]:
     with HEAVY.ticket(known.session.owner) as turn:
         for ahead in turn:
             yield note(words(ahead))
-        with closing(color.fine_tune(model, source.visible, shares, misplaced)) as events:
+        with closing(color.fine_tune(model, color.count_picture(source), shares, misplaced)) as events:
             for event in events:
                 if isinstance(event, Done):
                     tuned = event.result

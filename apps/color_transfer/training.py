@@ -44,11 +44,11 @@ def begin(
     if HEAVY.before(known.session.owner) is not None:
         raise ValueError("Something of yours is still going on: wait for its end, or stop it")
     look = looks.create(known, "training", f"{settings.epochs:,} epochs, seed {settings.seed}")
-    counted = color.count_colors(picture.visible)
+    counted = color.count_picture(picture)
     first = classical.match_histograms(counted, _wanted(known))
     looks.keep_view(look, picture)
     looks.keep_first(look, first)
-    run = color.create(look.run.folder, picture.visible, known.palette, settings)
+    run = color.create(look.run.folder, counted, known.palette, settings)
     HEAVY.train(known.session.owner, run)
     change(known.session, look=look.name)
 

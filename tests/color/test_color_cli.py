@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from vision_core import color, images
 from vision_core.cli import app
 from vision_core.color import lut_files, palette_files
-from vision_core.color.network import ColorMapper
 from vision_core.files import bundled
 from vision_core.weights import find
 
@@ -194,7 +193,3 @@ def test_odd_pictures_go_through():
         assert run("palette", name)["shares"] == [1.0]
         run("apply", name, "--model", MODEL, "--out", "o.png")
         assert images.read("o.png").rgb.shape == images.read(name).rgb.shape
-
-
-def test_a_saved_map_tells_its_network():
-    assert isinstance(color.load(MODEL).model, ColorMapper)

@@ -74,6 +74,14 @@ def test_structure_counts_lightness_more(random):
     assert redder == pytest.approx(0.02 * 0.01)
 
 
+def test_tearing_counts_what_pairs_are_apart_beyond_the_limit(random):
+    pairs = cloud(random, 20, 2, 3)
+    distance = np.linalg.norm(pairs[:, 0] - pairs[:, 1], axis=1)
+    expected = np.maximum(distance - 0.5, 0).mean()
+    assert losses.tearing(pairs, 0.5).item() == pytest.approx(expected, rel=1e-5)
+    assert losses.tearing(pairs, 3.0).item() == 0
+
+
 def test_every_loss_has_the_gradient_of_its_value(random):
     points, palette = cloud(random, 6, 3).requires_grad_(), cloud(random, 4, 3)
     shares = torch.tensor(random.dirichlet(np.ones(4)))
@@ -85,6 +93,7 @@ def test_every_loss_has_the_gradient_of_its_value(random):
         lambda p: losses.entropy(losses.assignment(p, palette, 0.4)),
         lambda p: losses.curvature(p, p**2, p**3),
         lambda p: losses.structure(p, palette[[0, 1, 2, 3, 0, 1]]),
+        lambda p: losses.tearing(p.view(3, 2, 3), 0.1),
     ):
         assert torch.autograd.gradcheck(loss, (points,))
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from vision_core import color, runs
-from vision_core.color import feedback, losses, objective
+from vision_core.color import feedback, objective
 from vision_core.color.metrics import measure
 from vision_core.color.palette import Palette, count_colors
 from vision_core.training import Done, Preview, Step
@@ -55,9 +56,12 @@ def test_it_learns_the_shares_of_the_palette():
 @pytest.mark.parametrize("head", ["rgb", "palette"])
 def test_every_term_moves_every_parameter(head):
     settings = color.Settings(head=head, **SMALL)
-    counted = count_colors(gradient_picture())
+    far = np.tile(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8), (64, 1, 1))  # torn even by this network
+    counted = replace(count_colors(gradient_picture()), pairs=far)
     torch.manual_seed(0)
     model = color.ColorMapper(2, 32, head, PALETTE.colors.tolist())
+    with torch.no_grad():
+        model.out.weight.mul_(4)
     task = objective.task(
         counted,
         PALETTE,
@@ -254,9 +258,3 @@ def test_settings_that_cannot_work_are_refused():
             color.Settings(**bad)
     with pytest.raises(ValueError, match="weight of nearest is nan"):
         color.LossWeights(nearest=float("nan"))
-
-
-def test_nan_in_the_loss_names_the_step(monkeypatch):
-    monkeypatch.setattr(losses, "nearest_color", lambda points, palette: points.sum() * float("nan"))
-    with pytest.raises(FloatingPointError, match="step 1"):
-        list(color.train(gradient_picture(), PALETTE, color.Settings(epochs=3, **SMALL)))

@@ -119,7 +119,7 @@ def train(
             if len(wanted.colors) < colors:
                 notes.append(_fewer(len(wanted.colors), colors))
         events = color.train(
-            images.read(source).visible,
+            color.count_picture(images.read(source)),
             wanted,
             settings,
             out=folder,
@@ -289,7 +289,7 @@ def compare(
         color_map = color.load(model)
     else:
         color_map = watch(
-            color.train(read.visible, wanted, color.Settings(epochs=epochs, seed=seed)), "train"
+            color.train(color.count_picture(read), wanted, color.Settings(epochs=epochs, seed=seed)), "train"
         )
     entries = comparing.compare(picture, wanted, color_map, goal.rgb, time.perf_counter() - began)
     pictures = {"Source": picture, "Target": goal.rgb, **{entry.name: entry.image for entry in entries}}
@@ -327,7 +327,8 @@ def feedback(
     ratings = [rating.Rating(usage.get(name, 0.0), name not in wrong) for name in hexes]
     earlier = rating.read(model, color_map.palette)
     shares, bad = rating.wishes(color_map.palette, [*earlier, ratings])
-    tuned = watch(color.fine_tune(color_map, picture.visible, shares, bad, epochs=epochs), "fine-tune")
+    events = color.fine_tune(color_map, color.count_picture(picture), shares, bad, epochs=epochs)
+    tuned = watch(events, "fine-tune")
     color.save(tuned, save or model)
     rating.add(model, color_map.palette, ratings)
     before, after = (m.used_shares(picture.rgb) for m in (color_map, tuned))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vision_core.color.colormap import ColorMap, load, save
     from vision_core.color.network import ColorMapper
     from vision_core.color.objective import LossWeights, Settings
-    from vision_core.color.palette import Palette, count_colors, extract
+    from vision_core.color.palette import Palette, count_colors, count_picture, extract
     from vision_core.color.pipeline import Transfer, transfer
     from vision_core.color.trainer import create, fine_tune, resume, train
 
@@ -22,6 +22,7 @@ __all__ = [
     "Settings",
     "Transfer",
     "count_colors",
+    "count_picture",
     "create",
     "extract",
     "fine_tune",
@@ -36,7 +37,7 @@ _MODULES = {  # none may be called like a name that it holds
     "colormap": ("ColorMap", "load", "save"),
     "network": ("ColorMapper",),
     "objective": ("LossWeights", "Settings"),
-    "palette": ("Palette", "count_colors", "extract"),
+    "palette": ("Palette", "count_colors", "count_picture", "extract"),
     "trainer": ("create", "fine_tune", "resume", "train"),
     "pipeline": ("Transfer", "transfer"),
 }

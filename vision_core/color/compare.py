@@ -20,6 +20,8 @@ COLUMNS = (
     ("sliced_wasserstein", "Sliced Wasserstein (Lab)"),
     ("delta_e", "Delta-E 2000 to the palette"),
     ("ssim", "SSIM of lightness"),
+    ("grain", "Grain: alike neighbours torn apart"),
+    ("amplification", "Amplification of their distance"),
     ("seconds", "Seconds"),
 )
 

@@ -59,6 +59,16 @@ def curvature(middle: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     return (plus + minus - 2 * middle).square().sum(dim=1).add(1e-8).sqrt().mean()
 
 
+def tearing(pairs: Tensor, kept: float) -> Tensor:
+    """How far neighbours that looked alike, (P, 2, 3), are apart beyond the distance `kept`: their mean.
+
+    The term against speckle. Where a steep part of the map crosses grass or a wall, its pixels fall into two
+    palette colours one by one.
+    """
+    first, second = pairs.unbind(dim=1)
+    return ((first - second).square().sum(dim=1).add(1e-8).sqrt() - kept).relu().mean()
+
+
 def structure(points: Tensor, wanted: Tensor, chroma: float = 0.02) -> Tensor:
     """Mean squared distance to the `wanted` colours (N, 3), `chroma` times as strict in a and b.
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from vision_core.color.palette import Palette, assign, count_colors, neighbours
+from vision_core.color.palette import ALIKE, Palette, assign, count_colors, neighbours
 from vision_core.color.spaces import encode
 
 DIRECTIONS = 64
 SSIM_PIXELS = 2_000_000
 PAIRS = 1 << 19  # of neighbouring pixels, at most, that `grain` looks at
-ALIKE = (1.0, 4.0)  # Lab distance of neighbours that look alike without being equal
 TORN = 15.0  # Lab distance from which they look like two colours
 IN_USE = 0.01  # a palette colour is used when more than this share of the pixels is nearest to it
 

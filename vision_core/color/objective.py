@@ -17,6 +17,7 @@ from vision_core.devices import generator
 
 NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours whose curvature is measured in a batch, and how far away
 DIRECTIONS = 16  # of the sliced distance; an epoch draws new ones
+PAIRS, KEPT = 64, 0.08  # neighbouring pixels in a batch, and how far apart they may come, CIELAB / 100
 WIDE, NARROW = 0.25, 0.06  # width of the soft histogram at the start and from 70 % of the training on
 
 
@@ -30,6 +31,7 @@ class LossWeights:
     structure: float = 50.0
     smoothness: float = 4.0
     entropy: float = 0.0
+    grain: float = 12.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -96,6 +98,7 @@ class Task:
     palette: Tensor  # (K, 3) CIELAB / 100
     shares: Tensor  # (K,)
     wanted: Tensor  # (N, 3) CIELAB / 100
+    pairs: Tensor  # (P, 2, 3) sRGB, neighbours that look alike; P may be 0
     misplaced: Tensor | None  # (N, K): 1 where a person said that this colour should not become that one
 
 
@@ -129,6 +132,7 @@ def task(
         palette=torch.from_numpy(palette_lab).to(device),
         shares=torch.from_numpy(wanted_shares.astype(np.float32)).to(device),
         wanted=torch.from_numpy(wanted.astype(np.float32)).to(device),
+        pairs=torch.from_numpy(counted.pairs.astype(np.float32) / 255),
         misplaced=mask,
     )
 
@@ -153,7 +157,9 @@ def transport(lab: np.ndarray, counts: np.ndarray, palette: np.ndarray, shares: 
 
 
 def draw(task: Task, settings: Settings, epoch: int) -> tuple[Tensor, ...]:
-    """An epoch's batch: indices, jittered colours, steps to neighbours (B, 3), progress in [0, 1] (B,).
+    """An epoch's batch: indices, jittered colours, steps (B, 3), progress in [0, 1] (B,), pairs (P, 2, 3).
+
+    The pairs are left out where the picture was not known.
 
     Stratified: one colour from each of B equal parts of the pixels, so that a batch has nearly the picture's
     shares.
@@ -164,7 +170,9 @@ def draw(task: Task, settings: Settings, epoch: int) -> tuple[Tensor, ...]:
     jitter = (torch.rand(size, 3, generator=random) - 0.5) * (4 / 255)
     step = F.normalize(torch.randn(size, 3, generator=random), dim=1) * DISTANCE
     progress = torch.full((size,), epoch / settings.epochs)
-    return index, task.colors[index].add(jitter).clamp(0, 1), step, progress
+    pairs = torch.randint(max(len(task.pairs), 1), (PAIRS,), generator=random)
+    batch = index, task.colors[index].add(jitter).clamp(0, 1), step, progress
+    return (*batch, task.pairs[pairs]) if len(task.pairs) else batch
 
 
 def _points(rgb: Array) -> Array:
@@ -174,13 +182,16 @@ def _points(rgb: Array) -> Array:
 
 def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: Settings) -> dict[str, Tensor]:
     """The losses of a batch by name; see `losses`. "placement" is there only when something is misplaced."""
-    index, colors, step, progress = batch
+    index, colors, step, progress, *rest = batch
+    pairs = rest[0] if rest else colors.new_zeros(0, 2, 3)
     index = index.to(task.wanted.device)
     near = min(NEIGHBOURS, len(colors))
     with torch.autocast(colors.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        outputs = network(torch.cat([colors, colors[:near] + step[:near], colors[:near] - step[:near]]))
-    output, plus, minus = outputs.float().split([len(colors), near, near])
-    points = _points(output)
+        inputs = [colors, pairs.flatten(0, 1), colors[:near] + step[:near], colors[:near] - step[:near]]
+        outputs = network(torch.cat(inputs)).float()
+    seen, plus, minus = outputs.split([len(outputs) - 2 * near, near, near])
+    output = seen[: len(colors)]
+    points, torn = _points(seen).split([len(colors), 2 * len(pairs)])
     directions = F.normalize(step[:DIRECTIONS], dim=1)
     width = max(NARROW, WIDE * (1 - float(progress[0]) / 0.7))
     choice = losses.assignment(points, task.palette, width)
@@ -192,6 +203,8 @@ def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: S
         "smoothness": losses.curvature(output[:near], plus, minus),
         "entropy": losses.entropy(choice),
     }
+    if len(pairs):
+        values["grain"] = losses.tearing(torn.view(-1, 2, 3), KEPT)
     if task.misplaced is not None:
         values["placement"] = (choice * task.misplaced[index]).sum(dim=1).mean()
     return values

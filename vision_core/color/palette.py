@@ -2,25 +2,33 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 
 import numpy as np
 
 from vision_core.color.spaces import Space, decode, encode
+from vision_core.images import Picture
 
 CHUNK = 1 << 19  # pixels counted at a time, so that memory does not grow with the picture
 SAMPLE = 1 << 19  # the mean colours of the bins come from at least so many pixels, where there are as many
 ROUNDS = 50  # of k-means, at most
+PAIRS = 1 << 15  # of neighbouring pixels, of which those that look alike are kept for a training
+ALIKE = (1.0, 4.0)  # Lab distance of neighbours that look alike without being equal
 DARK_BITS = 4
 DARK = 1 << DARK_BITS
 
 
 @dataclass(frozen=True, eq=False)
 class CountedColors:
-    """The distinct colours of a picture, uint8 (N, 3), and how many pixels have each, int64 (N,)."""
+    """The distinct colours of a picture, uint8 (N, 3), and how many pixels have each, int64 (N,).
+
+    `pairs`, uint8 (P, 2, 3): a sample of neighbouring pixels that look alike, where the picture was known.
+    """
 
     colors: np.ndarray
     counts: np.ndarray
+    pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 3), np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +58,7 @@ def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
     all channels below 16 have bins of their own, because OKLab spreads them over a sixth of its lightness.
 
     Args:
+        rgb: of (H, W, 3) pairs of neighbours are sampled, too; a list of pixels (N, 3) has none.
         bits: 1 to 7. The default leaves some 10,000 colours of a photograph.
     """
     if rgb.dtype != np.uint8 or rgb.ndim < 2 or rgb.shape[-1] != 3 or rgb.size == 0:
@@ -68,7 +77,21 @@ def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
     seen = np.bincount(index, minlength=bins)[used]
     sums = np.stack([np.bincount(index, channel, minlength=bins)[used] for channel in sample.T], 1)
     means = np.where(seen[:, None] > 0, sums / np.maximum(seen, 1)[:, None], _centres(used, bits))
-    return CountedColors(np.rint(means).astype(np.uint8), np.asarray(counts)[used])
+    counted = CountedColors(np.rint(means).astype(np.uint8), np.asarray(counts)[used])
+    return with_fields(counted, pairs=_alike(rgb)) if rgb.ndim == 3 else counted
+
+
+def count_picture(picture: Picture) -> CountedColors:
+    """`count_colors` of what can be seen of a picture, with pairs of its neighbours."""
+    return with_fields(count_colors(picture.visible), pairs=_alike(picture.rgb))
+
+
+def _alike(rgb: np.ndarray) -> np.ndarray:
+    """Pairs of neighbours, uint8 (P, 2, 3), that look alike in the picture, uint8 (H, W, 3)."""
+    flat = rgb.reshape(-1, 3)
+    pairs = np.stack([flat[index] for index in neighbours(rgb.shape[:2], PAIRS)], 1)
+    distance = np.linalg.norm(np.diff(encode(pairs, "lab"), axis=1)[:, 0], axis=1)
+    return pairs[(distance >= ALIKE[0]) & (distance <= ALIKE[1])]
 
 
 def neighbours(shape: tuple[int, ...], number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from vision_core.color import lowpoly, lut, metrics
 from vision_core.color.advice import warnings
 from vision_core.color.colormap import ColorMap, load, save
 from vision_core.color.objective import Settings
-from vision_core.color.palette import Palette, extract
+from vision_core.color.palette import Palette, count_picture, extract
 from vision_core.color.trainer import train
 from vision_core.images import Picture
 from vision_core.training import Done
@@ -63,7 +63,9 @@ def transfer(
         wanted = target if isinstance(target, Picture) else images.read(target)
         target_rgb, palette = wanted.rgb, extract(wanted.visible, clusters, colors)
     if model is None:
-        color_map = next(e.result for e in train(picture.visible, palette, settings) if isinstance(e, Done))
+        color_map = next(
+            e.result for e in train(count_picture(picture), palette, settings) if isinstance(e, Done)
+        )
     else:
         color_map = model if isinstance(model, ColorMap) else load(model)
     if save_to is not None:

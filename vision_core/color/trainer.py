@@ -84,7 +84,7 @@ def create(
     run = runs.create(out, "color", settings, replace=replace, palette=inputs, names=names or {}, save=goal)
     if runs.is_first_process():
         with atomic(run.folder / "colors.npz") as file:
-            np.savez_compressed(file, colors=counted.colors, counts=counted.counts)
+            np.savez_compressed(file, colors=counted.colors, counts=counted.counts, pairs=counted.pairs)
         if save is not None:
             feedback.file_of(save).unlink(missing_ok=True)  # it rates the network that is replaced
     return run
@@ -235,14 +235,16 @@ def _read_inputs(run: runs.Run) -> tuple[Palette, CountedColors]:
         given = run.config["palette"]
         palette = Palette(np.array(given["colors"], np.uint8), np.array(given["shares"], np.float64))
         with np.load(run.folder / "colors.npz", allow_pickle=False) as file:
-            colors, counts = file["colors"], file["counts"]
+            colors, counts, pairs = file["colors"], file["counts"], file["pairs"]
         if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype != np.uint8:
             raise ValueError("colors.npz holds no colours")
         if counts.shape != colors.shape[:1] or not len(counts) or not (counts > 0).all():
             raise ValueError("colors.npz holds no counts")
+        if pairs.ndim != 3 or pairs.shape[1:] != (2, 3) or pairs.dtype != np.uint8:
+            raise ValueError("colors.npz holds no pairs")
     except Exception as error:  # a parser's door
         raise ValueError(f"the inputs of {run.folder} cannot be read: {error}") from error
-    return palette, CountedColors(colors, counts)
+    return palette, CountedColors(colors, counts, pairs)
 
 
 def _with_precision(settings: Settings) -> Settings:
