@@ -1,0 +1,99 @@
+"""The restore commands, called as a person would; mistakes are one sentence and status 2."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vision_core import checkpoints, images
+from vision_core.cli import app
+
+
+def run(*words: object, status: int = 0) -> dict:
+    answer = CliRunner().invoke(app, ["restore", *map(str, words), "--json"])
+    assert answer.exit_code == status, answer.output
+    return json.loads(answer.stdout)
+
+
+def mistake(*words: object) -> str:
+    return run(*words, status=2)["error"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch, picture, network):
+    monkeypatch.chdir(tmp_path)
+    images.save(picture, "page.png")
+    checkpoints.save("model.safetensors", network, {})
+
+
+def test_damage_can_be_repeated_from_its_recipe():
+    first = run(
+        "damage", "page.png", "--out", "a.png", "--kind", "noise", "--kind", "stains", "--severity", 3
+    )
+    assert [step["kind"] for step in first["recipe"]["steps"]] == ["stains", "noise"]
+    run("damage", "page.png", "--out", "b.png", "--recipe", "a.json")
+    a, b, clean = (images.read(name).rgb for name in ("a.png", "b.png", "page.png"))
+    assert np.array_equal(a, b) and not np.array_equal(a, clean)
+    assert images.read("a.png").dpi == pytest.approx((300, 300), abs=0.1)
+
+
+def test_run_writes_a_page_and_its_verdict(picture):
+    words = ("run", "page.png", "--model", "model.safetensors", "--out")
+    found = run(*words, "a.png", "--no-gate", "--report", "a.csv")
+    assert found["failed"] == 0 and found["pages"][0]["written"] == "a.png"
+    assert found["pages"][0]["reason"] and not np.array_equal(images.read("a.png").rgb, picture.rgb)
+    assert open("a.csv").readline().startswith("source,page,written,accepted")
+    run(*words, "b.png", "--strength", 0, "--no-gate")
+    assert np.array_equal(images.read("b.png").rgb, picture.rgb)
+    images.save(images.Picture(np.full_like(picture.rgb, 255)), "mask.png")
+    run(*words, "c.png", "--protect", "mask.png", "--no-gate")
+    assert np.array_equal(images.read("c.png").rgb, picture.rgb)
+    run(*words, "d.tif", "--output", "binary", "--no-gate")
+    assert set(np.unique(images.read("d.tif").rgb)) <= {0, 255}
+
+
+def test_a_folder_tells_how_many_failed():
+    images.save(images.read("page.png"), "in/a.png")
+    with open("in/b.png", "wb") as file:
+        file.write(b"no picture")
+    found = run("run", "in", "--out", "out", "--model", "model.safetensors")
+    assert found["failed"] == 1 and len(found["pages"]) == 2
+
+
+def test_pages_are_drawn_and_can_be_shown_in_the_flow():
+    found = run("pages", "--out", "pages", "--number", 2)
+    assert len(found["files"]) == 2 and images.read(found["files"][0]).rgb.shape == (1280, 848, 3)
+    flow = run("flow", "page.png", "--out", "flow", "--model", "model.safetensors")
+    assert len(flow["files"]) == 6
+
+
+def test_evaluate_tells_pairs_from_pages(picture):
+    images.save(picture, "pairs/x_source.png")
+    images.save(picture, "pairs/x_target.png")
+    found = run("evaluate", "pairs", "--model", "model.safetensors")
+    assert found["rows"][0]["page"] == "x" and "mean_gain" in found["summary"]
+
+
+def test_train_and_resume(tiny_hybrid, monkeypatch):
+    from vision_core.restoration import pages, validation
+
+    real = pages.page
+    monkeypatch.setattr(pages, "page", lambda number, seed=0: real(number, seed, width=64, height=64))
+    monkeypatch.setattr(validation, "SIDE", 32)
+    small = ("--epochs", 1, "--crops", 4, "--batch-size", 2, "--crop", 32)
+    found = run("train", "--out", "run", *small)
+    assert found["val_psnr"] > 5 and found["gain"]["noise"]
+    assert "complete" in mistake("train", "--resume", "run")
+    assert "already holds a run" in mistake("train", "--out", "run", *small)
+
+
+def test_mistakes_are_one_sentence():
+    assert "no damage is called 'fire'" in mistake("damage", "page.png", "--out", "a.png", "--kind", "fire")
+    assert "severity is 9" in mistake("damage", "page.png", "--out", "a.png", "--severity", 9)
+    assert "strength is 2" in mistake("run", "page.png", "--out", "a.png", "--strength", 2)
+    assert "no file" in mistake("run", "missing.png", "--out", "a.png", "--method", "classical")
+    assert "would replace" in mistake("run", "page.png", "--out", "page.png", "--method", "classical")
+    assert "there is no weights file" in mistake("run", "page.png", "--out", "a.png", "--model", "none.pth")
+    assert "say where the run goes" in mistake("train")
+    assert "schedule is 'steps'" in mistake("train", "--out", "r", "--schedule", "steps")
