@@ -81,7 +81,7 @@ def mine(run: runs.Run) -> bool:
 def _browser() -> str:
     """A hash of what only this browser knows: its cookie or, without the suite, a secret of the session."""
     key = st.context.cookies.get(BROWSER_COOKIE)
-    if not key:
+    if not isinstance(key, str) or not key:
         key = st.session_state.setdefault("browser", secrets.token_urlsafe(24))
     return sha256(key.encode()).hexdigest()
 
