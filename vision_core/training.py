@@ -68,7 +68,8 @@ class Plan:
         weights: of the loss terms; 1 where a name is missing.
         clip: largest norm of the gradient.
         accumulate: batches an optimiser step.
-        ema: decay of an exponential moving average of the weights, which is then what is measured and saved.
+        ema: decay of an exponential moving average of the weights, which is then what is measured and saved;
+            of the first steps it forgets more, (1 + n) / (10 + n).
         best: metrics and the direction that is better. For the first, the best weights so far are kept in
             best.safetensors, for another in best_NAME.safetensors.
         patience: stop after so many measured epochs in which the first of `best` did not improve; 0 never
@@ -257,7 +258,7 @@ def run(
     if scheduler is not None:
         parts["scheduler"] = scheduler
     if plan.ema is not None:
-        average = torch.optim.swa_utils.get_ema_multi_avg_fn(plan.ema)
+        average = _moving_average(plan.ema)
         parts["ema"] = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
     trainer = _Trainer(run, parts, plan, measure, metadata or {}, finish)
     if run is None:
@@ -418,6 +419,16 @@ class _Trainer:
             self.parts["model"].eval()
             if self.accelerator.trackers:
                 self.accelerator.end_training()
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """An exponential moving average that forgets fast at first, or it would long remember random weights."""
+
+    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch.optim.swa_utils.get_ema_multi_avg_fn(now)(averaged, current, count)
+
+    return update
 
 
 def _scalars(epoch: Epoch) -> dict[str, float]:
