@@ -40,7 +40,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "color": Weights(
         "color/astronaut-coffee.safetensors",
-        "00e806c2537274d96a89c0a21d6bb294979efd514edd8d24d0322e5759c76e3f",
+        "3f95331d575430071dc90f8a35945f480e293d50fae8a35b80305fbec7f692eb",
         "Apache-2.0",
         "vision-core color train assets/color/astronaut.jpg assets/color/coffee.jpg",
     ),
