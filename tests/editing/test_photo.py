@@ -1,0 +1,61 @@
+"""Photographs: words and classes, selections by box and point; a command and its recipe again."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vision_core import images
+from vision_core.cli import app
+from vision_core.editing import photo, words
+
+
+@pytest.fixture(scope="module")
+def disc() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:90, :120]
+    inside = np.hypot(rows - 45, columns - 60) < 25
+    rgb = np.where(inside[..., None], (200, 60, 40), (40, 90, 160)) + rng.integers(-12, 13, (90, 120, 3))
+    return rgb.clip(0, 255).astype(np.uint8), inside
+
+
+def test_words_and_what_they_mean():
+    assert words.classes("the brown bears")[0] == "brown bear"
+    assert set(words.classes("a bear")[1]) == {294, 295, 296, 297}
+    assert words.classes("unicorn") == ("", ())
+
+
+def test_a_box_and_a_point_select_the_thing(disc):
+    rgb, inside = disc
+    for mask in (photo.from_box(rgb, 30, 15, 90, 75), photo.from_point(rgb, 60, 45)):
+        assert (mask & inside).sum() / (mask | inside).sum() > 0.9
+    with pytest.raises(ValueError, match="outside a picture of 120 x 90"):
+        photo.from_point(rgb, 120, 45)
+
+
+def test_a_task_and_its_recipe_again(disc, tmp_path):
+    images.save(images.Picture(disc[0]), tmp_path / "in.png")
+    runner, first, second = CliRunner(), tmp_path / "a.png", tmp_path / "b.png"
+    asked = [
+        "edit",
+        "task",
+        "remove",
+        str(tmp_path / "in.png"),
+        "--mask",
+        "box:40,30,60,50",
+        "--out",
+        str(first),
+    ]
+    done = runner.invoke(app, [*asked, "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["recipe"]["task"] == "remove"
+    done = runner.invoke(
+        app, ["edit", "again", str(first), "--image", str(tmp_path / "in.png"), "--out", str(second)]
+    )
+    assert done.exit_code == 0 and first.read_bytes() == second.read_bytes()
+    assert (
+        runner.invoke(
+            app, ["edit", "again", str(tmp_path / "in.png"), "--image", "x", "--out", "y.png"]
+        ).exit_code
+        == 2
+    )
