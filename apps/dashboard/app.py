@@ -18,16 +18,24 @@ st.html(
     '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
 )
 st.navigation(
-    [
-        st.Page(
-            "digits/explorer.py",
-            title="Epoch explorer",
-            icon=":material/timeline:",
-            default=True,
-        ),
-        st.Page(
-            "digits/training.py", title="Training", icon=":material/model_training:", url_path="training"
-        ),
-    ],
+    {
+        "Digits": [
+            st.Page(
+                "digits/explorer.py",
+                title="Epoch explorer",
+                icon=":material/timeline:",
+                default=True,
+            ),
+            st.Page(
+                "digits/training.py", title="Training", icon=":material/model_training:", url_path="training"
+            ),
+        ],
+        "Leaves": [
+            st.Page("leaves/dataset.py", title="Dataset", icon=":material/eco:"),
+            st.Page("leaves/train.py", title="Train", icon=":material/model_training:"),
+            st.Page("leaves/evaluate.py", title="Evaluate", icon=":material/grid_on:"),
+            st.Page("leaves/predict.py", title="Predict", icon=":material/photo_camera:"),
+        ],
+    },
     position="top",
 ).run()

@@ -37,8 +37,8 @@ def accuracy(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Share of images read rightly after each epoch, of the three splits."""
     figure = go.Figure()
     for name, (label, colour, dash) in SPLITS.items():
-        _line(figure, epochs, f"{name}_accuracy", label, colour, dash)
-    return _laid_out(figure, "Accuracy", "epoch", "~%")
+        line(figure, epochs, f"{name}_accuracy", label, colour, dash)
+    return laid_out(figure, "Accuracy", "epoch", "~%")
 
 
 def loss(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -46,8 +46,8 @@ def loss(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure = go.Figure()
     for name, key in (("train", "loss"), ("val", "val_loss")):
         label, colour, dash = SPLITS[name]
-        _line(figure, epochs, key, label, colour, dash)
-    return _laid_out(figure, "Loss (cross-entropy)", "epoch", ".2f")
+        line(figure, epochs, key, label, colour, dash)
+    return laid_out(figure, "Loss (cross-entropy)", "epoch", ".2f")
 
 
 def per_digit(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -58,7 +58,7 @@ def per_digit(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
         hover = f"{digit}: %{{y:.1%}}<extra></extra>"
         line = {"color": plots.LINES[digit], "width": 2, "dash": "solid" if digit < 5 else "dot"}
         figure.add_scatter(x=x, y=y, name=str(digit), mode="lines", line=line, hovertemplate=hover)
-    return _laid_out(figure, "Test accuracy of each digit", "epoch", "~%")
+    return laid_out(figure, "Test accuracy of each digit", "epoch", "~%")
 
 
 def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], title: str) -> go.Figure:
@@ -72,7 +72,7 @@ def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], ti
         }
         hover = f"{name}: %{{y:.3g}}<extra></extra>"
         figure.add_scatter(x=epochs, y=values, name=name, mode="lines", line=line, hovertemplate=hover)
-    return _laid_out(figure, title, "epoch", "~g").update_yaxes(type="log")
+    return laid_out(figure, title, "epoch", "~g").update_yaxes(type="log")
 
 
 def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.Figure:
@@ -93,7 +93,7 @@ def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.
             marker_line_width=0,
         )
     figure.update_layout(barmode="overlay", bargap=0.04)
-    return _laid_out(figure, f"Numbers of {name}", "value", "~s")
+    return laid_out(figure, f"Numbers of {name}", "value", "~s")
 
 
 def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
@@ -113,9 +113,7 @@ def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
         figure.add_scatter(
             x=part[0][::every], y=part[1][::every], name=label, mode="lines", line=line, hovertemplate=hover
         )
-    return _laid_out(figure, "Training loss", "step", ".1f").update_xaxes(
-        range=[0, max(total, 1)], dtick=None
-    )
+    return laid_out(figure, "Training loss", "step", ".1f").update_xaxes(range=[0, max(total, 1)], dtick=None)
 
 
 def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str) -> go.Figure:
@@ -123,21 +121,37 @@ def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title
     figure = go.Figure()
     for number, (name, epochs) in enumerate(stories.items()):
         dash = ("solid", "dash", "dot", "dashdot")[number % 4]
-        _line(figure, epochs, key, name, plots.LINES[number % 10], dash)
-    return _laid_out(figure, title, "epoch", "~%" if key.endswith("accuracy") else ".2f")
+        line(figure, epochs, key, name, plots.LINES[number % 10], dash)
+    return laid_out(figure, title, "epoch", "~%" if key.endswith("accuracy") else ".2f")
 
 
-def confusion(table: Sequence[Sequence[int]], dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """True digit by row, read digit by column; a click on a square selects it as `cell`."""
+def confusion(
+    table: Sequence[Sequence[int]], dark: bool, names: Sequence[str] | None = None
+) -> alt.LayerChart | alt.FacetChart:
+    """True class by row, read class by column; a click on a square selects it as `cell`.
+
+    Args:
+        names: of the classes; without them they are digits.
+    """
+    what = "digit" if names is None else "class"
+    called: list[Any] = list(names or range(len(table)))
     rows = [
-        {"true": t, "read": p, "images": n, "share": n / max(1, sum(row)), "kind": _kind(t, p, n)}
+        {
+            "true": called[t],
+            "read": called[p],
+            "images": n,
+            "share": n / max(1, sum(row)),
+            "kind": _kind(t, p, n),
+        }
         for t, row in enumerate(table)
         for p, n in enumerate(row)
     ]
     cell = alt.selection_point(name="cell", fields=["true", "read"], empty=False)
-    axis = alt.Axis(labelAngle=0, ticks=False, domain=False, grid=False, labelPadding=6)
+    angle = 0 if max(len(str(name)) for name in called) * len(called) < 48 else -40
+    axis = alt.Axis(labelAngle=angle, ticks=False, domain=False, grid=False, labelPadding=6)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("read:O", title="read as", axis=axis), y=alt.Y("true:O", title="true digit", axis=axis)
+        x=alt.X("read:O", title="read as", axis=axis, sort=called),
+        y=alt.Y("true:O", title=f"true {what}", axis=axis, sort=called),
     )
     kinds = alt.Scale(domain=["right", "wrong", "none"], range=["#2f6fe0", "#e0562b", "#8490a8"])
     squares = base.mark_rect(cornerRadius=5, cursor="pointer").encode(
@@ -148,7 +162,7 @@ def confusion(table: Sequence[Sequence[int]], dark: bool) -> alt.LayerChart | al
         stroke=alt.condition(cell, alt.value("#e0562b"), alt.value("#00000000")),
         strokeWidth=alt.value(3),
         tooltip=[
-            alt.Tooltip("true:O", title="true digit"),
+            alt.Tooltip("true:O", title=f"true {what}"),
             alt.Tooltip("read:O", title="read as"),
             alt.Tooltip("images:Q", title="images"),
         ],
@@ -166,9 +180,11 @@ def _kind(true: int, read: int, images: int) -> str:
     return "none" if not images else "right" if true == read else "wrong"
 
 
-def _line(
+def line(
     figure: go.Figure, epochs: Sequence[Mapping[str, Any]], key: str, label: str, colour: str, dash: str
 ) -> None:
+    """Add the line of a measure over the epochs."""
+    epochs = epochs[:: max(1, -(-len(epochs) // POINTS))]
     x, y = [e["epoch"] for e in epochs], [e[key] for e in epochs]
     number = ".2%" if key.endswith("accuracy") else ".4f"
     hover = f"{label}: %{{y:{number}}}<extra></extra>"
@@ -177,7 +193,8 @@ def _line(
     figure.add_scatter(x=x, y=y, name=label, mode=mode, line=line, marker={"size": 5}, hovertemplate=hover)
 
 
-def _laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
+def laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
+    """The figure in the look of the dashboard; `tick` is the format of its y axis."""
     figure.update_layout(
         title={"text": title, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
         height=350,

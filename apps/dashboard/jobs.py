@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ _STARTING = threading.Lock()  # two visitors who press the button at once: one t
 def root() -> Path:
     """Where the runs are: VISION_CORE_RUNS, or runs/ in the current folder."""
     return Path(os.environ.get("VISION_CORE_RUNS", "runs")).absolute()
+
+
+def data_root() -> Path | None:
+    """Where the operator keeps folders to train on: VISION_CORE_DATA."""
+    named = os.environ.get("VISION_CORE_DATA")
+    return Path(named).absolute() if named else None
 
 
 def folders(system: str) -> list[runs.Run]:
@@ -43,14 +50,19 @@ def running() -> runs.Run | None:
     return None
 
 
-def launch(system: str, settings: Any) -> runs.Run:
-    """Start a training of this browser in a process of its own; another one going on is a `ValueError`."""
+def launch(system: str, settings: Any, create: Callable[[Path, Any], runs.Run] | None = None) -> runs.Run:
+    """Start a training of this browser in a process of its own; another one going on is a `ValueError`.
+
+    Args:
+        create: makes the run in a folder, where a system has more to write down than its settings.
+    """
     with _STARTING:
         _refuse_second()
         root().mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(root()).free < FREE:
             raise ValueError("the disk is nearly full; remove trainings that are no longer needed")
-        run = runs.create(runs.new_folder(root(), system), system, settings)
+        folder = runs.new_folder(root(), system)
+        run = create(folder, settings) if create else runs.create(folder, system, settings)
         (run.folder / OWNER).write_text(_browser())
         runs.start(run)
     return run
@@ -103,7 +115,9 @@ def quoted(text: str) -> str:
 
 def sentence(error: Exception) -> str:
     """The error for a person, without paths of the server."""
-    text = str(error).replace(f"{root()}{os.sep}", "")
+    text = str(error)
+    for folder in filter(None, (root(), data_root())):
+        text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), folder.name)
     if isinstance(error, OSError):
         return f"a file of the run could not be read or written: {error.strerror or text}"
     if not isinstance(error, ValueError):

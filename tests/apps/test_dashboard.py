@@ -23,6 +23,7 @@ from streamlit.testing.v1 import AppTest
 from apps.dashboard import frame, jobs
 from apps.dashboard.digits import sources
 from apps.dashboard.digits.story import read_story
+from apps.dashboard.tables import csv_bytes
 from vision_core import digits, runs
 from vision_core.digits.packed import decode_images
 
@@ -210,7 +211,7 @@ def test_onnx_of_the_shipped_training_gives_the_probe_answer_of_its_export():
 
 
 def test_csv_text_is_never_a_formula():
-    data = sources.csv_bytes(["a", "b"], [["=1+1", -2.5], ["@x", "plain"], ["-a", "+b"]])
+    data = csv_bytes(["a", "b"], [["=1+1", -2.5], ["@x", "plain"], ["-a", "+b"]])
     assert data.decode().splitlines() == ["a,b", "'=1+1,-2.5", "'@x,plain", "'-a,'+b"]
 
 
@@ -247,7 +248,12 @@ def test_the_frame_holds_everything_and_reaches_nothing():
         ("config.json", '{"system": "digits", ', "config.json is not valid JSON"),
         ("config.json", '{"system": "color"}', "is a run of 'color', not of"),
         ("config.json", None, "the folder is empty"),
-        ("metrics.jsonl", '{"event": "epoch", "epoch": 0, "time": 1}\n', "are damaged: 'metrics'"),
+        ("metrics.jsonl", '{"event": "epoch", "epoch": 0, "time": 1}\n', "line 1 of digits"),
+        (
+            "metrics.jsonl",
+            '{"event": "epoch", "epoch": 0, "epochs": 2, "metrics": {}, "time": 1}\n',
+            "are damaged: 'loss'",
+        ),
     ],
 )  # fmt: skip
 def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content, sentence):

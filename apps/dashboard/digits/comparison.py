@@ -5,8 +5,9 @@ from typing import Any
 import streamlit as st
 
 from apps.dashboard import charts, jobs
-from apps.dashboard.digits import sources
-from apps.dashboard.digits.story import SYSTEM, Story, read_story
+from apps.dashboard.digits.story import SYSTEM, read_story
+from apps.dashboard.story import Story
+from apps.dashboard.tables import csv_bytes
 
 MEASURES = {
     "val_accuracy": "Validation accuracy",
@@ -47,7 +48,7 @@ def show_comparison() -> None:
             "seconds": st.column_config.NumberColumn(format="%.0f"),
         },
     )
-    table = sources.csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
+    table = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
     st.download_button("Table as CSV", table, "trainings.csv", on_click="ignore", icon=":material/download:")
 
 

@@ -1,9 +1,8 @@
 """What the explorer shows: the shipped export, a run's or a visitor's own; and its tables."""
 
-import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
+from apps.dashboard.tables import csv_bytes
 from vision_core import digits
 from vision_core.digits.packed import decode_images
 from vision_core.files import bundled, read_json
@@ -120,19 +120,6 @@ def metrics_csv(source: Source) -> bytes:
     header = ["epoch", *SCALARS, *(f"accuracy_of_{digit}" for digit in range(10))]
     rows = [[r["epoch"], *(r[name] for name in SCALARS), *r["per_class"]] for r in source.epochs]
     return csv_bytes(header, rows)
-
-
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """UTF-8 CSV in which no text is a formula to a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows([_plain(cell) for cell in row] for row in rows)
-    return text.getvalue().encode()
-
-
-def _plain(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def packed_zip(source: Source) -> bytes:

@@ -1,0 +1,141 @@
+"""Look at a folder of leaves before training: its classes, pictures, augmentations, measurements, leaks."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from apps.dashboard import charts, jobs
+from apps.dashboard.leaves import datasets
+from apps.dashboard.tables import csv_bytes
+from vision_core import guarded, leaves
+from vision_core.leaves import plots
+from vision_core.leaves.data import square
+
+EACH = 6  # pictures shown of a class
+PAIRS = 6  # of near duplicates
+SIDE = 160  # pixels of a shown picture
+
+
+@st.cache_data(max_entries=4, ttl=600, show_spinner=False)
+def _survey(folder: str) -> leaves.Survey:
+    return leaves.survey(folder)
+
+
+@st.cache_data(max_entries=500, ttl=600, show_spinner=False)
+def _thumbnail(path: str) -> np.ndarray:
+    return square(guarded.read(path).rgb, SIDE)
+
+
+def show_classes(found: leaves.Survey) -> None:
+    """How many pictures each class has, and what was skipped."""
+    counts, told = found.counts(), leaves.imbalance(found.counts())
+    charts.show(plots.distribution(counts), "leaf_distribution", "Pictures of each class")
+    if told["small"]:
+        names = ", ".join(jobs.quoted(name) for name in told["small"])
+        st.warning(f"Less than half as many as the mean: {names}. Balance them when you train.")
+    if found.skipped:
+        with st.expander(f"{len(found.skipped)} files are skipped"):
+            st.dataframe([*found.skipped], hide_index=True, alt="The skipped files and why")
+    table = csv_bytes(["class", "pictures"], list(counts.items()))
+    st.download_button("Counts as CSV", table, "classes.csv", on_click="ignore", icon=":material/download:")
+
+
+def show_pictures(found: leaves.Survey) -> None:
+    """The first pictures of a class."""
+    name = str(st.selectbox("Class", found.classes, key="leaf_class"))
+    label = found.classes.index(name)
+    files = [f for f, n in zip(found.files, found.labels, strict=True) if n == label]
+    _row(found.folder, files[:EACH])
+    st.caption(f"The first {min(EACH, len(files))} of {len(files)}.")
+
+
+def _row(folder: Path, files: Sequence[str]) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for file in files:
+            with st.container(width=SIDE):
+                st.image(_thumbnail(str(folder / file)), width=SIDE, alt=f"A picture named {file}")
+                st.caption(jobs.quoted(file))
+
+
+def show_one(found: leaves.Survey) -> None:
+    """What augmentation makes of one picture, and what can be measured of it without a network."""
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    file = str(left.selectbox("Picture", found.files, key="leaf_picture"))
+    seed = right.number_input("Seed", 0, 9999, 0, key="leaf_augment_seed")
+    picture = guarded.read(found.folder / file)
+    _named({name: made.rgb for name, made in leaves.gallery(picture, int(seed)).items()})
+    try:
+        leaf = leaves.transform(picture)
+    except ValueError as error:
+        st.info(f"No measurements: {error}")
+        return
+    st.markdown("**What stands out from the ground**")
+    _named(leaf.steps)
+    left, right = st.columns([2, 1])
+    with left:
+        charts.show(plots.histograms(leaf.histograms), "leaf_colours", "Colour histograms of the leaf")
+    rows = [{"measure": name, "value": str(value)} for name, value in leaf.shape.items()]
+    right.dataframe(rows, hide_index=True, alt="Shape of the leaf")
+    document = json.dumps({"file": file, "shape": leaf.shape, "landmarks": leaf.landmarks}, indent=1)
+    icon = ":material/download:"
+    right.download_button("Measurements as JSON", document, "leaf.json", on_click="ignore", icon=icon)
+
+
+def _named(pictures: dict[str, np.ndarray]) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for name, rgb in pictures.items():
+            st.image(square(rgb, SIDE), name, width=SIDE, alt=f"The picture: {name}")
+
+
+def show_split(found: leaves.Survey) -> None:
+    """How a training would split the folder, and which pictures would have leaked."""
+    seed = st.number_input("Seed of the split", 0, 9999, 0, key="leaf_split_seed")
+    try:
+        manifest = leaves.split(found, int(seed))
+    except ValueError as error:
+        st.error(jobs.sentence(error), icon=":material/error:")
+        return
+    rows = [{"class": name, **counts} for name, counts in manifest.counts().items()]
+    st.dataframe(rows, hide_index=True, alt="Pictures of each class in each split")
+    st.markdown(
+        f"**{len(manifest.leaks)} pairs of near duplicates**, each kept on one side; "
+        f"{len(manifest.conflicts)} of them lie in two classes."
+    )
+    for pair in (*manifest.conflicts, *manifest.leaks)[:PAIRS]:
+        _row(found.folder, pair)
+    table = csv_bytes(
+        ["file", "class", "split", "group"],
+        [[p.file, manifest.classes[p.label], p.split, p.group] for p in manifest.photos],
+    )
+    pairs = csv_bytes(["first", "second"], manifest.leaks)
+    for label, data, name in (
+        ("Split as CSV", table, "split.csv"),
+        ("Near duplicates as CSV", pairs, "duplicates.csv"),
+    ):
+        st.download_button(label, data, name, on_click="ignore", icon=":material/download:")
+
+
+st.title("Look at leaves", anchor=False)
+st.caption("Before a training: what a folder holds, what it lacks, and which pictures are in it twice.")
+name = datasets.choose("leaf_folder")
+if name is None:
+    st.info("No folder of leaves yet. Generate some: it takes seconds.")
+    st.stop()
+try:
+    with st.spinner("Reading every picture …"):
+        found = _survey(str(datasets.folders()[name]))
+    if not found.files:
+        raise ValueError(f"{name} has no picture that can be read")
+    views = {
+        "Classes": show_classes,
+        "Pictures": show_pictures,
+        "One picture": show_one,
+        "Split and duplicates": show_split,
+    }
+    view = st.segmented_control("View", list(views), default="Classes", key="leaf_view", required=True)
+    views[str(view)](found)
+except (ValueError, OSError) as error:
+    st.error(jobs.sentence(error), icon=":material/error:")

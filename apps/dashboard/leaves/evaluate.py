@@ -1,0 +1,228 @@
+"""Look into a leaf classifier: click a confusion to see its pictures and why; classes, calibration."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from apps.dashboard import charts, jobs
+from apps.dashboard.leaves import models
+from apps.dashboard.tables import csv_bytes
+from vision_core import images, leaves, runs
+from vision_core.files import read_json
+from vision_core.leaves import plots
+
+SPLITS = {"test": "Test pictures", "validation": "Validation pictures"}
+SHOWN = 12  # pictures of a cell
+GROUND = 48  # pictures that the background is measured on
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _report(folder: str, stamp: int) -> dict[str, Any]:
+    return read_json(Path(folder) / "report.json")
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _answers(name: str, stamp: int, split: str, true: str) -> list[dict[str, Any]]:
+    """The answers to the pictures of one true class: "file", "label", "probability", "known"."""
+    model, _ = models.load(name)
+    manifest = leaves.manifest_of(runs.Run(models.folder(name)))
+    label = manifest.classes.index(true)
+    files = [photo.file for photo in manifest.of(split) if photo.label == label]
+    found, _ = leaves.predict_files(model, [Path(manifest.folder) / file for file in files])
+    return [
+        {"file": file, "label": a.label, "probability": a.probability, "known": a.known}
+        for file, (_, a) in zip(files, found, strict=True)
+    ]
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _explained(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """A picture as the network sees it, its Grad-CAM for `label`, and the share of that off the leaf."""
+    model, _ = models.load(name)
+    folder = leaves.manifest_of(runs.Run(models.folder(name))).folder
+    found = leaves.explain(model, images.read(Path(folder) / file), label)
+    return found.shown, found.overlay, found.outside
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _ground(name: str, stamp: int, split: str) -> dict[str, Any]:
+    model, _ = models.load(name)
+    manifest = leaves.manifest_of(runs.Run(models.folder(name)))
+    photos = manifest.of(split)
+    photos = photos[:: -(-len(photos) // GROUND)]
+    truth = np.array([photo.label for photo in photos])
+    return leaves.ground_bias(model, manifest.folder, [photo.file for photo in photos], truth)
+
+
+def show_summary(found: dict[str, Any]) -> None:
+    low, high = found["accuracy_interval"]
+    with st.container(horizontal=True):
+        for title, value, told in (
+            ("Accuracy", f"{found['accuracy']:.1%}", f"95 %: {low:.1%} to {high:.1%}"),
+            ("Macro-F1", f"{found['macro_f1']:.3f}", "the mean over the classes"),
+            ("Calibration error", f"{found['ece']:.3f}", "how far its probabilities are off"),
+            ("Refused", f"{found['refused']:.1%}", "of these leaves, as unknown"),
+            ("Pictures", f"{found['images']}", "never trained on"),
+        ):
+            st.metric(title, value, border=True, help=told)
+
+
+def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> None:
+    """The table, and beside it the pictures of the chosen cell, each with what spoke for its answer."""
+    classes, table = found["classes"], found["confusion"]
+    cells = {
+        f"{true} read as {said}": (true, said)
+        for i, true in enumerate(classes)
+        for j, said in enumerate(classes)
+        if table[i][j]
+    }
+    wrong = [text for text, (true, said) in cells.items() if true != said]
+    order = [*wrong, *(text for text in cells if text not in wrong)]
+
+    def pick() -> None:
+        """A clicked square chooses in the list beside it."""
+        picked = st.session_state["leaf_squares"].selection.get("cell") or []
+        text = f"{picked[0]['true']} read as {picked[0]['read']}" if picked else ""
+        if text in cells:
+            st.session_state["leaf_cell"] = text
+
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("What is read as what", anchor=False)
+        chart = charts.confusion(table, st.context.theme.type == "dark", classes)
+        st.altair_chart(chart, on_select=pick, key="leaf_squares", theme="streamlit")
+        st.caption("Click a square to see its pictures. Red ones are wrong.")
+    with right:
+        if st.session_state.get("leaf_cell") not in order:
+            st.session_state.pop("leaf_cell", None)
+        chosen = str(st.selectbox("Pictures of", order, key="leaf_cell"))
+        show_cell(name, stamp, split, *cells[chosen])
+
+
+def show_cell(name: str, stamp: int, split: str, true: str, said: str) -> None:
+    try:
+        with st.spinner("Looking at the pictures of this class …"):
+            here = [a for a in _answers(name, stamp, split, true) if a["label"] == said]
+            shown = [(a, *_explained(name, stamp, a["file"], said)) for a in here[:SHOWN]]
+    except (ValueError, OSError) as error:
+        st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
+        return
+    for answer, picture, overlay, outside in shown:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.image(picture, width=150, alt=f"A leaf with {true}")
+            st.image(overlay, width=150, alt=f"What spoke for {said}")
+            share = "" if outside is None else f"  \n{outside:.0%} of it lies off the leaf"
+            known = "" if answer["known"] else "  \nrefused as unknown"
+            st.markdown(
+                f"{jobs.quoted(answer['file'])}  \n{answer['probability']:.1%} sure{share}{known}", width=220
+            )
+    if len(here) > SHOWN:
+        st.caption(f"The first {SHOWN} of {len(here)}.")
+
+
+def show_classes(found: dict[str, Any]) -> None:
+    st.subheader("Each class", anchor=False)
+    curves = found["precision_recall"]
+    rows = [
+        {"class": name, **row, "average precision": curves.get(name, {}).get("average_precision")}
+        for name, row in sorted(found["per_class"].items(), key=lambda item: item[1]["f1"])
+    ]
+    three = st.column_config.NumberColumn(format="%.3f")
+    names = ("precision", "recall", "f1", "average precision")
+    st.dataframe(rows, hide_index=True, column_config={n: three for n in names}, alt="Measures of each class")
+    table = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
+    with st.container(horizontal=True):
+        for label, data, file in (
+            ("Classes as CSV", table, "classes.csv"),
+            ("All measures as JSON", json.dumps(found, indent=1), "measures.json"),
+        ):
+            st.download_button(label, data, file, on_click="ignore", icon=":material/download:")
+
+
+def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
+    """What it was most wrong about, with file names; one of them explained."""
+    st.subheader("Largest losses", anchor=False)
+    rows = found["top_losses"]
+    three = {n: st.column_config.NumberColumn(format="%.3f") for n in ("probability", "loss")}
+    st.dataframe(rows, hide_index=True, column_config=three, alt="The pictures with the largest losses")
+    data = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
+    st.download_button("Losses as CSV", data, "losses.csv", on_click="ignore", icon=":material/download:")
+
+
+def show_ground(name: str, stamp: int, split: str) -> None:
+    """How much the classifier gets right without any leaf."""
+    st.subheader("Does it look at the leaf?", anchor=False)
+    st.caption(
+        "The leaf is painted over, and only the ground is left. A classifier that is still right has learnt "
+        "where the pictures were taken, not what the leaves have."
+    )
+    key = f"ground_{name}_{split}"
+    if st.button("Measure", icon=":material/landscape:", key="leaf_ground"):
+        st.session_state[key] = True
+    if not st.session_state.get(key):
+        return
+    try:
+        with st.spinner("Looking at leaves without ground, and ground without leaves …"):
+            bias = _ground(name, stamp, split)
+    except (ValueError, OSError) as error:
+        st.error(models.told(error), icon=":material/error:")
+        return
+    with st.container(horizontal=True):
+        for title, way in (
+            ("Whole picture", "whole"),
+            ("Leaf alone", "leaf_only"),
+            ("Ground alone", "ground_only"),
+            ("Chance", "chance"),
+        ):
+            st.metric(title, f"{bias[way]:.1%}", border=True)
+        if bias["attention_outside"] is not None:
+            st.metric("Grad-CAM off the leaf", f"{bias['attention_outside']:.1%}", border=True)
+    if bias["ground_only"] > bias["chance"] + 0.2:
+        st.warning(
+            "The ground alone gives much of it away: expect less on pictures from elsewhere.",
+            icon=":material/warning:",
+        )
+    st.caption(f"Measured on {bias['images']} pictures.")
+
+
+st.title("Look into a leaf classifier", anchor=False)
+chosen = models.choose(shipped=False)
+if chosen:
+    name = chosen[0]
+    stamp = (models.folder(name) / "model.safetensors").stat().st_mtime_ns
+    split = str(
+        st.segmented_control(
+            "Measured on",
+            list(SPLITS),
+            default="test",
+            format_func=SPLITS.__getitem__,
+            key="leaf_split",
+            required=True,
+        )
+    )
+    try:
+        found = _report(str(models.folder(name)), stamp)[split]
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        st.error(models.told(error), icon=":material/error:")
+        st.stop()
+    show_summary(found)
+    show_confusion(name, stamp, split, found)
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_classes(found)
+    with right:
+        show_losses(name, stamp, found)
+    with left:
+        charts.show(
+            plots.precision_recall(found["precision_recall"]), "leaf_pr", "Precision over recall, by class"
+        )
+    with right:
+        charts.show(
+            plots.reliability(found["reliability"]),
+            "leaf_reliability",
+            "How often it is right, by how sure it is",
+        )
+    show_ground(name, stamp, split)

@@ -1,0 +1,69 @@
+"""The finished classifiers that the pages use: of the trainings here, and the one that comes along."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from apps.dashboard import jobs
+from apps.dashboard.leaves.story import SYSTEM
+from vision_core import leaves
+from vision_core.weights import WeightsMissing
+
+SHIPPED = "the shipped classifier"
+KEY = "leaf_model"  # of the chosen classifier, in the address
+
+
+def choose(shipped: bool = True) -> tuple[str, leaves.LeafNet, dict[str, Any]] | None:
+    """The chosen classifier: its name, itself, and what it tells of itself; None where there is none."""
+    names = [run.name for run in jobs.folders(SYSTEM) if (run.folder / "model.safetensors").exists()]
+    names += [SHIPPED] if shipped and _shipped() else []
+    if not names:
+        st.info("No classifier yet: train one first; with generated leaves it takes a minute or two.")
+        st.page_link("leaves/train.py", label="Train a leaf classifier", icon=":material/model_training:")
+        return None
+    asked = st.query_params.get(KEY, st.session_state.get(KEY))
+    if asked not in names:
+        st.session_state[KEY] = names[0]
+        if asked is not None:
+            st.warning(
+                f"There is no finished classifier {jobs.quoted(asked)} here; this is {names[0]}.",
+                icon=":material/search_off:",
+            )
+    name = st.selectbox("Classifier", names, index=None, key=KEY, bind="query-params", required=True)
+    try:
+        with st.spinner("Loading the classifier …"):
+            return (str(name), *load(str(name)))
+    except (ValueError, OSError, WeightsMissing) as error:
+        st.error(told(error), icon=":material/error:")
+        return None
+
+
+def told(error: Exception) -> str:
+    return str(error) if isinstance(error, WeightsMissing) else jobs.sentence(error)
+
+
+def folder(name: str) -> Path:
+    return jobs.root() / SYSTEM / name
+
+
+def load(name: str) -> tuple[leaves.LeafNet, dict[str, Any]]:
+    """A classifier and what it tells of itself; shared by all visitors, who only read it."""
+    if name == SHIPPED:
+        return _loaded(None, 0)
+    path = folder(name) / "model.safetensors"
+    return _loaded(str(path), path.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _loaded(path: str | None, stamp: int) -> tuple[leaves.LeafNet, dict[str, Any]]:
+    """`stamp` makes the cache forget a file that was replaced."""
+    return leaves.load(path)
+
+
+def _shipped() -> bool:
+    try:
+        load(SHIPPED)
+    except (ValueError, OSError, WeightsMissing):
+        return False
+    return True

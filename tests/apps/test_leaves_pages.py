@@ -1,0 +1,214 @@
+"""The leaf pages of the dashboard: run as scripts, and a training started from them."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from apps.dashboard import jobs
+from apps.dashboard.leaves import datasets
+from apps.dashboard.leaves.story import read_story
+from vision_core import leaves, runs
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "apps" / "dashboard" / "app.py"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder of runs with drawn leaves and a training of two epochs on them; tests copy it."""
+    root = tmp_path_factory.mktemp("leaf_pages")
+    data = root / "data" / "drawn"
+    for _ in leaves.generate(data, 60, seed=2, size=64):
+        pass
+    settings = leaves.Settings(str(data), epochs=2, batch_size=8, lr=0.01, cache_features=True, crop=32)
+    for _ in leaves.train(root / "leaves" / "first", settings):
+        pass
+    return root
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, finished) -> Path:
+    """A copy of the finished runs; trainings that a test leaves behind are ended."""
+    monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path))
+    monkeypatch.setenv("VISION_CORE_OPEN_DASHBOARD", "1")
+    monkeypatch.delenv("VISION_CORE_DATA", raising=False)
+    monkeypatch.chdir(ROOT)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    yield tmp_path
+    for run in jobs.folders("leaves"):
+        if (pid := run.process()) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+def visit(page: str, **query: str) -> AppTest:
+    """A fresh session, as after a reload of the page at this address."""
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.switch_page(f"leaves/{page}.py")
+    return checked(app.run())
+
+
+def checked(app: AppTest) -> AppTest:
+    assert [e.message for e in app.exception] == []
+    return app
+
+
+def told(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.error, *app.info, *app.warning])
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {element.label: element.value for element in app.metric}
+
+
+def button(app: AppTest, label: str):
+    return next(b for b in app.button if b.label == label)
+
+
+def wait_for(what, seconds: float = 120):
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+    return found
+
+
+def test_a_training_shows_its_four_curves_and_what_it_reached(root):
+    app = visit("train", leaf_run="first")
+    last = [e["metrics"] for e in runs.Run(root / "leaves" / "first").events() if e["event"] == "epoch"][-1]
+    assert metrics(app)["Validation accuracy"] == f"{last['val_accuracy']:.1%}"
+    assert metrics(app)["Gap"] == f"{last['train_accuracy'] - last['val_accuracy']:+.3f}"
+    assert len(app.get("plotly_chart")) == 4
+    assert [b.label for b in app.get("download_button")] == ["Curves as CSV", "Curves as JSON"]
+
+
+def test_leaves_are_generated_and_a_training_on_them_started_stopped_and_resumed(root):
+    app = visit("train")
+    app.slider(key="draw_count").set_value(48)
+    app = checked(app.button(key="draw").click().run())
+    assert app.selectbox(key="leaf_data").value == "drawn-48-seed-0"
+    assert len(list((root / "data" / "drawn-48-seed-0").rglob("*.jpg"))) == 48
+    app.number_input(key="leaf_epochs").set_value(100)
+    app = checked(button(app, "Start training").click().run())
+    run = wait_for(jobs.running)
+    pid = run.process()
+    assert app.session_state["leaf_run"] == run.name and button(app, "Start training").disabled
+    assert visit("train", leaf_run=run.name) and run.process() == pid  # a reload starts nothing
+    assert len(jobs.folders("leaves")) == 2
+
+    wait_for(lambda: read_story(run.name).epochs)
+    app = visit("train", leaf_run=run.name)
+    checked(button(app, "Stop training").click().run())
+    wait_for(lambda: run.process() is None)
+    reached = len(read_story(run.name).epochs)
+    if read_story(run.name).status == "done":
+        return
+    app = visit("train", leaf_run=run.name)
+    assert "Resume goes on" in told(app)
+    checked(button(app, "Resume").click().run())
+    wait_for(lambda: len(read_story(run.name).epochs) > reached)
+
+
+def test_only_folders_of_the_operator_and_drawn_ones_can_be_chosen(root, monkeypatch):
+    assert list(datasets.folders()) == ["drawn"]
+    monkeypatch.setenv("VISION_CORE_DATA", str(root / "leaves"))  # "first" holds files only: no classes
+    assert list(datasets.folders()) == ["drawn"]
+    (root / "leaves" / "mine" / "class").mkdir(parents=True)
+    assert list(datasets.folders()) == ["mine", "drawn"]
+
+
+def test_a_folder_that_cannot_be_split_is_one_sentence_without_paths(root):
+    folder = root / "data" / "small"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(next((root / "data" / "drawn").rglob("*.jpg")), folder / name)
+    app = visit("train")
+    app.selectbox(key="leaf_data").set_value("small").run()
+    app = checked(button(app, "Start training").click().run())
+    assert "at least 3 are needed" in told(app) and str(root) not in told(app)
+    assert len(jobs.folders("leaves")) == 1
+
+
+def report(root: Path) -> dict:
+    return json.loads((root / "leaves" / "first" / "report.json").read_text())["test"]
+
+
+def test_an_example_is_answered_and_a_cat_is_refused(root):
+    app = visit("predict", leaf_model="first")
+    table = app.dataframe[0].value
+    assert sorted(table["class"]) == ["healthy", "rot", "rust", "scab"]
+    assert table["probability"].sum() == pytest.approx(1, abs=1e-5)
+    app = checked(app.selectbox(key="leaf_example").set_value("no leaf: a cat").run())
+    assert "does not look like a leaf I know" in told(app)
+
+
+def test_an_upload_is_answered_like_on_the_command_line(root):
+    path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
+    app = visit("predict", leaf_model="first")
+    app = app.segmented_control(key="leaf_way").set_value("Upload").run()
+    app.file_uploader[0].set_value([("mine.jpg", path.read_bytes(), "image/jpeg")])
+    checked(app.run())
+    model, _ = leaves.load(root / "leaves" / "first" / "model.safetensors")
+    [(_, answer)] = leaves.predict_files(model, [path])[0]
+    table = app.dataframe[0].value
+    assert dict(zip(table["class"], table["probability"], strict=True)) == pytest.approx(answer.probabilities)
+    app.file_uploader[0].set_value([("no`te.jpg", b"not a picture", "image/jpeg")])
+    checked(app.run())
+    assert "`no te.jpg`: " in told(app) and not app.dataframe
+
+
+def test_an_evaluation_shows_the_numbers_of_the_report_and_the_pictures_of_a_cell(root):
+    found = report(root)
+    app = visit("evaluate", leaf_model="first")
+    assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
+    assert metrics(app)["Pictures"] == str(sum(map(sum, found["confusion"])))
+    for i, true in enumerate(found["classes"]):
+        for j, said in enumerate(found["classes"]):
+            if not (count := found["confusion"][i][j]):
+                continue
+            app = checked(app.selectbox(key="leaf_cell").set_value(f"{true} read as {said}").run())
+            shown = [m.value for m in app.markdown if ".jpg`" in m.value]
+            assert len(shown) == count and all(text.startswith(f"`{true}/") for text in shown)
+            assert len(app.image) == 2 * count
+
+
+def test_pictures_that_are_gone_are_one_sentence_and_the_measures_stay(root):
+    manifest = root / "leaves" / "first" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"folder":', '"folder": "/nowhere", "was":', 1))
+    os.utime(root / "leaves" / "first" / "model.safetensors")  # another model: nothing of it is remembered
+    app = visit("evaluate", leaf_model="first")
+    assert "cannot be shown" in told(app) and "Accuracy" in metrics(app)
+
+
+def test_the_ground_is_measured_when_asked(root):
+    app = visit("evaluate", leaf_model="first")
+    app = checked(app.button(key="leaf_ground").click().run())
+    assert {"Whole picture", "Leaf alone", "Ground alone", "Chance"} <= metrics(app).keys()
+
+
+def test_without_a_classifier_the_pages_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path / "none"))
+    assert "train one first" in told(visit("evaluate"))
+
+
+def test_a_folder_is_looked_at_before_a_training(root):
+    shutil.copy(
+        root / "data" / "drawn" / "rust" / "000002.jpg", root / "data" / "drawn" / "scab" / "copy.jpg"
+    )
+    (root / "data" / "drawn" / "scab" / "notes.txt").write_text("no picture")
+    os.rename(root / "data" / "drawn", root / "data" / "twice")
+    app = visit("dataset")
+    assert any("1 files are skipped" in e.label for e in app.expander)
+    app = checked(app.segmented_control(key="leaf_view").set_value("Split and duplicates").run())
+    table = app.dataframe[0].value.set_index("class")
+    assert table.sum(axis=1).to_dict() == {"healthy": 15, "rot": 15, "rust": 15, "scab": 16}
+    assert any("1 pairs" in m.value and "1 of them lie in two classes" in m.value for m in app.markdown)
+    app = checked(app.segmented_control(key="leaf_view").set_value("One picture").run())
+    assert len(app.image) == 7 + 6  # the picture and its six kinds; six steps of the measurement
