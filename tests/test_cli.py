@@ -133,7 +133,7 @@ def test_a_watcher_who_fails_lets_the_training_save():
 
     def odd():
         try:
-            yield Step(1, 2, {}, 0.0)  # no total: the bar cannot be drawn
+            yield Step(1, 2, {"error": 1.0}, 0.0)  # no total: the bar cannot be drawn
         finally:
             closed.append(True)
 

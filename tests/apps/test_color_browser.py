@@ -23,7 +23,7 @@ PAGES = {
     "/": "main",
     "/nowhere": "h1",
     "/color-transfer/": ".vc-examples button",
-    "/digits/": "#main",
+    "/digits/": ".matrix button[aria-label]",
     "/dashboard/": "iframe",
     "/dashboard/training": "text=Start training",
 }
