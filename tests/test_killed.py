@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vision_core.leaves.generate import generate
 from vision_core.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,12 @@ def digits(folder: Path) -> list[str]:
     return "digits train --epochs 6 --batches 30 --augment --cosine".split()
 
 
-TRAINERS = {"color": color, "digits": digits}
+def leaves(folder: Path) -> list[str]:
+    list(generate(folder / "plant", 40, size=64))
+    return "leaves train plant --cache-features --crop 64 --epochs 12 --patience 0 --batch-size 8".split()
+
+
+TRAINERS = {"color": color, "digits": digits, "leaves": leaves}
 
 
 def start(words: list[str], folder: Path) -> subprocess.Popen:

@@ -32,6 +32,7 @@ export function confusion(panel) {
     readout.textContent = "Click a number to have it in words.";
     cells = Array.from({ length: 10 }, (_, truth) => Array.from({ length: 10 }, (_, answer) => element("button", {
       className: truth === answer ? "cell right" : "cell wrong", tabIndex: truth || answer ? -1 : 0,
+      ariaLabel: `${truth} read as ${answer}`, // until the first count is there
       onclick: () => choose(truth, answer), onkeydown: (event) => walk(event, truth, answer),
     })));
     rates = cells.map(() => element("td", { className: "rate" }));
