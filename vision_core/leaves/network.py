@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vision_core import torchvision_cpu, weights
+from vision_core.checkpoints import HubMixin
 from vision_core.leaves.gate import Gate
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1]
 BLOCKS, WIDTH = 19, 1280  # of MobileNetV2's features: their number, and the channels of the last
 
 
-class LeafNet(nn.Module, PyTorchModelHubMixin, library_name="vision-core", license="apache-2.0"):
+class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
     """Pictures (B, 3, H, W) in [0, 1], or their embeddings (B, 1280), -> logits (B, C).
 
     Args:
