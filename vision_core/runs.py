@@ -200,6 +200,13 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
     raise ValueError(f"{name} is {value!r}, which is not {wanted}")
 
 
+def check_lowest(settings: Any, **lowest: int) -> None:
+    """Refuse with a `ValueError` the first named setting that is below its lowest value; None passes."""
+    for name, low in lowest.items():
+        if (value := getattr(settings, name)) is not None and value < low:
+            raise ValueError(f"{name} is {value}; it must be {low} or more")
+
+
 def new_folder(root: str | Path, system: str) -> Path:
     """A folder name not yet taken, from the time of day: `root/system/2026-01-31-120000`."""
     stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")

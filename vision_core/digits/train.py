@@ -44,10 +44,7 @@ class Settings:
     track: str | None = None
 
     def __post_init__(self) -> None:
-        lowest = {"epochs": 1, "batches": 1, "batch_size": 1, "seed": 0}
-        for name, low in lowest.items():
-            if (value := getattr(self, name)) is not None and value < low:
-                raise ValueError(f"{name} is {value}; it must be {low} or more")
+        runs.check_lowest(self, epochs=1, batches=1, batch_size=1, seed=0)
         if not 0 < self.lr < 1:
             raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
 

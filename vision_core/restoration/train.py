@@ -64,18 +64,7 @@ class Settings:
     track: str | None = None
 
     def __post_init__(self) -> None:
-        lowest = {
-            "epochs": 1,
-            "crops": 1,
-            "batch_size": 1,
-            "crop": 16,
-            "accumulate": 1,
-            "every": 1,
-            "seed": 0,
-        }
-        for name, low in lowest.items():
-            if (value := getattr(self, name)) is not None and value < low:
-                raise ValueError(f"{name} is {value}; it must be {low} or more")
+        runs.check_lowest(self, epochs=1, crops=1, batch_size=1, crop=16, accumulate=1, every=1, seed=0)
         for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6)):
             if not low < (value := getattr(self, name)) < high:
                 raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
