@@ -44,14 +44,12 @@ class HybridRestorer(nn.Module):
     def __init__(
         self,
         widths: tuple[int, int, int] = (32, 64, 128),
-        blocks: int = 2,
-        width: int = 256,
-        depth: int = 6,
-        heads: int = 8,
-        affine: bool = True,
+        blocks: int = 1,
+        width: int = 192,
+        depth: int = 4,
+        heads: int = 6,
     ) -> None:
         super().__init__()
-        self.affine = affine
         self.architecture: dict[str, Any] = {
             "widths": list(widths),
             "blocks": blocks,
@@ -83,8 +81,6 @@ class HybridRestorer(nn.Module):
         for up, decoder, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
             features = decoder(F.pixel_shuffle(up(features), 2) + skip)
         fine = F.pixel_shuffle(self.fine(features), 2)
-        if not self.affine:
-            return x + fine
         light = 0.1 * self.light(tokens).mT.unflatten(2, size).float()  # (B, 6, H / 16, W / 16)
         light = F.interpolate(light, x.shape[2:], mode="bilinear", align_corners=False)
         gain, offset = light.split(3, 1)
