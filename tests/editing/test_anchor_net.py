@@ -7,7 +7,7 @@ import torch
 from vision_core import checkpoints, devices, runs
 from vision_core.editing import losses, train
 from vision_core.editing.anchor_net import AnchorNet, pool
-from vision_core.training import Done
+from vision_core.events import Done
 
 
 def test_the_parameter_counts_of_the_original():

@@ -13,8 +13,8 @@ from vision_core.editing import masks, recipe
 from vision_core.editing.diffusion import Diffusion
 from vision_core.editing.saliency import Saliency
 from vision_core.editing.scoring import Clip, Weighting
+from vision_core.events import Done, Preview, Step
 from vision_core.images import Picture
-from vision_core.training import Done, Preview, Step
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,8 @@ def test_clip_sees_its_own_range_and_the_same_views(folder, picture):
     clip.model.visual.conv1.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     (first,), _ = clip.embed_images([picture.rgb])
     assert torch.allclose(first.norm(), torch.tensor(1.0)) and seen[0].abs().max() < 3
-    scores = clip.scores(picture.rgb, [picture.rgb, 255 - picture.rgb], "a", "b", Weighting(text=0, image=1))
+    judge = clip.judge(picture.rgb, "a", "b", Weighting(text=0, image=1))
+    scores = [judge(picture.rgb), judge(255 - picture.rgb)]
     assert scores[0]["score"] == pytest.approx(1, abs=1e-5) and scores[0]["structure"] < 1e-5
     assert scores[1]["score"] < scores[0]["score"] and scores[1]["structure"] > 0.01
 
@@ -115,6 +116,8 @@ def test_the_whole_edit(folder, painter, picture, tmp_path):
         "anchor 1",
         "anchor 2",
     ]
+    told = [e for e in events if isinstance(e, editing.Candidate)]  # each before the next is painted
+    assert told[0] is events[3] and set(map(id, told)) == set(map(id, found.candidates))
     ranks = [c.scores["score"] for c in found.candidates]
     assert ranks == sorted(ranks, reverse=True) and len(ranks) == 3
     for candidate in found.candidates:

@@ -8,11 +8,13 @@ from vision_core.editing.choices import (
     parse_mask,
     repeat,
     select,
+    shipped,
 )
 from vision_core.editing.edit import (
     Blending,
     Candidate,
     Edit,
+    Regions,
     draw_boxes,
     edit,
     find_regions,
@@ -29,6 +31,7 @@ __all__ = [
     "Candidate",
     "Edit",
     "EditPlan",
+    "Regions",
     "draw_boxes",
     "edit",
     "find_regions",
@@ -42,5 +45,6 @@ __all__ = [
     "perform",
     "repeat",
     "select",
+    "shipped",
     "write",
 ]

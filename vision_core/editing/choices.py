@@ -1,5 +1,6 @@
 """From the words of a command line or an app to painters, eyes, judges and masks."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from vision_core.editing.inpainting import Classical, Painter
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.saliency import Looker, Saliency
 from vision_core.editing.scoring import Clip
+from vision_core.events import Done, Event
 from vision_core.files import bundled
 from vision_core.images import Picture
-from vision_core.training import Done, Event
 from vision_core.weights import WeightsMissing
 
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
@@ -64,7 +65,7 @@ def painter(
             return materials.picture(other.rgb, other.alpha, fit=other.alpha is not None)
     from vision_core.editing.diffusion import DEFAULT, Diffusion
 
-    source = _shipped("inpainting") if backend == "tiny" else model or DEFAULT
+    source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
     name = "tiny" if backend == "tiny" else "diffusers"
     return Diffusion(source, name=name, steps=steps, guidance=guidance, negative=negative, device=device)
 
@@ -75,14 +76,14 @@ def load_saliency(source: str | None = None, backend: str = "auto", device: str 
         return Saliency(source, device)
     if backend == "diffusers":
         return Saliency(device=device)
-    return Saliency(_shipped("dino"), device) if backend in ("auto", "tiny") else photo.PhotoEyes()
+    return Saliency(shipped("dino"), device) if backend in ("auto", "tiny") else photo.PhotoEyes()
 
 
 def load_clip(source: str | None = None, backend: str = "auto", device: str = "auto") -> Clip:
     """A CLIP of `source`; without one the small world's, or OpenAI's ViT-B/16 for `diffusers`."""
     if source:
         return Clip(source, device)
-    return Clip(device=device) if backend == "diffusers" else Clip(_shipped("clip"), device)
+    return Clip(device=device) if backend == "diffusers" else Clip(shipped("clip"), device)
 
 
 def parse_mask(text: str, picture: Picture) -> np.ndarray:
@@ -188,8 +189,12 @@ def repeat(
     )  # fmt: skip
 
 
-def _shipped(part: str) -> Path:
-    folder = bundled("models") / "editing" / part
+def shipped(part: str) -> Path:
+    """The folder of one of the small world's networks: `inpainting`, `clip` or `dino`.
+
+    They lie in models/editing, or where VISION_CORE_EDITING says; none there is `WeightsMissing`.
+    """
+    folder = Path(os.environ.get("VISION_CORE_EDITING") or bundled("models") / "editing") / part
     if not folder.is_dir():
         raise WeightsMissing(
             f"the small world's networks belong in models/editing/{part}: restore that folder, or train them "

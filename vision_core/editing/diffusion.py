@@ -16,7 +16,7 @@ from PIL import Image
 
 from vision_core import devices, torchvision_cpu
 from vision_core.editing import compose, hub
-from vision_core.training import Event, Preview, Step
+from vision_core.events import Event, Preview, Step
 
 DEFAULT = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 LCM = "latent-consistency/lcm-lora-sdv1-5"

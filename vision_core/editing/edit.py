@@ -9,17 +9,17 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints, images
-from vision_core.editing import compose, masks, recipe, regions
+from vision_core.editing import compose, masks, recipe, regions, tasks
 from vision_core.editing.anchor_net import AnchorNet, pool
 from vision_core.editing.inpainting import Painter
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.regions import Anchor, Box
 from vision_core.editing.saliency import Look, Looker
 from vision_core.editing.scoring import Clip, Weighting
-from vision_core.editing.tasks import EditPlan, named, plan
+from vision_core.editing.tasks import EditPlan, named
+from vision_core.events import Done, Event, Preview
 from vision_core.files import write_json
 from vision_core.images import Picture
-from vision_core.training import Done, Event, Preview
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def perform(
         alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
         canvas = replace(picture, rgb=rgb, alpha=alpha)
     height, width = canvas.rgb.shape[:2]
-    chosen = plan(task, height, width, mask, prompt, seed, strength, padding, feather)
+    chosen = tasks.plan(task, height, width, mask, prompt, seed, strength, padding, feather)
     result = yield from paint(canvas, chosen, painter, blending)
     made = Recipe(
         task=task,
@@ -133,6 +133,14 @@ class Found:
     anchors: list[Anchor]
     boxes: list[list[Box]]
     sizes: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """What was found, and the box at each anchor that will be painted."""
+
+    found: Found
+    chosen: list[Box]
 
 
 def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window: int = 15) -> Found:
@@ -174,11 +182,11 @@ def edit(
     seed: int = 0,
     weighting: Weighting | None = None,
     blending: Blending | None = None,
-) -> Generator[Event]:
+) -> Generator[Event | Regions | Candidate]:
     """Find regions, paint one box at each anchor, and rank what came out.
 
-    Yields the saliency, then each candidate as soon as it is painted, as a `Preview`; `Done` holds the `Edit`
-    with all candidates, the best first.
+    Yields the saliency and the chosen boxes, then each candidate as soon as it is painted, as a `Preview` and
+    with its scores; `Done` holds the `Edit` with all candidates, the best first.
 
     Args:
         caption: what the picture shows; it gives the direction of the change.
@@ -193,15 +201,16 @@ def edit(
     found = find_regions(picture, saliency, anchors, max_window)
     yield Preview("saliency", _grey(found.look.saliency, height, width))
     sizes = choose_sizes(network, found, height, width)
-    candidates = []
-    for number, (row, size) in enumerate(zip(found.boxes, sizes, strict=True)):
-        chosen = EditPlan(row[size].mask(height, width), prompt, seed=seed)
-        painted = yield from _quiet(paint(picture, chosen, painter, blending))
-        candidates.append(Candidate(painted, row[size]))
+    chosen = [row[size] for row, size in zip(found.boxes, sizes, strict=True)]
+    yield Regions(found, chosen)
+    scores, candidates = clip.judge(picture.rgb, caption, prompt, weighting), []
+    for number, box in enumerate(chosen):
+        plan = EditPlan(box.mask(height, width), prompt, seed=seed)
+        painted = yield from _quiet(paint(picture, plan, painter, blending))
         yield Preview(f"anchor {number}", painted.rgb)
-    scores = clip.scores(picture.rgb, [c.picture.rgb for c in candidates], caption, prompt, weighting)
-    ranked = [replace(c, scores=s) for c, s in zip(candidates, scores, strict=True)]
-    ranked.sort(key=lambda candidate: -candidate.scores["score"])
+        candidates.append(Candidate(painted, box, scores(painted.rgb)))
+        yield candidates[-1]
+    ranked = sorted(candidates, key=lambda candidate: -candidate.scores["score"])
     best = ranked[0].box
     assert best is not None
     made = Recipe(

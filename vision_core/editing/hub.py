@@ -8,7 +8,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 
-from vision_core.training import Step
+from vision_core import files
+from vision_core.events import Step
 from vision_core.weights import WeightsMissing
 
 # what loading reads: never a pickle, and of several formats of one tensor only one
@@ -95,8 +96,7 @@ def reading(source: str | Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{source} cannot be loaded as such a model: {reason}") from error
+        raise ValueError(f"{source} cannot be loaded as such a model: {files.reason(error)}") from error
 
 
 def _while_waiting(work: Callable[[], object], done: int, total: int, began: float) -> Generator[Step]:
@@ -133,7 +133,7 @@ def _asking(repo: str) -> Iterator[None]:
     except RepositoryNotFoundError as error:
         raise ValueError(f"the model hub has no repository {repo} that you may read") from error
     except (HTTPError, OSError) as error:
-        reason = "HF_HUB_OFFLINE is set" if offline else (str(error) or type(error).__name__).splitlines()[0]
+        reason = "HF_HUB_OFFLINE is set" if offline else files.reason(error)
         raise WeightsMissing(
             f"{repo} could not be fetched ({reason}): connect and try again, what was fetched is kept"
         ) from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from vision_core.editing import compose, exemplar, masks
 from vision_core.editing.push_pull import fill
-from vision_core.training import Event, Preview
+from vision_core.events import Event, Preview
 
 THIN = 8.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vision_core.editing import compose
-from vision_core.training import Event
+from vision_core.events import Event
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from vision_core import __version__, images
-from vision_core.files import atomic
+from vision_core.files import atomic, read_json
 from vision_core.images import Picture
 
 KEY = "vision-core-edit"
@@ -67,8 +67,10 @@ def save(picture: Picture, recipe: Recipe, path: str | Path) -> None:
 
 
 def read(source: str | Path | bytes) -> Recipe:
-    """The recipe inside a PNG; a file without a sound one is a `ValueError`."""
+    """The recipe inside a PNG, or one of `to_json`; a file without a sound one is a `ValueError`."""
     name = "the image" if isinstance(source, bytes) else str(source)
+    if not isinstance(source, bytes) and Path(source).suffix.lower() == ".json":
+        return _sound(read_json(source, MAX_BYTES), name)
     images.read(source)  # refuses what is no image, or too large
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
@@ -80,6 +82,11 @@ def read(source: str | Path | bytes) -> Recipe:
         raise
     except Exception as error:  # a stranger's file: whatever its parsers raise
         raise ValueError(f"the recipe in {name} is damaged: {error}") from error
+
+
+def to_json(recipe: Recipe) -> str:
+    """The recipe as a file of its own."""
+    return json.dumps(asdict(recipe), indent=2, allow_nan=False) + "\n"
 
 
 def pack_mask(mask: np.ndarray) -> str:
@@ -111,6 +118,13 @@ class _NoRecipe(ValueError):
 
 def _none(name: str) -> Recipe:
     raise _NoRecipe(f"{name} holds no recipe of an edit")
+
+
+def _sound(data: Any, name: str) -> Recipe:
+    try:
+        return _checked(data)
+    except ValueError as error:
+        raise ValueError(f"the recipe in {name} is damaged: {error}") from error
 
 
 def _checked(data: Any) -> Recipe:

@@ -1,6 +1,6 @@
 """Judges edits with CLIP: the losses that AnchorNet learns from, and the ranking of the candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,27 +77,27 @@ class Clip:
         """The three losses of each edit, (N,), by name."""
         first, first_tokens = self.embed_images([source])
         embedded, tokens = self.embed_images(edits)
-        words = self.embed_texts([caption, prompt])
-        return {
-            "text_image": losses.text_image(embedded, words[1]),
-            "directional": losses.directional(embedded, first[0], words[1], words[0]),
-            "structure": losses.structure(tokens, first_tokens[0]),
-        }
+        return _terms(embedded, tokens, first, first_tokens, self.embed_texts([caption, prompt]))
 
-    def scores(
-        self, source: np.ndarray, edits: Sequence[np.ndarray], caption: str, prompt: str, weighting: Weighting
-    ) -> list[dict[str, float]]:
-        """What stands beside each candidate: cosines to prompt and source, losses, and the score."""
-        first, _ = self.embed_images([source])
-        terms = self.terms(source, edits, caption, prompt)
-        embedded, _ = self.embed_images(edits)
-        text, image = 1 - terms["text_image"], F.cosine_similarity(embedded, first)
-        found = {
-            "score": weighting.text * text + weighting.image * image, "text": text, "image": image,
-            "directional": 1 - terms["directional"], "structure": terms["structure"],
-            "loss": losses.total(terms, weighting.alpha, weighting.beta, weighting.gamma),
-        }  # fmt: skip
-        return [{name: float(values[index]) for name, values in found.items()} for index in range(len(edits))]
+    def judge(
+        self, source: np.ndarray, caption: str, prompt: str, weighting: Weighting
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """Scores each edit of `source`: cosines to prompt and source, losses, and the score that ranks."""
+        first, first_tokens = self.embed_images([source])
+        words = self.embed_texts([caption, prompt])
+
+        def scores(edit: np.ndarray) -> dict[str, float]:
+            embedded, tokens = self.embed_images([edit])
+            terms = _terms(embedded, tokens, first, first_tokens, words)
+            text, image = 1 - terms["text_image"], F.cosine_similarity(embedded, first)
+            found = {
+                "score": weighting.text * text + weighting.image * image, "text": text, "image": image,
+                "directional": 1 - terms["directional"], "structure": terms["structure"],
+                "loss": losses.total(terms, weighting.alpha, weighting.beta, weighting.gamma),
+            }  # fmt: skip
+            return {name: float(values[0]) for name, values in found.items()}
+
+        return scores
 
     def relevance(self, pictures: Sequence[np.ndarray], text: str, nulls: Sequence[str]) -> Tensor:
         """How much nearer each picture is to the text than to the nearest of the null texts, (N,)."""
@@ -122,6 +122,17 @@ class Clip:
             embedded = F.normalize(found["image_features"].float(), dim=-1).mean(0)
             tokens = found["image_intermediates"][-1][0].float()
         return F.normalize(embedded, dim=-1).cpu().clone(), tokens.cpu().clone()
+
+
+def _terms(
+    embedded: Tensor, tokens: Tensor, first: Tensor, first_tokens: Tensor, words: Tensor
+) -> dict[str, Tensor]:
+    """The losses of edits (N, D) and (N, T, C) of one source; `words` are caption and prompt, (2, D)."""
+    return {
+        "text_image": losses.text_image(embedded, words[1]),
+        "directional": losses.directional(embedded, first[0], words[1], words[0]),
+        "structure": losses.structure(tokens, first_tokens[0]),
+    }
 
 
 def _views(crops: int) -> list[tuple[float, float, float, float]]:

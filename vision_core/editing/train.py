@@ -21,9 +21,10 @@ from vision_core.editing import choices, losses
 from vision_core.editing.anchor_net import AnchorNet
 from vision_core.editing.edit import find_regions, paint, pooled
 from vision_core.editing.tasks import EditPlan
+from vision_core.events import Event, Step
 from vision_core.files import atomic, read_json
 from vision_core.runs import Run
-from vision_core.training import Event, Plan, Step
+from vision_core.training import Plan
 
 Score = Callable[[int, int, int], float]
 
@@ -58,9 +59,7 @@ class Settings:
     track: str | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("budget", 0), ("anchors", 1), ("steps", 1), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {low} or more")
+        runs.check_lowest(self, epochs=1, budget=0, anchors=1, steps=1, seed=0)
         if not 0 < self.lr < 1:
             raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
 

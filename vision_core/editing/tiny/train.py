@@ -15,7 +15,8 @@ from torch import nn
 from vision_core import checkpoints, runs, training
 from vision_core.devices import seeded
 from vision_core.editing.tiny import autoencoder, clip, dino, judge, painter
-from vision_core.training import Event, Plan
+from vision_core.events import Event
+from vision_core.training import Plan
 
 SYSTEM = "edit tiny"
 NETWORKS = {"autoencoder": autoencoder, "clip": clip, "dino": dino, "judge": judge, "painter": painter}
