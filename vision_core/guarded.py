@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from vision_core import images
+from vision_core import documents, images
 from vision_core.images import MAX_PIXELS, Picture
 
 SECONDS = 30.0  # ten times what the slowest 26 megapixels take on an idle machine
@@ -31,8 +31,15 @@ _slots = threading.BoundedSemaphore(WORKERS)
 _idle: list[subprocess.Popen[bytes]] = []
 
 
-def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS, seconds: float = SECONDS) -> Picture:
+def read(
+    source: str | Path | bytes,
+    max_pixels: int = MAX_PIXELS,
+    seconds: float = SECONDS,
+    page: int | None = None,
+) -> Picture:
     """`images.read` in a worker process that is ended after `seconds`; may be called from any thread.
+
+    With a `page`, from 1, it is `documents.read`, and the source a path.
 
     The worker is kept for the next picture and replaced once it ends. Its memory is limited to what
     `max_pixels` need where the system enforces such limits (Linux does, macOS does not).
@@ -44,18 +51,28 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS, seconds: floa
     """
     by_name = not isinstance(source, bytes)
     name = str(Path(source).absolute()) if by_name else "the image"
-    request = {"path": name if by_name else None, "max_pixels": max_pixels, "seconds": seconds}
-    data = b"" if by_name else source
+    request = {"path": name if by_name else None, "page": page, "max_pixels": max_pixels}
+    return _ask_one(request, b"" if by_name else source, name, seconds)
+
+
+def count(path: str | Path, seconds: float = SECONDS) -> int:
+    """`documents.count` as `read` reads: the number of pages of an image, a TIFF or a PDF."""
+    name = str(Path(path).absolute())
+    return _ask_one({"path": name, "page": 0, "max_pixels": MAX_PIXELS}, b"", name, seconds)
+
+
+def _ask_one(request: dict[str, Any], data: bytes, name: str, seconds: float) -> Any:
+    request |= {"seconds": seconds, "size": len(data)}
     if not _slots.acquire(timeout=seconds):
         raise ValueError("too many pictures are being opened at once; try again in a moment")
     try:
-        return _ask(_idle_worker() or _start(), {**request, "size": len(data)}, data, name)
+        return _ask(_idle_worker() or _start(), request, data, name)
     finally:
         _slots.release()
 
 
-def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, name: str) -> Picture:
-    """Send the request and receive the picture; a timer ends the worker, and with it a blocked pipe."""
+def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, name: str) -> Any:
+    """The picture, or the number of pages; a timer ends the worker, and with it a blocked pipe."""
     assert worker.stdin and worker.stdout
     overdue, reply = threading.Event(), None
     timer = threading.Timer(request["seconds"], lambda: (overdue.set(), worker.kill()))
@@ -63,7 +80,7 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, 
     try:
         _send(worker.stdin, request, data)
         reply = _receive(worker.stdout)
-        picture = None if "error" in reply else _receive_picture(worker.stdout, reply)
+        found = reply.get("count") or (None if "error" in reply else _receive_picture(worker.stdout, reply))
     except Exception as error:  # a pipe that ended, or anything that a crashing process wrote into it
         status = _end(worker)
         if overdue.is_set() or status == -SIGXCPU:
@@ -79,9 +96,9 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, 
         _end(worker)
     else:
         _idle.append(worker)
-    if picture is None:
+    if found is None:
         raise ValueError(reply["error"])
-    return picture
+    return found
 
 
 def _idle_worker() -> subprocess.Popen[bytes] | None:
@@ -189,11 +206,20 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
     data = requests.read(request["size"])
     _limit(request)
     try:
-        picture = images.read(request["path"] or data, request["max_pixels"])
+        match request["page"]:
+            case None:
+                found = images.read(request["path"] or data, request["max_pixels"])
+            case 0:
+                found = documents.count(Path(request["path"]))
+            case number:
+                found = documents.read(Path(request["path"]), number, request["max_pixels"])
     except ValueError as error:
         _send(replies, {"error": str(error)})
     else:
-        _send_picture(replies, picture)
+        if isinstance(found, int):
+            _send(replies, {"count": found})
+        else:
+            _send_picture(replies, found)
 
 
 def _limit(request: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from vision_core import images
+from vision_core import documents, images
 from vision_core.images import Picture
-from vision_core.restoration import Options, batch, documents, run
+from vision_core.restoration import Options, batch, run
 from vision_core.restoration.batch import PageReport, report_csv
 
 GREY = Options(output="grey", gate=False)

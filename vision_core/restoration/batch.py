@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_core import files, images
-from vision_core.restoration import documents
+from vision_core import documents, files, images
 from vision_core.restoration.networks import Restorer
 from vision_core.restoration.restore import Options, restore
 

@@ -40,7 +40,7 @@ def evaluate(
                 mixed = kind == "mixture"
                 recipes.append(draw_mixture(number, severity) if mixed else draw(number, kinds, severity))
             damaged = degrade(clean, recipes, clean.roll(1, 0))
-            yield {"kind": kind, "severity": severity} | _row(clean, damaged, network, kind)
+            yield {"kind": kind, "severity": severity} | compare(clean, damaged, network, kind == "undamaged")
 
 
 def summary(rows: list[Row]) -> dict[str, float]:
@@ -107,7 +107,8 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
     return found
 
 
-def _row(clean: Tensor, damaged: Tensor, network: Restorer, kind: str) -> Row:
+def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool = False) -> Row:
+    """PSNR and SSIM of crops, (B, 3, H, W) in [0, 1]: damaged, restored, and by the best baseline."""
     pages = [images.from_tensor(image[None]) for image in damaged]
     truth = torch.cat([images.to_tensor(images.from_tensor(image[None])) for image in clean])
     results = [restore(images.Picture(page), network, Options(gate=False)) for page in pages]
@@ -130,7 +131,7 @@ def _row(clean: Tensor, damaged: Tensor, network: Restorer, kind: str) -> Row:
         "ssim_classical": float(np.mean(best_ssim)),
         "accepted_by_gate": float(np.mean([result.verdict.accepted for result in results])),
     }
-    if kind == "undamaged":
+    if undamaged:
         kept = metrics.sharpness(restored) / metrics.sharpness(truth).clamp(min=1e-6)
         row["sharpness_kept"] = kept.mean().item()
         row["kept_by_gate"] = 1 - row["accepted_by_gate"]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -80,10 +80,23 @@ def restore(
     """
     options = options or Options()
     began = time.perf_counter()
+    changed = change(picture.rgb, network, options)
+    done = finish(picture, changed, options, protect)
+    return replace(done, seconds=time.perf_counter() - began)
+
+
+def finish(
+    picture: Picture, changed: np.ndarray, options: Options, protect: np.ndarray | None = None
+) -> Restored:
+    """What `restore` does after the network: sharpening, strength, protection, gate and kind of output.
+
+    Args:
+        changed: what `change` made of the picture, uint8 (H, W, 3); stays as it is.
+    """
+    began = time.perf_counter()
     page = picture.rgb
     if protect is not None and (protect.shape != page.shape[:2] or protect.dtype != np.uint8):
         raise ValueError(f"the mask is {protect.dtype} {protect.shape}, the page {page.shape[:2]}")
-    changed = _change(page, network, options)
     if options.sharpen:
         changed = classical.sharpen(changed)
     if options.strength < 1:
@@ -106,7 +119,12 @@ def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) 
     return mixed.clip(0, 255).round().astype(np.uint8)
 
 
-def uncertainty(page: np.ndarray, network: Restorer, options: Options | None = None) -> np.ndarray:
+def uncertainty(
+    page: np.ndarray,
+    network: Restorer,
+    options: Options | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
     """Where the network guesses: how far it disagrees with itself on the page mirrored and shifted.
 
     uint8 (H, W, 3) -> uint8 (H, W): the standard deviation over four views, of the channel where it is
@@ -123,7 +141,7 @@ def uncertainty(page: np.ndarray, network: Restorer, options: Options | None = N
         ]
         return torch.stack(views).std(0, correction=0)
 
-    return tiles.process(page, grid, spread).max(2)
+    return tiles.process(page, grid, spread, tell).max(2)
 
 
 def attention(page: np.ndarray, network: Restorer, block: int = -1) -> np.ndarray:
@@ -158,7 +176,13 @@ def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     return np.abs(original.astype(np.int16) - restored).max(2).astype(np.uint8)
 
 
-def _change(page: np.ndarray, network: Restorer | None, options: Options) -> np.ndarray:
+def change(
+    page: np.ndarray,
+    network: Restorer | None,
+    options: Options,
+    tell: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """The page by `options.method` alone, uint8 (H, W, 3) -> the same; see `tiles.process` for `tell`."""
     match options.method:
         case "classical":
             return classical.clahe_unsharp(page)
@@ -167,7 +191,7 @@ def _change(page: np.ndarray, network: Restorer | None, options: Options) -> np.
     if network is None:
         raise ValueError("restoring takes a network; load one, or choose another method")
     run, grid = _prepare(page, network, options)
-    return tiles.process(page, grid, run)
+    return tiles.process(page, grid, run, tell)
 
 
 def _prepare(

@@ -52,10 +52,18 @@ def plan(
     raise ValueError(f"{width} x {height} pixels need {ceil(need / 2**20)} MB, and {memory:g} MB are allowed")
 
 
-def process(page: np.ndarray, grid: Grid, network: Callable[[Tensor], Tensor]) -> np.ndarray:
+def process(
+    page: np.ndarray,
+    grid: Grid,
+    network: Callable[[Tensor], Tensor],
+    tell: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
     """Run `network`, (B, 3, h, w) in [0, 1] -> the same, over a page, uint8 (H, W, 3) -> uint8 (H, W, 3).
 
     Only one row of tiles is held as floats. A network that changes nothing gives the page back, bit for bit.
+
+    Args:
+        tell: is called with the number of tiles that are done and of all; what it raises ends the work.
     """
     height, width, _ = page.shape
     out = np.empty_like(page)
@@ -68,6 +76,8 @@ def process(page: np.ndarray, grid: Grid, network: Callable[[Tensor], Tensor]) -
             tiles = torch.stack([_tensor(strip[:, left : left + grid.width]) for left, _ in part])
             for (left, across), done in zip(part, network(tiles), strict=True):
                 band[:, :, left : left + grid.width] += done * (down[:, None] * across)
+            if tell is not None:
+                tell(row * len(grid.columns) + first + len(part), grid.tiles)
         end = starts[row + 1] if row + 1 < len(starts) else height
         ready = (band[:, : end - top, :width].clamp(0, 1) * 255).round().byte()
         out[top:end] = ready.permute(1, 2, 0).numpy()

@@ -29,11 +29,35 @@ def pages(path: Path) -> Pages:
     """
     match path.suffix.lower():
         case ".pdf":
-            yield from _pdf_pages(path)
+            yield from _pdf_pages(path, images.MAX_PIXELS)
         case ".tif" | ".tiff":
-            yield from _tiff_pages(path)
+            yield from _tiff_pages(path, images.MAX_PIXELS)
         case _:
             yield lambda: images.read(path)
+
+
+def count(path: Path) -> int:
+    """The number of pages of an image, a TIFF or a PDF; see `pages` for what it raises."""
+    return sum(1 for _ in pages(path))
+
+
+def read(path: Path, number: int, max_pixels: int = images.MAX_PIXELS) -> Picture:
+    """Page `number`, from 1, of an image, a TIFF or a PDF.
+
+    Raises:
+        ValueError: as `pages`, and for a page that is not there.
+    """
+    match path.suffix.lower():
+        case ".pdf":
+            found = _pdf_pages(path, max_pixels)
+        case ".tif" | ".tiff":
+            found = _tiff_pages(path, max_pixels)
+        case _:
+            found = iter([lambda: images.read(path, max_pixels)])
+    for index, decode in enumerate(found, 1):
+        if index == number:
+            return decode()
+    raise ValueError(f"{path} has no page {number}")
 
 
 def is_document(path: Path) -> bool:
@@ -68,13 +92,13 @@ def write(path: Path, parts: Sequence[Path]) -> None:
             )
 
 
-def _tiff_pages(path: Path) -> Pages:
+def _tiff_pages(path: Path, max_pixels: int) -> Pages:
     if not path.is_file():
         images.read(path)  # says what is wrong
     try:
         image = Image.open(path, formats=("TIFF",))
     except Exception:  # no TIFF at all, or a broken one
-        yield lambda: images.read(path)
+        yield lambda: images.read(path, max_pixels)
         return
     with image:
         number = 0
@@ -90,26 +114,25 @@ def _tiff_pages(path: Path) -> Pages:
             if number == MAX_PAGES:
                 raise ValueError(f"{path} has more than {MAX_PAGES:,} pages")
             number += 1
-            yield lambda number=number: _frame(image, f"page {number} of {path}")
+            yield lambda number=number: _frame(image, f"page {number} of {path}", max_pixels)
 
 
-def _frame(image: Image.Image, name: str) -> Picture:
+def _frame(image: Image.Image, name: str, max_pixels: int) -> Picture:
     """The frame at which a TIFF stands, through the one door for images."""
     width, height = image.size
-    if width * height > images.MAX_PIXELS:
+    if width * height > max_pixels:
         raise ValueError(
-            f"{name} has {width} x {height} pixels; "
-            f"the most we open is {images.MAX_PIXELS / 1e6:g} megapixels"
+            f"{name} has {width} x {height} pixels; the most we open is {max_pixels / 1e6:g} megapixels"
         )
     buffer = BytesIO()
     try:
         image.save(buffer, "TIFF", compression="raw")
     except Exception as error:  # Pillow's decoders let nearly anything out
         raise ValueError(f"{name} is damaged: {error}") from error
-    return images.read(buffer.getvalue())
+    return images.read(buffer.getvalue(), max_pixels)
 
 
-def _pdf_pages(path: Path) -> Pages:
+def _pdf_pages(path: Path, max_pixels: int) -> Pages:
     import pypdfium2
 
     if not path.is_file():
@@ -124,19 +147,21 @@ def _pdf_pages(path: Path) -> Pages:
         if len(document) > MAX_PAGES:
             raise ValueError(f"{path} has {len(document):,} pages; the most we open is {MAX_PAGES:,}")
         for number in range(len(document)):
-            yield lambda number=number: _pdf_page(document, number, f"page {number + 1} of {path}")
+            yield lambda number=number: _pdf_page(
+                document, number, f"page {number + 1} of {path}", max_pixels
+            )
     finally:
         document.close()
 
 
-def _pdf_page(document: Any, number: int, name: str) -> Picture:
+def _pdf_page(document: Any, number: int, name: str, max_pixels: int) -> Picture:
     """One page as a picture, at the resolution of its largest scan."""
     import pypdfium2
 
     try:
         page = document[number]
         width, height = page.get_size()
-        dpi = min(_scan_dpi(page) or PDF_DPI, (images.MAX_PIXELS * POINTS**2 / (width * height)) ** 0.5)
+        dpi = min(_scan_dpi(page) or PDF_DPI, (max_pixels * POINTS**2 / (width * height)) ** 0.5)
         rgb = page.render(scale=dpi / POINTS, rev_byteorder=True).to_numpy()[..., :3]
     except (pypdfium2.PdfiumError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"{name} is damaged: {error}") from error
