@@ -21,8 +21,8 @@ from gradio.components.plot import PlotData
 
 from apps import doors, session
 from vision_core import guarded, plots
+from vision_core.events import Step
 from vision_core.images import Picture
-from vision_core.training import Step
 from vision_core.weights import WeightsMissing
 
 MAX_FILE_SIZE = "40mb"

@@ -19,8 +19,8 @@ from vision_core.color import lut, objective
 from vision_core.color.compare import compare
 from vision_core.color.metrics import measure
 from vision_core.color.palette import Palette
+from vision_core.events import Done
 from vision_core.files import bundled
-from vision_core.training import Done
 
 PAIRS = (("astronaut", "coffee"), ("coffee", "palace"), ("cat", "flower"), ("palace", "astronaut"))
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from vision_core import images
 from vision_core.cli.verbs import Answer, command, watch
+from vision_core.events import Done, Epoch, Step
 from vision_core.runs import Run
-from vision_core.training import Done, Epoch, Step
 from vision_core.weights import WEIGHTS, WeightsMissing
 
 PYTHON = [sys.executable, "-m", "vision_core"]

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from vision_core import checkpoints, runs, training
 from vision_core.devices import generator, seeded
-from vision_core.training import Done, Epoch, Plan, Step
+from vision_core.events import Done, Epoch, Step
+from vision_core.training import Plan
 
 STEPS = 3
 

@@ -14,14 +14,16 @@ import psutil
 import pytest
 
 from vision_core import runs
+from vision_core.events import Done, Epoch, Preview, Step
 from vision_core.runs import Run
-from vision_core.training import Done, Epoch, Preview, Step, record
+from vision_core.training import record
 
 TRAINER = """
 import sys, time
 from pathlib import Path
 from vision_core.runs import Run
-from vision_core.training import Epoch, Step, record
+from vision_core.events import Epoch, Step
+from vision_core.training import record
 
 def events():
     for step in range(1, 10_000):

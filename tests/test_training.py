@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
+from vision_core.events import Epoch, Step
+from vision_core.fit import fit
 from vision_core.runs import Run
-from vision_core.training import Epoch, Step, fit
 
 STEPS = 4
 
@@ -232,7 +233,9 @@ from accelerate import Accelerator
 from test_training import batches, network, terms
 from test_runs import Settings
 from vision_core import runs
-from vision_core.training import Epoch, fit, record
+from vision_core.events import Epoch
+from vision_core.fit import fit
+from vision_core.training import record
 
 accelerator = Accelerator(cpu=True)
 out = sys.argv[1]

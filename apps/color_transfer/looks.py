@@ -15,9 +15,9 @@ from apps.common import read_picture, sentence
 from apps.queue import HEAVY
 from vision_core import color, images, runs
 from vision_core.color import lut
+from vision_core.events import Step
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
-from vision_core.training import Step
 
 NAME = re.compile(r"look-\d{3,6}")
 VIEW = 1280  # longest side of a result on the page; downloads have every pixel

@@ -17,7 +17,7 @@ from vision_core import color
 from vision_core.color import feedback
 from vision_core.color.feedback import Rating
 from vision_core.color.palette_files import to_hex
-from vision_core.training import Done, Step
+from vision_core.events import Done, Step
 
 WORDS = [("much too much", -2), ("too much", -1), ("right", 0), ("too little", 1), ("much too little", 2)]
 EVERY = 10  # epochs between two updates of the page

@@ -76,14 +76,21 @@ def visitor(browser, address):
         context.close()
 
 
+def fill(page, field, value: str) -> None:
+    """Type a value as a person does, who sees when it is gone again.
+
+    Gradio resets a field that is filled in the moment in which it draws the part of the page around it.
+    """
+    while field.input_value() != value:
+        field.fill(value)
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
+
+
 def start(page, epochs: int | None = None) -> None:
     if epochs is not None:
         page.get_by_text("Training settings").click()
-        field = page.get_by_label("number input for Epochs")
-        while field.input_value() != str(epochs):  # Gradio resets a field in the moment after its panel opens
-            field.fill(str(epochs))
-            page.keyboard.press("Tab")
-            page.wait_for_timeout(500)
+        fill(page, page.get_by_label("number input for Epochs"), str(epochs))
     page.locator("#start").click()
 
 
@@ -108,9 +115,8 @@ def test_a_newcomer_sees_a_first_picture_at_once_and_takes_a_cube_file_home(visi
     difference = np.abs(lut.apply(table, source).astype(int) - images.read(saved["recoloured-png"]).rgb)
     assert np.percentile(difference, 99.9) <= 1 and np.abs(table - lut.identity(len(table))).mean() > 0.01
 
-    strength = page.locator("#strength input[type=number]")
-    strength.fill("0")
-    page.keyboard.press("Tab")
+    page.wait_for_selector("text=More photographs")  # the page has drawn what a finished result brings
+    fill(page, page.locator("#strength input[type=number]"), "0")
     page.wait_for_selector("#get-colours-cube[href*='color=0.0']")  # no slider was dragged
 
 

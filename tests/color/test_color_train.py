@@ -15,7 +15,7 @@ from vision_core import color, runs
 from vision_core.color import feedback, objective
 from vision_core.color.metrics import measure
 from vision_core.color.palette import Palette, count_colors
-from vision_core.training import Done, Preview, Step
+from vision_core.events import Done, Preview, Step
 
 SMALL = {"layers": 2, "hidden": 32, "batch": 128, "lr": 3e-3, "precision": "float32"}
 

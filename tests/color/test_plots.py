@@ -10,8 +10,8 @@ from vision_core.color import lowpoly, plots, training_plots
 from vision_core.color.palette import CountedColors, Palette, cluster, count_colors, extract, nearest
 from vision_core.color.palette_files import to_hex
 from vision_core.color.spaces import encode
+from vision_core.events import Step
 from vision_core.plots import save
-from vision_core.training import Step
 
 PALETTE = Palette(
     np.array([(250, 240, 230), (200, 30, 20), (10, 20, 60)], np.uint8), np.array([0.5, 0.45, 0.05])

@@ -15,8 +15,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from vision_core import checkpoints, digits
 from vision_core.digits import DigitNet, Settings
 from vision_core.digits.train import _batches, weights_file
+from vision_core.events import Done, Epoch, Step
 from vision_core.runs import Run
-from vision_core.training import Done, Epoch, Step
 
 
 def contents(folder):

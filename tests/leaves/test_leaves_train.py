@@ -9,11 +9,11 @@ import torch
 
 from vision_core import checkpoints, images, leaves
 from vision_core.devices import generator
+from vision_core.events import Done, Epoch, Step
 from vision_core.leaves import LeafNet, Settings
 from vision_core.leaves.explain import grad_cam
 from vision_core.leaves.generate import leaf
-from vision_core.runs import Run
-from vision_core.training import Done, Step
+from vision_core.runs import Run, request_stop
 
 
 def finish(events):
@@ -69,6 +69,27 @@ def test_stopped_while_embedding_or_training_and_resumed_equals_uninterrupted(se
         next(leaves.resume(trained))
     with pytest.raises(ValueError, match="already holds a run"):
         next(leaves.train(trained, settings))
+
+
+def test_a_stop_ends_the_embedding_and_a_created_run_is_split_when_it_is_trained(settings, trained, tmp_path):
+    run = leaves.create(tmp_path / "run", settings)
+    assert [path.name for path in run.folder.iterdir()] == ["config.json"]
+    for event in leaves.resume(run.folder):
+        assert event.step == 1  # nothing comes after the request
+        request_stop(run)
+    assert run.status() == "stopped" and not (run.folder / "embeddings.safetensors").exists()
+    finish(leaves.resume(run.folder))
+    assert contents(run.folder) == contents(trained)
+
+
+def test_without_its_split_a_run_does_not_go_on(settings, tmp_path):
+    run, events = Run(tmp_path / "run"), leaves.train(tmp_path / "run", settings)
+    next(event for event in events if isinstance(event, Epoch))
+    events.close()
+    (run.folder / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"no manifest.json, so that nobody knows which pictures"):
+        finish(leaves.resume(run.folder))
+    assert not (run.folder / "manifest.json").exists()
 
 
 def test_nothing_frozen_moves_in_a_whole_training_with_evaluation(settings, tmp_path):
@@ -146,10 +167,13 @@ def test_data_that_change_or_move_away_are_a_sentence(settings, drawn, tmp_path)
     for n, spoil in enumerate(
         (lambda: next((moving / "rust").iterdir()).unlink(), lambda: shutil.rmtree(moving))
     ):
-        run = leaves.create(tmp_path / f"run{n}", asked)
+        run = Run(tmp_path / f"run{n}")
+        events = leaves.train(run.folder, asked)
+        next(events), events.close()
         spoil()
         with pytest.raises(ValueError, match=("has changed since the run began", "no longer in")[n]):
             finish(leaves.resume(run.folder))
+        assert run.status() == "failed"
     with pytest.raises(ValueError, match="there is no folder"):
         leaves.create(tmp_path / "other", asked)
     with pytest.raises(ValueError, match="does not hold the features"):

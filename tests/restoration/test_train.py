@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vision_core import checkpoints
+from vision_core.events import Done, Epoch, Step
 from vision_core.restoration import (
     HybridRestorer,
     Settings,
@@ -21,7 +22,6 @@ from vision_core.restoration import (
 from vision_core.restoration.train import batches, recipe
 from vision_core.restoration.validation import Validation
 from vision_core.runs import Run
-from vision_core.training import Done, Epoch, Step
 
 
 @pytest.fixture(autouse=True)

@@ -356,7 +356,7 @@ def fetch(
 
 def _follow(events: Generator[Any, None, Any]) -> Any:
     """Tell on standard error what happens; the result."""
-    from vision_core.training import Done, Preview, Step
+    from vision_core.events import Done, Preview, Step
 
     said, result = -1, None
     while True:

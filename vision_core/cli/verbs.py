@@ -105,7 +105,7 @@ def watch(events: Generator[Any], label: str) -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from torch import distributed
 
-    from vision_core.training import Done, Epoch, Step
+    from vision_core.events import Done, Epoch, Step
 
     console = Console(stderr=True, quiet=not is_first_process())
     columns = (

@@ -13,8 +13,8 @@ from vision_core.color.colormap import ColorMap, load, save
 from vision_core.color.objective import Settings
 from vision_core.color.palette import Palette, count_picture, extract
 from vision_core.color.trainer import train
+from vision_core.events import Done
 from vision_core.images import Picture
-from vision_core.training import Done
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from vision_core.color.colormap import save as save_map
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import LossWeights, Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors
+from vision_core.events import Done, Event, Preview, Step
 from vision_core.files import atomic
-from vision_core.training import Done, Event, Preview, Step
 
 PLACEMENT = 5.0  # weight of what a person called misplaced, in fine-tuning
 EVERY = 100  # epochs between two states of 3 MB

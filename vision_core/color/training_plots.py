@@ -13,7 +13,7 @@ from vision_core.color.spaces import encode
 from vision_core.plots import OUTLINE, TEXT, figure, loss_terms, total_loss
 
 if TYPE_CHECKING:
-    from vision_core.training import Step
+    from vision_core.events import Step
 
 
 def six(

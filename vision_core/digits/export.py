@@ -20,9 +20,9 @@ from vision_core.digits.measure import one_thread, predict
 from vision_core.digits.network import MEAN, STD, DigitNet
 from vision_core.digits.packed import DTYPES, FORMAT, VERSION, encode_images
 from vision_core.digits.train import Settings, history, weights_file
+from vision_core.events import Epoch
 from vision_core.files import atomic, write_json
 from vision_core.runs import Run
-from vision_core.training import Epoch
 
 FORMS = {"packed": ".json", "json": ".json", "onnx": ".onnx"}
 ARCHITECTURE = [

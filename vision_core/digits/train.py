@@ -16,7 +16,7 @@ from vision_core.devices import generator, seeded
 from vision_core.digits import data
 from vision_core.digits.measure import measure, one_thread, save_activations
 from vision_core.digits.network import DigitNet
-from vision_core.training import Epoch, Event
+from vision_core.events import Epoch, Event
 
 
 @dataclass(frozen=True)
