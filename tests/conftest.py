@@ -36,7 +36,7 @@ _node_on_path()
 
 
 def pytest_collection_modifyitems(items):
-    """A real page that was not ready in time is opened once more: on a busy machine any wait can be too short."""
+    """A page that was not ready in time is opened once more: on a busy machine any wait can be too short."""
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun="TimeoutError"))
