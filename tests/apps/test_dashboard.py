@@ -168,6 +168,8 @@ def test_an_unknown_run_in_the_address_is_told(root):
         ({"a.json": altered(b'"image":"', b'"image":"","was":"'), "a.bin": BINARY.read_bytes()}, "images"),
         ({"a.json": altered(b'"probe":"', b'"probe":"AAAA'), "a.bin": BINARY.read_bytes()}, "garble"),
         ({"a.json": altered(b'{"epoch":1,', b'{"epoch":0,'), "a.bin": BINARY.read_bytes()}, "epochs"),
+        ({"a.json": altered(b'"binary":"', b'"binary":"' + b"x" * 5000), "a.bin": b""}, "not the index"),
+        ({"x" * 300 + ".json": b"[" * 100_000, "a.bin": b""}, "not valid JSON"),
     ],
 )  # fmt: skip
 def test_a_bad_upload_is_one_sentence(root, files, sentence):

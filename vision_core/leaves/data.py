@@ -139,6 +139,32 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
+def check_folder(folder: str | Path) -> None:
+    """Refuse, by the names of its files alone, a folder that cannot be split.
+
+    Raises:
+        ValueError: no folder, fewer than two classes, or a class of fewer than three files.
+    """
+    folder = Path(folder)
+    classes = class_folders(folder)
+    _check_classes(folder, classes)
+    for name in classes:
+        if (count := len(pictures(folder / name))) < len(SPLITS):
+            raise _too_few(name, f"{count} pictures")
+
+
+def _check_classes(folder: Path, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise ValueError(f"{folder} has only the class {classes[0]!r}: two or more are needed")
+
+
+def _too_few(name: str, what: str) -> ValueError:
+    return ValueError(
+        f"the class {name!r} has {what}; at least 3 are needed, one each to train, to validate and to test: "
+        "add some, or take its folder away"
+    )
+
+
 def _only_folders(folder: Path) -> bool:
     entries = [path for path in folder.iterdir() if not _hidden(path)]
     return bool(entries) and all(path.is_dir() for path in entries)
@@ -188,9 +214,7 @@ def split(
     Raises:
         ValueError: fewer than two classes, or in one fewer than three pictures, near duplicates counted once.
     """
-    if len(found.classes) < 2:
-        only = ", ".join(found.classes)
-        raise ValueError(f"{found.folder} has only the class {only!r}: two or more are needed")
+    _check_classes(found.folder, found.classes)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions are {tuple(fractions)}: three above 0 that make 1 were expected")
     pairs = duplicates.near_pairs(found.hashes)
@@ -237,11 +261,8 @@ def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[floa
         members = [np.flatnonzero(group == g) for g in np.unique(group[found.labels == label])]
         members = [m for m in members if Counter(found.labels[m].tolist()).most_common(1)[0][0] == label]
         if len(members) < 3:
-            raise ValueError(
-                f"the class {name!r} has {sum(map(len, members))} different pictures"
-                f"{' that can be read' if found.skipped else ''}; at least 3 are needed, one each to train, "
-                "to validate and to test: add some, or take its folder away"
-            )
+            read = " that can be read" if found.skipped else ""
+            raise _too_few(name, f"{sum(map(len, members))} different pictures{read}")
         members = sorted((members[i] for i in random.permutation(len(members))), key=len, reverse=True)
         lacking = np.array(fractions) * sum(map(len, members))
         for place, rows in enumerate(members):

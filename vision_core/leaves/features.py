@@ -10,13 +10,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vision_core import devices
+from vision_core.events import Step
 from vision_core.files import atomic
 from vision_core.leaves import data
 from vision_core.leaves.augment import centre, random_views
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import LeafNet
 from vision_core.runs import Run
-from vision_core.training import Step
 
 BATCH = 32
 FILE = "embeddings.safetensors"
@@ -65,10 +65,11 @@ def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
 
 def prepare(
     run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int
-) -> Generator[Step, None, dict[str, Tensor]]:
+) -> Generator[Step, None, dict[str, Tensor] | None]:
     """The embeddings of "train" (V, N, 1280), of which the first is of the whole, and "validation" (M, 1280).
 
-    Computed once, then read from the run's folder. With no `views`, the training pictures are left out.
+    Computed once, then read from the run's folder. With no `views`, the training pictures are left out. None
+    when the run is asked to stop meanwhile: what was embedded until then is lost.
     """
     try:
         return load_file(run.folder / FILE)
@@ -84,6 +85,8 @@ def prepare(
             done += 1
             run.log({"event": "embed", "step": done, "total": total})
             yield Step(done, total, {}, 0.0)
+            if (run.folder / "stop").exists():
+                return None
         kept[split] = torch.cat(parts, 1)
     kept["validation"] = kept["validation"][0].clone()
     with atomic(run.folder / FILE) as file:

@@ -34,39 +34,44 @@ def histograms(shares: Mapping[str, Sequence[float]]) -> go.Figure:
     return fig.update_yaxes(title="share of the leaf's pixels")
 
 
+CURVES = {  # metric: panel, name, number of its line; a name that stands in two panels is one entry below
+    "train_accuracy": ((1, 1), "training (augmented)", 0),
+    "val_accuracy": ((1, 1), "validation", 1),
+    "val_macro_f1": ((1, 1), "validation macro-F1", 2),
+    "cross_entropy": ((1, 2), "training (augmented)", 0),
+    "val_loss": ((1, 2), "validation", 1),
+    "lr": ((2, 1), "learning rate", 4),
+}
+
+
 def curves(epochs: Sequence[int], metrics: Sequence[Mapping[str, float]]) -> go.Figure:
     """A training, 2 x 2: accuracy, loss, learning rate (log scale), accuracy gap with its thresholds."""
     titles = ("Accuracy", "Loss", "Learning rate", "Gap: training less validation accuracy")
-    fig = _panels("Training", 2, 2, None, 640, titles)
-    panels = (
-        (
-            1,
-            1,
-            {
-                "train_accuracy": "training",
-                "val_accuracy": "validation",
-                "val_macro_f1": "validation macro-F1",
-            },
-        ),
-        (1, 2, {"cross_entropy": "training", "val_loss": "validation"}),
-        (2, 1, {"lr": "learning rate"}),
-    )
-    for row, col, lines in panels:
-        for index, (key, name) in enumerate(lines.items()):
-            y = [entry.get(key) for entry in metrics]
-            fig.add_scatter(
-                x=[*epochs], y=y, name=name, mode="lines+markers", line=line(index), row=row, col=col
-            )
+    fig, named = _panels("Training", 2, 2, None, 640, titles), set()
+    for key, ((row, col), name, number) in CURVES.items():
+        fig.add_scatter(
+            x=[*epochs],
+            y=[entry.get(key) for entry in metrics],
+            name=name,
+            legendgroup=name,
+            showlegend=name not in named,
+            mode="lines+markers",
+            line=line(number),
+            row=row,
+            col=col,
+        )
+        named.add(name)
     gaps = [entry["train_accuracy"] - entry["val_accuracy"] for entry in metrics]
     levels = ["serious" if g >= SERIOUS else "mild" if g >= MILD else "none" for g in gaps]
-    fig.add_bar(x=[*epochs], y=gaps, marker={"color": [COLORS[level] for level in levels]}, row=2, col=2)
+    colors = [COLORS[level] for level in levels]
+    fig.add_bar(x=[*epochs], y=gaps, name="gap", marker={"color": colors}, showlegend=False, row=2, col=2)
     for height, name in ((MILD, "mild"), (SERIOUS, "serious")):
         style = {"color": COLORS[name], "dash": "dash"}
         fig.add_scatter(
-            x=[*epochs], y=[height] * len(gaps), name=name, mode="lines", line=style, row=2, col=2
+            x=[*epochs], y=[height] * len(gaps), name=f"{name} gap", mode="lines", line=style, row=2, col=2
         )
     fig.update_yaxes(type="log", row=2, col=1)
-    return fig.update_xaxes(title="epoch").update_layout(showlegend=False)
+    return fig.update_xaxes(title="epoch").update_layout(margin={"b": 100})
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Figure:

@@ -14,13 +14,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from vision_core import checkpoints, devices, runs, training
 from vision_core.devices import generator, seeded
+from vision_core.events import Event
 from vision_core.leaves import data, features
 from vision_core.leaves.augment import random_views
 from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import BLOCKS, LeafNet
 from vision_core.runs import Run
-from vision_core.training import Event
 
 MANIFEST = "manifest.json"
 
@@ -81,17 +81,14 @@ class Settings:
 
 
 def create(out: str | Path, settings: Settings, *, replace: bool = False) -> Run:
-    """A run that `resume` trains: the folder is read and split, nothing is trained yet.
+    """A run that `resume` reads the pictures for, splits and trains; only their names are looked at here.
 
     Raises:
-        ValueError: `out` holds a run and `replace` is not set; the data cannot be split; no such weights.
+        ValueError: `out` holds a run and `replace` is not set; too few classes or files; no such weights.
     """
-    _initial(settings, ("a", "b"))  # refuses weights that are not there before there is a folder
-    manifest = _split(settings)
-    run = runs.create(out, "leaves", settings, replace=replace)
-    if runs.is_first_process():
-        manifest.save(run.folder / MANIFEST)
-    return run
+    data.check_folder(settings.data)  # refuses what cannot be trained before there is a folder
+    _initial(settings, ("a", "b"))
+    return runs.create(out, "leaves", settings, replace=replace)
 
 
 def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
@@ -102,10 +99,15 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
     temperature and a gate fitted on the validation pictures, measured once on the test pictures.
 
     Raises:
-        ValueError: as `create`; pictures that are gone meanwhile.
+        ValueError: as `create`; the data cannot be split; pictures that are gone meanwhile.
         FloatingPointError: the loss is not finite.
     """
-    yield from resume(create(out, settings, replace=replace).folder)
+    data.check_folder(settings.data)
+    manifest = _split(settings)  # refused before there is a folder, too
+    run = create(out, settings, replace=replace)
+    if runs.is_first_process():
+        manifest.save(run.folder / MANIFEST)
+    yield from resume(run.folder)
 
 
 def resume(out: str | Path) -> Generator[Event]:
@@ -113,23 +115,61 @@ def resume(out: str | Path) -> Generator[Event]:
 
     Raises:
         ValueError: `out` holds no run of the leaf system, or one that is complete or still training; the data
-            are no longer where they were.
+            are no longer where they were, or it is no longer known how they were split.
     """
     run, settings = runs.open(out, "leaves", Settings)
     if run.status() == "done":
         raise ValueError(f"{out} is complete: there is nothing to resume")
-    manifest = manifest_of(run) if (run.folder / MANIFEST).exists() else _split(settings)
-    if not Path(manifest.folder).is_dir():
-        raise ValueError(f"the data of this run are no longer in {manifest.folder}: put them back there")
-    model = _initial(settings, manifest.classes).to(devices.pick(settings.device))
     with runs.being_trained(run):
-        cached = yield from _cached(run, model, manifest, settings)
-        yield from _train(run, settings, manifest, model, cached)
+        try:
+            prepared = yield from _prepared(run, settings)
+        except Exception as error:
+            run.log({"event": "failed", "error": str(error) or type(error).__name__})
+            raise
+        if prepared is None:
+            run.log({"event": "stopped"})
+        else:
+            yield from _train(run, settings, *prepared)
 
 
 def manifest_of(run: Run) -> Manifest:
     """The split that a run trains on."""
     return data.load(run.folder / MANIFEST)
+
+
+def _prepared(
+    run: Run, settings: Settings
+) -> Generator[Event, None, tuple[Manifest, LeafNet, dict[str, Tensor]] | None]:
+    """What a training needs: the split, the network, and what its frozen features make of the pictures.
+
+    The features are asked before the training, where they are all frozen. None where a stop is asked for.
+    """
+    manifest = _split_once(run, settings)
+    model = _initial(settings, manifest.classes).to(devices.pick(settings.device))
+    cached = {}
+    if not settings.trained_blocks:
+        views = settings.views if settings.cache_features else 0
+        cached = yield from features.prepare(run, model, manifest, views, settings.seed)
+    return None if cached is None else (manifest, model, cached)
+
+
+def _split_once(run: Run, settings: Settings) -> Manifest:
+    """The split of a run: made when its training begins, then read."""
+    known = manifest_of(run) if (run.folder / MANIFEST).exists() else None
+    folder = known.folder if known else settings.data
+    if not Path(folder).is_dir():
+        raise ValueError(f"the data of this run are no longer in {folder}: put them back there")
+    if known:
+        return known
+    if any(event["event"] == "epoch" for event in run.events()):
+        raise ValueError(
+            f"{run.folder} has no {MANIFEST}, so that nobody knows which pictures it trained on: "
+            "put the file back, or start a new run"
+        )
+    manifest = _split(settings)
+    if runs.is_first_process():
+        manifest.save(run.folder / MANIFEST)
+    return manifest
 
 
 def _split(settings: Settings) -> Manifest:
@@ -147,16 +187,6 @@ def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
     elif settings.weights != "none":
         model.load_backbone(settings.weights)
     return model
-
-
-def _cached(
-    run: Run, model: LeafNet, manifest: Manifest, settings: Settings
-) -> Generator[Event, None, dict[str, Tensor]]:
-    """What frozen features make of the pictures, computed before the training; nothing where they are not."""
-    if settings.trained_blocks:
-        return {}
-    views = settings.views if settings.cache_features else 0
-    return (yield from features.prepare(run, model, manifest, views, settings.seed))
 
 
 def _train(

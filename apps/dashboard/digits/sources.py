@@ -55,18 +55,20 @@ def uploaded(files: Iterable[tuple[str, bytes]]) -> Source:
         found = ", ".join(name for name, _ in parts.values()) or "nothing"
         raise ValueError(f"the .json index and the .bin of one packed export were expected, not {found}")
     with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        index = folder / parts[".json"][0]
-        index.write_bytes(parts[".json"][1])
         try:
+            index = Path(scratch) / "index.json"
+            index.write_bytes(parts[".json"][1])
             named = read_json(index)
             wanted = named.get("binary") if isinstance(named, dict) else None
             # a browser may have renamed the download; the SHA-256 in the index tells whether it is the one
             binary = Path(wanted).name if isinstance(wanted, str) else parts[".bin"][0]
-            (folder / (binary or "digits.bin")).write_bytes(parts[".bin"][1])
+            (index.with_name(binary or "digits.bin")).write_bytes(parts[".bin"][1])
             return read(index)
         except ValueError as error:
-            raise ValueError(str(error).replace(f"{folder}/", "")) from error
+            said = str(error).replace(f"{scratch}/index.json", parts[".json"][0]).replace(f"{scratch}/", "")
+            raise ValueError(said) from error
+        except Exception as error:  # a parser's door: a stranger's files
+            raise ValueError(f"{parts['.json'][0][:80]} is not the index of a packed export") from error
 
 
 def read(path: Path) -> Source:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from apps.dashboard import jobs
 from vision_core import leaves
-from vision_core.training import Step
+from vision_core.events import Step
 
 DRAWN = "data"  # folder of the drawn leaves, beside the runs
 MOST_DRAWN = 20  # such folders on a host
