@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vision_core.images import from_tensor
 from vision_core.leaves.generate import generate
+from vision_core.restoration import pages
 from vision_core.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +37,19 @@ def leaves(folder: Path) -> list[str]:
     return "leaves train plant --cache-features --crop 64 --epochs 12 --patience 0 --batch-size 8".split()
 
 
-TRAINERS = {"color": color, "digits": digits, "leaves": leaves}
+def restore(folder: Path) -> list[str]:
+    (folder / "pages").mkdir()
+    for number in range(3):
+        page = from_tensor(pages.crop(number, 96)[None])
+        Image.fromarray(page).save(folder / "pages" / f"book{number}__1.png")
+    return "restore train --train-dir pages --epochs 9 --crops 8 --batch-size 4 --crop 32 --every 2".split()
+
+
+def tiny(folder: Path) -> list[str]:
+    return "edit tiny train judge --epochs 8 --steps 4 --batch-size 4 --scenes 64".split()
+
+
+TRAINERS = {"color": color, "digits": digits, "leaves": leaves, "restore": restore, "edit tiny": tiny}
 
 
 def start(words: list[str], folder: Path) -> subprocess.Popen:
@@ -76,7 +90,7 @@ def test_killed_at_random_and_resumed_to_the_same_bytes(system, tmp_path):
             os.killpg(child.pid, signal.SIGKILL)
             kills += child.wait() == -signal.SIGKILL
             assert Run(cut).status() == "interrupted"
-            child = start([*words[:2], "--resume", "cut"], tmp_path)
+            child = start([*words[: words.index("train") + 1], "--resume", "cut"], tmp_path)
     _, errors = child.communicate(timeout=200)
     assert child.returncode == 0, errors
     assert kills >= 2 and Run(cut).status() == "done"

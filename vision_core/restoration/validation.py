@@ -21,13 +21,13 @@ class Validation:
     The damage is the same at every epoch and in every run of that seed, so that figures can be compared.
     """
 
-    def __init__(self, pages: list[data.Page], seed: int, side: int | None = None) -> None:
+    def __init__(self, pages: list[data.Page], seed: int, side: int = SIDE) -> None:
         drawn = devices.generator(seed, 0, 1)
         self.labels = [
             (kind, severity) for kind in (*KINDS, "mixture", "undamaged") for severity in SEVERITIES
         ]
         picks = torch.randint(len(pages), (len(self.labels),), generator=drawn).tolist()
-        self.clean = torch.stack([data.crop(pages[pick], side or SIDE, drawn) for pick in picks])
+        self.clean = torch.stack([data.crop(pages[pick], side, drawn) for pick in picks])
         recipes = []
         for number, (kind, severity) in enumerate(self.labels):
             if kind == "mixture":
