@@ -52,6 +52,7 @@ def loss(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
 
 def per_digit(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Accuracy of each digit over the epochs."""
+    epochs = thinned(epochs)
     figure, x = go.Figure(), [e["epoch"] for e in epochs]
     for digit in range(10):
         y = [e["per_class"][digit] for e in epochs]
@@ -71,7 +72,9 @@ def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], ti
             "dash": "dot" if name.endswith("bias") else "solid",
         }
         hover = f"{name}: %{{y:.3g}}<extra></extra>"
-        figure.add_scatter(x=epochs, y=values, name=name, mode="lines", line=line, hovertemplate=hover)
+        figure.add_scatter(
+            x=thinned(epochs), y=thinned(values), name=name, mode="lines", line=line, hovertemplate=hover
+        )
     return laid_out(figure, title, "epoch", "~g").update_yaxes(type="log")
 
 
@@ -180,11 +183,16 @@ def _kind(true: int, read: int, images: int) -> str:
     return "none" if not images else "right" if true == read else "wrong"
 
 
+def thinned(points: Sequence[Any]) -> Sequence[Any]:
+    """At most POINTS of them, evenly chosen."""
+    return points[:: max(1, -(-len(points) // POINTS))]
+
+
 def line(
     figure: go.Figure, epochs: Sequence[Mapping[str, Any]], key: str, label: str, colour: str, dash: str
 ) -> None:
     """Add the line of a measure over the epochs."""
-    epochs = epochs[:: max(1, -(-len(epochs) // POINTS))]
+    epochs = thinned(epochs)
     x, y = [e["epoch"] for e in epochs], [e[key] for e in epochs]
     number = ".2%" if key.endswith("accuracy") else ".4f"
     hover = f"{label}: %{{y:{number}}}<extra></extra>"

@@ -1,5 +1,6 @@
 """What the folder of a training tells at one moment."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -39,6 +40,19 @@ class Story:
     seconds: float = 0.0
     updated: float | None = None
     problem: str = ""
+
+    @property
+    def shown_settings(self) -> dict[str, Any]:
+        """The settings; of a path only its last part: the server's folders concern nobody."""
+        return {
+            name: Path(value).name if isinstance(value, str) and os.sep in value else value
+            for name, value in self.settings.items()
+        }
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What was asked and reached, to take away."""
+        return {"settings": self.shown_settings, "status": self.status, "epochs": self.epochs}
 
     @property
     def best(self) -> dict[str, Any] | None:

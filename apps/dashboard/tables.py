@@ -1,9 +1,36 @@
-"""Tables that a visitor downloads."""
+"""Numbers that a visitor sees and takes away: a row of metrics, tables as CSV and JSON."""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import streamlit as st
+
+from vision_core.files import without_nan
+
+
+def show_metrics(values: Mapping[str, str], told: Mapping[str, str] | None = None) -> None:
+    """A row of boxes; `told` explains some of them."""
+    with st.container(horizontal=True):
+        for title, value in values.items():
+            st.metric(title, value, border=True, help=(told or {}).get(title))
+
+
+def offer(what: str, rows: Sequence[Mapping[str, Any]], name: str, document: Any = None) -> None:
+    """Buttons that download rows of equal keys as CSV, and `document`, or else the rows, as JSON."""
+    table = csv_bytes(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+    text = json.dumps(without_nan(rows if document is None else document), indent=1)
+    with st.container(horizontal=True, gap="small"):
+        for kind, data in (("CSV", table), ("JSON", text)):
+            st.download_button(
+                f"{what} as {kind}",
+                data,
+                f"{name}.{kind.lower()}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -160,7 +160,7 @@ def _show_progress(story: Story) -> None:
         done, of = story.prepared
         st.progress(min(1.0, done / max(1, of)), f"the network looks at the pictures once: {done} of {of}")
     elif not story.steps:
-        st.progress(0.0, "starting: loading the images and measuring the untrained network")
+        st.progress(0.0, "starting: the images are read")
     else:
         step, left = story.steps[-1], max(0.0, story.eta - (time.time() - (story.updated or 0)))
         st.progress(

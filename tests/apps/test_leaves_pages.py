@@ -169,14 +169,33 @@ def test_an_evaluation_shows_the_numbers_of_the_report_and_the_pictures_of_a_cel
     app = visit("evaluate", leaf_model="first")
     assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
     assert metrics(app)["Pictures"] == str(sum(map(sum, found["confusion"])))
+    worst = found["top_losses"][:4]
+    told = "\n".join(m.value for m in app.markdown)
+    assert all(f"`{row['file']}`" in told and f"loss {row['loss']:.2f}" in told for row in worst)
     for i, true in enumerate(found["classes"]):
         for j, said in enumerate(found["classes"]):
             if not (count := found["confusion"][i][j]):
                 continue
             app = checked(app.selectbox(key="leaf_cell").set_value(f"{true} read as {said}").run())
-            shown = [m.value for m in app.markdown if ".jpg`" in m.value]
+            shown = [m.value for m in app.markdown if ".jpg`" in m.value and "loss" not in m.value]
             assert len(shown) == count and all(text.startswith(f"`{true}/") for text in shown)
-            assert len(app.image) == 2 * count
+            assert len(app.image) == 2 * count + 2 * len(worst)
+
+
+def test_trainings_are_compared_with_what_they_reach_on_test_pictures(root):
+    (root / "leaves" / "second").mkdir()
+    shutil.copytree(root / "leaves" / "first", root / "leaves" / "second", dirs_exist_ok=True)
+    (root / "leaves" / "second" / "report.json").write_text("{}")
+    app = visit("compare")
+    table = app.dataframe[0].value.set_index("training")
+    assert table.loc["first", "test"] == 100 * report(root)["accuracy"]
+    assert table["test"].isna()["second"] and list(table["folder"]) == ["drawn", "drawn"]  # no path
+    [chart] = app.get("plotly_chart")
+    assert sorted(line["name"] for line in json.loads(chart.proto.spec)["data"]) == ["first", "second"]
+    app = checked(app.multiselect(key="compared_leaves").set_value(["first"]).run())
+    [chart] = app.get("plotly_chart")
+    assert [line["name"] for line in json.loads(chart.proto.spec)["data"]] == ["first"]
+    assert "start two" not in told(app)
 
 
 def test_pictures_that_are_gone_are_one_sentence_and_the_measures_stay(root):

@@ -6,7 +6,8 @@ from apps.dashboard import charts, jobs
 from apps.dashboard.digits.comparison import show_comparison
 from apps.dashboard.digits.story import SYSTEM, read_story
 from apps.dashboard.story import Story
-from apps.dashboard.watching import REFRESH, attempt, await_end, choose, follow, tell_refusal
+from apps.dashboard.tables import offer, show_metrics
+from apps.dashboard.watching import attempt, await_end, choose, follow, tell_refusal
 from vision_core import runs
 from vision_core.digits import Settings
 
@@ -102,18 +103,19 @@ def show_live(story: Story) -> None:
             charts.show(
                 charts.steps(story.steps, story.losses, story.total), "live_loss", "Loss of each step so far"
             )
+        offer("Curves", story.epochs, story.run.name, story.document)
 
 
 def show_numbers(story: Story) -> None:
     last, best = story.epochs[-1], story.best or story.epochs[-1]
-    with st.container(horizontal=True):
-        for title, value in (
-            ("Epoch", f"{last['epoch']} of {story.settings['epochs']}"),
-            ("Validation accuracy", f"{last['val_accuracy']:.1%}"),
-            ("Test accuracy", f"{last['test_accuracy']:.1%}"),
-            ("Validates best", f"epoch {best['epoch']}"),
-        ):
-            st.metric(title, value, border=True)
+    show_metrics(
+        {
+            "Epoch": f"{last['epoch']} of {story.settings['epochs']}",
+            "Validation accuracy": f"{last['val_accuracy']:.1%}",
+            "Test accuracy": f"{last['test_accuracy']:.1%}",
+            "Validates best": f"epoch {best['epoch']}",
+        }
+    )
 
 
 st.title("Training", anchor=False)
@@ -129,4 +131,4 @@ with main:
     else:
         st.info("No training yet. Start one: the settings beside this are a good first choice.")
 if found:
-    st.fragment(show_comparison, run_every=2 * REFRESH if busy else None)()
+    show_comparison()

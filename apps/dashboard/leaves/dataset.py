@@ -9,7 +9,7 @@ import streamlit as st
 
 from apps.dashboard import charts, jobs
 from apps.dashboard.leaves import datasets
-from apps.dashboard.tables import csv_bytes
+from apps.dashboard.tables import offer
 from vision_core import guarded, leaves
 from vision_core.leaves import plots
 from vision_core.leaves.data import square
@@ -39,8 +39,7 @@ def show_classes(found: leaves.Survey) -> None:
     if found.skipped:
         with st.expander(f"{len(found.skipped)} files are skipped"):
             st.dataframe([*found.skipped], hide_index=True, alt="The skipped files and why")
-    table = csv_bytes(["class", "pictures"], list(counts.items()))
-    st.download_button("Counts as CSV", table, "classes.csv", on_click="ignore", icon=":material/download:")
+    offer("Counts", [{"class": name, "pictures": count} for name, count in counts.items()], "classes")
 
 
 def show_pictures(found: leaves.Survey) -> None:
@@ -106,16 +105,16 @@ def show_split(found: leaves.Survey) -> None:
     )
     for pair in (*manifest.conflicts, *manifest.leaks)[:PAIRS]:
         _row(found.folder, pair)
-    table = csv_bytes(
-        ["file", "class", "split", "group"],
-        [[p.file, manifest.classes[p.label], p.split, p.group] for p in manifest.photos],
+    offer(
+        "Split",
+        [
+            {"file": p.file, "class": manifest.classes[p.label], "split": p.split, "group": p.group}
+            for p in manifest.photos
+        ],
+        "split",
     )
-    pairs = csv_bytes(["first", "second"], manifest.leaks)
-    for label, data, name in (
-        ("Split as CSV", table, "split.csv"),
-        ("Near duplicates as CSV", pairs, "duplicates.csv"),
-    ):
-        st.download_button(label, data, name, on_click="ignore", icon=":material/download:")
+    if manifest.leaks:
+        offer("Near duplicates", [{"first": a, "second": b} for a, b in manifest.leaks], "duplicates")
 
 
 st.title("Look at leaves", anchor=False)

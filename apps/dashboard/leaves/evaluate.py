@@ -1,6 +1,5 @@
 """Look into a leaf classifier: click a confusion to see its pictures and why; classes, calibration."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +8,14 @@ import streamlit as st
 
 from apps.dashboard import charts, jobs
 from apps.dashboard.leaves import models
-from apps.dashboard.tables import csv_bytes
+from apps.dashboard.tables import offer, show_metrics
 from vision_core import images, leaves, runs
-from vision_core.files import read_json
 from vision_core.leaves import plots
 
 SPLITS = {"test": "Test pictures", "validation": "Validation pictures"}
 SHOWN = 12  # pictures of a cell
+WORST = 4  # pictures of the largest losses
 GROUND = 48  # pictures that the background is measured on
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _report(folder: str, stamp: int) -> dict[str, Any]:
-    return read_json(Path(folder) / "report.json")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -59,15 +53,24 @@ def _ground(name: str, stamp: int, split: str) -> dict[str, Any]:
 
 def show_summary(found: dict[str, Any]) -> None:
     low, high = found["accuracy_interval"]
-    with st.container(horizontal=True):
-        for title, value, told in (
-            ("Accuracy", f"{found['accuracy']:.1%}", f"95 %: {low:.1%} to {high:.1%}"),
-            ("Macro-F1", f"{found['macro_f1']:.3f}", "the mean over the classes"),
-            ("Calibration error", f"{found['ece']:.3f}", "how far its probabilities are off"),
-            ("Refused", f"{found['refused']:.1%}", "of these leaves, as unknown"),
-            ("Pictures", f"{found['images']}", "never trained on"),
-        ):
-            st.metric(title, value, border=True, help=told)
+    show_metrics(
+        {
+            "Accuracy": f"{found['accuracy']:.1%}",
+            "Macro-F1": f"{found['macro_f1']:.3f}",
+            "Calibration error": f"{found['ece']:.3f}",
+            "Refused": f"{found['refused']:.1%}",
+            "Pictures": f"{found['images']}",
+        },
+        {
+            "Accuracy": f"95 %: {low:.1%} to {high:.1%}",
+            "Macro-F1": "the mean over the classes",
+            "Calibration error": "how far its probabilities are off",
+            "Refused": "of these leaves, as unknown",
+            "Pictures": "never trained on",
+        },
+    )
+    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    offer("Measures", [{**numbers, "accuracy_low": low, "accuracy_high": high}], "measures", found)
 
 
 def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> None:
@@ -95,6 +98,11 @@ def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> 
         chart = charts.confusion(table, st.context.theme.type == "dark", classes)
         st.altair_chart(chart, on_select=pick, key="leaf_squares", theme="streamlit")
         st.caption("Click a square to see its pictures. Red ones are wrong.")
+        rows = [
+            {"true class": t, **dict(zip(classes, n, strict=True))}
+            for t, n in zip(classes, table, strict=True)
+        ]
+        offer("Confusion", rows, "confusion")
     with right:
         if st.session_state.get("leaf_cell") not in order:
             st.session_state.pop("leaf_cell", None)
@@ -111,16 +119,22 @@ def show_cell(name: str, stamp: int, split: str, true: str, said: str) -> None:
         st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
         return
     for answer, picture, overlay, outside in shown:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.image(picture, width=150, alt=f"A leaf with {true}")
-            st.image(overlay, width=150, alt=f"What spoke for {said}")
-            share = "" if outside is None else f"  \n{outside:.0%} of it lies off the leaf"
-            known = "" if answer["known"] else "  \nrefused as unknown"
-            st.markdown(
-                f"{jobs.quoted(answer['file'])}  \n{answer['probability']:.1%} sure{share}{known}", width=220
-            )
+        known = "" if answer["known"] else "  \nrefused as unknown"
+        text = f"{jobs.quoted(answer['file'])}  \n{answer['probability']:.1%} sure{known}"
+        _show_pair(picture, overlay, outside, text, true, said)
     if len(here) > SHOWN:
         st.caption(f"The first {SHOWN} of {len(here)}.")
+
+
+def _show_pair(
+    picture: np.ndarray, overlay: np.ndarray, outside: float | None, text: str, true: str, said: str
+) -> None:
+    """A picture, what spoke for its answer, and what there is to say of it."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.image(picture, width=150, alt=f"A leaf with {true}")
+        st.image(overlay, width=150, alt=f"What spoke for {said}")
+        share = "" if outside is None else f"  \n{outside:.0%} of the map lies off the leaf"
+        st.markdown(text + share, width=220)
 
 
 def show_classes(found: dict[str, Any]) -> None:
@@ -133,23 +147,46 @@ def show_classes(found: dict[str, Any]) -> None:
     three = st.column_config.NumberColumn(format="%.3f")
     names = ("precision", "recall", "f1", "average precision")
     st.dataframe(rows, hide_index=True, column_config={n: three for n in names}, alt="Measures of each class")
-    table = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
-    with st.container(horizontal=True):
-        for label, data, file in (
-            ("Classes as CSV", table, "classes.csv"),
-            ("All measures as JSON", json.dumps(found, indent=1), "measures.json"),
-        ):
-            st.download_button(label, data, file, on_click="ignore", icon=":material/download:")
+    offer("Classes", rows, "classes")
 
 
 def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
-    """What it was most wrong about, with file names; one of them explained."""
+    """What it was most wrong about, with file names, and what misled it."""
     st.subheader("Largest losses", anchor=False)
     rows = found["top_losses"]
     three = {n: st.column_config.NumberColumn(format="%.3f") for n in ("probability", "loss")}
-    st.dataframe(rows, hide_index=True, column_config=three, alt="The pictures with the largest losses")
-    data = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
-    st.download_button("Losses as CSV", data, "losses.csv", on_click="ignore", icon=":material/download:")
+    st.dataframe(
+        rows, hide_index=True, column_config=three, height=245, alt="The pictures with the largest losses"
+    )
+    offer("Losses", rows, "losses")
+    try:
+        with st.spinner("Looking at the worst of them …"):
+            shown = [(row, *_explained(name, stamp, row["file"], row["predicted"])) for row in rows[:WORST]]
+    except (ValueError, OSError) as error:
+        st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
+        return
+    for row, picture, overlay, outside in shown:
+        true, said = row["true"], row["predicted"]
+        read = "right, but unsure" if true == said else f"{jobs.quoted(true)} read as {jobs.quoted(said)}"
+        text = f"{jobs.quoted(row['file'])}  \n{read}, {row['probability']:.1%} sure, loss {row['loss']:.2f}"
+        _show_pair(picture, overlay, outside, text, true, said)
+
+
+def show_curves(found: dict[str, Any]) -> None:
+    """Precision over recall, calibration, and their points."""
+    left, right = st.columns(2, gap="large")
+    curves, bins = found["precision_recall"], found["reliability"]
+    points = [
+        {"class": name, "recall": recall, "precision": precision}
+        for name, curve in curves.items()
+        for recall, precision in zip(curve["recall"], curve["precision"], strict=True)
+    ]
+    with left:
+        charts.show(plots.precision_recall(curves), "leaf_pr", "Precision over recall, by class")
+        offer("Points", points, "precision-recall")
+    with right:
+        charts.show(plots.reliability(bins), "leaf_reliability", "How often it is right, by how sure it is")
+        offer("Calibration", bins, "calibration")
 
 
 def show_ground(name: str, stamp: int, split: str) -> None:
@@ -170,22 +207,21 @@ def show_ground(name: str, stamp: int, split: str) -> None:
     except (ValueError, OSError) as error:
         st.error(models.told(error), icon=":material/error:")
         return
-    with st.container(horizontal=True):
-        for title, way in (
-            ("Whole picture", "whole"),
-            ("Leaf alone", "leaf_only"),
-            ("Ground alone", "ground_only"),
-            ("Chance", "chance"),
-        ):
-            st.metric(title, f"{bias[way]:.1%}", border=True)
-        if bias["attention_outside"] is not None:
-            st.metric("Grad-CAM off the leaf", f"{bias['attention_outside']:.1%}", border=True)
+    ways = {
+        "Whole picture": "whole",
+        "Leaf alone": "leaf_only",
+        "Ground alone": "ground_only",
+        "Chance": "chance",
+        "Grad-CAM off the leaf": "attention_outside",
+    }
+    show_metrics({title: f"{bias[way]:.1%}" for title, way in ways.items() if bias[way] is not None})
     if bias["ground_only"] > bias["chance"] + 0.2:
         st.warning(
             "The ground alone gives much of it away: expect less on pictures from elsewhere.",
             icon=":material/warning:",
         )
     st.caption(f"Measured on {bias['images']} pictures.")
+    offer("Ground", [bias], "ground")
 
 
 st.title("Look into a leaf classifier", anchor=False)
@@ -204,7 +240,7 @@ if chosen:
         )
     )
     try:
-        found = _report(str(models.folder(name)), stamp)[split]
+        found = models.report(runs.Run(models.folder(name)))[split]
     except (ValueError, OSError, KeyError, TypeError) as error:
         st.error(models.told(error), icon=":material/error:")
         st.stop()
@@ -215,14 +251,5 @@ if chosen:
         show_classes(found)
     with right:
         show_losses(name, stamp, found)
-    with left:
-        charts.show(
-            plots.precision_recall(found["precision_recall"]), "leaf_pr", "Precision over recall, by class"
-        )
-    with right:
-        charts.show(
-            plots.reliability(found["reliability"]),
-            "leaf_reliability",
-            "How often it is right, by how sure it is",
-        )
+    show_curves(found)
     show_ground(name, stamp, split)

@@ -8,6 +8,8 @@ import streamlit as st
 from apps.dashboard import jobs
 from apps.dashboard.leaves.story import SYSTEM
 from vision_core import leaves
+from vision_core.files import read_json
+from vision_core.runs import Run
 from vision_core.weights import WeightsMissing
 
 SHIPPED = "the shipped classifier"
@@ -53,6 +55,27 @@ def load(name: str) -> tuple[leaves.LeafNet, dict[str, Any]]:
         return _loaded(None, 0)
     path = folder(name) / "model.safetensors"
     return _loaded(str(path), path.stat().st_mtime_ns)
+
+
+def report(run: Run) -> dict[str, Any]:
+    """All measures of a finished training, on "test" and "validation" pictures."""
+    path = run.folder / "report.json"
+    return _read(str(path), path.stat().st_mtime_ns)
+
+
+def test_measures(run: Run) -> dict[str, Any]:
+    """The measures on the test pictures; none where they cannot be read."""
+    try:
+        found = report(run)["test"]
+        return found if {"accuracy", "macro_f1"} <= found.keys() else {}
+    except (ValueError, OSError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _read(path: str, stamp: int) -> dict[str, Any]:
+    """`stamp` makes the cache forget a file that was replaced."""
+    return read_json(Path(path))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -1,12 +1,12 @@
 """Ask a leaf classifier about a picture: its answer and where it looks, or that it does not know."""
 
-import json
 from dataclasses import asdict
 
 import streamlit as st
 
 from apps.dashboard import jobs
 from apps.dashboard.leaves import models
+from apps.dashboard.tables import offer
 from vision_core import guarded, leaves
 from vision_core.files import bundled
 from vision_core.images import Picture
@@ -63,20 +63,14 @@ def show(found: leaves.Explanation, name: str) -> None:
     right.image(found.overlay, "Grad-CAM: bright speaks for the answer", width="stretch", alt="Its Grad-CAM")
     if found.outside is not None:
         st.caption(f"{found.outside:.0%} of what speaks for it lies off the leaf.")
-    rows = sorted(answer.probabilities.items(), key=lambda row: -row[1])
-    st.dataframe(
-        [{"class": label, "probability": share} for label, share in rows],
-        hide_index=True,
-        alt="Probability of each class",
-        column_config={
-            "probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
-        },
-    )
+    rows = [
+        {"class": label, "probability": share}
+        for label, share in sorted(answer.probabilities.items(), key=lambda row: -row[1])
+    ]
+    bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+    st.dataframe(rows, hide_index=True, alt="Probability of each class", column_config={"probability": bar})
     st.caption(f"Strangeness {answer.strangeness:.2f}; above 1 the picture is refused.")
-    document = json.dumps({"file": name, **asdict(answer), "outside": found.outside}, indent=1)
-    st.download_button(
-        "Answer as JSON", document, "prediction.json", on_click="ignore", icon=":material/download:"
-    )
+    offer("Answer", rows, "prediction", {"file": name, **asdict(answer), "outside": found.outside})
 
 
 def _plain(label: str) -> str:

@@ -1,15 +1,13 @@
 """Train a leaf classifier: choose leaves and settings, watch it learn, stop it, go on with it."""
 
-import json
-
 import streamlit as st
 
 from apps.dashboard import jobs
 from apps.dashboard.leaves import datasets
 from apps.dashboard.leaves.curves import show_curves
-from apps.dashboard.leaves.story import SCALARS, SYSTEM, read_story
+from apps.dashboard.leaves.story import SYSTEM, read_story
 from apps.dashboard.story import Story
-from apps.dashboard.tables import csv_bytes
+from apps.dashboard.tables import offer, show_metrics
 from apps.dashboard.watching import attempt, await_end, choose, follow, tell_refusal
 from vision_core import leaves, runs
 from vision_core.weights import WeightsMissing
@@ -102,33 +100,17 @@ def show_live(story: Story) -> None:
     if not story.epochs:
         return
     last, best = story.epochs[-1], story.best or story.epochs[-1]
-    with st.container(horizontal=True):
-        for title, value in (
-            ("Epoch", f"{last['epoch']} of {story.settings['epochs']}"),
-            ("Validation accuracy", f"{last['val_accuracy']:.1%}"),
-            ("Validation macro-F1", f"{last['val_macro_f1']:.3f}"),
-            ("Best epoch", f"{best['epoch']} ({best['val_accuracy']:.1%})"),
-            ("Gap", f"{leaves.gap(last)['gap']:+.3f}"),
-        ):
-            st.metric(title, value, border=True)
+    show_metrics(
+        {
+            "Epoch": f"{last['epoch']} of {story.settings['epochs']}",
+            "Validation accuracy": f"{last['val_accuracy']:.1%}",
+            "Validation macro-F1": f"{last['val_macro_f1']:.3f}",
+            "Best epoch": f"{best['epoch']} ({best['val_accuracy']:.1%})",
+            "Gap": f"{leaves.gap(last)['gap']:+.3f}",
+        }
+    )
     show_curves(story.epochs)
-    with st.container(horizontal=True):
-        table = csv_bytes(["epoch", *SCALARS], [[e["epoch"], *(e[k] for k in SCALARS)] for e in story.epochs])
-        document = json.dumps({"settings": _shown(story), "epochs": story.epochs}, indent=1)
-        for label, data, name in (("CSV", table, "csv"), ("JSON", document, "json")):
-            st.download_button(
-                f"Curves as {label}",
-                data,
-                f"{story.run.name}.{name}",
-                on_click="ignore",
-                icon=":material/download:",
-            )
-
-
-def _shown(story: Story) -> dict[str, object]:
-    """The settings, without paths of the server."""
-    paths = {k: v.rpartition("/")[2] for k in ("data", "groups", "weights") if (v := story.settings[k])}
-    return {**story.settings, **paths}
+    offer("Curves", story.epochs, story.run.name, story.document)
 
 
 st.title("Train a leaf classifier", anchor=False)

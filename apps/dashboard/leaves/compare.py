@@ -1,0 +1,46 @@
+"""Compare leaf trainings: their curves over each other, their settings, what they reach on test pictures."""
+
+from typing import Any
+
+import streamlit as st
+
+from apps.dashboard import jobs
+from apps.dashboard.comparison import compare
+from apps.dashboard.leaves import models
+from apps.dashboard.leaves.story import SYSTEM, read_story
+from apps.dashboard.story import Story
+
+MEASURES = {
+    "val_accuracy": "Validation accuracy",
+    "val_macro_f1": "Validation macro-F1",
+    "train_accuracy": "Training accuracy (augmented)",
+    "val_loss": "Validation loss",
+    "cross_entropy": "Training loss (augmented)",
+    "lr": "Learning rate",
+}
+
+
+def row(story: Story) -> dict[str, Any]:
+    """What was asked; and, of a finished training, what the weights it kept reach on the test pictures."""
+    asked, best = story.shown_settings, story.best
+    test = models.test_measures(story.run) if story.status == "done" else {}
+    return {
+        "macro-F1": best and best["val_macro_f1"],
+        "test": 100 * test["accuracy"] if test else None,
+        "test macro-F1": test.get("macro_f1"),
+        "folder": asked.get("data"),
+        "cached": asked.get("cache_features"),
+        "unfrozen": asked.get("unfreeze"),
+        "balance": asked.get("balance"),
+        "smoothing": asked.get("label_smoothing"),
+        "mixup": asked.get("mixup"),
+    }
+
+
+st.title("Compare leaf trainings", anchor=False)
+st.caption("Which settings helped: choose trainings and a measure.")
+if found := jobs.folders(SYSTEM):
+    compare(SYSTEM, lambda: [read_story(run.name) for run in jobs.folders(SYSTEM)], MEASURES, row)
+else:
+    st.info("No training yet: start two that differ in one setting.")
+    st.page_link("leaves/train.py", label="Train a leaf classifier", icon=":material/model_training:")
