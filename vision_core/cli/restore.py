@@ -193,6 +193,7 @@ def train(
         str, Option(help="cosine; or constant, which falls in the last fifth only.")
     ] = "cosine",
     perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
+    perceptual_weight: Annotated[float, Option(help="Of that term beside L1.")] = 0.1,
     psnr_weight: Annotated[float, Option(help="Of the mean log error beside L1.")] = 0.0,
     accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
     ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
@@ -223,6 +224,7 @@ def train(
             lr=lr,
             schedule=schedule,  # pyright: ignore[reportArgumentType]
             perceptual=perceptual,  # pyright: ignore[reportArgumentType]
+            perceptual_weight=perceptual_weight,
             psnr_weight=psnr_weight,
             accumulate=accumulate,
             ema=ema,

@@ -8,6 +8,7 @@ correction read off the tokens, a gain and an offset for each patch, plus a fine
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -58,7 +59,7 @@ class HybridRestorer(nn.Module):
             "heads": heads,
         }
         levels = [*widths, width]
-        self.stem = nn.Conv2d(12, widths[0], 3, padding=1)  # of 2 x 2 pixels side by side
+        self.stem = nn.Conv2d(24, widths[0], 3, padding=1)  # of 2 x 2 pixels side by side, see `_halves`
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(levels))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(levels))
         self.encoder = nn.ModuleList(nn.Sequential(*(ConvBlock(w) for _ in range(blocks))) for w in widths)
@@ -90,7 +91,7 @@ class HybridRestorer(nn.Module):
         """Tokens (B, N, D) of the patches of 16 x 16 pixels, rows and columns of them, finer features."""
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 16 or x.shape[3] % 16:
             raise ValueError(f"expected (B, 3, H, W) with H and W multiples of 16, got {tuple(x.shape)}")
-        features, skips = self.stem(F.pixel_unshuffle(x - 0.5, 2)), []
+        features, skips = self.stem(_halves(x)), []
         for encoder, down in zip(self.encoder, self.down, strict=True):
             features = encoder(features)
             skips.append(features)
@@ -107,3 +108,13 @@ class HybridRestorer(nn.Module):
             maps.append(block.attention(tokens))
             tokens = block(tokens)
         return maps
+
+
+def _halves(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 24, H / 2, W / 2): what differs from the light around it, and that light.
+
+    Taken apart, because otherwise the paper's brightness, alike in all pixels, drowns the gradient of the
+    strokes and of the noise: the network then learns light and colours alone for a long time.
+    """
+    light = F.interpolate(F.avg_pool2d(x, 16), x.shape[2:], mode="bilinear", align_corners=False)
+    return F.pixel_unshuffle(torch.cat([4 * (x - light), light - 0.5], 1), 2)
