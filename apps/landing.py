@@ -51,9 +51,11 @@ CARDS = (
     ),
     Card(
         "Manuscript restoration",
-        "Old pages and photographs, cleaned without inventing anything.",
+        "Take stains, fading and shade off old pages, see what was changed and where the network guesses, "
+        "and keep the original where it would not help.",
         "restoration.svg",
         "sketch: a page, half of it stained",
+        "/restoration/",
     ),
     Card(
         "Leaf classifier",

@@ -1,0 +1,82 @@
+"""Restore old pages: one page from a stained sheet to a clean one, with what was changed in plain sight."""
+
+import os
+from typing import Any
+
+import gradio as gr
+
+from apps import common, session
+from apps.common import user_errors
+from apps.restoration import api, lab, many, restore_tab, training
+from apps.restoration.files import router as files
+from apps.restoration.visit import APP
+from apps.session import LIFETIME
+
+__all__ = ["build", "files", "main"]
+
+INTRO = """# Manuscript restoration
+A network that has seen clean pages only takes away what time did to yours: stains, fading, shade, folds.
+It shows what it changed and where it guesses, and a gate keeps the original where that is better."""
+HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
+KEEP_KEY = """key => {
+  const address = new URL(location);
+  if (key && address.searchParams.get('visit') !== key) {
+    address.searchParams.set('visit', key);
+    history.replaceState(null, '', address);
+  }
+}"""
+
+
+def build() -> gr.Blocks:
+    """The page, wired."""
+    with gr.Blocks(title="Manuscript restoration · vision-core", analytics_enabled=False) as page:
+        given = gr.State(None, time_to_live=LIFETIME)
+        key = gr.Textbox(visible="hidden", show_label=False)
+        gr.HTML(HOME)
+        gr.Markdown(INTRO, elem_classes="vc-intro")
+        with gr.Tabs():
+            with gr.Tab("One page", id="page"):
+                one = restore_tab.build(given, key)
+            with gr.Tab("Many pages", id="many"):
+                looks = [one["look"], one["book"], many.build(given)]
+            with gr.Tab("Damage lab", id="lab"):
+                looks.append(lab.build(given))
+            with gr.Tab("Train", id="train"):
+                looks.append(training.build(given))
+        api.build()
+        quiet = one["quiet"]
+        opened = page.load(_opened, None, [given, key], show_progress="hidden", api_visibility="private")
+        opened.success(None, key, js=KEEP_KEY)
+        opened.success(_chosen, given, one["chosen"], **quiet)
+        for look in looks:
+            opened.success(*look, **quiet)
+    return page.queue(max_size=common.EVENTS)
+
+
+def _opened(request: gr.Request) -> tuple[Any, ...]:
+    """The visit that the address names, else a new one."""
+    found = session.find(APP, request.query_params.get("visit")) or session.new(APP)
+    return found, found.key
+
+
+@user_errors
+def _chosen(given: session.Session | None) -> tuple[Any, ...]:
+    return restore_tab.shown(given or session.new(APP))
+
+
+def main() -> None:
+    """Serve this app alone, as a Space does."""
+    from apps import suite
+
+    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    suite.run(lambda: suite.alone(_module()), host, int(os.environ.get("PORT", "7860")))
+
+
+def _module() -> Any:
+    import sys
+
+    return sys.modules[__name__]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What a page can be restored by: the network of this release, one that the visitor trained, or none."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from apps.restoration.visit import current
+from apps.session import Session
+from vision_core import restoration, runs
+
+HOW = [
+    ("Network", "network"),
+    ("My own network", "own"),
+    ("CLAHE + unsharp mask", "classical"),
+    ("Non-local means", "denoise"),
+]
+BEST = "best.safetensors"
+
+
+def method_of(name: Any) -> Any:
+    """`Options.method` for a choice of the page."""
+    if name not in [value for _, value in HOW]:
+        raise ValueError(f"There is no way to restore called {name!r}")
+    return "network" if name == "own" else name
+
+
+def loader(known: Session, name: str) -> Callable[[], Any]:
+    """Loads the network of a choice, None where it needs none; refuses at once where there is none."""
+    if name == "own":
+        run = own_run(known)
+        if run is None or not (run.folder / BEST).exists():
+            raise ValueError("You have not trained a network here yet: see the tab Train")
+        return lambda: restoration.load(run.folder / BEST)[0]
+    return embedded if method_of(name) == "network" else lambda: None
+
+
+def own_run(known: Session) -> runs.Run | None:
+    """The training of a visit, if any."""
+    name = current(known)[1].run
+    return runs.Run(known.path(name)) if name else None
+
+
+@lru_cache(1)
+def embedded() -> Any:
+    """The network of this release; read only, for all visitors."""
+    return restoration.load()[0]

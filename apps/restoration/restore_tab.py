@@ -1,0 +1,260 @@
+"""Restore one page: choose it, press the button, look at before and after, take it home."""
+
+from base64 import b64decode
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import gradio as gr
+
+from apps import common, session
+from apps.common import event_data, note, user_errors, whole
+from apps.restoration import many, networks, sheets, views, work
+from apps.restoration.sheets import Choice
+from apps.restoration.visit import change, current
+from apps.restoration.work import Job
+from apps.session import Session
+from vision_core import documents, guarded, images
+from vision_core.files import bundled
+from vision_core.restoration.restore import Options, uncertainty
+from vision_core.restoration.restore import change as change_page
+
+EXAMPLES = bundled("assets") / "restoration"
+WORDS = {"stained": "stained", "faded": "faded, ink shows through", "shaded": "in shade, folded"}
+OUTPUTS = [("colour", "color"), ("grey", "grey"), ("black on white", "binary")]
+PREVIEW = 640  # longest side of the page before it is restored
+READABLE = [*documents.SUFFIXES, ".gif", ".avif"]
+
+
+@user_errors
+def take_example(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
+    """Choose an example page."""
+    known, name = current(given)[0], event_data(event, "value")
+    if name not in WORDS:
+        raise ValueError(f"There is no example {name!r}")
+    return _take(known, EXAMPLES / f"{name}.jpg", f"the {name} example")
+
+
+@user_errors
+def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
+    """Choose an upload; its faults are told at once."""
+    known = current(given)[0]
+    if not path:
+        return shown(known)
+    return _take(known, path, Path(path).name)
+
+
+@user_errors
+def turn(given: Session | None, number: float) -> tuple[Any, ...]:
+    """Choose another page of the same file."""
+    known, chosen = current(given)
+    if chosen.pages:
+        change(known, page=whole(number, 1, chosen.pages, "The page"))
+    return shown(known)
+
+
+def shown(known: Session) -> tuple[Any, ...]:
+    """(preview, words, page picker, controls of a whole document) of what is chosen."""
+    chosen = current(known)[1]
+    if not chosen.source:
+        return gr.Image(visible=False, value=None), "", gr.Slider(visible=False), gr.Column(visible=False)
+    page = sheets.source(known)
+    height, width = page.rgb.shape[:2]
+    pages = f", page {chosen.page} of {chosen.pages}" if chosen.pages > 1 else ""
+    said = ". ".join([f"{chosen.title}{pages}: {width:,} x {height:,} pixels", *page.notes])
+    several = chosen.pages > 1
+    return (
+        gr.Image(session.shown(known, images.shrink(page.rgb, PREVIEW)), visible=True),
+        note(said),
+        common.Slider(1, max(2, chosen.pages), chosen.page, visible=several, label=f"Page of {chosen.pages}"),
+        gr.Column(visible=several),
+    )
+
+
+def _take(known: Session, path: Any, title: str) -> tuple[Any, ...]:
+    pages = guarded.count(path)
+    guarded.read(path, common.MAX_PIXELS, page=1)
+    kept = session.keep(known, path, [sheet.folder for sheet in reversed(sheets.every(known))])
+    change(known, source=kept, title=title, pages=pages, page=1)
+    return shown(known)
+
+
+@user_errors
+def begin(given: Session | None, method: str) -> None:
+    """Restore the chosen page in the background."""
+    known, chosen = current(given)
+    options = Options(method=networks.method_of(method), gate=False)
+    page = sheets.source(known)
+    network = networks.loader(known, method)
+
+    def act(job: Job) -> str:
+        began = monotonic()
+        job.tell(0, 1, f"looking at {chosen.title}")
+        changed = change_page(page.rgb, network(), options, partial(_tell, job))
+        seconds = round(monotonic() - began, 2)
+        facts = {"title": chosen.title, "method": method, "seconds": seconds}
+        change(known, sheet=sheets.create(known, page, changed, facts).name)
+        return f"{chosen.title[0].upper()}{chosen.title[1:]} is done."
+
+    work.begin(known, "restore", act)
+
+
+@user_errors
+def stop(given: Session | None) -> None:
+    """End what is going on."""
+    work.stop(current(given)[0])
+
+
+@user_errors
+def follow(
+    given: Session | None, strength: float, output: str, sharpen: bool, gate: bool, seen: str
+) -> tuple[Any, ...]:
+    """All that the page shows of the result, in the order of `build`'s outputs.
+
+    Args:
+        seen: what the page shows already, as told by the last call.
+    """
+    known, chosen = current(given)
+    words, going_on = work.report(known, "restore")
+    if not going_on:
+        guess, guessing = work.report(known, "guess")
+        words, going_on = (guess, True) if guessing else (words, False)
+    buttons = gr.Button(visible=going_on), gr.Button(interactive=not going_on), gr.Timer(active=going_on)
+    if not chosen.sheet:
+        section = gr.Column(visible=bool(words))
+        return section, gr.Column(visible=False), "", words, *buttons, "", "", "", ""
+    sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate)
+    now = f"{sheet.name} {choice.query(sheet)} {sheet.path(sheets.GUESSES).exists()}"
+    rest: tuple[Any, ...] = (gr.skip(),) * 4
+    if now != seen:
+        _, said = sheets.finished(sheet, choice)
+        rest = (
+            views.viewer(sheet, choice),
+            views.verdict(said, bool(gate)),
+            views.facts(said, sheet.facts),
+            views.downloads(sheet, choice),
+        )
+    return gr.Column(visible=True), gr.Column(visible=True), rest[0], words, *buttons, *rest[1:], now
+
+
+@user_errors
+def act(given: Session | None, event: gr.EventData) -> None:
+    """What was done in the viewer: something painted, or asked where the network guesses."""
+    known = current(given)[0]
+    sheet = sheets.get(known)
+    match event_data(event, "act"):
+        case "protect":
+            kind, _, data = event_data(event, "value").partition(";base64,")
+            if kind != "data:image/png":
+                raise ValueError("That is no painted mask")
+            sheets.keep_mask(sheet, b64decode(data))
+        case "guess":
+            _guess(known, sheet)
+        case other:
+            raise ValueError(f"{other!r} is nothing that can be done here")
+
+
+def _tell(job: Job, done: int, total: int) -> None:
+    job.tell(done, total, f"part {done} of {total}")
+
+
+def _guess(known: Session, sheet: sheets.Sheet) -> None:
+    network = networks.loader(known, sheet.facts["method"])
+
+    def act(job: Job) -> str:
+        job.tell(0, 1, "the page four times, mirrored and shifted")
+        found = network()
+        if found is None:
+            raise ValueError("Only a network can say where it guesses")
+        page = sheets.page(sheet).rgb
+        values = uncertainty(page, found, tell=partial(_tell, job))
+        sheets.keep_guesses(sheet, values)
+        return "Where it guesses can be shown now."
+
+    work.begin(known, "guess", act)
+
+
+def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
+    """The layout and wiring; what `app` shows when a page is loaded."""
+    gr.Markdown("## 1 · A page")
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            upload = common.UploadFile(
+                label="A page or a book: PNG, JPEG, TIFF, PDF",
+                file_types=READABLE,
+                height=170,
+                elem_id="page-file",
+            )
+            examples = gr.HTML(views.examples(EXAMPLES, WORDS), js_on_load=views.CLICKED, elem_id="examples")
+        with gr.Column(min_width=300):
+            preview = gr.Image(
+                label="The chosen page", format="png", interactive=False, visible=False, height=320,
+                elem_id="preview", buttons=[],
+            )  # fmt: skip
+            said = gr.HTML(elem_id="page-words")
+            picker = common.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="page-number")
+    gr.Markdown("## 2 · Restore")
+    start = gr.Button("Restore", variant="primary", size="lg", elem_id="restore")
+    with gr.Accordion("How", open=False):
+        method = gr.Radio(networks.HOW, value="network", label="Restored by", elem_id="method")
+    with gr.Column(visible=False) as book:
+        whole_book = many.build_book(given, method)
+    with gr.Column(visible=False, elem_id="result-section") as section:
+        status = gr.HTML(elem_id="progress")
+        stopper = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+        with gr.Column(visible=False) as result:
+            gr.Markdown("## 3 · Before and after")
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=3, min_width=300):
+                    viewer = gr.HTML(js_on_load=views.VIEWER, elem_id="viewer")
+                with gr.Column(scale=1, min_width=260):
+                    verdict = gr.HTML(elem_id="verdict", js_on_load=views.CLICKED)
+                    strength = common.Slider(
+                        0,
+                        1,
+                        1,
+                        step=0.05,
+                        label="Strength",
+                        info="0 is the page as it was.",
+                        elem_id="strength",
+                    )
+                    output = gr.Radio(OUTPUTS, value="color", label="The page in", elem_id="output")
+                    sharpen = gr.Checkbox(False, label="Sharpen", elem_id="sharpen")
+                    gate = gr.Checkbox(
+                        True,
+                        label="Gate",
+                        info="Keeps the original where restoring does not help.",
+                        elem_id="gate",
+                    )
+                    links = gr.HTML(elem_id="downloads")
+            facts = gr.HTML(elem_id="facts")
+    timer, seen = gr.Timer(work.REFRESH, active=False), gr.State("")
+    outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
+    controls = [strength, output, sharpen, gate]
+    look = (follow, [given, *controls, seen], outputs)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
+    quiet["api_visibility"] = "private"
+    chosen = [preview, said, picker, book]
+    upload.change(choose, [given, upload], chosen, **quiet)
+    examples.click(take_example, given, chosen, **quiet)
+    picker.release(turn, [given, picker], chosen, **quiet)
+    picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **quiet)
+    started = start.click(begin, [given, method], None, **quiet)
+    started.success(*look, **quiet).then(None, js=TO_RESULT)
+    stopper.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
+    timer.tick(*look, **quiet)
+    for control in controls:
+        control.change(*look, trigger_mode="always_last", **quiet)
+    verdict.click(lambda: False, None, gate, **quiet)
+    viewer.click(act, given, None, **quiet).success(*look, **quiet)
+    return {"look": look, "quiet": quiet, "chosen": chosen, "book": whole_book}
+
+
+TO_RESULT = """() => {
+  const find = (left) => {
+    document.querySelector('#result-section')?.scrollIntoView({block: 'start', behavior: 'smooth'});
+    if (left) setTimeout(find, 300, left - 1);
+  };
+  find(1);
+}"""

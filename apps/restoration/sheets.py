@@ -1,0 +1,202 @@
+"""One restored page of a visit: a folder with the page and with what the network made of it."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from apps import session
+from apps.common import MAX_PIXELS, number
+from apps.restoration import visit
+from apps.session import Session
+from vision_core import guarded, images, restoration
+from vision_core.files import read_json, write_json
+from vision_core.images import Picture
+from vision_core.restoration.restore import Options, difference, finish
+
+NAME = re.compile(r"sheet-\d{3,6}")
+PAGE, CHANGED, MASK, GUESSES = "page.png", "changed.png", "mask.png", "guesses.png"
+KEPT_VIEWS = 3  # finished versions of a page that are kept; any other is made again when asked for
+NOTHING = "There is no restored page yet: choose a page and press Restore"
+CHANGE_MOST, GUESS_MOST = 96, 24  # of 255: where the colours of the overlays are fully there
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A page that was restored, in the folder of its visitor; `facts` are in sheet.json."""
+
+    session: Session
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.session.path(self.name)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """ "title", "method", "seconds", "width", "height"."""
+        return read_json(self.path("sheet.json"))
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the page's controls say about an existing result; see `Options`."""
+
+    strength: float = 1.0
+    output: str = "color"
+    sharpen: bool = False
+    gate: bool = True
+
+    @property
+    def options(self) -> Options:
+        strength = number(self.strength, 0, 1, "The strength")
+        return Options(strength, str(self.output), bool(self.gate), bool(self.sharpen))  # pyright: ignore
+
+    def query(self, sheet: Sheet) -> dict[str, Any]:
+        """As a download's address says it; the mask's time makes a browser ask again for another mask."""
+        mask = sheet.path(MASK)
+        return {
+            "strength": f"{self.options.strength:g}",
+            "output": self.output,
+            "sharpen": int(bool(self.sharpen)),
+            "gate": int(bool(self.gate)),
+            "mask": mask.stat().st_mtime_ns if mask.exists() else 0,
+        }
+
+
+def choice(query: dict[str, str] | Any) -> Choice:
+    """The opposite of `Choice.query`; anything can be in an address."""
+    strength = number(query.get("strength", "1"), 0, 1, "The strength")
+    flags = [query.get(name, default) != "0" for name, default in (("sharpen", "0"), ("gate", "1"))]
+    return Choice(strength, query.get("output", "color"), *flags)
+
+
+def create(known: Session, page: Picture, changed: np.ndarray, facts: dict[str, Any]) -> Sheet:
+    """Store a page and what was made of it; the oldest results go when there is no room."""
+    session.opened(known)
+    old = [sheet.folder for sheet in reversed(every(known))]
+    session.make_room(known, 3 * page.rgb.nbytes, old)
+    sheet = Sheet(known, f"sheet-{max((int(s.name[6:]) for s in every(known)), default=0) + 1:03}")
+    images.save(page, sheet.path(PAGE))
+    images.save(Picture(changed), sheet.path(CHANGED))
+    height, width = changed.shape[:2]
+    write_json(sheet.path("sheet.json"), {**facts, "width": width, "height": height})
+    return sheet
+
+
+def every(known: Session) -> list[Sheet]:
+    """The results of a visit, newest first."""
+    names = [p.parent.name for p in known.folder.glob("sheet-*/sheet.json")] if known.folder.is_dir() else []
+    return [Sheet(known, name) for name in sorted(names, reverse=True)]
+
+
+def get(known: Session, name: object = None) -> Sheet:
+    """The result on the page, or the one of that name; none is a `ValueError`."""
+    name = visit.current(known)[1].sheet if name is None else name
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(NOTHING)
+    sheet = Sheet(known, name)
+    if not sheet.path("sheet.json").exists():
+        raise ValueError("That result is no longer here")
+    return sheet
+
+
+def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
+    """The PNG of a page at these options, bit for bit what `restore` gives, and what the gate says of it."""
+    text = repr(sorted(chosen.query(sheet).items()))
+    name = f"view-{sha256(text.encode()).hexdigest()[:16]}"
+    path, said = sheet.path(f"{name}.png"), sheet.path(f"{name}.json")
+    if not (path.exists() and said.exists()):
+        page, changed = _pair(sheet)
+        done = finish(page, changed, chosen.options, protected(sheet))
+        session.make_room(sheet.session, done.picture.rgb.nbytes // 2)
+        images.save(done.picture, path)
+        write_json(said, _verdict(done.verdict))
+        for old in sorted(sheet.folder.glob("view-*.png"), key=_written)[:-KEPT_VIEWS]:
+            session.remove(old)
+    return path, read_json(said)
+
+
+def overlay(sheet: Sheet, name: str, chosen: Choice) -> bytes:
+    """ "changed" or "guesses" as a PNG whose colour says how much, clear where there is nothing."""
+    if name == "changed":
+        page, changed = _pair(sheet)
+        options = Options(chosen.options.strength, gate=False, sharpen=chosen.options.sharpen)
+        values = difference(page.rgb, finish(page, changed, options, protected(sheet)).picture.rgb)
+        return _heat(values, CHANGE_MOST)
+    if not sheet.path(GUESSES).exists():
+        raise ValueError("Where the network guesses was not asked for yet")
+    return _heat(images.read(sheet.path(GUESSES)).rgb[..., 0], GUESS_MOST)
+
+
+def keep_guesses(sheet: Sheet, values: np.ndarray) -> None:
+    """Store where the network guesses, uint8 (H, W)."""
+    images.save(Picture(np.repeat(values[..., None], 3, 2)), sheet.path(GUESSES))
+
+
+def keep_mask(sheet: Sheet, png: bytes) -> None:
+    """Store what the visitor painted: its alpha, at whatever size, says where the original stays."""
+    painted = guarded.read(png, MAX_PIXELS).alpha
+    if painted is None or not painted.any():
+        session.remove(sheet.path(MASK))
+        return
+    images.save(Picture(np.repeat(painted[..., None], 3, 2)), sheet.path(MASK))
+
+
+def protected(sheet: Sheet) -> np.ndarray | None:
+    """uint8 (H, W), 255 where the original stays; None without a mask."""
+    if not sheet.path(MASK).exists():
+        return None
+    facts = sheet.facts
+    mask = Image.fromarray(images.read(sheet.path(MASK)).rgb[..., 0])
+    return np.array(mask.resize((facts["width"], facts["height"]), Image.Resampling.BILINEAR))
+
+
+def page(sheet: Sheet) -> Picture:
+    return images.read(sheet.path(PAGE))
+
+
+def source(known: Session, number: int | None = None) -> Picture:
+    """The page that the visitor has chosen, or another one of the same file."""
+    chosen = visit.current(known)[1]
+    if not chosen.source:
+        raise ValueError("Please choose a page first: a file of yours or an example")
+    path = known.path(chosen.source)
+    return guarded.read(path, MAX_PIXELS, page=number or chosen.page)
+
+
+def _pair(sheet: Sheet) -> tuple[Picture, np.ndarray]:
+    return page(sheet), images.read(sheet.path(CHANGED)).rgb
+
+
+def _verdict(verdict: restoration.Verdict) -> dict[str, Any]:
+    def plain(quality: Any) -> dict[str, float]:
+        return {**vars(quality), "score": quality.score}
+
+    return {
+        "accepted": verdict.accepted,
+        "reason": verdict.reason,
+        "change": verdict.change,
+        "before": plain(verdict.before),
+        "after": plain(verdict.after),
+    }
+
+
+def _heat(values: np.ndarray, most: int) -> bytes:
+    """uint8 (H, W) -> PNG: from clear over red to yellow at `most`."""
+    share = np.minimum(values.astype(np.float32) / most, 1)
+    green = np.maximum(2 * share - 1, 0)
+    rgb = np.stack([np.ones_like(share), 0.1 + 0.85 * green, np.full_like(share, 0.1)], 2)
+    alpha = (255 * np.minimum(1, 1.6 * share)).astype(np.uint8)
+    return images.encode(Picture((255 * rgb).astype(np.uint8), alpha))
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0

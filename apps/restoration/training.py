@@ -1,0 +1,343 @@
+"""Train a restorer of your own from clean pages, in a process of its own that outlives the page."""
+
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import gradio as gr
+
+from apps import common, session
+from apps.common import duration, note, number, sentence, user_errors, whole
+from apps.queue import HEAVY, words
+from apps.restoration import networks, views, work
+from apps.restoration.visit import change, current
+from apps.session import Session
+from vision_core import guarded, plots, restoration, runs
+from vision_core.files import atomic
+from vision_core.images import SUFFIXES
+from vision_core.restoration import data
+
+BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
+MOST_PAGES, MOST_PIXELS, MOST_BYTES = 200, 150_000_000, 60 << 20  # of an archive
+SYSTEM = "restore"
+CURVES = {"loss": "Loss", "val_psnr": "PSNR on held-out pages (dB)", "val_ssim": "SSIM on held-out pages"}
+
+
+@user_errors
+def begin(given: Session | None, source: str, archive: str | None, start: str, *settings: float) -> None:
+    """Make a run of the settings and put it into the queue."""
+    known, chosen = current(given)
+    if HEAVY.before(known.owner) is not None:
+        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    epochs, crops, batch, side, lr, every, seed = settings
+    if source == "archive" and not archive:
+        raise ValueError("Please choose a ZIP with clean pages first")
+    if start not in ("release", "scratch"):
+        raise ValueError(f"There is no start {start!r}")
+    chosen_settings: dict[str, Any] = {
+        "epochs": whole(epochs, 1, 10_000, "The number of epochs"),
+        "crops": whole(crops, 1, 10_000, "The number of crops"),
+        "batch_size": whole(batch, 1, 64, "The batch size"),
+        "crop": whole(side, 64, 512, "The side of a crop") // 16 * 16,
+        "lr": number(lr, 1e-6, 0.1, "The learning rate"),
+        "every": whole(every, 1, 1000, "Epochs between measurements"),
+        "seed": whole(seed, 0, 2**31, "The seed"),
+        "start": str(restoration_weights()) if start == "release" else None,
+        "perceptual": "gradient",
+    }
+    if chosen_settings["crops"] < chosen_settings["batch_size"]:
+        raise ValueError("An epoch needs at least as many crops as a batch has")
+    session.opened(known)
+    for old in known.folder.glob("run-*"):
+        session.remove(old)
+    session.make_room(known, BYTES)
+    name = f"run-{1 + int(chosen.run[4:] or 0) if chosen.run else 1:03}"
+    folders: dict[str, Any] = (
+        unpack(archive, known.path(f"{name}-pages")) if source == "archive" and archive else {}
+    )
+    run = runs.create(known.path(name), SYSTEM, restoration.Settings(**chosen_settings, **folders))
+    change(known, run=name)
+    HEAVY.train(known.owner, run)
+
+
+def restoration_weights() -> Path:
+    """The file of this release's network."""
+    from vision_core import weights
+
+    return weights.find("restoration")
+
+
+def unpack(archive: str, folder: Path) -> dict[str, Any]:
+    """The pages of a ZIP as folders for `Settings`; each page is looked at before it is written.
+
+    Raises:
+        ValueError: no ZIP, too many pages, pixels or bytes, or a page that cannot be read.
+    """
+    pages: list[tuple[str, bytes]] = []
+    pixels = size = 0
+    try:
+        with ZipFile(archive) as found:
+            members = [
+                m for m in found.infolist() if Path(m.filename).suffix.lower() in SUFFIXES and not m.is_dir()
+            ]
+            if len(members) > MOST_PAGES:
+                raise ValueError(f"The ZIP has {len(members)} pages; the most is {MOST_PAGES}")
+            for member in sorted(members, key=lambda m: m.filename):
+                with found.open(member) as file:
+                    content = file.read(MOST_BYTES - size + 1)
+                size += len(content)
+                name = "__".join(Path(member.filename).parts[-2:]).lstrip(".")
+                picture = _read(content, name)
+                pixels += picture.rgb.size // 3
+                if size > MOST_BYTES or pixels > MOST_PIXELS:
+                    most = f"{MOST_BYTES >> 20} MB and {MOST_PIXELS // 10**6} megapixels in all"
+                    raise ValueError(f"The pages are too large: {most} are the most")
+                pages.append((name, content))
+    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError("That is not a ZIP that we can read") from error
+    except Exception as error:  # zlib's and others'
+        if isinstance(error, ValueError):
+            raise
+        raise ValueError("That ZIP is damaged") from error
+    if len(pages) < 2:
+        raise ValueError("At least two pages are needed, one of them to measure on")
+    return _write(pages, folder)
+
+
+def _read(content: bytes, name: str) -> Any:
+    try:
+        return guarded.read(content, common.MAX_PIXELS)
+    except ValueError as error:
+        raise ValueError(str(error).replace("the image", name, 1)) from error
+
+
+def _write(pages: list[tuple[str, bytes]], folder: Path) -> dict[str, Any]:
+    """One folder where one of several manuscripts can be held out, else a seventh of the pages apart."""
+    import numpy as np
+
+    empty = data.page_tensor(np.zeros((1, 1, 3), np.uint8))
+    several = len({data.Page(name, empty).manuscript for name, _ in pages}) > 1
+    for index, (name, content) in enumerate(pages):
+        part = "val" if not several and index % 7 == len(pages) // 2 % 7 else "train"
+        with atomic(folder / part / name) as file:
+            file.write(content)
+    found = {"train_dir": str(folder / "train")}
+    return found if several else {**found, "val_dir": str(folder / "val")}
+
+
+@user_errors
+def stop(given: Session | None) -> None:
+    """End the training after its current step; who still waits leaves the queue."""
+    known = current(given)[0]
+    run = _run(known)
+    if run.process() is None and HEAVY.before(known.owner):
+        HEAVY.leave(known.owner)
+    else:
+        runs.request_stop(run)
+
+
+@user_errors
+def resume(given: Session | None) -> None:
+    """Go on with a training that was stopped or interrupted."""
+    known = current(given)[0]
+    run = _run(known)
+    if not run.resume_file.exists():
+        raise ValueError("There is nothing to go on with")
+    HEAVY.train(known.owner, run)
+
+
+def _run(known: Session) -> runs.Run:
+    run = networks.own_run(known)
+    if run is None or not run.folder.is_dir():
+        raise ValueError("There is no training yet")
+    return run
+
+
+@user_errors
+def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
+    """(words, Stop, Resume, Start, timer, curves, preview, download, seen)."""
+    known = current(given)[0]
+    run = networks.own_run(known)
+    if run is None or not run.folder.is_dir():
+        still = gr.Button(visible=False), gr.Button(visible=False), gr.Button(interactive=True)
+        return "", *still, gr.Timer(active=False), gr.Plot(visible=False), gr.Image(visible=False), "", ""
+    events = run.events()
+    said, going_on = _state(known, run, events)
+    previews = sorted((run.folder / "previews").glob("epoch_*.jpg"))
+    now = f"{run.name} {len(events)} {len(previews)} {going_on}"
+    curves, preview, download = gr.skip(), gr.skip(), gr.skip()
+    if now != seen:
+        curves = gr.Plot(common.plot(_curves(events)), visible=any(e["event"] == "step" for e in events))
+        if previews:
+            preview = gr.Image(str(previews[-1]), visible=True, label=_title(previews[-1]))
+        else:
+            preview = gr.Image(visible=False)
+        download = _download(known, run) if not going_on else ""
+    again = not going_on and run.resume_file.exists()
+    return (
+        said,
+        gr.Button(visible=going_on),
+        gr.Button(visible=again),
+        gr.Button(interactive=not going_on),
+        gr.Timer(active=going_on),
+        curves,
+        preview,
+        download,
+        now,
+    )
+
+
+def _title(path: Path) -> str:
+    epoch = int(path.stem.removeprefix("epoch_"))
+    return f"Epoch {epoch}: damaged, restored and clean crops, one column a kind of damage"
+
+
+def _state(known: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple[str, bool]:
+    """(what to say, whether it goes on)."""
+    steps = [event for event in events if event["event"] == "step"]
+    measured = [event for event in events if event["event"] == "epoch"]
+    if run.process() is not None:
+        if not steps:
+            return note("Starting: reading or drawing the pages, and the crops to measure on …"), True
+        stopping = note("Stopping …") if (run.folder / "stop").exists() else ""
+        return _progress(steps[-1], measured) + stopping, True
+    if ahead := HEAVY.before(known.owner):
+        return note(words(ahead)), True
+    state = run.status()
+    if state == "new":
+        if HEAVY.before(known.owner) == 0:
+            return note("Starting …"), True
+        return note(f"The training could not start. {_failure(run)}", "warning"), False
+    so_far = f"{steps[-1]['step'] if steps else 0:,} steps"
+    best = max((event["metrics"].get("val_gain", -99) for event in measured), default=None)
+    gained = f" Best gain over the damaged crops: {best:+.1f} dB." if best is not None else ""
+    match state:
+        case "done":
+            return note(f"Trained: {so_far}.{gained} “My own network” restores with it.", "good"), False
+        case "stopped":
+            return note(f"Stopped after {so_far}.{gained} Resume goes on from the last epoch."), False
+        case "failed":
+            return note(f"The training failed after {so_far}. {_failure(run)}", "warning"), False
+    return note(f"The training was interrupted after {so_far}.{gained} Resume goes on.", "warning"), False
+
+
+def _progress(step: dict[str, Any], measured: list[dict[str, Any]]) -> str:
+    share = 100 * step["step"] / max(1, step["total"])
+    psnr = f"<span>PSNR {measured[-1]['metrics']['val_psnr']:.1f} dB</span>" if measured else ""
+    return (
+        f'<div class="vc-progress" role="progressbar" aria-label="training" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{share:.0f}"><span style="width:{share:.1f}%"></span></div>'
+        '<div class="vc-progress-words">'
+        f"<b>{share:.0f} %</b><span>step {step['step']:,} of {step['total']:,}</span>{psnr}"
+        f"<span>{duration(step['eta'])} left</span></div>"
+    )
+
+
+def _failure(run: runs.Run) -> str:
+    last = run.events()[-1:]
+    said = last[0].get("error", "") if last else ""
+    log = run.folder / "log.txt"
+    if not said and log.exists():
+        lines = log.read_text("utf-8", "replace").split("\n")
+        said = next((line for line in reversed(lines) if line.strip()), "")
+    return sentence(ValueError(said.strip().removeprefix("vision-core: ") or "It could not start"))
+
+
+def _curves(events: list[dict[str, Any]]) -> Any:
+    """Loss, PSNR and SSIM, one below the other."""
+    from plotly.subplots import make_subplots
+
+    steps = [event for event in events if event["event"] == "step"]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    figure = make_subplots(rows=1, cols=3, subplot_titles=list(CURVES.values()), horizontal_spacing=0.08)
+    look: Any = plots.figure("", 320).layout
+    every = max(1, len(steps) // plots.POINTS)
+    x = [event["step"] for event in steps][::every]
+    y = [event["losses"].get("total", event["losses"].get("l1")) for event in steps][::every]
+    figure.add_scatter(x=x, y=y, mode="lines", line=plots.line(0), name="loss", row=1, col=1)
+    for column, name in enumerate(list(CURVES)[1:], 2):
+        x = [event["epoch"] for event in epochs]
+        y = [event["metrics"].get(name) for event in epochs]
+        figure.add_scatter(
+            x=x, y=y, mode="lines+markers", line=plots.line(column), name=name, row=1, col=column
+        )
+    figure.update_layout(
+        height=320, showlegend=False, paper_bgcolor=look.paper_bgcolor, plot_bgcolor=look.plot_bgcolor,
+        font=look.font, margin={"l": 50, "r": 16, "t": 48, "b": 44},
+    )  # fmt: skip
+    axis = {"gridcolor": plots.GRID, "zerolinecolor": plots.GRID, "automargin": True}
+    figure.update_xaxes(axis).update_yaxes(axis)
+    for column in (1, 2, 3):
+        figure.update_xaxes(title="step" if column == 1 else "epoch", row=1, col=column)
+    return figure
+
+
+def _download(known: Session, run: runs.Run) -> str:
+    best = run.folder / networks.BEST
+    if not best.exists():
+        return ""
+    target = known.path("network.safetensors")
+    session.remove(target)
+    target.hardlink_to(best)
+    return views.ready(known, target.name, "Your network (.safetensors)")
+
+
+def build(given: gr.State) -> tuple[Any, ...]:
+    """The tab's layout and wiring; what to call when a page is loaded."""
+    gr.Markdown(
+        "It learns from clean pages alone: they are cropped, damaged on purpose, restored and compared. The "
+        "training goes on when you close this page; come back to its address to see it. Good networks take "
+        "hours; a few minutes show how they begin."
+    )
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            source = gr.Radio(
+                [("generated pages", "generated"), ("a ZIP of my own clean pages", "archive")],
+                value="generated",
+                label="Learn from",
+            )
+            archive = common.UploadFile(
+                label="ZIP of clean pages", file_types=[".zip"], height=110, elem_id="archive"
+            )
+            start_from = gr.Radio(
+                [("the network of this release", "release"), ("nothing", "scratch")],
+                value="release",
+                label="Start from",
+            )
+        with gr.Column(min_width=300):
+            with gr.Row():
+                epochs = common.Number(20, label="Epochs", precision=0, minimum=1, elem_id="epochs")
+                crops = common.Number(32, label="Crops an epoch", precision=0, minimum=1)
+                batch = common.Number(4, label="Crops a batch", precision=0, minimum=1, maximum=64)
+            with gr.Row():
+                side = common.Number(
+                    128, label="Side of a crop", precision=0, minimum=64, maximum=512, step=16
+                )
+                lr = common.Number(1e-4, label="Learning rate", minimum=1e-6, maximum=0.1)
+                every = common.Number(5, label="Measure every", info="epochs", precision=0, minimum=1)
+                seed = common.Number(0, label="Seed", precision=0, minimum=0)
+    begun = gr.Button("Train", variant="primary", size="lg", elem_id="train")
+    said = gr.HTML(elem_id="training-words")
+    with gr.Row():
+        ended = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-training")
+        again = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-training")
+    curves = gr.Plot(show_label=False, visible=False, elem_id="training-curves")
+    preview = gr.Image(
+        label="Preview",
+        format="png",
+        interactive=False,
+        visible=False,
+        elem_id="training-preview",
+        buttons=["fullscreen"],
+    )
+    download = gr.HTML(elem_id="training-download")
+    timer, seen = gr.Timer(2 * work.REFRESH, active=False), gr.State("")
+    look = (follow, [given, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
+    quiet["api_visibility"] = "private"
+    inputs = [given, source, archive, start_from, epochs, crops, batch, side, lr, every, seed]
+    begun.click(begin, inputs, None, **quiet).success(*look, **quiet)
+    ended.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
+    again.click(resume, given, None, **quiet).success(*look, **quiet)
+    timer.tick(*look, **quiet)
+    return look

@@ -1,0 +1,200 @@
+"""The restoration page's pieces of HTML: examples, the viewer, the verdict in words, numbers, downloads."""
+
+from base64 import b64encode
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from PIL import Image
+
+from apps.common import duration, note
+from apps.restoration import sheets
+from apps.restoration.sheets import Choice, Sheet
+from apps.session import Session
+
+VIEWER = Path(__file__).with_name("viewer.js").read_text("utf-8")
+# events of a piece: whatever carries data-act tells what it carries
+CLICKED = """element.addEventListener('click', event => {
+  const button = event.target.closest('[data-act]');
+  if (button) trigger('click', {act: button.dataset.act, value: button.dataset.value || ''});
+})"""
+METHODS = {
+    "network": "the network of this release",
+    "own": "the network that you trained here",
+    "classical": "CLAHE and unsharp mask, without a network",
+    "denoise": "non-local means, without a network",
+}
+
+
+def examples(folder: Path, words: dict[str, str]) -> str:
+    """Small pictures to choose from, inside the page."""
+    buttons = []
+    for name, text in words.items():
+        buffer = BytesIO()
+        with Image.open(folder / f"{name}.jpg") as image:
+            image.thumbnail((200, 200))
+            image.save(buffer, "JPEG", quality=80)
+        uri = f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+        buttons.append(
+            f'<button type="button" data-act="example" data-value="{name}">'
+            f'<img src="{uri}" alt=""><span>{escape(text)}</span></button>'
+        )
+    return (
+        '<div class="vc-examples vc-pages" role="group" aria-label="example pages">'
+        f"<span>or take one of these</span><div>{''.join(buttons)}</div></div>"
+    )
+
+
+def address(sheet: Sheet, file: str, chosen: Choice | None = None) -> str:
+    """Where a file of a result is made when it is asked for; see `files`."""
+    query = f"?{urlencode(chosen.query(sheet))}" if chosen else ""
+    return escape(f"files/{sheet.session.key}/{sheet.name}/{file}{query}")
+
+
+def viewer(sheet: Sheet, chosen: Choice) -> str:
+    """Before and after, one over the other, with what was changed and where the network guesses on top."""
+    facts = sheet.facts
+    width, height = facts["width"], facts["height"]
+    before, after = address(sheet, sheets.PAGE), address(sheet, "restored.png", chosen)
+    mask = address(sheet, "mask-overlay.png", chosen) if sheet.path(sheets.MASK).exists() else ""
+    size = f'width="{width}" height="{height}" draggable="false"'
+    guesses = (
+        '<button type="button" data-over="guesses" aria-pressed="false">Where it guesses</button>'
+        if sheet.path(sheets.GUESSES).exists()
+        else '<button type="button" data-act="guess">Find out where it guesses</button>'
+    )
+    if facts["method"] not in ("network", "own"):
+        guesses = ""
+    overlay = (
+        f'<img class="guesses" {size} hidden alt="" data-src="{address(sheet, "guesses.png")}">'
+        if sheet.path(sheets.GUESSES).exists()
+        else ""
+    )
+    tall = min(1.35, height / width)
+    return f"""<div class="vc-viewer" data-name="{sheet.name}" data-width="{width}" data-height="{height}"
+ data-mask="{mask}" style="--ratio:{tall:.3f}">
+<div class="vc-stage" tabindex="0" role="group"
+ aria-label="The page before and after. Arrow keys move it, plus and minus zoom, 0 shows all of it.">
+<div class="vc-layer"><img src="{after}" {size} alt="the restored page">
+<img class="changed" {size} hidden alt="" data-src="{address(sheet, "changed.png", chosen)}">{overlay}</div>
+<div class="vc-layer vc-before"><img src="{before}" {size} alt="the page as it was"></div>
+<div class="vc-layer"><canvas style="width:{width}px;height:{height}px"></canvas></div>
+<i class="vc-divider" aria-hidden="true"></i><b class="vc-tag">before</b>
+<b class="vc-tag vc-right">after</b></div>
+<div class="vc-tools"><label class="vc-slide"><span>before</span>
+<input class="vc-split" type="range" min="0" max="100" value="50"
+ aria-label="divider between before and after">
+<span>after</span></label></div>
+<div class="vc-tools"><span class="vc-zooms">
+<button type="button" data-do="out" aria-label="zoom out">−</button><output class="vc-zoom">100 %</output>
+<button type="button" data-do="in" aria-label="zoom in">+</button></span>
+<button type="button" data-do="fit">Whole page</button><button type="button" data-do="full">1 : 1</button>
+<button type="button" data-over="changed" aria-pressed="false">What was changed</button>{guesses}
+<button type="button" data-do="brush" aria-pressed="false">Protect by brush</button></div>
+<div class="vc-tools vc-brushes" hidden><span>Paint over what must stay as it was.</span>
+<label>Brush
+<input class="vc-width" type="range" min="6" max="90" value="28" aria-label="size of the brush"></label>
+<button type="button" data-do="erase" aria-pressed="false">Rub out</button>
+<button type="button" data-do="clear">Clear all</button></div></div>"""
+
+
+def verdict(said: dict[str, Any], gate: bool) -> str:
+    """The gate's decision for a person."""
+    _, _, why = said["reason"].partition(": ")
+    if said["accepted"]:
+        return note(f"Restored: {_plain(why)}.", "good")
+    if gate:
+        return (
+            '<div class="vc-note vc-warning" role="status"><p>The gate kept the original: '
+            f'{escape(_plain(why))}.</p><button type="button" '
+            'data-act="ungate">Show the restored page</button></div>'
+        )
+    return note(f"The gate would have kept the original: {_plain(why)}.", "warning")
+
+
+def _plain(why: str) -> str:
+    words = (
+        ("mean change", "the average pixel changed by"),
+        ("quality score", "and the quality score goes"),
+        (" -> ", " to "),
+        ("score goes", "score goes from"),
+    )
+    for technical, plain in words:
+        why = why.replace(technical, plain, 1)
+    return why
+
+
+def facts(said: dict[str, Any], known: dict[str, Any]) -> str:
+    """What was measured before and after, each with the sentence that makes sense of it."""
+    before, after = said["before"], said["after"]
+    tiles = (
+        (f"{said['change']:.1f} of 255", "changed, on average", "Below 2 the page counts as untouched."),
+        (
+            _pair(before["contrast"], after["contrast"]),
+            "contrast of the strokes",
+            "Higher reads more easily.",
+        ),
+        (_pair(before["separation"], after["separation"]), "ink told from paper", "Otsu's separation."),
+        (
+            f"{before['brightness']:.0%} → {after['brightness']:.0%}",
+            "brightness",
+            "Stains and shade that go make a page brighter.",
+        ),
+    )
+    cells = [
+        f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in tiles
+    ]
+    took = (
+        f"{known['width']:,} x {known['height']:,} pixels in {duration(known['seconds'])}, "
+        f"by {METHODS[known['method']]}."
+    )
+    return (
+        f'<ul class="vc-facts" aria-label="before and after in numbers">{"".join(cells)}</ul>'
+        f'<p class="vc-empty">{took}</p>'
+    )
+
+
+def _pair(before: float, after: float) -> str:
+    return f"{before:.0%} → {after:.0%}"
+
+
+def downloads(sheet: Sheet, chosen: Choice) -> str:
+    """The page at the options of the controls, and what was changed."""
+    links = [
+        link(address(sheet, "restored.png", chosen), "Restored page (PNG, exact)", "vc-main", "get-restored"),
+        link(address(sheet, "changed.png", chosen), "What was changed", "", "get-changed"),
+    ]
+    if sheet.path(sheets.GUESSES).exists():
+        links.append(link(address(sheet, "guesses.png"), "Where it guesses", "", "get-guesses"))
+    return f'<div class="vc-downloads">{links[0]}<div>{"".join(links[1:])}</div></div>'
+
+
+def link(href: str, text: str, kind: str = "", name: str = "") -> str:
+    """A download; `href` is escaped already."""
+    return f'<a class="vc-download {kind}" id="{name}" href="{href}" download>{text}</a>'
+
+
+def ready(known: Session, file: str, text: str) -> str:
+    """The download of a file that is there, in the session's folder."""
+    address = escape(f"files/{known.key}/{file}")
+    return (
+        f'<div class="vc-downloads">{link(address, text, "vc-main", "get-" + file.replace(".", "-"))}</div>'
+    )
+
+
+def table(columns: list[str], rows: list[list[str]], label: str) -> str:
+    """A table whose first column names the row; cells are text."""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(
+            f'<td data-title="{escape(title)}">{escape(cell)}</td>'
+            for title, cell in zip(columns[1:], row[1:], strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="vc-table" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'

@@ -1,0 +1,354 @@
+"""The restoration app: its handlers called as functions, its files beside what the core gives, its faults."""
+
+import io
+import json
+import re
+import time
+import zipfile
+from base64 import b64encode
+
+import gradio as gr
+import img2pdf
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from apps import queue, session, suite
+from apps.restoration import api, app, lab, many, networks, restore_tab, sheets, training, views, visit, work
+from apps.restoration.sheets import Choice
+from vision_core import documents, images, restoration
+from vision_core.images import Picture
+from vision_core.restoration import Options, degrade, draw, pages
+
+CHOICES = [
+    Choice(),
+    Choice(gate=False),
+    Choice(0.4, "grey", True, False),
+    Choice(1, "binary", False, True),
+]
+WORDS, STOP, TIMER, SEEN = 3, 4, 6, 10  # of what `follow` gives
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("visitors")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A stained page of 96 x 128 pixels, with a resolution."""
+    clean = images.to_tensor(pages.page(1, width=96, height=128).pixels.permute(1, 2, 0).numpy())
+    damaged = images.from_tensor(degrade(clean, [draw(1, ("stains", "yellow_tint"), 5)]))
+    return Picture(damaged, dpi=(300, 300))
+
+
+@pytest.fixture(scope="module")
+def file(page, tmp_path_factory):
+    path = tmp_path_factory.mktemp("pages") / "page.png"
+    images.save(page, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def book(page, tmp_path_factory):
+    """A PDF of three pages."""
+    folder = tmp_path_factory.mktemp("book")
+    names = []
+    for number in range(3):
+        images.save(page.with_rgb(np.roll(page.rgb, 20 * number, 0)), folder / f"{number}.png")
+        names.append(str(folder / f"{number}.png"))
+    (folder / "book.pdf").write_bytes(img2pdf.convert(names))
+    return str(folder / "book.pdf")
+
+
+def wait(known, kind: str, seconds: float = 120) -> str:
+    """What is said once the work has ended."""
+    end = time.monotonic() + seconds
+    while (told := work.report(known, kind))[1]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return told[0]
+
+
+@pytest.fixture(scope="module")
+def restored(file):
+    """A visitor who has restored the page."""
+    known = session.new(visit.APP)
+    restore_tab.choose(known, file)
+    restore_tab.begin(known, "network")
+    assert "is done" in wait(known, "restore")
+    return known
+
+
+@pytest.fixture(scope="module")
+def client():
+    with TestClient(suite.alone(app), base_url="http://localhost") as running:
+        yield running
+
+
+def clicked(**data: str) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def follow(known, choice: Choice = Choice(), seen: str = ""):  # noqa: B008
+    return restore_tab.follow(known, choice.strength, choice.output, choice.sharpen, choice.gate, seen)
+
+
+def test_the_page_is_built_and_shows_nothing_lossy():
+    config = app.build().get_config_file()
+    assert [
+        c for c in config["components"] if c["props"].get("format") == "webp" and c["type"] != "plot"
+    ] == []
+    named = {d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"}
+    assert named == {"restore", "damage"}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_download_is_bit_for_bit_what_the_core_restores(restored, client, file, choice):
+    options = Options(choice.strength, choice.output, choice.gate, choice.sharpen)  # pyright: ignore
+    expected = restoration.restore(images.read(file), restoration.load()[0], options)
+    shown = follow(restored, choice)
+    [address] = re.findall(r'id="get-restored" href="([^"]+)"', shown[9])
+    data = client.get("/" + address.replace("&amp;", "&")).content
+    assert data == images.encode(expected.picture)
+    said = {"accepted": expected.verdict.accepted, "reason": expected.verdict.reason}
+    assert shown[7] == views.verdict(said, choice.gate)
+
+
+def test_gate_verdict_is_in_words_with_a_way_to_see_the_other_page(restored):
+    said = {"accepted": False, "reason": "kept: ink and paper would be harder to tell apart"}
+    assert 'data-act="ungate"' in views.verdict(said, True) and "kept the original" in views.verdict(
+        said, True
+    )
+    assert "would have kept" in views.verdict(said, False)
+    said = {"accepted": True, "reason": "restored: mean change 12.0 of 255, quality score 0.50 -> 0.60"}
+    words = "the average pixel changed by 12.0 of 255, and the quality score goes from 0.50 to 0.60"
+    assert words in views.verdict(said, True)
+
+
+def test_a_painted_stroke_keeps_the_original_bit_for_bit_and_can_be_taken_back(restored, page):
+    sheet, choice = sheets.get(restored), Choice(gate=False)
+    without = images.read(sheets.finished(sheet, choice)[0]).rgb
+    mask = np.zeros((64, 48, 4), np.uint8)  # half the size of the page, as a browser may paint
+    mask[16:48, 8:40] = (13, 148, 136, 255)
+    data = b64encode(images.encode(Picture(mask[..., :3].copy(), mask[..., 3].copy()))).decode()
+    restore_tab.act(restored, clicked(act="protect", value=f"data:image/png;base64,{data}"))
+    after = images.read(sheets.finished(sheet, choice)[0]).rgb
+    assert np.array_equal(after[36:92, 20:76], page.rgb[36:92, 20:76])
+    assert np.array_equal(after[:30], without[:30]) and not np.array_equal(after, without)
+    empty = b64encode(images.encode(Picture(mask[..., :3] * 0, mask[..., 3] * 0))).decode()
+    restore_tab.act(restored, clicked(act="protect", value=f"data:image/png;base64,{empty}"))
+    assert np.array_equal(images.read(sheets.finished(sheet, choice)[0]).rgb, without)
+    for value in ("", "data:image/png;base64,AAAA", "data:text/html;base64,AAAA"):
+        with pytest.raises(gr.Error):
+            restore_tab.act(restored, clicked(act="protect", value=value))
+
+
+def test_overlays_show_where_and_how_much(restored, client, page):
+    restore_tab.act(restored, clicked(act="guess"))
+    assert "can be shown" in wait(restored, "guess")
+    shown = follow(restored, Choice(gate=False))
+    assert 'data-over="guesses"' in shown[2]
+    sheet = sheets.get(restored)
+    expected = restoration.difference(page.rgb, images.read(sheet.path(sheets.CHANGED)).rgb)
+    address = f"/files/{restored.key}/{sheet.name}/changed.png?strength=1&output=color&sharpen=0&gate=0"
+    alpha = images.read(client.get(address).content).alpha
+    if expected.any():
+        assert np.corrcoef(np.minimum(expected, 60).ravel(), alpha.ravel())[0, 1] > 0.99
+    guesses = images.read(client.get(f"/files/{restored.key}/{sheet.name}/guesses.png").content)
+    assert guesses.rgb.shape == page.rgb.shape
+
+
+def test_a_reload_finds_the_page_and_its_result(restored):
+    known = session.find(visit.APP, restored.key)
+    preview, words, *_ = restore_tab.shown(known)
+    assert "96 x 128 pixels" in words and preview.value
+    assert "vc-viewer" in follow(known)[2] and follow(known)[SEEN] == follow(restored)[SEEN]
+    assert follow(known, seen=follow(known)[SEEN])[2] == gr.skip()
+
+
+def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
+    known = session.new(visit.APP)
+    restore_tab.choose(known, book)
+    assert visit.current(known)[1].pages == 3
+    restore_tab.turn(known, 3)
+    assert "page 3 of 3" in restore_tab.shown(known)[1]
+    many.begin_book(known, "pdf", "classical")
+    assert "3 of 3 pages" in wait(known, "book")
+    [link] = re.findall(r'href="(files/[^"]+)"', many.follow_book(known)[0])
+    (tmp_path / "back.pdf").write_bytes(client.get("/" + link).content)
+    assert documents.count(tmp_path / "back.pdf") == 3
+    third = restoration.restore(sheets.source(known, 3), None, Options(method="classical")).picture.rgb
+    assert np.abs(documents.read(tmp_path / "back.pdf", 3).rgb.astype(int) - third).mean() < 3
+
+
+def test_many_files_become_one_zip_and_the_bad_ones_are_named(file, book, client, tmp_path):
+    (tmp_path / "notes.png").write_text("no picture")
+    (tmp_path / "locked.pdf").write_bytes(b"%PDF-1.4 broken")
+    known = session.new(visit.APP)
+    files = [
+        ("a.png", file),
+        ("notes.png", str(tmp_path / "notes.png")),
+        ("a.png", book.replace("book.pdf", "1.png")),
+    ]
+    files += [("book.pdf", book), ("locked.pdf", str(tmp_path / "locked.pdf"))]
+    many.begin(known, files, None, "denoise", 1, "grey", False)
+    wait(known, "many")
+    words, *_ = many.follow(known)
+    assert "5 of 7 pages are ready" in words and "notes.png" in words and "locked.pdf" in words
+    assert str(tmp_path) not in words
+    [link] = re.findall(r'href="(files/[^"]+)"', words)
+    archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
+    names = ["a.png", "a-2.png", "book-0001.png", "book-0002.png", "book-0003.png", "report.csv"]
+    assert archive.namelist() == names
+    options = Options(output="grey", gate=False, method="denoise")
+    expected = restoration.restore(images.read(file), None, options).picture
+    assert np.array_equal(images.read(archive.read("a.png")).rgb, expected.rgb)
+    assert archive.read("report.csv").count(b"\n") >= 6
+
+
+def test_a_full_disk_keeps_what_is_done_and_the_next_start_goes_on_there(book, monkeypatch):
+    known, real, written = session.new(visit.APP), images.save, []
+
+    def save(picture, path):
+        if "done" in path.parts:
+            if len(written) == 2:
+                raise OSError(28, "No space left on device", str(path))
+            written.append(path)
+        real(picture, path)
+
+    restore_tab.choose(known, book)
+    monkeypatch.setattr(many.images, "save", save)
+    many.begin_book(known, "zip", "classical")
+    assert "disk is full" in wait(known, "book")
+    assert all(path.exists() for path in written)
+    monkeypatch.setattr(many.images, "save", lambda p, path: (written.append(path), real(p, path))[1])
+    many.begin_book(known, "zip", "classical")
+    assert "3 of 3 pages" in wait(known, "book") and len(written) == 3
+
+
+def test_stop_ends_the_work_and_leaves_the_queue(file):
+    known = session.new(visit.APP)
+    restore_tab.choose(known, file)
+    others = ["someone", "someone else"]
+    for other in others:
+        queue.HEAVY.join(other)
+    try:
+        restore_tab.begin(known, "network")
+        shown = follow(known)
+        assert "One visitor is before you" in shown[WORDS] and shown[TIMER].active
+        with pytest.raises(gr.Error, match="still going on"):
+            restore_tab.begin(known, "network")
+        restore_tab.stop(known)
+        assert "Stopped as you asked" in wait(known, "restore")
+        assert queue.HEAVY.before(known.owner) is None and visit.current(known)[1].sheet == ""
+    finally:
+        for other in others:
+            queue.HEAVY.leave(other)
+    with pytest.raises(gr.Error, match="Nothing of yours"):
+        restore_tab.stop(known)
+
+
+def test_the_lab_measures_what_the_core_measures():
+    known, levels = session.new(visit.APP), [0] * len(restoration.KINDS)
+    with pytest.raises(gr.Error, match="at least one slider"):
+        lab.begin(known, "generated", 1, 0, *levels)
+    names = list(restoration.KINDS)
+    levels[names.index("stains")], levels[names.index("fading")] = 4, 2
+    lab.begin(known, "generated", 1, 7, *levels)
+    assert "numbers are below" in wait(known, "lab")
+    *_, pictures, table = lab.follow(known)
+    assert (
+        len(pictures.value) == 3 and "all together" in table and "stains 4" in table and "fading 2" in table
+    )
+    clean, damaged, made = (images.read(known.path(f"lab-{name}.png")).rgb for name in lab.SHOWN)
+    row = json.loads(known.path(lab.FILE).read_text())[0]
+    for rgb, name in ((damaged, "damaged"), (made, "restored")):
+        error = ((rgb.astype(float) - clean) ** 2).mean() / 255**2
+        assert row[f"psnr_{name}"] == pytest.approx(-10 * np.log10(error), abs=0.02)
+
+
+def test_bad_input_is_a_sentence(tmp_path, file):
+    known = session.new(visit.APP)
+    with pytest.raises(gr.Error, match="choose a page first"):
+        restore_tab.begin(known, "network")
+    with pytest.raises(gr.Error, match="no way to restore"):
+        restore_tab.choose(known, file)
+        restore_tab.begin(known, "magic")
+    with pytest.raises(gr.Error, match="have not trained"):
+        restore_tab.begin(known, "own")
+    with pytest.raises(gr.Error, match="strength is"):
+        api.restore(file, 1, "classical", 7, "color", False, True)
+    Image.new("1", (20_000, 15_000)).save(tmp_path / "huge.tif", compression="group4")
+    with pytest.raises(gr.Error, match="more than 26 megapixels"):
+        restore_tab.choose(known, str(tmp_path / "huge.tif"))
+    for path in ("nothing", "../x", "sheet-001"):
+        with pytest.raises(ValueError, match=r"no longer here|no restored page"):
+            sheets.get(known, path)
+
+
+def test_a_zip_of_clean_pages_is_unpacked_with_some_held_out_and_bad_ones_are_refused(page, tmp_path):
+    data = images.encode(page)
+
+    def archive(name: str, members: dict[str, bytes]) -> str:
+        with zipfile.ZipFile(tmp_path / name, "w") as out:
+            for member, content in members.items():
+                out.writestr(member, content)
+        return str(tmp_path / name)
+
+    one = archive("one.zip", {f"../../book/page{i}.png": data for i in range(8)} | {"notes.txt": b"x"})
+    found = training.unpack(one, tmp_path / "one")
+    names = {part: {p.name for p in (tmp_path / "one" / part).iterdir()} for part in ("train", "val")}
+    assert len(names["train"]) + len(names["val"]) == 8 and names["val"] and "val_dir" in found
+    two = archive("two.zip", {f"{book}/{i}.png": data for book in "ab" for i in range(2)})
+    assert "val_dir" not in training.unpack(two, tmp_path / "two")
+    assert {p.parent.name for p in tmp_path.rglob("*.png")} == {"train", "val"}  # none went elsewhere
+    (tmp_path / "bad.zip").write_bytes(b"PK no archive")
+    bad = {
+        str(tmp_path / "bad.zip"): "not a ZIP",
+        archive("few.zip", {"a.png": data}): "At least two pages",
+        archive("text.zip", {"a.png": b"text", "b.png": data}): "a.png is not an image",
+    }
+    for path, sentence in bad.items():
+        with pytest.raises(ValueError, match=sentence):
+            training.unpack(path, tmp_path / "bad")
+
+
+def test_a_training_is_started_stopped_resumed_and_used(tmp_path, page, file):
+    known = session.new(visit.APP)
+    assert training.follow(known, "")[0] == ""
+    with zipfile.ZipFile(tmp_path / "pages.zip", "w") as archive:
+        for name in ("a/1.png", "b/1.png"):
+            archive.writestr(name, images.encode(page))
+    settings = (40, 2, 2, 64, 1e-4, 1, 0)
+    training.begin(known, "archive", str(tmp_path / "pages.zip"), "release", *settings)
+    run = networks.own_run(known)
+    until(lambda: any(event["event"] == "epoch" for event in run.events()), run)
+    with pytest.raises(gr.Error, match="still going on"):
+        training.begin(known, "generated", None, "release", *settings)
+    shown = training.follow(known, "")
+    assert shown[1].visible and shown[5].visible and "left" in shown[0]
+    training.stop(known)
+    until(lambda: run.process() is None and queue.HEAVY.before(known.owner) is None, run)
+    shown = training.follow(known, shown[8])
+    assert "Stopped after" in shown[0] and shown[2].visible and "network.safetensors" in shown[7]
+    before = run.events()
+    training.resume(known)
+    until(lambda: len(run.events()) > len(before) + 2, run)
+    training.stop(known)
+    until(lambda: run.process() is None and queue.HEAVY.before(known.owner) is None, run)
+    restore_tab.choose(known, file)
+    restore_tab.begin(known, "own")
+    assert "is done" in wait(known, "restore")
+    assert sheets.get(known).facts["method"] == "own"
+
+
+def until(condition, run, seconds: float = 200) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        log = run.folder / "log.txt"
+        assert time.monotonic() < end, log.read_text()[-500:] if log.exists() else "no log"
+        time.sleep(0.1)
