@@ -84,11 +84,22 @@ class HeavyQueue:
         self.join(owner)
         threading.Thread(target=self._train, args=(owner, run), daemon=True).start()
 
-    def _train(self, owner: str, run: runs.Run) -> None:
+    def adopt(self, owner: str, run: runs.Run) -> None:
+        """Count a training that an earlier server started and that still goes on; a second one of the owner's
+        is left alone.
+        """
+        with self._lock:
+            if owner in self._owners:
+                return
+            self._owners.insert(0, owner)
+        threading.Thread(target=self._train, args=(owner, run, True), daemon=True).start()
+
+    def _train(self, owner: str, run: runs.Run, started: bool = False) -> None:
         try:
-            for _ in self.wait(owner):
+            for _ in () if started else self.wait(owner):
                 pass
-            runs.start(run)
+            if not started:
+                runs.start(run)
             while run.process() is not None:
                 time.sleep(POLL)
         except Left:

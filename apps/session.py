@@ -176,8 +176,7 @@ def sweep(needed: int = 0) -> None:
     for path in [*uploads().iterdir()]:
         if now - max(map(_written, [path, *path.rglob("*")])) > UPLOAD_LIFETIME:
             remove(path)
-    sessions = [path for path in root().glob("*/*") if path.parent != uploads() and path.is_dir()]
-    idle = sorted((path for path in sessions if not _in_use(path)), key=_written)
+    idle = sorted((path for path in everyone() if not _in_use(path)), key=_written)
     for path in idle:
         if now - _written(path) > LIFETIME:
             remove(path)
@@ -185,10 +184,20 @@ def sweep(needed: int = 0) -> None:
             remove(path)
 
 
+def trainings(folder: Path) -> Iterator[runs.Run]:
+    """The runs in one visitor's folder that a process trains now, whichever server started it."""
+    for path in folder.rglob("process.json"):
+        if (run := runs.Run(path.parent)).process() is not None:
+            yield run
+
+
+def everyone() -> list[Path]:
+    """The folders of all visitors, each with its `Session.owner` as its name."""
+    return [path for path in root().glob("*/*") if path.parent != uploads() and path.is_dir()]
+
+
 def _in_use(folder: Path) -> bool:
-    return folder.name in _BUSY or any(
-        runs.Run(path.parent).process() is not None for path in folder.rglob("process.json")
-    )
+    return folder.name in _BUSY or any(trainings(folder))
 
 
 class Janitor:

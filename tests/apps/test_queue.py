@@ -1,10 +1,12 @@
 """The one queue of heavy work: order, positions, leaving, and a training that holds its place by itself."""
 
+import tempfile
 import threading
 import time
 
 import pytest
 
+from apps import session
 from apps.queue import HeavyQueue, Left, words
 from vision_core import digits, runs
 
@@ -74,3 +76,24 @@ def test_a_training_keeps_its_place_until_its_process_ends(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert run.status() == "done"
+
+
+def test_a_new_server_counts_the_trainings_that_an_earlier_one_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    visitor = session.opened(session.new("color-transfer"))
+    run = runs.create(visitor.path("run"), "digits", digits.Settings(epochs=200, batches=1))
+    runs.start(run)
+    queue = HeavyQueue(places=1)
+    for folder in session.everyone():
+        for going_on in session.trainings(folder):
+            queue.adopt(folder.name, going_on)
+    with pytest.raises(ValueError, match="still going on"):
+        queue.join(visitor.owner)
+    queue.join("stranger")
+    assert queue.before("stranger") == 1
+    runs.request_stop(run)
+    deadline = time.monotonic() + 120
+    while queue.before("stranger"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert run.process() is None and list(session.trainings(visitor.folder)) == []
