@@ -48,6 +48,7 @@ CARDS = (
         "Say what should change and where; everything else stays, bit for bit.",
         "editing.svg",
         "sketch: a picture with one region marked",
+        "/image-editing/",
     ),
     Card(
         "Manuscript restoration",

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 import vision_core
 from apps import common, doors, landing
 from apps.color_transfer import app as color_transfer
+from apps.image_editing import app as image_editing
 from apps.restoration import app as restoration
 from apps.session import Janitor
 from vision_core.files import bundled
@@ -33,6 +34,7 @@ def create(allow_hosts: Iterable[str] = ()) -> FastAPI:
     suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
     suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
     common.mount(suite, color_transfer, "/color-transfer")
+    common.mount(suite, image_editing, "/image-editing")
     common.mount(suite, restoration, "/restoration")
     if dashboard:
         suite.mount("/dashboard", doors.BrowserKey(dashboard))

@@ -1,6 +1,7 @@
 """Text-driven region editing: find where to edit, edit there, leave the rest untouched."""
 
 from vision_core.editing.choices import (
+    at_hand,
     load_clip,
     load_saliency,
     marked,
@@ -21,6 +22,7 @@ from vision_core.editing.edit import (
     load_anchor_net,
     paint,
     perform,
+    run_recipe,
     write,
 )
 from vision_core.editing.tasks import TASKS, EditPlan
@@ -32,6 +34,7 @@ __all__ = [
     "Edit",
     "EditPlan",
     "Regions",
+    "at_hand",
     "draw_boxes",
     "edit",
     "find_regions",
@@ -44,6 +47,7 @@ __all__ = [
     "parse_mask",
     "perform",
     "repeat",
+    "run_recipe",
     "select",
     "shipped",
     "write",

@@ -1,7 +1,7 @@
 """From the words of a command line or an app to painters, eyes, judges and masks."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,22 @@ def load_clip(source: str | None = None, backend: str = "auto", device: str = "a
     if source:
         return Clip(source, device)
     return Clip(device=device) if backend == "diffusers" else Clip(shipped("clip"), device)
+
+
+def at_hand() -> dict[str, bool]:
+    """Which networks are here: `inpainting`, `clip` and `dino` of the small world, and `diffusers`."""
+    from vision_core.editing import hub
+    from vision_core.editing.diffusion import DEFAULT
+
+    def there(look: Callable[[], object]) -> bool:
+        try:
+            look()
+        except (WeightsMissing, ValueError):
+            return False
+        return True
+
+    parts = {part: there(lambda part=part: shipped(part)) for part in ("inpainting", "clip", "dino")}
+    return {**parts, "diffusers": there(lambda: hub.folder(DEFAULT, "model_index.json"))}
 
 
 def parse_mask(text: str, picture: Picture) -> np.ndarray:

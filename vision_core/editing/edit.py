@@ -213,17 +213,30 @@ def edit(
     ranked = sorted(candidates, key=lambda candidate: -candidate.scores["score"])
     best = ranked[0].box
     assert best is not None
-    made = Recipe(
+    made = run_recipe(best, caption, prompt, painter, seed, anchors, max_window)
+    yield Done(Edit(picture, ranked, made, best.mask(height, width)))
+
+
+def run_recipe(
+    box: Box,
+    caption: str,
+    prompt: str,
+    painter: Painter,
+    seed: int = 0,
+    anchors: int = 9,
+    max_window: int = 15,
+) -> Recipe:
+    """How the candidate in one box was made: what its PNG holds."""
+    return Recipe(
         task="run",
         prompt=prompt,
         caption=caption,
         backend=painter.name,
         seed=seed,
-        box=(best.left, best.top, best.right, best.bottom),
+        box=(box.left, box.top, box.right, box.bottom),
         options={"anchors": anchors, "max_window": max_window, **painter.options},
         versions=recipe.versions("torch", "diffusers", "transformers", "open_clip_torch"),
     )
-    yield Done(Edit(picture, ranked, made, best.mask(height, width)))
 
 
 def draw_boxes(rgb: np.ndarray, boxes: Sequence[Box], chosen: int | None = None) -> np.ndarray:

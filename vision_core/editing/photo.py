@@ -145,7 +145,7 @@ def from_box(rgb: np.ndarray, left: float, top: float, right: float, bottom: flo
 
 
 def from_point(rgb: np.ndarray, x: float, y: float, size: float = 0.35) -> np.ndarray:
-    """What lies under a point, in pixels: bool (H, W).
+    """What lies under a point, in pixels: bool (H, W), never empty.
 
     Args:
         size: farthest that the thing is expected to reach, as a share of the picture's longer side.
@@ -166,8 +166,8 @@ def from_point(rgb: np.ndarray, x: float, y: float, size: float = 0.35) -> np.nd
     trimap[away <= max(0.03, float(away.min()))] = cv2.GC_FGD
     cut = _cut(small, trimap)
     _, labels = cv2.connectedComponents(cut.astype(np.uint8))
-    under = labels[int(y * scale), int(x * scale)]
-    return _enlarged((labels == under) & cut, rgb)
+    found = _enlarged((labels == labels[int(y * scale), int(x * scale)]) & cut, rgb)
+    return found if found.any() else _enlarged(trimap == cv2.GC_FGD, rgb)
 
 
 def _shrunk(rgb: np.ndarray) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""Endpoints for scripts: typed, stateless, by the names `edit_task`, `make_mask` and `find_regions`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+
+from apps import session
+from apps.common import Number, UploadFile, number, read_picture, user_errors, whole
+from apps.image_editing import edits, mask_panel
+from apps.image_editing.visit import APP, Visit
+from apps.queue import HEAVY
+from vision_core import editing
+from vision_core.editing import masks, photo, recipe, tasks
+from vision_core.events import Done
+from vision_core.images import Picture
+
+
+@user_errors
+def edit_task(
+    image: str | None,
+    task: str,
+    mask: str | None,
+    words: str,
+    prompt: str,
+    fill: str,
+    color: str,
+    seed: float,
+) -> Iterator[Any]:
+    """One of the ten tasks: the PNG with its recipe inside, bit-identical outside mask and feather.
+
+    Args:
+        mask: an image of the picture's size, opaque or white where it may change; or `words` for the thing.
+        fill: auto, classical, blur, color (with `color` as #rrggbb), tiny or diffusers.
+    """
+    picture, kind = _picture(image), tasks.named(str(task))
+    if task == "extend":
+        raise ValueError("Extend asks for numbers of pixels: use the page or vision-core edit task extend")
+    marked = _mask(picture, mask, words)
+    if marked is None and task == "repair":
+        marked = editing.marked(picture, None, None, "repair")
+    if marked is None and not kind.mask:
+        raise ValueError("Say where: give a mask, or words for the thing")
+    filled = edits.own_fill(task) if fill in ("", "auto", None) else fill
+    chosen = whole(seed, 0, 2**31, "The seed")
+    found = None
+    with HEAVY.ticket(session.new(APP).owner) as turn:
+        for _ in turn:
+            yield None
+        painter = edits.painter(filled, color or "#808080", None, 20, 7.5, "")
+        told = edits.text(prompt, "The prompt")
+        for event in editing.perform(picture, task, painter, mask=marked, prompt=told, seed=chosen):
+            if isinstance(event, Done):
+                found = event.result
+            else:
+                yield None  # a client that leaves ends the edit here
+    assert found is not None
+    path = _folder() / "edited.png"
+    recipe.save(found.picture, found.recipe, path)
+    yield str(path)
+
+
+@user_errors
+def make_mask(image: str | None, words: str, box: str, point: str) -> str:
+    """A mask as PNG: by words, by a box `left,top,right,bottom` around a thing, or by a point `x,y` on it."""
+    picture = _picture(image)
+    given = [text.strip() or None for text in (words or "", box or "", point or "")]
+    if given.count(None) != 2:
+        raise ValueError("Say what to mark: words, a box or a point, one of them")
+    if given[0] is not None:
+        found, said = mask_panel.named(Visit(session.new(APP)), picture, given[0])
+        if found is None:
+            raise ValueError(said)
+    else:
+        found, _ = editing.select(picture, None, *given[1:])
+        assert found is not None
+    path = _folder() / "mask.png"
+    masks.save(masks.check(found, *picture.rgb.shape[:2]), path)
+    return str(path)
+
+
+@user_errors
+def find_regions(image: str | None, anchors: float, max_window: float) -> dict[str, Any]:
+    """What stands out: `anchors` (x, y and saliency in [0, 1]) and `boxes` of every size, in pixels."""
+    picture = _picture(image)
+    count = whole(anchors, 1, 25, "The number of regions")
+    found = editing.find_regions(picture, mask_panel.eyes(), count, whole(max_window, 4, 16, "The window"))
+    return {
+        "anchors": [[a.x, a.y, a.saliency] for a in found.anchors],
+        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes],
+    }
+
+
+def _picture(path: str | None) -> Picture:
+    if not path:
+        raise ValueError("No picture was given")
+    return read_picture(path)
+
+
+def _mask(picture: Picture, path: str | None, words: str) -> Any:
+    if path and (words or "").strip():
+        raise ValueError("Give a mask or words for the thing, not both")
+    if path:
+        read_picture(path)
+        return masks.read(path, *picture.rgb.shape[:2])
+    if not (words or "").strip():
+        return None
+    hint = mask_panel.eyes().hint(picture.rgb, words[:200], photo.FOUND)
+    if hint.mask is None:
+        raise ValueError(f"{hint.word!r} was not found (score {number(hint.score, 0, 1, 'score'):.2f})")
+    return hint.mask
+
+
+def _folder() -> Path:
+    """A folder of Gradio's, swept by age, from which a client may take a file."""
+    return Path(mkdtemp(dir=session.uploads()))
+
+
+def build() -> None:
+    """The endpoints, with hidden fields that give them their types."""
+    with gr.Column(visible=False):
+        image, mask = UploadFile(label="image"), UploadFile(label="mask")
+        task = gr.Textbox("remove", label="task")
+        texts = {name: gr.Textbox("", label=name) for name in ("words", "prompt", "box", "point")}
+        fill, color = gr.Textbox("auto", label="fill"), gr.Textbox("#808080", label="color")
+        seed, anchors, window = (
+            Number(0, label="seed"),
+            Number(9, label="anchors"),
+            Number(15, label="max_window"),
+        )
+        out, found, button = gr.File(label="png"), gr.JSON(label="regions"), gr.Button("endpoint")
+    wide: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
+    button.click(
+        edit_task, [image, task, mask, texts["words"], texts["prompt"], fill, color, seed], out,
+        api_name="edit_task", **wide,
+    )  # fmt: skip
+    button.click(
+        make_mask, [image, texts["words"], texts["box"], texts["point"]], out, api_name="make_mask",
+        concurrency_limit=4, concurrency_id="mask", show_progress="hidden",
+    )  # fmt: skip
+    button.click(
+        find_regions, [image, anchors, window], found, api_name="find_regions", concurrency_limit=4,
+        concurrency_id="mask", show_progress="hidden",
+    )  # fmt: skip

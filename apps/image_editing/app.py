@@ -1,0 +1,310 @@
+"""Edit a region of a picture and leave the rest untouched: one page from a picture to an exact PNG."""
+
+import os
+import sys
+from typing import Any
+
+import gradio as gr
+
+from apps import common, session
+from apps.color_transfer.views import examples
+from apps.image_editing import api, edits, mask_panel, picture_panel, results, training_tab, views
+from apps.image_editing.files import router as files
+from apps.image_editing.visit import APP, current
+from apps.session import LIFETIME
+from vision_core.editing import TASKS
+
+__all__ = ["build", "files", "main"]
+
+INTRO = """# Image editing
+Mark a place, or say what shall change. Everything outside the mask stays as it is, bit for bit."""
+HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
+KEEP_KEY = """key => {
+  const address = new URL(location);
+  if (key && address.searchParams.get('visit') !== key) {
+    address.searchParams.set('visit', key);
+    history.replaceState(null, '', address);
+  }
+}"""
+TO_RESULT = """() => {
+  const find = left => {
+    document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
+    if (left) setTimeout(find, 200, left - 1);
+  };
+  find(6);
+}"""
+SCENE_BUTTON = (
+    '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
+)
+QUIET: dict[str, Any] = {
+    "show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "page", "api_visibility": "private",
+}  # fmt: skip
+
+
+def build() -> gr.Blocks:
+    """The page, wired."""
+    with gr.Blocks(title="Image editing · vision-core", analytics_enabled=False) as page:
+        visit = gr.State(None, time_to_live=LIFETIME)
+        key = gr.Textbox(visible="hidden", show_label=False)
+        gr.HTML(HOME)
+        gr.Markdown(INTRO, elem_classes="vc-intro")
+        source, chooser, facts = _picture_step()
+        gr.Markdown("## 2 · What may change")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=300):
+                gr.HTML(views.tools(), elem_id="mask-tools", js_on_load=views.TOOL_CHANGED)
+                canvas = gr.HTML(views.nothing_yet(), js_on_load=views.DRAWN, elem_id="canvas")
+            with gr.Column(scale=1, min_width=260):
+                mask_panel.build(visit, canvas)
+        gr.Markdown("## 3 · What shall happen")
+        with gr.Tabs():
+            with gr.Tab("In the marked place"):
+                task, own, start = _task_tab()
+            with gr.Tab("By text, wherever it fits"):
+                words, regions, begin_text = _text_tab(visit, canvas)
+        model = _painting_settings()
+        view = _results_step(visit)
+        with gr.Accordion("Teach it on your own pictures", open=False):
+            lessons, listing = training_tab.build(visit, words["caption"], words["prompt"], words["learnt"])
+
+        outputs = [view["section"], view["slider"], view["status"], view["stop"], start, begin_text]
+        outputs += [view["timer"], view["candidates"], view["history"], view["files"], view["again"]]
+        outputs += [view["boxes"], view["seen"]]
+        follow = (results.follow, [visit, view["seen"]], outputs)
+        seed, locked, *rest = model
+        strength, padding, feather, poisson, steps, guidance, negative = rest
+        shown = [source, facts, canvas, words["caption"]]
+
+        chooser.click(picture_panel.take_example, visit, source, **QUIET)
+        changed = source.change(picture_panel.choose, [visit, source], shown[1:], **QUIET)
+        changed.success(lambda: regions["empty"], None, regions["outputs"], **QUIET)
+        for button, handler, inputs in (
+            (start, edits.begin_task, [visit, task, *own, *model]),
+            (begin_text, edits.begin_text, [
+                visit, words["caption"], words["prompt"], words["anchors"], words["window"], words["learnt"],
+                seed, locked, steps, guidance, negative,
+            ]),
+        ):  # fmt: skip
+            begun = button.click(handler, inputs, seed, **QUIET)
+            begun.success(*follow, **QUIET).then(None, js=TO_RESULT)
+        view["timer"].tick(*follow, **QUIET)
+        stopped = view["stop"].click(results.stop, visit, None, queue=False, api_visibility="private")
+        stopped.success(*follow, **QUIET)
+        for piece in (view["candidates"], view["history"]):
+            piece.click(results.act, visit, None, **QUIET).success(*follow, **QUIET)
+        view["again"].click(results.go_on, visit, shown, **QUIET)
+        restored = [
+            view["said"],
+            canvas,
+            task,
+            own[0],
+            words["caption"],
+            own[1],
+            seed,
+            locked,
+            strength,
+            padding,
+        ]
+        restored += [feather, poisson, steps, guidance, negative, *own[4:8]]
+        view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **QUIET)
+        api.build()
+        opened = page.load(
+            _opened, None, [visit, key, *shown, listing], show_progress="hidden", api_visibility="private"
+        )
+        opened.success(None, key, js=KEEP_KEY)
+        opened.success(*follow, **QUIET)
+        opened.success(*lessons, **QUIET)
+    return page.queue(max_size=common.EVENTS)
+
+
+@common.user_errors
+def _opened(request: gr.Request) -> tuple[Any, ...]:
+    """The visit that the address names, with its picture and mask; else a new one."""
+    found = session.find(APP, request.query_params.get("visit")) or session.new(APP)
+    known = current(found)
+    return found, found.key, *picture_panel.reload(known), training_tab.listed(known)
+
+
+def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
+    """Step 1: (upload, examples, what is said of the picture)."""
+    gr.Markdown("## 1 · A picture")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            source = common.Upload(
+                label="Picture to edit", alt_text="the picture to edit", type="filepath", image_mode=None,
+                format="png", sources=["upload", "clipboard"], height=220, elem_id="source",
+            )  # fmt: skip
+            pictures = examples(picture_panel.EXAMPLES, picture_panel.NAMES)
+            chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=views.CLICKED)
+            facts = gr.HTML(elem_id="facts")
+        with gr.Column(scale=1, min_width=280):
+            gr.HTML(f'<h3 class="vc-h3">What can be done here, and by whom</h3>{views.models()}')
+    return source, chooser, facts
+
+
+def _task_tab() -> tuple[gr.Radio, list[Any], gr.Button]:
+    """The ten tasks: (task, what it needs in the order of `edits.begin_task`, button)."""
+    names = [(f"{name.capitalize()}", name) for name in TASKS]
+    task = gr.Radio(names, value="remove", label="Task", elem_id="task")
+    about = gr.HTML(_about("remove"), elem_id="about")
+    with gr.Row():
+        fill = gr.Dropdown(
+            [(text, name) for name, text in edits.FILLS.items()], value="auto", label="Filled with",
+            info="Automatic: what is around it, or a text model where the task needs one.", elem_id="fill",
+        )  # fmt: skip
+        prompt = gr.Textbox(
+            label="Prompt", info="What shall be there; text models alone read it.", max_length=10_000
+        )
+    color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
+    other = common.Upload(
+        label="The other picture", alt_text="the picture to put there", type="filepath", image_mode=None,
+        format="png", sources=["upload", "clipboard"], height=180, visible=False, elem_id="other",
+    )  # fmt: skip
+    with gr.Row(visible=False) as sides:
+        left, top, right, bottom = (
+            common.Number(0, label=f"Pixels at the {side}", minimum=0, maximum=edits.MOST, min_width=120)
+            for side in ("left", "top", "right", "bottom")
+        )
+    start = gr.Button("Edit the marked place", variant="primary", size="lg", elem_id="start")
+    task.change(
+        lambda name: (_about(name), gr.Row(visible=name == "extend")), task, [about, sides],
+        show_progress="hidden", queue=False, api_visibility="private",
+    )  # fmt: skip
+    fill.change(
+        lambda name: (gr.ColorPicker(visible=name == "color"), gr.Image(visible=name == "picture")), fill,
+        [color, other], show_progress="hidden", queue=False, api_visibility="private",
+    )  # fmt: skip
+    return task, [prompt, fill, color, other, left, top, right, bottom], start
+
+
+def _about(task: Any) -> str:
+    """What a task does, and what its mask means."""
+    found = TASKS.get(task)
+    if found is None:
+        return ""
+    mask = "Mark the place first."
+    if found.inverse:
+        mask = "Mark the thing that stays."
+    elif task == "extend":
+        mask = "Say below how many pixels to add at which side."
+    elif task == "repair":
+        mask = "Mark the damage; without a mark, scratches that show are found."
+    elif found.mask:
+        mask = f"Without a mark: {'the ' if found.mask != 'ellipses' else 'two '}{found.mask}."
+    words = f"{found.about[0].upper()}{found.about[1:]}. {mask}"
+    return f'<p class="vc-empty" role="status">{words}</p>'
+
+
+def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[str, Any], gr.Button]:
+    """Editing by text: (its fields, what shows the regions, button)."""
+    with gr.Row():
+        caption = gr.Textbox(
+            label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
+        )
+        prompt = gr.Textbox(
+            label="Prompt", info="What it shall show.", max_length=10_000, elem_id="prompt",
+            placeholder="a tree with pink flowers",
+        )  # fmt: skip
+    with gr.Accordion("Regions", open=False):
+        with gr.Row():
+            anchors = common.Slider(1, 16, 9, step=1, label="Regions to try")
+            window = common.Slider(
+                4, 16, 15, step=1, label="Largest window", info="Half the largest box, in 32nds."
+            )
+            learnt = gr.Dropdown(
+                [""], value="", label="Sizes by", info="A network you taught; else the middle size."
+            )
+    with gr.Row():
+        find = gr.Button("Find regions", elem_id="regions")
+        start = gr.Button("Edit by text", variant="primary", elem_id="edit-text")
+    chips = gr.HTML(js_on_load=views.CLICKED, elem_id="chips")
+    with gr.Row():
+        heat, boxes = (
+            gr.Image(
+                label=label, alt_text=alt, format="png", interactive=False, visible=False, type="filepath",
+                buttons=["fullscreen"], min_width=280,
+            )
+            for label, alt in (
+                ("What stands out", "heat map of what stands out"),
+                ("Regions", "the picture with the boxes found"),
+            )
+        )  # fmt: skip
+    find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **QUIET)
+    chips.click(edits.pick, visit, [canvas, boxes, chips], **QUIET)
+    fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window, "learnt": learnt}
+    none = gr.update(value=None, visible=False)
+    return fields, {"outputs": [heat, boxes, chips], "empty": (none, none, "")}, start
+
+
+def _painting_settings() -> list[Any]:
+    """Seed and blending, for both tabs; in the order of `edits.begin_task`."""
+    with gr.Accordion("Seed, blending and the text model's settings", open=False):
+        with gr.Row():
+            seed = common.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+            locked = gr.Checkbox(False, label="Lock the seed", info="Else each edit draws a new one.")
+            poisson = gr.Checkbox(False, label="Blend the gradients", info="Poisson: no step at the edge.")
+        with gr.Row():
+            fields = [
+                common.Number(None, label=label, info=info, min_width=150)
+                for label, info in (
+                    ("Strength", "0 to 1; empty: the task's own."),
+                    ("Context", "A share of the mask; empty: the task's own."),
+                    ("Feather", "Pixels of blend outside the mask."),
+                )
+            ]
+        with gr.Row():
+            steps = common.Slider(1, 100, 20, step=1, label="Steps")
+            guidance = common.Slider(0, 20, 7.5, step=0.5, label="Guidance")
+            negative = gr.Textbox(label="Negative prompt", max_length=10_000)
+    return [seed, locked, *fields, poisson, steps, guidance, negative]
+
+
+def _results_step(visit: gr.State) -> dict[str, Any]:
+    """The result: its components by name."""
+    with gr.Column(visible=False, elem_id="result-section") as section:
+        gr.Markdown("## 4 · The result")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=300):
+                slider = gr.ImageSlider(
+                    label="Before and after", format="png", interactive=False, elem_id="result",
+                    max_height=620,
+                    buttons=["fullscreen"], visible=False,
+                )  # fmt: skip
+            with gr.Column(scale=1, min_width=260):
+                status = gr.HTML(elem_id="progress")
+                stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+                again = gr.Button("Edit this result", visible=False, elem_id="again")
+                downloads = gr.HTML(elem_id="downloads")
+                boxes = gr.Image(
+                    label="Where it was edited", alt_text="the boxes that were tried", format="png",
+                    interactive=False, visible=False, type="filepath", buttons=["fullscreen"],
+                )  # fmt: skip
+        candidates = gr.HTML(js_on_load=views.CLICKED, elem_id="candidates")
+        history = gr.HTML(js_on_load=views.CLICKED, elem_id="history")
+    with gr.Accordion("Take the settings of an earlier result", open=False):
+        recipe = common.UploadFile(
+            label="A result (PNG) or its recipe (JSON)",
+            file_types=[".png", ".json"],
+            height=110,
+            elem_id="recipe",
+        )
+        said = gr.HTML(elem_id="restored")
+    timer, seen = gr.Timer(results.REFRESH, active=False), gr.State("")
+    return {
+        "section": section, "slider": slider, "status": status, "stop": stop, "again": again,
+        "files": downloads,
+        "boxes": boxes, "candidates": candidates, "history": history, "recipe": recipe, "said": said,
+        "timer": timer, "seen": seen,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Serve this app alone, as a Space does."""
+    from apps import suite
+
+    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    suite.run(lambda: suite.alone(sys.modules[__name__]), host, int(os.environ.get("PORT", "7860")))  # pyright: ignore
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Step 3: one of the ten tasks in the marked place, or an edit by text that finds its own region."""
+
+import re
+import secrets
+from functools import partial
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from apps import session
+from apps.common import event_data, number, read_picture, user_errors, whole
+from apps.image_editing import jobs, mask_panel, views, works
+from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
+from apps.queue import HEAVY
+from apps.session import Session
+from vision_core import editing, images
+from vision_core.editing import masks, tasks
+from vision_core.editing.inpainting import Painter
+from vision_core.editing.saliency import Looker
+from vision_core.images import Picture
+
+FILLS = {
+    "auto": "Automatic",
+    "classical": "What is around it",
+    "blur": "A blur",
+    "color": "A colour",
+    "picture": "Another picture",
+    "tiny": "Text, by the small world's model",
+    "diffusers": "Text, by Stable Diffusion",
+}
+MOST = 4096  # pixels that may be added at a side
+PIXELS = 26_000_000  # of an extended picture
+NO_TEXT = (
+    "No text model is on this machine: choose a blur, a colour or another picture to fill with. The small "
+    "world's model answers as soon as models/editing holds its networks"
+)
+
+
+def own_fill(task: str) -> str:
+    """What fills where the visitor leaves it open."""
+    if not tasks.named(task).generative:
+        return "classical"
+    if editing.at_hand()["inpainting"]:
+        return "tiny"
+    if task == "background":
+        return "blur"
+    raise ValueError(NO_TEXT)
+
+
+def painter(fill: str, color: str, other: str | None, steps: int, guidance: float, negative: str) -> Painter:
+    """The painter that a choice of the page names."""
+    if fill not in FILLS:
+        raise ValueError(f"There is no filling {fill!r}")
+    if fill == "picture":
+        if not other:
+            raise ValueError("Please choose the picture to put there")
+        read_picture(other)  # a stranger's file is opened in a process of its own first
+    material = {"color": hexadecimal(color), "picture": other}.get(fill)
+    return editing.painter(
+        fill, material=material, steps=steps, guidance=guidance, negative=negative, device="auto"
+    )
+
+
+def hexadecimal(color: Any) -> str:
+    """A colour as `gr.ColorPicker` or a person gives it, as #rrggbb."""
+    text = str(color or "").strip().lower()
+    if re.fullmatch(r"#[0-9a-f]{6}", text):
+        return text
+    parts = re.findall(r"\d+(?:\.\d+)?", text)
+    if re.fullmatch(r"rgba?\([\d.,\s]+\)", text) and len(parts) >= 3:
+        return "#" + "".join(f"{round(number(part, 0, 255, 'The colour')):02x}" for part in parts[:3])
+    raise ValueError(f"{text[:40]!r} is no colour; #rrggbb was expected")
+
+
+def optional(value: Any, low: float, high: float, name: str) -> float | None:
+    """A number, or None where the field was left empty: the task's own."""
+    return None if value in (None, "") else number(value, low, high, name)
+
+
+def seed_of(seed: Any, locked: bool) -> int:
+    """The seed on the page when it is locked, else a new one."""
+    return whole(seed, 0, 2**31, "The seed") if locked else secrets.randbelow(2**31)
+
+
+@user_errors
+def begin_task(
+    given: Session | None,
+    task: str,
+    prompt: str,
+    fill: str,
+    color: str,
+    other: str | None,
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    seed: float,
+    locked: bool,
+    strength: Any,
+    padding: Any,
+    feather: Any,
+    poisson: bool,
+    steps: float,
+    guidance: float,
+    negative: str,
+) -> Any:
+    """Put one of the ten tasks into the queue; the seed that it uses."""
+    known = current(given)
+    picture, kind = source_of(known), tasks.named(str(task))
+    mask = None if task == "extend" else mask_of(known, picture)
+    if mask is None and task == "repair":
+        mask = editing.marked(picture, None, None, "repair")
+    if mask is None and not kind.mask and task != "extend":
+        raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
+    fill = own_fill(task) if fill == "auto" else fill
+    sides = tuple(whole(side or 0, 0, MOST, "What is added at a side") for side in (left, top, right, bottom))
+    height, width = picture.rgb.shape[:2]
+    if task == "extend" and not any(sides):
+        raise ValueError("Say how many pixels to add at which side")
+    if task == "extend" and (height + sides[1] + sides[3]) * (width + sides[0] + sides[2]) > PIXELS:
+        raise ValueError(f"That would be more than {PIXELS // 10**6} megapixels")
+    chosen = seed_of(seed, locked)
+    prompt = text(prompt, "The prompt")
+    options = {
+        "mask": mask, "prompt": prompt, "seed": chosen, "sides": sides,
+        "strength": optional(strength, 0.001, 1, "The strength"),
+        "padding": optional(padding, 0, 16, "The context"),
+        "feather": optional(feather, 0, 1000, "The feather"),
+        "blending": editing.Blending(poisson=bool(poisson)),
+    }  # fmt: skip
+    own = partial(
+        painter, fill, color, other, whole(steps, 1, 200, "The number of steps"),
+        number(guidance, 0, 100, "The guidance"), text(negative, "The negative prompt"),
+    )  # fmt: skip
+    if fill not in ("tiny", "diffusers"):
+        own()  # its faults are told at once
+    begin(
+        known,
+        picture,
+        {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": chosen},
+        lambda: editing.perform(picture, task, own(), **options),
+    )
+    return chosen
+
+
+@user_errors
+def begin_text(
+    given: Session | None,
+    caption: str,
+    prompt: str,
+    anchors: float,
+    window: float,
+    learnt: str,
+    seed: float,
+    locked: bool,
+    steps: float,
+    guidance: float,
+    negative: str,
+) -> Any:
+    """Put an edit by text into the queue: regions are found, each is painted, and the best is chosen."""
+    known = current(given)
+    picture, prompt = source_of(known), text(prompt, "The prompt")
+    caption = text(caption, "The caption") or "a picture"
+    if not prompt:
+        raise ValueError("The prompt is empty: say what the picture shall show")
+    missing = [part for part in ("inpainting", "clip", "dino") if not editing.at_hand()[part]]
+    if missing:
+        raise ValueError(
+            f"Editing by text needs networks that are not on this machine yet ({', '.join(missing)}): models/"
+            "editing will hold them. Find regions works without, and a box that you pick can be filled"
+        )
+    counts = whole(anchors, 1, 25, "The number of regions"), whole(window, 4, 16, "The largest window")
+    number_of = whole(steps, 1, 200, "The number of steps")
+    guide, chosen = number(guidance, 0, 100, "The guidance"), seed_of(seed, locked)
+    network = networks(known).get(learnt or "")
+    negative = text(negative, "The negative prompt")
+    held: dict[str, Any] = {}
+
+    def make() -> Any:
+        held["painter"] = editing.painter("tiny", steps=number_of, guidance=guide, negative=negative)
+        sizes = editing.load_anchor_net(network) if network else None
+        return editing.edit(
+            picture, caption, prompt, held["painter"], looker(known), editing.load_clip(None, "tiny"), sizes,
+            anchors=counts[0], max_window=counts[1], seed=chosen,
+        )  # fmt: skip
+
+    facts = {"kind": "text", "title": prompt[:60], "prompt": prompt, "caption": caption, "seed": chosen}
+    begin(
+        known,
+        picture,
+        facts,
+        make,
+        lambda c: editing.run_recipe(c.box, caption, prompt, held["painter"], chosen, *counts),  # pyright: ignore
+    )
+    return chosen
+
+
+def begin(
+    known: Visit, picture: Picture, facts: dict[str, Any], make: Any, recipe_of: Any = None
+) -> works.Work:
+    """A new result, put into the queue and onto the page."""
+    if HEAVY.before(known.session.owner) is not None:
+        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    work = works.create(known, width=picture.rgb.shape[1], **facts)
+    images.save(Picture(images.shrink(picture.rgb, jobs.VIEW)), work.path("before.png"))
+    change(known.session, work=work.name)
+    jobs.start(work, make, recipe_of)
+    return work
+
+
+def text(value: Any, name: str) -> str:
+    """Words from a page, at most 10,000 characters."""
+    found = str(value or "").strip()
+    if len(found) > 10_000:
+        raise ValueError(f"{name} has {len(found):,} characters; 10,000 are the most")
+    return found
+
+
+def looker(known: Visit) -> Looker:
+    """Whose eyes look: the small world's at its scenes, ImageNet's at all else."""
+    if known.scene is not None and editing.at_hand()["dino"]:
+        return editing.load_saliency(None, "tiny")
+    return mask_panel.eyes()
+
+
+def networks(known: Visit) -> dict[str, str]:
+    """The AnchorNets that the visitor has trained, by name, with their files."""
+    found = sorted(known.session.folder.glob("lessons-*/run/last.safetensors"))
+    return {path.parents[1].name.replace("lessons-", "training "): str(path) for path in found}
+
+
+@user_errors
+def find(given: Session | None, anchors: float, window: float) -> tuple[Any, ...]:
+    """(picture of what stands out, picture with the boxes, chips) of the regions found."""
+    known = current(given)
+    picture = source_of(known)
+    count = whole(anchors, 1, 25, "The number of regions")
+    found = editing.find_regions(picture, looker(known), count, whole(window, 4, 16, "The largest window"))
+    rows = tuple([[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes)
+    known = change(known.session, boxes=rows)
+    return show_regions(known, picture, found.look.saliency)
+
+
+def show_regions(
+    known: Visit, picture: Picture, saliency: Any = None, chosen: int | None = None
+) -> tuple[Any, ...]:
+    """(heat, boxes, chips); the heat stays as it is without `saliency`."""
+    small = images.shrink(picture.rgb, 720)
+    scale = small.shape[1] / picture.rgb.shape[1]
+    middle = [row[len(row) // 2] for row in known.boxes]
+    scaled = [[round(side * scale) for side in box] for box in middle]
+    drawn = jobs.boxed(small, scaled, chosen)
+    for index, (left, top, _, _) in enumerate(scaled):
+        at = (left + 5, top + 18)
+        cv2.putText(drawn, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(
+            drawn, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA
+        )
+    heat: Any = gr.skip()
+    if saliency is not None:
+        level = cv2.resize(np.clip(saliency, 0, 1), small.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        color = cv2.applyColorMap((level.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+        mixed = cv2.addWeighted(small, 0.45, np.ascontiguousarray(color), 0.55, 0)
+        heat = gr.Image(session.shown(known.session, mixed), visible=True)
+    return heat, gr.Image(session.shown(known.session, drawn), visible=True), views.regions(middle, chosen)
+
+
+@user_errors
+def pick(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
+    """(canvas, boxes, chips) after a click on a region: its box is the mask."""
+    known = current(given)
+    picture = source_of(known)
+    index = whole(event_data(event, "value"), 0, len(known.boxes) - 1, "The box")
+    row = known.boxes[index]
+    mask = masks.box(*picture.rgb.shape[:2], *row[len(row) // 2])
+    known = with_mask(known, mask, f"box {index + 1}")
+    _, boxes, chips = show_regions(known, picture, chosen=index)
+    return mask_panel.canvas(known, picture), boxes, chips

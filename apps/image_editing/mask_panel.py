@@ -1,0 +1,257 @@
+"""Step 2: mark what may change, by a click, a box, a brush, words, a shape or a file."""
+
+import json
+from base64 import b64encode
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from apps import session
+from apps.common import UploadFile, event_data, note, number, read_picture, user_errors
+from apps.image_editing import views
+from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
+from apps.session import Session
+from vision_core import images
+from vision_core.editing import masks, photo, tasks
+from vision_core.editing.photo import PhotoEyes
+from vision_core.editing.tiny import world
+from vision_core.images import Picture
+
+VIEW = 1024  # longest side of the picture on the page
+POINTS = 4000  # of one stroke
+TINT = (13, 148, 136)
+
+
+@cache
+def eyes() -> PhotoEyes:
+    """The one copy that all visitors look through: it holds nothing of anybody."""
+    return PhotoEyes()
+
+
+def canvas(known: Visit, picture: Picture | None = None) -> str:
+    """The picture with its mask, as HTML."""
+    if not known.source:
+        return views.nothing_yet()
+    picture = picture or source_of(known)
+    mask = mask_of(known, picture)
+    shown = Path(session.shown(known.session, images.shrink(picture.rgb, VIEW))).name
+    over = "" if mask is None else overlay(mask)
+    share = 0.0 if mask is None else float(mask.mean())
+    undo, redo = known.at > 0, known.at < len(known.steps)
+    height, width = picture.rgb.shape[:2]
+    return views.canvas(known.session.key, shown, (height, width), over, share, undo, redo)
+
+
+def overlay(mask: np.ndarray) -> str:
+    """A see-through PNG: the mask tinted, with an edge that stands out on light and dark."""
+    height, width = mask.shape
+    scale = min(1.0, VIEW / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.3
+    inner = small & ~masks.grow(small, -2)
+    outer = masks.grow(small, 1.5) & ~small
+    rgba = np.zeros((*small.shape, 4), np.uint8)
+    rgba[small] = (*TINT, 110)
+    rgba[inner], rgba[outer] = (255, 255, 255, 235), (0, 40, 40, 200)
+    buffer = BytesIO()
+    Image.fromarray(rgba).quantize(16).save(buffer, "PNG")
+    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+@user_errors
+def act(given: Session | None, event: gr.EventData) -> str:
+    """A stroke on the picture, or a button below it."""
+    known = current(given)
+    picture, name = source_of(known), event_data(event, "act")
+    if name in ("undo", "redo"):
+        at = min(max(known.at + (1 if name == "redo" else -1), 0), len(known.steps))
+        return canvas(change(known.session, at=at), picture)
+    mask = mask_of(known, picture)
+    if name == "draw":
+        tool, mode = event_data(event, "tool"), event_data(event, "mode")
+        size = number(event_data(event, "size"), 0.5, 1e5, "The brush")
+        drawn = stroke(picture, tool, points(event_data(event, "points")), size)
+        mask = drawn if mask is None else mask | drawn if mode != "take" else mask & ~drawn
+        if mode == "take" and known.mask_name == "":
+            raise ValueError("Nothing is marked yet: there is nothing to unmark")
+        return canvas(with_mask(known, mask, tool), picture)
+    return canvas(with_mask(known, changed(name, mask, picture), name), picture)
+
+
+def changed(name: str, mask: np.ndarray | None, picture: Picture) -> np.ndarray | None:
+    """The mask after one of the buttons."""
+    height, width = picture.rgb.shape[:2]
+    if name == "clear":
+        return None
+    if name == "invert":
+        return np.ones((height, width), bool) if mask is None else ~mask
+    if mask is None:
+        raise ValueError("Nothing is marked yet")
+    step = max(1.0, max(height, width) / 200)
+    match name:
+        case "grow":
+            return masks.grow(mask, step)
+        case "shrink":
+            return masks.grow(mask, -step)
+        case "fill":
+            return masks.fill_enclosed(mask)
+    raise ValueError(f"{name!r} is nothing that can be done with a mask")
+
+
+def points(text: str) -> list[tuple[float, float]]:
+    """The points (x, y) of a stroke from a page: what a browser sends can be anything."""
+    try:
+        found = [(float(x), float(y)) for x, y in json.loads(text)]
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        found = []
+    if not 0 < len(found) <= POINTS + 1 or not np.isfinite(found).all():
+        raise ValueError("That was not a stroke on this page")
+    return found
+
+
+def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: float) -> np.ndarray:
+    """What a tool marks: bool (H, W).
+
+    Args:
+        at: points (x, y) in pixels.
+        size: of the brush, its diameter in pixels.
+    """
+    height, width = picture.rgb.shape[:2]
+    xs, ys = np.clip(np.array(at), 0, (width, height)).T
+    left, right = int(np.floor(xs.min())), int(np.ceil(xs.max()))
+    top, bottom = int(np.floor(ys.min())), int(np.ceil(ys.max()))
+    if tool in ("around", "box") and (right - left < 4 or bottom - top < 4):
+        raise ValueError("Drag the box over the picture from one corner to the other")
+    match tool:
+        case "click":
+            return photo.from_point(picture.rgb, min(xs[0], width - 1), min(ys[0], height - 1))
+        case "around":
+            return photo.from_box(picture.rgb, left, top, right, bottom)
+        case "box":
+            return masks.box(height, width, left, top, right, bottom)
+        case "brush":
+            return masks.brush(height, width, [at], max(0.5, size / 2))
+        case "lasso":
+            area = np.zeros((height, width), np.uint8)
+            cv2.fillPoly(area, [np.array([xs, ys]).T.round().astype(np.int32)], 1)
+            return masks.check(area.astype(bool), height, width)
+    raise ValueError(f"There is no tool {tool!r}")
+
+
+@user_errors
+def by_words(given: Session | None, text: str) -> tuple[Any, str]:
+    """(canvas, what was found): a hint of where the thing is that the words name."""
+    known = current(given)
+    picture = source_of(known)
+    found, words = named(known, picture, text)
+    if found is None:
+        return gr.skip(), note(words, "warning")
+    return canvas(with_mask(known, found, "words"), picture), note(words)
+
+
+def named(known: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None, str]:
+    """The mask of what `text` names, None where it was not found, and a sentence about it."""
+    text = str(text or "").strip()[:200]
+    if not text:
+        raise ValueError("Say which thing: a word or two")
+    if known.scene is not None:
+        scene = world.scene(known.scene, 2)
+        size = picture.rgb.shape[0]
+        things = [
+            mask
+            for thing, mask in zip(scene.things, world.masks(scene, size), strict=True)
+            if thing.kind.split()[-1] in text.lower()
+        ]
+        if picture.rgb.shape[:2] != (size, size) or not things:
+            kinds = ", ".join(thing.kind for thing in scene.things)
+            return None, f"“{text}” is not in this drawing. What is: {kinds}."
+        return np.logical_or.reduce(things), "Marked from the drawing itself: this scene's masks are known."
+    hint = eyes().hint(picture.rgb, text)
+    if hint.mask is None:
+        return None, (
+            f"“{hint.word}” was not found (score {hint.score:.2f}, {photo.FOUND} is needed). "
+            "Click the thing or draw around it."
+        )
+    return (
+        hint.mask,
+        f"A hint for “{hint.word}” (score {hint.score:.2f}): mend it with the brush.",
+    )
+
+
+@user_errors
+def by_shape(given: Session | None, kind: str) -> str:
+    """The canvas with one of the ready shapes, or with the scratches that show."""
+    known = current(given)
+    picture = source_of(known)
+    if kind == "scratches":
+        found = tasks.find_damage(picture.rgb)
+        if not found.any():
+            raise ValueError("No scratches were found: mark what is to be repaired")
+    elif kind == "stands out":
+        look = eyes().look(picture.rgb)
+        found = photo.from_heat(picture.rgb, look.saliency)
+        if not found.any():
+            raise ValueError("Nothing stands out here: mark the thing by a box or a brush")
+    else:
+        found = masks.shape(kind, *picture.rgb.shape[:2])
+    return canvas(with_mask(known, found, kind), picture)
+
+
+@user_errors
+def by_numbers(given: Session | None, text: str) -> str:
+    """The canvas with the box `left, top, right, bottom` added: the way of the keyboard."""
+    known = current(given)
+    picture = source_of(known)
+    parts = str(text or "").replace(",", " ").split()
+    if len(parts) != 4:
+        raise ValueError("Four numbers were expected: left, top, right, bottom, in pixels")
+    numbers = [round(number(part, 0, 1e6, "A side of the box")) for part in parts]
+    added = masks.box(*picture.rgb.shape[:2], *numbers)
+    before = mask_of(known, picture)
+    return canvas(with_mask(known, added if before is None else added | before, "numbers"), picture)
+
+
+@user_errors
+def by_file(given: Session | None, path: str | None) -> Any:
+    """The canvas with an uploaded mask: opaque or white is what may change."""
+    known = current(given)
+    if not path:
+        return gr.skip()
+    picture = source_of(known)
+    data = Path(path)
+    read_picture(data)  # a stranger's file is opened in a process of its own first
+    return canvas(with_mask(known, masks.read(data, *picture.rgb.shape[:2]), "file"), picture)
+
+
+def build(visit: gr.State, shown: gr.HTML) -> None:
+    """What marks besides the pointer, wired to the canvas `shown`."""
+    quick: dict[str, Any] = {
+        "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "mask",
+        "api_visibility": "private",
+    }  # fmt: skip
+    words = gr.Textbox(
+        label="Find by words", placeholder="cat, cup, dog, tree …", max_length=200, elem_id="words"
+    )
+    find = gr.Button("Find it", size="sm", elem_id="find")
+    said = gr.HTML(elem_id="found")
+    with gr.Accordion("A shape, numbers or a file", open=False):
+        kind = gr.Dropdown(
+            [*masks.KINDS, "stands out", "scratches"], value="center", label="Shape", elem_id="shape"
+        )
+        take = gr.Button("Mark it", size="sm")
+        numbers = gr.Textbox(label="Box in pixels", placeholder="left, top, right, bottom", max_length=60)
+        box = gr.Button("Mark the box", size="sm")
+        file = UploadFile(label="Mask (opaque or white may change)", file_types=["image"], height=110)
+        gr.HTML('<p class="vc-empty">The mask of a result is inside its recipe.</p>')
+    for event in (find.click, words.submit):
+        event(by_words, [visit, words], [shown, said], **quick)
+    take.click(by_shape, [visit, kind], shown, **quick)
+    box.click(by_numbers, [visit, numbers], shown, **quick)
+    file.upload(by_file, [visit, file], shown, **quick)
+    shown.click(act, visit, shown, **quick)

@@ -1,0 +1,89 @@
+"""Step 1: the picture, uploaded, an example, a drawn scene, or a result to go on with."""
+
+import secrets
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+
+from apps import session
+from apps.common import event_data, note, read_picture, user_errors
+from apps.image_editing import mask_panel, works
+from apps.image_editing.visit import Visit, change, current, source_of
+from apps.session import Session
+from vision_core import images
+from vision_core.editing.tiny import world
+from vision_core.files import bundled
+from vision_core.images import Picture
+
+EXAMPLES = bundled("assets") / "color"
+NAMES = ("cat", "coffee", "palace", "rocket", "astronaut", "flower")
+SCENE = 256  # pixels a side of a drawn scene
+TINY = 8  # pixels a side below which there is nothing to edit
+
+
+@user_errors
+def take_example(given: Session | None, event: gr.EventData) -> str:
+    """The path of an example photograph, or of a scene drawn now."""
+    known, name = current(given), event_data(event, "value")
+    if name == "scene":
+        return draw(known)
+    if name not in NAMES:
+        raise ValueError(f"There is no example {name!r}")
+    return str(known.session.path(keep(known, EXAMPLES / f"{name}.jpg")))
+
+
+def draw(known: Visit, seed: int | None = None) -> str:
+    """A scene of the small world as the source; the path of its picture."""
+    number = secrets.randbelow(100_000) if seed is None else seed
+    folder = Path(mkdtemp(dir=session.uploads()))
+    try:
+        images.save(Picture(world.render(world.scene(number, 2), SCENE)), folder / "scene.png")
+        name = keep(known, folder / "scene.png")
+    finally:
+        session.remove(folder)
+    change(known.session, source=name, scene=number, steps=(), at=0, boxes=())
+    return str(known.session.path(name))
+
+
+@user_errors
+def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
+    """(what is said of the picture, canvas, caption) of the picture to edit; its faults are told at once."""
+    known = current(given)
+    if not path:
+        change(known.session, source="", scene=None, steps=(), at=0, boxes=())
+        return "", mask_panel.canvas(current(given)), ""
+    picture = read_picture(path)
+    if min(picture.rgb.shape[:2]) < TINY:
+        raise ValueError(f"A picture of less than {TINY} pixels a side holds nothing to edit")
+    if (name := keep(known, path)) != known.source:
+        known = change(known.session, source=name, scene=None, steps=(), at=0, boxes=())
+    return describe(known, picture), mask_panel.canvas(known, picture), caption(known)
+
+
+def describe(known: Visit, picture: Picture) -> str:
+    """What the page says about the picture."""
+    height, width = picture.rgb.shape[:2]
+    kind = "" if known.scene is None else f"Scene {known.scene} of the small world"
+    words = [f"{width:,} x {height:,} pixels", kind, *picture.notes]
+    return note(". ".join(word.rstrip(".") for word in words if word) + ".")
+
+
+def caption(known: Visit) -> str:
+    """What a drawn scene shows; nothing is claimed of other pictures."""
+    return "" if known.scene is None else str(world.caption(world.scene(known.scene, 2)))
+
+
+def reload(known: Visit) -> tuple[Any, ...]:
+    """(source, words, canvas, caption) of a visit that is gone on with."""
+    if not known.source:
+        return None, "", mask_panel.canvas(known), ""
+    picture = source_of(known)
+    path = str(known.session.path(known.source))
+    return path, describe(known, picture), mask_panel.canvas(known, picture), caption(known)
+
+
+def keep(known: Visit, path: str | Path) -> str:
+    """Copy an upload into the visitor's folder; its name there."""
+    return session.keep(known.session, path, [work.folder for work in reversed(works.every(known))])

@@ -1,0 +1,238 @@
+"""Step 4: the result, before and after, while it is painted and then; candidates, history, downloads."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from apps import session
+from apps.common import duration, event_data, note, user_errors
+from apps.image_editing import jobs, mask_panel, picture_panel, views, works
+from apps.image_editing.visit import change, current, source_of, with_mask
+from apps.image_editing.works import Work
+from apps.queue import words as waiting
+from apps.session import Session
+from vision_core import images
+from vision_core.editing import recipe
+
+REFRESH = 0.7  # seconds between two looks at an edit
+HISTORY = 12
+TITLES = {
+    "complete": "Completed", "add": "Added", "remove": "Removed", "replace": "Replaced", "extend": "Extended",
+    "repair": "Repaired", "style": "Restyled", "background": "Background changed", "texture": "Retextured",
+    "creative": "Made up",
+}  # fmt: skip
+BY = {
+    "classical": "continued from what is around the place",
+    "blur": "blurred",
+    "color": "filled with a colour",
+    "picture": "filled with another picture",
+    "tiny": "painted by the small world's model",
+    "diffusers": "painted by Stable Diffusion",
+}
+
+
+@user_errors
+def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
+    """All that the page shows of the result, in the order of `app`'s outputs."""
+    known = current(given)
+    if not known.work:
+        return nothing()
+    work = works.get(known)
+    state = work.state()
+    number = works.chosen(work, state)
+    going_on = state["status"] in ("waiting", "working")
+    now = f"{work.name} {number} {len(state['candidates'])} {len(state.get('boxes', ()))} {going_on}"
+    pair, row, past, files, look = gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+    if now != seen:
+        pair = slider(work, number)
+        row = views.candidates(state["candidates"], number)
+        past = views.history([card(other) for other in works.every(known)[:HISTORY]], work.name)
+        files = "" if number is None else views.downloads(work, number)
+        look = regions(work, state, number)
+    return (
+        gr.Column(visible=True),
+        pair,
+        status(work, state, number),
+        gr.Button(visible=going_on),
+        gr.Button(interactive=not going_on),
+        gr.Button(interactive=not going_on),
+        gr.Timer(active=going_on),
+        row,
+        past,
+        files,
+        gr.Button(visible=number is not None and not going_on),
+        look,
+        now,
+    )
+
+
+def nothing() -> tuple[Any, ...]:
+    """`follow` where there is no result."""
+    still = (gr.Button(visible=False), gr.Button(interactive=True), gr.Button(interactive=True))
+    hidden = gr.Image(value=None, visible=False)
+    end = ("", "", "", gr.Button(visible=False), hidden, "")
+    return gr.Column(visible=False), None, "", *still, gr.Timer(active=False), *end
+
+
+def slider(work: Work, number: int | None) -> Any:
+    """Before and after; nothing while nothing is painted."""
+    if number is None:
+        return gr.ImageSlider(value=None, visible=False)
+    after = images.shrink(images.read(work.path(f"candidate-{number}.png")).rgb, jobs.VIEW)
+    before = images.read(work.path("before.png")).rgb
+    pair = tuple(session.shown(work.session, rgb) for rgb in (before, after))
+    return gr.ImageSlider(pair, visible=True)  # pyright: ignore[reportArgumentType]
+
+
+def status(work: Work, state: dict[str, Any], number: int | None) -> str:
+    """What to say: the queue, how far it is with what is being painted, or how it ended."""
+    done = len(state["candidates"])
+    match state["status"]:
+        case "waiting":
+            return note(waiting(state["ahead"]))
+        case "working":
+            stopping = note("Stopping …") if work.path("stop").exists() else ""
+            return progress(work, state) + stopping
+        case "failed":
+            return note(state["words"], "warning")
+        case "interrupted":
+            return note("The server was restarted meanwhile; what had been painted is here.", "warning")
+        case "stopped" if not done:
+            return note("Stopped before anything was painted.", "warning")
+        case "stopped":
+            return note(
+                f"Stopped; {done} candidate{'s' * (done > 1)} had been painted. {_seed(work)}", "warning"
+            )
+    if work.facts["kind"] == "text":
+        box = "" if number is None else f" Box {number + 1} is shown."
+        return note(f"{done} regions were tried, and ranked by CLIP.{box} {_seed(work)}", "good")
+    fact = work.facts
+    share = f"{state.get('changed', 0):.1%} of the picture may have changed, the rest is bit-identical."
+    unread = ""
+    if fact["prompt"] and fact["fill"] not in ("tiny", "diffusers"):
+        unread = " The prompt was not used: this filling understands no words."
+    if fact["fill"] == "tiny":
+        unread = " That model knows the small drawn world only, not photographs."
+    return note(f"{TITLES[fact['task']]}, {BY[fact['fill']]}. {share} {_seed(work)}{unread}", "good")
+
+
+def _seed(work: Work) -> str:
+    return f"Seed {work.facts['seed']}."
+
+
+def progress(work: Work, state: dict[str, Any]) -> str:
+    """A bar, what is being painted, and the time left."""
+    if not state["total"]:
+        said = note(state["words"] or "Painting …")
+    else:
+        percent = 100 * min(1, state["step"] / state["total"])
+        said = (
+            f'<div class="vc-progress" role="progressbar" aria-label="painting" aria-valuemin="0" '
+            f'aria-valuemax="100" aria-valuenow="{percent:.0f}">'
+            f'<span style="width:{percent:.1f}%"></span></div>'
+            f'<div class="vc-progress-words"><b>{percent:.0f} %</b><span>step {state["step"]} of '
+            f"{state['total']}</span><span>about {duration(state['eta'])} left</span></div>"
+        )
+    if state.get("preview"):
+        said += f'<img class="vc-preview" src="{state["preview"]}" alt="what is being painted">'
+    return said
+
+
+def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
+    """The picture with the boxes of an edit by text, the chosen one in yellow."""
+    if not state.get("boxes"):
+        return gr.Image(value=None, visible=False)
+    source = images.read(work.path("before.png")).rgb
+    scale = source.shape[1] / work.facts["width"]
+    scaled = [[round(side * scale) for side in box] for box in state["boxes"]]
+    return gr.Image(session.shown(work.session, jobs.boxed(source, scaled, number)), visible=True)
+
+
+def card(work: Work) -> tuple[str, str, str]:
+    """(name, title, thumbnail) of a past result."""
+    state = work.state()
+    number = works.chosen(work, state)
+    thumbnail = "" if number is None else state["candidates"][number]["thumbnail"]
+    return work.name, f"{int(work.name[5:])} · {work.facts['title']}", thumbnail
+
+
+@user_errors
+def act(given: Session | None, event: gr.EventData) -> None:
+    """A click on a candidate or on a past result."""
+    known, name = current(given), event_data(event, "act")
+    value = event_data(event, "value")
+    if name == "candidate":
+        work = works.get(known)
+        if not value.isdigit() or int(value) >= len(work.state()["candidates"]):
+            raise ValueError("There is no such candidate")
+        work.path("chosen").write_text(value)
+        return
+    work = works.get(known, value)
+    if works.get(known).state()["status"] in ("waiting", "working"):
+        raise ValueError("The edit goes on: wait for its end, or stop it")
+    change(known.session, work=work.name)
+
+
+@user_errors
+def stop(given: Session | None) -> None:
+    """End the edit within a step."""
+    jobs.stop(works.get(current(given)))
+
+
+@user_errors
+def go_on(given: Session | None) -> tuple[Any, ...]:
+    """The result as the picture to edit next: as `picture_panel.reload`; a mask of the same size stays."""
+    known = current(given)
+    work = works.get(known)
+    path = work.result(work.state())
+    if path is None:
+        raise ValueError(works.NOTHING)
+    before = source_of(known).rgb.shape
+    name = picture_panel.keep(known, path)
+    kept = {} if images.read(path).rgb.shape == before else {"steps": (), "at": 0}
+    known = change(known.session, source=name, scene=None, boxes=(), **kept)
+    return picture_panel.reload(known)
+
+
+@user_errors
+def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
+    """The settings in a result or a recipe, in the order of `app`'s outputs."""
+    if not file:
+        return (gr.skip(),) * 19
+    known = current(given)
+    made, said = recipe.read(file), []
+    options = made.options
+    if known.source:
+        picture = source_of(known)
+        mask = recipe.unpack_mask(made.mask) if made.mask else None
+        if made.box is not None:
+            from vision_core.editing import masks
+
+            try:
+                height, width = picture.rgb.shape[:2]
+                mask = masks.box(height, width, *made.box)
+            except ValueError:
+                mask = np.zeros((1, 1), bool)
+        if mask is not None and mask.shape != picture.rgb.shape[:2]:
+            said.append("Its mask belongs to a picture of another size: choose the picture it was made from.")
+        elif mask is not None:
+            known = with_mask(known, mask, "recipe")
+    else:
+        said.append("Choose the picture it was made from, then drop the recipe again for its mask.")
+    task = "replace" if made.task == "run" else made.task
+    if task not in TITLES:
+        raise ValueError(f"The recipe names the task {made.task!r}, which is not known here")
+    if made.backend == "picture":
+        said.append("Choose the picture that was put there: a recipe does not hold it.")
+    fill = made.backend if made.backend in BY else "auto"
+    said.insert(0, f"Restored: {task}, seed {made.seed}.")
+    sides = options.get("sides", (0, 0, 0, 0))
+    return (
+        note(" ".join(said), "good" if len(said) == 1 else "warning"),
+        mask_panel.canvas(known),
+        task, made.prompt, made.caption or gr.skip(), fill, made.seed, True,
+        options.get("strength"), options.get("padding"), options.get("feather"), bool(options.get("poisson")),
+        options.get("steps", 20), options.get("guidance", 7.5), options.get("negative", ""),
+        *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
+    )  # fmt: skip

@@ -1,0 +1,225 @@
+"""Teach AnchorNet on one's own pictures, in a process of its own, with live curves."""
+
+import re
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from apps import session
+from apps.common import Slider, loss_curves, note, progress, user_errors, whole
+from apps.image_editing import edits, jobs
+from apps.image_editing.visit import Visit, change, current, source_of
+from apps.queue import HEAVY
+from apps.queue import words as waiting
+from apps.session import Session
+from vision_core import editing, images, runs
+from vision_core.editing import train
+from vision_core.editing.tiny import world
+from vision_core.events import Step
+from vision_core.files import write_json
+from vision_core.images import Picture
+from vision_core.runs import Run
+
+REFRESH = 1.5  # seconds between two looks at the training
+MOST = 12  # pictures of one training
+
+
+@user_errors
+def add(given: Session | None, caption: str, prompt: str) -> str:
+    """The picture at hand, with its caption and prompt, joins those to learn from."""
+    known = current(given)
+    source_of(known)
+    caption, prompt = edits.text(caption, "The caption"), edits.text(prompt, "The prompt")
+    if not caption or not prompt:
+        raise ValueError("A picture to learn from needs its caption and its prompt: see above")
+    return listed(_with(known, (known.source, caption, prompt)))
+
+
+@user_errors
+def add_scenes(given: Session | None, count: float) -> str:
+    """Drawn scenes with prompts that change one thing join the pictures to learn from."""
+    known = current(given)
+    for _ in range(whole(count, 1, MOST, "The number of scenes")):
+        seed = len(known.lessons) + 1000
+        scene = world.scene(seed, 2)
+        path = session.opened(known.session).path(f"kept-scene-{seed}.png")
+        images.save(Picture(world.render(scene, 128)), path)
+        wanted = world.variants(scene)[seed % 7]
+        known = _with(known, (path.name, str(world.caption(scene)), str(world.caption(wanted))))
+    return listed(known)
+
+
+@user_errors
+def clear(given: Session | None) -> str:
+    """No pictures to learn from."""
+    return listed(change(current(given).session, lessons=()))
+
+
+def _with(known: Visit, lesson: tuple[str, str, str]) -> Visit:
+    if len(known.lessons) >= MOST:
+        raise ValueError(f"{MOST} pictures are the most for one training here; the command line takes more")
+    lessons = tuple(dict.fromkeys((*known.lessons, lesson)))
+    return change(known.session, lessons=lessons)
+
+
+def listed(known: Visit) -> str:
+    """The pictures to learn from, as HTML."""
+    if not known.lessons:
+        return '<p class="vc-empty">No pictures yet.</p>'
+    items = []
+    for name, caption, prompt in known.lessons:
+        small = images.shrink(images.read(known.session.path(name)).rgb, 160)
+        items.append(
+            f'<li><img src="{jobs.data_uri(small)}" alt="">'
+            f"<span>{escape(caption)}<br>→ {escape(prompt)}</span></li>"
+        )
+    return f'<ul class="vc-lessons" aria-label="pictures to learn from">{"".join(items)}</ul>'
+
+
+@user_errors
+def begin(
+    given: Session | None, epochs: float, anchors: float, steps: float, budget: float, seed: float
+) -> None:
+    """Write the data down and put the training into the queue."""
+    known = current(given)
+    if not known.lessons:
+        raise ValueError("Add at least one picture with its caption and prompt first")
+    missing = [part for part in ("inpainting", "clip", "dino") if not editing.at_hand()[part]]
+    if missing:
+        raise ValueError(
+            f"Teaching needs networks that are not on this machine yet ({', '.join(missing)}): every "
+            "candidate is painted and scored once"
+        )
+    if HEAVY.before(known.session.owner) is not None:
+        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    count = len(list(known.session.folder.glob("lessons-*"))) + 1
+    folder = known.session.path(f"lessons-{count:03}")
+    session.make_room(known.session, 64 << 20)
+    data = {}
+    for number, (name, caption, prompt) in enumerate(known.lessons):
+        picture = images.read(known.session.path(name))
+        images.save(picture, folder / f"{number}.png")
+        data[f"{number}.png"] = [caption, prompt]
+    write_json(folder / "data.json", data)
+    settings = train.Settings(
+        data=str(folder / "data.json"),
+        epochs=whole(epochs, 1, 1000, "The number of passes"),
+        anchors=whole(anchors, 1, 25, "The number of regions"),
+        steps=whole(steps, 1, 200, "The number of steps"),
+        budget=whole(budget, 0, 100_000, "The budget"),
+        seed=whole(seed, 0, 2**31, "The seed"),
+        backend="tiny",
+    )
+    HEAVY.train(known.session.owner, runs.create(folder / "run", "edit", settings))
+
+
+def newest(known: Visit) -> Run | None:
+    """The visitor's last training."""
+    found = [path.parent for path in known.session.folder.glob("lessons-*/run/config.json")]
+    return Run(max(found)) if found else None
+
+
+@user_errors
+def stop(given: Session | None) -> None:
+    """End the training after its current step; who still waits leaves the queue."""
+    known = current(given)
+    run = newest(known)
+    if run is None:
+        raise ValueError("There is no training to stop")
+    if HEAVY.before(known.session.owner):
+        HEAVY.leave(known.session.owner)
+    runs.request_stop(run)
+
+
+@user_errors
+def follow(given: Session | None) -> tuple[Any, ...]:
+    """(words, curves, Stop, Start, timer, choice of a trained network) of the last training."""
+    known = current(given)
+    run = newest(known)
+    choice = gr.Dropdown(["", *edits.networks(known)])
+    if run is None:
+        return (
+            "",
+            gr.skip(),
+            gr.Button(visible=False),
+            gr.Button(interactive=True),
+            gr.Timer(active=False),
+            choice,
+        )
+    words, going_on = report(known, run)
+    entries = [e for e in run.events() if e["event"] == "step" and "expected" in e["losses"]]
+    steps = [Step(e["step"], e["total"], e["losses"], e["eta"]) for e in entries]
+    curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
+    timer = gr.Timer(active=going_on)
+    return words, curves, gr.Button(visible=going_on), gr.Button(interactive=not going_on), timer, choice
+
+
+def report(known: Visit, run: Run) -> tuple[str, bool]:
+    """(what to say, whether it still goes on)."""
+    ahead, state = HEAVY.before(known.session.owner), run.status()
+    if ahead and state == "new":
+        return note(waiting(ahead)), True
+    entries = run.events()
+    steps = [e for e in entries if e["event"] == "step"]
+    if state == "running" or (state == "new" and ahead == 0):
+        if not steps:
+            return note("Painting and scoring each candidate once; then it learns in seconds …"), True
+        last = steps[-1]
+        unit = "step" if "expected" in last["losses"] else "candidate"
+        losses = {"total": last["losses"].get("total", last["losses"].get("expected", 0.0))}
+        return progress(Step(last["step"], last["total"], losses, last["eta"]), unit), True
+    metrics = [e["metrics"] for e in entries if e["event"] == "epoch" and "regret" in e["metrics"]]
+    if not metrics:
+        return note(failure(run), "warning"), False
+    now = metrics[-1]
+    verb = {"done": "Trained", "stopped": "Stopped as you asked"}.get(state, "Ended")
+    return note(
+        f"{verb}. Regret {now['regret']:.4f}; a random size has {now['regret_of_random']:.4f}. Choose it in "
+        "“Edit by text” under “Sizes by”.",
+        "good",
+    ), False
+
+
+def failure(run: Run) -> str:
+    """Why a training ended without learning, without the server's folders."""
+    path = run.folder / "log.txt"
+    lines = path.read_text("utf-8", "replace").strip().split("\n") if path.exists() else [""]
+    said = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", lines[-1].removeprefix("vision-core: "))
+    return f"It ended before it learnt anything. {said}".strip()
+
+
+def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.Dropdown) -> tuple[Any, ...]:
+    """The section's layout and wiring: (follow's arguments) and the list of pictures, for the page's load."""
+    gr.Markdown(
+        "AnchorNet chooses how large the box at each region should be. It learns that from pictures: every "
+        "candidate is painted and scored once, and the expected loss over that table has an exact gradient."
+    )
+    with gr.Row():
+        take = gr.Button("Add this picture, caption and prompt", size="sm", elem_id="lesson")
+        count = gr.State(3)
+        scenes = gr.Button("Add 3 drawn scenes", size="sm", elem_id="scenes")
+        none = gr.Button("Clear the list", size="sm")
+    listing = gr.HTML(elem_id="lessons")
+    with gr.Row():
+        epochs = Slider(1, 300, 100, step=1, label="Passes over the pictures")
+        anchors = Slider(1, 16, 9, step=1, label="Regions of each picture")
+        steps = Slider(1, 50, 20, step=1, label="Steps of each painting")
+        budget = Slider(0, 600, 0, step=10, label="Budget", info="Paintings at most; 0: every candidate.")
+        seed = Slider(0, 100, 0, step=1, label="Seed")
+    start = gr.Button("Teach AnchorNet", variant="primary", elem_id="teach")
+    words = gr.HTML(elem_id="lesson-status")
+    halt = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-teaching")
+    curves = gr.Plot(show_label=False, visible=False, elem_id="lesson-curves")
+    timer = gr.Timer(REFRESH, active=False)
+    looks = (follow, [visit], [words, curves, halt, start, timer, learnt])
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "page"}
+    hidden: dict[str, Any] = {**quiet, "api_visibility": "private"}
+    take.click(add, [visit, caption, prompt], listing, **hidden)
+    scenes.click(add_scenes, [visit, count], listing, **hidden)
+    none.click(clear, visit, listing, **hidden)
+    begun = start.click(begin, [visit, epochs, anchors, steps, budget, seed], None, **hidden)
+    begun.success(*looks, **hidden)
+    halt.click(stop, visit, None, queue=False, api_visibility="private").success(*looks, **hidden)
+    timer.tick(*looks, **hidden)
+    return looks, listing

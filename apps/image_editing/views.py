@@ -1,0 +1,182 @@
+"""The editing app's pieces of HTML: the picture to mark, candidates, past results, downloads, models."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from apps.common import note
+from apps.image_editing.works import Work
+from vision_core.editing import at_hand
+
+# events of a piece: whatever carries data-act tells what it carries
+CLICKED = """element.addEventListener('click', event => {
+  const button = event.target.closest('[data-act]');
+  if (!button || button.disabled) return;
+  trigger('click', {act: button.dataset.act, value: button.dataset.value || ''});
+})"""
+
+DRAWN = Path(__file__).with_name("canvas.js").read_text("utf-8")
+
+
+TOOL_CHANGED = """element.addEventListener('change', () => {
+  document.body.dataset.vcTool = element.querySelector('input[name=vc-tool]:checked').value;
+})"""
+
+TOOLS = {
+    "click": "Click a thing",
+    "around": "Box around a thing",
+    "box": "Plain box",
+    "brush": "Brush",
+    "lasso": "Lasso",
+}
+MODES = {"add": "mark", "take": "unmark"}
+ACTS = ("undo", "redo", "clear", "invert", "grow", "shrink", "fill")
+
+
+def tools() -> str:
+    """What the pointer does on the picture."""
+
+    def radios(name: str, choices: dict[str, str], legend: str) -> str:
+        inputs = "".join(
+            f'<label><input type="radio" name="{name}" value="{value}"{" checked" * (number == 0)}>'
+            f"<span>{text}</span></label>"
+            for number, (value, text) in enumerate(choices.items())
+        )
+        return f'<fieldset class="vc-radios"><legend>{legend}</legend>{inputs}</fieldset>'
+
+    return (
+        f'<div class="vc-marking">{radios("vc-tool", TOOLS, "On the picture")}'
+        f"{radios('vc-mode', MODES, 'to')}"
+        '<label class="vc-size">Brush size <input type="range" min="1" max="20" value="5"></label></div>'
+    )
+
+
+def canvas(
+    key: str, name: str, size: tuple[int, int], mask: str, share: float, undo: bool, redo: bool
+) -> str:
+    """The picture with what is marked laid over it, and what can be done with the mask.
+
+    Args:
+        size: height and width of the picture in pixels.
+        mask: a PNG as a data address, "" where nothing is marked.
+    """
+    height, width = size
+    said = f"{share:.1%} of the picture is marked" if mask else "nothing is marked"
+    over = f'<img class="vc-over" src="{mask}" alt="">' if mask else ""
+    able = {"undo": undo, "redo": redo, "invert": True}
+    buttons = "".join(
+        f'<button type="button" data-act="{act}"{"" if able.get(act, bool(mask)) else " disabled"}>'
+        f"{'Fill enclosed' if act == 'fill' else act.capitalize()}</button>"
+        for act in ACTS
+    )
+    return (
+        f'<div class="vc-canvas" data-width="{width}" data-height="{height}" '
+        f'style="aspect-ratio:{width}/{height};--ratio:{width / height:.4f}">'
+        f'<img src="files/{key}/view/{name}" '
+        f'alt="the picture to edit: {said}" draggable="false">{over}'
+        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
+        f'aria-hidden="true"></svg></div><div class="vc-editor" role="group" aria-label="the mask">{buttons}'
+        f'<span class="vc-marked" role="status">{said}</span></div>'
+    )
+
+
+def nothing_yet() -> str:
+    return '<p class="vc-empty">Choose a picture above, and it appears here to be marked.</p>'
+
+
+def models() -> str:
+    """Which model answers what on this machine, and what is missing."""
+    here = at_hand()
+    world = [part for part in ("inpainting", "clip", "dino") if not here[part]]
+    rows = [
+        (
+            "Remove, repair, extend, complete",
+            "continued from what is around the place; understands no words",
+            True,
+        ),
+        (
+            "Words for a thing on a photograph",
+            "a hint by MobileNetV2: a thousand ImageNet classes, no people",
+            True,
+        ),
+        ("A background or a place filled", "with a blur, a colour or another picture", True),
+        (
+            "Text in the drawn small world",
+            "its own small networks" if not world else f"not trained yet here: {', '.join(world)} missing",
+            not world,
+        ),
+        (
+            "Text on photographs",
+            "Stable Diffusion inpainting"
+            if here["diffusers"]
+            else "needs a large model that is not on this machine",
+            here["diffusers"],
+        ),
+    ]
+    cells = "".join(
+        f'<li class="{"" if able else "vc-off"}"><b aria-hidden="true">{"✓" if able else "–"}</b>'
+        f"<span>{what}<small>{words}</small></span></li>"
+        for what, words, able in rows
+    )
+    return f'<ul class="vc-models" aria-label="which model answers">{cells}</ul>'
+
+
+def candidates(found: list[dict[str, Any]], chosen: int | None) -> str:
+    """The candidates of an edit by text, the best first, each with its scores, to choose from."""
+    if not found or "score" not in found[0]["scores"]:
+        return ""
+    order = sorted(range(len(found)), key=lambda k: -found[k]["scores"]["score"])
+    buttons = "".join(
+        f'<button type="button" data-act="candidate" data-value="{k}" {_pressed(k == chosen)}>'
+        f'<img src="{found[k]["thumbnail"]}" alt=""><span>{place} · box {k + 1}, score '
+        f"{found[k]['scores']['score']:.3f}<br>prompt {found[k]['scores']['text']:.2f}, "
+        f"picture {found[k]['scores']['image']:.2f}</span></button>"
+        for place, k in enumerate(order, 1)
+    )
+    return (
+        '<div class="vc-strip" role="group" aria-label="candidates"><span>Candidates, the best first; '
+        "click to choose. Score = 2 x likeness to the prompt + 1 x likeness to the picture</span>"
+        f"<div>{buttons}</div></div>"
+    )
+
+
+def history(works: list[tuple[str, str, str]], shown: str) -> str:
+    """Past results as (name, title, thumbnail) to go back to; nothing for a first one."""
+    if len(works) < 2:
+        return ""
+    buttons = "".join(
+        f'<button type="button" data-act="show" data-value="{name}" {_pressed(name == shown)}>'
+        f'<img src="{thumbnail}" alt=""><span>{escape(title)}</span></button>'
+        for name, title, thumbnail in works
+        if thumbnail
+    )
+    return (
+        '<div class="vc-strip" role="group" aria-label="your results"><span>Your results, newest first</span>'
+        f"<div>{buttons}</div></div>"
+    )
+
+
+def downloads(work: Work, number: int) -> str:
+    """The result and its recipe."""
+    base = f"files/{work.session.key}/{work.name}/candidate-{number}"
+    return (
+        '<div class="vc-downloads"><span>Exact: outside the mask every pixel is the original\'s</span>'
+        f'<a class="vc-download vc-main" id="get-png" href="{base}.png" download="edited.png">'
+        'Picture (PNG, full size)</a><div><a class="vc-download" id="get-recipe" '
+        f'href="{base}.json" download="recipe.json">Recipe</a></div></div>'
+    )
+
+
+def _pressed(pressed: bool) -> str:
+    return f'aria-pressed="{str(pressed).lower()}"'
+
+
+def regions(rows: list[list[int]], chosen: int | None) -> str:
+    """The boxes found, to pick one."""
+    chips = "".join(
+        f'<button type="button" data-act="box" data-value="{k}" {_pressed(k == chosen)}>Box {k + 1}</button>'
+        for k in range(len(rows))
+    )
+    return f'<div class="vc-editor" role="group" aria-label="regions">{chips}</div>' + note(
+        "Automatic tries all of them. A box that you pick becomes the mask of step 2."
+    )

@@ -1,0 +1,95 @@
+"""What a visitor of the editing page has chosen: a picture, a mask and the steps that led to it, a result."""
+
+import threading
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from apps import session
+from apps.common import read_picture
+from apps.session import Session
+from vision_core.editing import masks
+from vision_core.files import read_json, write_json
+from vision_core.images import Picture
+
+APP = "editing"
+FILE = "visit.json"
+STEPS = 30  # of the mask that can be undone
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visitor's choices; pictures and masks are names of files in the session's folder.
+
+    Args:
+        scene: seed of the drawn scene that the source is; None for any other picture.
+        steps: (file, what was done) of each step of the mask; an empty name is an empty mask.
+        at: how many of the steps count: the others were undone.
+        boxes: of the regions found, [left, top, right, bottom] by size, by anchor; empty before.
+        work: name of the result on the page.
+        lessons: (picture, caption, prompt) that AnchorNet shall learn from.
+    """
+
+    session: Session
+    source: str = ""
+    scene: int | None = None
+    steps: tuple[tuple[str, str], ...] = ()
+    at: int = 0
+    boxes: tuple[Any, ...] = ()
+    work: str = ""
+    lessons: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def mask_name(self) -> str:
+        return self.steps[self.at - 1][0] if self.at else ""
+
+
+def current(given: Session | None) -> Visit:
+    """What the visitor has chosen so far, read anew: several events of a page may run at once."""
+    if given is None or not given.path(FILE).exists():
+        return Visit(given or session.new(APP))
+    known = read_json(session.opened(given).path(FILE))
+    lists = {name: tuple(map(tuple, known[name])) for name in ("steps", "boxes", "lessons")}
+    return Visit(given, **{**known, **lists})
+
+
+def change(given: Session, **choices: Any) -> Visit:
+    """Write some choices down, leaving the others as another event may just have made them."""
+    with _CHANGING:
+        visit = replace(current(given), **choices)
+        write_json(session.opened(given).path(FILE), {name: getattr(visit, name) for name in _PLAIN})
+    return visit
+
+
+_CHANGING = threading.Lock()
+_PLAIN = ("source", "scene", "steps", "at", "boxes", "work", "lessons")
+
+
+def source_of(visit: Visit) -> Picture:
+    """The picture to edit."""
+    if not visit.source:
+        raise ValueError("Please choose a picture first")
+    return read_picture(visit.session.path(visit.source))
+
+
+def mask_of(visit: Visit, picture: Picture) -> np.ndarray | None:
+    """The mask of the picture, bool (H, W); None where nothing is marked."""
+    if not visit.mask_name:
+        return None
+    return masks.read(visit.session.path(visit.mask_name), *picture.rgb.shape[:2])
+
+
+def with_mask(visit: Visit, mask: np.ndarray | None, done: str) -> Visit:
+    """The visit after one more step of the mask, which Undo takes back."""
+    name = ""
+    if mask is not None and mask.any():
+        data = masks.encode(mask)
+        name = f"mask-{sha256(data).hexdigest()[:24]}.png"
+        path = session.opened(visit.session).path(name)
+        if not path.exists():
+            session.make_room(visit.session, len(data))
+            path.write_bytes(data)
+    steps = (*visit.steps[: visit.at], (name, done))[-STEPS:]
+    return change(visit.session, steps=steps, at=len(steps))

@@ -1,0 +1,417 @@
+"""The editing page: its handlers called as functions, edits watched to their end, files, endpoints."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from apps import queue, session, suite
+from apps.image_editing import (
+    app,
+    edits,
+    files,
+    mask_panel,
+    picture_panel,
+    results,
+    training_tab,
+    visit,
+    works,
+)
+from vision_core import editing, images
+from vision_core.editing import masks, recipe
+from vision_core.editing.tiny import world
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "editing"))
+OWN = ("", "auto", "#ff0000", None, 0, 0, 0, 0)  # prompt, filling, colour, other picture, sides
+MODEL = (7, True, None, None, None, False, 2, 7.5, "")  # seed, locked, strength ... negative
+STATUS, TIMER, CANDIDATES, HISTORY, FILES, SEEN = 2, 6, 7, 8, 9, 12  # of what `follow` gives
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("visitors")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A photograph of 120 x 80 pixels: what is tested here does not depend on the size."""
+    path = tmp_path_factory.mktemp("source") / "palace.png"
+    with Image.open(ROOT / "assets/color/palace.jpg") as image:
+        image.resize((120, 80)).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def visitor(small):
+    known = session.new(visit.APP)
+    picture_panel.choose(known, small)
+    return known
+
+
+@pytest.fixture(scope="module")
+def small_world(tmp_path_factory):
+    """Untrained networks of the small world in a folder of their own."""
+    import small_models
+
+    place = tmp_path_factory.mktemp("models")
+    small_models.inpainting_pipeline(place / "inpainting")
+    small_models.vit(place / "dino")
+    small_models.clip(place / "clip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISION_CORE_EDITING", str(place))
+        yield place
+
+
+def clicked(**data: str) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def draw(known, tool: str, points: str, mode: str = "add", size: str = "6") -> str:
+    return mask_panel.act(known, clicked(act="draw", tool=tool, mode=mode, size=size, points=points))
+
+
+def mask_of(known) -> np.ndarray | None:
+    now = visit.current(known)
+    return visit.mask_of(now, visit.source_of(now))
+
+
+def watch(known, seconds: float = 90):
+    """Look at the page until the edit has ended; every look."""
+    seen, end = [results.follow(known, "")], time.monotonic() + seconds
+    while seen[-1][TIMER].active:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+        seen.append(results.follow(known, seen[-1][SEEN]))
+    return seen
+
+
+def result_of(known) -> Path:
+    work = works.get(visit.current(known))
+    path = work.result(work.state())
+    assert path is not None
+    return path
+
+
+def test_the_page_is_built_and_keeps_its_promises():
+    config = app.build().get_config_file()
+    lossy = [c for c in config["components"] if c["props"].get("format") == "webp" and c["type"] != "plot"]
+    unnamed = [c for c in config["components"] if c["type"] == "image" and not c["props"].get("alt_text")]
+    public = {d["api_name"] for d in config["dependencies"] if d.get("api_visibility") == "public"}
+    assert lossy == [] and unnamed == [] and public == {"edit_task", "make_mask", "find_regions"}
+
+
+def test_each_tool_marks_what_it_shows_and_each_step_can_be_undone(visitor):
+    draw(visitor, "box", "[[10, 20], [40.2, 50]]")
+    assert (mask_of(visitor) == masks.box(80, 120, 10, 20, 41, 50)).all()
+    draw(visitor, "brush", "[[100, 10], [110, 10]]")
+    first = masks.box(80, 120, 10, 20, 41, 50) | masks.brush(80, 120, [[(100, 10), (110, 10)]], 3)
+    assert (mask_of(visitor) == first).all()
+    draw(visitor, "lasso", "[[10, 20], [41, 20], [41, 50], [10, 50]]", mode="take")
+    assert not mask_of(visitor)[21:49, 11:40].any() and mask_of(visitor)[10, 105]
+    mask_panel.act(visitor, clicked(act="undo"))
+    assert (mask_of(visitor) == first).all()
+    for _ in range(2):
+        mask_panel.act(visitor, clicked(act="undo"))
+    assert mask_of(visitor) is None
+    for _ in range(3):
+        html = mask_panel.act(visitor, clicked(act="redo"))
+    assert mask_of(visitor)[10, 105] and 'data-act="redo" disabled' in html
+    mask_panel.act(visitor, clicked(act="invert"))
+    assert not mask_of(visitor)[10, 105] and mask_of(visitor)[30, 25]
+    for tool in ("click", "around"):
+        points = "[[60, 40]]" if tool == "click" else "[[30, 10], [90, 70]]"
+        mask_panel.act(visitor, clicked(act="clear"))
+        draw(visitor, tool, points)
+        assert 0 < mask_of(visitor).mean() < 1
+        assert tool == "around" or mask_of(visitor)[40, 60]
+
+
+def test_an_uploaded_mask_and_a_shape_and_numbers(visitor, tmp_path):
+    masks.save(masks.shape("circle", 80, 120), tmp_path / "mask.png")
+    mask_panel.by_file(visitor, str(tmp_path / "mask.png"))
+    assert (mask_of(visitor) == masks.shape("circle", 80, 120)).all()
+    mask_panel.by_numbers(visitor, "0, 0, 5, 4")
+    assert mask_of(visitor)[:4, :5].all()
+    mask_panel.by_shape(visitor, "center")
+    assert (mask_of(visitor) == masks.shape("center", 80, 120)).all()
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        ({"act": "draw", "tool": "box", "mode": "add", "size": "5", "points": "[[1, 2]]"}, "Drag the box"),
+        (
+            {"act": "draw", "tool": "brush", "mode": "add", "size": "5", "points": "[[1, NaN]]"},
+            "not a stroke",
+        ),
+        ({"act": "draw", "tool": "brush", "mode": "add", "size": "5", "points": "{}"}, "not a stroke"),
+        ({"act": "draw", "tool": "axe", "mode": "add", "size": "5", "points": "[[1, 2]]"}, "no tool"),
+        (
+            {"act": "draw", "tool": "brush", "mode": "add", "size": "nan", "points": "[[1, 2]]"},
+            "brush is nan",
+        ),
+        ({"act": "grow"}, "Nothing is marked"),
+        ({"act": "fly"}, "Nothing is marked"),
+    ],
+)
+def test_bad_strokes_are_sentences(visitor, act, sentence):
+    with pytest.raises(gr.Error, match=sentence):
+        mask_panel.act(visitor, clicked(**act))
+
+
+def test_bad_masks_are_sentences(visitor, tmp_path):
+    Image.new("L", (10, 10), 255).save(tmp_path / "off.png")
+    Image.new("L", (120, 80)).save(tmp_path / "empty.png")
+    (tmp_path / "text.png").write_text("no picture")
+    for name, sentence in (("off", "shape"), ("empty", "empty"), ("text", "not an image")):
+        with pytest.raises(gr.Error, match=sentence):
+            mask_panel.by_file(visitor, str(tmp_path / f"{name}.png"))
+    with pytest.raises(gr.Error, match="does not lie"):
+        mask_panel.by_numbers(visitor, "0 0 500 500")
+
+
+def test_words_of_a_drawn_scene_are_its_true_masks_and_others_are_not_found():
+    known = session.new(visit.APP)
+    path = picture_panel.draw(visit.current(known), 45)
+    picture_panel.choose(known, path)
+    scene = world.scene(45, 2)
+    kind = scene.things[0].kind
+    _, words = mask_panel.by_words(known, f"the {kind}")
+    things = zip(scene.things, world.masks(scene, picture_panel.SCENE), strict=True)
+    truth = np.logical_or.reduce([mask for thing, mask in things if thing.kind == kind])
+    assert (mask_of(known) == truth).all() and "known" in words
+    _, words = mask_panel.by_words(known, "an elephant")
+    assert "not in this drawing" in words
+
+
+def test_the_download_is_what_the_core_gives_and_the_rest_is_bit_identical(visitor, small):
+    draw(visitor, "box", "[[30, 20], [60, 50]]")
+    edits.begin_task(visitor, "remove", *OWN, *MODEL)
+    looks = watch(visitor)
+    assert "bit-identical" in looks[-1][STATUS] and "Seed 7" in looks[-1][STATUS]
+    picture, mask = images.read(small), masks.box(80, 120, 30, 20, 60, 50)
+    done = list(editing.perform(picture, "remove", editing.painter("classical"), mask=mask, seed=7))[
+        -1
+    ].result
+    key, name = visitor.key, visit.current(visitor).work
+    sent = files.download(key, name, "candidate-0.png")
+    assert Path(sent.path).read_bytes() == recipe.encode(done.picture, done.recipe)
+    edited, kind = images.read(sent.path).rgb, editing.TASKS["remove"]
+    rest = ~masks.grow(done.mask, kind.feather)
+    assert (edited[rest] == picture.rgb[rest]).all() and (edited != picture.rgb).any()
+    assert recipe.read(files.download(key, name, "candidate-0.json").path) == done.recipe
+    for strange in (session.new(visit.APP).key, "x"):
+        assert files.download(strange, name, "candidate-0.png").status_code == 404
+    assert files.download(key, name, "work.json").status_code == 404
+
+
+def test_a_recipe_restores_the_settings_and_the_mask(visitor, tmp_path):
+    draw(visitor, "box", "[[30, 20], [60, 50]]")
+    edits.begin_task(visitor, "background", "a prompt", "color", "rgba(0, 128, 255, 1)", *OWN[3:], *MODEL)
+    watch(visitor)
+    result = result_of(visitor)
+    assert (images.read(result).rgb[0, 0] == (0, 128, 255)).all()
+    mask_panel.act(visitor, clicked(act="clear"))
+    words, _, task, prompt, _, fill, seed, locked, *_ = results.restore(visitor, str(result))
+    assert (task, prompt, fill, seed, locked) == ("background", "a prompt", "color", 7, True)
+    assert "Restored" in words and (mask_of(visitor) == masks.box(80, 120, 30, 20, 60, 50)).all()
+    for bad, sentence in ((ROOT / "assets/color/cat.jpg", "recipe"), (tmp_path / "a.json", "recipe")):
+        if bad.suffix == ".json":
+            bad.write_text('{"task": 1}')
+        with pytest.raises(gr.Error, match=sentence):
+            results.restore(visitor, str(bad))
+
+
+def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
+    draw(visitor, "box", "[[30, 20], [60, 50]]")
+    edits.begin_task(visitor, "replace", *OWN[:1], "color", *OWN[2:], *MODEL)
+    watch(visitor)
+    first = images.read(result_of(visitor)).rgb
+    results.go_on(visitor)
+    now = visit.current(visitor)
+    assert (visit.source_of(now).rgb == first).all() and mask_of(visitor) is not None
+    edits.begin_task(visitor, "extend", *OWN[:4], 0, 0, 10, 0, *MODEL)
+    looks = watch(visitor)
+    assert images.read(result_of(visitor)).rgb.shape == (80, 130, 3)
+    assert looks[-1][HISTORY].count("<button") == 2
+    results.act(visitor, clicked(act="show", value="work-001"))
+    assert (images.read(result_of(visitor)).rgb == first).all()
+
+
+def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_world):
+    known = session.new(visit.APP)
+    picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
+    edits.begin_text(known, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
+    looks = watch(known)
+    counts = [str(look[CANDIDATES]).count("data-act") for look in looks]
+    assert counts[-1] == 3 or max(counts) == 3
+    work = works.get(visit.current(known))
+    state = work.state()
+    scores = [entry["scores"]["score"] for entry in state["candidates"]]
+    assert works.chosen(work, state) == int(np.argmax(scores)) and state["status"] == "done"
+    worst = int(np.argmin(scores))
+    results.act(known, clicked(act="candidate", value=str(worst)))
+    made = recipe.read(result_of(known))
+    assert made.seed == 5 and list(made.box) == state["candidates"][worst]["box"]
+    source, edited = visit.source_of(visit.current(known)).rgb, images.read(result_of(known)).rgb
+    rest = ~masks.grow(masks.box(*source.shape[:2], *made.box), 4)
+    assert (source[rest] == edited[rest]).all()
+
+
+def test_stop_ends_an_edit_within_a_step(small_world, visitor):
+    edits.begin_text(visitor, "a", "b", 9, 15, "", 0, True, 200, 7.5, "")
+    end = time.monotonic() + 60
+    while not works.get(visit.current(visitor)).state()["step"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    results.stop(visitor)
+    looks = watch(visitor)
+    state = works.get(visit.current(visitor)).state()
+    assert state["status"] == "stopped" and state["step"] < 9 * 200 and "Stopped" in looks[-1][STATUS]
+    assert queue.HEAVY.before(visitor.owner) is None
+
+
+def test_who_waits_is_told_so_and_may_leave(visitor):
+    draw(visitor, "box", "[[30, 20], [60, 50]]")
+    others = [f"other-{number}" for number in range(queue.PLACES)]
+    for other in others:
+        queue.HEAVY.join(other)
+    try:
+        edits.begin_task(visitor, "remove", *OWN, *MODEL)
+        assert "before you" in results.follow(visitor, "")[STATUS]
+        with pytest.raises(gr.Error, match="still going on"):
+            edits.begin_task(visitor, "remove", *OWN, *MODEL)
+        results.stop(visitor)
+        assert "Stopped before" in watch(visitor)[-1][STATUS]
+    finally:
+        for other in others:
+            queue.HEAVY.leave(other)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "sentence"),
+    [
+        ("remove", {}, "Mark the place first"),
+        ("replace", {"mask": True}, "No text model is on this machine"),
+        ("extend", {}, "how many pixels"),
+        ("extend", {"left": 10**400}, "at a side"),
+        ("fly", {}, "No task is called"),
+        ("replace", {"mask": True, "fill": "picture"}, "choose the picture"),
+        ("replace", {"mask": True, "fill": "color", "color": "blue"}, "no colour"),
+        ("complete", {"prompt": "x" * 10_001}, "10,001 characters"),
+        ("background", {"fill": "blur", "mask": "all"}, "no background left"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(visitor, monkeypatch, task, changes, sentence):
+    monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")
+    if changes.get("mask"):
+        draw(visitor, "box", "[[0, 0], [120, 80]]" if changes["mask"] == "all" else "[[30, 20], [60, 50]]")
+    own = (changes.get("prompt", ""), changes.get("fill", "auto"), changes.get("color", "#ff0000"), None)
+    try:
+        edits.begin_task(visitor, task, *own, changes.get("left", 0), 0, 0, 0, *MODEL)
+        said = watch(visitor)[-1][STATUS]
+    except gr.Error as error:
+        said = error.message
+    assert sentence in said
+
+
+def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeypatch):
+    monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")
+    with pytest.raises(gr.Error, match="inpainting, clip, dino"):
+        edits.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
+    training_tab.add(visitor, "a palace", "a castle")
+    with pytest.raises(gr.Error, match="inpainting, clip, dino"):
+        training_tab.begin(visitor, 5, 2, 1, 0, 0)
+    with pytest.raises(gr.Error, match="prompt is empty"):
+        edits.begin_text(visitor, "a", "  ", 3, 15, "", 0, True, 2, 7.5, "")
+
+
+def test_a_region_that_is_picked_becomes_the_mask(visitor):
+    edits.find(visitor, 4, 15)
+    assert len(visit.current(visitor).boxes) == 4
+    _, _, chips = edits.pick(visitor, clicked(act="box", value="2"))
+    left, top, right, bottom = visit.current(visitor).boxes[2][3]
+    assert (mask_of(visitor) == masks.box(80, 120, left, top, right, bottom)).all()
+    assert 'data-value="2" aria-pressed="true"' in chips
+    with pytest.raises(gr.Error, match="The box"):
+        edits.pick(visitor, clicked(act="box", value="9"))
+
+
+def test_two_visitors_share_nothing(small):
+    first, second = session.new(visit.APP), session.new(visit.APP)
+    for known in (first, second):
+        picture_panel.choose(known, small)
+    draw(first, "box", "[[30, 20], [60, 50]]")
+    edits.begin_task(first, "remove", *OWN, *MODEL)
+    watch(first)
+    assert mask_of(second) is None and results.follow(second, "")[STATUS] == ""
+    name = visit.current(first).work
+    assert files.download(second.key, name, "candidate-0.png").status_code == 404
+
+
+@pytest.mark.slow
+def test_anchor_net_is_taught_in_a_process_of_its_own_and_used(small_world):
+    known = session.new(visit.APP)
+    picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
+    training_tab.add_scenes(known, 1)
+    training_tab.begin(known, 8, 2, 1, 0, 0)
+    end = time.monotonic() + 150
+    while (looked := training_tab.follow(known))[4].active:
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    assert "Regret" in looked[0] and looked[1].visible
+    assert list(edits.networks(visit.current(known))) == ["training 001"]
+    while queue.HEAVY.before(known.owner) is not None:
+        time.sleep(0.1)
+    edits.begin_text(known, "a tree", "a house", 2, 15, "training 001", 5, True, 1, 7.5, "")
+    watch(known)
+    assert works.get(visit.current(known)).state()["status"] == "done"
+
+
+def test_the_endpoints_answer_a_script(small, tmp_path):
+    client = pytest.importorskip("gradio_client")
+    uvicorn = pytest.importorskip("uvicorn")
+    server = uvicorn.Server(uvicorn.Config(suite.alone(app), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    script = client.Client(f"http://127.0.0.1:{port}/", verbose=False, download_files=str(tmp_path))
+    picture = client.handle_file(small)
+    mask = script.predict(picture, words="", box="30,20,60,50", point="", api_name="/make_mask")
+    where = masks.read(mask, 80, 120)
+    edited = script.predict(
+        picture, "remove", client.handle_file(mask), "", "", "auto", "#808080", 3, api_name="/edit_task"
+    )
+    own = editing.painter("classical")
+    done = list(editing.perform(images.read(small), "remove", own, mask=where, seed=3))[-1].result
+    assert Path(edited).read_bytes() == recipe.encode(done.picture, done.recipe)
+    found = script.predict(picture, anchors=2, max_window=15, api_name="/find_regions")
+    assert len(found["boxes"]) == 2 and len(found["boxes"][0]) == 6
+    with pytest.raises(Exception, match="Say where"):
+        script.predict(picture, "remove", None, "", "", "auto", "", 3, api_name="/edit_task")
+    script.close()
+    server.should_exit = True
+    thread.join(20)
+
+
+def test_a_stranger_gets_nothing():
+    with TestClient(suite.alone(app), base_url="http://localhost") as client:
+        assert "Image editing" in client.get("/").text
+        for address in (
+            f"/files/{session.new(visit.APP).key}/work-001/candidate-0.png",
+            "/files/x/view/y.png",
+        ):
+            answer = client.get(address)
+            assert answer.status_code == 404 and "Traceback" not in answer.text
