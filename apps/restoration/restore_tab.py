@@ -189,7 +189,8 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
             examples = gr.HTML(views.examples(EXAMPLES, WORDS), js_on_load=views.CLICKED, elem_id="examples")
         with gr.Column(min_width=300):
             preview = gr.Image(
-                label="The chosen page", format="png", interactive=False, visible=False, height=320,
+                label="The chosen page",
+                alt_text="the chosen page", format="png", interactive=False, visible=False, height=320,
                 elem_id="preview", buttons=[],
             )  # fmt: skip
             said = gr.HTML(elem_id="page-words")

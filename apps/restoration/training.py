@@ -324,6 +324,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
     curves = gr.Plot(show_label=False, visible=False, elem_id="training-curves")
     preview = gr.Image(
         label="Preview",
+        alt_text="damaged, restored and clean crops",
         format="png",
         interactive=False,
         visible=False,

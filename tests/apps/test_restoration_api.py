@@ -50,9 +50,9 @@ def file(tmp_path_factory):
 
 def test_a_script_restores_bit_for_bit_what_the_core_restores(script, file):
     handed = client.handle_file(str(file))
-    png, said = script.predict(handed, 1, "network", 0.5, "grey", False, False, api_name="/restore")
-    options = Options(strength=0.5, output="grey", gate=False)
-    expected = restoration.restore(images.read(file), restoration.load()[0], options)
+    png, said = script.predict(handed, 1, "denoise", 0.5, "grey", False, False, api_name="/restore")
+    options = Options(strength=0.5, output="grey", gate=False, method="denoise")
+    expected = restoration.restore(images.read(file), None, options)
     assert Path(png).read_bytes() == images.encode(expected.picture)
     assert said["accepted"] == expected.verdict.accepted and said["reason"] == expected.verdict.reason
 
