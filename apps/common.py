@@ -29,6 +29,23 @@ MAX_FILE_SIZE = "40mb"
 MAX_PIXELS = 26_000_000  # a 24-megapixel camera's picture, with some room
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
+HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
+# The visit's key goes into the address: a reload comes back to the work
+KEEP_KEY = """key => {
+  const address = new URL(location);
+  if (key && address.searchParams.get('visit') !== key) {
+    address.searchParams.set('visit', key);
+    history.replaceState(null, '', address);
+  }
+}"""
+# Again and again, for the page grows while the pictures load
+TO_RESULT = """() => {
+  const find = left => {
+    document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
+    if (left) setTimeout(find, 200, left - 1);
+  };
+  find(8);
+}"""
 
 log = logging.getLogger("vision_core.apps")
 

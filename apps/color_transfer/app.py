@@ -29,23 +29,7 @@ __all__ = ["build", "files", "main"]
 INTRO = """# Colour transfer
 A small neural network learns the colours of one picture and gives them to another, while you watch.
 Take the result as a picture, or as a LUT for your photo and video programs."""
-HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
-KEEP_KEY = """key => {
-  const address = new URL(location);
-  if (key && address.searchParams.get('visit') !== key) {
-    address.searchParams.set('visit', key);
-    history.replaceState(null, '', address);
-  }
-}"""
-# again and again, for the page grows while the pictures load
 _HIDDEN = gr.update(value=None, visible=False)  # an empty picture would be announced as a button
-TO_RESULT = """() => {
-  const find = (left) => {
-    document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
-    if (left) setTimeout(find, 200, left - 1);
-  };
-  find(8);
-}"""
 
 
 def build() -> gr.Blocks:
@@ -53,7 +37,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False) as page:
         visit = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(HOME)
+        gr.HTML(common.HOME)
         gr.Markdown(INTRO, elem_classes="vc-intro")
         chosen = _choices(visit)
         start, settings, reuse, saved = _training_step()
@@ -64,9 +48,9 @@ def build() -> gr.Blocks:
         begun = start.click(
             training.begin, [visit, *settings], None, concurrency_id="apply", concurrency_limit=4
         )
-        begun.success(*follow, **quiet).then(None, js=TO_RESULT)
+        begun.success(*follow, **quiet).then(None, js=common.TO_RESULT)
         used = reuse.click(results.use_saved, [visit, saved], None, concurrency_id="apply")
-        used.success(*follow, **quiet).then(None, js=TO_RESULT)
+        used.success(*follow, **quiet).then(None, js=common.TO_RESULT)
         view["timer"].tick(*follow, **quiet)
         view["stop"].click(training.stop, visit, None, queue=False).success(*follow, **quiet)
         for control in view["strengths"]:
@@ -76,7 +60,7 @@ def build() -> gr.Blocks:
             clicked.success(*follow, **quiet)
         _more_steps(visit, view, follow)
         opened = page.load(_opened, None, [visit, key, *chosen], show_progress="hidden")
-        opened.success(None, key, js=KEEP_KEY)
+        opened.success(None, key, js=common.KEEP_KEY)
         opened.success(*follow, **quiet)
     return page.queue(max_size=common.EVENTS)
 
