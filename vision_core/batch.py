@@ -1,7 +1,7 @@
 """Work on many pictures: one that cannot be read ends nothing, and what is there need not be made again."""
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -74,21 +74,34 @@ def targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
             raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
         named = {source: out for source in sources}
     else:
-        named = {}
-        taken: set[str] = set()  # in lower case: some file systems know no other
-        for source in sources:
-            suffix = source.suffix.lower() if source.suffix.lower() in SUFFIXES else ".png"
-            name, number = f"{source.stem}{suffix}", 1
-            while name.lower() in taken:
-                number += 1
-                name = f"{source.stem}-{number}{suffix}"
-            taken.add(name.lower())
-            named[source] = out / name
-    originals = {_identity(source) for source in sources} - {None}
-    for target in named.values():
-        if _identity(target) in originals:
-            raise ValueError(f"{target} would replace one of the pictures to be read: choose another --out")
+        names = distinct(Path(source.name) for source in sources)
+        named = {source: out / name for source, name in zip(sources, names, strict=True)}
+    refuse_replacing(sources, named.values())
     return named
+
+
+def distinct(names: Iterable[Path], writable: Collection[str] = tuple(SUFFIXES)) -> Iterator[Path]:
+    """The names for results, no two alike even but for upper and lower case: a second one gets a number.
+
+    A suffix that is not `writable` becomes .png.
+    """
+    taken: set[str] = set()
+    for name in names:
+        suffix = name.suffix.lower() if name.suffix.lower() in writable else ".png"
+        free, number = name.with_name(f"{name.stem}{suffix}"), 1
+        while str(free).lower() in taken:
+            number += 1
+            free = name.with_name(f"{name.stem}-{number}{suffix}")
+        taken.add(str(free).lower())
+        yield free
+
+
+def refuse_replacing(sources: Iterable[Path], results: Iterable[Path]) -> None:
+    """Refuse with a `ValueError` a result that is one of the sources, by whatever name."""
+    originals = {_identity(source) for source in sources} - {None}
+    for result in results:
+        if _identity(result) in originals:
+            raise ValueError(f"{result} would replace one of the pictures to be read: choose another --out")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

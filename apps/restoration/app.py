@@ -37,9 +37,9 @@ def build() -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("One page", id="page"):
                 one = restore_tab.build(given, key)
-            with gr.Tab("Many pages", id="many"):
+            with gr.Tab("Many", id="many"):
                 looks = [one["look"], one["book"], many.build(given)]
-            with gr.Tab("Damage lab", id="lab"):
+            with gr.Tab("Lab", id="lab"):
                 looks.append(lab.build(given))
             with gr.Tab("Train", id="train"):
                 looks.append(training.build(given))

@@ -96,7 +96,7 @@ def stop(given: Session | None) -> None:
 def _table(rows: list[dict[str, Any]]) -> str:
     cells = []
     for row in rows:
-        gain = row["psnr_restored"] - row["psnr_damaged"]
+        gain = round(row["psnr_restored"] - row["psnr_damaged"], 1) + 0.0  # no -0.0
         best = f"{row['psnr_classical']:.1f} dB ({row['classical'][0].replace('_', ' ')})"
         figures = [f"{row['psnr_damaged']:.1f} dB", f"{row['psnr_restored']:.1f} dB", best, f"{gain:+.1f} dB"]
         ssim = [f"{row['ssim_damaged']:.3f}", f"{row['ssim_restored']:.3f}"]

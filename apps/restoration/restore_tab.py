@@ -181,7 +181,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             upload = common.UploadFile(
-                label="A page or a book: PNG, JPEG, TIFF, PDF",
+                label="Image, TIFF or PDF",
                 file_types=READABLE,
                 height=170,
                 elem_id="page-file",

@@ -313,9 +313,9 @@ def build(given: gr.State) -> tuple[Any, ...]:
                 side = common.Number(
                     128, label="Side of a crop", precision=0, minimum=64, maximum=512, step=16
                 )
-                lr = common.Number(1e-4, label="Learning rate", minimum=1e-6, maximum=0.1)
-                every = common.Number(5, label="Measure every", info="epochs", precision=0, minimum=1)
-                seed = common.Number(0, label="Seed", precision=0, minimum=0)
+                lr = common.Number(1e-4, label="Learning rate", minimum=1e-6, maximum=0.1, min_width=90)
+                every = common.Number(5, label="Epochs a look", precision=0, minimum=1, min_width=90)
+                seed = common.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
     begun = gr.Button("Train", variant="primary", size="lg", elem_id="train")
     said = gr.HTML(elem_id="training-words")
     with gr.Row():

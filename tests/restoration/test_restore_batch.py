@@ -1,5 +1,6 @@
 import csv
 import io
+from pathlib import Path
 
 import img2pdf
 import numpy as np
@@ -124,9 +125,9 @@ def test_many_pages_are_walked_one_by_one(untrained, tmp_path):
 
 
 def test_the_source_is_never_replaced_and_a_mask_is_for_one_page(shelf, untrained, tmp_path):
-    with pytest.raises(ValueError, match="would replace the original"):
+    with pytest.raises(ValueError, match="would replace one of the pictures"):
         list(run([shelf / "a.png"], shelf / "a.png", untrained, GREY))
-    with pytest.raises(ValueError, match="would replace the original"):
+    with pytest.raises(ValueError, match="would replace the originals"):
         list(run([shelf], shelf, untrained, GREY))
     with pytest.raises(ValueError, match="a part of one image"):
         list(run([shelf], tmp_path / "o", untrained, GREY, np.zeros((2, 2), np.uint8)))
@@ -150,3 +151,37 @@ def test_the_journal_survives_half_a_line(tmp_path, picture, untrained):
     path = tmp_path / "out" / "restored.jsonl"
     path.write_text(path.read_text()[:-20])
     assert [r.skipped for r in run([tmp_path / "in"], tmp_path / "out", untrained, GREY)] == [True, False]
+
+
+def test_two_files_of_one_name_do_not_overwrite_one_another(picture, untrained, tmp_path):
+    for folder in ("one", "two"):
+        turned = picture.rgb if folder == "one" else picture.rgb[::-1].copy()
+        images.save(Picture(turned), tmp_path / folder / "a.png")
+    sources = [tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"]
+    reports = list(run(sources, tmp_path / "out", untrained, Options(gate=False)))
+    assert [Path(report.written).name for report in reports] == ["a.png", "a-2.png"]
+    for source, report in zip(sources, reports, strict=True):
+        assert np.array_equal(images.read(report.written).rgb, images.read(source).rgb)
+
+
+def test_a_full_disk_at_page_57_of_100_leaves_56_safe_and_the_run_goes_on(untrained, tmp_path, monkeypatch):
+    tiny = [Image.new("RGB", (16, 16), (2 * i, 100, 50)) for i in range(100)]
+    tiny[0].save(tmp_path / "book.tif", save_all=True, append_images=tiny[1:])
+    real = batch.images.save
+
+    def full(page, path):
+        if path.name == "page-0057.png":
+            raise OSError(28, "No space left on device", str(path))
+        real(page, path)
+
+    monkeypatch.setattr(batch.images, "save", full)
+    target, reports = tmp_path / "restored.tif", []
+    with pytest.raises(OSError, match="No space left"):
+        for report in run([tmp_path / "book.tif"], target, untrained, GREY):
+            reports.append(report)
+    safe = sorted((tmp_path / "restored.tif.pages").glob("page-*.png"))
+    assert len(reports) == len(safe) == 56 and all(images.read(path) for path in safe) and not target.exists()
+    monkeypatch.undo()
+    again = list(run([tmp_path / "book.tif"], target, untrained, GREY))
+    assert [report.skipped for report in again] == [True] * 56 + [False] * 44
+    assert documents.count(target) == 100

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_core import documents, files, images
+from vision_core.batch import distinct, refuse_replacing
 from vision_core.restoration.networks import Restorer
 from vision_core.restoration.restore import Options, restore
 
@@ -43,7 +44,8 @@ def run(
     """Restore images, folders, TIFFs and PDFs into `out`; reports each page once it is on the disk.
 
     One source and an `out` with a suffix give that file; otherwise `out` is a folder, in which each file has
-    the name of its source. Pages of a document wait in `NAME.pages` until all of them are there. Started
+    the name of its source, with a number where two are called alike.
+    Pages of a document wait in `NAME.pages` until all of them are there. Started
     again with the same options, the run leaves out what it has done.
 
     Args:
@@ -60,9 +62,8 @@ def run(
         raise ValueError("a mask protects a part of one image: restore that image alone")
     key = hashlib.sha256(json.dumps([model, *_relevant(options)]).encode()).hexdigest()[:16]
     journal = None if jobs[0][1] == out else Journal(out / JOURNAL, key)
+    refuse_replacing(*zip(*jobs, strict=True))
     for source, target in jobs:
-        if target.resolve() == source.resolve():
-            raise ValueError(f"{target} would replace the original: choose another --out")
         if documents.is_document(source) or documents.is_document(target):
             yield from _document(source, target, network, options, key, journal)
         else:
@@ -129,8 +130,8 @@ def _jobs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
         return [(found[0][0], out)]
     if out.suffix.lower() in documents.SUFFIXES:
         raise ValueError(f"{len(found)} files go into a folder, not into {out}")
-    writable = documents.SUFFIXES
-    return [(p, out / (n if n.suffix.lower() in writable else n.with_suffix(".png"))) for p, n in found]
+    names = distinct((name for _, name in found), documents.SUFFIXES)
+    return [(source, out / name) for (source, _), name in zip(found, names, strict=True)]
 
 
 def _document(
