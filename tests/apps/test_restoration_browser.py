@@ -1,0 +1,152 @@
+"""The restoration page in a browser: restored, zoomed, protected, downloaded, reloaded; axe on each tab."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_core import images
+from vision_core.restoration import Options, restore
+
+ROOT = Path(__file__).parents[2]
+STAINED = ROOT / "assets" / "restoration" / "stained.jpg"
+PATIENCE = 120_000  # ms; a busy machine is no failure
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+TABS = {"One page": "#restore", "Many": "#restore-many", "Lab": "#damage", "Train": "#train"}
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The app alone in a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("app")), "PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-m", "apps.restoration.app"], cwd=ROOT, env=environment)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
+            break
+        except OSError:
+            assert process.poll() is None, "the app ended"
+            time.sleep(0.2)
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def visitor(browser, address):
+    """Opens the page as another visitor."""
+    contexts = []
+
+    def open_page(viewport=DESKTOP, scheme: str = "light"):
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, accept_downloads=True))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}/")
+        page.wait_for_function("new URLSearchParams(location.search).has('visit')")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def restore_example(page) -> None:
+    """The first example by a method that needs no weights, without the gate."""
+    page.locator("#examples button").first.click()
+    page.wait_for_selector("#page-words >> text=720 x 960 pixels")
+    page.locator("button.label-wrap", has_text="How").click()
+    page.locator("#method").get_by_text("CLAHE").click()
+    page.locator("#restore").click()
+    page.wait_for_selector(".vc-viewer")
+    page.locator("#gate input").uncheck()
+    page.wait_for_selector("#get-restored[href*='gate=0']")
+
+
+def test_a_newcomer_restores_zooms_protects_downloads_and_comes_back(visitor, tmp_path):
+    page = visitor()
+    restore_example(page)
+    stage = page.locator(".vc-stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    spot = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
+    page.mouse.dblclick(*spot)
+    page.wait_for_selector(".vc-stage.zoomed")
+    where = "images => images.map(i => i.getBoundingClientRect()).map(box => [box.x, box.y, box.width])"
+    before, after = page.locator(".vc-layer > img:not([hidden])").evaluate_all(where)
+    assert before == after and before[2] > 720  # one spot, enlarged
+    page.keyboard.press("Tab")
+    stage.focus()
+    page.keyboard.press("ArrowRight")
+    moved = page.locator(".vc-layer > img:not([hidden])").evaluate_all(where)
+    assert moved[0] == moved[1] and moved != [before, after]
+    page.keyboard.press("0")
+    page.locator("[data-over=changed]").click()
+    page.wait_for_function("document.querySelector('img.changed').naturalWidth === 720")
+
+    page.locator("[data-do=brush]").click()
+    page.mouse.move(spot[0] + 100, spot[1])
+    page.mouse.down()
+    page.mouse.move(spot[0] + 180, spot[1] + 30, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#get-restored[href*='mask=1']")
+    with page.expect_download() as download:
+        page.locator("#get-restored").click()
+    download.value.save_as(tmp_path / "restored.png")
+    found, original = images.read(tmp_path / "restored.png").rgb, images.read(STAINED)
+    made = restore(original, None, Options(method="classical", gate=False)).picture.rgb
+    kept, changed = (np.all(found == other, 2) for other in (original.rgb, made))
+    strongly = np.abs(original.rgb.astype(int) - made).max(2) > 10
+    assert 1000 < (kept & strongly).sum() < found.shape[0] * found.shape[1] / 10
+    assert (changed | kept).mean() > 0.99 and changed.mean() > 0.8
+
+    page.reload()
+    page.wait_for_selector(".vc-viewer[data-mask*=mask-overlay]")
+    assert page.locator("#preview img").count()
+    stranger = visitor()
+    assert stranger.locator(".vc-viewer").count() == 0
+
+
+def test_a_bad_file_is_answered_with_a_sentence(visitor, tmp_path):
+    (tmp_path / "page.pdf").write_bytes(b"%PDF no pages")
+    Image.new("1", (12000, 12000)).save(tmp_path / "page.png")
+    page = visitor()
+    for name, sentence in (("page.pdf", "is not a PDF we can read"), ("page.png", "12000 x 12000 pixels")):
+        page.locator("#page-file input[type=file]").set_input_files(tmp_path / name)
+        page.wait_for_selector(f"text={sentence}")
+        page.reload()
+        page.wait_for_selector("#examples button")
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")])
+def test_axe_finds_nothing_serious_on_any_tab(visitor, viewport, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = visitor(viewport, scheme)
+    restore_example(page)
+    page.locator("[data-do=brush]").click()
+    found = {}
+    for tab, ready in TABS.items():
+        page.get_by_role("tab", name=re.compile(tab)).click()
+        page.wait_for_selector(f"{ready}:visible")
+        page.wait_for_timeout(800)
+        problems = axe.Axe().run(page).response["violations"]
+        found[tab] = [
+            f"{entry['id']}: {node['target']}"
+            for entry in problems
+            if entry["impact"] in ("serious", "critical")
+            for node in entry["nodes"]
+        ]
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], tab
+    assert {tab: problems for tab, problems in found.items() if problems} == {}
