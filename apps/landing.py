@@ -63,6 +63,7 @@ CARDS = (
         "Which disease does this leaf have, how sure is the network, and where did it look?",
         "leaves.svg",
         "sketch: a leaf with spots",
+        "/dashboard/predict",
     ),
 )
 

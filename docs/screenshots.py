@@ -1,4 +1,4 @@
-"""Takes the pictures of README.md and docs: trains two digit networks, starts the suite, uses its pages.
+"""Takes the pictures of README.md and docs: trains digits and leaves, uses the suite's pages.
 
 python docs/screenshots.py
 """
@@ -60,12 +60,34 @@ def color(page: Page, address: str) -> None:
 
 
 def trainings(runs: Path) -> None:
-    """Two runs of the digit network for the dashboard to show."""
+    """Two runs of the digit network and one of the leaf classifier for the dashboard to show."""
     for name, options in (("default", []), ("falling-rate", ["--lr", "0.003", "--cosine", "--augment"])):
         out = str(runs / "digits" / name)
-        subprocess.run(
-            [sys.executable, "-m", "vision_core", "digits", "train", "--out", out, *options], check=True
-        )
+        command("digits", "train", "--out", out, *options)
+    leaves, out = str(runs / "data" / "drawn-240-seed-1"), str(runs / "leaves" / "drawn")
+    command("leaves", "generate", "--out", leaves, "--images", "240", "--seed", "1", "--size", "128")
+    command("leaves", "train", leaves, "--out", out, "--cache-features", "--epochs", "5")
+
+
+def command(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "vision_core", *words], check=True)
+
+
+def leaves(page: Page, address: str) -> None:
+    """The curves of a training, and what its classifier is wrong about."""
+    page.goto(f"{address}/dashboard/train")
+    page.get_by_text("Curves as CSV").wait_for(timeout=60_000)
+    page.wait_for_timeout(4000)
+    page.screenshot(path=IMAGES / "leaves-train.png")
+    page.goto(f"{address}/dashboard/evaluate")
+    page.get_by_text("Validation pictures").click()
+    page.get_by_text("Measure", exact=True).wait_for(timeout=120_000)
+    page.set_viewport_size({"width": 1280, "height": 1160})
+    page.wait_for_timeout(9000)
+    page.screenshot(
+        path=IMAGES / "leaves-evaluate.png", clip={"x": 0, "y": 270, "width": 1280, "height": 890}
+    )
+    page.set_viewport_size({"width": 1280, "height": 860})
 
 
 def dashboard(page: Page, address: str) -> None:
@@ -119,6 +141,7 @@ def main() -> None:
                 page.screenshot(path=IMAGES / "landing.png", full_page=True)
                 digits(page, address)
                 dashboard(page, address)
+                leaves(page, address)
                 color(page, address)
                 browser.close()
         finally:

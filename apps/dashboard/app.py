@@ -14,6 +14,10 @@ st.html(
     # Streamlit's captions and its primary button are too pale to read
     "[data-testid=stCaptionContainer] { opacity: 1 } [data-testid=stCaptionContainer] p { opacity: .82 }"
     "[data-testid^=stBaseButton-primary] { background: #1d5fd0; border-color: #1d5fd0; color: #fff }"
+    # and these too small for a finger: 24 pixels a side are the least
+    "[data-testid=stTooltipIcon] button { min-width: 24px; min-height: 24px; margin: -4px;"
+    " display: inline-flex; align-items: center; justify-content: center }"
+    "[data-testid=stMultiSelect] button { min-width: 24px; min-height: 24px }"
     ".vc-home a { color: inherit; display: inline-block; padding: 6px 0; font-weight: 600 }</style>"
     '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
 )

@@ -14,6 +14,13 @@ from vision_core import plots
 CONFIG = {**plots.CONFIG, "displayModeBar": False}  # on a phone the bar would lie over the titles
 PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 POINTS = 2000  # more than these a browser draws slowly, and nobody can tell apart
+AXIS: dict[str, Any] = {
+    "ticks": False,
+    "domain": False,
+    "grid": False,
+    "labelPadding": 6,
+    "labelOverlap": False,
+}
 SPLITS = {  # colour and dash, so that colour is not the only carrier
     "train": ("Training images", plots.LINES[0], "dot"),
     "val": ("Validation images", plots.LINES[1], "dash"),
@@ -150,11 +157,12 @@ def confusion(
         for p, n in enumerate(row)
     ]
     cell = alt.selection_point(name="cell", fields=["true", "read"], empty=False)
-    angle = 0 if max(len(str(name)) for name in called) * len(called) < 48 else -40
-    axis = alt.Axis(labelAngle=angle, ticks=False, domain=False, grid=False, labelPadding=6)
+    long = max(len(str(name)) for name in called) * len(called) > 48
+    down = alt.Axis(**AXIS, labelAngle=0, labelLimit=130)
+    across = alt.Axis(**AXIS, labelAngle=-40 if long else 0, labelLimit=130)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("read:O", title="read as", axis=axis, sort=called),
-        y=alt.Y("true:O", title=f"true {what}", axis=axis, sort=called),
+        x=alt.X("read:O", title="read as", axis=across, sort=called),
+        y=alt.Y("true:O", title=f"true {what}", axis=down, sort=called),
     )
     kinds = alt.Scale(domain=["right", "wrong", "none"], range=["#2f6fe0", "#e0562b", "#8490a8"])
     squares = base.mark_rect(cornerRadius=5, cursor="pointer").encode(

@@ -8,11 +8,7 @@ import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -337,28 +333,6 @@ def test_a_space_says_what_it_shares(root, monkeypatch):
     monkeypatch.setenv("SPACE_ID", "somebody/vision-core")
     app = visit("digits/training.py")
     assert any("This Space is shared" in caption.value for caption in app.caption)
-
-
-@pytest.fixture
-def served(root):
-    """The dashboard's address, served by `streamlit run`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], stdout=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}/"
-
-    def healthy() -> bool:
-        try:
-            return urllib.request.urlopen(address + "_stcore/health").status == 200
-        except OSError:
-            return False
-
-    wait_for(healthy)
-    yield address
-    process.terminate()
-    process.wait(20)
 
 
 @pytest.mark.browser

@@ -149,6 +149,13 @@ def test_an_example_is_answered_and_a_cat_is_refused(root):
     assert "does not look like a leaf I know" in told(app)
 
 
+def test_the_shipped_classifier_answers_its_photographs(root):
+    app = visit("predict", leaf_model="the shipped classifier")
+    assert "rust" in app.success[0].value
+    app = checked(app.selectbox(key="leaf_example").set_value("an apple leaf with scab").run())
+    assert "scab" in app.success[0].value and app.dataframe[0].value["probability"][0] > 0.5
+
+
 def test_an_upload_is_answered_like_on_the_command_line(root):
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
     app = visit("predict", leaf_model="first")
@@ -180,6 +187,17 @@ def test_an_evaluation_shows_the_numbers_of_the_report_and_the_pictures_of_a_cel
             shown = [m.value for m in app.markdown if ".jpg`" in m.value and "loss" not in m.value]
             assert len(shown) == count and all(text.startswith(f"`{true}/") for text in shown)
             assert len(app.image) == 2 * count + 2 * len(worst)
+
+
+def test_another_split_begins_with_its_wrong_squares(root):
+    app = visit("evaluate", leaf_model="first")
+    right = next(
+        cell for cell in app.selectbox(key="leaf_cell").options if len(set(cell.split(" read as "))) == 1
+    )
+    app = app.selectbox(key="leaf_cell").set_value(right).run()
+    app = checked(app.segmented_control(key="leaf_split").set_value("validation").run())
+    chosen = app.selectbox(key="leaf_cell")
+    assert chosen.value == chosen.options[0]
 
 
 def test_trainings_are_compared_with_what_they_reach_on_test_pictures(root):
@@ -231,3 +249,54 @@ def test_a_folder_is_looked_at_before_a_training(root):
     assert any("1 pairs" in m.value and "1 of them lie in two classes" in m.value for m in app.markdown)
     app = checked(app.segmented_control(key="leaf_view").set_value("One picture").run())
     assert len(app.image) == 7 + 6  # the picture and its six kinds; six steps of the measurement
+
+
+@pytest.mark.browser
+def test_a_newcomer_trains_watches_reloads_and_asks_why(served, browser):
+    """Draw leaves, train on them, follow it live through a reload, click a wrong square, see the pictures."""
+    from playwright.sync_api import expect
+
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page.set_default_timeout(60_000)
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda _: sent.append(1)))
+    page.goto(served + "train?leaf_run=first")
+    page.get_by_role("button", name="Generate leaves").click()
+    page.get_by_role("slider", name="Leaves").press("Home")
+    page.get_by_text("48", exact=True).first.wait_for()
+    page.get_by_role("button", name="Generate", exact=True).click()
+    folder = page.get_by_role("combobox", name="Folder of leaves", exact=True)
+    expect(folder).to_have_value("drawn-48-seed-0", timeout=60_000)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Start training").click()
+    run = wait_for(jobs.running)
+    pid = run.process()
+    page.wait_for_url(f"**leaf_run={run.name}*")
+    page.reload()
+    assert run.process() in (pid, None) and len(jobs.folders("leaves")) == 2
+    page.get_by_role("link", name="Predict").wait_for()  # the page noticed by itself that it is done
+    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=60_000)
+    assert read_story(run.name).status == "done"
+
+    found = json.loads((jobs.root() / "leaves" / "first" / "report.json").read_text())["test"]
+    classes, table = found["classes"], found["confusion"]
+    squares = [(i, j) for i in range(4) for j in range(4) if i != j and table[i][j]]
+    row, column = squares[-1]  # the first is shown unasked
+    page.goto(served + "evaluate?leaf_model=first")
+    page.locator("[aria-roledescription='rect mark']").nth(4 * row + column).click()
+    shown = page.locator(f"img[alt='What spoke for {classes[column]}']")
+    pictures = page.get_by_role("combobox", name="Pictures of", exact=True)
+    expect(pictures).to_have_value(f"{classes[row]} read as {classes[column]}", timeout=60_000)
+    shown.first.wait_for()
+    page.get_by_text("Validation pictures").click()
+    report = json.loads((jobs.root() / "leaves" / "first" / "report.json").read_text())["validation"]
+    wrong = next((i, j) for i in range(4) for j in range(4) if i != j and report["confusion"][i][j])
+    expect(pictures).to_have_value(f"{classes[wrong[0]]} read as {classes[wrong[1]]}", timeout=60_000)
+
+    page.goto(served + f"train?leaf_run={run.name}")
+    page.get_by_role("link", name="Predict").wait_for()
+    page.wait_for_timeout(1500)
+    sent.clear()
+    page.wait_for_timeout(2500)  # longer than a running training's page waits
+    assert sent == []  # the page of a finished training asks for nothing
+    page.close()

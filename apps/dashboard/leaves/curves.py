@@ -56,7 +56,10 @@ def loss(epochs: Sequence[dict[str, Any]]) -> go.Figure:
 def learning_rate(epochs: Sequence[dict[str, Any]]) -> go.Figure:
     figure = go.Figure()
     charts.line(figure, epochs, "lr", "Learning rate", plots.LINES[4], "solid")
-    return charts.laid_out(figure, "Learning rate", "epoch", "~g").update_yaxes(type="log", dtick="D2")
+    rates = sorted({e["lr"] for e in epochs if e["lr"] > 0})
+    ticks = rates[:: max(1, len(rates) // 6)]  # each of the rates: it halves, a power of ten may not be met
+    figure = charts.laid_out(figure, "Learning rate", "epoch", "~g")
+    return figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{rate:.2g}" for rate in ticks])
 
 
 def gap(epochs: Sequence[dict[str, Any]]) -> go.Figure:

@@ -64,7 +64,7 @@ def choose(key: str) -> str | None:
         st.session_state[key] = drawn
     names = list(folders())
     if names and st.session_state.get(key) not in names:
-        st.session_state.pop(key, None)
+        st.session_state[key] = names[0]  # not only forgotten: the browser would go on showing the old one
     name = st.selectbox(
         "Folder of leaves",
         names,

@@ -15,6 +15,7 @@ from vision_core.leaves import plots
 SPLITS = {"test": "Test pictures", "validation": "Validation pictures"}
 SHOWN = 12  # pictures of a cell
 WORST = 4  # pictures of the largest losses
+PICTURE = 132  # pixels: two and their text stand side by side in half the page
 GROUND = 48  # pictures that the background is measured on
 
 
@@ -104,8 +105,10 @@ def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> 
         ]
         offer("Confusion", rows, "confusion")
     with right:
-        if st.session_state.get("leaf_cell") not in order:
-            st.session_state.pop("leaf_cell", None)
+        looked_at = st.session_state.get("leaf_cells_of")
+        if st.session_state.get("leaf_cell") not in order or looked_at not in (None, (name, split)):
+            st.session_state["leaf_cell"] = order[0]  # another table: its wrong squares come first
+        st.session_state["leaf_cells_of"] = (name, split)
         chosen = str(st.selectbox("Pictures of", order, key="leaf_cell"))
         show_cell(name, stamp, split, *cells[chosen])
 
@@ -131,10 +134,10 @@ def _show_pair(
 ) -> None:
     """A picture, what spoke for its answer, and what there is to say of it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.image(picture, width=150, alt=f"A leaf with {true}")
-        st.image(overlay, width=150, alt=f"What spoke for {said}")
+        st.image(picture, width=PICTURE, alt=f"A leaf with {true}")
+        st.image(overlay, width=PICTURE, alt=f"What spoke for {said}")
         share = "" if outside is None else f"  \n{outside:.0%} of the map lies off the leaf"
-        st.markdown(text + share, width=220)
+        st.markdown(text + share, width=210)
 
 
 def show_classes(found: dict[str, Any]) -> None:
@@ -155,8 +158,9 @@ def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
     st.subheader("Largest losses", anchor=False)
     rows = found["top_losses"]
     three = {n: st.column_config.NumberColumn(format="%.3f") for n in ("probability", "loss")}
+    columns = {**three, "file": st.column_config.TextColumn(width=200)}
     st.dataframe(
-        rows, hide_index=True, column_config=three, height=245, alt="The pictures with the largest losses"
+        rows, hide_index=True, column_config=columns, height=245, alt="The pictures with the largest losses"
     )
     offer("Losses", rows, "losses")
     try:
@@ -172,21 +176,19 @@ def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
         _show_pair(picture, overlay, outside, text, true, said)
 
 
-def show_curves(found: dict[str, Any]) -> None:
-    """Precision over recall, calibration, and their points."""
-    left, right = st.columns(2, gap="large")
-    curves, bins = found["precision_recall"], found["reliability"]
+def show_precision_recall(curves: dict[str, Any]) -> None:
     points = [
         {"class": name, "recall": recall, "precision": precision}
         for name, curve in curves.items()
         for recall, precision in zip(curve["recall"], curve["precision"], strict=True)
     ]
-    with left:
-        charts.show(plots.precision_recall(curves), "leaf_pr", "Precision over recall, by class")
-        offer("Points", points, "precision-recall")
-    with right:
-        charts.show(plots.reliability(bins), "leaf_reliability", "How often it is right, by how sure it is")
-        offer("Calibration", bins, "calibration")
+    charts.show(plots.precision_recall(curves), "leaf_pr", "Precision over recall, by class")
+    offer("Points", points, "precision-recall")
+
+
+def show_calibration(bins: list[dict[str, Any]]) -> None:
+    charts.show(plots.reliability(bins), "leaf_reliability", "How often it is right, by how sure it is")
+    offer("Calibration", bins, "calibration")
 
 
 def show_ground(name: str, stamp: int, split: str) -> None:
@@ -249,7 +251,8 @@ if chosen:
     left, right = st.columns(2, gap="large")
     with left:
         show_classes(found)
+        show_precision_recall(found["precision_recall"])
+        show_calibration(found["reliability"])
     with right:
         show_losses(name, stamp, found)
-    show_curves(found)
     show_ground(name, stamp, split)

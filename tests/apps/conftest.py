@@ -1,0 +1,37 @@
+"""The dashboard served for a browser."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).parents[2] / "apps" / "dashboard" / "app.py"
+
+
+@pytest.fixture
+def served(root):
+    """The dashboard's address, served by `streamlit run`; each module's `root` holds the runs it shows."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}/"
+
+    def healthy() -> bool:
+        try:
+            return urllib.request.urlopen(address + "_stcore/health").status == 200
+        except OSError:
+            return False
+
+    end = time.monotonic() + 60
+    while not healthy():
+        assert time.monotonic() < end, "the dashboard did not answer"
+        time.sleep(0.1)
+    yield address
+    process.terminate()
+    process.wait(20)
