@@ -58,9 +58,9 @@ def build() -> gr.Blocks:
                 mask_panel.build(visit, canvas)
         gr.Markdown("## 3 · What shall happen")
         with gr.Tabs():
-            with gr.Tab("In the marked place"):
+            with gr.Tab("In the mark"):
                 task, own, start = _task_tab()
-            with gr.Tab("By text, wherever it fits"):
+            with gr.Tab("By text"):
                 words, regions, begin_text = _text_tab(visit, canvas)
         model = _painting_settings()
         view = _results_step(visit)
@@ -245,9 +245,9 @@ def _painting_settings() -> list[Any]:
             poisson = gr.Checkbox(False, label="Blend the gradients", info="Poisson: no step at the edge.")
         with gr.Row():
             fields = [
-                common.Number(None, label=label, info=info, min_width=150)
+                gr.Textbox(label=label, info=info, max_length=20, min_width=150)
                 for label, info in (
-                    ("Strength", "0 to 1; empty: the task's own."),
+                    ("Strength", "Above 0 to 1; empty: the task's own."),
                     ("Context", "A share of the mask; empty: the task's own."),
                     ("Feather", "Pixels of blend outside the mask."),
                 )

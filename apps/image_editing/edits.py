@@ -248,6 +248,8 @@ def show_regions(
 ) -> tuple[Any, ...]:
     """(heat, boxes, chips); the heat stays as it is without `saliency`."""
     small = images.shrink(picture.rgb, 720)
+    if (longer := max(small.shape[:2])) < 512:  # the numbers would cover a small picture
+        small = cv2.resize(small, None, fx=512 / longer, fy=512 / longer, interpolation=cv2.INTER_CUBIC)
     scale = small.shape[1] / picture.rgb.shape[1]
     middle = [row[len(row) // 2] for row in known.boxes]
     scaled = [[round(side * scale) for side in box] for box in middle]

@@ -247,7 +247,7 @@ def build(visit: gr.State, shown: gr.HTML) -> None:
         take = gr.Button("Mark it", size="sm")
         numbers = gr.Textbox(label="Box in pixels", placeholder="left, top, right, bottom", max_length=60)
         box = gr.Button("Mark the box", size="sm")
-        file = UploadFile(label="Mask (opaque or white may change)", file_types=["image"], height=110)
+        file = UploadFile(label="A mask as PNG", file_types=["image"], height=110)
         gr.HTML('<p class="vc-empty">The mask of a result is inside its recipe.</p>')
     for event in (find.click, words.submit):
         event(by_words, [visit, words], [shown, said], **quick)

@@ -232,7 +232,8 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
         note(" ".join(said), "good" if len(said) == 1 else "warning"),
         mask_panel.canvas(known),
         task, made.prompt, made.caption or gr.skip(), fill, made.seed, True,
-        options.get("strength"), options.get("padding"), options.get("feather"), bool(options.get("poisson")),
+        *(str(options.get(name, "")) for name in ("strength", "padding", "feather")),
+        bool(options.get("poisson")),
         options.get("steps", 20), options.get("guidance", 7.5), options.get("negative", ""),
         *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
     )  # fmt: skip

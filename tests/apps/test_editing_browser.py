@@ -1,0 +1,166 @@
+"""The editing page in a real browser: marked by pointer, edited, reloaded, by text; and axe with all open."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from vision_core import images
+from vision_core.editing import masks, recipe
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "editing"))
+PATIENCE = 60_000  # ms; a busy machine is no failure
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The app alone in a process of its own, with untrained networks of the small world."""
+    import small_models
+
+    place = tmp_path_factory.mktemp("models")
+    small_models.inpainting_pipeline(place / "inpainting")
+    small_models.vit(place / "dino")
+    small_models.clip(place / "clip")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    given = {
+        "TMPDIR": str(tmp_path_factory.mktemp("app")),
+        "VISION_CORE_EDITING": str(place),
+        "PORT": str(port),
+    }
+    command = [sys.executable, "-m", "apps.image_editing.app"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given})
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
+            break
+        except OSError:
+            assert process.poll() is None, "the app ended"
+            time.sleep(0.2)
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def visitor(browser, address):
+    """Opens the app as another visitor, with an example chosen."""
+    contexts = []
+
+    def open_app(example: str = "cat", **options):
+        contexts.append(browser.new_context(accept_downloads=True, **{"viewport": DESKTOP, **options}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        page.wait_for_function("new URLSearchParams(location.search).has('visit')")
+        page.locator(f".vc-examples [data-value={example}]").click()
+        page.wait_for_selector(".vc-canvas img")
+        return page
+
+    yield open_app
+    for context in contexts:
+        context.close()
+
+
+def drag(page, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A stroke over the picture, from and to shares of its sides."""
+    page.locator(f"#mask-tools label:has(input[value={tool}])").click()
+    page.locator(".vc-canvas").scroll_into_view_if_needed()
+    box = page.locator(".vc-canvas").bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=4)
+    page.mouse.up()
+
+
+def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor, tmp_path):
+    page = visitor()
+    drag(page, "box", (0.1, 0.2), (0.3, 0.5))
+    page.wait_for_selector(".vc-marked >> text=/% of the picture is marked/")
+    first = page.locator(".vc-marked").inner_text()
+    drag(page, "brush", (0.6, 0.6), (0.8, 0.7))
+    page.wait_for_function("text => document.querySelector('.vc-marked').innerText !== text", arg=first)
+    page.locator("[data-act=undo]").click()
+    page.wait_for_selector(f".vc-marked >> text={first}")
+    page.locator("#start").click()
+    page.wait_for_selector("#get-png")
+    page.wait_for_selector("#result img")
+    words = page.locator("#progress").inner_text()
+    assert "bit-identical" in words
+    page.reload()
+    page.wait_for_selector("#get-png")
+    page.wait_for_selector(".vc-over")
+    assert page.locator("#progress").inner_text() == words
+    assert page.locator(".vc-marked").inner_text() == first and page.locator("#source img").count()
+    with page.expect_download() as download:
+        page.locator("#get-png").click()
+    download.value.save_as(tmp_path / "edited.png")
+    source, edited = (images.read(p).rgb for p in (ROOT / "assets/color/cat.jpg", tmp_path / "edited.png"))
+    marked = recipe.unpack_mask(recipe.read(tmp_path / "edited.png").mask)
+    height, width = source.shape[:2]
+    rows, columns = (marked.any(axis).nonzero()[0] for axis in (1, 0))
+    assert abs(rows[0] - 0.2 * height) < 4 and abs(columns[-1] - 0.3 * width) < 4
+    rest = ~masks.grow(marked, 12)
+    assert (source[rest] == edited[rest]).all() and (source != edited).any()
+
+
+def test_an_edit_by_text_shows_candidates_and_keeps_the_chosen_one(visitor):
+    page = visitor("scene")
+    page.get_by_role("tab", name="By text").click()
+    assert page.locator("#caption textarea, #caption input").first.input_value()
+    page.locator("#prompt textarea, #prompt input").first.fill("a tree with pink flowers")
+    page.locator("#regions").click()
+    page.wait_for_selector("#chips button")
+    page.get_by_role("button", name=re.compile("^Seed, blending")).click()
+    page.locator("#edit-text").click()
+    page.wait_for_selector("#stop:visible, #candidates button")
+    page.wait_for_selector("#progress >> text=/regions were tried/")
+    other = page.locator("#candidates button[aria-pressed=false]").first
+    picked = other.get_attribute("data-value")
+    other.click()
+    page.wait_for_selector(f"#candidates button[data-value='{picked}'][aria-pressed=true]")
+    page.reload()
+    page.wait_for_selector(f"#candidates button[data-value='{picked}'][aria-pressed=true]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious_with_everything_open(visitor, scheme, viewport):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = visitor("scene", viewport=viewport, color_scheme=scheme)
+    drag(page, "box", (0.1, 0.2), (0.3, 0.5))
+    page.wait_for_selector(".vc-over")
+    page.locator("#start").click()
+    page.wait_for_selector("#get-png")
+    page.get_by_role("tab", name="By text").click()
+    page.locator("#regions").click()
+    page.wait_for_selector("#chips button")
+    for section in ("A shape, numbers", "Regions", "Seed, blending", "Take the settings", "Teach it on"):
+        page.get_by_role("button", name=re.compile(f"^{section}")).first.click()
+    page.wait_for_selector("#teach")
+    page.locator("#scenes").click()
+    page.wait_for_selector(".vc-lessons li")
+    page.wait_for_timeout(1000)
+    found = axe.Axe().run(page).response["violations"]
+    problems = [
+        f"{entry['id']}: {node['target']} {node.get('failureSummary', '')[:200]}"
+        for entry in found
+        if entry["impact"] in ("serious", "critical")
+        for node in entry["nodes"]
+    ]
+    assert problems == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/editing-{scheme}-{viewport['width']}.png", full_page=True)
