@@ -15,11 +15,11 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 import vision_core
-from apps import common, doors, landing
+from apps import common, doors, landing, session
 from apps.color_transfer import app as color_transfer
 from apps.image_editing import app as image_editing
+from apps.queue import HEAVY
 from apps.restoration import app as restoration
-from apps.session import Janitor
 from vision_core.files import bundled
 
 HERE = Path(__file__).parent
@@ -81,7 +81,10 @@ def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
-        janitor = Janitor()
+        for folder in session.everyone():
+            for run in session.trainings(folder):
+                HEAVY.adopt(folder.name, run)
+        janitor = session.Janitor()
         janitor.start()
         async with AsyncExitStack() as stack:
             stack.callback(janitor.stop)
