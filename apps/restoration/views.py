@@ -63,7 +63,7 @@ def viewer(sheet: Sheet, chosen: Choice) -> str:
     guesses = (
         '<button type="button" data-over="guesses" aria-pressed="false">Where it guesses</button>'
         if sheet.path(sheets.GUESSES).exists()
-        else '<button type="button" data-act="guess">Find out where it guesses</button>'
+        else '<button type="button" data-act="guess">Where does it guess?</button>'
     )
     if facts["method"] not in ("network", "own"):
         guesses = ""
@@ -91,8 +91,8 @@ def viewer(sheet: Sheet, chosen: Choice) -> str:
 <button type="button" data-do="out" aria-label="zoom out">−</button><output class="vc-zoom">100 %</output>
 <button type="button" data-do="in" aria-label="zoom in">+</button></span>
 <button type="button" data-do="fit">Whole page</button><button type="button" data-do="full">1 : 1</button>
-<button type="button" data-over="changed" aria-pressed="false">What was changed</button>{guesses}
-<button type="button" data-do="brush" aria-pressed="false">Protect by brush</button></div>
+<button type="button" data-over="changed" aria-pressed="false">What changed</button>{guesses}
+<button type="button" data-do="brush" aria-pressed="false" title="Paint over what must stay as it was">Protect</button></div>
 <div class="vc-tools vc-brushes" hidden><span>Paint over what must stay as it was.</span>
 <label>Brush
 <input class="vc-width" type="range" min="6" max="90" value="28" aria-label="size of the brush"></label>
@@ -115,15 +115,8 @@ def verdict(said: dict[str, Any], gate: bool) -> str:
 
 
 def _plain(why: str) -> str:
-    words = (
-        ("mean change", "the average pixel changed by"),
-        ("quality score", "and the quality score goes"),
-        (" -> ", " to "),
-        ("score goes", "score goes from"),
-    )
-    for technical, plain in words:
-        why = why.replace(technical, plain, 1)
-    return why
+    """The gate's reason without the score, which a page may lose with its stains."""
+    return why.partition(", quality score")[0].replace("mean change", "the average pixel changed by", 1)
 
 
 def facts(said: dict[str, Any], known: dict[str, Any]) -> str:

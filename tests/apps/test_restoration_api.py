@@ -57,6 +57,14 @@ def test_a_script_restores_bit_for_bit_what_the_core_restores(script, file):
     assert said["accepted"] == expected.verdict.accepted and said["reason"] == expected.verdict.reason
 
 
+def test_a_script_names_only_what_it_wants_otherwise(script, file):
+    png, _ = script.predict(
+        client.handle_file(str(file)), method="classical", gate=False, api_name="/restore"
+    )
+    expected = restoration.restore(images.read(file), None, Options(method="classical", gate=False))
+    assert np.array_equal(images.read(png).rgb, expected.picture.rgb)
+
+
 def test_a_script_damages_a_page_by_a_recipe_that_repeats_it(script, file):
     png, recipe = script.predict(client.handle_file(str(file)), "stains", 4, 9, api_name="/damage")
     assert recipe == draw(9, ("stains",), 4)

@@ -143,7 +143,7 @@ def test_gate_verdict_is_in_words_with_a_way_to_see_the_other_page(restored):
     )
     assert "would have kept" in views.verdict(said, False)
     said = {"accepted": True, "reason": "restored: mean change 12.0 of 255, quality score 0.50 -> 0.60"}
-    words = "the average pixel changed by 12.0 of 255, and the quality score goes from 0.50 to 0.60"
+    words = "Restored: the average pixel changed by 12.0 of 255."
     assert words in views.verdict(said, True)
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
+from torch.nn import functional as F
 
 from vision_core.images import Picture
 from vision_core.restoration import (
+    HybridRestorer,
     Options,
     build,
     difference,
@@ -197,3 +199,15 @@ def test_the_network_is_left_as_it_was(network, picture):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     restore(picture, network, ALWAYS)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_border_of_a_page_is_no_guess_because_its_opposite_is_another():
+    """A shift must not bring one side of the page to the other: a blur does the same to every view."""
+
+    class Blur(HybridRestorer):
+        def forward(self, x):
+            return F.avg_pool2d(F.pad(x, (4, 4, 4, 4), "replicate"), 9, 1)
+
+    page = np.full((160, 160, 3), 200, np.uint8)
+    page[:, 80:] = 40
+    assert uncertainty(page, Blur()).max() <= 1

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vision_core import devices
 from vision_core.images import Picture
@@ -133,12 +134,11 @@ def uncertainty(
     run, grid = _prepare(page, network, options or Options(), views=4)
 
     def spread(batch: Tensor) -> Tensor:
-        views = [
-            run(batch),
-            run(batch.flip(3)).flip(3),
-            run(batch.flip(2)).flip(2),
-            run(batch.roll((5, 3), (2, 3))).roll((-5, -3), (2, 3)),
-        ]
+        plain = run(batch)
+        moved = run(F.pad(batch, (3, 0, 5, 0), "reflect")[:, :, : batch.shape[2], : batch.shape[3]])
+        shifted = plain.clone()  # what the shift moved out of the tile has one view less
+        shifted[:, :, :-5, :-3] = moved[:, :, 5:, 3:]
+        views = [plain, run(batch.flip(3)).flip(3), run(batch.flip(2)).flip(2), shifted]
         return torch.stack(views).std(0, correction=0)
 
     return tiles.process(page, grid, spread, tell).max(2)
