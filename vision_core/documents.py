@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from vision_core import images
 from vision_core.files import atomic
@@ -80,12 +80,14 @@ def write(path: Path, parts: Sequence[Path]) -> None:
             with atomic(path) as file:
                 img2pdf.convert([str(part) for part in parts], outputstream=file)
         case ".tif" | ".tiff":
-            first = Image.open(parts[0])
-            rest = (Image.open(part) for part in parts[1:])  # one at a time: a thousand do not fit
-            options = {key: first.info[key] for key in ("dpi", "icc_profile") if key in first.info}
-            options |= {"save_all": True, "append_images": rest, "compression": "tiff_lzw"}
-            with atomic(path) as file:
-                first.save(file.name, "TIFF", **options)  # by name: it reads back what it has written
+            with atomic(path) as file, TiffImagePlugin.AppendingTiffWriter(file.name, new=True) as joined:
+                for part in parts:  # one at a time: a thousand do not fit
+                    with Image.open(part) as image:
+                        options = {
+                            key: image.info[key] for key in ("dpi", "icc_profile") if key in image.info
+                        }
+                        image.save(joined, "TIFF", compression="tiff_lzw", **options)
+                    joined.newFrame()
         case suffix:
             raise ValueError(
                 f"pages are joined into .pdf or .tiff, not {suffix or 'a file without suffix'!r}"

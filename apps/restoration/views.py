@@ -92,7 +92,7 @@ def viewer(sheet: Sheet, chosen: Choice) -> str:
 <button type="button" data-do="in" aria-label="zoom in">+</button></span>
 <button type="button" data-do="fit">Whole page</button><button type="button" data-do="full">1 : 1</button>
 <button type="button" data-over="changed" aria-pressed="false">What changed</button>{guesses}
-<button type="button" data-do="brush" aria-pressed="false" title="Paint over what must stay as it was">Protect</button></div>
+<button type="button" data-do="brush" aria-pressed="false">Protect</button></div>
 <div class="vc-tools vc-brushes" hidden><span>Paint over what must stay as it was.</span>
 <label>Brush
 <input class="vc-width" type="range" min="6" max="90" value="28" aria-label="size of the brush"></label>

@@ -1,5 +1,7 @@
 import csv
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import img2pdf
@@ -185,3 +187,19 @@ def test_a_full_disk_at_page_57_of_100_leaves_56_safe_and_the_run_goes_on(untrai
     again = list(run([tmp_path / "book.tif"], target, untrained, GREY))
     assert [report.skipped for report in again] == [True] * 56 + [False] * 44
     assert documents.count(target) == 100
+
+
+def test_joining_pages_needs_the_memory_of_one(tmp_path):
+    """120 pages of 0.8 MB each: a thousand large ones must not be held at once."""
+    Image.linear_gradient("L").resize((512, 512)).convert("RGB").save(tmp_path / "page.png")
+    code = (
+        "import resource, sys; from pathlib import Path; from vision_core import documents\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "folder = Path(sys.argv[1]); parts = [folder / 'page.png'] * 120\n"
+        "documents.write(folder / 'few.tif', parts[:2]); before = peak()\n"
+        "documents.write(folder / 'many.tif', parts); print(peak() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    grown = int(done.stdout) / (1024 if sys.platform == "linux" else 1 << 20)
+    assert grown < 30, f"{grown:.0f} MB more"
+    assert documents.count(tmp_path / "many.tif") == 120
