@@ -18,21 +18,6 @@ __all__ = ["build", "files", "main"]
 
 INTRO = """# Image editing
 Mark a place, or say what shall change. Everything outside the mask stays as it is, bit for bit."""
-HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
-KEEP_KEY = """key => {
-  const address = new URL(location);
-  if (key && address.searchParams.get('visit') !== key) {
-    address.searchParams.set('visit', key);
-    history.replaceState(null, '', address);
-  }
-}"""
-TO_RESULT = """() => {
-  const find = left => {
-    document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
-    if (left) setTimeout(find, 200, left - 1);
-  };
-  find(6);
-}"""
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
 )
@@ -46,7 +31,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Image editing · vision-core", analytics_enabled=False) as page:
         visit = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(HOME)
+        gr.HTML(common.HOME)
         gr.Markdown(INTRO, elem_classes="vc-intro")
         source, chooser, facts = _picture_step()
         gr.Markdown("## 2 · What may change")
@@ -86,7 +71,7 @@ def build() -> gr.Blocks:
             ]),
         ):  # fmt: skip
             begun = button.click(handler, inputs, seed, **QUIET)
-            begun.success(*follow, **QUIET).then(None, js=TO_RESULT)
+            begun.success(*follow, **QUIET).then(None, js=common.TO_RESULT)
         view["timer"].tick(*follow, **QUIET)
         stopped = view["stop"].click(results.stop, visit, None, queue=False, api_visibility="private")
         stopped.success(*follow, **QUIET)
@@ -111,7 +96,7 @@ def build() -> gr.Blocks:
         opened = page.load(
             _opened, None, [visit, key, *shown, listing], show_progress="hidden", api_visibility="private"
         )
-        opened.success(None, key, js=KEEP_KEY)
+        opened.success(None, key, js=common.KEEP_KEY)
         opened.success(*follow, **QUIET)
         opened.success(*lessons, **QUIET)
     return page.queue(max_size=common.EVENTS)

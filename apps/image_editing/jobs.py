@@ -137,7 +137,7 @@ class Told:
         if self.work.facts.get("task") == "extend":
             before = np.where(found.mask[..., None], np.uint8(226), found.source.rgb)
             images.save(Picture(images.shrink(before, VIEW)), self.work.path("before.png"))
-        self.state["changed"] = float(found.mask.mean())
+        self.state["changed"] = float((found.picture.rgb != found.source.rgb).any(2).mean())
 
     def _soon(self) -> None:
         if time.monotonic() - self.noted > EVERY:

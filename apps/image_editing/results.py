@@ -108,7 +108,7 @@ def status(work: Work, state: dict[str, Any], number: int | None) -> str:
         box = "" if number is None else f" Box {number + 1} is shown."
         return note(f"{done} regions were tried, and ranked by CLIP.{box} {_seed(work)}", "good")
     fact = work.facts
-    share = f"{state.get('changed', 0):.1%} of the picture may have changed, the rest is bit-identical."
+    share = f"{state.get('changed', 0):.1%} of the pixels changed, the others are bit-identical."
     unread = ""
     if fact["prompt"] and fact["fill"] not in ("tiny", "diffusers"):
         unread = " The prompt was not used: this filling understands no words."
