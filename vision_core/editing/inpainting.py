@@ -12,6 +12,9 @@ from vision_core.events import Event, Preview
 
 THIN = 8.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
 
+SPECKS = 1.6  # mean depth in pixels up to which a thin hole is lost pixels rather than strokes
+MOST_SPECKS = 300_000  # of these: 70,000 take 1.2 s
+
 
 class Painter(Protocol):
     """Something that makes up what a hole holds.
@@ -69,14 +72,29 @@ class Classical:
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
         if thin.any():
-            result = fill(result, thin)
+            result = _smooth(result, thin)
         return result
+
+
+def _smooth(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Thin parts filled: lost pixels biharmonically, strokes by push-pull, for each is better there."""
+    if _depth(hole)[hole].mean() > SPECKS or hole.sum() > MOST_SPECKS or hole.all():
+        return fill(rgb, hole)
+    from skimage.restoration import inpaint_biharmonic
+
+    filled = inpaint_biharmonic(rgb, hole, channel_axis=-1)
+    return np.where(hole[..., None], (filled.clip(0, 1) * 255).round().astype(np.uint8), rgb)
+
+
+def _depth(hole: np.ndarray) -> np.ndarray:
+    """How far each pixel of a hole is from its rim, float32 (H, W); the picture's edge is no rim."""
+    return cv2.distanceTransform(np.pad(hole, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
 def split(hole: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """The parts of a hole nowhere deeper than `THIN` as one mask, and each deeper part as its own."""
     count, labels = cv2.connectedComponents(hole.astype(np.uint8), connectivity=8)
-    depth = cv2.distanceTransform(np.pad(hole, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth = _depth(hole)
     deepest = np.zeros(count)
     np.maximum.at(deepest, labels.ravel().astype(np.intp), depth.ravel())
     wide = [labels == number for number in range(1, count) if deepest[number] > THIN]
