@@ -12,7 +12,7 @@ from apps import landing, session, suite
 from apps.color_transfer import app as color_transfer
 from vision_core.files import bundled
 
-PAGES = ["/", "/digits/", "/color-transfer/", "/restoration/"]
+PAGES = ["/", "/digits/", "/color-transfer/", "/image-editing/", "/restoration/"]
 
 
 @pytest.fixture(scope="module")
