@@ -42,7 +42,7 @@ def test_constraints_are_one_pin_a_line_sorted():
     assert lines == sorted(lines, key=str.lower) and len(lines) == len(PINS)
 
 
-@pytest.mark.parametrize("app", ["color_transfer", "image_editing"])
+@pytest.mark.parametrize("app", ["color_transfer", "image_editing", "restoration"])
 def test_a_space_installs_the_tested_versions(app):
     """A Space installs gradio by its card's sdk_version, and all else by requirements.txt."""
     for line in (ROOT / "apps" / app / "requirements.txt").read_text().split():

@@ -17,14 +17,6 @@ __all__ = ["build", "files", "main"]
 INTRO = """# Manuscript restoration
 A network that has seen clean pages only takes away what time did to yours: stains, fading, shade, folds.
 It shows what it changed and where it guesses, and a gate keeps the original where that is better."""
-HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
-KEEP_KEY = """key => {
-  const address = new URL(location);
-  if (key && address.searchParams.get('visit') !== key) {
-    address.searchParams.set('visit', key);
-    history.replaceState(null, '', address);
-  }
-}"""
 
 
 def build() -> gr.Blocks:
@@ -32,7 +24,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Manuscript restoration · vision-core", analytics_enabled=False) as page:
         given = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(HOME)
+        gr.HTML(common.HOME)
         gr.Markdown(INTRO, elem_classes="vc-intro")
         with gr.Tabs():
             with gr.Tab("One page", id="page"):
@@ -46,7 +38,7 @@ def build() -> gr.Blocks:
         api.build()
         quiet = one["quiet"]
         opened = page.load(_opened, None, [given, key], show_progress="hidden", api_visibility="private")
-        opened.success(None, key, js=KEEP_KEY)
+        opened.success(None, key, js=common.KEEP_KEY)
         opened.success(_chosen, given, one["chosen"], **quiet)
         for look in looks:
             opened.success(*look, **quiet)

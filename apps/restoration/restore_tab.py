@@ -242,7 +242,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     picker.release(turn, [given, picker], chosen, **quiet)
     picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **quiet)
     started = start.click(begin, [given, method], None, **quiet)
-    started.success(*look, **quiet).then(None, js=TO_RESULT)
+    started.success(*look, **quiet).then(None, js=common.TO_RESULT)
     stopper.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
     timer.tick(*look, **quiet)
     for control in controls:
@@ -250,12 +250,3 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     verdict.click(lambda: False, None, gate, **quiet)
     viewer.click(act, given, None, **quiet).success(*look, **quiet)
     return {"look": look, "quiet": quiet, "chosen": chosen, "book": whole_book}
-
-
-TO_RESULT = """() => {
-  const find = (left) => {
-    document.querySelector('#result-section')?.scrollIntoView({block: 'start', behavior: 'smooth'});
-    if (left) setTimeout(find, 300, left - 1);
-  };
-  find(1);
-}"""

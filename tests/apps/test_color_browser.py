@@ -1,17 +1,12 @@
 """The suite in a real browser: a newcomer's path, a reload, Stop, bad uploads, and axe on each page."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from server import served
 
 from vision_core import images
 from vision_core.color import lut, lut_files
@@ -34,23 +29,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The suite in a process of its own, on a free port, its visitors and runs in a folder of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     folder = str(tmp_path_factory.mktemp("suite"))
-    environment = {**os.environ, "TMPDIR": folder, "VISION_CORE_RUNS": folder}
-    command = [sys.executable, "-m", "apps.suite", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the suite ended"
-            time.sleep(0.2)
-    yield url
-    process.terminate()
-    process.wait(20)
+    with served("apps.suite", {"TMPDIR": folder, "VISION_CORE_RUNS": folder}) as url:
+        yield url
 
 
 @pytest.fixture

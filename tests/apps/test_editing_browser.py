@@ -2,14 +2,11 @@
 
 import os
 import re
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
+from server import served
 
 from vision_core import images
 from vision_core.editing import masks, recipe
@@ -31,26 +28,9 @@ def address(tmp_path_factory):
     small_models.inpainting_pipeline(place / "inpainting")
     small_models.vit(place / "dino")
     small_models.clip(place / "clip")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    given = {
-        "TMPDIR": str(tmp_path_factory.mktemp("app")),
-        "VISION_CORE_EDITING": str(place),
-        "PORT": str(port),
-    }
-    command = [sys.executable, "-m", "apps.image_editing.app"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given})
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the app ended"
-            time.sleep(0.2)
-    yield url
-    process.terminate()
-    process.wait(20)
+    given = {"TMPDIR": str(tmp_path_factory.mktemp("app")), "VISION_CORE_EDITING": str(place)}
+    with served("apps.image_editing.app", given) as url:
+        yield url
 
 
 @pytest.fixture

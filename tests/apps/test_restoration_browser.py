@@ -1,17 +1,12 @@
 """The restoration page in a browser: restored, zoomed, protected, downloaded, reloaded; axe on each tab."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from server import served
 
 from vision_core import images
 from vision_core.restoration import Options, restore
@@ -28,21 +23,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The app alone in a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("app")), "PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-m", "apps.restoration.app"], cwd=ROOT, env=environment)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the app ended"
-            time.sleep(0.2)
-    yield url
-    process.terminate()
-    process.wait(20)
+    with served("apps.restoration.app", {"TMPDIR": str(tmp_path_factory.mktemp("app"))}) as url:
+        yield url
 
 
 @pytest.fixture
