@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "e700efbafedce5268fd3d68c93b55884b56e04c132b307f2900c2d983190eaf3",
+        "8098315d4d3691e48b2e3631f0586f23a09a2b2edcd8eef11063f49810d3c1f3",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
