@@ -46,8 +46,8 @@ def visitor(browser, address):
 
 
 def restore_example(page) -> None:
-    """The first example by a method that needs no weights, without the gate."""
-    page.locator("#examples button").first.click()
+    """The stained example by a method that needs no weights, without the gate."""
+    page.locator("#examples button[data-value=stained]").click()
     page.wait_for_selector("#page-words >> text=720 x 960 pixels")
     page.locator("button.label-wrap", has_text="How").click()
     page.locator("#method").get_by_text("CLAHE").click()
