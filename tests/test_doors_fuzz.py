@@ -10,21 +10,32 @@ import json
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import nn
 
-from vision_core import checkpoints, digits, images, runs
-from vision_core.color import feedback, lut, lut_files, palette_files
-from vision_core.color.palette import Palette
+from vision_core import checkpoints, digits, documents, editing, images, leaves, restoration, runs
+from vision_core.color import colormap, feedback, lut, lut_files, palette_files
+from vision_core.color.network import ColorMapper
+from vision_core.color.objective import Settings as ColorSettings
+from vision_core.color.palette import Palette, count_colors
 from vision_core.digits import data as idx
 from vision_core.digits.packed import SHAPES, read_export
-from vision_core.files import bundled
+from vision_core.editing import recipe, train
+from vision_core.editing.anchor_net import AnchorNet
+from vision_core.files import bundled, read_json, write_json
+from vision_core.leaves import data as leaf_data
+from vision_core.leaves.bundle import MODEL
+from vision_core.restoration.hybrid import HybridRestorer
+from vision_core.weights import WeightsMissing
 
 TURNS = round(60 * float(os.environ.get("FUZZ", "1")))
 RNG = np.random.default_rng(0)
@@ -184,6 +195,167 @@ def mnist(folder: Path) -> Reader:
     return idx.load
 
 
+# Editing
+
+
+def edited(suffix: str) -> None:
+    """Add a door for the recipe of an edit, which is carried out again."""
+
+    def build(folder: Path) -> Reader:
+        mask = np.zeros((20, 30), bool)
+        mask[5:9, 8:12] = True
+        picture = images.Picture(COLORS[:20, :30])
+        options = {"strength": 1.0, "padding": 0.5, "feather": 1.0, "sides": [0, 0, 0, 0], "colors": True}
+        made = recipe.Recipe("remove", mask=recipe.pack_mask(mask), options=options)
+        if suffix == ".png":
+            recipe.save(picture, made, folder / "x.png")
+        else:
+            (folder / "x.json").write_text(recipe.to_json(made))
+        return lambda folder: list(editing.repeat(picture, recipe.read(folder / f"x{suffix}")))
+
+    DOORS[f"recipe {suffix}"] = build
+
+
+edited(".png")
+edited(".json")
+
+
+@door
+def texts(folder: Path) -> Reader:
+    (folder / "a.png").write_bytes(images.encode(images.Picture(COLORS)))
+    write_json(folder / "data.json", {"a.png": ["a cat", "a dog"]})
+    return lambda folder: [images.read(path) for path, _, _ in train.read_data(folder / "data.json")]
+
+
+@door
+def losses(folder: Path) -> Reader:
+    np.save(folder / "table.npy", np.full((2, 3, 4), 0.5, np.float32))
+    return lambda folder: train.Table(folder / "table.npy", (2, 3, 4), lambda *_: 0.0)
+
+
+# Leaves
+
+
+def leaf_model(suffix: str) -> None:
+    """Add a door for the model file that a page lets one choose."""
+    seen = "0123456789abcdef"
+
+    def build(folder: Path) -> Reader:
+        model, metadata = leaves.load()
+        checkpoints.save(folder / "model.safetensors", model, {**metadata, "seen": seen}, half=True)
+        if suffix == ".zip":
+            with ZipFile(folder / "x.zip", "w", ZIP_DEFLATED) as archive:
+                archive.write(folder / "model.safetensors", MODEL)
+                archive.writestr("README.md", "A model")
+            (folder / "model.safetensors").unlink()
+        else:
+            (folder / "model.safetensors").rename(folder / "x.safetensors")
+
+        def read(folder: Path) -> object:
+            found, about = leaves.load(folder / f"x{suffix}")
+            return found.classes, about.get("seen", "").startswith(seen)
+
+        return read
+
+    DOORS[f"leaves {suffix}"] = build
+
+
+leaf_model(".zip")
+leaf_model(".safetensors")
+
+
+@door
+def groups(folder: Path) -> Reader:
+    for label, n in [(label, n) for label in "ab" for n in range(4)]:
+        images.save(images.Picture(RNG.integers(0, 256, (24, 24, 3), np.uint8)), folder / label / f"{n}.png")
+    found = leaves.survey(folder)
+    for path in folder.rglob("*.png"):
+        path.unlink()
+    (folder / "x.csv").write_text("file,leaf_group\na/0.png,1\na/1.png,1\nb/0.png,2\n")
+    return lambda folder: leaves.split(found, groups=folder / "x.csv")
+
+
+@door
+def manifest(folder: Path) -> Reader:
+    photos = tuple(
+        leaf_data.Photo(f"{label}/{n}.png", label, 3 * label + n, leaf_data.SPLITS[n], "ab" * 8, "cd" * 8)
+        for label in range(2)
+        for n in range(3)
+    )
+    pairs = (("0/0.png", "1/0.png"),)
+    found = leaf_data.Manifest(
+        "leaves", ("0", "1"), photos, ({"file": "0/x", "reason": "is empty"},), pairs, pairs, 0
+    )
+    found.save(folder / "manifest.json")
+
+    def read(folder: Path) -> object:
+        found = leaf_data.load(folder / "manifest.json")
+        return found.counts(), [found.classes[photo.label] for photo in found.photos]
+
+    return read
+
+
+# Restoration
+
+
+@door
+def damage(folder: Path) -> Reader:
+    write_json(folder / "x.json", restoration.draw(3))
+    page = images.to_tensor(COLORS)
+
+    def read(folder: Path) -> object:
+        restoration.check(drawn := read_json(folder / "x.json"))
+        return restoration.degrade(page, [drawn])
+
+    return read
+
+
+def document(suffix: str) -> None:
+    def build(folder: Path) -> Reader:
+        pages = [folder / "1.png", folder / "2.png"]
+        for number, page in enumerate(pages):
+            images.save(images.Picture(np.roll(COLORS, number), dpi=(300, 300)), page)
+        documents.write(folder / f"x{suffix}", pages)
+        for page in pages:
+            page.unlink()
+        return lambda folder: [page() for page in documents.pages(folder / f"x{suffix}")]
+
+    DOORS[f"document {suffix}"] = build
+
+
+document(".pdf")
+document(".tif")
+
+
+# Networks
+
+
+def network(model: nn.Module, suffix: str, metadata: dict[str, Any], read: Reader) -> None:
+    def build(folder: Path) -> Reader:
+        checkpoints.save(folder / f"x{suffix}", model, metadata)
+        return lambda folder: read(folder / f"x{suffix}")
+
+    DOORS[f"{type(model).__name__} {suffix}"] = build
+
+
+def look(path: Path) -> object:
+    found = colormap.load(path)
+    return found.sample_colors(1), found.unseen(COUNTED), found.lut(3)
+
+
+COUNTED = count_colors(COLORS)
+ABOUT = {
+    "palette": PALETTE.colors.tolist(),
+    "shares": [0.2] * 5,
+    "source_colors": colormap.seen_colors(COUNTED),
+    "settings": asdict(ColorSettings()),
+}
+for suffix in (".safetensors", ".pth"):
+    network(AnchorNet(5, 3), suffix, {}, editing.load_anchor_net)
+    network(HybridRestorer((8, 8, 8), 1, 8, 1, 2), suffix, {}, restoration.load)
+    network(ColorMapper(1, 8, "palette", PALETTE.colors.tolist()), suffix, ABOUT, look)
+
+
 # Damage
 
 ODD: tuple[Any, ...] = (
@@ -203,9 +375,16 @@ ODD: tuple[Any, ...] = (
     [[1]],
 )
 
+ODD_NAMES = ("", "\0", "\ud800", "a" * 5000, "../../x", "/", "class")
+
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """Some bytes changed, moved, cut or added; JSON also gets values of other kinds in its places."""
+    """Some bytes changed, moved, cut or added; JSON also gets values of other kinds in its places.
+
+    Half the time what is packed in a file is damaged, and packed again as it should be.
+    """
+    if rng.random() < 0.5 and (packed := _inside(data, rng)):
+        return packed
     try:
         lines = data.decode("ascii").splitlines(keepends=True)
         if rng.random() < 0.7 and (odd := _odd_json(data, lines, rng)):
@@ -229,6 +408,36 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+def _inside(data: bytes, rng: np.random.Generator) -> bytes | None:
+    """A ZIP with one damaged member, a checkpoint with a damaged header, or a PNG with a damaged recipe."""
+    buffer = BytesIO()
+    if data.startswith(b"PK"):
+        with ZipFile(BytesIO(data)) as old, ZipFile(buffer, "w") as new:
+            members = old.infolist()
+            chosen = members[rng.integers(len(members))]
+            for member in members:
+                content = old.read(member)
+                new.writestr(member, damaged(content, rng) if member is chosen else content)
+        return buffer.getvalue()
+    if data.startswith(b"\x89PNG") and recipe.KEY.encode() in data:
+        with Image.open(BytesIO(data)) as image:
+            about = PngImagePlugin.PngInfo()
+            text = damaged(image.info[recipe.KEY].encode(), rng)  # pyright: ignore[reportAttributeAccessIssue]
+            about.add_itxt(recipe.KEY, text.decode("utf-8", "replace"), zip=True)
+            image.save(buffer, "PNG", pnginfo=about)
+        return buffer.getvalue()
+    size = int.from_bytes(data[:8], "little")
+    if data[8:9] == b"{" and size < len(data):  # .safetensors
+        header = json.loads(data[8 : 8 + size])
+        about = header["__metadata__"]
+        about[checkpoints.HEADER] = damaged(about[checkpoints.HEADER].encode(), rng).decode(
+            "utf-8", "replace"
+        )
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + data[8 + size :]
+    return None
+
+
 def _odd_json(data: bytes, lines: list[str], rng: np.random.Generator) -> bytes | None:
     """JSON, or one line of it, with one value replaced, or removed."""
     whole = not data.startswith(b'{"event"')
@@ -243,10 +452,13 @@ def _odd_json(data: bytes, lines: list[str], rng: np.random.Generator) -> bytes 
         if not isinstance(inner, dict | list) or not inner or rng.random() < 0.3:
             break
         place = inner
-    if rng.random() < 0.2:
-        del place[key]
-    else:
-        place[key] = ODD[rng.integers(len(ODD))]
+    match place, rng.random():
+        case _, chance if chance < 0.2:
+            del place[key]
+        case dict(), chance if chance < 0.3:
+            place[ODD_NAMES[rng.integers(len(ODD_NAMES))]] = place.pop(key)
+        case _:
+            place[key] = ODD[rng.integers(len(ODD))]
     text = json.dumps(content)
     return (text if whole else "".join([*lines[:number], text + "\n", *lines[number + 1 :]])).encode()
 
@@ -263,7 +475,7 @@ def test_only_sentences_come_out(name, tmp_path):
         path.write_bytes(damaged(whole[path], rng))
         try:
             read(tmp_path)
-        except ValueError as error:
+        except (ValueError, WeightsMissing) as error:
             refused += 1
             assert str(error) and "\n" not in str(error), f"{name}, turn {turn}: {error!r}"
         except Exception as error:

@@ -98,7 +98,9 @@ def _tiff_pages(path: Path, max_pixels: int) -> Pages:
     if not path.is_file():
         images.read(path)  # says what is wrong
     try:
-        image = Image.open(path, formats=("TIFF",))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=("TIFF",))
     except Exception:  # no TIFF at all, or a broken one
         yield lambda: images.read(path, max_pixels)
         return
@@ -128,7 +130,9 @@ def _frame(image: Image.Image, name: str, max_pixels: int) -> Picture:
         )
     buffer = BytesIO()
     try:
-        image.save(buffer, "TIFF", compression="raw")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.save(buffer, "TIFF", compression="raw")
     except Exception as error:  # Pillow's decoders let nearly anything out
         raise ValueError(f"{name} is damaged: {error}") from error
     return images.read(buffer.getvalue(), max_pixels)

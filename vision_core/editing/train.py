@@ -258,10 +258,14 @@ def read_data(path: str | Path) -> list[tuple[Path, str, str]]:
     for name, texts in data.items():
         if not (isinstance(texts, list) and len(texts) == 2 and all(isinstance(text, str) for text in texts)):
             raise ValueError(f"{path}: {name} is {texts!r}; [caption, prompt] was expected")
-        file = (path.parent / name).resolve()
-        if not file.is_relative_to(path.parent.resolve()) or not file.is_file():
-            raise ValueError(f"{path} names {name}, which is no file beside it")
-        entries.append((file, texts[0], texts[1]))
+        file = path.parent / name
+        try:
+            beside = file.resolve().is_relative_to(path.parent.resolve()) and file.is_file()
+        except (OSError, ValueError):  # too long, or not a name at all
+            beside = False
+        if not beside:
+            raise ValueError(f"{path} names {name[:100]!r}, which is no file beside it")
+        entries.append((file.resolve(), texts[0], texts[1]))
     return entries
 
 

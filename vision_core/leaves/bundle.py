@@ -111,6 +111,8 @@ def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
         )
     if version != VERSION:
         raise ValueError(f"{found} is of version {version!r}; this release reads version {VERSION}")
+    if not isinstance(metadata.get("seen", ""), str):
+        raise ValueError(f"{found} does not tell which pictures it was trained on: its `seen` is no text")
     return model, metadata
 
 

@@ -69,7 +69,11 @@ class Manifest:
 
 def load(path: str | Path) -> Manifest:
     """A manifest that was saved; every fault of the file is a `ValueError`."""
-    return runs.from_plain(Manifest, read_json(path))
+    found = runs.from_plain(Manifest, read_json(path))
+    for photo in found.photos:
+        if photo.split not in SPLITS or not 0 <= photo.label < len(found.classes):
+            raise ValueError(f"{path} puts {photo.file} into a class or a split that it does not have")
+    return found
 
 
 @dataclass(frozen=True)

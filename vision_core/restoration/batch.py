@@ -92,7 +92,7 @@ class Journal:
                 entry = json.loads(line)
                 if entry["key"] == key:
                     self.done[entry["report"]["source"], entry["report"]["page"]] = entry
-            except (ValueError, KeyError, TypeError):  # half a line of a killed run: that page is done again
+            except Exception:  # half a line of a killed run, or anything: that page is done again
                 continue
 
     def find(self, source: Path, page: int, target: Path) -> PageReport | None:
