@@ -1,23 +1,30 @@
 """Every trainer, killed with SIGKILL at random moments and resumed from its folder alone, loses nothing."""
 
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vision_core import images
+from vision_core.cli import main
+from vision_core.editing.tiny import world
+from vision_core.files import write_json
 from vision_core.images import from_tensor
 from vision_core.leaves.generate import generate
 from vision_core.restoration import pages
 from vision_core.runs import Run
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "editing"))  # the small models
 
 
 def color(folder: Path) -> list[str]:
@@ -25,16 +32,16 @@ def color(folder: Path) -> list[str]:
     rgb = (np.dstack([x, y, (x + y) / 2]) * 255).astype(np.uint8)
     Image.fromarray(rgb).save(folder / "a.png")
     Image.fromarray(rgb[::-1, :, ::-1]).save(folder / "b.png")
-    return ["color", "train", "a.png", "b.png", "--epochs", "330"]
+    return ["color", "train", "a.png", "b.png", "--epochs", "200"]
 
 
 def digits(folder: Path) -> list[str]:
-    return "digits train --epochs 6 --batches 30 --augment --cosine".split()
+    return "digits train --epochs 5 --batches 20 --augment --cosine".split()
 
 
 def leaves(folder: Path) -> list[str]:
     list(generate(folder / "plant", 40, size=64))
-    return "leaves train plant --cache-features --crop 64 --epochs 12 --patience 0 --batch-size 8".split()
+    return "leaves train plant --cache-features --crop 64 --epochs 8 --patience 0 --batch-size 8".split()
 
 
 def restore(folder: Path) -> list[str]:
@@ -46,22 +53,53 @@ def restore(folder: Path) -> list[str]:
 
 
 def tiny(folder: Path) -> list[str]:
-    return "edit tiny train judge --epochs 8 --steps 4 --batch-size 4 --scenes 64".split()
+    return "edit tiny train judge --epochs 7 --steps 3 --batch-size 4 --scenes 64".split()
 
 
-TRAINERS = {"color": color, "digits": digits, "leaves": leaves, "restore": restore, "edit tiny": tiny}
+def anchors(folder: Path) -> list[str]:
+    import small_models
+
+    clip = small_models.clip(folder / "clip")
+    scenes = folder / "scenes"
+    scenes.mkdir()
+    for number in range(2):
+        images.save(images.Picture(world.render(world.scene(number), 64)), scenes / f"{number}.png")
+    write_json(scenes / "data.json", {f"{number}.png": ["a house", "a tree"] for number in range(2)})
+    return [
+        *"edit train --data scenes --backend blur --anchors 2 --max-window 6".split(),
+        *f"--per-image-iteration 300 --clip {clip}".split(),
+    ]
 
 
-def start(words: list[str], folder: Path) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "vision_core", *words],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+TRAINERS = {
+    "color": color,
+    "digits": digits,
+    "leaves": leaves,
+    "restore": restore,
+    "edit tiny": tiny,
+    "edit": anchors,
+}
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """Makes processes that have imported the trainers already, by forking one that has done nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainers_loaded"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+        yield context
+
+
+def command(words: list[str], folder: Path) -> None:
+    """`vision-core WORDS` in `folder`, what it says in a file there."""
+    os.chdir(folder)
+    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    sys.argv = ["vision-core", *words]
+    main()
 
 
 def contents(run: Path) -> dict[str, object]:
@@ -75,23 +113,34 @@ def contents(run: Path) -> dict[str, object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", TRAINERS)
-def test_killed_at_random_and_resumed_to_the_same_bytes(system, tmp_path):
+def test_killed_at_random_and_resumed_to_the_same_bytes(system, forks, tmp_path):
     words = TRAINERS[system](tmp_path)
-    assert start([*words, "--out", "whole"], tmp_path).wait(200) == 0
+
+    def start(*words: str) -> BaseProcess:
+        process = forks.Process(target=command, args=(words, tmp_path), daemon=True)
+        process.start()
+        return process
+
+    # a process of its own from the start, with its own order of sets
+    whole = [sys.executable, "-m", "vision_core", *words, "--out", "whole"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run(whole, cwd=tmp_path, env=environment, check=True, timeout=200, capture_output=True)
     entries = len(Run(tmp_path / "whole").events())
     rng, cut, kills = random.Random(system), tmp_path / "cut", 0
-    child = start([*words, "--out", "cut"], tmp_path)
-    for share in (0.0, 0.25, 0.6):  # once before anything is saved, and twice on the way
+    child = start(*words, "--out", "cut")
+    for share in (0.0, 0.25, 0.75):  # before anything is saved, on the way, and past a saved state
         wanted = entries * share + 3
-        while child.poll() is None and len(Run(cut).events()) < wanted:
+        while child.is_alive() and len(Run(cut).events()) < wanted:
             time.sleep(0.01)
         time.sleep(rng.random() * 0.05)
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            kills += child.wait() == -signal.SIGKILL
+        child.kill()
+        child.join()
+        kills += child.exitcode == -signal.SIGKILL
+        if child.exitcode:
             assert Run(cut).status() == "interrupted"
-            child = start([*words[: words.index("train") + 1], "--resume", "cut"], tmp_path)
-    _, errors = child.communicate(timeout=200)
-    assert child.returncode == 0, errors
+            child = start(*words[: words.index("train") + 1], "--resume", "cut")
+    child.join(200)
+    assert child.exitcode == 0, (tmp_path / "said.txt").read_text()
     assert kills >= 2 and Run(cut).status() == "done"
+    assert any(entry["event"] == "resume" and entry["epoch"] > 0 for entry in Run(cut).events())
     assert contents(cut) == contents(tmp_path / "whole")

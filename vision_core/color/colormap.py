@@ -89,7 +89,8 @@ def load(path: str | Path) -> ColorMap:
     model, metadata = checkpoints.load(path, ColorMapper)
     try:
         weights = np.array(metadata["shares"], np.float64)
-        palette = Palette(np.array(metadata["palette"], np.uint8), weights / weights.sum())
+        with np.errstate(all="ignore"):  # no shares of nothing: refused by the palette
+            palette = Palette(np.array(metadata["palette"], np.uint8), weights / weights.sum())
         if len(_unpack(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS:
             raise ValueError("source_colors has another size")
         from_plain(Settings, metadata["settings"])

@@ -18,6 +18,7 @@ from vision_core.checkpoints import HubMixin
 
 Head = Literal["rgb", "palette"]
 MAX_LAYERS, MAX_HIDDEN = 64, 4096  # a model file must not ask for hours and gigabytes
+MAX_TEMPERATURE = 1000
 
 
 class ColorMapper(nn.Module, HubMixin):
@@ -44,9 +45,10 @@ class ColorMapper(nn.Module, HubMixin):
             raise ValueError(f"expected {sizes}, got {layers} of {hidden}")
         if head not in ("rgb", "palette"):
             raise ValueError(f"head is {head!r}, expected 'rgb' or 'palette'")
-        if head == "palette" and not (len(palette) and temperature > 0):
+        if head == "palette" and not (len(palette) and 0 < temperature <= MAX_TEMPERATURE):
             raise ValueError(
-                f"a palette head needs colours and a positive temperature, got {len(palette)}, {temperature}"
+                f"a palette head needs colours and a temperature above 0, at most {MAX_TEMPERATURE}; "
+                f"got {len(palette)}, {temperature}"
             )
         self.head, self.temperature = head, temperature
         self.palette_rgb = [list(map(int, color)) for color in palette]

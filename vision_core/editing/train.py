@@ -234,7 +234,7 @@ def resume(out: str | Path) -> Generator[Event]:
     table = Table(run.folder / "table.npy", (len(boxes), anchors, sizes), score, settings.budget)
     if table.budget >= table.values.size:
         yield from _complete(table)
-    digest = hashlib.sha256(Path(settings.data).read_bytes()).hexdigest()
+    digest = hashlib.sha256(_data_file(settings.data).read_bytes()).hexdigest()
     metadata = {
         "licence": "Apache-2.0",
         "backend": painter.name,
@@ -250,7 +250,7 @@ def read_data(path: str | Path) -> list[tuple[Path, str, str]]:
     Raises:
         ValueError: it is something else, empty, or names a file that is not beside it.
     """
-    path = Path(path) / "data.json" if Path(path).is_dir() else Path(path)
+    path = _data_file(path)
     data = read_json(path)
     if not isinstance(data, dict) or not data:
         raise ValueError(f"{path} holds no pictures; an object {{file: [caption, prompt]}} was expected")
@@ -267,6 +267,10 @@ def read_data(path: str | Path) -> list[tuple[Path, str, str]]:
             raise ValueError(f"{path} names {name[:100]!r}, which is no file beside it")
         entries.append((file.resolve(), texts[0], texts[1]))
     return entries
+
+
+def _data_file(path: str | Path) -> Path:
+    return Path(path) / "data.json" if Path(path).is_dir() else Path(path)
 
 
 def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generator) -> Tensor:
