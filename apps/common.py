@@ -126,7 +126,8 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
         footer_links=[],
     )
     mounted: Any = suite.routes[-1]
-    mounted.app = doors.OnlyUploads(mounted.app, session.uploads())
+    listening = doors.OpenStream(mounted.app, lambda key: page._queue.pending_event_ids_session.get(key, ()))
+    mounted.app = doors.OnlyUploads(listening, session.uploads())
 
 
 @contextmanager

@@ -6,14 +6,17 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, PlainTextResponse
 
 BODY_SECONDS = 300  # for a whole request body, however slowly it comes
 IDLE_SECONDS = 30  # for its next part
+STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
+LAST_WORD = b'data: {"msg":"close_stream"'
 JSON_BYTES = 8 << 20  # of a request that is not an upload
 BROWSER_COOKIE = "vision_core_browser"
 STRANGER = "That file was not uploaded here, or is no longer here: please choose it again."
@@ -167,6 +170,46 @@ class OnlyUploads:
             return named.is_file() and not named.is_symlink() and self.folder in named.resolve().parents
         except (TypeError, ValueError, OSError):
             return False
+
+
+class OpenStream:
+    """Ends Gradio's stream of answers a moment after the last one, and not while another is awaited.
+
+    Gradio ends it with the last answer. A page that sends an event just then believes the stream still open,
+    and never fetches the answer: a click is lost.
+
+    Args:
+        awaited: the events of a session, by its hash, that were not answered yet.
+    """
+
+    def __init__(self, app: App, awaited: Callable[[str], Collection[str]]) -> None:
+        self.app, self.awaited = app, awaited
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].endswith("/queue/data"):
+            await self.app(scope, receive, send)
+            return
+        session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+        started, end = False, None
+
+        async def pass_on(message: MutableMapping[str, Any]) -> None:
+            nonlocal started, end
+            if end is None and message.get("body", b"").startswith(LAST_WORD):
+                end = message
+            if end is None and not (started and message["type"] == "http.response.start"):
+                await send(message)
+            started = True
+
+        while True:
+            await self.app(scope, receive, pass_on)
+            if end is None:
+                return
+            await asyncio.sleep(STREAM_SECONDS)
+            if not self.awaited(session):
+                await send(end)
+                await send({"type": "http.response.body"})
+                return
+            end = None
 
 
 def _paths(body: bytes) -> Iterator[Any]:

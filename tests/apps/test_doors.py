@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import tempfile
+import threading
+import time
 
+import gradio as gr
+import httpx
 import pytest
-from fastapi import FastAPI
+import uvicorn
+from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from apps import doors
+from apps import common, doors
 
 
 @pytest.mark.parametrize(
@@ -142,3 +148,50 @@ def test_a_browser_keeps_its_key():
     first = client.get("/")
     assert len(first.cookies[doors.BROWSER_COOKIE]) == 32 and "HttpOnly" in first.headers["set-cookie"]
     assert "set-cookie" not in client.get("/").headers
+
+
+class Echo:
+    """The smallest of apps."""
+
+    files = APIRouter()
+
+    @staticmethod
+    def build() -> gr.Blocks:
+        with gr.Blocks() as page:
+            words = gr.Textbox()
+            gr.Button().click(lambda text: text, words, words)
+        return page.queue()
+
+
+@pytest.fixture
+def echo(tmp_path, monkeypatch):
+    """The address of an app that answers with what it was sent."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(doors, "STREAM_SECONDS", 0.5)
+    app = FastAPI()
+    common.mount(app, Echo, "/echo/")
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/echo/gradio_api/queue"
+    server.should_exit = True
+    thread.join(20)
+
+
+def test_a_click_between_the_last_answer_and_the_end_of_the_stream_is_answered(echo):
+    def ask(text: str) -> str:
+        event = {"data": [text], "fn_index": 0, "session_hash": "me"}
+        return httpx.post(f"{echo}/join", json=event).json()["event_id"]
+
+    asked, said = [ask("first")], []
+    with httpx.stream("GET", f"{echo}/data", params={"session_hash": "me"}, timeout=30) as stream:
+        for line in filter(None, stream.iter_lines()):
+            said.append(json.loads(line.removeprefix("data: ")))
+            if said[-1]["msg"] == "process_completed" and len(asked) == 1:
+                asked.append(ask("second"))  # as a page does that believes the stream open
+    answers = [(m["event_id"], m["output"]["data"]) for m in said if m["msg"] == "process_completed"]
+    assert answers == list(zip(asked, (["first"], ["second"]), strict=True))
+    assert [m["msg"] for m in said].index("close_stream") == len(said) - 1
