@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "8098315d4d3691e48b2e3631f0586f23a09a2b2edcd8eef11063f49810d3c1f3",
+        "d2bc086a7aa0e3cd6dfedfa1d5403408192a588ba8bff7c3150cc830378b3f9a",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),

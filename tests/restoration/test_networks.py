@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vision_core import checkpoints
 from vision_core.restoration import HybridRestorer, ViTRestorer, build, load, networks
@@ -44,6 +45,14 @@ def test_the_hybrid_starts_as_the_identity(untrained):
     assert torch.equal(untrained(x), x)
 
 
+def test_detail_leaves_the_light_alone(network):
+    """What the detail network adds has no mean over 16 x 16 pixels to speak of."""
+    x = torch.rand(1, 3, 96, 96)
+    change = network.detail(x)
+    assert change.abs().mean() > 0.01
+    assert F.avg_pool2d(change, 16).abs().mean() < 0.05 * change.abs().mean()
+
+
 def test_the_hybrid_takes_any_multiple_of_16_and_uses_every_parameter(network):
     network.train()
     for block in network.modules():
@@ -68,7 +77,7 @@ def test_attention_is_a_share(network, original):
 
 def test_attention_is_what_the_block_uses(network):
     """The shares, applied to the values by hand, give what the fast kernel gives."""
-    block, x = network.transformer[0], torch.randn(1, 6, 16)
+    block, x = network.light.transformer[0], torch.randn(1, 6, 16)
     values = block._split(block.norm1(x))[2]
     by_hand = (block.attention(x) @ values).transpose(1, 2).flatten(2)
     assert torch.allclose(block._attend(block.norm1(x)), by_hand, atol=1e-6)

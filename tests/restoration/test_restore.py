@@ -79,6 +79,12 @@ def test_the_gate_refuses_blur_and_other_writing_and_takes_a_cleaner_page(pictur
     smooth = gaussian_filter(page.astype(float), (2, 2, 0)).clip(0, 255).astype(np.uint8)
     assert "kept" in judge(page, smooth).reason
     assert "writing" in judge(page, np.roll(page, 16, 0)).reason
+    brighter = np.where(page < 255, page + 1, page)
+    assert "needs nothing" in judge(page, brighter).reason
+    y, x = np.indices(page.shape[:2])
+    spot = 1 - 0.5 * np.exp(-((y - 60) ** 2 + (x - 40) ** 2) / 60)[..., None]
+    stained = (page * spot).astype(np.uint8)  # little on average, much in one place
+    assert np.abs(stained.astype(int) - page).mean() < 2 and judge(stained, page).accepted
     faded = (0.6 * page + 60).astype(np.uint8)
     verdict = judge(faded, page)
     assert verdict.accepted and verdict.after.score > verdict.before.score

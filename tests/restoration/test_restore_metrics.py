@@ -5,6 +5,7 @@ import torch
 from skimage import metrics as oracle
 
 from vision_core.restoration import losses, metrics
+from vision_core.restoration.hybrid import smooth
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +45,28 @@ def test_sharpness_is_opencvs_laplacian(pair):
 def test_the_losses_are_their_formulas(pair):
     a, b = (part.numpy() for part in pair)
     assert losses.l1(*pair).item() == pytest.approx(np.abs(a - b).mean())
-    expected = np.log10(((a - b) ** 2).mean((1, 2, 3)) + 1e-5).mean()
-    assert losses.log_mse(*pair).item() == pytest.approx(expected)
     d = a - b
     steps = np.abs(np.diff(d, axis=3)).mean() + np.abs(np.diff(d, axis=2)).mean()
     assert losses.gradient(*pair).item() == pytest.approx(steps)
 
 
-@pytest.mark.parametrize("loss", [losses.l1, losses.log_mse, losses.gradient, metrics.ssim])
+def test_shares_tell_light_from_detail():
+    drawn = torch.Generator().manual_seed(0)
+    clean = torch.rand(2, 3, 48, 48, generator=drawn)
+    noise = 0.1 * torch.randn(clean.shape, generator=drawn)
+    darker, noisy = clean - 0.3, clean + noise - smooth(noise)
+    both = noisy - 0.3
+    assert {k: round(v.item(), 1) for k, v in losses.shares(both, clean, both).items()} == {
+        "light": 1.0,
+        "detail": 0.9,  # of 0.08 and the divisor's 0.01
+    }
+    unlit, clear = losses.shares(noisy, clean, both), losses.shares(darker, clean, both)
+    assert unlit["light"] < 0.1 < 0.85 < unlit["detail"] and clear["detail"] < 1e-5 < 0.9 < clear["light"]
+    each = [losses.shares(a[None], c[None], a[None] * 0)["light"] for a, c in zip(noisy, clean, strict=True)]
+    assert losses.shares(noisy, clean, noisy * 0)["light"].item() == pytest.approx(sum(each).item() / 2)
+
+
+@pytest.mark.parametrize("loss", [losses.l1, losses.gradient, metrics.ssim])
 def test_losses_have_the_gradient_of_their_values(loss):
     drawn = torch.Generator().manual_seed(0)
     x, y = torch.rand(2, 1, 3, 6, 5, dtype=torch.float64, generator=drawn)

@@ -192,9 +192,11 @@ def train(
     schedule: Annotated[
         str, Option(help="cosine; or constant, which falls in the last fifth only.")
     ] = "cosine",
+    loss: Annotated[
+        str, Option(help="l1 and a perceptual term; or shares, of the damage that is left.")
+    ] = "l1",
     perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
     perceptual_weight: Annotated[float, Option(help="Of that term beside L1.")] = 0.1,
-    psnr_weight: Annotated[float, Option(help="Of the mean log error beside L1.")] = 0.0,
     accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
     ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
     generated: Annotated[float, Option(help="Share of generated pages.")] = 0.0,
@@ -223,9 +225,9 @@ def train(
             crop=crop,
             lr=lr,
             schedule=schedule,  # pyright: ignore[reportArgumentType]
+            loss=loss,  # pyright: ignore[reportArgumentType]
             perceptual=perceptual,  # pyright: ignore[reportArgumentType]
             perceptual_weight=perceptual_weight,
-            psnr_weight=psnr_weight,
             accumulate=accumulate,
             ema=ema,
             generated=generated,

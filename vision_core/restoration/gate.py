@@ -40,6 +40,7 @@ class Verdict:
 
 
 LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
+LEAST_LOCAL = 12.0  # ... unless somewhere 16 x 16 pixels changed by that much: a hole, a spot
 LEAST_LIKENESS = 0.5
 MOST_MERGED = 0.02  # loss of separation; from a look at the pages of benchmarks that are kept for evaluation
 
@@ -69,9 +70,10 @@ def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
     harder to tell apart, or if the page has lost more than a tenth of its sharpness or contrast.
     """
     before, after = quality(original), quality(restored)
-    change = float(np.abs(original.astype(np.int16) - restored).mean())
+    difference = np.abs(original.astype(np.int16) - restored).mean(2)
+    change = float(difference.mean())
     alike = _likeness(original, restored)
-    if change < LEAST_CHANGE:
+    if change < LEAST_CHANGE and _strongest(difference) < LEAST_LOCAL:
         accepted, reason = False, f"kept: the page needs nothing (mean change {change:.1f} of 255)"
     elif alike < LEAST_LIKENESS:
         accepted, reason = False, f"kept: the writing would have changed (likeness {alike:.2f})"
@@ -86,6 +88,13 @@ def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
         scores = f"{before.score:.2f} -> {after.score:.2f}"
         reason = f"restored: mean change {change:.1f} of 255, quality score {scores}"
     return Verdict(accepted, reason, before, after, change)
+
+
+def _strongest(difference: np.ndarray) -> float:
+    """The largest mean of (H, W) over 16 x 16 pixels."""
+    import cv2
+
+    return float(cv2.blur(difference.astype(np.float32), (16, 16)).max())
 
 
 def _contrast(relative: np.ndarray, edges: np.ndarray) -> float:
