@@ -13,7 +13,7 @@ demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
 
 test: $(READY)
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fuzz: $(READY)
 	FUZZ=$(FUZZ) $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)

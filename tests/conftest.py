@@ -36,10 +36,17 @@ _node_on_path()
 
 
 def pytest_collection_modifyitems(items):
-    """A page that was not ready in time is opened once more: on a busy machine any wait can be too short."""
+    """Long files go first, so that no worker is left alone with one at the end.
+
+    A page that was not ready in time is opened once more: on a busy machine any wait can be too short.
+    """
+    long = set()
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun="TimeoutError"))
+        if item.get_closest_marker("browser") or item.get_closest_marker("slow"):
+            long.add(item.path)
+    items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_runtest_setup(item):
