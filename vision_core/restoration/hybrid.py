@@ -2,8 +2,8 @@
 
 Two networks that share no weights, since errors of the light, alike in all pixels, would drown the gradient
 of the strokes. One reads a thumbnail with transformer blocks and answers with a gain and an offset for each
-8 x 8 pixels; one is a U-shaped network in the manner of Ronneberger et al. 2015, and changes what differs from
-the light around it.
+8 x 8 pixels; one is a U-shaped network in the manner of Ronneberger et al. 2015, and changes what differs
+from the light around it.
 """
 
 from itertools import pairwise
