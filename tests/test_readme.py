@@ -35,6 +35,7 @@ def commands(text: str, program: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")]
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme_run_in_its_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "assets").symlink_to(ROOT / "assets")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from vision_core import color, images
 from vision_core.cli import app
-from vision_core.color import lut_files, palette_files
+from vision_core.color import lut, lut_files, palette_files
 from vision_core.files import bundled
 from vision_core.weights import find
 
@@ -36,6 +36,7 @@ def mistake(*words: object) -> str:
 def in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(images.read(CAT).rgb[::6, ::6]).save("small.png")
+    lut_files.write("look.cube", 1 - lut.identity(5))  # applied at once, where it matters little what is
 
 
 def test_palette_writes_what_it_prints():
@@ -77,14 +78,14 @@ def test_applying_replaces_neither_a_result_nor_an_original():
     for name in ("d1/a.png", "d1/a-2.png", "d2/a.png"):
         Path(name).parent.mkdir(exist_ok=True)
         Image.open("small.png").save(name)
-    assert len(run("apply", "d1", "d2", "--model", MODEL, "--out", "d3")["written"]) == 3
+    assert len(run("apply", "d1", "d2", "--lut", "look.cube", "--out", "d3")["written"]) == 3
     assert len(list(Path("d3").iterdir())) == 3
-    again = run("apply", "d1", "gone.png", "--model", MODEL, "--out", "d3", status=1)
+    again = run("apply", "d1", "gone.png", "--lut", "look.cube", "--out", "d3", status=1)
     assert len(again["written"]) == 2 and "no file" in again["failed"]["gone.png"]
-    assert list(run("apply", "d2/a.png", "--model", MODEL, "--out", "v2.1")["written"]) == ["v2.1/a.png"]
+    assert list(run("apply", "d2/a.png", "--lut", "look.cube", "--out", "v2.1")["written"]) == ["v2.1/a.png"]
     before = Path("d2/a.png").read_bytes()
-    assert "would replace" in mistake("apply", "d2/a.png", "--model", MODEL, "--out", "d2")
-    assert "would replace" in mistake("apply", "d2/a.png", "--model", MODEL, "--out", "d2/a.png")
+    assert "would replace" in mistake("apply", "d2/a.png", "--lut", "look.cube", "--out", "d2")
+    assert "would replace" in mistake("apply", "d2/a.png", "--lut", "look.cube", "--out", "d2/a.png")
     assert Path("d2/a.png").read_bytes() == before
 
 
@@ -99,7 +100,7 @@ def test_transparent_pixels_have_no_colour():
 def test_applying_leaves_out_what_is_no_image_and_says_so():
     Path("bad.png").write_text("not an image")
     Path("cut.avif").write_bytes(avif("small.png")[:-50])
-    words = ("apply", "bad.png", "cut.avif", "small.png", "--model", MODEL, "--out", "done")
+    words = ("apply", "bad.png", "cut.avif", "small.png", "--lut", "look.cube", "--out", "done")
     found = run(*words, status=1)
     assert list(found["written"]) == ["done/small.png"]
     assert "not an image" in found["failed"]["bad.png"] and "damaged" in found["failed"]["cut.avif"]
@@ -114,7 +115,7 @@ def avif(name: str) -> bytes:
 def test_a_stopped_batch_goes_on():
     Path("done").mkdir()
     Path("done/small.png").write_bytes(b"of an earlier call")
-    words = ("apply", "small.png", CAT, "--model", MODEL, "--out", "done")
+    words = ("apply", "small.png", CAT, "--lut", "look.cube", "--out", "done")
     found = run(*words, "--skip-existing")
     assert (found["skipped"], list(found["written"])) == (["done/small.png"], ["done/cat.jpg"])
     assert Path("done/small.png").read_bytes() == b"of an earlier call"
