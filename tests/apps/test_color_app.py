@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -55,13 +56,26 @@ def small(tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture
-def visitor(small):
-    """A visitor who has chosen both pictures."""
+@pytest.fixture(scope="module")
+def chosen(small):
+    """The visitor that `visitor` copies."""
     known = session.new(visit.APP)
     palette_panel.choose_source(known, small)
     palette_panel.choose_target(known, TARGET, 25, 10)
     return known
+
+
+def another(known: session.Session) -> session.Session:
+    """A new visitor who has what this one has."""
+    copied = session.new(visit.APP)
+    shutil.copytree(known.folder, copied.folder)
+    return copied
+
+
+@pytest.fixture
+def visitor(chosen):
+    """A visitor who has chosen both pictures."""
+    return another(chosen)
 
 
 def begin(known, epochs: float = 100) -> None:
@@ -79,20 +93,25 @@ def watch(known, seconds: float = 120):
 
 
 @pytest.fixture(scope="module")
-def trained(small):
+def trained(chosen):
     """A visitor whose short training has come to its end, and every look at it."""
-    known = session.new(visit.APP)
-    palette_panel.choose_source(known, small)
-    palette_panel.choose_target(known, TARGET, 25, 10)
+    known = another(chosen)
     begin(known)
     return known, watch(known)
 
 
+@pytest.fixture(scope="module")
+def with_model(chosen):
+    """The visitor that `loaded` copies."""
+    known = another(chosen)
+    results.use_saved(known, MODEL)
+    return known
+
+
 @pytest.fixture
-def loaded(visitor):
+def loaded(with_model):
     """A visitor with a network that was trained elsewhere."""
-    results.use_saved(visitor, MODEL)
-    return visitor
+    return another(with_model)
 
 
 def clicked(**data: str) -> gr.EventData:
