@@ -19,7 +19,7 @@ from vision_core.leaves.network import LeafNet
 from vision_core.runs import Run
 
 BATCH = 32
-FILE = "embeddings.safetensors"
+FILE, PARTIAL = "embeddings.safetensors", "embeddings.partial.safetensors"
 
 
 def tensor(squares: np.ndarray) -> Tensor:
@@ -28,16 +28,19 @@ def tensor(squares: np.ndarray) -> Tensor:
 
 
 def embeddings(
-    model: LeafNet, folder: str | Path, files: Sequence[str], views: int = 0, seed: int = 0
+    model: LeafNet, folder: str | Path, files: Sequence[str], views: int = 0, seed: int = 0, first: int = 0
 ) -> Generator[Tensor]:
     """For each 32 pictures, on the CPU: their embeddings, and those of V random views (1 + V, B, 1280).
+
+    Args:
+        first: the number of the 32 to begin with.
 
     Raises:
         ValueError: a picture is gone or damaged.
     """
     device, features = model.temperature.device, model.folded()
-    for number, start in enumerate(range(0, len(files), BATCH)):
-        squares = tensor(data.read_squares(folder, files[start : start + BATCH]))
+    for number in range(first, -(-len(files) // BATCH)):
+        squares = tensor(data.read_squares(folder, files[number * BATCH : (number + 1) * BATCH]))
         yield _embedded(model, features, device, squares, [(seed, v, number) for v in range(1, views + 1)])
 
 
@@ -69,26 +72,40 @@ def prepare(
     """The embeddings of "train" (V, N, 1280), of which the first is of the whole, and "validation" (M, 1280).
 
     Computed once, then read from the run's folder. With no `views`, the training pictures are left out. None
-    when the run is asked to stop meanwhile: what was embedded until then is lost.
+    when the run is asked to stop meanwhile; it goes on from there.
     """
-    try:
-        return load_file(run.folder / FILE)
-    except (SafetensorError, OSError):  # not there yet, or half of it
-        pass
+    if kept := _read(run.folder / FILE):
+        return kept
+    started = _read(run.folder / PARTIAL)
     wanted = {"validation": 0} | ({"train": views - 1} if views else {})
     files = {split: [photo.file for photo in manifest.of(split)] for split in wanted}
-    total, done, kept = sum(-(-len(names) // BATCH) for names in files.values()), 0, {}
+    total, done = sum(-(-len(names) // BATCH) for names in files.values()), 0
     for split, random in wanted.items():
-        parts = []
-        for part in embeddings(model, manifest.folder, files[split], random, seed):
+        parts = [started[split]] if split in started else []
+        first = -(-parts[0].shape[1] // BATCH) if parts else 0
+        done += first
+        for part in embeddings(model, manifest.folder, files[split], random, seed, first):
             parts.append(part)
             done += 1
             run.log({"event": "embed", "step": done, "total": total})
             yield Step(done, total, {}, 0.0)
             if (run.folder / "stop").exists():
+                _write(run.folder / PARTIAL, kept | {split: torch.cat(parts, 1)})
                 return None
         kept[split] = torch.cat(parts, 1)
     kept["validation"] = kept["validation"][0].clone()
-    with atomic(run.folder / FILE) as file:
-        file.write(save(kept))
+    _write(run.folder / FILE, kept)
+    (run.folder / PARTIAL).unlink(missing_ok=True)
     return kept
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError):  # not there yet, or half of it
+        return {}
+
+
+def _write(path: Path, kept: dict[str, Tensor]) -> None:
+    with atomic(path) as file:
+        file.write(save(kept))
