@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accessibility import violations_by_scheme
 from PIL import Image
 from server import served
 
@@ -161,30 +162,6 @@ def test_a_bad_upload_is_answered_with_a_sentence(browser, address, tmp_path, ki
     sentence = "is not an image we can read" if kind == "text" else "12000 x 12000 pixels"
     page.wait_for_selector(f"text={sentence}")
     page.close()
-
-
-def violations(page) -> list[str]:
-    """What axe-core finds serious or critical, each with where it is."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page).response["violations"]
-    return [
-        f"{entry['id']}: {node['target']} {node.get('failureSummary', '')[:200]}"
-        for entry in found
-        if entry["impact"] in ("serious", "critical")
-        for node in entry["nodes"]
-    ]
-
-
-def violations_by_scheme(page) -> dict[str, list[str]]:
-    """The violations of the page in light and, once it has changed its looks, in dark."""
-    behind = "getComputedStyle(document.querySelector('.stApp') ?? document.body).backgroundColor"
-    page.emulate_media(color_scheme="light")
-    page.wait_for_timeout(1000)
-    light, found = page.evaluate(behind), violations(page)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"{behind} !== '{light}'")
-    page.wait_for_timeout(500)
-    return {"light": found, "dark": violations(page)}
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

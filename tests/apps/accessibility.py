@@ -1,0 +1,27 @@
+"""What axe-core finds on a page that would keep somebody from using it."""
+
+import pytest
+
+
+def violations(page) -> list[str]:
+    """What axe-core finds serious or critical, each with where it is."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{entry['id']}: {node['target']} {node.get('failureSummary', '')[:200]}"
+        for entry in found
+        if entry["impact"] in ("serious", "critical")
+        for node in entry["nodes"]
+    ]
+
+
+def violations_by_scheme(page) -> dict[str, list[str]]:
+    """The violations of the page in light and, once it has changed its looks, in dark."""
+    behind = "getComputedStyle(document.querySelector('.stApp') ?? document.body).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    page.wait_for_timeout(1000)
+    light, found = page.evaluate(behind), violations(page)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{behind} !== '{light}'")
+    page.wait_for_timeout(500)
+    return {"light": found, "dark": violations(page)}
