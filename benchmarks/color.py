@@ -1,14 +1,16 @@
 """Colour transfer beside the classic methods and beside the training step that it replaces.
 
-    python benchmarks/color.py [SOURCE TARGET ...] [--heads]
+    python benchmarks/color.py [SOURCE TARGET ...] [--heads] [--epochs N]
 
-Without pictures it uses the bundled examples. `--heads` trains the palette head too.
+Without pictures it uses the bundled examples. `--heads` trains the palette head too; fewer epochs than the
+default 1,000 only show that everything runs.
 """
 
 import argparse
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -78,10 +80,12 @@ def original(source: np.ndarray, palette: Palette, epochs: int) -> tuple[nn.Modu
     return net.eval(), time.perf_counter() - start
 
 
-def train(source: np.ndarray, palette: Palette, head: str = "rgb") -> tuple[color.ColorMap, float]:
-    """Train ours with the default settings; seconds."""
+def train(
+    source: np.ndarray, palette: Palette, epochs: int, head: Literal["rgb", "palette"] = "rgb"
+) -> tuple[color.ColorMap, float]:
+    """Train ours with the default settings but for the epochs; seconds."""
     start = time.perf_counter()
-    settings = color.Settings(head=head)  # pyright: ignore[reportArgumentType]
+    settings = color.Settings(epochs=epochs, head=head)
     result = next(e.result for e in color.train(source, palette, settings) if isinstance(e, Done))
     return result, time.perf_counter() - start
 
@@ -99,16 +103,16 @@ def row(name: str, metrics: dict, seconds: float, note: str = "") -> str:
     )
 
 
-def quality(name: str, source: np.ndarray, target: np.ndarray, heads: bool) -> None:
+def quality(name: str, source: np.ndarray, target: np.ndarray, epochs: int, heads: bool) -> None:
     """One pair: ours, the classic methods, and on request the palette head."""
     palette = color.extract(target)
-    trained, seconds = train(source, palette)
+    trained, seconds = train(source, palette, epochs)
     gap = lut.distance(trained.lut(), trained, source.reshape(-1, 3))
     print(f"{name}: {source.shape[1]} x {source.shape[0]}; LUT of 65 to network: p99 {gap['p99']:.2f}/255")
     for entry in compare(source, palette, trained, target, seconds):
         print(row(entry.name, entry.metrics, entry.seconds))
     if heads:
-        other, seconds = train(source, palette, "palette")
+        other, seconds = train(source, palette, epochs, "palette")
         output = lut.apply(other.lut(), source)
         gap = lut.distance(other.lut(), other, source.reshape(-1, 3))
         print(
@@ -121,15 +125,15 @@ def quality(name: str, source: np.ndarray, target: np.ndarray, heads: bool) -> N
         )
 
 
-def speed(source: np.ndarray, palette: Palette) -> None:
-    """1,000 epochs of ours at three picture sizes, beside the original's step in the same run."""
-    alone = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in products(1000).items())
-    print(f"The matrix products of 1,000 epochs alone: {alone}")
-    print("1,000 epochs, and the original's (20 of its epochs timed, times 50):")
+def speed(source: np.ndarray, palette: Palette, epochs: int) -> None:
+    """Our training at three picture sizes, beside the original's step in the same run."""
+    alone = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in products(epochs).items())
+    print(f"The matrix products of {epochs:,} epochs alone: {alone}")
+    print(f"{epochs:,} epochs, and the original's (20 of its epochs timed, times {epochs / 20:g}):")
     for factor in (1, 2, 4):
         picture = np.tile(source, (factor, factor, 1))
-        _, ours = train(picture, palette)
-        theirs = original(picture, palette, 20)[1] * 50
+        _, ours = train(picture, palette, epochs)
+        theirs = original(picture, palette, 20)[1] * epochs / 20
         size = picture.shape[0] * picture.shape[1] / 1e6
         print(f"  {size:5.2f} Mpx: ours {ours:6.1f} s, original {theirs:6.1f} s, ratio {theirs / ours:5.1f}")
 
@@ -150,11 +154,11 @@ def products(epochs: int) -> dict[str, float]:
     return found
 
 
-def collapse(source: np.ndarray, palette: Palette) -> None:
-    """What the original's losses learn in 1,000 epochs."""
-    net, seconds = original(source, palette, 1000)
+def collapse(source: np.ndarray, palette: Palette, epochs: int) -> None:
+    """What the original's losses learn."""
+    net, seconds = original(source, palette, epochs)
     baked = lut.bake(lambda x: net(torch.from_numpy(x)).detach().numpy(), 65)
-    print(row("Original, 1,000 ep.", measure(source, lut.apply(baked, source), palette), seconds))
+    print(row(f"Original, {epochs:,} ep.", measure(source, lut.apply(baked, source), palette), seconds))
 
 
 def main() -> None:
@@ -163,6 +167,7 @@ def main() -> None:
     )
     parser.add_argument("pictures", nargs="*", type=Path)
     parser.add_argument("--heads", action="store_true")
+    parser.add_argument("--epochs", type=int, default=color.Settings().epochs)
     options = parser.parse_args()
     examples = bundled("assets") / "color"
     pairs = [(examples / f"{a}.jpg", examples / f"{b}.jpg") for a, b in PAIRS]
@@ -171,10 +176,10 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads")
     loaded = [(f"{a.stem} -> {b.stem}", images.read(a).rgb, images.read(b).rgb) for a, b in pairs]
     for name, source, target in loaded:
-        quality(name, source, target, options.heads)
+        quality(name, source, target, options.epochs, options.heads)
     source, palette = loaded[0][1], color.extract(loaded[0][2])
-    collapse(source, palette)
-    speed(source, palette)
+    collapse(source, palette, options.epochs)
+    speed(source, palette, options.epochs)
 
 
 if __name__ == "__main__":
