@@ -132,7 +132,7 @@ def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: flo
         case "click":
             return photo.from_point(picture.rgb, min(xs[0], width - 1), min(ys[0], height - 1))
         case "around":
-            return photo.from_box(picture.rgb, left, top, right, bottom)
+            return eyes().from_box(picture.rgb, left, top, right, bottom)
         case "box":
             return masks.box(height, width, left, top, right, bottom)
         case "brush":

@@ -150,7 +150,7 @@ def select(
     if [text, box, point].count(None) != 2:
         raise ValueError("say what to mark: words, a box or a point, one of them")
     if box is not None:
-        return photo.from_box(picture.rgb, *_numbers(box, 4)), 1.0
+        return photo.PhotoEyes().from_box(picture.rgb, *_numbers(box, 4)), 1.0
     if point is not None:
         return photo.from_point(picture.rgb, *_numbers(point, 2)), 1.0
     hint = photo.PhotoEyes().hint(picture.rgb, text or "")

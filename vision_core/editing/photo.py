@@ -5,6 +5,7 @@ hand. Sources: Zhou et al. 2016, "Learning Deep Features for Discriminative Loca
 maps); Rother et al. 2004, "GrabCut".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from vision_core import images, torchvision_cpu
-from vision_core.editing import compose, masks, words
+from vision_core.editing import compose, masks, selection, words
 from vision_core.editing.saliency import Look, normalized
 from vision_core.weights import find
 
 SCALES = (224, 352, 512)  # the shorter side, in pixels, at which a photograph is looked at
-FOUND = 0.35  # probability of the word's classes at the best place, from which a thing counts as found
-WORKING = 480  # longer side, in pixels, at which edges are searched
+SOFTNESS = 2.0  # temperature of the softmax: what is there beside the most likely class is not lost
+FOUND = 0.085  # probability of the word's classes at the best place, from which a thing counts as found
+LAYERS = (3, 6, 13, 17)  # blocks whose features tell a thing in a box from what is around it
+AGREED = 0.75  # IoU of what features and colours find in a box, from which the colours decide
+WORKING = 320  # longer side, in pixels, at which edges are searched
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,30 +81,64 @@ class PhotoEyes:
             raise ValueError(
                 f"none of the words of {text!r} is known here: mark the thing by a box or a brush"
             )
-        heat = self._heat(rgb, numbers)
+        heat = heat_of(self.chances(rgb), numbers)
         score = float(heat.max())
         mask = from_heat(rgb, heat) if score >= found else None
         return Hint(word, score, heat, mask if mask is not None and mask.any() else None)
+
+    def from_box(self, rgb: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+        """What a box, in pixels, was drawn around: bool (H, W), inside the box, never empty.
+
+        Raises:
+            ValueError: the box is empty or lies outside the picture.
+        """
+        height, width = rgb.shape[:2]
+        sides = (round(left), round(top), round(right), round(bottom))
+        box = masks.box(height, width, *sides)
+        seen, real = selection.around(rgb, sides)
+        chance = selection.likely(selection.evidence(self.layers(seen), real))
+        inside, (x, y) = np.zeros(box.shape, np.float32), sides[:2]
+        size = (sides[2] - x, sides[3] - y)
+        inside[y : y + size[1], x : x + size[0]] = cv2.resize(chance, size, interpolation=cv2.INTER_CUBIC)
+        by_colors, by_features = _by_colors(rgb, box), inside > selection.LIKELY
+        if (by_colors & by_features).sum() > AGREED * (by_colors | by_features).sum():
+            return by_colors  # where both find the same thing, colours know its edge better
+        cut = selection.refine(seen, chance).astype(np.float32)
+        found = np.zeros_like(box)
+        found[y : y + size[1], x : x + size[0]] = cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR) >= 0.5
+        return found if found.sum() > 0.05 * box.sum() else box
 
     def left(self, rgb: np.ndarray, text: str) -> float:
         """How much of what `text` names is still seen, in [0, 1]; an unknown word is a `ValueError`."""
         _, numbers = words.classes(text)
         if not numbers:
             raise ValueError(f"none of the words of {text!r} is known here")
-        return float(self._heat(rgb, numbers).max())
+        return float(heat_of(self.chances(rgb), numbers).max())
 
-    def _heat(self, rgb: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
-        """Probability of any of the classes at each place, (h, w), the mean over scales."""
-        found, size = [], None
+    def chances(self, rgb: np.ndarray) -> list[np.ndarray]:
+        """Probability of each class at each place, (1000, h, w), the finest of the `SCALES` first."""
+        found: list[np.ndarray] = []
         layer: Any = self.network.classifier[-1]
         for side in reversed(SCALES):
             features = F.avg_pool2d(self._features(rgb, side)[None], 3, 1, 1, count_include_pad=False)[0]
             with torch.inference_mode():
                 logits = torch.einsum("chw,kc->khw", features, layer.weight) + layer.bias[:, None, None]
-                chance = logits.softmax(0)[list(numbers)].sum(0)
-            size = size or chance.shape
-            found.append(F.interpolate(chance[None, None], size, mode="bilinear")[0, 0])
-        return torch.stack(found).mean(0).clone().numpy()
+                found.append((logits / SOFTNESS).softmax(0).numpy())
+        return found
+
+    def layers(self, seen: np.ndarray) -> list[np.ndarray]:
+        """Features of four depths for `selection.evidence`, each (C, CELLS, CELLS)."""
+        found: list[np.ndarray] = []
+        cells = (selection.CELLS, selection.CELLS)
+        with torch.inference_mode():
+            x = (images.to_tensor(seen) - self.mean) / self.std
+            for number, block in enumerate(self.network.features.children()):
+                if number > LAYERS[-1]:
+                    break
+                x = block(x)
+                if number in LAYERS:
+                    found.append(F.interpolate(x, cells, mode="bilinear")[0].numpy())
+        return found
 
     def _features(self, rgb: np.ndarray, side: int) -> torch.Tensor:
         height, width = rgb.shape[:2]
@@ -111,26 +149,27 @@ class PhotoEyes:
             return self.network.features((x - self.mean) / self.std)[0].clone()
 
 
+def heat_of(chances: Sequence[np.ndarray], numbers: Sequence[int]) -> np.ndarray:
+    """Probability of any of the classes at each place, (h, w), the mean over the scales of `chances`."""
+    size = chances[0].shape[:0:-1]
+    levels = [cv2.resize(chance[list(numbers)].sum(0), size) for chance in chances]
+    return np.mean(levels, axis=0)
+
+
 def from_heat(rgb: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A heat map refined to the picture's edges: bool (H, W), perhaps empty."""
     small = _shrunk(rgb)
     level = cv2.resize(heat.astype(np.float32), small.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     level = level / max(float(level.max()), 1e-6)
     trimap = np.full(level.shape, cv2.GC_BGD, np.uint8)
-    trimap[level > 0.15] = cv2.GC_PR_BGD
-    trimap[level > 0.4] = cv2.GC_PR_FGD
-    trimap[level > 0.85] = cv2.GC_FGD
-    return _enlarged(_cut(small, trimap), rgb)
+    trimap[level > 0.1] = cv2.GC_PR_BGD
+    trimap[level > 0.3] = cv2.GC_PR_FGD
+    trimap[level > 0.6] = cv2.GC_FGD
+    return _enlarged(_cut(small, trimap, rounds=1), rgb)
 
 
-def from_box(rgb: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """What a box was drawn around: bool (H, W), inside the box, never empty.
-
-    Raises:
-        ValueError: the box is empty or lies outside the picture.
-    """
-    height, width = rgb.shape[:2]
-    box = masks.box(height, width, round(left), round(top), round(right), round(bottom))
+def _by_colors(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """GrabCut of the colours in an ellipse a little larger than the box: bool (H, W), inside the box."""
     small = _shrunk(rgb)
     inside = compose.resize(box, *small.shape[:2])
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -140,8 +179,7 @@ def from_box(rgb: np.ndarray, left: float, top: float, right: float, bottom: flo
     away = ((y - middle) / half) ** 2 + ((x - center) / wide) ** 2
     trimap = np.full(inside.shape, cv2.GC_BGD, np.uint8)
     trimap[inside] = np.where(away < 1.2, cv2.GC_PR_FGD, cv2.GC_PR_BGD)[inside]
-    found = _enlarged(_cut(small, trimap), rgb) & box
-    return found if found.sum() > 0.05 * box.sum() else box
+    return _enlarged(_cut(small, trimap), rgb) & box
 
 
 def from_point(rgb: np.ndarray, x: float, y: float, size: float = 0.35) -> np.ndarray:
@@ -176,17 +214,8 @@ def _shrunk(rgb: np.ndarray) -> np.ndarray:
 
 
 def _cut(rgb: np.ndarray, trimap: np.ndarray, rounds: int = 5) -> np.ndarray:
-    """GrabCut from a trimap of its four values; too few pixels of either kind stay as they are."""
-    front = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if front.sum() < 8 or (~front).sum() < 8:  # GrabCut's mixtures need pixels of both
-        return front
-    trimap, models = trimap.copy(), np.zeros((2, 1, 65))
-    cv2.setRNGSeed(0)
-    rgb = np.ascontiguousarray(rgb)
-    cv2.grabCut(rgb, trimap, (0, 0, 1, 1), models[0], models[1], rounds, cv2.GC_INIT_WITH_MASK)
-    cut = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    cut = cv2.morphologyEx(cut.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool)
-    return masks.fill_enclosed(cut)
+    cut = selection.grab_cut(rgb, trimap, rounds).astype(np.uint8)
+    return masks.fill_enclosed(cv2.morphologyEx(cut, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool))
 
 
 def _enlarged(mask: np.ndarray, rgb: np.ndarray) -> np.ndarray:
