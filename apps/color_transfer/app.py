@@ -161,7 +161,7 @@ def _training_settings() -> list[gr.components.Component]:
             label="The network answers with",
         )
     gr.Markdown(
-        "Not what you hoped for? Choose fewer colours, drop one that disturbs, train more epochs, or raise "
+        "Not what you hoped for? Choose fewer colours, drop one that gets in the way, train longer, or raise "
         "*structure* to keep more of the drawing. If the curves jump, halve the learning rate."
     )
     gr.Markdown("How much each term of the loss counts:")

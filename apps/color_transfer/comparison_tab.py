@@ -37,8 +37,8 @@ def run(given: Session | None) -> Iterator[tuple[Any, ...]]:
 def build(visit: gr.State) -> list[gr.components.Component]:
     """The section's layout and wiring; the components to clear when there is another result."""
     gr.Markdown(
-        "The same picture through the usual methods, none of which learns. Good is: many colours used, "
-        "small distances, a high SSIM."
+        "The same picture by the usual methods, none of which learns. The more colours in use, the smaller "
+        "the distances and the higher the SSIM, the better."
     )
     start = gr.Button("Compare", variant="primary", elem_id="compare")
     gallery = gr.Gallery(

@@ -64,7 +64,7 @@ def _wanted(known: Visit) -> CountedColors:
 
 @user_errors
 def stop(given: Session | None) -> None:
-    """End the training after its current step; who still waits leaves the queue."""
+    """End the training after its current step; a visitor who still waits leaves the queue."""
     known = current(given)
     look = looks.get(known)
     if looks.status(look) == "waiting":

@@ -13,7 +13,7 @@ from apps.color_transfer.visit import Visit
 from vision_core.color import Palette
 from vision_core.color.palette_files import to_hex
 
-# events of a piece: whatever carries data-... of its own tells what it carries
+# Sends what the clicked button carries in its data-* attributes
 CLICKED = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-act]');
   if (!button || button.disabled) return;
@@ -114,7 +114,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
     ]
     if (grain := measured.get("grain")) is not None:
         tiles.append(
-            (f"{grain:.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % nobody sees it.")
+            (f"{grain:.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % it does not show.")
         )
     cells = [
         f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in tiles

@@ -8,7 +8,7 @@ UNSEEN_WARNING = 0.05  # share of unseen pixels from which a warning is due
 
 
 def warnings(color_map: ColorMap, picture: Picture) -> tuple[str, ...]:
-    """Sentences about a picture that the map is not made for; none for one it is."""
+    """Sentences about a picture that the map was not made for; empty for one that it was."""
     unseen = color_map.unseen(count_colors(picture.visible))
     if unseen <= UNSEEN_WARNING:
         return ()

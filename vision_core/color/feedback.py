@@ -17,9 +17,9 @@ OLDEST = 0.3  # weight of the oldest session; the newest has 1
 
 @dataclass(frozen=True)
 class Rating:
-    """One palette colour: `usage` from -2 (used much too much) over 0 (right) to 2 (much too little).
+    """One palette colour: `usage` from -2 (used much too much) through 0 (right) to 2 (much too little).
 
-    `well_placed`.
+    `well_placed` says whether it is in the right places.
     """
 
     usage: float = 0.0
@@ -48,10 +48,10 @@ def add(model: str | Path, palette: Palette, ratings: Sequence[Rating]) -> None:
 
 
 def read(model: str | Path, palette: Palette) -> list[list[Rating]]:
-    """The sessions so far, oldest first, none when there is no file.
+    """The sessions so far, oldest first; empty when there is no file.
 
     Raises:
-        ValueError: the file rates another palette or is not such a file.
+        ValueError: the file rates another palette, or is damaged.
     """
     path = file_of(model)
     if not path.exists():
@@ -66,7 +66,7 @@ def read(model: str | Path, palette: Palette) -> list[list[Rating]]:
 
 
 def wishes(palette: Palette, sessions: Sequence[Sequence[Rating]]) -> tuple[np.ndarray, np.ndarray]:
-    """The shares (K,) that the ratings ask for, and which colours, bool (K,), the newest calls misplaced."""
+    """The shares (K,) that the ratings ask for, and the colours, bool (K,), last called misplaced."""
     if not sessions:
         raise ValueError("there are no ratings yet")
     for session in sessions:

@@ -1,4 +1,4 @@
-"""What a colour map is trained on: six terms, each a pure function with a gradient.
+"""What a colour map is trained on: seven terms, each a pure function with a gradient.
 
 `points` are output colours in CIELAB / 100, (N, 3), as is `palette` (K, 3); its `shares` (K,) sum to 1.
 """
@@ -46,7 +46,7 @@ def nearest_color(points: Tensor, palette: Tensor) -> Tensor:
 
 
 def entropy(choice: Tensor) -> Tensor:
-    """Mean entropy, in nats, of the soft choices (N, K): 0 when each point stands on one palette colour."""
+    """Mean entropy, in nats, of the soft choices (N, K): 0 when each point sits on one palette colour."""
     return -(choice * choice.clamp_min(1e-12).log()).sum(dim=1).mean()
 
 
@@ -60,10 +60,10 @@ def curvature(middle: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
 
 
 def tearing(pairs: Tensor, kept: float) -> Tensor:
-    """How far neighbours that looked alike, (P, 2, 3), are apart beyond the distance `kept`: their mean.
+    """By how much neighbours that looked alike, (P, 2, 3), end up farther apart than `kept`, on average.
 
-    The term against speckle. Where a steep part of the map crosses grass or a wall, its pixels fall into two
-    palette colours one by one.
+    The term against speckle. Where a steep part of the map crosses grass or a wall, each of its pixels falls
+    to one palette colour or the other on its own.
     """
     first, second = pairs.unbind(dim=1)
     return ((first - second).square().sum(dim=1).add(1e-8).sqrt() - kept).relu().mean()

@@ -44,11 +44,11 @@ def identity(size: int) -> np.ndarray:
 
 
 def bake(function: ColorMap, size: int = 33, colors: np.ndarray | None = None) -> np.ndarray:
-    """Evaluate a colour map at every node, 2,048 colours at a time; what leaves [0, 1] is clipped.
+    """Evaluate a colour map at every node, 2,048 colours at a time; values outside [0, 1] are clipped.
 
     Args:
-        colors: uint8 (M, 3): only the nodes around these are evaluated, the others stay as they are. A
-            picture touches a twentieth of the nodes, so that its own LUT is baked in no time.
+        colors: uint8 (M, 3): only the nodes around these are evaluated, the others stay the identity. A
+            picture touches about a twentieth of the nodes, which makes its own LUT quick to bake.
     """
     lut = identity(size)
     wanted = np.ones((size,) * 3, bool) if colors is None else _around(colors, size)

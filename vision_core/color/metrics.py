@@ -22,7 +22,7 @@ def measure(
 
     All on counted colours of 6 bits a channel, in CIELAB, except SSIM:
     - `used_shares` (K,): pixels nearest to each palette colour; `colors_used`: how many have more than 1 %;
-      `missing`: indices of palette colours of share >= 2 % that have not.
+      `missing`: indices of palette colours of share >= 2 % that do not.
     - `total_variation`: half the sum of |used - palette's share|; 0 is perfect, 1 disjoint.
     - `sliced_wasserstein`: to the palette weighted by its shares; `sliced_wasserstein_target`: to the
       target's pixels (absent without a target). Mean over 64 directions, in Lab units.
@@ -33,7 +33,7 @@ def measure(
     from skimage.color import deltaE_ciede2000
 
     if source.shape != output.shape:
-        raise ValueError(f"source {source.shape} and output {output.shape} must have one size")
+        raise ValueError(f"source {source.shape} and output {output.shape} must be of the same size")
     counted = count_colors(output)
     weights, lab = counted.counts / counted.counts.sum(), encode(counted.colors, "lab")
     palette_lab = encode(palette.colors, "lab")

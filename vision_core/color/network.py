@@ -1,9 +1,8 @@
 """The colour map: a small MLP from one sRGB colour to another, the same for every pixel.
 
-Source: the network of MusicVisualizer (five hidden layers of 256, RGB head; later a softmax over the
-palette).
-LayerNorm stands where it had BatchNorm, with as many parameters: the answer for a colour must not depend on
-which other colours are in the batch.
+Source: the network of MusicVisualizer (five hidden layers of 256, an RGB head, later a softmax over the
+palette). LayerNorm stands where it had BatchNorm, with as many parameters: the answer for a colour must not
+depend on which other colours are in the batch.
 """
 
 from collections.abc import Sequence

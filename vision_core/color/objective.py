@@ -110,7 +110,7 @@ def task(
     misplaced: np.ndarray | None = None,
     before: np.ndarray | None = None,
 ) -> Task:
-    """The task of moving the counted colours to the palette, used by `shares` (K,), its own when None.
+    """The task of moving the counted colours to the palette in the proportions `shares` (K,), None: its own.
 
     Args:
         misplaced: bool (K,), palette colours that should leave the places where `before` (N, 3), uint8 has

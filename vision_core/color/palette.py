@@ -187,7 +187,8 @@ def shares(colors: np.ndarray, counted: CountedColors, space: Space = "lab") -> 
 def drop(palette: Palette, index: int, counted: CountedColors | None = None, space: Space = "lab") -> Palette:
     """The palette without one colour.
 
-    Its pixels go to the nearest colour left; where they are not counted, its share goes to all in proportion.
+    Its pixels go to the nearest of the others; without counted pixels its share is spread over them in
+    proportion.
     """
     _check_index(palette, index)
     if len(palette.colors) == 1:

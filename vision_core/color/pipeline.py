@@ -1,4 +1,4 @@
-"""The colour system's verbs: recolour a picture through a LUT, and the one call that does everything."""
+"""Colour transfer in one call: palette, training, recoloured picture, low poly, measures."""
 
 from dataclasses import dataclass
 from pathlib import Path

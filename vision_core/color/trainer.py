@@ -117,7 +117,7 @@ def fine_tune(
 
     Args:
         shares: (K,) wanted usage of each palette colour.
-        misplaced: bool (K,): colours that stand in the wrong places. What is mapped to them now is pushed
+        misplaced: bool (K,): colours that are in the wrong places. What is mapped to them now is pushed
             away; as their share is still wanted, other source colours take their place.
     """
     counted = source if isinstance(source, CountedColors) else count_colors(source)
