@@ -6,16 +6,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SHUT_RDWR
 from threading import Thread
+from time import sleep
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """Serves `repos` {name: folder}; with `cut`, the line breaks after so many bytes of a file."""
+    """Serves `repos` {name: folder}.
+
+    With `cut`, the line breaks after so many bytes of a file; with `slow`, each file takes so many seconds;
+    with `wrong`, a byte of what is sent is another than its hash says.
+    """
 
     def __init__(self, repos: dict[str, Path]) -> None:
         self.repos, self.sent = repos, []
         self.cut: int | None = None
+        self.slow, self.wrong = 0.0, False
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -81,6 +87,9 @@ class Hub:
         if not body:
             return
         rest = data[start:]
+        if self.wrong:
+            rest = bytes([rest[0] ^ 1]) + rest[1:]
+        sleep(self.slow)
         self.sent.append((file.name, start))
         if self.cut is not None and len(rest) > self.cut:
             request.wfile.write(rest[: self.cut])
@@ -96,4 +105,8 @@ class Hub:
 
 
 def sha(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    """As the hub names a file: SHA-256 of a large one, git's SHA-1 of a small one."""
+    data = file.read_bytes()
+    if file.suffix == ".json":
+        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return hashlib.sha256(data).hexdigest()

@@ -66,6 +66,20 @@ def test_a_broken_line_and_no_line_are_one_sentence(server, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_file_of_another_hash_is_refused_and_a_slow_line_waited_for(server, tmp_path):
+    server.wrong = True
+    wrong = fetch(server, tmp_path)
+    server.wrong = False
+    assert wrong["error"] == "WeightsMissing"
+    assert "another hash" in wrong["text"] and not list(tmp_path.rglob("model_index.json"))
+    server.slow = 1.5
+    slow = fetch(server, tmp_path)
+    server.slow = 0.0
+    assert list(slow["plan"]) == ["model_index.json", "unet/diffusion_pytorch_model.safetensors"]
+    assert slow["events"][0] == 0 and slow["events"][-1] == sum(slow["plan"].values())
+
+
+@pytest.mark.slow
 def test_nothing_there_is_one_sentence(server, tmp_path):
     unknown = fetch(server, tmp_path, "nobody/nothing")
     assert unknown["error"] == "ValueError" and "no repository nobody/nothing" in unknown["text"]

@@ -1,5 +1,6 @@
 """Large models: what is on this machine, what a download would cost, and getting it, resumably."""
 
+import hashlib
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from vision_core.events import Step
 from vision_core.weights import WeightsMissing
 
 # what loading reads: never a pickle, and of several formats of one tensor only one
-PATTERNS = ("*.json", "*.txt", "*.safetensors", "*.model")
-IGNORED = ("*.fp16.safetensors", "*.non_ema.safetensors", "*openvino*", "*onnx*", "*flax*", "*.ckpt", "*.bin")
+PATTERNS = ["*.json", "*.txt", "*.safetensors", "*.model"]
+IGNORED = ["*.fp16.safetensors", "*.non_ema.safetensors", "*openvino*", "*onnx*", "*flax*", "*.ckpt", "*.bin"]
 
 
 def folder(source: str | Path, needed: str) -> Path:
@@ -33,14 +34,19 @@ def folder(source: str | Path, needed: str) -> Path:
         return Path(source)
     name = _name(source)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
+    part = f"{name} was fetched only in part: vision-core edit fetch {name} goes on"
     try:
-        found = Path(snapshot_download(name, local_files_only=True))
+        found = Path(
+            snapshot_download(name, local_files_only=True, allow_patterns=PATTERNS, ignore_patterns=IGNORED)
+        )
+    except IncompleteSnapshotError as error:
+        raise WeightsMissing(part) from error
     except LocalEntryNotFoundError as error:
         raise WeightsMissing(f"{name} is not on this machine: vision-core edit fetch {name}") from error
     if not (found / needed).is_file():
-        raise WeightsMissing(f"{name} was fetched only in part: vision-core edit fetch {name} goes on")
+        raise WeightsMissing(part)
     return found
 
 
@@ -55,9 +61,7 @@ def missing(repo: str) -> dict[str, int]:
 
     with _asking(repo):
         model_info(_name(repo))  # a dry run does not tell a wrong name from a broken line
-        plan = snapshot_download(
-            _name(repo), allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED), dry_run=True
-        )
+        plan = snapshot_download(_name(repo), dry_run=True, allow_patterns=PATTERNS, ignore_patterns=IGNORED)
     return {file.filename: int(file.file_size or 0) for file in plan if file.will_download}
 
 
@@ -77,15 +81,33 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
     for file, size in sorted(sizes.items(), key=lambda item: item[1]):
         with _asking(repo):
             yield from _while_waiting(
-                lambda file=file: hf_hub_download(_name(repo), file), done, total, began
+                lambda file=file: _verify(Path(hf_hub_download(_name(repo), file))), done, total, began
             )
         done += size
         elapsed = monotonic() - began
         yield Step(done, total, {}, elapsed / max(1, done) * (total - done))
     with _asking(repo):
-        return Path(
-            snapshot_download(_name(repo), allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED))
-        )
+        return Path(snapshot_download(_name(repo), allow_patterns=PATTERNS, ignore_patterns=IGNORED))
+
+
+def _verify(file: Path) -> None:
+    """Compare a file of the hub's cache with the hash it is kept under; another one is deleted, an `OSError`.
+
+    The hub's client compares sizes only. A large file is named by its SHA-256, a small one by git's SHA-1.
+    """
+    blob = file.resolve()
+    if len(blob.name) not in (40, 64):  # no cache of links: the name says nothing
+        return
+    with open(blob, "rb") as data:
+        if len(blob.name) == 64:
+            found = hashlib.file_digest(data, "sha256")
+        else:
+            head = f"blob {blob.stat().st_size}\0".encode()
+            found = hashlib.file_digest(data, lambda: hashlib.sha1(head, usedforsecurity=False))
+    if found.hexdigest() != blob.name:
+        file.unlink()
+        blob.unlink(missing_ok=True)
+        raise OSError(f"{file.name} came with another hash than the hub names")
 
 
 @contextmanager
