@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from vision_core.editing import exemplar, inpainting, masks, materials, recipe
+from vision_core import images
+from vision_core.editing import denoise, exemplar, inpainting, masks, materials, recipe
 from vision_core.editing.push_pull import push_pull
 from vision_core.editing.recipe import Recipe
 from vision_core.images import Picture
@@ -86,6 +87,28 @@ def test_thin_and_wide_parts_are_told_apart():
     thin, wide = masks.brush(100, 100, [[(5, 5), (90, 5)]], 3), masks.box(100, 100, 30, 40, 70, 80)
     found, parts = inpainting.split(thin | wide)
     assert (found == thin).all() and len(parts) == 1 and (parts[0] == wide).all()
+    crossing = masks.brush(100, 100, [[(5, 5), (90, 90)], [(5, 90), (90, 5)]], 7.5)
+    found, parts = inpainting.split(crossing)
+    assert (found == crossing).all() and not parts
+
+
+def test_the_denoiser_keeps_pictures_and_takes_noise_away(stripes):
+    clean = images.to_tensor(stripes)
+    assert (denoise.denoise(clean, 0.0, (1, 1)) - clean).abs().max() < 1e-5
+    noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    errors = [(found - clean).square().mean() for found in (denoise.denoise(noisy, 0.1), noisy)]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_a_prior_beats_averages_across_a_pattern_and_tiles_leave_the_rest():
+    rows, columns = np.mgrid[:96, :360]  # more than one tile
+    wide = np.repeat((128 + 25 * np.sin((columns + rows) / 1.5))[..., None], 3, 2).round().astype(np.uint8)
+    hole = masks.brush(96, 360, [[(5, 20), (350, 70)]], 3)
+    plain = inpainting.fill(wide, hole)
+    filled, events = finish(denoise.fill(wide, hole, plain))
+    errors = [np.abs(found[hole].astype(int) - wide[hole]).mean() for found in (filled, plain)]
+    assert (filled[~hole] == wide[~hole]).all() and errors[0] < 0.75 * errors[1]
+    assert events[-2].step == events[-2].total == 40
 
 
 def test_materials_fill_as_they_say():

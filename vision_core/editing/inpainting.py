@@ -6,14 +6,14 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from vision_core.editing import compose, exemplar, masks
+from vision_core.editing import compose, denoise, exemplar, masks
 from vision_core.editing.push_pull import fill
 from vision_core.events import Event, Preview
 
-THIN = 8.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
+THIN = 10.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
 
 SPECKS = 1.6  # mean depth in pixels up to which a thin hole is lost pixels rather than strokes
-MOST_SPECKS = 300_000  # of these: 70,000 take 1.2 s
+MOST_THIN = 300_000  # pixels of a thin hole: filling 70,000 biharmonically takes 1.2 s
 
 
 class Painter(Protocol):
@@ -72,18 +72,23 @@ class Classical:
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
         if thin.any():
-            result = _smooth(result, thin)
+            result = yield from _smooth(result, thin)
         return result
 
 
-def _smooth(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Thin parts filled: lost pixels biharmonically, strokes by push-pull, for each is better there."""
-    if _depth(hole)[hole].mean() > SPECKS or hole.sum() > MOST_SPECKS or hole.all():
-        return fill(rgb, hole)
+def _smooth(rgb: np.ndarray, hole: np.ndarray) -> Generator[Event, None, np.ndarray]:
+    """Thin parts filled smoothly and then, if that takes no longer than a minute, by a denoiser's prior."""
+    plain = fill(rgb, hole)
+    if hole.sum() > MOST_THIN or hole.all():
+        return plain
     from skimage.restoration import inpaint_biharmonic
 
-    filled = inpaint_biharmonic(rgb, hole, channel_axis=-1)
-    return np.where(hole[..., None], (filled.clip(0, 1) * 255).round().astype(np.uint8), rgb)
+    filled = (inpaint_biharmonic(rgb, hole, channel_axis=-1).clip(0, 1) * 255).round().astype(np.uint8)
+    if denoise.affordable(hole):
+        start = ((filled.astype(np.uint16) + plain + 1) // 2).astype(np.uint8)
+        return (yield from denoise.fill(rgb, hole, start))
+    lost = _depth(hole)[hole].mean() <= SPECKS  # biharmonic is better for pixels, push-pull for strokes
+    return np.where(hole[..., None], filled if lost else plain, rgb)
 
 
 def _depth(hole: np.ndarray) -> np.ndarray:
@@ -92,13 +97,19 @@ def _depth(hole: np.ndarray) -> np.ndarray:
 
 
 def split(hole: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The parts of a hole nowhere deeper than `THIN` as one mask, and each deeper part as its own."""
+    """The parts of a hole that are thin as one mask, and each other part as its own.
+
+    A part is thin where less than half of it lies within `THIN` pixels of places deeper than that: strokes
+    that cross are deep where they do, and still strokes.
+    """
     count, labels = cv2.connectedComponents(hole.astype(np.uint8), connectivity=8)
-    depth = _depth(hole)
-    deepest = np.zeros(count)
-    np.maximum.at(deepest, labels.ravel().astype(np.intp), depth.ravel())
-    wide = [labels == number for number in range(1, count) if deepest[number] > THIN]
-    return hole & ~np.isin(labels, np.flatnonzero(deepest > THIN)), wide
+    deep = _depth(hole) > THIN
+    near = hole & masks.grow(deep, THIN)
+    share = np.bincount(labels[near], minlength=count) / np.maximum(
+        1, np.bincount(labels[hole], minlength=count)
+    )
+    wide = [labels == number for number in range(1, count) if share[number] > 0.5]
+    return hole & ~np.isin(labels, np.flatnonzero(share > 0.5)), wide
 
 
 def _continuable(hole: np.ndarray) -> bool:

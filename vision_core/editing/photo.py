@@ -103,9 +103,9 @@ class PhotoEyes:
         by_colors, by_features = _by_colors(rgb, box), inside > selection.LIKELY
         if (by_colors & by_features).sum() > AGREED * (by_colors | by_features).sum():
             return by_colors  # where both find the same thing, colours know its edge better
-        cut = selection.refine(seen, chance).astype(np.float32)
+        level = cv2.resize(selection.refine(seen, chance), size, interpolation=cv2.INTER_CUBIC)
         found = np.zeros_like(box)
-        found[y : y + size[1], x : x + size[0]] = cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR) >= 0.5
+        found[y : y + size[1], x : x + size[0]] = level > selection.LIKELY
         return found if found.sum() > 0.05 * box.sum() else box
 
     def left(self, rgb: np.ndarray, text: str) -> float:

@@ -67,7 +67,10 @@ def likely(found: np.ndarray, weights: Sequence[float] = WEIGHTS) -> np.ndarray:
 
 
 def refine(seen: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """`likely` drawn to the edges of the square of `around`: bool (_CUT / 2, _CUT / 2), of the box."""
+    """`likely` drawn to the edges of the square of `around`: float32 (_CUT / 2, _CUT / 2), of the box.
+
+    The thing is where it is above `LIKELY`; a soft edge stays smooth when it is enlarged.
+    """
     small = cv2.resize(seen, (_CUT, _CUT), interpolation=cv2.INTER_AREA)
     inside = slice(_CUT // 4, 3 * _CUT // 4)
     level = np.zeros((_CUT, _CUT), np.float32)
@@ -77,7 +80,7 @@ def refine(seen: np.ndarray, chance: np.ndarray) -> np.ndarray:
     trimap[level > LIKELY] = cv2.GC_PR_FGD
     trimap[level > 0.75] = cv2.GC_FGD
     cut = grab_cut(small, trimap, rounds=2)[inside, inside]
-    return 0.3 * cut + 0.7 * level[inside, inside] > LIKELY
+    return cv2.GaussianBlur((0.3 * cut + 0.7 * level[inside, inside]).astype(np.float32), (0, 0), 1)
 
 
 def grab_cut(rgb: np.ndarray, trimap: np.ndarray, rounds: int) -> np.ndarray:

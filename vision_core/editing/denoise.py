@@ -1,0 +1,111 @@
+"""Fills thin holes with a denoiser as a prior: what is known comes back after each denoising.
+
+The denoiser keeps the large coefficients of overlapping cosine transforms. Sources: Guleryuz 2006, "Nonlinear
+Approximation Based Image Recovery Using Adaptive Sparse Reconstructions and Iterated Denoising"; Yu and
+Sapiro 2011, "DCT Image Denoising".
+"""
+
+from collections.abc import Generator, Iterator
+from functools import cache
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_core import images
+from vision_core.events import Event, Preview, Step
+
+STEPS = 20
+NOISE = (50 / 255, 3 / 255)  # standard deviation of the noise that the first and the last step take away
+BLOCK = 8  # pixels a side of what is transformed at once,
+STRIDE = 2  # every so many pixels; each step begins at another one
+KEPT = 2.7  # deviations of the noise from which a coefficient is kept
+CONTEXT = 24  # pixels around a hole that the denoiser sees
+TILE = 256  # pixels a side of what is denoised at once
+MOST = 1_000_000  # pixels that are denoised, context included: about a minute
+
+
+@cache
+def _basis() -> tuple[Tensor, Tensor]:
+    """The cosines (64, 1, 8, 8) of a block, orthonormal, and the channels (3, 3) that colours become."""
+    rows = torch.arange(BLOCK, dtype=torch.float32)
+    waves = (2 / BLOCK) ** 0.5 * torch.cos(torch.pi * (2 * rows + 1) * rows[:, None] / (2 * BLOCK))
+    waves[0] /= 2**0.5
+    channels = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
+    return torch.einsum("ai,bj->abij", waves, waves).reshape(-1, 1, BLOCK, BLOCK), F.normalize(
+        channels, dim=1
+    )
+
+
+def denoise(rgb: Tensor, sigma: float, shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """(1, 3, H, W) without noise of the standard deviation `sigma`.
+
+    Args:
+        shift: rows and columns, below `STRIDE`, by which the blocks are moved.
+    """
+    cosines, channels = _basis()
+    height, width = rgb.shape[2:]
+    top, left = BLOCK - shift[0], BLOCK - shift[1]
+    edges = (left, BLOCK + width % 2 + shift[1], top, BLOCK + height % 2 + shift[0])
+    x = F.pad(torch.einsum("bchw,dc->dbhw", rgb, channels), edges, mode="replicate")
+    blocks = F.conv2d(x, cosines, stride=STRIDE)  # (3, 64, h, w)
+    large = blocks.abs() > KEPT * sigma
+    large[:, 0] = True  # the mean always stays
+    weight = 1 / large.sum(1, keepdim=True)  # a block of few coefficients is sure of them
+    total = F.conv_transpose2d(blocks * large * weight, cosines, stride=STRIDE)
+    share = F.conv_transpose2d(weight, torch.ones(1, 1, BLOCK, BLOCK), stride=STRIDE)
+    found = (total / share)[..., top : top + height, left : left + width]
+    return torch.einsum("dbhw,dc->bchw", found, channels)
+
+
+def affordable(hole: np.ndarray) -> bool:
+    """Whether `fill` is done within about a minute."""
+    areas = ((rows.stop - rows.start) * (columns.stop - columns.start) for _, (rows, columns) in _tiles(hole))
+    return sum(areas) <= MOST
+
+
+def fill(
+    rgb: np.ndarray, hole: np.ndarray, start: np.ndarray, steps: int = STEPS
+) -> Generator[Event, None, np.ndarray]:
+    """uint8 (H, W, 3) with the hole, bool (H, W), filled; nothing else changes.
+
+    Args:
+        start: a first guess, uint8 (H, W, 3).
+    """
+    result, began = np.where(hole[..., None], start, rgb), monotonic()
+    tiles = list(_tiles(hole))
+    total, done = len(tiles) * steps, 0
+    for core, around in tiles:
+        x, unknown = images.to_tensor(result[around]), torch.from_numpy(hole[around])[None, None]
+        for number, sigma in enumerate(np.geomspace(*NOISE, steps)):
+            with torch.inference_mode():
+                shift = (number % STRIDE, number // STRIDE % STRIDE)
+                x = torch.where(unknown, denoise(x, float(sigma), shift), x)
+            done += 1
+            yield Step(done, total, {}, (monotonic() - began) / done * (total - done))
+        painted = np.zeros_like(rgb)
+        painted[around] = images.from_tensor(x.clamp(0, 1))
+        result[core] = np.where(hole[core][..., None], painted[core], result[core])
+        yield Preview("filling", result.copy())
+    return result
+
+
+def _tiles(hole: np.ndarray) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """The parts of at most `TILE` pixels a side that hold some of the hole, and each with its context."""
+    for top in range(0, hole.shape[0], TILE):
+        for left in range(0, hole.shape[1], TILE):
+            part = hole[top : top + TILE, left : left + TILE]
+            if part.any():
+                rows, columns = np.flatnonzero(part.any(1)) + top, np.flatnonzero(part.any(0)) + left
+                yield _slices(rows, columns, 0, hole.shape), _slices(rows, columns, CONTEXT, hole.shape)
+
+
+def _slices(
+    rows: np.ndarray, columns: np.ndarray, margin: int, shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    return (
+        slice(max(0, int(rows[0]) - margin), min(shape[0], int(rows[-1]) + 1 + margin)),
+        slice(max(0, int(columns[0]) - margin), min(shape[1], int(columns[-1]) + 1 + margin)),
+    )
