@@ -62,6 +62,7 @@ def build() -> gr.Blocks:
 
         chooser.click(picture_panel.take_example, visit, source, **QUIET)
         changed = source.change(picture_panel.choose, [visit, source], shown[1:], **QUIET)
+        changed.success(edits.who_paints, visit, words["who"], **QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **QUIET)
         for button, handler, inputs in (
             (start, edits.begin_task, [visit, task, *own, *model]),
@@ -182,6 +183,7 @@ def _about(task: Any) -> str:
 
 def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[str, Any], gr.Button]:
     """Editing by text: (its fields, what shows the regions, button)."""
+    who = gr.HTML("", elem_id="who-paints")
     with gr.Row():
         caption = gr.Textbox(
             label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
@@ -216,7 +218,8 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
         )  # fmt: skip
     find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **QUIET)
     chips.click(edits.pick, visit, [canvas, boxes, chips], **QUIET)
-    fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window, "learnt": learnt}
+    fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window}
+    fields |= {"learnt": learnt, "who": who}
     none = gr.update(value=None, visible=False)
     return fields, {"outputs": [heat, boxes, chips], "empty": (none, none, "")}, start
 

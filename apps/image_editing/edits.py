@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from apps import session
-from apps.common import event_data, number, read_picture, user_errors, whole
+from apps.common import event_data, note, number, read_picture, user_errors, whole
 from apps.image_editing import jobs, mask_panel, views, works
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
 from apps.queue import HEAVY
@@ -38,15 +38,43 @@ NO_TEXT = (
 )
 
 
-def own_fill(task: str) -> str:
-    """What fills where the visitor leaves it open."""
+NOT_HERE = (
+    "The small world's model paints drawn scenes only, and this is a photograph: choose a blur, a colour or "
+    "another picture to fill with, or that model by name to see what it makes of it"
+)
+
+
+def own_fill(task: str, drawn: bool = True) -> str:
+    """What fills where the visitor leaves it open; `drawn` says whether it is a scene of the small world."""
     if not tasks.named(task).generative:
         return "classical"
-    if editing.at_hand()["inpainting"]:
+    here = editing.at_hand()
+    if drawn and here["inpainting"]:
         return "tiny"
+    if here["diffusers"]:
+        return "diffusers"
     if task == "background":
         return "blur"
-    raise ValueError(NO_TEXT)
+    raise ValueError(NOT_HERE if here["inpainting"] else NO_TEXT)
+
+
+def who_paints(given: Session | None) -> str:
+    """Which model answers an edit by text of the picture chosen, and what it cannot do."""
+    known = current(given)
+    missing = [part for part in ("inpainting", "clip", "dino") if not editing.at_hand()[part]]
+    if not known.source:
+        return ""
+    if missing:
+        return note(
+            f"No model answers text on this machine yet ({', '.join(missing)} missing). Find regions works, "
+            "and a box that you pick can be filled with a blur, a colour or another picture.", "warning",
+        )  # fmt: skip
+    if known.scene is None:
+        return note(
+            "The small world's model answers. It has seen drawn scenes only and paints such things into your "
+            "photograph: take “a drawn scene” above to see the method at work.", "warning",
+        )  # fmt: skip
+    return note("The small world's model answers: it knows the things and colours of these drawn scenes.")
 
 
 def painter(fill: str, color: str, other: str | None, steps: int, guidance: float, negative: str) -> Painter:
@@ -114,7 +142,7 @@ def begin_task(
         mask = editing.marked(picture, None, None, "repair")
     if mask is None and not kind.mask and task != "extend":
         raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
-    fill = own_fill(task) if fill == "auto" else fill
+    fill = own_fill(task, known.scene is not None) if fill == "auto" else fill
     sides = tuple(whole(side or 0, 0, MOST, "What is added at a side") for side in (left, top, right, bottom))
     height, width = picture.rgb.shape[:2]
     if task == "extend" and not any(sides):

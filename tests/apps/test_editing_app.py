@@ -336,6 +336,19 @@ def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeyp
         edits.begin_text(visitor, "a", "  ", 3, 15, "", 0, True, 2, 7.5, "")
 
 
+def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visitor, monkeypatch):
+    assert "has seen drawn scenes only" in edits.who_paints(visitor)
+    assert edits.own_fill("background", drawn=False) == "blur"
+    with pytest.raises(ValueError, match="this is a photograph"):
+        edits.own_fill("replace", drawn=False)
+    assert edits.own_fill("replace", drawn=True) == "tiny"
+    scene = session.new(visit.APP)
+    picture_panel.take_example(scene, clicked(value="scene"))
+    assert "knows the things and colours" in edits.who_paints(scene)
+    monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")  # looked for at each question: no restart
+    assert "No model answers text" in edits.who_paints(visitor)
+
+
 def test_a_region_that_is_picked_becomes_the_mask(visitor):
     edits.find(visitor, 4, 15)
     assert len(visit.current(visitor).boxes) == 4
