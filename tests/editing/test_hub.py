@@ -56,11 +56,17 @@ def fetch(
 
 
 @pytest.mark.slow
-def test_a_broken_line_and_no_line_are_one_sentence(server, tmp_path):
+def test_a_broken_line_and_no_line_are_one_sentence(server, tmp_path, monkeypatch):
     server.cut = 600_000
     cut = fetch(server, tmp_path)
     server.cut = None
     assert cut["error"] == "WeightsMissing" and "try again" in cut["text"]
+    from vision_core.editing import hub
+    from vision_core.weights import WeightsMissing
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(WeightsMissing, match="fetched only in part"):
+        hub.folder("stable-diffusion-v1-5/stable-diffusion-inpainting", "model_index.json")
     offline = fetch(server, tmp_path, HF_HUB_OFFLINE="1")
     assert offline["error"] == "WeightsMissing" and "HF_HUB_OFFLINE is set" in offline["text"]
 

@@ -45,7 +45,7 @@ def folder(source: str | Path, needed: str) -> Path:
         raise WeightsMissing(part) from error
     except LocalEntryNotFoundError as error:
         raise WeightsMissing(f"{name} is not on this machine: vision-core edit fetch {name}") from error
-    if not (found / needed).is_file():
+    if not (found / needed).is_file() or _unfinished(name).exists():
         raise WeightsMissing(part)
     return found
 
@@ -78,6 +78,10 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
 
     sizes = missing(repo)
     total, done, began = max(1, sum(sizes.values())), 0, monotonic()
+    mark = _unfinished(_name(repo))
+    if sizes:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     for file, size in sorted(sizes.items(), key=lambda item: item[1]):
         with _asking(repo):
             yield from _while_waiting(
@@ -86,8 +90,16 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
         done += size
         elapsed = monotonic() - began
         yield Step(done, total, {}, elapsed / max(1, done) * (total - done))
+    mark.unlink(missing_ok=True)
     with _asking(repo):
         return Path(snapshot_download(_name(repo), allow_patterns=PATTERNS, ignore_patterns=IGNORED))
+
+
+def _unfinished(name: str) -> Path:
+    """A mark in the hub's cache, there from the first file of a download to its last."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "unfinished"
 
 
 def _verify(file: Path) -> None:
