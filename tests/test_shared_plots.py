@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from vision_core import plots
 
@@ -33,6 +34,10 @@ def test_curves_of_a_training_that_hardly_began(number):
 def test_no_two_lines_look_alike():
     styles = [tuple(plots.line(number).items()) for number in range(40)]
     assert len(set(styles)) == 40
+    colors = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in plots.LINES[:8]]) / 255
+    lab = rgb2lab(colors)
+    pairs = [deltaE_ciede2000(lab[i], lab[j]) for i in range(8) for j in range(i)]
+    assert min(pairs) > 12  # the terms of a loss; 2 is hardly seen
 
 
 def test_a_saved_page_needs_no_network_and_no_cloud(tmp_path):

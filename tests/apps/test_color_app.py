@@ -31,7 +31,7 @@ from apps.color_transfer import (
 )
 from vision_core import color, images
 from vision_core.color import classical, lut, lut_files, palette_files
-from vision_core.color.palette_files import to_hex
+from vision_core.color.palette_files import from_hex, to_hex
 
 ROOT = Path(__file__).parents[2]
 TARGET = str(ROOT / "assets/color/flower.jpg")
@@ -123,6 +123,35 @@ def test_the_page_is_built_and_keeps_its_promises():
     lossy = [c for c in config["components"] if c["props"].get("format") == "webp" and c["type"] != "plot"]
     unnamed = [c for c in config["components"] if c["type"] == "image" and not c["props"].get("alt_text")]
     assert lossy == [] and unnamed == []
+    heard = {event for dependency in config["dependencies"] for _, event in dependency["targets"]}
+    assert "change" in heard and "release" not in heard  # keys and number boxes do not release a slider
+
+
+def test_another_result_empties_what_was_made_of_the_one_before():
+    page = app.build()
+    cleared = {
+        output.elem_id: value
+        for function in page.fns.values()
+        if function.name == "<lambda>" and "lowpoly" in {output.elem_id for output in function.outputs}
+        for output, value in zip(function.outputs[1:], function.fn("look-002")[1:], strict=True)
+    }
+    assert {"lowpoly", "methods", "table", "figure", "batch"} <= cleared.keys()
+    assert all(not value["value"] for value in cleared.values())
+
+
+def contrast(*colors: str) -> float:
+    """WCAG's contrast of two colours "#rrggbb"."""
+    srgb = np.array([from_hex(text) for text in colors]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_an_unticked_box_can_be_seen():
+    theme = common.theme()
+    light = contrast(theme.checkbox_border_color, "#ffffff")
+    dark = contrast(theme.checkbox_border_color_dark, theme.block_background_fill_dark)
+    assert min(light, dark) >= 3  # WCAG 1.4.11
 
 
 def test_palette_is_that_of_the_core(visitor):
@@ -244,6 +273,9 @@ def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
         begin(visitor)
         look = results.follow(visitor, 1, 1, "")
         assert "One visitor is before you" in look[STATUS] and "histogram matching" in look[STATUS]
+        assert look[DONE] == look[FACTS] == ""  # of an earlier result nothing is left to click
+        with pytest.raises(gr.Error, match="The training goes on"):
+            results.act(visitor, 1, clicked(act="show", value="look-001"))
         training.stop(visitor)
         assert queue.HEAVY.before(visitor.owner) is None
         assert visit.current(visitor).look == "" and looks.every(visit.current(visitor)) == []
