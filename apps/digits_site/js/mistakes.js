@@ -73,7 +73,7 @@ export function misread(panel, pick) {
     tiles = data.misread.map((item, n) => {
       const canvas = pixelCanvas();
       const says = element("span");
-      const tile = element("button", { className: "tile", onclick: () => pick(n) }, canvas, says);
+      const tile = element("button", { className: "tile", ariaLabel: `A test image of a ${item.true}; load it`, onclick: () => pick(n) }, canvas, says);
       paint(canvas, item.image, { width: 28, height: 28, colours: COLOURS.ink, high: 255 });
       return { tile, says };
     });
