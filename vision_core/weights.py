@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "d2bc086a7aa0e3cd6dfedfa1d5403408192a588ba8bff7c3150cc830378b3f9a",
+        "8aba1da06483a3ad3305ba9e76dc717ba35d459b902b76b9eb2e0a7d1599992d",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
