@@ -21,7 +21,7 @@ from vision_core.restoration.restore import Options, uncertainty
 from vision_core.restoration.restore import change as change_page
 
 EXAMPLES = bundled("assets") / "restoration"
-WORDS = {"shaded": "in shade, folded", "faded": "faded, ink shows through", "stained": "stained"}
+WORDS = {"stained": "stained", "shaded": "in shade, folded", "faded": "faded, ink shows through"}
 OUTPUTS = [("colour", "color"), ("grey", "grey"), ("black on white", "binary")]
 PREVIEW = 640  # longest side of the page before it is restored
 READABLE = [*documents.SUFFIXES, ".gif", ".avif"]

@@ -26,6 +26,7 @@ const view = { pixels: null, label: null, reading: null, scale: {}, out: activat
 let inputStale = true;
 let erasing = false;
 let playing = 0;
+let built = false; // a panel just built has yet to be filled, wherever it is
 let frame = 0;
 let calm = 0;
 
@@ -117,7 +118,8 @@ function render() {
   if (inputStale) readInput();
   inputStale = false;
   if (view.pixels) forward(view.data.epochs[view.index].weights, view.pixels, view.data.norm, view.out);
-  for (const name in panels) offScreen.has(name) ? stale.add(name) : panels[name].update(view);
+  for (const name in panels) offScreen.has(name) && !built ? stale.add(name) : panels[name].update(view);
+  built = false;
   performance.clearMeasures();
   performance.measure("frame", { start });
   clearTimeout(calm);
@@ -199,6 +201,7 @@ function adopt(data) {
 function build() {
   Object.assign(view, state, { theme: theme() });
   for (const name in panels) panels[name].build(view);
+  built = true;
   redraw();
 }
 
