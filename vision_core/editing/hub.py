@@ -51,7 +51,7 @@ def folder(source: str | Path, needed: str) -> Path:
 
 
 def missing(repo: str) -> dict[str, int]:
-    """The files that loading `repo` needs and this machine lacks, with their sizes in bytes.
+    """The files that loading `repo` needs and this machine lacks, with their sizes in bytes, smallest first.
 
     Raises:
         ValueError: no such repository, or no name of one.
@@ -62,7 +62,8 @@ def missing(repo: str) -> dict[str, int]:
     with _asking(repo):
         model_info(_name(repo))  # a dry run does not tell a wrong name from a broken line
         plan = snapshot_download(_name(repo), dry_run=True, allow_patterns=PATTERNS, ignore_patterns=IGNORED)
-    return {file.filename: int(file.file_size or 0) for file in plan if file.will_download}
+    sizes = {file.filename: int(file.file_size or 0) for file in plan if file.will_download}
+    return dict(sorted(sizes.items(), key=lambda item: (item[1], item[0])))  # the client's order is by chance
 
 
 def fetch(repo: str) -> Generator[Step, None, Path]:
@@ -82,7 +83,7 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
     if sizes:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    for file, size in sorted(sizes.items(), key=lambda item: item[1]):
+    for file, size in sizes.items():
         with _asking(repo):
             yield from _while_waiting(
                 lambda file=file: _verify(Path(hf_hub_download(_name(repo), file))), done, total, began

@@ -131,7 +131,8 @@ def retrieved(model: Any, tokenizer: Callable[[list[str]], Tensor], scene: world
     texts = tokenizer([world.caption(it) for it in (scene, *rivals)]).to(device)
     image = torch.from_numpy(world.render(scene).copy()).permute(2, 0, 1)[None].to(device) / 127.5 - 1
     seen, said = model.encode_image(image, normalize=True), model.encode_text(texts, normalize=True)
-    return int((seen @ said.T).argmax()) == 0
+    own, *others = (seen @ said.T)[0].tolist()
+    return own > max(others)  # false for a tie and for NaN, where argmax would name the first
 
 
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:

@@ -42,7 +42,7 @@ class Network(nn.Module):
     """Noisy latents, mask, what is left (B, 9, 16, 16), time (B,), tokens (B, 40) -> v (B, 4, 16, 16)."""
 
     def __init__(
-        self, channels: tuple[int, int, int] = (64, 128, 192), text_width: int = 192, text_layers: int = 3
+        self, channels: tuple[int, int, int] = (64, 128, 128), text_width: int = 128, text_layers: int = 2
     ) -> None:
         prepare()
         from diffusers import UNet2DConditionModel
@@ -56,9 +56,9 @@ class Network(nn.Module):
             in_channels=9,
             out_channels=4,
             block_out_channels=tuple(channels),
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            layers_per_block=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
             cross_attention_dim=text_width,
             attention_head_dim=4,
             norm_num_groups=16,
@@ -71,7 +71,7 @@ class Network(nn.Module):
                 hidden_size=text_width,
                 intermediate_size=4 * text_width,
                 num_hidden_layers=text_layers,
-                num_attention_heads=text_width // 48,
+                num_attention_heads=text_width // 32,
                 max_position_embeddings=tokens.LENGTH,
                 projection_dim=text_width,
                 bos_token_id=ids.bos_token_id,

@@ -68,7 +68,7 @@ class Settings:
 DEFAULTS: dict[str, dict[str, Any]] = {  # where a network wants other settings than the common ones
     "clip": {"batch_size": 48, "lr": 7e-4},
     "dino": {"batch_size": 24, "lr": 5e-4, "weight_decay": 0.04},
-    "painter": {"steps": 16, "lr": 4e-4, "ema": 0.998},  # 16 batches of 32 go once through a chunk of scenes
+    "painter": {"steps": 16, "ema": 0.998},  # 16 batches of 32 go once through a chunk of scenes
 }
 
 
