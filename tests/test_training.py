@@ -279,3 +279,21 @@ def test_two_processes_train_one_model_and_stop_together(tmp_path):
         *(["step"] * STEPS + ["epoch"]) * 3,
         "stopped",
     ]
+
+
+def test_an_average_of_weights_keeps_infinite_buffers():
+    from vision_core.training import _moving_average
+
+    class Masked(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 3)
+            self.register_buffer("mask", torch.full((2, 2), float("-inf")).triu(1), persistent=False)
+
+    model = Masked()
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=_moving_average(0.9), use_buffers=True)
+    for _ in range(4):
+        with torch.no_grad():
+            model.weight += 1
+        average.update_parameters(model)
+    assert torch.equal(average.module.mask, model.mask)
+    assert (average.module.weight < model.weight).all() and average.module.weight.isfinite().all()

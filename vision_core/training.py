@@ -268,7 +268,12 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
 
     def update(averaged: Any, current: Any, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch.optim.swa_utils.get_ema_multi_avg_fn(now)(averaged, current, count)
+        # what is equal stays: the average of -inf and -inf, as in a mask of attention, would be NaN
+        pairs = [
+            (mine, new) for mine, new in zip(averaged, current, strict=True) if not torch.equal(mine, new)
+        ]
+        if pairs:
+            torch.optim.swa_utils.get_ema_multi_avg_fn(now)(*map(list, zip(*pairs, strict=True)), count)
 
     return update
 

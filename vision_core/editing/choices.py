@@ -16,7 +16,7 @@ from vision_core.editing.scoring import Clip
 from vision_core.events import Done, Event
 from vision_core.files import bundled
 from vision_core.images import Picture
-from vision_core.weights import WeightsMissing
+from vision_core.weights import WeightsMissing, find
 
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
 
@@ -210,13 +210,14 @@ def shipped(part: str) -> Path:
 
     They lie in models/editing, or where VISION_CORE_EDITING says; none there is `WeightsMissing`.
     """
-    folder = Path(os.environ.get("VISION_CORE_EDITING") or bundled("models") / "editing") / part
+    own = os.environ.get("VISION_CORE_EDITING")
+    folder = Path(own or bundled("models") / "editing") / part
     if not folder.is_dir():
         raise WeightsMissing(
             f"the small world's networks belong in models/editing/{part}: restore that folder, or train them "
             "with vision-core edit tiny train"
         )
-    return folder
+    return find("editing") if part == "inpainting" and not own else folder
 
 
 def _numbers(text: str, count: int) -> tuple[int, ...]:
