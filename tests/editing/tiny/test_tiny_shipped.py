@@ -13,6 +13,6 @@ def test_the_painter_paints_what_is_asked_for():
     model, _ = checkpoints.load(bundled("models") / "editing" / "judge.safetensors", judge.Network)
     tasks = [evaluate.task(Random(900 + k), withheld=False) for k in range(16)]
     found = evaluate.editing(editing.shipped("inpainting"), model.eval(), tasks, seed=0)
-    # a third at the least, where the pictures before the edit have none; models/editing/README.md has the share
+    # of the pictures before the edit none; models/editing/README.md has the share
     assert np.mean(list(found.values())) >= 1 / 3
     assert evaluate.drawn(model, tasks)["unedited"] == 0
