@@ -273,7 +273,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
             (mine, new) for mine, new in zip(averaged, current, strict=True) if not torch.equal(mine, new)
         ]
         if pairs:
-            torch.optim.swa_utils.get_ema_multi_avg_fn(now)(*map(list, zip(*pairs, strict=True)), count)
+            mine, new = (list(part) for part in zip(*pairs, strict=True))
+            torch.optim.swa_utils.get_ema_multi_avg_fn(now)(mine, new, count)
 
     return update
 
