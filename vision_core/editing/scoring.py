@@ -118,9 +118,9 @@ class Clip:
             )
         batch = (torch.cat(views) - self.mean) / self.std
         with torch.inference_mode():
-            found = self.model.visual.forward_intermediates(batch, indices=1, output_fmt="NLC")
+            found = self.model.visual.forward_intermediates(batch, indices=1)
             embedded = F.normalize(found["image_features"].float(), dim=-1).mean(0)
-            tokens = found["image_intermediates"][-1][0].float()
+            tokens = found["image_intermediates"][-1][0].float().flatten(1).T
         return F.normalize(embedded, dim=-1).cpu().clone(), tokens.cpu().clone()
 
 

@@ -24,7 +24,7 @@ from vision_core.editing.tiny import (
 
 SMALL = {  # the same networks, smaller
     "autoencoder": {"width": 8},
-    "clip": {"embed": 32, "width": 48, "layers": 2, "text_layers": 1},
+    "clip": {"embed": 32, "width": 8, "text_width": 32, "text_layers": 1},
     "dino": {"width": 32, "layers": 1, "directions": 64},
     "judge": {"width": 8},
     "painter": {"channels": (16, 32, 32), "text_width": 48, "text_layers": 1},

@@ -2,7 +2,8 @@
 
 Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision". Since
 the truth is known, captions that happen to be true of another picture of the batch are no negatives, and
-captions of scenes that differ in one attribute are added as hard ones.
+captions of scenes that differ in one attribute are added as hard ones. A linear head beside it reads from each
+embedding, of a picture or a caption, what is where: it shows both towers what matters, and is not exported.
 """
 
 import json
@@ -17,41 +18,49 @@ from torch.nn import functional as F
 
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, tokens, world
+from vision_core.editing.tiny.grammar import COLOURS, GROUNDS, KINDS, PLACES, SIZES, SKIES, Caption
 from vision_core.torchvision_cpu import prepare
 
-EVERY, TESTED, HARD, RIVALS = 10, 24, 2, 64
+EVERY, TESTED, HARD, RIVALS = 10, 100, 3, 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+TONES = tuple(sorted({colour for colours in COLOURS.values() for colour in colours}))
+ANSWERS = (*(1 + len(KINDS), len(TONES), len(SIZES)) * len(PLACES), len(GROUNDS), len(SKIES))  # of the head
+UNSAID, SHARPNESS = -1, 16  # unit vectors are stretched for the head
 
 
 class Network(nn.Module):
-    """open_clip's CLIP: a ViT over patches of 16, its tokens averaged, and a small text transformer."""
+    """open_clip's CLIP with a small ResNet (attention at its end) and a small text transformer, and the head."""
 
-    def __init__(self, embed: int = 256, width: int = 192, layers: int = 6, text_layers: int = 3) -> None:
+    def __init__(self, embed: int = 256, width: int = 24, text_width: int = 128, text_layers: int = 3) -> None:
         prepare()
         from open_clip.model import CLIP
 
         super().__init__()
-        self.architecture = {"embed": embed, "width": width, "layers": layers, "text_layers": text_layers}
+        self.architecture = {
+            "embed": embed,
+            "width": width,
+            "text_width": text_width,
+            "text_layers": text_layers,
+        }
         self.config = {
             "embed_dim": embed,
             "vision_cfg": {
                 "image_size": data.SIDE,
-                "patch_size": 16,
                 "width": width,
-                "layers": layers,
-                "head_width": 48,
-                "pool_type": "avg",
+                "layers": [1, 1, 1, 1],
+                "head_width": 64,
             },
             "text_cfg": {
                 "context_length": tokens.LENGTH,
                 "vocab_size": tokens.size(),
                 "hf_tokenizer_name": "tokenizer",  # open_clip takes the one beside the configuration
-                "width": 128,
-                "heads": 4,
+                "width": text_width,
+                "heads": text_width // 32,
                 "layers": text_layers,
             },
         }
         self.net = CLIP(**self.config)
+        self.head = nn.Linear(embed, sum(ANSWERS))
 
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, 128, 128) in [0, 1] and token ids (C, 40) -> unit vectors (B, E), (C, E), and the scale."""
@@ -60,10 +69,32 @@ class Network(nn.Module):
         return seen, said, scale
 
 
-def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Pictures (B, 3, 128, 128) uint8, tokens (B (1 + HARD), 40) and what is true of what.
+def truth(caption: Caption, whole: bool = False) -> list[int]:
+    """What a caption says, an answer for each of `ANSWERS`; UNSAID where it says nothing.
 
-    The first B captions are the pictures' own, the others of variants of their scenes.
+    Of a `whole` caption, nothing (kind 0) stands where it names no thing.
+    """
+    at = {phrase.place: phrase for phrase in caption.phrases}
+    said = []
+    for place in PLACES:
+        phrase = at.get(place)
+        said += [
+            1 + KINDS.index(phrase.kind) if phrase else 0 if whole else UNSAID,
+            TONES.index(phrase.colour) if phrase and phrase.colour else UNSAID,
+            SIZES.index(phrase.size) if phrase and phrase.size else UNSAID,
+        ]
+    return [
+        *said,
+        list(GROUNDS).index(caption.ground) if caption.ground else UNSAID,
+        list(SKIES).index(caption.sky) if caption.sky else UNSAID,
+    ]
+
+
+def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+    """Pictures (B, 3, 128, 128) uint8, tokens (B (1 + HARD), 40), what is true of what, and the truths.
+
+    The first B captions are the pictures' own, the others of variants of their scenes. The truths are of the
+    pictures, (B, 11), and of the captions.
     """
     drawn = generator(settings.seed, epoch)
     for numbers in data.draws(settings, drawn):
@@ -79,7 +110,8 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]
         texts = [caption.reworded(random) for caption in captions]
         true = torch.tensor([[caption.true_of(scene) for caption in captions] for scene in scenes])
         images = torch.stack([data.image(number, settings.cache) for number in numbers])
-        yield images, tokenize(texts), true
+        shown = torch.tensor([truth(world.describe(scene), whole=True) for scene in scenes])
+        yield images, tokenize(texts), true, shown, torch.tensor([truth(caption) for caption in captions])
 
 
 def tokenize(texts: list[str]) -> Tensor:
@@ -90,19 +122,30 @@ def tokenize(texts: list[str]) -> Tensor:
     return encoded.input_ids
 
 
-def terms(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-    """Cross-entropy of each picture among all captions, and of its caption among all pictures."""
-    images, texts, true = batch
+def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Cross-entropy of each picture among all captions, of its caption among all pictures, and of the head."""
+    images, texts, true, shown, told = batch
     with data.autocast(images.device):
         seen, said, scale = model(images.float() / 255, texts)
-    logits = scale * seen.float() @ said.float().T  # (B, B (1 + HARD))
+    seen, said = seen.float(), said.float()
+    logits = scale * seen @ said.T  # (B, B (1 + HARD))
     own = torch.arange(len(images), device=images.device)
     also_true = true.scatter(1, own[:, None], False)
     logits = logits.masked_fill(also_true, float("-inf"))
+    head = model.get_submodule("head")
     return {
         "of_captions": F.cross_entropy(logits, own) / 2,
         "of_pictures": F.cross_entropy(logits[:, : len(images)].T, own) / 2,
+        "head_of_pictures": _wrong(head(SHARPNESS * seen), shown),
+        "head_of_captions": _wrong(head(SHARPNESS * said), told),
     }
+
+
+def _wrong(answers: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross-entropy of the answers (N, sum of ANSWERS) whose truth (N, 11) is known."""
+    parts = zip(answers.split(ANSWERS, 1), truth.unbind(1), strict=True)
+    losses = [F.cross_entropy(part, wanted, ignore_index=UNSAID, reduction="sum") for part, wanted in parts]
+    return torch.stack(losses).sum() / (truth != UNSAID).sum()
 
 
 @torch.inference_mode()
