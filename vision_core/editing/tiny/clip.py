@@ -2,8 +2,9 @@
 
 Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision". Since
 the truth is known, captions that happen to be true of another picture of the batch are no negatives, and
-captions of scenes that differ in one attribute are added as hard ones. A linear head beside it reads from each
-embedding, of a picture or a caption, what is where: it shows both towers what matters, and is not exported.
+captions of scenes that differ in one attribute are added as hard ones. A linear head beside it reads from
+each embedding, of a picture or a caption, what is where: it shows both towers what matters, and is not
+exported.
 """
 
 import json
@@ -29,9 +30,11 @@ UNSAID, SHARPNESS = -1, 16  # unit vectors are stretched for the head
 
 
 class Network(nn.Module):
-    """open_clip's CLIP with a small ResNet (attention at its end) and a small text transformer, and the head."""
+    """open_clip's CLIP with a small ResNet (attention at its end), a small text transformer, and the head."""
 
-    def __init__(self, embed: int = 256, width: int = 24, text_width: int = 128, text_layers: int = 3) -> None:
+    def __init__(
+        self, embed: int = 256, width: int = 24, text_width: int = 128, text_layers: int = 3
+    ) -> None:
         prepare()
         from open_clip.model import CLIP
 
@@ -123,7 +126,7 @@ def tokenize(texts: list[str]) -> Tensor:
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Cross-entropy of each picture among all captions, of its caption among all pictures, and of the head."""
+    """Cross-entropy of each picture among all captions, of its caption among all pictures, of the head."""
     images, texts, true, shown, told = batch
     with data.autocast(images.device):
         seen, said, scale = model(images.float() / 255, texts)
