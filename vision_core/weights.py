@@ -38,17 +38,17 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
-    "editing": Weights(
+    "editing-inpainting": Weights(
         "editing/inpainting",
         {
             "model_index.json": "06cdf49a8c986f03f1ac9c463035dd9223bb83fc50247a54f95334bf45c160b7",
             "scheduler/scheduler_config.json": "279059154600f94ff7870af544555e5c0040e5d5dd284b92f5a9e0518100d630",  # noqa: E501
             "text_encoder/config.json": "5a5b73c61f6dc893e9ede5dd104632b3fb91ffa23983953fe6e0e15a62493c42",
-            "text_encoder/model.safetensors": "b7ee3c5e3971afb8fb3af5e1648ae3c32ac8b391c158b98f7cecb4349f9c88cc",  # noqa: E501
+            "text_encoder/model.safetensors": "18bdee8aeaccde1e17e2960b98cf6039fe8ff3b7299e803c74063838ee205b43",  # noqa: E501
             "tokenizer/tokenizer.json": "a82231516b84ed08c8d56c0d4900ba0fbeebc6d05f4775c47abd2292f1bef01a",
             "tokenizer/tokenizer_config.json": "650fd8b6a5994df6e1d182e97f129da876f73835d87c3017fb0fddcd39e1134c",  # noqa: E501
             "unet/config.json": "26d40791ee2cf483661237f47c5b4eada6ee114e95e9e1d61b882b4b044b9dab",
-            "unet/diffusion_pytorch_model.safetensors": "737a42e15f70e834eb913e5f87bc728d8d35099539533e4292498628996ae13f",  # noqa: E501
+            "unet/diffusion_pytorch_model.safetensors": "c49edbc77cd5d7022e6a3076f5af24e1d01fbce32b7b8641abc78bb932f4def9",  # noqa: E501
             "vae/config.json": "238a1b43af4774219a914a37c5d1c4986ea7f1c0cda7410ee5f8e01e8aebfde0",
             "vae/diffusion_pytorch_model.safetensors": "359f515575ab4b3c086a91a7cd27dcc0f7972246d8418a207d97f270838b4729",  # noqa: E501
         },

@@ -61,7 +61,7 @@ def own_fill(task: str, drawn: bool = True) -> str:
 def who_paints(given: Session | None) -> str:
     """Which model answers an edit by text of the picture chosen, and what it cannot do."""
     known = current(given)
-    missing = [part for part in ("inpainting", "clip", "dino") if not editing.at_hand()[part]]
+    missing = editing.missing()
     if not known.source:
         return ""
     if missing:
@@ -193,7 +193,7 @@ def begin_text(
     caption = text(caption, "The caption") or "a picture"
     if not prompt:
         raise ValueError("The prompt is empty: say what the picture shall show")
-    missing = [part for part in ("inpainting", "clip", "dino") if not editing.at_hand()[part]]
+    missing = editing.missing()
     if missing:
         raise ValueError(
             f"Editing by text needs networks that are not on this machine yet ({', '.join(missing)}): models/"

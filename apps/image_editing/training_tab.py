@@ -85,7 +85,7 @@ def begin(
     known = current(given)
     if not known.lessons:
         raise ValueError("Add at least one picture with its caption and prompt first")
-    missing = [part for part in ("inpainting", "clip", "dino") if not editing.at_hand()[part]]
+    missing = editing.missing()
     if missing:
         raise ValueError(
             f"Teaching needs networks that are not on this machine yet ({', '.join(missing)}): every "

@@ -88,7 +88,7 @@ def models() -> str:
     """Which model answers what on this machine, and what is missing."""
     here = at_hand()
     world = "painted by its own small network: right about six times in ten"
-    if not (here["clip"] and here["dino"]):
+    if not here["clip"]:
         world += "; you choose the place"
     rows = [
         (

@@ -327,10 +327,10 @@ def test_what_cannot_be_done_is_a_sentence(visitor, monkeypatch, task, changes, 
 
 def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeypatch):
     monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")
-    with pytest.raises(gr.Error, match="inpainting, clip, dino"):
+    with pytest.raises(gr.Error, match="inpainting, clip"):
         edits.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
     training_tab.add(visitor, "a palace", "a castle")
-    with pytest.raises(gr.Error, match="inpainting, clip, dino"):
+    with pytest.raises(gr.Error, match="inpainting, clip"):
         training_tab.begin(visitor, 5, 2, 1, 0, 0)
     with pytest.raises(gr.Error, match="prompt is empty"):
         edits.begin_text(visitor, "a", "  ", 3, 15, "", 0, True, 2, 7.5, "")

@@ -16,7 +16,7 @@ from vision_core.editing.scoring import Clip
 from vision_core.events import Done, Event
 from vision_core.files import bundled
 from vision_core.images import Picture
-from vision_core.weights import WeightsMissing, find
+from vision_core.weights import WEIGHTS, WeightsMissing, find
 
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
 
@@ -71,12 +71,17 @@ def painter(
 
 
 def load_saliency(source: str | None = None, backend: str = "auto", device: str = "auto") -> Looker:
-    """A ViT of `source`; without one the small world's, DINO for `diffusers`, MobileNetV2 for the others."""
+    """A ViT of `source`; without one DINO for `diffusers`, and MobileNetV2 for the others.
+
+    For `auto` and `tiny` the small world's ViT goes before MobileNetV2, where it has been trained.
+    """
     if source:
         return Saliency(source, device)
     if backend == "diffusers":
         return Saliency(device=device)
-    return Saliency(shipped("dino"), device) if backend in ("auto", "tiny") else photo.PhotoEyes()
+    if backend in ("auto", "tiny") and at_hand()["dino"]:
+        return Saliency(shipped("dino"), device)
+    return photo.PhotoEyes()
 
 
 def load_clip(source: str | None = None, backend: str = "auto", device: str = "auto") -> Clip:
@@ -100,6 +105,12 @@ def at_hand() -> dict[str, bool]:
 
     parts = {part: there(lambda part=part: shipped(part)) for part in ("inpainting", "clip", "dino")}
     return {**parts, "diffusers": there(lambda: hub.folder(DEFAULT, "model_index.json"))}
+
+
+def missing() -> list[str]:
+    """Which of the networks that an edit by text cannot do without are not here."""
+    here = at_hand()
+    return [part for part in ("inpainting", "clip") if not here[part]]
 
 
 def parse_mask(text: str, picture: Picture) -> np.ndarray:
@@ -217,7 +228,7 @@ def shipped(part: str) -> Path:
             f"the small world's networks belong in models/editing/{part}: restore that folder, or train them "
             "with vision-core edit tiny train"
         )
-    return find("editing") if part == "inpainting" and not own else folder
+    return find(name) if (name := f"editing-{part}") in WEIGHTS and not own else folder
 
 
 def _numbers(text: str, count: int) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ class Settings:
         cache: folder in which pictures and latents are kept, so that each is made only once.
         autoencoder: folder of the autoencoder, in diffusers' format, in whose latents the painter paints.
         ema: decay of the average of the weights.
+        start: file of weights to begin with, such as another run's last.safetensors.
     """
 
     network: str
@@ -47,6 +48,7 @@ class Settings:
     seed: int = 0
     cache: str | None = None
     autoencoder: str | None = None
+    start: str | None = None
     device: str = "auto"
     track: str | None = None
 
@@ -132,9 +134,10 @@ def resume(out: str | Path) -> Generator[Event]:
 
 
 def initial(settings: Settings) -> nn.Module:
-    """The untrained network; convolutions are faster on a CPU with the channels last."""
+    """The network before training; convolutions are faster on a CPU with the channels last."""
+    network = NETWORKS[settings.network].Network
     with seeded(settings.seed):
-        model = NETWORKS[settings.network].Network()
+        model = checkpoints.load(settings.start, network)[0] if settings.start else network()
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
