@@ -55,6 +55,17 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core edit tiny train painter, see models/editing/README.md",
     ),
+    "editing-clip": Weights(
+        "editing/clip",
+        {
+            "open_clip_config.json": "c93787b86fdddf65863fcf9acb2fa0756cc56ba94b5ad516a5a4ac1bfe28a968",
+            "open_clip_model.safetensors": "109f30434a7302944b21fc8c9300961ec152dc4605ea164024f35c339dfef6e5",
+            "tokenizer.json": "a82231516b84ed08c8d56c0d4900ba0fbeebc6d05f4775c47abd2292f1bef01a",
+            "tokenizer_config.json": "650fd8b6a5994df6e1d182e97f129da876f73835d87c3017fb0fddcd39e1134c",
+        },
+        "Apache-2.0",
+        "vision-core edit tiny train clip, see models/editing/README.md",
+    ),
     "color": Weights(
         "color/astronaut-coffee.safetensors",
         "3f95331d575430071dc90f8a35945f480e293d50fae8a35b80305fbec7f692eb",
