@@ -1,0 +1,74 @@
+"""A U-shaped network of dense 3 x 3 convolutions, from 1/2 of the resolution down.
+
+Source: Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image Segmentation". Blocks are
+residual and without normalisation; pixels are folded into channels, so that nothing is computed at full
+resolution, where a convolution of few channels is slow.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvBlock(nn.Module):
+    """x + conv(relu(conv(x))), 3 x 3, starting as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class UNet(nn.Module):
+    """(B, inputs, H, W) -> (B, outputs, H, W), 0 before it is trained; H and W multiples of 2 ** len(widths).
+
+    Args:
+        widths: channels at 1/2, 1/4, 1/8 ... of the resolution.
+        down: blocks at each of these on the way down.
+        up: blocks at each but the last on the way up.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, widths: Sequence[int], down: Sequence[int], up: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(4 * inputs, widths[0], 3, padding=1)
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths))
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
+        self.down = nn.ModuleList(_level(w, count) for w, count in zip(widths, down, strict=True))
+        self.up = nn.ModuleList(_level(w, count) for w, count in zip(widths[:-1], up, strict=True))
+        self.head = zeroed(nn.Conv2d(widths[0], 4 * outputs, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The features of each level on the way down, the finest first."""
+        found = [self.down[0](self.stem(F.pixel_unshuffle(x, 2)))]
+        for shrink, level in zip(self.shrink, self.down[1:], strict=True):
+            found.append(level(shrink(found[-1])))
+        return found
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """What `encode` found -> (B, outputs, H, W)."""
+        *skips, x = features
+        for grow, level, skip in zip(reversed(self.grow), reversed(self.up), reversed(skips), strict=True):
+            x = level(F.pixel_shuffle(grow(x), 2) + skip)
+        return F.pixel_shuffle(self.head(x), 2)
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights and bias 0: what follows it starts from nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _level(width: int, blocks: int) -> nn.Module:
+    return nn.Sequential(*(ConvBlock(width) for _ in range(blocks)))
