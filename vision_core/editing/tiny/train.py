@@ -1,11 +1,13 @@
 """Trains the networks of the small world: one run each, resumable, useful whenever it is stopped.
 
-The learning rate rises, then stays, and an average of the weights is measured and kept: there is no schedule
-that a stop would cut short, and a run goes on for as long as there is time.
+The learning rate rises, then stays, and an average of the weights is measured and kept: no schedule is there
+for a stop to cut short, and a run goes on for as long as there is time. Where the time is known, the rate may
+fall along a cosine instead.
 """
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from vision_core.editing.tiny import autoencoder, clip, dino, judge, painter
 from vision_core.events import Event
 from vision_core.training import Plan
 
-SYSTEM = "edit tiny"
+SYSTEM, SCHEDULES = "edit tiny", ("constant", "cosine")
 NETWORKS = {"autoencoder": autoencoder, "clip": clip, "dino": dino, "judge": judge, "painter": painter}
 
 
@@ -32,8 +34,11 @@ class Settings:
         scenes: how many scenes there are to draw from.
         cache: folder in which pictures and latents are kept, so that each is made only once.
         autoencoder: folder of the autoencoder, in diffusers' format, in whose latents the painter paints.
+        schedule: constant, or cosine: the learning rate falls to 0 over all of the steps.
         ema: decay of the average of the weights.
         start: file of weights to begin with, such as another run's last.safetensors.
+        workers: processes that make batches ahead, and what the cache lacks; 0 makes them in this one. It
+            changes the speed alone.
     """
 
     network: str
@@ -43,12 +48,14 @@ class Settings:
     lr: float = 1e-3
     weight_decay: float = 0.01
     warmup: int = 200
+    schedule: str = "constant"
     ema: float = 0.99
     scenes: int = 20_480
     seed: int = 0
     cache: str | None = None
     autoencoder: str | None = None
     start: str | None = None
+    workers: int = 0
     device: str = "auto"
     track: str | None = None
 
@@ -61,8 +68,11 @@ class Settings:
         for name in ("lr", "weight_decay", "ema"):
             if not 0 <= (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must be 0 or more")
+        for name in ("seed", "workers"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name} is {value}; it must be 0 or more")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; it must be one of {', '.join(SCHEDULES)}")
         if self.network == "painter" and self.autoencoder is None:
             raise ValueError("the painter paints in the latents of an autoencoder: name its folder")
 
@@ -124,13 +134,18 @@ def resume(out: str | Path) -> Generator[Event]:
             device=settings.device,
             track=settings.track,
         ),
-        scheduler=torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1, (step + 1) / settings.warmup)
-        ),
+        scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(settings, step)),
         measure=lambda model, epoch: network.measure(model, settings, run.folder),
         metadata={"network": settings.network, "licence": "Apache-2.0", "data": "vision-core's small world"},
         finish=lambda model: str(run.folder / "last.safetensors"),
     )
+
+
+def _rate(settings: Settings, step: int) -> float:
+    """The share of the learning rate at a step, counted from 0."""
+    rise = min(1, (step + 1) / settings.warmup)
+    done = step / (settings.epochs * settings.steps)
+    return rise if settings.schedule == "constant" else rise * 0.5 * (1 + cos(pi * min(done, 1)))
 
 
 def initial(settings: Settings) -> nn.Module:
