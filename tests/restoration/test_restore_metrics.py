@@ -5,7 +5,6 @@ import torch
 from skimage import metrics as oracle
 
 from vision_core.restoration import losses, metrics
-from vision_core.restoration.hybrid import smooth
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +49,18 @@ def test_the_losses_are_their_formulas(pair):
     assert losses.gradient(*pair).item() == pytest.approx(steps)
 
 
-def test_shares_tell_light_from_detail():
+def test_decibels_are_minus_the_psnr_and_tell_light_from_detail():
     drawn = torch.Generator().manual_seed(0)
     clean = torch.rand(2, 3, 48, 48, generator=drawn)
     noise = 0.1 * torch.randn(clean.shape, generator=drawn)
-    darker, noisy = clean - 0.3, clean + noise - smooth(noise)
-    both = noisy - 0.3
-    assert {k: round(v.item(), 1) for k, v in losses.shares(both, clean, both).items()} == {
-        "light": 1.0,
-        "detail": 0.9,  # of 0.08 and the divisor's 0.01
-    }
-    unlit, clear = losses.shares(noisy, clean, both), losses.shares(darker, clean, both)
-    assert unlit["light"] < 0.1 < 0.85 < unlit["detail"] and clear["detail"] < 1e-5 < 0.9 < clear["light"]
-    each = [losses.shares(a[None], c[None], a[None] * 0)["light"] for a, c in zip(noisy, clean, strict=True)]
-    assert losses.shares(noisy, clean, noisy * 0)["light"].item() == pytest.approx(sum(each).item() / 2)
+    noisy, both = losses.decibels(clean + noise, clean), losses.decibels(clean + noise - 0.3, clean)
+    assert noisy["db"].item() == pytest.approx(-metrics.psnr(clean + noise, clean).mean().item(), abs=0.01)
+    assert both["db"] > noisy["db"] + 9 and both["detail_db"].item() == pytest.approx(
+        noisy["detail_db"].item(), abs=1e-3
+    )
+    assert losses.decibels(clean - 0.3, clean)["detail_db"].item() == pytest.approx(-55.2, abs=0.1)
+    each = [losses.decibels(a[None], b[None])["db"] for a, b in zip(clean + noise, clean, strict=True)]
+    assert noisy["db"].item() == pytest.approx(sum(each).item() / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", [losses.l1, losses.gradient, metrics.ssim])

@@ -192,14 +192,14 @@ def train(
     schedule: Annotated[
         str, Option(help="cosine; or constant, which falls in the last fifth only.")
     ] = "cosine",
-    loss: Annotated[
-        str, Option(help="l1 and a perceptual term; or shares, of the damage that is left.")
-    ] = "l1",
+    loss: Annotated[str, Option(help="l1 and a perceptual term; or decibels, of all and of detail.")] = "l1",
     perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
     perceptual_weight: Annotated[float, Option(help="Of that term beside L1.")] = 0.1,
     accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
     ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
     generated: Annotated[float, Option(help="Share of generated pages.")] = 0.0,
+    varied: Annotated[float, Option(help="How far colours of clean crops are varied, 0 to 1.")] = 0.0,
+    workers: Annotated[int, Option(min=0, help="Processes that damage crops ahead.")] = 0,
     every: Annotated[int, Option(min=1, help="Epochs between measurements.")] = 1,
     replace: Replace = False,
     resume: Resume = None,
@@ -231,6 +231,8 @@ def train(
             accumulate=accumulate,
             ema=ema,
             generated=generated,
+            varied=varied,
+            workers=workers,
             every=every,
             seed=seed,
             device=device,

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vision_core import devices, runs, training
 from vision_core.events import Event
+from vision_core.loading import made
 from vision_core.restoration import data, losses, networks
 from vision_core.restoration.degrade import KINDS, Recipe, degrade, draw, draw_mixture
 from vision_core.restoration.validation import SIDE, Validation
@@ -34,11 +35,14 @@ class Settings:
         crop: their side in pixels; for the original networks it is their image size.
         schedule: "cosine" falls to 0 over all steps; "constant" stays until the last fifth, so that an
             interrupted run has lost nothing, and falls then.
-        loss: "l1" with a perceptual term, as the original, or "shares", see `losses.shares`.
+        loss: "l1" with a perceptual term, as the original, or "decibels", see `losses.decibels`.
         perceptual: the term beside L1: "vgg16", "gradient" or "none"; "auto" is VGG16 where torchvision keeps
             its weights, else the gradient.
         perceptual_weight: of that term.
         generated: share of the crops that come from generated pages.
+        varied: how far the light and the colours of clean crops are varied, so that the paper of a few
+            manuscripts is not learned by heart: a factor of each channel of 1 +- this.
+        workers: processes that damage crops ahead; 0 does it between the steps.
     """
 
     train_dir: str | None = None
@@ -52,28 +56,34 @@ class Settings:
     lr: float = 1e-4
     weight_decay: float = 0.01
     schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["l1", "shares"] = "l1"
+    loss: Literal["l1", "decibels"] = "l1"
     perceptual: Literal["auto", "vgg16", "gradient", "none"] = "auto"
     perceptual_weight: float = 0.1
     clip: float = 1.0
     accumulate: int = 1
     ema: float = 0.999
     generated: float = 0.0
+    varied: float = 0.0
+    workers: int = 0
     every: int = 1
     seed: int = 0
     device: str = "auto"
     track: str | None = None
 
     def __post_init__(self) -> None:
-        runs.check_lowest(self, epochs=1, crops=1, batch_size=1, crop=16, accumulate=1, every=1, seed=0)
+        runs.check_lowest(
+            self, epochs=1, crops=1, batch_size=1, crop=16, accumulate=1, every=1, seed=0, workers=0
+        )
         for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6)):
             if not low < (value := getattr(self, name)) < high:
                 raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
+        if not 0 <= self.varied < 1:
+            raise ValueError(f"varied is {self.varied}; a number from 0 to 1 was expected")
         if not 0 <= self.generated <= 1 or min(self.weight_decay, self.perceptual_weight) < 0:
             raise ValueError("generated is a share from 0 to 1, and weights are 0 or more")
         for name, known in (
             ("schedule", ("cosine", "constant")),
-            ("loss", ("l1", "shares")),
+            ("loss", ("l1", "decibels")),
             ("perceptual", ("auto", "vgg16", "gradient", "none")),
             ("network", networks.NETWORKS),
         ):
@@ -166,12 +176,12 @@ def _train(
     )
 
     def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        clean, damaged = batch
+        clean, damaged = (part.float() / 255 for part in batch)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             restored = model(damaged.contiguous(memory_format=torch.channels_last))
         restored = restored.float()
-        if settings.loss == "shares":
-            return losses.shares(restored, clean, damaged)
+        if settings.loss == "decibels":
+            return losses.decibels(restored, clean)
         found = {"l1": losses.l1(restored, clean)}
         if term is not None:
             found["perceptual"] = term(restored, clean)
@@ -215,12 +225,21 @@ def _rate(schedule: str, total: int, step: int) -> float:
 def batches(
     pages: list[data.Page], settings: Settings, steps: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's clean and damaged crops, (B, 3, S, S) each: a function of seed and epoch alone."""
-    drawn = devices.generator(settings.seed, epoch)
-    for _ in range(steps * settings.accumulate):
-        clean = torch.stack([_crop(pages, settings, drawn) for _ in range(settings.batch_size)])
-        seeds = torch.randint(2**31, (settings.batch_size,), generator=drawn).tolist()
-        yield clean, degrade(clean, [recipe(seed) for seed in seeds], clean.roll(1, 0))
+    """An epoch's clean and damaged crops, uint8 (B, 3, S, S) each: a function of seed and epoch alone."""
+    return made(partial(_batch, pages, settings, epoch), steps * settings.accumulate, settings.workers)
+
+
+def _batch(pages: list[data.Page], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+    drawn = devices.generator(settings.seed, epoch, number)
+    clean = torch.stack([_crop(pages, settings, drawn) for _ in range(settings.batch_size)])
+    seeds = torch.randint(2**31, (settings.batch_size,), generator=drawn).tolist()
+    damaged = degrade(clean, [recipe(seed) for seed in seeds], clean.roll(1, 0))
+    return _bytes(clean), _bytes(damaged)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    """As they would be in a file: nothing that rounding takes away is there to learn from."""
+    return (images * 255).round().byte()
 
 
 def _crop(pages: list[data.Page], settings: Settings, drawn: torch.Generator) -> Tensor:
@@ -230,8 +249,12 @@ def _crop(pages: list[data.Page], settings: Settings, drawn: torch.Generator) ->
         from vision_core.restoration import pages as generator
 
         number = int(torch.randint(2**31, (), generator=drawn))
-        return generator.crop(number, settings.crop)
-    page = pages[int(torch.randint(len(pages), (), generator=drawn))]
-    scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
-    image = data.crop(page, settings.crop, drawn, scale)
+        image = generator.crop(number, settings.crop)
+    else:
+        page = pages[int(torch.randint(len(pages), (), generator=drawn))]
+        scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
+        image = data.crop(page, settings.crop, drawn, scale)
+    if settings.varied:
+        factors = 1 + settings.varied * (2 * torch.rand(3, 1, 1, generator=drawn) - 1)
+        image = (image * factors).clamp(0, 1)
     return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[3] < 1 / 12 else image

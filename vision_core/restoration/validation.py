@@ -34,7 +34,8 @@ class Validation:
                 recipes.append(draw_mixture(number, severity))
             else:
                 recipes.append(draw(number, (kind,) if kind in KINDS else (), severity))
-        self.damaged = degrade(self.clean, recipes, self.clean.roll(1, 0))
+        damaged = degrade(self.clean, recipes, self.clean.roll(1, 0))
+        self.damaged = (damaged * 255).round() / 255  # as it would be in a file
         self.before = metrics.psnr(self.damaged, self.clean)
 
     def measure(self, model: nn.Module, preview: Path | None = None) -> dict[str, Any]:
