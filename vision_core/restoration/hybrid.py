@@ -1,6 +1,6 @@
-"""The restorer that measured best for its size: convolutions for the detail, attention for what surrounds it.
+"""The restorer that measured best for its size: convolutions for the detail, attention for the surroundings.
 
-A U-Net whose deepest level, one token for 16 x 16 pixels, is a transformer. From its tokens come a gain and an
+A U-Net whose deepest level, one token for 16 x 16 pixels, is a transformer. Its tokens give a gain and an
 offset of each colour, which undo what is smooth (shade, tint, fading) whatever the strokes are; the way up
 adds a change of each pixel.
 """
