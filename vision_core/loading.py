@@ -25,5 +25,11 @@ def made(make: Callable[[int], Any], count: int, workers: int = 0) -> Iterator[A
     if workers == 0:
         yield from map(make, range(count))
         return
-    # pinned memory would start a thread that outlives an abandoned loop
-    yield from DataLoader(_Made(make, count), batch_size=None, num_workers=workers, prefetch_factor=3)
+    yield from DataLoader(
+        _Made(make, count), batch_size=None, collate_fn=_as_made, num_workers=workers, prefetch_factor=3
+    )
+
+
+def _as_made(batch: Any) -> Any:
+    """Instead of the loader's own conversion, which would make lists of tuples."""
+    return batch

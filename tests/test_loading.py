@@ -1,0 +1,30 @@
+"""Batches by worker processes are those that one process makes."""
+
+import os
+
+import pytest
+import torch
+
+from vision_core.loading import made
+
+
+def _batch(number):
+    return torch.full((2,), number), (torch.arange(number), os.getpid())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_and_as_they_were_made(workers):
+    found = list(made(_batch, 7, workers))
+    assert [type(part) for part in found[0]] == [torch.Tensor, tuple]
+    assert [first.tolist() for first, _ in found] == [[n, n] for n in range(7)]
+    assert [rest.tolist() for _, (rest, _) in found] == [list(range(n)) for n in range(7)]
+    makers = {process for _, (_, process) in found}
+    assert makers == {os.getpid()} if workers == 0 else len(makers) == 2 and os.getpid() not in makers
+
+
+def test_an_error_of_a_worker_reaches_the_caller():
+    def broken(number):
+        raise ValueError(f"batch {number}")
+
+    with pytest.raises(ValueError, match="batch 0"):
+        list(made(broken, 2, 1))
