@@ -1,5 +1,6 @@
 """A whole training as a stream of events: measured, kept in a run and resumable, for every system."""
 
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -268,10 +269,12 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
 
     def update(averaged: Any, current: Any, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
-        # what is equal stays: the average of -inf and -inf, as in a mask of attention, would be NaN
-        pairs = [
-            (mine, new) for mine, new in zip(averaged, current, strict=True) if not torch.equal(mine, new)
-        ]
+        pairs = list(zip(averaged, current, strict=True))
+        if current[
+            0
+        ].is_floating_point():  # what is infinite stays: the average of -inf and -inf, as in a mask
+            largest = torch.stack(torch._foreach_norm(current, math.inf))  # of attention, would be NaN
+            pairs = [pair for pair, ends in zip(pairs, largest.isfinite().tolist(), strict=True) if ends]
         if pairs:
             mine, new = (list(part) for part in zip(*pairs, strict=True))
             torch.optim.swa_utils.get_ema_multi_avg_fn(now)(mine, new, count)
