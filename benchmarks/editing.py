@@ -3,7 +3,8 @@
     python benchmarks/editing.py words FOLDER      a hint from words, and what stands out
     python benchmarks/editing.py select FOLDER     a box drawn around a thing, a click on its middle
     python benchmarks/editing.py box FOLDER        fits `selection.WEIGHTS`, measures on photographs left out
-    python benchmarks/editing.py holes FOLDER [N]  PSNR in the holes of the first N photographs (8)
+    python benchmarks/editing.py holes FOLDER [N [WEIGHTS]]
+        PSNR in the holes of the first N photographs (8), filled by the release's network or another file's
 
 The first three take a folder with `index.json` and `coco_captions_masks.zip` (photographs, their objects and
 masks); the last one a folder of PNGs or zips of them.
@@ -21,7 +22,8 @@ import cv2
 import numpy as np
 
 from vision_core import images
-from vision_core.editing import inpainting, selection, words
+from vision_core.editing import filler, holes, inpainting, selection, words
+from vision_core.editing.filler import Filler
 from vision_core.editing.photo import FOUND, PhotoEyes, from_heat, from_point, heat_of
 
 LEAST = 0.01  # share of the picture from which a thing counts
@@ -148,20 +150,7 @@ def fit(photos: list[Photo]) -> None:
     print([round(weight, 3) for weight in weights(fold >= 0)])
 
 
-def strokes(rng: np.random.Generator, height: int, width: int, thick: int) -> np.ndarray:
-    """Broken lines of `thick` pixels over a tenth of the picture."""
-    mask = np.zeros((height, width), np.uint8)
-    while mask.mean() < 0.1:
-        point, angle = rng.random(2) * (width, height), rng.random() * 2 * np.pi
-        for _ in range(rng.integers(2, 5)):
-            angle += rng.normal() * 0.6
-            end = point + np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(20, 60)
-            cv2.line(mask, point.astype(int).tolist(), end.astype(int).tolist(), 1, thick)
-            point = end
-    return mask.astype(bool)
-
-
-def by_holes(folder: Path, count: int) -> None:
+def by_holes(folder: Path, count: int, network: Filler | None) -> None:
     packed = [ZipFile(path) for path in sorted(folder.glob("*.zip"))]
     pictures = [p.read_bytes() for p in sorted(folder.glob("*.png"))]
     pictures += [z.read(name) for z in packed for name in sorted(z.namelist()) if name.endswith(".png")]
@@ -172,11 +161,12 @@ def by_holes(folder: Path, count: int) -> None:
             top, left = rgb.shape[0] // 2 - 128, rgb.shape[1] // 2 - 192
             rgb = np.ascontiguousarray(rgb[top : top + 256, left : left + 384])
             rng = np.random.default_rng(number)
-            hole = (
-                rng.random((256, 384)) < 0.7 if "70" in kind else strokes(rng, 256, 384, int(kind.split()[2]))
-            )
+            if "70" in kind:
+                hole = rng.random((256, 384)) < 0.7
+            else:
+                hole = holes.strokes(rng, 256, 384, int(kind.split()[2]))
             broken, began = np.where(hole[..., None], 0, rgb).astype(np.uint8), time.process_time()
-            events = inpainting.Classical().paint(broken, hole)
+            events = inpainting.Classical(network).paint(broken, hole)
             while True:
                 try:
                     next(events)
@@ -198,7 +188,8 @@ def main() -> None:
         raise SystemExit(__doc__)
     kind, folder = sys.argv[1], Path(sys.argv[2])
     if kind == "holes":
-        by_holes(folder, int(sys.argv[3]) if len(sys.argv) > 3 else 8)
+        count = int(sys.argv[3]) if len(sys.argv) > 3 else 8
+        by_holes(folder, count, filler.load(sys.argv[4])[0] if len(sys.argv) > 4 else None)
     else:
         {"words": by_words, "select": by_box, "box": fit}[kind](coco(folder))
 

@@ -56,6 +56,15 @@ def tiny(folder: Path) -> list[str]:
     return "edit tiny train judge --epochs 7 --steps 3 --batch-size 4 --scenes 64".split()
 
 
+def filler(folder: Path) -> list[str]:
+    (folder / "photos").mkdir()
+    for number in range(3):
+        images.save(
+            images.Picture(world.render(world.scene(number), 64)), folder / "photos" / f"{number}.png"
+        )
+    return "edit filler train --train-dir photos --epochs 6 --steps 2 --batch-size 2 --crop 32".split()
+
+
 def anchors(folder: Path) -> list[str]:
     import small_models
 
@@ -77,6 +86,7 @@ TRAINERS = {
     "leaves": leaves,
     "restore": restore,
     "edit tiny": tiny,
+    "edit filler": filler,
     "edit": anchors,
 }
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from vision_core.cli import edit_tiny
+from vision_core.cli import edit_filler, edit_tiny
 from vision_core.cli.verbs import (
     Answer,
     Device,
@@ -25,6 +25,7 @@ from vision_core.cli.verbs import (
 
 app = typer.Typer(help="Edit a region of a picture and leave the rest untouched.", no_args_is_help=True)
 app.add_typer(edit_tiny.app, name="tiny")
+app.add_typer(edit_filler.app, name="filler")
 
 Out = Annotated[Path, Option(help="Folder for the results.")]
 Seed = Annotated[int, Option(min=0, help="Of the painting: the same seed, the same picture.")]

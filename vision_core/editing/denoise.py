@@ -5,7 +5,7 @@ Approximation Based Image Recovery Using Adaptive Sparse Reconstructions and Ite
 Sapiro 2011, "DCT Image Denoising".
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import cache
 from time import monotonic
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_core import images
+from vision_core.editing import masks
 from vision_core.events import Event, Preview, Step
 
 STEPS = 20
@@ -62,8 +63,7 @@ def denoise(rgb: Tensor, sigma: float, shift: tuple[int, int] = (0, 0)) -> Tenso
 
 def affordable(hole: np.ndarray) -> bool:
     """Whether `fill` is done within about a minute."""
-    areas = ((rows.stop - rows.start) * (columns.stop - columns.start) for _, (rows, columns) in _tiles(hole))
-    return sum(areas) <= MOST
+    return sum(hole[around].size for _, around in masks.tiles(hole, TILE, CONTEXT)) <= MOST
 
 
 def fill(
@@ -75,7 +75,7 @@ def fill(
         start: a first guess, uint8 (H, W, 3).
     """
     result, began = np.where(hole[..., None], start, rgb), monotonic()
-    tiles = list(_tiles(hole))
+    tiles = list(masks.tiles(hole, TILE, CONTEXT))
     total, done = len(tiles) * steps, 0
     for core, around in tiles:
         x, unknown = images.to_tensor(result[around]), torch.from_numpy(hole[around])[None, None]
@@ -90,22 +90,3 @@ def fill(
         result[core] = np.where(hole[core][..., None], painted[core], result[core])
         yield Preview("filling", result.copy())
     return result
-
-
-def _tiles(hole: np.ndarray) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """The parts of at most `TILE` pixels a side that hold some of the hole, and each with its context."""
-    for top in range(0, hole.shape[0], TILE):
-        for left in range(0, hole.shape[1], TILE):
-            part = hole[top : top + TILE, left : left + TILE]
-            if part.any():
-                rows, columns = np.flatnonzero(part.any(1)) + top, np.flatnonzero(part.any(0)) + left
-                yield _slices(rows, columns, 0, hole.shape), _slices(rows, columns, CONTEXT, hole.shape)
-
-
-def _slices(
-    rows: np.ndarray, columns: np.ndarray, margin: int, shape: tuple[int, ...]
-) -> tuple[slice, slice]:
-    return (
-        slice(max(0, int(rows[0]) - margin), min(shape[0], int(rows[-1]) + 1 + margin)),
-        slice(max(0, int(columns[0]) - margin), min(shape[1], int(columns[-1]) + 1 + margin)),
-    )

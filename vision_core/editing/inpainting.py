@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from vision_core.editing import compose, denoise, exemplar, masks
+from vision_core.editing import compose, denoise, exemplar, filler, masks
+from vision_core.editing.filler import Filler
 from vision_core.editing.push_pull import fill
 from vision_core.events import Event, Preview
 
@@ -49,9 +50,16 @@ class Painter(Protocol):
 
 
 class Classical:
-    """Continues the picture into the hole: wide parts by patches of itself, thin ones smoothly."""
+    """Continues the picture into the hole: wide parts by patches of itself, thin ones by a network.
+
+    Args:
+        network: None is the one of this release; a copy without it fills thin parts by a denoiser's prior.
+    """
 
     name, takes_text, side = "classical", False, None
+
+    def __init__(self, network: Filler | None = None) -> None:
+        self.network = network
 
     @property
     def options(self) -> dict[str, Any]:
@@ -72,8 +80,14 @@ class Classical:
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
         if thin.any():
-            result = yield from _smooth(result, thin)
+            result = yield from _thin(result, thin, self.network)
         return result
+
+
+def _thin(rgb: np.ndarray, hole: np.ndarray, network: Filler | None) -> Generator[Event, None, np.ndarray]:
+    if filler.affordable(hole) and (network := network or filler.shipped()) is not None:
+        return (yield from filler.fill(network, rgb, hole))
+    return (yield from _smooth(rgb, hole))
 
 
 def _smooth(rgb: np.ndarray, hole: np.ndarray) -> Generator[Event, None, np.ndarray]:

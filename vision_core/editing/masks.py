@@ -1,6 +1,6 @@
 """Masks, bool (H, W), True where a picture may change: made, read, checked, grown, saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -152,6 +152,27 @@ def encode(mask: np.ndarray) -> bytes:
     buffer = BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def tiles(
+    mask: np.ndarray, side: int, context: int
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """The parts of at most `side` pixels a side that hold some of the mask, and each with its context."""
+    for top in range(0, mask.shape[0], side):
+        for left in range(0, mask.shape[1], side):
+            part = mask[top : top + side, left : left + side]
+            if part.any():
+                rows, columns = np.flatnonzero(part.any(1)) + top, np.flatnonzero(part.any(0)) + left
+                yield _slices(rows, columns, 0, mask.shape), _slices(rows, columns, context, mask.shape)
+
+
+def _slices(
+    rows: np.ndarray, columns: np.ndarray, margin: int, shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    return (
+        slice(max(0, int(rows[0]) - margin), min(shape[0], int(rows[-1]) + 1 + margin)),
+        slice(max(0, int(columns[0]) - margin), min(shape[1], int(columns[-1]) + 1 + margin)),
+    )
 
 
 def save(mask: np.ndarray, path: str | Path) -> None:

@@ -1,0 +1,317 @@
+"""Trains the filler of thin holes from photographs alone: crop, make a hole, fill it, compare."""
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from vision_core import checkpoints, devices, images, runs, training
+from vision_core.editing import holes
+from vision_core.editing.filler import Filler
+from vision_core.editing.push_pull import push_pull
+from vision_core.events import Event
+from vision_core.loading import made
+
+SYSTEM = "edit filler"
+HELD_OUT = 20  # every so manieth photograph is kept for validation
+SIDE = 256  # of the crops that a training is measured on, in pixels
+BATCH = 10  # of these at once
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Args:
+        train_dir: folder of photographs; those in folders below count, too.
+        val_dir: folder of photographs to measure on; None: every twentieth of `train_dir`.
+        steps: optimiser steps of an epoch; a run is measured, and can be resumed, at its epochs.
+        crop: side of the crops in pixels, a multiple of 16.
+        smallest: half of the crops come from photographs made smaller, down to this share of their size.
+        floor: is added to the mean squared error in a hole before its logarithm is taken, or nearly perfect
+            crops of sky would outweigh all others.
+        workers: processes that cut crops ahead; 0 does it between the steps.
+    """
+
+    train_dir: str
+    val_dir: str | None = None
+    start: str | None = None
+    epochs: int = 40
+    steps: int = 250
+    batch_size: int = 64
+    crop: int = 128
+    smallest: float = 0.4
+    lr: float = 8e-4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.998
+    floor: float = 2e-4
+    widths: tuple[int, ...] = (64, 128, 192, 224)
+    down: tuple[int, ...] = (2, 2, 2, 2)
+    up: tuple[int, ...] = (2, 2, 2)
+    workers: int = 0
+    seed: int = 0
+    device: str = "auto"
+    track: str | None = None
+
+    def __post_init__(self) -> None:
+        runs.check_lowest(self, epochs=1, steps=1, batch_size=1, crop=16, seed=0, workers=0)
+        for name, low, high in (
+            ("lr", 0, 1),
+            ("ema", 0, 1),
+            ("clip", 0, 1e6),
+            ("floor", 0, 1),
+            ("weight_decay", -1e-9, 1),
+            ("smallest", 0, 1 + 1e-9),
+        ):
+            if not low < (value := getattr(self, name)) < high:
+                raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
+        if self.crop % 16:
+            raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
+
+
+def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
+    """Train into the folder `out`.
+
+    Raises:
+        ValueError: `out` holds a run and `replace` is not set; no photographs, or too few to hold some out.
+        FloatingPointError: the loss is not finite.
+    """
+    settings = _resolved(settings)
+    photos = _photos(settings)  # refuses before there is a folder
+    yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *photos)
+
+
+def resume(out: str | Path) -> Generator[Event]:
+    """Go on with a run that was stopped or killed, from its last measured epoch.
+
+    Raises:
+        ValueError: `out` holds no run of this system, or one that is complete or still training.
+    """
+    run, settings = runs.open(out, SYSTEM, Settings)
+    yield from _train(run, settings, *_photos(settings))
+
+
+def export(run: str | Path, out: str | Path) -> Path:
+    """Write a run's best network, finished or not, in half precision to the file `out`.
+
+    Raises:
+        ValueError: `run` is no run of this system, or one that has not been measured yet.
+    """
+    found, _ = runs.open(run, SYSTEM, Settings)
+    model, metadata = checkpoints.load(found.folder / "best.safetensors", Filler)
+    unneeded = ("train_dir", "val_dir", "start", "device", "track", "workers")
+    checkpoints.save(out, model, {k: v for k, v in metadata.items() if k not in unneeded}, half=True)
+    return Path(out)
+
+
+def _resolved(settings: Settings) -> Settings:
+    """Settings that mean the same on a later day: absolute paths."""
+    paths = {
+        name: str(Path(value).absolute())
+        for name in ("train_dir", "val_dir", "start")
+        if (value := getattr(settings, name)) is not None
+    }
+    return replace(settings, **paths)
+
+
+def read(folder: str | Path) -> list[np.ndarray]:
+    """All photographs below a folder, uint8 (H, W, 3) each, by name.
+
+    Raises:
+        ValueError: no such folder, no photograph in it, or one that cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES)
+    if not files:
+        raise ValueError(f"{folder} holds no images ({', '.join(images.SUFFIXES)})")
+    return [images.read(path).rgb for path in files]
+
+
+def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    photos = read(settings.train_dir)
+    if settings.val_dir:
+        return photos, read(settings.val_dir)
+    if len(photos) < 2:
+        raise ValueError("at least two photographs are needed to hold one out for validation")
+    held_out = set(range(len(photos) // 2 % HELD_OUT, len(photos), HELD_OUT))
+    return (
+        [photo for number, photo in enumerate(photos) if number not in held_out],
+        [photo for number, photo in enumerate(photos) if number in held_out],
+    )
+
+
+def _train(
+    run: runs.Run, settings: Settings, photos: list[np.ndarray], held_out: list[np.ndarray]
+) -> Generator[Event]:
+    model = _network(settings)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
+    )
+    device = devices.pick(settings.device)
+    dtype = devices.autocast_dtype(device)
+    validation = Validation(held_out, settings.seed)
+    plan = training.Plan(
+        epochs=settings.epochs,
+        steps_per_epoch=settings.steps,
+        clip=settings.clip,
+        ema=settings.ema,
+        best={"val_psnr": "max"},
+        device=settings.device,
+        track=settings.track,
+    )
+
+    def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        clean, hole = batch[0].float() / 255, batch[1]
+        smooth = push_pull(clean, hole)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            filled = model(smooth, hole)
+        return {"db": decibels(filled, clean, hole, settings.floor)}
+
+    def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
+        return validation.measure(model)
+
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        partial(batches, photos, settings),
+        terms,
+        plan,
+        scheduler=LambdaLR(optimizer, partial(_rate, settings.epochs * settings.steps)),
+        measure=measured,
+        metadata={**asdict(settings), "photographs": len(photos), "licence": "Apache-2.0"},
+        finish=lambda model: measured(model, settings.epochs),
+    )
+
+
+def _network(settings: Settings) -> Filler:
+    if settings.start is not None:
+        model, _ = checkpoints.load(settings.start, Filler)
+    else:
+        with devices.seeded(settings.seed):
+            model = Filler(settings.widths, settings.down, settings.up)
+    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def _rate(total: int, step: int) -> float:
+    """The share of the learning rate at a step: 2 % warm-up, then half a cosine down to a hundredth."""
+    warm = min(1.0, (step + 1) / max(1, min(300, total // 50)))
+    return warm * (0.5 * (1 + math.cos(math.pi * min(1.0, step / total))) * 0.99 + 0.01)
+
+
+def decibels(filled: Tensor, clean: Tensor, hole: Tensor, floor: float = 0.0) -> Tensor:
+    """Mean over pictures of 10 log10 (MSE in the hole + `floor`): for a floor of 0, minus the PSNR there.
+
+    So a picture that is nearly right counts as much as a bad one.
+
+    Args:
+        filled, clean: (B, 3, H, W) in [0, 1].
+        hole: bool (B, 1, H, W), nowhere empty.
+    """
+    if filled.shape != clean.shape or hole.shape != (len(clean), 1, *clean.shape[2:]):
+        shapes = [tuple(x.shape) for x in (filled, clean, hole)]
+        raise ValueError(f"expected twice (B, 3, H, W) and (B, 1, H, W), got {shapes}")
+    wrong = ((filled - clean) * hole).square().sum((1, 2, 3)) / (3 * hole.sum((1, 2, 3)))
+    return (10 * torch.log10(wrong + floor)).mean()
+
+
+def batches(photos: list[np.ndarray], settings: Settings, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's crops, uint8 (B, 3, S, S), and holes, bool (B, 1, S, S): a function of seed and epoch."""
+    return made(partial(_batch, photos, settings, epoch), settings.steps, settings.workers)
+
+
+def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+    rng = np.random.default_rng((settings.seed, epoch, number))
+    areas = np.array([photo.size for photo in photos], float)  # a large photograph holds more to learn from
+    picked = rng.choice(len(photos), settings.batch_size, p=areas / areas.sum())
+    crops = np.stack([_crop(photos[pick], settings, rng) for pick in picked])
+    marks = np.stack([holes.draw(rng, settings.crop) for _ in picked])
+    return torch.from_numpy(crops).permute(0, 3, 1, 2), torch.from_numpy(marks)[:, None]
+
+
+def _crop(photo: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """uint8 (S, S, 3): a square of the photograph, made smaller, turned, mirrored, its channels swapped."""
+    side = settings.crop
+    scale = 1.0 if rng.random() < 0.5 else rng.uniform(settings.smallest, 1)
+    wide = max(side, min(round(side / scale), *photo.shape[:2]))
+    square = max((_square(photo, wide, rng.random(2)) for _ in range(2)), key=_detail)  # less sky
+    if len(square) > side:
+        small = Image.fromarray(np.ascontiguousarray(square)).resize((side, side), Image.Resampling.LANCZOS)
+        square = np.asarray(small)
+    square = np.rot90(square[:, ::-1] if rng.random() < 0.5 else square, int(rng.integers(4)))
+    return square[..., rng.permutation(3)] if rng.random() < 0.3 else square
+
+
+def _detail(square: np.ndarray) -> float:
+    return float(np.abs(np.diff(square[::2, ::2, 1].astype(np.int16))).mean())
+
+
+def _square(photo: np.ndarray, side: int, place: np.ndarray) -> np.ndarray:
+    """A square of the photograph, continued by mirroring where that is smaller; `place` in [0, 1]."""
+    top, left = (round(p * max(0, have - side)) for p, have in zip(place, photo.shape[:2], strict=True))
+    square = photo[top : top + side, left : left + side]
+    missing = [(0, side - have) for have in square.shape[:2]]
+    return np.pad(square, [*missing, (0, 0)], mode="symmetric")
+
+
+class Validation:
+    """Centres of the held-out photographs with the holes of `benchmarks/editing.py`, drawn from the seed.
+
+    They are the same at every epoch and in every run of that seed, so that figures can be compared.
+    """
+
+    def __init__(self, photos: list[np.ndarray], seed: int) -> None:
+        self.kinds, crops, marks, telea = ("strokes_7", "strokes_15", "lost_70"), [], [], []
+        for number, photo in enumerate(photos):
+            square = np.ascontiguousarray(_square(photo, SIDE, np.full(2, 0.5)))
+            for kind in self.kinds:
+                rng, (name, size) = np.random.default_rng((seed, number)), kind.split("_")
+                if name == "lost":
+                    hole = holes.lost(rng, SIDE, SIDE, int(size) / 100)
+                else:
+                    hole = holes.strokes(rng, SIDE, SIDE, int(size))
+                broken = np.where(hole[..., None], 0, square).astype(np.uint8)
+                telea.append(cv2.inpaint(broken, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA))
+                crops.append(square)
+                marks.append(hole)
+        self.clean, other = (
+            torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255 for part in (crops, telea)
+        )
+        self.hole = torch.from_numpy(np.stack(marks))[:, None]
+        self.telea = _psnr(other, self.clean, self.hole)
+
+    @torch.inference_mode()
+    def measure(self, model: nn.Module) -> dict[str, Any]:
+        """PSNR in the holes, and for each kind of hole what it is above OpenCV's Telea."""
+        device = next(model.parameters()).device
+        dtype, parts = devices.autocast_dtype(device), []
+        for clean, hole in zip(self.clean.split(BATCH), self.hole.split(BATCH), strict=True):
+            clean, hole = clean.to(device), hole.to(device)
+            smooth = push_pull(clean, hole)
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                filled = model(smooth, hole)
+            parts.append(_psnr(filled.float().clamp(0, 1), clean, hole).cpu())
+        found = torch.cat(parts)
+        gains = (found - self.telea).view(-1, len(self.kinds)).mean(0).tolist()
+        return {
+            "val_psnr": found.mean().item(),
+            **{f"gain_{kind}": gain for kind, gain in zip(self.kinds, gains, strict=True)},
+        }
+
+
+def _psnr(filled: Tensor, clean: Tensor, hole: Tensor) -> Tensor:
+    """Of each picture (B,), in its hole."""
+    each = zip(filled.split(1), clean.split(1), hole.split(1), strict=True)
+    return torch.stack([-decibels(*one, 1e-9) for one in each])
