@@ -82,6 +82,20 @@ def train(
 
 
 @command(app)
+def draw(
+    network: Annotated[str, Argument(help="The network whose training needs it.")],
+    cache: Annotated[Path, Option(help="Keep pictures here.")],
+    scenes: Annotated[int, Option(min=1, help="How many scenes there are to draw from.")] = 20_480,
+    workers: Annotated[int, Option(min=0, help="Processes that draw.")] = 0,
+) -> Answer:
+    """Draw ahead what a training needs; it would do so itself at its start."""
+    from vision_core.editing.tiny import train as trainer
+
+    trainer.draw(network, str(cache.resolve()), scenes, workers)
+    return Answer(f"{cache} holds {scenes} scenes for {network}", {"cache": str(cache), "scenes": scenes})
+
+
+@command(app)
 def export(
     run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
     out: Annotated[Path, Option(help="Folder of the models, e.g. models/editing.")],
@@ -99,10 +113,11 @@ def evaluate(
     edits: Annotated[int, Option(min=2, help="Edits to paint and judge.")] = 60,
     scenes: Annotated[int, Option(min=1, help="Scenes for retrieval and pointing.")] = 200,
     seed: Seed = 0,
+    guidance: Annotated[float, Option(min=1, help="How much the painter heeds the text.")] = 3.0,
 ) -> Answer:
     """Measure retrieval, pointing, and edits as the judge sees them, on held-out scenes."""
     from vision_core.editing.tiny.evaluate import measure
 
-    found = measure(models, edits, scenes, seed)
+    found = measure(models, edits, scenes, seed, guidance)
     lines = [f"{name.replace('_', ' ')}: {value:.1%}" for name, value in found.items()]
     return Answer("\n".join(lines), {"models": str(models), **found})

@@ -113,12 +113,59 @@ def test_pictures_are_drawn_once_and_kept(tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == files
 
 
-def test_latents_from_the_cache_are_the_latents(models, tmp_path):
-    asked = settings("painter", models)
-    made = painter.examples(asked, 0, 2, 0)
-    kept = [painter.examples(replace(asked, cache=str(tmp_path)), 0, 2, 0) for _ in range(2)]
-    for again in kept:
-        assert all(torch.equal(a, b) for a, b in zip(made[:3], again[:3], strict=True))
+def test_examples_from_the_cache_are_the_examples(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "CHUNK", 2)
+    vae = str(models / "inpainting" / "vae")
+    whole, kept, again = (painter.Examples(vae, cache, 3) for cache in (None, str(tmp_path), str(tmp_path)))
+    whole.fill(3)
+    kept.fill(1)
+    assert kept.filled == 2
+    kept.fill(3, workers=2)
+    monkeypatch.setattr(painter, "encode", None)
+    again.fill(3)
+    for name in ("latents", "boxes", "texts", "known"):
+        assert torch.equal(getattr(whole, name), getattr(kept, name)), name
+        assert torch.equal(getattr(whole, name), getattr(again, name)), name
+
+
+def test_latents_of_what_is_left_are_those_of_the_picture_with_a_grey_box(models):
+    found = painter.Examples(str(models / "inpainting" / "vae"), None, 2)
+    found.fill(2)
+    vae, _ = painter.autoencoder(found.autoencoder)
+    images = data.drawn([world.wild(number) for number in range(2)]) / 255
+    top, bottom, left, right = found.boxes[1, 3].tolist()
+    images[1, :, top:bottom, left:right] = 0.5
+    with torch.inference_mode():
+        expected = vae.encoder(images * 2 - 1) * vae.config.scaling_factor
+    assert torch.allclose(found.latents[0, 0].float(), expected[0], atol=0.05)  # bfloat16
+    assert torch.allclose(found.latents[1, 4].float(), expected[1], atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["painter", "autoencoder"])
+def test_workers_change_the_speed_alone(name, models, tmp_path):
+    asked = replace(settings(name, models), steps=3, cache=str(tmp_path / "cache"))
+    network, data_chunk = train.NETWORKS[name], data.CHUNK
+    data.CHUNK = 8
+    try:
+        alone, helped = (
+            list(network.batches(replace(asked, workers=n, cache=None if n == 0 else asked.cache), 2))
+            for n in (0, 2)
+        )
+    finally:
+        data.CHUNK = data_chunk
+    for one, other in zip(alone, helped, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_scenes_with_withheld_pairs_are_never_picked(models):
+    found = painter.Examples(str(models / "inpainting" / "vae"), None, 40)
+    wild = [world.wild(number) for number in range(40)]
+    found.fill(40)
+    assert found.known.tolist() == [not painter.withheld(scene) for scene in wild]
+    assert 0 < found.known.sum() < 40
+    found.known[:] = False
+    with pytest.raises(ValueError, match="all of the 8 scenes hold pairs that are withheld"):
+        painter._batch(settings("painter", models), found, 9, 0)
 
 
 def test_every_word_of_the_world_is_one_token():
@@ -190,13 +237,21 @@ def test_a_folder_without_an_autoencoder_is_refused(tmp_path):
 
 
 def test_what_is_hidden_is_what_is_said():
-    for seed in range(60):
-        scene = world.scene(seed)
-        mask, said = painter.hide(scene, Random(seed))
-        assert mask.any() and replace(said, empty=False).true_of(scene)  # empty is the box
-        if said.empty:
-            inside = [(it & mask).sum() / it.sum() for it in world.masks(scene)]
+    for seed in range(120):
+        scene = world.wild(seed)
+        masks = world.masks(scene)
+        (top, bottom, left, right), said = painter.hide(scene, masks, Random(seed))
+        assert 0 <= top < bottom <= 128 and 0 <= left < right <= 128
+        assert replace(said, empty=False).true_of(scene)  # empty is the box
+        if said.empty and said.phrases == ():
+            inside = [it[top:bottom, left:right].sum() / max(it.sum(), 1) for it in masks]
             assert max(inside, default=0) <= 0.6
+
+
+def test_a_box_is_a_mask_of_every_eighth_pixel():
+    mask = painter._masks(torch.tensor([[[0, 128, 0, 128], [5, 20, 64, 65]]], dtype=torch.int16), 8)
+    assert mask.shape == (1, 2, 1, 16, 16) and mask[0, 0].all()
+    assert torch.nonzero(mask[0, 1, 0]).tolist() == [[1, 8], [2, 8]]
 
 
 def test_open_clip_opens_the_clip(models):
@@ -270,5 +325,17 @@ def test_settings_are_checked():
         train.Settings("gan")
     with pytest.raises(ValueError, match="name its folder"):
         train.Settings("painter")
+    with pytest.raises(ValueError, match="workers is -1"):
+        train.Settings("clip", workers=-1)
+    with pytest.raises(ValueError, match="schedule is 'step'; it must be one of constant, cosine"):
+        train.Settings("clip", schedule="step")
     with pytest.raises(ValueError, match="steps is 0"):
         train.Settings("clip", steps=0)
+
+
+def test_the_learning_rate_rises_and_stays_or_falls():
+    asked = train.Settings("judge", epochs=2, steps=50, warmup=10)
+    rates = [train._rate(asked, step) for step in range(100)]
+    assert rates[:2] == [0.1, 0.2] and set(rates[9:]) == {1}
+    rates = [train._rate(replace(asked, schedule="cosine"), step) for step in range(100)]
+    assert max(rates) == rates[9] > 0.95 and rates[50] == pytest.approx(0.5) and rates[99] < 0.001

@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from vision_core.editing.tiny import grammar, world
+from vision_core.editing.tiny import grammar, paint, world
 from vision_core.editing.tiny.world import Scene, Thing
 
 SIZE = 48
@@ -131,3 +131,28 @@ def test_impossible_scenes_are_refused():
         replace(Scene("sea", "day"), sky="rain")
     with pytest.raises(ValueError, match="size is 8"):
         world.render(Scene("sea", "day"), 8)
+
+
+def test_wild_scenes_differ_in_colours_alone():
+    wild = [world.wild(seed) for seed in range(40)]
+    assert wild == [world.wild(seed) for seed in range(40)]
+    unknown = 0
+    for old, new in zip(SCENES, wild, strict=True):
+        colours = [it.colour for it in old.things]
+        things = [replace(it, colour=colour) for it, colour in zip(new.things, colours, strict=True)]
+        assert replace(new, things=tuple(things)) == old
+        unknown += sum(it.colour not in grammar.COLOURS[it.kind] for it in new.things)
+        assert all(
+            it.colour == grammar.COLOURS[it.kind][0] or len(grammar.COLOURS[it.kind]) > 1 for it in new.things
+        )
+    assert 10 < unknown < 60
+
+
+def test_a_thing_is_about_where_its_extent_says():
+    for scene in SCENES:
+        for thing, share in zip(scene.things, world.coverage(scene)[1:], strict=True):
+            rows, columns = np.nonzero(share > 0.5)
+            if len(rows):
+                top, bottom, left, right = (128 * end for end in paint.extent(scene, thing))
+                assert top - 4 <= rows.min() and rows.max() <= bottom + 4, thing
+                assert left - 14 <= columns.min() and columns.max() <= right + 14, thing

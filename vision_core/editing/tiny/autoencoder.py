@@ -6,6 +6,7 @@ resolution, where most of the time would go.
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
-from vision_core.editing.tiny import data
+from vision_core.editing.tiny import data, paint, world
 from vision_core.files import read_json, write_json
+from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
 
 CROP, TESTED, EVERY = 64, 64, 4
@@ -24,7 +26,7 @@ CROP, TESTED, EVERY = 64, 64, 4
 class Network(nn.Module):
     """(B, 3, H, W) in [0, 1] -> the same, by way of latents (B, 4, H / 8, W / 8); H, W multiples of 8."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 64) -> None:
         prepare()
         from diffusers import AutoencoderTiny
 
@@ -48,34 +50,63 @@ class Network(nn.Module):
         return self.decode(self.encode(images))
 
 
-def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Crops of 64 x 64, uint8, one in eight partly hidden in grey as inpainting hides it; and noise."""
-    drawn = generator(settings.seed, epoch)
-    for numbers in data.draws(settings, drawn):
-        crops = [_crop(data.image(number, settings.cache), drawn) for number in numbers]
-        for crop in crops[::8]:
-            y, x, h, w = torch.randint(8, CROP - 8, (4,), generator=drawn).tolist()
-            crop[:, y : y + h, x : x + w] = 128
-        yield torch.stack(crops), torch.randn(len(crops), 4, CROP // 8, CROP // 8, generator=drawn)
+def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+    """Crops of 64 x 64, uint8, one in eight partly hidden in grey as inpainting hides it; and noise.
+
+    Most are around a thing; the third tensor, bool (B, 1, 64, 64), says where things are.
+    """
+    if settings.cache:
+        data.draw(settings.cache, 0, settings.scenes, settings.workers, world.wild)
+    yield from made(partial(_batch, settings, epoch), settings.steps, settings.workers)
 
 
-def _crop(image: Tensor, drawn: torch.Generator) -> Tensor:
-    y, x = torch.randint(data.SIDE - CROP + 1, (2,), generator=drawn).tolist()
-    return image[:, y : y + CROP, x : x + CROP]
+def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
+    drawn = generator(settings.seed, epoch, step)
+    numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
+    parts = [_crop(number, settings.cache, drawn) for number in numbers]
+    crops, things = torch.stack([crop for crop, _ in parts]), torch.stack([there for _, there in parts])
+    for crop in crops[::8]:
+        y, x, h, w = torch.randint(8, CROP - 8, (4,), generator=drawn).tolist()
+        crop[:, y : y + h, x : x + w] = 128
+    return crops, torch.randn(len(crops), 4, CROP // 8, CROP // 8, generator=drawn), things
 
 
-def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    """Absolute error of pixels and of their differences; latents of moderate size that bear some noise."""
-    images, noise = batch[0].float() / 255, batch[1]
+def _crop(number: int, cache: str | None, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A part of a picture, uint8 (3, 64, 64), and where in it things are, bool (1, 64, 64)."""
+    scene, last = world.wild(number), data.SIDE - CROP
+    extents = [[data.SIDE * end for end in paint.extent(scene, thing)] for thing in scene.things]
+    y, x = torch.randint(last + 1, (2,), generator=drawn).tolist()
+    luck = torch.rand(4, generator=drawn).tolist()
+    if extents and luck[0] < 0.8:
+        top, bottom, left, right = extents[int(luck[1] * len(extents))]
+        y = min(max(int((top + bottom - CROP) / 2 + 48 * (luck[2] - 0.5)), 0), last)
+        x = min(max(int((left + right - CROP) / 2 + 48 * (luck[3] - 0.5)), 0), last)
+    picture = data.pictures(number, 1, cache, world.wild)[0, y : y + CROP, x : x + CROP]
+    there = torch.zeros(1, data.SIDE, data.SIDE, dtype=torch.bool)
+    for ends in extents:
+        top, bottom, left, right = (max(int(end), 0) for end in ends)
+        there[:, top:bottom, left:right] = True
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1), there[:, y : y + CROP, x : x + CROP].clone()
+
+
+def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Absolute error of pixels, of their differences and of means of 4 x 4, thrice as much where things are.
+
+    And latents of moderate size that bear some noise.
+    """
+    images, noise, things = batch[0].float() / 255, batch[1], batch[2]
     images = images.contiguous(memory_format=torch.channels_last)
     with data.autocast(images.device):
         latents = model.encode(images)  # pyright: ignore[reportCallIssue]
         again = model.decode(latents + 0.05 * noise)  # pyright: ignore[reportCallIssue]
-    latents, again = latents.float(), again.float()
+    latents, wrong = latents.float(), again.float() - images
+    weight = 1 + 2 * things.float()
+    weight = weight / weight.mean()
     return {
-        "pixels": F.l1_loss(again, images),
-        "edges": F.l1_loss(again.diff(dim=-1), images.diff(dim=-1))
-        + F.l1_loss(again.diff(dim=-2), images.diff(dim=-2)),
+        "pixels": (wrong.abs() * weight).mean(),
+        "edges": (wrong.diff(dim=-1).abs() * weight[..., 1:]).mean()
+        + (wrong.diff(dim=-2).abs() * weight[..., 1:, :]).mean(),
+        "colours": (F.avg_pool2d(wrong, 4).abs() * F.avg_pool2d(weight, 4)).mean(),
         "size": 1e-3 * (latents**2).mean(),
     }
 
@@ -94,7 +125,7 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
 @torch.inference_mode()
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     """As diffusers loads it, its `scaling_factor` such that scaled latents have standard deviation 1."""
-    scale = 1 / model.encode(data.images(0, 32)).std().item()
+    scale = 1 / model.encode(data.images(0, 64)).std().item()
     model.net.register_to_config(scaling_factor=round(scale, 4))
     save(copy.deepcopy(model.net).half(), out / "inpainting" / "vae")
     return out / "inpainting" / "vae"

@@ -19,12 +19,11 @@ from torch.nn import functional as F
 
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, tokens, world
-from vision_core.editing.tiny.grammar import COLOURS, GROUNDS, KINDS, PLACES, SIZES, SKIES, Caption
+from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES, TONES, Caption
 from vision_core.torchvision_cpu import prepare
 
 EVERY, TESTED, HARD, RIVALS = 10, 100, 3, 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-TONES = tuple(sorted({colour for colours in COLOURS.values() for colour in colours}))
 ANSWERS = (*(1 + len(KINDS), len(TONES), len(SIZES)) * len(PLACES), len(GROUNDS), len(SKIES))  # of the head
 UNSAID, SHARPNESS = -1, 16  # unit vectors are stretched for the head
 

@@ -1,7 +1,7 @@
 """Pictures of the small world for training: drawn once, kept in a folder, read back by scene number."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 from vision_core.devices import autocast_dtype
 from vision_core.editing.tiny import world
 from vision_core.files import atomic
+from vision_core.loading import made
 
 SIDE, CHUNK = 128, 512
 HELD_OUT = 1 << 30  # scenes from here on are never trained on
@@ -26,42 +27,70 @@ def scenes(first: int, count: int) -> list[world.Scene]:
     return [world.scene(number) for number in range(first, first + count)]
 
 
-def pictures(first: int, count: int, folder: str | Path | None = None) -> NDArray[np.uint8]:
+Numbered = Callable[[int], world.Scene]  # a set of scenes, each a function of its number
+
+
+def pictures(
+    first: int, count: int, folder: str | Path | None = None, scene: Numbered = world.scene
+) -> NDArray[np.uint8]:
     """The pictures of those scenes, (count, 128, 128, 3); with a folder, kept there in chunks of 512."""
     if folder is None:
-        return np.stack([world.render(scene) for scene in scenes(first, count)])
+        return np.stack([world.render(scene(number)) for number in range(first, first + count)])
     parts = []
     while count:
         start = first % CHUNK
         taken = min(count, CHUNK - start)
-        parts.append(_chunk(Path(folder), first // CHUNK)[start : start + taken])
+        parts.append(_chunk(Path(folder), first // CHUNK, scene)[start : start + taken])
         first, count = first + taken, count - taken
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-@lru_cache(256)
-def _chunk(folder: Path, number: int) -> NDArray[np.uint8]:
-    path = folder / f"pictures-{_version()}" / f"{number:06}.npy"
+def draw(folder: str | Path, first: int, count: int, workers: int = 0, scene: Numbered = world.scene) -> None:
+    """Draw what the folder lacks of the pictures of those scenes, by that many processes."""
+    chunks = range(first // CHUNK, -(-(first + count) // CHUNK))
+    lacking = [k for k in chunks if not _path(Path(folder), k, scene).exists()]
+
+    def drawn(number: int) -> None:
+        pictures(lacking[number] * CHUNK, 1, folder, scene)
+
+    for _ in made(drawn, len(lacking), min(workers, len(lacking))):
+        pass
+
+
+@lru_cache(512)
+def _chunk(folder: Path, number: int, scene: Numbered) -> NDArray[np.uint8]:
+    path = _path(folder, number, scene)
+    return kept(path, lambda: pictures(number * CHUNK, CHUNK, None, scene))
+
+
+def _path(folder: Path, number: int, scene: Numbered) -> Path:
+    return folder / f"pictures-{version(scene)}" / f"{number:06}.npy"
+
+
+def kept(path: Path | None, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """What is in that file, and if it is not there yet, what `make` puts there."""
+    if path is None:
+        return make()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = pictures(number * CHUNK, CHUNK)
+        found = make()
         with atomic(path) as file:
-            np.save(file, drawn)
+            np.save(file, found)
     return np.load(path, mmap_mode="r")
 
 
 @cache
-def _version() -> str:
+def version(scene: Numbered) -> str:
     """Changes whenever the scenes or their pictures do."""
     seeds = range(40)
-    said = "".join(map(repr, (world.scene(seed) for seed in seeds))).encode()
-    seen = b"".join(world.render(world.scene(seed), 64).tobytes() for seed in seeds)
+    said = "".join(map(repr, (scene(seed) for seed in seeds))).encode()
+    seen = b"".join(world.render(scene(seed), 64).tobytes() for seed in seeds)
     return hashlib.sha256(said + seen).hexdigest()[:10]
 
 
-def image(number: int, folder: str | Path | None = None) -> Tensor:
+def image(number: int, folder: str | Path | None = None, scene: Numbered = world.scene) -> Tensor:
     """The picture of one scene, uint8 (3, 128, 128)."""
-    return torch.from_numpy(pictures(number, 1, folder)[0].copy()).permute(2, 0, 1)
+    return torch.from_numpy(pictures(number, 1, folder, scene)[0].copy()).permute(2, 0, 1)
 
 
 def images(first: int, count: int, folder: str | Path | None = None) -> Tensor:

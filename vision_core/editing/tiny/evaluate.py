@@ -10,11 +10,13 @@ import torch
 from vision_core import checkpoints
 from vision_core.editing.tiny import clip, data, dino, judge, world
 from vision_core.editing.tiny.grammar import COLOURS, KINDS, PLACES, Phrase
-from vision_core.editing.tiny.painter import WITHHELD
+from vision_core.editing.tiny.painter import WITHHELD, autoencoder
 from vision_core.torchvision_cpu import prepare
 
 
-def measure(models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 0) -> dict[str, float]:
+def measure(
+    models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 0, guidance: float = 3.0
+) -> dict[str, float]:
     """All measures of the networks that `models` holds, in the folders that `train.export` writes.
 
     Raises:
@@ -31,7 +33,8 @@ def measure(models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 
         tasks = [task(Random(seed * 100_003 + k), withheld=k % 2 == 1) for k in range(edits)]
         found |= drawn(model, tasks)
         if (folder / "inpainting" / "model_index.json").is_file():
-            found |= editing(folder / "inpainting", model, tasks, seed)
+            found |= encoded(folder / "inpainting" / "vae", model, tasks)
+            found |= editing(folder / "inpainting", model, tasks, seed, guidance)
     if not found:
         raise ValueError(f"{models} holds no network of the small world")
     return found
@@ -61,7 +64,7 @@ Task = tuple[world.Scene, world.Scene, int]  # before, after, and which thing wa
 
 @torch.inference_mode()
 def drawn(judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
-    """What the judge says of true drawings of the edits, the most to expect, and of the pictures before."""
+    """What the judge says of true drawings of the edits, and of the pictures before."""
     seen = np.array(
         [
             judge_sees(judged_by, np.stack([world.render(new), world.render(old)]), new.things[index])
@@ -72,7 +75,23 @@ def drawn(judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def editing(folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: int) -> dict[str, float]:
+def encoded(folder: Path, judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
+    """What the judge says of true drawings that went through the autoencoder: the most to expect."""
+    vae, _ = autoencoder(str(folder))
+    seen = []
+    for old, new, index in tasks:
+        images = data.drawn([new]) / 127.5 - 1
+        again = ((vae.decoder(vae.encoder(images)) / 2 + 0.5).clamp(0, 1) * 255).round().byte()
+        mask = hole(old, new, index)[..., None]
+        painted = np.where(mask, again[0].permute(1, 2, 0).numpy(), world.render(old))
+        seen += judge_sees(judged_by, painted[None], new.things[index])
+    return {"encoded": float(np.mean(seen))}
+
+
+@torch.inference_mode()
+def editing(
+    folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: int, guidance: float = 3.0
+) -> dict[str, float]:
     """Share of edits in which the judge sees what was asked for where it was asked for.
 
     Every second task asks for a kind in a colour that the painter never saw, "withheld".
@@ -85,8 +104,8 @@ def editing(folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: i
     seen = []
     for old, new, index in tasks:
         before, thing = world.render(old), new.things[index]
-        mask = box(world.coverage(old)[1 + index] + world.coverage(new)[1 + index])
-        painted = paint(pipeline, before, mask, prompt(thing), seed)
+        mask = hole(old, new, index)
+        painted = paint(pipeline, before, mask, prompt(thing), seed, guidance=guidance)
         seen += judge_sees(judged_by, np.where(mask[..., None], painted, before)[None], thing)
     return {"edited_known": float(np.mean(seen[0::2])), "edited_withheld": float(np.mean(seen[1::2]))}
 
@@ -107,6 +126,11 @@ def prompt(thing: world.Thing) -> str:
     return str(Phrase(thing.kind, colour, thing.size))
 
 
+def hole(old: world.Scene, new: world.Scene, index: int) -> np.ndarray:
+    """What is painted anew, bool (128, 128): a box around the thing before and after."""
+    return box(world.coverage(old)[1 + index] + world.coverage(new)[1 + index])
+
+
 def box(share: np.ndarray, margin: int = 4) -> np.ndarray:
     """The smallest box around what is not 0, and a margin: bool of the same shape."""
     rows, columns = np.nonzero(share)
@@ -117,7 +141,13 @@ def box(share: np.ndarray, margin: int = 4) -> np.ndarray:
 
 
 def paint(
-    pipeline: Any, picture: np.ndarray, mask: np.ndarray, text: str, seed: int, steps: int = 20
+    pipeline: Any,
+    picture: np.ndarray,
+    mask: np.ndarray,
+    text: str,
+    seed: int,
+    steps: int = 20,
+    guidance: float = 3.0,
 ) -> np.ndarray:
     """uint8 (128, 128, 3), by a diffusers inpainting pipeline."""
     from PIL import Image
@@ -127,7 +157,7 @@ def paint(
         image=Image.fromarray(picture),
         mask_image=Image.fromarray(mask.astype(np.uint8) * 255),
         num_inference_steps=steps,
-        guidance_scale=3.0,
+        guidance_scale=guidance,
         generator=torch.Generator().manual_seed(seed),
     )
     return np.asarray(result.images[0])

@@ -42,6 +42,7 @@ COLOURS: dict[str, tuple[str, ...]] = {  # of each kind; a kind that has one onl
     "sheep": ("white", "black"),
 }
 KINDS = tuple(COLOURS)
+TONES = tuple(sorted({colour for colours in COLOURS.values() for colour in colours}))
 FLOWERS = {"flowering tree": "tree", "bush": "bush"}  # said as "a tree with pink flowers"
 SYNONYMS = {
     "flowers": ("blossoms", "blooms"),
@@ -61,6 +62,12 @@ SYNONYMS = {
     "in the middle": ("in the centre", "in the center"),
 }
 OPENINGS = ("", "", "", "", "a picture of ", "a photo of ", "a high quality image of ")
+
+
+def tones(kind: str) -> tuple[str, ...]:
+    """All colours that a kind can be painted in: any, of one that comes in several."""
+    known = COLOURS.get(kind, ())
+    return TONES if len(known) > 1 else known
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 from vision_core import checkpoints
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, world
-from vision_core.editing.tiny.grammar import COLOURS, GROUNDS, KINDS, PLACES, SKIES
+from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SKIES, TONES
 
-TONES = tuple(sorted({colour for colours in COLOURS.values() for colour in colours}))
 SIZES = (1 + len(KINDS), len(TONES))  # of the answers for each place: nothing or a kind, a colour
 VIEW = (len(GROUNDS), len(SKIES))
 TESTED, EVERY = 256, 5

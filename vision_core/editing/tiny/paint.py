@@ -113,6 +113,14 @@ def _thing(scene: "Scene", thing: "Thing", canvas: ImageDraw.ImageDraw, side: in
     painter(pen, random, PAINTS[thing.colour])
 
 
+def extent(scene: "Scene", thing: "Thing") -> tuple[float, float, float, float]:
+    """About where a thing is: top, bottom, left and right, in pictures."""
+    _, height, half = PAINTERS[thing.kind]
+    height *= 1.0 if thing.size == "large" else 0.52
+    foot, middle = _foot(scene, thing), CENTRES[thing.place]
+    return foot - 1.05 * height, foot + 0.05 * height, middle - height * half, middle + height * half
+
+
 def _near(scene: "Scene") -> Colour:
     near = SAND if scene.ground == "sea" else GROUNDS[scene.ground][1]
     return mix(near, SNOW, 0.8) if scene.sky == "snow" else near

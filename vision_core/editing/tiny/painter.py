@@ -7,9 +7,9 @@ weights); Lin et al. 2024 (zero terminal SNR).
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,15 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision_core import devices
 from vision_core.devices import generator
-from vision_core.editing.tiny import clip, data, tokens, world
+from vision_core.editing.tiny import clip, data, paint, tokens, world
 from vision_core.editing.tiny.autoencoder import save as save_autoencoder
-from vision_core.editing.tiny.grammar import Caption
-from vision_core.files import atomic
+from vision_core.editing.tiny.grammar import COLOURS, KINDS, Caption
+from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
 
-EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 4
+EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 8
 GRID = data.SIDE // 8
+SILENT = 0.1  # share of examples of which nothing is said, for guidance
+Box = tuple[int, int, int, int]  # top, bottom, left, right
 WITHHELD = {  # never painted in training, to see whether colour and kind are learnt apart
     ("tent", "blue"),
     ("house", "pink"),
@@ -42,28 +45,41 @@ class Network(nn.Module):
     """Noisy latents, mask, what is left (B, 9, 16, 16), time (B,), tokens (B, 40) -> v (B, 4, 16, 16)."""
 
     def __init__(
-        self, channels: tuple[int, int, int] = (64, 128, 128), text_width: int = 128, text_layers: int = 2
+        self,
+        channels: tuple[int, int, int] = (64, 128, 192),
+        text_width: int = 192,
+        text_layers: int = 2,
+        layers: int = 2,
+        attention: tuple[bool, bool, bool] = (True, True, False),
     ) -> None:
         prepare()
         from diffusers import UNet2DConditionModel
-        from diffusers.models.attention_processor import AttnProcessor
         from transformers import CLIPTextConfig, CLIPTextModel
 
         super().__init__()
-        self.architecture = {"channels": channels, "text_width": text_width, "text_layers": text_layers}
+        self.architecture = {
+            "channels": channels,
+            "text_width": text_width,
+            "text_layers": text_layers,
+            "layers": layers,
+            "attention": attention,
+        }
+        down = ["CrossAttnDownBlock2D" if here else "DownBlock2D" for here in attention]
+        up = ["CrossAttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)]
         self.unet = UNet2DConditionModel(
             sample_size=GRID,
             in_channels=9,
             out_channels=4,
             block_out_channels=tuple(channels),
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
+            down_block_types=tuple(down),
+            up_block_types=tuple(up),
+            layers_per_block=layers,
             cross_attention_dim=text_width,
             attention_head_dim=4,
             norm_num_groups=16,
         )
-        self.unet.set_attn_processor(AttnProcessor())  # a training step on the CPU takes 0.6 of the default's
+        self.plain = False
+        self._attend(plain=True)
         ids: Any = tokens.tokenizer()
         self.text_encoder = CLIPTextModel(
             CLIPTextConfig(
@@ -80,7 +96,16 @@ class Network(nn.Module):
             )
         )
 
+    def _attend(self, plain: bool) -> None:
+        """A training step with plain attention takes 0.6 of the fused one's time on a CPU; a GPU fuses it."""
+        from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+
+        if plain != self.plain:
+            self.unet.set_attn_processor(AttnProcessor() if plain else AttnProcessor2_0())
+            self.plain = plain
+
     def forward(self, x: Tensor, time: Tensor, texts: Tensor) -> Tensor:
+        self._attend(plain=not x.is_cuda)
         said = self.text_encoder(texts).last_hidden_state
         return self.unet(x, time, encoder_hidden_states=said).sample
 
@@ -103,34 +128,48 @@ def scheduler() -> Any:
     )
 
 
-def hide(scene: world.Scene, random: Random) -> tuple[np.ndarray, Caption]:
-    """A box to paint anew (128, 128) bool, and what is said of it.
+def hide(scene: world.Scene, masks: np.ndarray, random: Random) -> tuple[Box, Caption]:
+    """A box to paint anew, and what is said of it.
 
-    Mostly a box around a thing, close or wide, square or not, and the thing named; else any box, or all.
+    Most often as an edit has it: around a thing and another that could stand there, and that thing named.
+    Else a box around a thing, close or wide, square or not, or any box, or all of the picture.
+
+    Args:
+        masks: bool (things, 128, 128), where each thing is seen.
     """
     whole = world.describe_part(scene, random)
-    kind, mask = random.random(), np.zeros((data.SIDE, data.SIDE), bool)
-    masks = world.masks(scene)
-    if kind < 0.08:
-        mask[:] = True
-        return mask, world.describe(scene)
-    if kind < 0.75 and len(masks):
-        index = random.randrange(len(masks))
-        rows, columns = np.nonzero(masks[index])
-        top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
-        if random.random() < 0.5:
-            margins = [random.random() ** 2 * 36 for _ in range(4)]
-        else:  # a square about the middle, as anchors propose
-            side = max(bottom - top, right - left) * (1 + 0.9 * random.random())
-            margins = [(side - (bottom - top)) / 2] * 2 + [(side - (right - left)) / 2] * 2
-        box = top - margins[0], bottom + margins[1], left - margins[2], right + margins[3]
-    else:
+    luck = random.random()
+    if luck < 0.06:
+        return (0, data.SIDE, 0, data.SIDE), world.describe(scene)
+    if luck >= 0.85 or not masks.any():
         h, w = random.randint(24, 100), random.randint(24, 100)
         y, x = random.randint(0, data.SIDE - h), random.randint(0, data.SIDE - w)
-        box = y, y + h, x, x + w
-    y0, y1, x0, x1 = (min(max(round(float(v)), 0), data.SIDE) for v in box)
-    mask[y0:y1, x0:x1] = True
-    return mask, _inside(scene, mask, masks, whole, random)
+        box = (y, y + h, x, x + w)
+        return box, _inside(scene, box, masks, whole, random)
+    index = random.choice([k for k, it in enumerate(masks) if it.any()])
+    rows, columns = np.nonzero(masks[index])
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    if luck < 0.5:
+        kind = random.choice(KINDS)
+        other = replace(scene.things[index], kind=kind, colour=COLOURS[kind][0])
+        ends = [data.SIDE * end for end in paint.extent(scene, other)]
+        margin = random.randint(2, 7)
+        top, left = min(top, ends[0]) - margin, min(left, ends[2]) - margin
+        bottom, right = max(bottom, ends[1]) + margin, max(right, ends[3]) + margin
+        box = _within(top, bottom, left, right)
+        return box, _inside(scene, box, masks, whole, random, index)
+    if random.random() < 0.5:
+        margins = [random.random() ** 2 * 36 for _ in range(4)]
+    else:  # a square about the middle, as anchors propose
+        side = max(bottom - top, right - left) * (1 + 0.9 * random.random())
+        margins = [(side - (bottom - top)) / 2] * 2 + [(side - (right - left)) / 2] * 2
+    box = _within(top - margins[0], bottom + margins[1], left - margins[2], right + margins[3])
+    return box, _inside(scene, box, masks, whole, random)
+
+
+def _within(*ends: float) -> Box:
+    top, bottom, left, right = (min(max(round(float(end)), 0), data.SIDE) for end in ends)
+    return top, bottom, left, right
 
 
 def withheld(scene: world.Scene) -> bool:
@@ -138,21 +177,34 @@ def withheld(scene: world.Scene) -> bool:
 
 
 def _inside(
-    scene: world.Scene, mask: np.ndarray, masks: np.ndarray, whole: Caption, random: Random
+    scene: world.Scene,
+    box: Box,
+    masks: np.ndarray,
+    whole: Caption,
+    random: Random,
+    meant: int | None = None,
 ) -> Caption:
-    """What is said of a hidden box: the things mostly inside, or that nothing is; at times the scene."""
-    full = world.describe(scene)
-    hidden = [k for k, it in enumerate(masks) if (it & mask).sum() > 0.6 * it.sum()]
+    """What is said of a hidden box: the things mostly inside, or that nothing is; at times the scene.
+
+    Of an edit the thing that is `meant` is said in any case, and others half of the time.
+    """
+    full, (top, bottom, left, right) = world.describe(scene), box
+    seen = masks[:, top:bottom, left:right].sum((1, 2))
+    hidden = [k for k, it in enumerate(masks) if seen[k] > 0.6 * it.sum()]
+    if meant is not None:
+        hidden = [k for k in hidden if k == meant or random.random() < 0.5]
     ground = scene.ground if random.random() < 0.3 else None
     sky = scene.sky if random.random() < 0.3 else None
-    if random.random() < 0.25:
+    if meant is not None and random.random() < 0.7:
+        ground, sky = None, None
+    elif random.random() < 0.25:
         return whole
     phrases = tuple(
         replace(
             full.phrases[k],
             place=None,
-            colour=full.phrases[k].colour if random.random() < 0.85 else None,
-            size=full.phrases[k].size if random.random() < 0.35 else None,
+            colour=full.phrases[k].colour if random.random() < 0.9 else None,
+            size=full.phrases[k].size if random.random() < (0.35 if meant is None else 0.7) else None,
         )
         for k in hidden
     )
@@ -162,50 +214,143 @@ def _inside(
 
 
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-    """Latents, latents of what is left, masks, tokens, noise, times: an epoch goes through one chunk."""
-    drawn = generator(settings.seed, epoch)
-    count = min(settings.scenes, data.CHUNK)
-    masking, chunk = divmod(epoch - 1, settings.scenes // count)
-    latents, left, masks, captions = examples(settings, chunk * count, count, masking % MASKINGS)
-    known = [k for k, it in enumerate(data.scenes(chunk * count, count)) if not withheld(it)]
-    for _ in range(settings.steps):
-        pick = torch.tensor(known)[torch.randint(len(known), (settings.batch_size,), generator=drawn)]
-        random = Random(int(torch.randint(1 << 62, (1,), generator=drawn)))
-        texts = ["" if random.random() < 0.1 else captions[k].reworded(random) for k in pick.tolist()]
-        noise = torch.randn(len(pick), 4, GRID, GRID, generator=drawn)
-        times = torch.randint(1000, (len(pick),), generator=drawn)
-        yield latents[pick], left[pick], masks[pick], clip.tokenize(texts), noise, times
+    """Latents, latents of what is left, masks, tokens, noise, times.
+
+    An epoch draws from no fewer scenes than the examples seen until its end, if there are so many: a slow
+    machine begins before all is drawn and encoded.
+    """
+    wanted = min(epoch * settings.steps * settings.batch_size, settings.scenes)
+    examples = _examples(settings.autoencoder, settings.cache, settings.scenes)
+    examples.fill(wanted, settings.workers, settings.device)
+    yield from made(partial(_batch, settings, examples, epoch), settings.steps, settings.workers)
 
 
-def examples(
-    settings: Any, first: int, count: int, masking: int
-) -> tuple[Tensor, Tensor, Tensor, list[Caption]]:
-    """Of scenes: latents (count, 4, 16, 16), those of what is left, masks (count, 1, 16, 16), captions."""
-    hidden = [hide(scene, Random(scene.seed + 1 + masking)) for scene in data.scenes(first, count)]
-    masks = torch.from_numpy(np.stack([mask for mask, _ in hidden]))[:, None]
+def _batch(settings: Any, examples: "Examples", epoch: int, step: int) -> tuple[Tensor, ...]:
+    drawn, size = generator(settings.seed, epoch, step), settings.batch_size
+    wanted = min(epoch * settings.steps * size, settings.scenes)
+    known = torch.nonzero(examples.known[:wanted])[:, 0]
+    if not len(known):
+        raise ValueError(f"all of the {wanted} scenes hold pairs that are withheld; more scenes are needed")
+    pick = known[torch.randint(len(known), (size,), generator=drawn)]
+    masking = torch.randint(MASKINGS, (size,), generator=drawn)
+    latents, left = examples.latents[pick, 0], examples.latents[pick, 1 + masking]
+    texts = examples.texts[pick, masking].long()
+    texts[torch.rand(size, generator=drawn) < SILENT] = clip.tokenize([""])
+    noise = torch.randn(size, 4, GRID, GRID, generator=drawn)
+    times = torch.randint(1000, (size,), generator=drawn)
+    return latents.float(), left.float(), _masks(examples.boxes[pick, masking], 8), texts, noise, times
 
-    def images() -> Tensor:
-        return data.images(first, count, settings.cache)
 
-    latents = _kept(settings, f"{first:08}-{count}", images)
-    left = _kept(settings, f"{first:08}-{count}-{masking}", lambda: images().masked_fill(masks, 0.5))
-    return latents, left, masks[:, :, ::8, ::8].float(), [caption for _, caption in hidden]
+class Examples:
+    """Of the wild scenes from `first` on, each hidden in `MASKINGS` ways, as far as `fill` has got.
+
+    latents: half (scenes, 1 + MASKINGS, 4, 16, 16) of the picture, and of what is left by each box
+    boxes, texts: int16 (scenes, MASKINGS, 4), and (scenes, MASKINGS, 40) tokens
+    known: bool (scenes,), that no thing of it is withheld
+    """
+
+    def __init__(self, autoencoder: str, cache: str | None, count: int, first: int = 0) -> None:
+        self.autoencoder, self.cache, self.first, self.count = autoencoder, cache, first, count
+        self.latents = torch.empty(count, 1 + MASKINGS, 4, GRID, GRID, dtype=torch.half)
+        self.boxes = torch.empty(count, MASKINGS, 4, dtype=torch.int16)
+        self.texts = torch.empty(count, MASKINGS, tokens.LENGTH, dtype=torch.int16)
+        self.known = torch.zeros(count, dtype=torch.bool)
+        self.filled = 0
+
+    def fill(self, wanted: int, workers: int = 0, device: str = "cpu") -> None:
+        """Make what is lacking of the first `wanted` scenes, in chunks of 512."""
+        parts = self._parts(wanted)
+        for part, facts in zip(parts, self.hide(wanted, workers), strict=True):
+            first, count = self._part(part)
+            rows, facts = slice(first - self.first, first - self.first + count), torch.from_numpy(facts)
+            self.boxes[rows], self.texts[rows] = facts[..., :4], facts[..., 4:]
+            self.latents[rows] = torch.from_numpy(self._encoded(part, device).copy())
+            scenes = map(world.wild, range(first, first + count))
+            self.known[rows] = torch.tensor([not withheld(scene) for scene in scenes])
+            self.filled = rows.stop
+
+    def hide(self, wanted: int, workers: int = 0) -> Iterator[np.ndarray]:
+        """Boxes and tokens of the parts that are lacking; with a cache, their pictures are drawn as well."""
+        parts = self._parts(wanted)
+        if self.cache and parts:
+            data.draw(self.cache, self.first, wanted, workers, world.wild)
+        return made(lambda k: self._hidden(parts[k]), len(parts), min(workers, len(parts)))
+
+    def _parts(self, wanted: int) -> range:
+        done = self.filled // data.CHUNK
+        return range(done, -(-wanted // data.CHUNK)) if wanted > self.filled else range(0)
+
+    def _part(self, part: int) -> tuple[int, int]:
+        done = part * data.CHUNK
+        return self.first + done, min(data.CHUNK, self.count - done)
+
+    def _path(self, kind: str, part: int) -> Path | None:
+        first, count = self._part(part)
+        return Path(self.cache) / kind / f"{first:010}-{count}.npy" if self.cache else None
+
+    def _hidden(self, part: int) -> np.ndarray:
+        """Boxes and tokens of a part, int16 (count, MASKINGS, 4 + 40)."""
+
+        def make() -> np.ndarray:
+            first, count = self._part(part)
+            found = []
+            for scene in map(world.wild, range(first, first + count)):
+                masks, random = world.masks(scene), Random(scene.seed + 1)
+                boxes, said = zip(*(hide(scene, masks, random) for _ in range(MASKINGS)), strict=True)
+                texts = clip.tokenize([it.reworded(random) for it in said])
+                found.append(np.concatenate([np.array(boxes), texts.numpy()], 1).astype(np.int16))
+            return np.stack(found)
+
+        return np.array(data.kept(self._path(f"hidden-{data.version(world.wild)}-{HIDING}", part), make))
+
+    def _encoded(self, part: int, device: str) -> np.ndarray:
+        def make() -> np.ndarray:
+            first, count = self._part(part)
+            rows = slice(first - self.first, first - self.first + count)
+            pictures = torch.from_numpy(np.array(data.pictures(first, count, self.cache, world.wild)))
+            return encode(self.autoencoder, pictures, self.boxes[rows], devices.pick(device)).numpy()
+
+        digest = autoencoder(self.autoencoder)[1]
+        kind = f"latents-{data.version(world.wild)}-{HIDING}-{digest}"
+        return data.kept(self._path(kind, part), make)
 
 
-def _kept(settings: Any, name: str, images: Callable[[], Tensor]) -> Tensor:
-    """Latents of pictures, from the cache if they are there."""
-    vae, digest = autoencoder(settings.autoencoder)
-    path = Path(settings.cache) / f"latents-{digest}" / f"{name}.npy" if settings.cache else None
-    if path and path.exists():
-        return torch.from_numpy(np.load(path)).float()
-    with torch.inference_mode(), data.autocast(torch.device("cpu")):
-        found = torch.cat([vae.encoder(part * 2 - 1).float() for part in images().split(32)])
-    found = (found * vae.config.scaling_factor).half()
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as file:
-            np.save(file, found.numpy())
-    return found.float().clone()
+HIDING = 2  # changes with `hide`, since what it gives is kept
+
+
+@lru_cache(2)
+def _examples(autoencoder: str, cache: str | None, count: int, first: int = 0) -> Examples:
+    return Examples(autoencoder, cache, count, first)
+
+
+def _masks(boxes: Tensor, step: int = 1) -> Tensor:
+    """Boxes (..., 4) as masks, float (..., 1, 128 / step, 128 / step), of every `step`-th pixel."""
+    at = torch.arange(0, data.SIDE, step, device=boxes.device)
+    top, bottom, left, right = (end[..., None] for end in boxes.unbind(-1))
+    rows, columns = (at >= top) & (at < bottom), (at >= left) & (at < right)
+    return (rows[..., :, None] & columns[..., None, :]).unsqueeze(-3).float()
+
+
+@torch.inference_mode()
+def encode(folder: str, pictures: Tensor, boxes: Tensor, device: torch.device) -> Tensor:
+    """Scaled latents of uint8 (B, 128, 128, 3), whole and hidden by boxes (B, M, 4): half (B, 1 + M, ...)."""
+    vae, found = _on(folder, device), []
+    size = 8 if device.type == "cpu" else 64
+    for some, hidden in zip(pictures.split(size), boxes.split(size), strict=True):
+        images = some.to(device).permute(0, 3, 1, 2)[:, None].float() / 127.5 - 1
+        left = images * (1 - _masks(hidden.to(device)))  # 0 is the grey of what is hidden
+        images = torch.cat([images, left], 1)
+        flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        with data.autocast(device):
+            latents = vae.encoder(flat).float() * vae.config.scaling_factor
+        found.append(latents.unflatten(0, images.shape[:2]).half().cpu())
+    return torch.cat(found)
+
+
+@lru_cache(2)
+def _on(folder: str, device: torch.device) -> Any:
+    """The autoencoder on a device."""
+    return copy.deepcopy(autoencoder(folder)[0]).to(device, memory_format=torch.channels_last)
 
 
 @lru_cache(2)
@@ -223,9 +368,9 @@ def autoencoder(folder: str) -> tuple[Any, str]:
     return vae, hashlib.sha256(weights.read_bytes()).hexdigest()[:10]
 
 
-@lru_cache(1)
-def _alphas() -> Tensor:
-    return scheduler().alphas_cumprod
+@lru_cache(2)
+def _alphas(device: torch.device) -> Tensor:
+    return scheduler().alphas_cumprod.to(device)
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -235,7 +380,7 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
 def _errors(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     """Error of v per picture, ten times as much where it is painted; weighted by min(SNR, 5) / (SNR + 1)."""
     latents, left, masks, texts, noise, times = batch
-    alpha = _alphas().to(latents.device)[times][:, None, None, None]
+    alpha = _alphas(latents.device)[times][:, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     wanted = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     x = torch.cat([noisy, masks, left], 1).contiguous(memory_format=torch.channels_last)
@@ -251,20 +396,23 @@ def _errors(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
     """Error on held-out scenes with fixed noise; eight of them painted anew go into the run's folder."""
     drawn, device = generator(1, 0), next(model.parameters()).device
-    latents, left, masks, captions = examples(settings, data.HELD_OUT, TESTED, 0)
-    texts = clip.tokenize([str(caption) for caption in captions])
+    held = _examples(settings.autoencoder, settings.cache, TESTED, data.HELD_OUT)
+    held.fill(TESTED, 0, str(device))
+    latents, left = held.latents[:, 0].float(), held.latents[:, 1].float()
+    masks, texts = _masks(held.boxes[:, 0], 8), held.texts[:, 0].long()
     noise = torch.randn(TESTED, 4, GRID, GRID, generator=drawn)
     times = torch.arange(TESTED) * 1000 // TESTED
     parts = [part.to(device) for part in (latents, left, masks, texts, noise, times)]
     errors = [_errors(model, group) for group in zip(*(part.split(32) for part in parts), strict=True)]
     if folder:
         painted = sample(model, *(part[:SHOWN] for part in parts[1:5]), steps=12)
-        vae, _ = autoencoder(settings.autoencoder)
+        vae = _on(settings.autoencoder, device)
         scale = vae.config.scaling_factor
-        shown = [vae.decoder(part[:SHOWN].cpu() / scale) / 2 + 0.5 for part in (latents, left, painted)]
+        shown = [vae.decoder(part[:SHOWN] / scale) / 2 + 0.5 for part in (*parts[:2], painted)]
         rows = [part for k in range(0, SHOWN, 8) for part in (x[k : k + 8] for x in shown)]
         data.save_sheet(folder / "preview.png", torch.cat(rows))
-        (folder / "preview.txt").write_text("\n".join(str(it) for it in captions[:SHOWN]) + "\n")
+        said = tokens.tokenizer().batch_decode(texts[:SHOWN], skip_special_tokens=True)
+        (folder / "preview.txt").write_text("\n".join(said) + "\n")
     return {"test_v": torch.cat(errors).mean().item()}
 
 
@@ -285,7 +433,7 @@ def sample(
     x = noise
     for time in schedule.timesteps:
         both = torch.cat([x, masks, left], 1).repeat(2, 1, 1, 1)
-        free, guided = model(both, time.expand(len(both)), torch.cat([silent, texts])).chunk(2)
+        free, guided = model(both, time.to(x.device).expand(len(both)), torch.cat([silent, texts])).chunk(2)
         x = schedule.step(free + guidance * (guided - free), time, x).prev_sample
     return x
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from vision_core import checkpoints, runs, training
 from vision_core.devices import seeded
-from vision_core.editing.tiny import autoencoder, clip, dino, judge, painter
+from vision_core.editing.tiny import autoencoder, clip, data, dino, judge, painter, world
 from vision_core.events import Event
 from vision_core.training import Plan
 
@@ -79,8 +79,8 @@ class Settings:
 
 DEFAULTS: dict[str, dict[str, Any]] = {  # where a network wants other settings than the common ones
     "clip": {"batch_size": 48, "lr": 7e-4},
-    "dino": {"batch_size": 24, "lr": 5e-4, "weight_decay": 0.04},
-    "painter": {"steps": 16, "ema": 0.998},  # 16 batches of 32 go once through a chunk of scenes
+    "dino": {"batch_size": 64, "weight_decay": 0.04},
+    "painter": {"steps": 16, "ema": 0.998},  # 16 batches of 32 need one more chunk of scenes
 }
 
 
@@ -162,6 +162,19 @@ def load(run_folder: str | Path) -> tuple[Settings, nn.Module]:
     network = NETWORKS[settings.network]
     model, _ = checkpoints.load(run.folder / "last.safetensors", network.Network)
     return settings, model.eval()
+
+
+def draw(network: str, cache: str, scenes: int, workers: int = 0) -> None:
+    """Draw what the cache lacks for training a network; an unknown network is a `ValueError`."""
+    if network not in NETWORKS:
+        raise ValueError(f"network is {network!r}; it must be one of {', '.join(NETWORKS)}")
+    if network == "painter":
+        for _ in painter.Examples("", cache, scenes).hide(scenes, workers):
+            pass
+    elif network == "autoencoder":
+        data.draw(cache, 0, scenes, workers, world.wild)
+    else:
+        data.draw(cache, 0, scenes, workers)
 
 
 def export(run_folder: str | Path, out: str | Path) -> Path:

@@ -1,6 +1,7 @@
 """The small world: captioned scenes whose every truth is known.
 
     scene(seed) -> Scene            what there is: ground, sky, up to three things
+    wild(seed) -> Scene             the same, some things in colours that their kind does not come in
     render(scene, size=128)         -> uint8 (size, size, 3) RGB, a function of the scene alone
     coverage(scene, size=128)       -> float32 (1 + things, size, size), sums to 1; [0] is background
     masks(scene, size=128)          -> bool (things, size, size), disjoint, in the order of scene.things
@@ -8,6 +9,7 @@
     grammar.parse(text) -> Caption  str(Caption); Caption.true_of(scene)
     scene.change(i, kind="tent"), scene.without(i), scene.adding(thing), replace(scene, sky="night")
     variants(scene) -> list[Scene]  all scenes that differ from it in one attribute
+    elsewhere(scene, random)        the same things in other surroundings
 
 An edit of thing i changes no pixel but where `coverage[1 + i] > 0` in the scene before or after.
 """
@@ -20,7 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_core.editing.tiny import paint
-from vision_core.editing.tiny.grammar import COLOURS, GROUNDS, KINDS, PLACES, SIZES, SKIES, Caption, Phrase
+from vision_core.editing.tiny.grammar import (
+    COLOURS,
+    GROUNDS,
+    KINDS,
+    PLACES,
+    SIZES,
+    SKIES,
+    Caption,
+    Phrase,
+    tones,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Thing:
     def __post_init__(self) -> None:
         for name, value, known in (
             ("kind", self.kind, KINDS),
-            ("colour", self.colour, COLOURS.get(self.kind, ())),
+            ("colour", self.colour, tones(self.kind)),
             ("size", self.size, SIZES),
             ("place", self.place, tuple(PLACES)),
         ):
@@ -97,6 +109,25 @@ def scene(seed: int, things: int | None = None) -> Scene:
             Thing(kind, random.choice(COLOURS[kind]), random.choice(SIZES), place, random.getrandbits(32))
         )
     return Scene(ground, sky, tuple(standing), random.getrandbits(32))
+
+
+def elsewhere(scene: Scene, random: Random) -> Scene:
+    """The same things, and all else drawn anew: ground (boats stay at sea), sky, clouds and grass."""
+    grounds = ["sea"] if any(thing.kind == "boat" for thing in scene.things) else list(GROUNDS)
+    return Scene(random.choice(grounds), random.choice(list(SKIES)), scene.things, random.getrandbits(32))
+
+
+def wild(seed: int) -> Scene:
+    """`scene(seed)`, but two of three things whose kind comes in several colours have any colour at all.
+
+    To learn kind and colour apart: a green horse is not of the grammar, but can be painted and said.
+    """
+    random, old = Random(f"wild {seed}"), scene(seed)
+    things = tuple(
+        replace(it, colour=random.choice(tones(it.kind))) if random.random() < 2 / 3 else it
+        for it in old.things
+    )
+    return replace(old, things=things)
 
 
 def variants(scene: Scene) -> list[Scene]:
