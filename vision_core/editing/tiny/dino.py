@@ -1,25 +1,37 @@
 """The DINO of the small world: a small ViT that learns from pictures alone, as transformers' `ViTModel`.
 
 Source: Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transformers": a student sees
-crops, a teacher (the student's average) whole views; both must say the same of one picture.
+crops, a teacher (the student's average) whole views; both must say the same of one picture. The teacher's
+answers are centred as in Oquab et al. 2023, "DINOv2", by Sinkhorn and Knopp's iteration over the batch: a
+running mean lags behind a teacher that learns fast, and within a hundred steps all answers were alike.
+
+Augmentation here has one step more than there. Besides crops, mirroring and colour it draws the things of a
+picture elsewhere, on another ground and under another sky, and the views of one sample are of two such
+pictures. The things are then all that the views share, and what the class token must find.
 """
 
 import copy
+import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, world
+from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
 
-EVERY, TESTED = 5, 128
-GLOBAL, LOCAL, LOCALS = 96, 48, 4  # sides of the crops in pixels; how many small ones
-STUDENT_HEAT, TEACHER_HEAT, MOMENTUM, CENTRE = 0.1, 0.04, 0.99, 0.9
+EVERY, TESTED = 2, 128
+SIZES, WHOLE, PART = (96, 48), (88, 128), (48, 88)  # of views; sides of what is cut out, in pixels
+LOCALS, LUCK = 4, 9  # small views of a sample; random numbers of a view
+STUDENT_HEAT, TEACHER_HEAT, MOMENTUM = 0.1, 0.05, 0.995
 
 
 class Head(nn.Module):
@@ -41,11 +53,11 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """Student and teacher, each a ViT over patches of 8 with a head, and the running mean of the answers."""
+    """Student and teacher, each a ViT over patches of 8 with a head, and the number of steps so far."""
 
-    centre: Tensor
+    steps: Tensor
 
-    def __init__(self, width: int = 128, layers: int = 6, directions: int = 512) -> None:
+    def __init__(self, width: int = 128, layers: int = 4, directions: int = 512) -> None:
         prepare()
         from transformers import ViTConfig, ViTModel
 
@@ -58,90 +70,150 @@ class Network(nn.Module):
             intermediate_size=4 * width,
             image_size=data.SIDE,
             patch_size=8,
+            initializer_range=0.04,
         )
         config._attn_implementation = "sdpa"
         self.student = nn.ModuleDict(
             {"vit": ViTModel(config, add_pooling_layer=False), "head": Head(width, directions)}
         )
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        self.register_buffer("centre", torch.zeros(directions))
+        self.register_buffer("steps", torch.zeros(()))  # a float, since an average is kept of all buffers
 
-    def forward(self, whole: Tensor, crops: Tensor) -> Tensor:
-        """Views (B, 2, 3, 96, 96) and crops (B, 4, 3, 48, 48), uint8 -> mean cross-entropy of the answers."""
+    def forward(self, pictures: Tensor, luck: Tensor) -> Tensor:
+        """Mean cross-entropy of the student's answers with the teacher's, each about another view.
+
+        Args:
+            pictures: uint8 (B, 2, 3, 128, 128), the same things twice.
+            luck: (B, 2 + small views, LUCK) in [0, 1), decides the views.
+        """
         if self.training:
             self._follow()
-        views, parts = (_normal(x.flatten(0, 1)) for x in (whole, crops))
+        views = [cut(pictures, luck[:, :2], WHOLE, SIZES[0]), cut(pictures, luck[:, 2:], PART, SIZES[1])]
         with torch.no_grad():
-            wanted = self._answers(self.teacher, views).unflatten(0, (-1, 2)).float()
-            target = ((wanted - self.centre) / TEACHER_HEAT).softmax(-1)
-            if self.training:
-                self.centre.lerp_(wanted.mean((0, 1)), 1 - CENTRE)
-        said = [
-            self._answers(self.student, x).unflatten(0, (-1, n))
-            for x, n in ((views, 2), (parts, crops.shape[1]))
-        ]
-        logs = torch.cat(said, 1).float().div(STUDENT_HEAT).log_softmax(-1)  # (B, 2 + crops, K)
-        pairs = (target[:, :, None] * logs[:, None]).sum(-1)  # (B, 2, 2 + crops)
+            wanted = self._answers(self.teacher, views[0])
+            target = centred(wanted.flatten(0, 1)).view_as(wanted)
+        said = torch.cat([self._answers(self.student, view) for view in views], 1)
+        logs = said.div(STUDENT_HEAT).log_softmax(-1)  # (B, 2 + small views, K)
+        pairs = target @ logs.mT  # (B, 2, 2 + small views)
         other = ~torch.eye(2, logs.shape[1], dtype=torch.bool, device=logs.device)  # never a view with itself
-        return -pairs[:, other].mean()
+        return -(pairs * other).sum() / (other.sum() * len(pairs))
 
-    def _answers(self, part: nn.ModuleDict, x: Tensor) -> Tensor:
-        tokens = part["vit"](x, interpolate_pos_encoding=True).last_hidden_state
-        return part["head"](tokens[:, 0])
+    def _answers(self, part: nn.ModuleDict, views: Tensor) -> Tensor:
+        with data.autocast(views.device):
+            tokens = part["vit"](views.flatten(0, 1), interpolate_pos_encoding=True).last_hidden_state
+        return part["head"](tokens[:, 0].float()).unflatten(0, views.shape[:2])
 
     @torch.no_grad()
     def _follow(self) -> None:
-        for mine, theirs in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - MOMENTUM)
+        """The teacher moves towards the student, at first in large steps: it begins with knowing nothing."""
+        self.steps += 1
+        kept = ((1 + self.steps) / (10 + self.steps)).clamp(max=MOMENTUM)
+        mine, theirs = ([p.data for p in it.parameters()] for it in (self.teacher, self.student))
+        torch._foreach_mul_(mine, kept)
+        torch._foreach_add_(mine, torch._foreach_mul(theirs, 1 - kept))
+
+
+def centred(answers: Tensor, rounds: int = 3) -> Tensor:
+    """Similarities (N, K) -> shares (N, K) that sum to 1 in each row and, nearly, to N / K in each column.
+
+    All directions are used alike, so that no answer can become that to everything.
+    """
+    shares = ((answers - answers.amax()) / TEACHER_HEAT).exp()
+    for _ in range(rounds):
+        shares = shares / shares.sum(0)
+        shares = shares / shares.sum(1, keepdim=True)
+    return shares
 
 
 def _normal(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1
 
 
+def cut(pictures: Tensor, luck: Tensor, sides: tuple[int, int], size: int) -> Tensor:
+    """Views of pictures, cut out, mirrored and tinted, all in one go on their device.
+
+    Args:
+        pictures: uint8 (B, P, 3, H, H).
+        luck: (B, V, LUCK) in [0, 1); view v is of picture v modulo P.
+        sides: least and greatest side of what is cut out, in pixels.
+
+    Returns:
+        (B, V, 3, size, size) in [-1, 1].
+    """
+    picked = torch.arange(luck.shape[1], device=luck.device) % pictures.shape[1]
+    whole = pictures.shape[-1]
+    side, x, y, mirror, grey, light, *tint = luck.flatten(0, 1).unbind(-1)
+    share = (sides[0] + (sides[1] - sides[0]) * side) / whole
+    steps = (torch.arange(size, device=luck.device) + 0.5) / size * 2 - 1
+    across, down = ((steps * share[:, None] + (1 - share[:, None]) * (2 * at[:, None] - 1)) for at in (x, y))
+    across = torch.where(mirror[:, None] < 0.5, across.flip(1), across)
+    grid = torch.stack(
+        torch.broadcast_tensors(across[:, None], down[:, :, None]), -1
+    )  # (B * V, size, size, 2)
+    with torch.autocast(luck.device.type, enabled=False):
+        views = F.grid_sample(_normal(pictures[:, picked].flatten(0, 1)), grid, "bilinear", "border", False)
+    views = torch.where(grey[:, None, None, None] < 0.2, views.mean(1, keepdim=True), views)
+    gains = 0.7 + 0.6 * torch.stack(tint, 1)[..., None, None]
+    views = (views + 1) * gains - 1 + 0.5 * (light[:, None, None, None] - 0.5)
+    return views.clamp(-1, 1).unflatten(0, luck.shape[:2])
+
+
+def _scene(place: int, number: int) -> world.Scene:
+    """The things of scene `number`, where they stand, or in the surroundings that `place` and number say."""
+    scene = world.scene(number)
+    return world.elsewhere(scene, Random(f"{place} {number}")) if place else scene
+
+
+PLACES = tuple(partial(_scene, place) for place in range(3))  # a sample is of two of them
+
+
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Two large and four small crops of each picture, each mirrored, brightened and tinted at random."""
-    drawn = generator(settings.seed, epoch)
-    for numbers in data.draws(settings, drawn):
-        pictures = [data.image(number, settings.cache) for number in numbers]
-        whole = [_crop(picture, drawn, (72, 129), GLOBAL) for picture in pictures for _ in range(2)]
-        crops = [_crop(picture, drawn, (36, 72), LOCAL) for picture in pictures for _ in range(LOCALS)]
-        yield torch.stack(whole).unflatten(0, (-1, 2)), torch.stack(crops).unflatten(0, (-1, LOCALS))
+    """Pictures of the same things in two places, and the random numbers that decide the views of them."""
+    if settings.cache and settings.workers:
+        for scene in PLACES:
+            data.draw(settings.cache, 0, settings.scenes, settings.workers, scene)
+    yield from made(partial(_batch, settings, epoch), settings.steps, settings.workers)
 
 
-def _crop(image: Tensor, drawn: torch.Generator, sides: tuple[int, int], size: int) -> Tensor:
-    side = int(torch.randint(*sides, (1,), generator=drawn))
-    y, x = torch.randint(data.SIDE - side + 1, (2,), generator=drawn).tolist()
-    part = image[None, :, y : y + side, x : x + side].float()
-    part = F.interpolate(part, (size, size), mode="bilinear", antialias=True)[0]
-    luck = torch.rand(3, generator=drawn).tolist()
-    if luck[0] < 0.5:
-        part = part.flip(-1)
-    if luck[1] < 0.2:
-        part = part.mean(0, keepdim=True).expand(3, -1, -1)
-    elif luck[1] < 0.8:
-        shuffled = part[torch.randperm(3, generator=drawn)] if luck[2] < 0.3 else part
-        part = shuffled * (1 + 0.25 * torch.randn(3, 1, 1, generator=drawn))
-        part = part + 25 * torch.randn(1, 1, 1, generator=drawn)
-    return part.clamp(0, 255).byte()
+def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+    drawn, size = generator(settings.seed, epoch, step), settings.batch_size
+    numbers = torch.randint(settings.scenes, (size,), generator=drawn).tolist()
+    places = torch.rand(size, len(PLACES), generator=drawn).argsort(1)[:, :2].tolist()
+    chosen = [(number, PLACES[k]) for number, two in zip(numbers, places, strict=True) for k in two]
+    pictures = np.stack([data.pictures(number, 1, settings.cache, scene)[0] for number, scene in chosen])
+    luck = torch.rand(size, 2 + LOCALS, LUCK, generator=drawn)
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).unflatten(0, (size, 2)), luck
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    with data.autocast(batch[0].device):
-        return {"distillation": model(*batch)}
+    return {"distillation": model(*batch)}
 
 
 @torch.inference_mode()
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
-    """Pointing game: how often the patch that the class token attends to most lies on the largest thing."""
+    """Pointing game: how often the patch that the class token attends to most lies on the largest thing.
+
+    Beside it what tells of a collapse: `directions` is how many of them are the nearest to some answer, 1
+    where all pictures get the same; `spread` over how many a centred answer is spread, then all of them.
+    """
     vit = model.get_submodule("teacher.vit")
     scenes = [scene for scene in data.scenes(data.HELD_OUT, TESTED) if scene.things]
+    images = data.drawn(scenes).to(next(vit.parameters()).device)
     if folder:
-        images = data.drawn(scenes[:8])
-        maps = attention(vit, images.to(next(vit.parameters()).device))
-        shown = F.interpolate((maps / maps.amax((1, 2), keepdim=True))[:, None], scale_factor=8).cpu()
-        data.save_sheet(folder / "preview.png", torch.cat([images / 255, shown.expand(-1, 3, -1, -1)]))
-    return {"pointing": pointing(vit, scenes)}
+        shown = attention(vit, images[:8])
+        shown = F.interpolate((shown / shown.amax((1, 2), keepdim=True))[:, None], scale_factor=8)
+        sheet = torch.cat([images[:8] / 255, shown.expand(-1, 3, -1, -1)])
+        data.save_sheet(folder / "preview.png", sheet)
+    answers = model.get_submodule("teacher.head")(vit(_normal(images)).last_hidden_state[:, 0])
+    return {
+        "pointing": pointing(vit, scenes),
+        "directions": answers.argmax(-1).unique().numel(),
+        "spread": math.exp(_entropy(centred(answers))),
+    }
+
+
+def _entropy(shares: Tensor) -> float:
+    return float(torch.special.entr(shares).sum(-1).mean())
 
 
 @torch.inference_mode()
