@@ -15,13 +15,14 @@ class Hub:
     """Serves `repos` {name: folder}.
 
     With `cut`, the line breaks after so many bytes of a file; with `slow`, each file takes so many seconds;
-    with `wrong`, a byte of what is sent is another than its hash says.
+    with `drip`, it comes in ten pieces with so many seconds between; with `wrong`, a byte of what is sent is
+    another than its hash says.
     """
 
     def __init__(self, repos: dict[str, Path]) -> None:
         self.repos, self.sent = repos, []
         self.cut: int | None = None
-        self.slow, self.wrong = 0.0, False
+        self.slow, self.drip, self.wrong = 0.0, 0.0, False
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -97,7 +98,12 @@ class Hub:
             request.close_connection = True
             request.connection.shutdown(SHUT_RDWR)
             return
-        request.wfile.write(rest)
+        try:
+            for first in range(0, len(rest), piece := len(rest) // 10 + 1):
+                request.wfile.write(rest[first : first + piece])
+                sleep(self.drip)
+        except OSError:  # whoever asked has gone
+            request.close_connection = True
 
     def close(self) -> None:
         self.server.shutdown()

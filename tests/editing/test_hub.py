@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from hub_server import Hub
+from hub_server import Hub, sha
+
+SD = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+UNET = "unet/diffusion_pytorch_model.safetensors"
 
 FETCH = """
 import json, sys
@@ -26,6 +31,29 @@ except Exception as error:
     print(json.dumps({"error": type(error).__name__, "text": str(error)}))
 """
 
+CANCEL = """
+import json, sys, threading, time
+from pathlib import Path
+from vision_core.editing import hub
+from vision_core.weights import WeightsMissing
+repo, needed = sys.argv[1:3]
+work = hub.fetch(repo)
+while next(work).step != 2:  # the small file is here, the large one on its way
+    pass
+next(work)
+began = time.monotonic()
+work.close()
+spent = time.monotonic() - began
+try:
+    hub.folder(repo, needed)
+except WeightsMissing as error:
+    text = str(error)
+while any("(run)" in thread.name for thread in threading.enumerate()):
+    time.sleep(0.05)
+halves = [str(p) for p in Path(hub._unfinished(repo).parent).rglob("*.incomplete")]
+print(json.dumps({"spent": spent, "text": text, "left": hub.missing(repo), "halves": halves}))
+"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -34,19 +62,20 @@ def server(tmp_path_factory):
     (folder / "model_index.json").write_text("{}")
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(bytes(range(256)) * 4000)
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
-    hub = Hub({"stable-diffusion-v1-5/stable-diffusion-inpainting": folder})
+    hub = Hub({SD: folder})
     yield hub
     hub.close()
 
 
-def fetch(
-    server: Hub, home: Path, repo: str = "stable-diffusion-v1-5/stable-diffusion-inpainting", **env: str
-):
-    asked = {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0",
-             "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1", **env}  # fmt: skip
+def around(server: Hub, home: Path) -> dict[str, str]:
+    return {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}  # fmt: skip
+
+
+def fetch(server: Hub, home: Path, repo: str = SD, program: str = FETCH, **env: str):
     done = subprocess.run(
-        [sys.executable, "-c", FETCH, repo, "model_index.json"],
-        env=asked,
+        [sys.executable, "-c", program, repo, "model_index.json"],
+        env={**around(server, home), **env},
         capture_output=True,
         text=True,
         timeout=120,
@@ -66,7 +95,7 @@ def test_a_broken_line_and_no_line_are_one_sentence(server, tmp_path, monkeypatc
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(WeightsMissing, match="fetched only in part"):
-        hub.folder("stable-diffusion-v1-5/stable-diffusion-inpainting", "model_index.json")
+        hub.folder(SD, "model_index.json")
     offline = fetch(server, tmp_path, HF_HUB_OFFLINE="1")
     assert offline["error"] == "WeightsMissing" and "HF_HUB_OFFLINE is set" in offline["text"]
 
@@ -81,8 +110,77 @@ def test_a_file_of_another_hash_is_refused_and_a_slow_line_waited_for(server, tm
     server.slow = 1.5
     slow = fetch(server, tmp_path)
     server.slow = 0.0
-    assert list(slow["plan"]) == ["model_index.json", "unet/diffusion_pytorch_model.safetensors"]
+    assert list(slow["plan"]) == ["model_index.json", UNET]
     assert slow["events"][0] == 0 and slow["events"][-1] == sum(slow["plan"].values())
+
+
+def complete(server: Hub, folder: Path) -> bool:
+    """Whether what was fetched is what the server holds, byte for byte, and no half of a file is left."""
+    halves = list(folder.parents[1].rglob("*.incomplete"))
+    return not halves and all(sha(folder / name) == sha(server.repos[SD] / name) for name in
+                              ("model_index.json", UNET))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_cancelled_within_a_file_and_gone_on_with(server, tmp_path):
+    server.drip = 1.0  # 10 s for the large file
+    found = fetch(server, tmp_path, program=CANCEL)
+    server.drip = 0.0
+    assert found["spent"] < 5 and "fetched only in part: vision-core edit fetch" in found["text"]
+    assert list(found["left"]) == [UNET] and not found["halves"]
+    server.sent.clear()
+    again = fetch(server, tmp_path)
+    assert complete(server, Path(again["folder"])) and list(again["plan"]) == [UNET]
+    assert {name for name, _ in server.sent} == {Path(UNET).name}
+
+
+def command_line(server: Hub, home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "vision_core", "edit", "fetch", SD],
+        env=around(server, home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_command_that_is_interrupted_or_killed_goes_on(server, tmp_path, end, status):
+    server.sent.clear()
+    server.drip = 1.0
+    work = command_line(server, tmp_path)
+    until = time.monotonic() + 60
+    while not any(name == Path(UNET).name for name, _ in server.sent) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    work.send_signal(end)
+    out, said = work.communicate(timeout=60)
+    server.drip = 0.0
+    assert work.returncode == status and not out and "Traceback" not in said
+    if end == signal.SIGINT:
+        kept = f"the files of {SD} that were fetched are kept, the same command goes on"
+        assert said.splitlines()[-1] == f"vision-core: interrupted; {kept}"
+    blobs = tmp_path / "hub" / f"models--{SD.replace('/', '--')}" / "blobs"
+    assert len([blob for blob in blobs.iterdir() if blob.suffix != ".incomplete"]) == 1
+    again = command_line(server, tmp_path)
+    out, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert complete(server, Path(out.split(" fetched to ")[1].strip()))
+
+
+@pytest.mark.slow
+def test_cancelled_before_the_last_look_is_looked_at_again(server, tmp_path):
+    """All files are there, one with another byte, and the mark still says that a download goes on."""
+    folder = Path(fetch(server, tmp_path)["folder"])
+    mark = folder.parents[1] / "unfinished"
+    mark.touch()
+    blob = (folder / UNET).resolve()
+    blob.write_bytes(b"?" + blob.read_bytes()[1:])
+    wrong = fetch(server, tmp_path)
+    assert wrong["error"] == "WeightsMissing" and "another hash" in wrong["text"] and mark.exists()
+    out, said = command_line(server, tmp_path).communicate(timeout=120)
+    assert complete(server, folder) and not mark.exists() and "fetched to" in out, said
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -347,11 +348,16 @@ def fetch(
 
     files = hub.missing(repo)
     total = sum(files.values())
-    if check or not files:
+    if check:
         lines = [f"{size / 1e6:10,.1f} MB  {name}" for name, size in files.items()]
         text = "\n".join([*lines, f"{total / 1e6:,.1f} MB of {repo} are missing"])
         return Answer(text, {"repo": repo, "missing": files, "bytes": total})
-    folder = _follow(hub.fetch(repo))
+    try:
+        folder = _follow(hub.fetch(repo))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the files of {repo} that were fetched are kept, the same command goes on"
+        ) from None
     return Answer(f"{repo}: {total / 1e6:,.1f} MB fetched to {folder}", {"repo": repo, "bytes": total})
 
 
@@ -360,19 +366,20 @@ def _follow(events: Generator[Any, None, Any]) -> Any:
     from vision_core.events import Done, Preview, Step
 
     said, result = -1, None
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            return result if end.value is None else end.value
-        match event:
-            case Step(step, total, _, eta) if step * 4 // total != said:
-                said = step * 4 // total
-                print(f"{100 * step // total} %, {eta:.0f} s left", file=sys.stderr)
-            case Preview(title, _) if title.startswith("anchor"):
-                print(f"{title} is painted", file=sys.stderr)
-            case Done(value):
-                result = value
+    with closing(events):  # an interrupt ends the work, too
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                return result if end.value is None else end.value
+            match event:
+                case Step(step, total, _, eta) if step * 4 // total != said:
+                    said = step * 4 // total
+                    print(f"{100 * step // total} %, {eta:.0f} s left", file=sys.stderr)
+                case Preview(title, _) if title.startswith("anchor"):
+                    print(f"{title} is painted", file=sys.stderr)
+                case Done(value):
+                    result = value
 
 
 def _written(found: Any, out: Path) -> Answer:

@@ -55,9 +55,9 @@ def command(
                 if kwargs.get("resume") is not None:
                     _refuse_changes(context)
                 answer = function(*args, **kwargs)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
                 kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
-                _fail(f"interrupted{kept}", EXIT_INTERRUPTED, as_json)
+                _fail(str(interrupt) or f"interrupted{kept}", EXIT_INTERRUPTED, as_json)
             except _mistakes() as error:
                 _fail(_sentence(error), EXIT_MISTAKE, as_json)
             else:

@@ -3,11 +3,13 @@
 import hashlib
 import os
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Event as Flag
 from threading import Thread
 from time import monotonic
+from typing import Any
 
 from vision_core import files
 from vision_core.events import Step
@@ -44,6 +46,8 @@ def folder(source: str | Path, needed: str) -> Path:
     except IncompleteSnapshotError as error:
         raise WeightsMissing(part) from error
     except LocalEntryNotFoundError as error:
+        if _unfinished(name).exists():
+            raise WeightsMissing(part) from error
         raise WeightsMissing(f"{name} is not on this machine: vision-core edit fetch {name}") from error
     if not (found / needed).is_file() or _unfinished(name).exists():
         raise WeightsMissing(part)
@@ -69,8 +73,9 @@ def missing(repo: str) -> dict[str, int]:
 def fetch(repo: str) -> Generator[Step, None, Path]:
     """Download what is missing of `repo`, file by file, and return its folder; progress is in bytes.
 
-    What was fetched stays when it is interrupted, and the next call goes on from there. Each file is checked
-    against the size and hash the hub gives.
+    Closing the generator cancels. The files that were fetched stay, the one that was on its way does not: the
+    hub's client begins it anew. The next call goes on from there. Each file is checked against the size and
+    hash the hub gives.
 
     Raises:
         ValueError, WeightsMissing: as `missing`; also when the connection ends.
@@ -80,20 +85,28 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
     sizes = missing(repo)
     total, done, began = max(1, sum(sizes.values())), 0, monotonic()
     mark = _unfinished(_name(repo))
+    resumed = mark.exists()
     if sizes:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+        _sweep(mark.parent)
     for file, size in sizes.items():
+
+        def work(bar: type, file: str = file) -> None:
+            _verify(Path(hf_hub_download(_name(repo), file, tqdm_class=bar)))
+
         with _asking(repo):
-            yield from _while_waiting(
-                lambda file=file: _verify(Path(hf_hub_download(_name(repo), file))), done, total, began
-            )
+            yield from _while_waiting(work, done, size, total, began)
         done += size
-        elapsed = monotonic() - began
-        yield Step(done, total, {}, elapsed / max(1, done) * (total - done))
-    mark.unlink(missing_ok=True)
+        yield _step(done, total, began)
     with _asking(repo):
-        return Path(snapshot_download(_name(repo), allow_patterns=PATTERNS, ignore_patterns=IGNORED))
+        folder = Path(snapshot_download(_name(repo), allow_patterns=PATTERNS, ignore_patterns=IGNORED))
+        if resumed:  # cancelled between a file's last byte and the look at its hash
+            for file in folder.rglob("*"):
+                if file.is_file():
+                    _verify(file)
+    mark.unlink(missing_ok=True)
+    return folder
 
 
 def _unfinished(name: str) -> Path:
@@ -134,27 +147,71 @@ def reading(source: str | Path) -> Iterator[None]:
         raise ValueError(f"{source} cannot be loaded as such a model: {files.reason(error)}") from error
 
 
-def _while_waiting(work: Callable[[], object], done: int, total: int, began: float) -> Generator[Step]:
-    """Run a download beside, so that closing the generator returns at once and progress stays alive."""
+class _Cancelled(Exception):
+    """Ends a download from within: whoever waited for it has gone."""
+
+
+def _while_waiting(
+    work: Callable[[type], object], done: int, size: int, total: int, began: float
+) -> Generator[Step]:
+    """Run the download of one file beside, so that closing the generator returns at once and ends it.
+
+    `work` gets the class of the progress bar that the hub's client calls for every 10 MB it has received.
+    """
+    from tqdm import tqdm
+
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
+    stop, received = Flag(), 0
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal received
+            if stop.is_set():
+                raise _Cancelled
+            received += int(n or 0)
 
     def run() -> None:
         try:
-            work()
+            work(Bar)
             ended.put(None)
         except BaseException as error:
             ended.put(error)
 
-    Thread(target=run, daemon=True).start()
-    while True:
-        try:
-            error = ended.get(timeout=1)
-        except Empty:
-            yield Step(done, total, {}, (monotonic() - began) / max(1, done) * (total - done))
-            continue
-        if error is not None:
-            raise error
-        return
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                error = ended.get(timeout=1)
+            except Empty:
+                yield _step(done + min(received, size), total, began)
+                continue
+            if error is not None:
+                raise error
+            return
+    finally:
+        stop.set()
+        thread.join(timeout=2)  # on a fast line it ends now and removes its half of a file; else later
+
+
+def _step(done: int, total: int, began: float) -> Step:
+    return Step(done, total, {}, (monotonic() - began) / max(1, done) * (total - done))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the halves of files that killed downloads left in a repository of the hub's cache.
+
+    Whoever still writes one holds the client's lock of that file.
+    """
+    from filelock import FileLock, Timeout
+
+    for half in (folder / "blobs").glob("*.incomplete"):
+        lock = folder.parent / ".locks" / folder.name / f"{half.name.split('.')[0]}.lock"
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            half.unlink(missing_ok=True)
 
 
 @contextmanager
