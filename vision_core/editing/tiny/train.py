@@ -169,8 +169,9 @@ def draw(network: str, cache: str, scenes: int, workers: int = 0) -> None:
     if network not in NETWORKS:
         raise ValueError(f"network is {network!r}; it must be one of {', '.join(NETWORKS)}")
     if network == "painter":
-        for _ in painter.Examples("", cache, scenes).hide(scenes, workers):
-            pass
+        for first, count in ((0, scenes), (data.HELD_OUT, painter.TESTED)):
+            for _ in painter.Examples("", cache, count, first).hide(count, workers):
+                pass
     elif network == "autoencoder":
         data.draw(cache, 0, scenes, workers, world.wild)
     else:
