@@ -119,8 +119,16 @@ def test_centred_answers_use_all_directions_alike():
     shares = dino.centred(answers, rounds=50)
     assert torch.allclose(shares.sum(1), torch.ones(40), atol=1e-5)
     assert torch.allclose(shares.sum(0), torch.full((5,), 8.0), atol=1e-3)
-    logs = shares.log() - answers / dino.TEACHER_HEAT  # what the iteration adds is of rows and columns alone
+    heat = min(dino.TEACHER_HEAT, dino.SHARPENED * (answers - answers.mean(0)).std().item())
+    logs = shares.log() - answers / heat  # what the iteration adds is of rows and columns alone
     assert torch.allclose(logs - logs[:1] - logs[:, :1] + logs[0, 0], torch.zeros(40, 5), atol=1e-3)
+
+
+def test_answers_that_differ_little_are_sharpened():
+    answers = torch.rand(40, 5, generator=torch.Generator().manual_seed(0)) * 0.01
+    assert torch.allclose(dino.centred(answers), dino.centred(answers / 100 + 0.5), atol=1e-2)
+    assert dino.centred(answers).amax(1).mean() > 0.5
+    assert torch.allclose(dino.centred(torch.ones(40, 5)), torch.full((40, 5), 0.2))
 
 
 def test_a_collapse_is_told(network, monkeypatch):

@@ -31,7 +31,7 @@ from vision_core.torchvision_cpu import prepare
 EVERY, TESTED = 2, 128
 SIZES, WHOLE, PART = (96, 48), (88, 128), (48, 88)  # of views; sides of what is cut out, in pixels
 LOCALS, LUCK = 4, 9  # small views of a sample; random numbers of a view
-STUDENT_HEAT, TEACHER_HEAT, MOMENTUM = 0.1, 0.05, 0.995
+STUDENT_HEAT, TEACHER_HEAT, SHARPENED, MOMENTUM = 0.1, 0.05, 0.4, 0.995
 
 
 class Head(nn.Module):
@@ -116,9 +116,12 @@ class Network(nn.Module):
 def centred(answers: Tensor, rounds: int = 3) -> Tensor:
     """Similarities (N, K) -> shares (N, K) that sum to 1 in each row and, nearly, to N / K in each column.
 
-    All directions are used alike, so that no answer can become that to everything.
+    All directions are used alike, so that no answer can become that to everything. Where answers differ
+    little, as at first, they are sharpened more, or the shares would be even and teach nothing.
     """
-    shares = ((answers - answers.amax()) / TEACHER_HEAT).exp()
+    answers = answers - answers.mean(0)
+    heat = (SHARPENED * answers.std()).clamp(1e-6, TEACHER_HEAT)
+    shares = ((answers - answers.amax(1, keepdim=True)) / heat).exp().clamp(min=1e-12)
     for _ in range(rounds):
         shares = shares / shares.sum(0)
         shares = shares / shares.sum(1, keepdim=True)
