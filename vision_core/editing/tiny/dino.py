@@ -29,9 +29,9 @@ from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
 
 EVERY, TESTED = 2, 128
-SIZES, WHOLE, PART = (96, 48), (88, 128), (48, 88)  # of views; sides of what is cut out, in pixels
+SIZES, WHOLE, PART = (96, 48), (88, 128), (64, 112)  # of views; sides of what is cut out, in pixels
 LOCALS, LUCK = 4, 9  # small views of a sample; random numbers of a view
-STUDENT_HEAT, TEACHER_HEAT, SHARPENED, MOMENTUM = 0.1, 0.05, 0.4, 0.995
+STUDENT_HEAT, TEACHER_HEAT, SHARPENED, MOMENTUM = 0.1, 0.05, 0.4, 0.99
 
 
 class Head(nn.Module):
@@ -155,9 +155,9 @@ def cut(pictures: Tensor, luck: Tensor, sides: tuple[int, int], size: int) -> Te
     )  # (B * V, size, size, 2)
     with torch.autocast(luck.device.type, enabled=False):
         views = F.grid_sample(_normal(pictures[:, picked].flatten(0, 1)), grid, "bilinear", "border", False)
-    views = torch.where(grey[:, None, None, None] < 0.2, views.mean(1, keepdim=True), views)
-    gains = 0.7 + 0.6 * torch.stack(tint, 1)[..., None, None]
-    views = (views + 1) * gains - 1 + 0.5 * (light[:, None, None, None] - 0.5)
+    views = torch.where(grey[:, None, None, None] < 0.05, views.mean(1, keepdim=True), views)
+    gains = 0.9 + 0.2 * torch.stack(tint, 1)[..., None, None]
+    views = (views + 1) * gains - 1 + 0.2 * (light[:, None, None, None] - 0.5)
     return views.clamp(-1, 1).unflatten(0, luck.shape[:2])
 
 
