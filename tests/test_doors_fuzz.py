@@ -352,7 +352,7 @@ ABOUT = {
 }
 for suffix in (".safetensors", ".pth"):
     network(AnchorNet(5, 3), suffix, {}, editing.load_anchor_net)
-    network(HybridRestorer((8, 8, 8, 8), (1, 1, 1), (1, 1, 1), 1, 2), suffix, {}, restoration.load)
+    network(HybridRestorer((8, 8, 8), (1, 1, 1), (1, 1), 8, 16, 1, 2), suffix, {}, restoration.load)
     network(ColorMapper(1, 8, "palette", PALETTE.colors.tolist()), suffix, ABOUT, look)
 
 

@@ -66,6 +66,12 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core edit tiny train clip, see models/editing/README.md",
     ),
+    "editing-filler": Weights(
+        "editing/filler.safetensors",
+        "5ad53fee3e955db2ffeb8a559c4dfe23fe7fa1f9fb9a5a0605289d1d0438d4fc",
+        "Apache-2.0",
+        "vision-core edit filler train, see models/editing/README.md",
+    ),
     "color": Weights(
         "color/astronaut-coffee.safetensors",
         "3f95331d575430071dc90f8a35945f480e293d50fae8a35b80305fbec7f692eb",

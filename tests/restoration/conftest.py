@@ -7,7 +7,15 @@ from vision_core import devices
 from vision_core.images import Picture
 from vision_core.restoration import HybridRestorer, networks, pages
 
-SMALL = {"widths": (8, 8, 8, 16), "down": (1, 1, 1), "up": (1, 1, 1), "depth": 1, "heads": 2}
+SMALL = {
+    "widths": (8, 8, 8),
+    "down": (1, 1, 1),
+    "up": (1, 1),
+    "channels": 8,
+    "width": 16,
+    "depth": 1,
+    "heads": 2,
+}
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +45,7 @@ def network():
     """A small network that changes something."""
     network, drawn = small_network(), devices.generator(0)
     with torch.no_grad():
-        for parameter in (network.unet.head.weight, network.light.weight):
+        for parameter in (network.detail.unet.head.weight, network.light.head.weight):
             parameter.copy_(torch.randn(parameter.shape, generator=drawn) * 0.05)
     return network.eval()
 

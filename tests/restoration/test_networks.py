@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vision_core import checkpoints
 from vision_core.restoration import HybridRestorer, ViTRestorer, build, load, networks
@@ -45,13 +46,28 @@ def test_the_hybrid_starts_as_the_identity(untrained):
 
 
 def test_light_is_a_gain_and_an_offset(untrained):
-    """With nothing but biases in its last layers, the whole is x times a gain, an offset, a change."""
+    """With nothing but biases in its last layer, the whole is x times a gain and an offset."""
     x = torch.rand(1, 3, 32, 48)
     gain, offset = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.0, -0.5, 0.5])
-    untrained.light.bias.data = torch.cat([gain, offset])
-    untrained.unet.head.bias.data.fill_(0.25)
-    expected = x * (1 + gain.view(3, 1, 1)) + offset.view(3, 1, 1) + 0.25
+    untrained.light.head.bias.data = 10 * torch.cat([gain, offset])  # it answers in tenths
+    expected = x * (1 + gain.view(3, 1, 1)) + offset.view(3, 1, 1)
     assert torch.allclose(untrained(x), expected, atol=1e-6)
+
+
+def test_detail_leaves_the_light_alone(network):
+    """What the detail network adds has no mean over 16 x 16 pixels to speak of."""
+    x = torch.rand(1, 3, 96, 96)
+    change = network.detail(x)
+    assert change.abs().mean() > 0.01
+    assert F.avg_pool2d(change, 16).abs().mean() < 0.05 * change.abs().mean()
+
+
+def test_an_error_of_the_light_teaches_the_detail_nothing(untrained):
+    """A page that is only too dark: the light has a gradient, the detail, which cannot help, next to none."""
+    clean = torch.rand(1, 3, 64, 64)
+    (untrained(clean - 0.2) - clean).square().mean().backward()
+    light, detail = (part.head.weight.grad.abs().max() for part in (untrained.light, untrained.detail.unet))
+    assert light > 1e-3 and detail < 0.02 * light
 
 
 def test_the_hybrid_takes_any_multiple_of_16_and_uses_every_parameter(network):
@@ -78,7 +94,7 @@ def test_attention_is_a_share(network, original):
 
 def test_attention_is_what_the_block_uses(network):
     """The shares, applied to the values by hand, give what the fast kernel gives."""
-    block, x = network.transformer[0], torch.randn(1, 6, 16)
+    block, x = network.light.transformer[0], torch.randn(1, 6, 16)
     values = block._split(block.norm1(x))[2]
     by_hand = (block.attention(x) @ values).transpose(1, 2).flatten(2)
     assert torch.allclose(block._attend(block.norm1(x)), by_hand, atol=1e-6)

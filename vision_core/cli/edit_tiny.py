@@ -39,7 +39,9 @@ def train(
     scenes: Annotated[int | None, Option(min=1, help="How many scenes there are to draw from.")] = None,
     workers: Annotated[int | None, Option(min=0, help="Processes that make batches ahead.")] = None,
     cache: Annotated[Path | None, Option(help="Keep pictures and latents here.")] = None,
-    autoencoder: Annotated[Path | None, Option(help="The painter's autoencoder, as exported.")] = None,
+    autoencoder: Annotated[
+        Path | None, Option(help="As exported: what the painter paints in, or whose decoder is to improve.")
+    ] = None,
     start: Annotated[Path | None, Option(help="Begin with these weights: a last.safetensors.")] = None,
     seed: Seed = 0,
     device: Device = "auto",

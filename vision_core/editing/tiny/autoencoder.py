@@ -50,6 +50,21 @@ class Network(nn.Module):
         return self.decode(self.encode(images))
 
 
+def with_its_encoder(folder: str) -> Network:
+    """The autoencoder in a folder of diffusers' format, whose encoder learns nothing more.
+
+    So a painter that paints in its latents is served by a decoder that becomes better.
+    """
+    prepare()
+    from diffusers import AutoencoderTiny
+
+    vae = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32)
+    model = Network(vae.config.encoder_block_out_channels[0])
+    model.net.load_state_dict(vae.state_dict())
+    model.net.encoder.requires_grad_(False)
+    return model
+
+
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
     """Crops of 64 x 64, uint8, one in eight partly hidden in grey as inpainting hides it; and noise.
 
@@ -125,8 +140,11 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
 @torch.inference_mode()
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     """As diffusers loads it, its `scaling_factor` such that scaled latents have standard deviation 1."""
-    scale = 1 / model.encode(data.images(0, 64)).std().item()
-    model.net.register_to_config(scaling_factor=round(scale, 4))
+    if settings.autoencoder:
+        scale = read_json(Path(settings.autoencoder) / "config.json")["scaling_factor"]
+    else:
+        scale = round(1 / model.encode(data.images(0, 64)).std().item(), 4)
+    model.net.register_to_config(scaling_factor=scale)
     save(copy.deepcopy(model.net).half(), out / "inpainting" / "vae")
     return out / "inpainting" / "vae"
 

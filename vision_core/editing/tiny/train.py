@@ -33,7 +33,8 @@ class Settings:
         steps: optimiser steps of an epoch; a run can be resumed at its epochs.
         scenes: how many scenes there are to draw from.
         cache: folder in which pictures and latents are kept, so that each is made only once.
-        autoencoder: folder of the autoencoder, in diffusers' format, in whose latents the painter paints.
+        autoencoder: folder of an autoencoder, in diffusers' format: the painter paints in its latents; an
+            autoencoder begins with it and trains its decoder alone, so that a painter's latents stay.
         schedule: constant, or cosine: the learning rate falls to 0 over all of the steps.
         ema: decay of the average of the weights.
         start: file of weights to begin with, such as another run's last.safetensors.
@@ -152,7 +153,12 @@ def initial(settings: Settings) -> nn.Module:
     """The network before training; convolutions are faster on a CPU with the channels last."""
     network = NETWORKS[settings.network].Network
     with seeded(settings.seed):
-        model = checkpoints.load(settings.start, network)[0] if settings.start else network()
+        if settings.start:
+            model = checkpoints.load(settings.start, network)[0]
+        elif settings.network == "autoencoder" and settings.autoencoder:
+            model = autoencoder.with_its_encoder(settings.autoencoder)
+        else:
+            model = network()
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
