@@ -66,6 +66,16 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core edit tiny train clip, see models/editing/README.md",
     ),
+    "editing-dino": Weights(
+        "editing/dino",
+        {
+            "config.json": "021a142cca7f4fc29f1ee13be0a261ee51a68cc53b6e345492ba19dce21753b9",
+            "model.safetensors": "6338c653ebc38fbd83ed265075b84dac1dd5176be3631403a54c1d398c28cbe3",
+            "preprocessor_config.json": "7a49c8fc6569f3e96657e3d00271eca9854bd72cd74a4084a9015abffa43191c",
+        },
+        "Apache-2.0",
+        "vision-core edit tiny train dino, see models/editing/README.md",
+    ),
     "editing-filler": Weights(
         "editing/filler.safetensors",
         "5ad53fee3e955db2ffeb8a559c4dfe23fe7fa1f9fb9a5a0605289d1d0438d4fc",

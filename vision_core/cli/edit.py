@@ -86,7 +86,7 @@ def run(
             caption,
             prompt,
             painter,
-            editing.load_saliency(vit, backend, device),
+            editing.load_saliency(vit, "tiny" if painter.name == "tiny" else backend, device),
             editing.load_clip(clip, backend, device),
             editing.load_anchor_net(anchor_net) if anchor_net else None,
             anchors=anchors,
@@ -301,7 +301,8 @@ def batch(
 
     entries = read_data(file)
     painter = editing.painter(backend, model, generative=True, steps=steps, device=device)
-    eyes, judge = editing.load_saliency(None, backend, device), editing.load_clip(None, backend, device)
+    eyes = editing.load_saliency(None, "tiny" if painter.name == "tiny" else backend, device)
+    judge = editing.load_clip(None, backend, device)
     network = editing.load_anchor_net(anchor_net) if anchor_net else None
     written, failed = [], []
     for number, (path, caption, prompt) in enumerate(entries):

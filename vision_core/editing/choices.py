@@ -73,13 +73,13 @@ def painter(
 def load_saliency(source: str | None = None, backend: str = "auto", device: str = "auto") -> Looker:
     """A ViT of `source`; without one DINO for `diffusers`, and MobileNetV2 for the others.
 
-    For `auto` and `tiny` the small world's ViT goes before MobileNetV2, where it has been trained.
+    For `tiny` the small world's ViT goes before MobileNetV2, where it is there; it has seen nothing else.
     """
     if source:
         return Saliency(source, device)
     if backend == "diffusers":
         return Saliency(device=device)
-    if backend in ("auto", "tiny") and at_hand()["dino"]:
+    if backend == "tiny" and at_hand()["dino"]:
         return Saliency(shipped("dino"), device)
     return photo.PhotoEyes()
 

@@ -211,16 +211,17 @@ def resume(out: str | Path) -> Generator[Event]:
     """Go on with a run from its folder; what was painted is not painted again."""
     run, settings = runs.open(out, "edit", Settings)
     entries = read_data(settings.data)
-    eyes = choices.load_saliency(settings.vit, settings.backend, settings.device)
+    painter = choices.painter(
+        settings.backend, settings.model, generative=True, steps=settings.steps, device=settings.device
+    )
+    sees = "tiny" if painter.name == "tiny" else settings.backend
+    eyes = choices.load_saliency(settings.vit, sees, settings.device)
     pictures = [images.read(path) for path, _, _ in entries]
     found = [find_regions(p, eyes, settings.anchors, settings.max_window) for p in pictures]
     boxes = [pooled(f, *p.rgb.shape[:2]) for f, p in zip(found, pictures, strict=True)]
     if len({b.shape for b in boxes}) > 1:
         raise ValueError("the pictures are too small for so many anchors")
     clip = choices.load_clip(settings.clip, settings.backend, settings.device)
-    painter = choices.painter(
-        settings.backend, settings.model, generative=True, steps=settings.steps, device=settings.device
-    )
 
     def score(picture: int, anchor: int, size: int) -> float:
         source, (_, caption, prompt) = pictures[picture], entries[picture]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
+from vision_core.editing.saliency import stands_out
 from vision_core.editing.tiny import data, world
 from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
@@ -68,7 +69,7 @@ class Network(nn.Module):
             num_hidden_layers=layers,
             num_attention_heads=width // 32,
             intermediate_size=4 * width,
-            image_size=data.SIDE,
+            image_size=SIZES[0],  # positions between those of the views would be learned by no view
             patch_size=8,
             initializer_range=0.04,
         )
@@ -203,11 +204,12 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
     scenes = [scene for scene in data.scenes(data.HELD_OUT, TESTED) if scene.things]
     images = data.drawn(scenes).to(next(vit.parameters()).device)
     if folder:
-        shown = attention(vit, images[:8])
-        shown = F.interpolate((shown / shown.amax((1, 2), keepdim=True))[:, None], scale_factor=8)
-        sheet = torch.cat([images[:8] / 255, shown.expand(-1, 3, -1, -1)])
+        shown = torch.stack([torch.from_numpy(stands_out(it)) for it in attention(vit, images[:8]).cpu()])
+        shown = F.interpolate(shown[:, None], data.SIDE)
+        sheet = torch.cat([images[:8].cpu() / 255, shown.expand(-1, 3, -1, -1)])
         data.save_sheet(folder / "preview.png", sheet)
-    answers = model.get_submodule("teacher.head")(vit(_normal(images)).last_hidden_state[:, 0])
+    seen = vit(_normal(images), interpolate_pos_encoding=True).last_hidden_state[:, 0]
+    answers = model.get_submodule("teacher.head")(seen)
     return {
         "pointing": pointing(vit, scenes),
         "directions": answers.argmax(-1).unique().numel(),
@@ -221,28 +223,40 @@ def _entropy(shares: Tensor) -> float:
 
 @torch.inference_mode()
 def pointing(vit: nn.Module, scenes: list[world.Scene]) -> float:
-    """The share of scenes whose largest thing is where the class token of `vit` attends to most."""
+    """The share of scenes whose largest thing is what stands out most in the class token's attention."""
     device, hits = next(vit.parameters()).device, 0
     for first in range(0, len(scenes), 32):
         part = scenes[first : first + 32]
-        hits += sum(map(points_at_main, attention(vit, data.drawn(part).to(device)), part))
+        maps = attention(vit, data.drawn(part).to(device)).cpu()
+        hits += sum(points_at_main(stands_out(heads), it) for heads, it in zip(maps, part, strict=True))
     return hits / len(scenes)
 
 
 def attention(vit: nn.Module, images: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> attention of the class token, last layer, mean of heads: (B, H / 8, W / 8)."""
+    """(B, 3, H, H) uint8 -> attention of the class token in the last layer: (B, heads, rows, rows).
+
+    The ViT looks at them at its own size, that of the whole views.
+    """
+    x = F.interpolate(_normal(images), (SIZES[0], SIZES[0]), mode="bilinear", antialias=True)
     vit.set_attn_implementation("eager")  # pyright: ignore[reportCallIssue]
-    found = vit(_normal(images), output_attentions=True, interpolate_pos_encoding=True).attentions[-1]
+    found = vit(x, output_attentions=True).attentions[-1]
     vit.set_attn_implementation("sdpa")  # pyright: ignore[reportCallIssue]
-    return found.mean(1)[:, 0, 1:].unflatten(1, (images.shape[2] // 8, images.shape[3] // 8))
+    rows = SIZES[0] // 8
+    return found[:, :, 0, 1:].unflatten(2, (rows, rows))
 
 
-def points_at_main(saliency: Tensor, scene: world.Scene) -> bool:
-    """Whether the brightest patch (of 16 x 16) holds a part of the scene's largest thing."""
+def points_at_main(saliency: np.ndarray, scene: world.Scene) -> bool:
+    """Whether the place of (rows, columns) that stands out most holds a part of the scene's largest thing."""
+    rows, columns = saliency.shape
     coverage = world.coverage(scene)[1:]
     main = coverage[coverage.sum((1, 2)).argmax()]
-    row, column = divmod(int(saliency.argmax()), saliency.shape[1])
-    return bool(main[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8].sum() > 8)
+    row, column = divmod(int(saliency.argmax()), columns)
+    ends = [
+        round(k * data.SIDE / n)
+        for k, n in ((row, rows), (row + 1, rows), (column, columns), (column + 1, columns))
+    ]
+    there = main[ends[0] : ends[1], ends[2] : ends[3]]
+    return bool(there.mean() > 1 / 8)
 
 
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
@@ -252,9 +266,8 @@ def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     vit: Any = copy.deepcopy(model.get_submodule("teacher.vit"))
     vit.half().save_pretrained(out / "dino")
     ViTImageProcessor(
-        do_resize=False,
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
-        size={"height": data.SIDE, "width": data.SIDE},
+        size={"height": SIZES[0], "width": SIZES[0]},
     ).save_pretrained(out / "dino")
     return out / "dino"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints
+from vision_core.editing.saliency import Saliency
 from vision_core.editing.tiny import clip, data, dino, judge, world
 from vision_core.editing.tiny.grammar import COLOURS, KINDS, PLACES, Phrase
 from vision_core.editing.tiny.painter import WITHHELD, autoencoder
@@ -51,12 +52,10 @@ def retrieval(folder: Path, scenes: int) -> float:
 
 
 def pointing(folder: Path, scenes: int) -> float:
-    """Pointing game of the class token's attention, by transformers."""
-    prepare()
-    from transformers import ViTModel
-
-    vit = ViTModel.from_pretrained(folder, dtype=torch.float32, add_pooling_layer=False).eval()
-    return dino.pointing(vit, [it for it in data.scenes(data.HELD_OUT, scenes) if it.things])
+    """Pointing game of saliency, by the class that finds the regions of an edit."""
+    eyes = Saliency(folder)
+    drawn = [it for it in data.scenes(data.HELD_OUT, scenes) if it.things]
+    return sum(dino.points_at_main(eyes.look(world.render(it)).saliency, it) for it in drawn) / len(drawn)
 
 
 Task = tuple[world.Scene, world.Scene, int]  # before, after, and which thing was replaced
