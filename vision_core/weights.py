@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "8aba1da06483a3ad3305ba9e76dc717ba35d459b902b76b9eb2e0a7d1599992d",
+        "5d691aeac75b1f4749458902c0c23e455de7e40511f3482c67b969d63727f71f",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
@@ -43,14 +43,14 @@ WEIGHTS: dict[str, Weights] = {
         {
             "model_index.json": "06cdf49a8c986f03f1ac9c463035dd9223bb83fc50247a54f95334bf45c160b7",
             "scheduler/scheduler_config.json": "279059154600f94ff7870af544555e5c0040e5d5dd284b92f5a9e0518100d630",  # noqa: E501
-            "text_encoder/config.json": "5a5b73c61f6dc893e9ede5dd104632b3fb91ffa23983953fe6e0e15a62493c42",
-            "text_encoder/model.safetensors": "18bdee8aeaccde1e17e2960b98cf6039fe8ff3b7299e803c74063838ee205b43",  # noqa: E501
+            "text_encoder/config.json": "d8b208bc5d48e4a91a4352f9df288faf4226ab26a6b9ca970964bf040bd73fbf",
+            "text_encoder/model.safetensors": "9658f640127b0d8e5a9c077aebaf2394182f5e1a36bc965d641f1dc260f80eb7",  # noqa: E501
             "tokenizer/tokenizer.json": "a82231516b84ed08c8d56c0d4900ba0fbeebc6d05f4775c47abd2292f1bef01a",
             "tokenizer/tokenizer_config.json": "650fd8b6a5994df6e1d182e97f129da876f73835d87c3017fb0fddcd39e1134c",  # noqa: E501
-            "unet/config.json": "26d40791ee2cf483661237f47c5b4eada6ee114e95e9e1d61b882b4b044b9dab",
-            "unet/diffusion_pytorch_model.safetensors": "c49edbc77cd5d7022e6a3076f5af24e1d01fbce32b7b8641abc78bb932f4def9",  # noqa: E501
-            "vae/config.json": "238a1b43af4774219a914a37c5d1c4986ea7f1c0cda7410ee5f8e01e8aebfde0",
-            "vae/diffusion_pytorch_model.safetensors": "359f515575ab4b3c086a91a7cd27dcc0f7972246d8418a207d97f270838b4729",  # noqa: E501
+            "unet/config.json": "a344a60306dba865659168382e74f4fa0a483b8913745c13a8208f71617e32fa",
+            "unet/diffusion_pytorch_model.safetensors": "70aade6805b11f8ef0ee431f782d26c488b9b7327afd5b770240add6b0874804",  # noqa: E501
+            "vae/config.json": "01ad82d3e2dd7b127b1b653880f137a060b48497ca0ec26374111d91d7488cc0",
+            "vae/diffusion_pytorch_model.safetensors": "71e9bdd66868ada6e384c9c2836b3c43dabc80b672fb3a935225f0b915d3a15e",  # noqa: E501
         },
         "Apache-2.0",
         "vision-core edit tiny train painter, see models/editing/README.md",
