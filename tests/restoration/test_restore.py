@@ -99,6 +99,17 @@ def test_the_gate_refuses_a_page_whose_ink_and_paper_merge(picture):
     assert gate.quality(np.where(ink, 0, 255).repeat(3, 2).astype(np.uint8)).separation > 0.95
 
 
+def test_the_gate_refuses_thinner_strokes_and_takes_a_page_without_a_spot():
+    """Ink that vanishes counts where it is beside ink that stays: a blot that goes altogether is dirt."""
+    page = np.full((96, 96, 3), 230, np.uint8)
+    page[10:90:10, 8:60] = page[11:90:10, 8:60] = page[12:90:10, 8:60] = 30
+    thinner, blotted = page.copy(), page.copy()
+    thinner[12:90:10] = 230
+    blotted[30:70, 70:90] = 30
+    assert "thinner (33% of the ink)" in judge(page, thinner).reason
+    assert "thinner" not in judge(blotted, page).reason and judge(page, page - 20).accepted
+
+
 def test_grain_does_not_count_as_sharpness(picture):
     noise = np.random.default_rng(0).normal(0, 12, picture.rgb.shape)
     grainy = (picture.rgb + noise).clip(0, 255).astype(np.uint8)

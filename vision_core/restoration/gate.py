@@ -42,6 +42,8 @@ class Verdict:
 LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
 LEAST_LOCAL = 12.0  # ... unless somewhere 16 x 16 pixels changed by that much: a hole, a spot
 LEAST_LIKENESS = 0.5
+MOST_THINNED = 0.03  # share of the ink that may vanish from the edges of strokes; from the same look
+MOSTLY = 0.75  # ... where most of what vanishes is there: else it is dirt between the strokes
 MOST_MERGED = 0.02  # loss of separation; from a look at the pages of benchmarks that are kept for evaluation
 
 
@@ -67,7 +69,8 @@ def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
     """Compare two pages, uint8 (H, W, 3): is the restored one worth taking?
 
     It is not if nothing to speak of was changed, if the writing is no longer the same, if ink and paper are
-    harder to tell apart, or if the page has lost more than a tenth of its sharpness or contrast.
+    harder to tell apart, if strokes have become thinner, or if the page has lost more than a tenth of its
+    sharpness or contrast.
     """
     before, after = quality(original), quality(restored)
     difference = np.abs(original.astype(np.int16) - restored).mean(2)
@@ -79,6 +82,8 @@ def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
         accepted, reason = False, f"kept: the writing would have changed (likeness {alike:.2f})"
     elif after.separation < before.separation - MOST_MERGED:
         accepted, reason = False, "kept: ink and paper would be harder to tell apart"
+    elif (thinned := _thinned(original, restored)) > MOST_THINNED:
+        accepted, reason = False, f"kept: strokes would become thinner ({thinned:.0%} of the ink)"
     elif after.sharpness < 0.9 * before.sharpness and after.contrast < before.contrast:
         accepted, reason = False, f"kept: sharpness would fall to {after.sharpness / before.sharpness:.0%}"
     elif after.contrast < 0.9 * before.contrast and after.sharpness < before.sharpness:
@@ -103,15 +108,29 @@ def _contrast(relative: np.ndarray, edges: np.ndarray) -> float:
     return float(np.median(found if found.size else relative))
 
 
-def _separation(luma: np.ndarray) -> float:
+def _thinned(original: np.ndarray, restored: np.ndarray) -> float:
+    """The share of the ink (Otsu) that vanishes beside ink that stays, 0 if most vanishes elsewhere."""
+    import cv2
+
+    was, now = (_ink(grey(page)[..., 0]) for page in (original, restored))
+    gone, ink = was & ~now, max(1, int(was.sum()))
+    beside = int((gone & (cv2.dilate(now.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)).sum())
+    return beside / ink if beside > MOSTLY * int(gone.sum()) else 0.0
+
+
+def _ink(luma: np.ndarray) -> np.ndarray:
     """Source: Otsu 1979, "A Threshold Selection Method from Gray-Level Histograms"."""
     import cv2
 
+    threshold, _ = cv2.threshold(luma, 0, 255, cv2.THRESH_OTSU)
+    return luma <= threshold
+
+
+def _separation(luma: np.ndarray) -> float:
     spread = float(luma.var())
     if spread == 0:
         return 1.0
-    threshold, _ = cv2.threshold(luma, 0, 255, cv2.THRESH_OTSU)
-    ink = luma <= threshold
+    ink = _ink(luma)
     share = float(ink.mean())
     return share * (1 - share) * float(luma[ink].mean() - luma[~ink].mean()) ** 2 / spread
 
