@@ -1,4 +1,4 @@
-"""Measures editing on real photographs: words, boxes and clicks on COCO, holes on Kodak.
+"""Measures editing: words, boxes and clicks on COCO, holes on Kodak, AnchorNet on drawn scenes.
 
     python benchmarks/editing.py words FOLDER      a hint from words, and what stands out
     python benchmarks/editing.py select FOLDER     a box drawn around a thing, a click on its middle
@@ -6,8 +6,11 @@
     python benchmarks/editing.py holes FOLDER [N [WEIGHTS]]
         PSNR in the holes of the first N photographs (8), filled by the release's network or another file's
 
+    python benchmarks/editing.py anchors N [STEPS]
+        AnchorNet taught on half of N scenes of the small world, its regret on the other half
+
 The first three take a folder with `index.json` and `coco_captions_masks.zip` (photographs, their objects and
-masks); the last one a folder of PNGs or zips of them.
+masks); `holes` a folder of PNGs or zips of them.
 """
 
 import json
@@ -16,15 +19,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 import cv2
 import numpy as np
 
-from vision_core import images
-from vision_core.editing import filler, holes, inpainting, selection, words
+from vision_core import checkpoints, editing, images, runs
+from vision_core.editing import filler, holes, inpainting, losses, selection, train, words
+from vision_core.editing.anchor_net import AnchorNet
+from vision_core.editing.edit import pooled
 from vision_core.editing.filler import Filler
 from vision_core.editing.photo import FOUND, PhotoEyes, from_heat, from_point, heat_of
+from vision_core.editing.tiny import evaluate, world
 
 LEAST = 0.01  # share of the picture from which a thing counts
 
@@ -183,9 +191,45 @@ def by_holes(folder: Path, count: int, network: Filler | None) -> None:
               "processor time", flush=True)  # fmt: skip
 
 
+def by_anchors(count: int, steps: int = 8, anchors: int = 2) -> None:
+    """Every box of every scene is painted and scored; one seed of the network a row."""
+    eyes, clip = editing.load_saliency(None, "tiny"), editing.load_clip(None, "tiny")
+    painter = editing.painter("tiny", steps=steps)
+    tasks = [evaluate.task(Random(number), withheld=False) for number in range(count)]
+    pictures = [images.Picture(world.render(old)) for old, _, _ in tasks]
+    found = [editing.find_regions(picture, eyes, anchors) for picture in pictures]
+    boxes = [pooled(one, 128, 128) for one in found]
+
+    def score(number: int, anchor: int, size: int) -> float:
+        old, new, index = tasks[number]
+        rgb, text = pictures[number].rgb, evaluate.prompt(new.things[index])
+        plan = editing.EditPlan(found[number].boxes[anchor][size].mask(128, 128), text)
+        edited = train._finish(editing.paint(pictures[number], plan, painter))
+        return float(losses.total(clip.terms(rgb, [edited.rgb], world.caption(old), text))[0])
+
+    with TemporaryDirectory() as scratch:
+        table = train.Table(Path(scratch) / "table.npy", (count, *boxes[0].shape[:2]), score)
+        list(train._complete(table))
+        half, values = count // 2, table.values
+        for seed in range(3):
+            run = runs.create(Path(scratch) / str(seed), "edit", settings := train.Settings(seed=seed))
+            part = train.Table(Path(scratch) / f"{seed}.npy", values[:half].shape, score)
+            part.values = values[:half].copy()
+            list(train.optimize(run, boxes[:half], part, settings, {}))
+            network, _ = checkpoints.load(run.folder / "last.safetensors", AnchorNet)
+            told = train.measure(network.eval(), boxes[half:], values[half:])
+            print(
+                f"seed {seed}: regret {told['regret']:.3f}, of a random size {told['regret_of_random']:.3f}"
+            )
+        fixed = (values[half:] - values[half:].min(2, keepdims=True)).mean((0, 1))
+        print("of each fixed size:", ", ".join(f"{value:.3f}" for value in fixed))
+
+
 def main() -> None:
-    if len(sys.argv) < 3 or sys.argv[1] not in ("words", "select", "box", "holes"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("words", "select", "box", "holes", "anchors"):
         raise SystemExit(__doc__)
+    if sys.argv[1] == "anchors":
+        return by_anchors(*map(int, sys.argv[2:4]))
     kind, folder = sys.argv[1], Path(sys.argv[2])
     if kind == "holes":
         count = int(sys.argv[3]) if len(sys.argv) > 3 else 8

@@ -1,6 +1,6 @@
 """Takes the pictures of README.md and docs: trains digits and leaves, uses the suite's pages.
 
-python docs/screenshots.py
+python docs/screenshots.py [NAME...]     restoration and text need no training
 """
 
 import os
@@ -119,13 +119,44 @@ def digits(page: Page, address: str) -> None:
         page.locator(f"#{panel}").screenshot(path=IMAGES / f"digits-{panel}.png")
 
 
+def restoration(page: Page, address: str) -> None:
+    """The stained example, restored with the network."""
+    page.goto(f"{address}/restoration/")
+    page.locator("#examples button[data-value=stained]").click()
+    page.wait_for_selector("#page-words >> text=720 x 960 pixels")
+    page.locator("#restore").click()
+    page.wait_for_selector(".vc-viewer")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=IMAGES / "restoration.jpg", full_page=True, quality=82)
+
+
+def text(page: Page, address: str) -> None:
+    """An edit by text in a scene of the small world: where it looked, what it tried, what it chose."""
+    page.goto(f"{address}/image-editing/")
+    page.locator(".vc-examples [data-value=scene]").click()
+    page.wait_for_selector(".vc-canvas img")
+    page.get_by_role("tab", name="By text").click()
+    page.locator("#prompt textarea, #prompt input").first.fill("a tree with pink flowers")
+    page.locator("#regions").click()
+    page.wait_for_selector("#chips button")
+    page.locator("#edit-text").click()
+    page.wait_for_selector("#progress >> text=/regions were tried/")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=IMAGES / "editing-text.jpg", full_page=True, quality=82)
+
+
+PAGES = {page.__name__: page for page in (digits, dashboard, leaves, color, restoration, text)}
+
+
 def main() -> None:
+    wanted = sys.argv[1:] or list(PAGES)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     IMAGES.mkdir(exist_ok=True)
     with TemporaryDirectory() as scratch:
         runs = Path(scratch)
-        trainings(runs)
+        if {"digits", "dashboard"} & set(wanted):
+            trainings(runs)
         server = subprocess.Popen(
             [sys.executable, "-m", "vision_core", "serve", "--port", str(port)],
             cwd=ROOT,
@@ -136,13 +167,13 @@ def main() -> None:
             with sync_playwright() as p:
                 browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 page = browser.new_page(viewport={"width": 1280, "height": 860})
-                page.goto(address)
-                page.wait_for_timeout(5000)
-                page.screenshot(path=IMAGES / "landing.png", full_page=True)
-                digits(page, address)
-                dashboard(page, address)
-                leaves(page, address)
-                color(page, address)
+                page.set_default_timeout(180_000)
+                if not sys.argv[1:]:
+                    page.goto(address)
+                    page.wait_for_timeout(5000)
+                    page.screenshot(path=IMAGES / "landing.png", full_page=True)
+                for name in wanted:
+                    PAGES[name](page, address)
                 browser.close()
         finally:
             server.terminate()

@@ -49,8 +49,8 @@ WEIGHTS: dict[str, Weights] = {
             "tokenizer/tokenizer_config.json": "650fd8b6a5994df6e1d182e97f129da876f73835d87c3017fb0fddcd39e1134c",  # noqa: E501
             "unet/config.json": "a344a60306dba865659168382e74f4fa0a483b8913745c13a8208f71617e32fa",
             "unet/diffusion_pytorch_model.safetensors": "70aade6805b11f8ef0ee431f782d26c488b9b7327afd5b770240add6b0874804",  # noqa: E501
-            "vae/config.json": "01ad82d3e2dd7b127b1b653880f137a060b48497ca0ec26374111d91d7488cc0",
-            "vae/diffusion_pytorch_model.safetensors": "71e9bdd66868ada6e384c9c2836b3c43dabc80b672fb3a935225f0b915d3a15e",  # noqa: E501
+            "vae/config.json": "91eccac8fe0f6fa4fa90bb887a2256d45bb7dad2c195d4cb690746547281087a",
+            "vae/diffusion_pytorch_model.safetensors": "0de2ae8fa7dfca0cbac90183b6cac79daf312c8e2c54acb77936cead85cccf37",  # noqa: E501
         },
         "Apache-2.0",
         "vision-core edit tiny train painter, see models/editing/README.md",

@@ -37,7 +37,9 @@ Words = Annotated[str | None, Option(help="Words for the thing to mark, instead 
 Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture, blur or color.")]
 Model = Annotated[str | None, Option(help="Folder or hub repository of a diffusers inpainting model.")]
 Steps = Annotated[int, Option(min=1, max=1000, help="Of the diffusion.")]
-Guidance = Annotated[float, Option(help="How closely the diffusion follows the prompt.")]
+Guidance = Annotated[
+    float | None, Option(help="How closely the diffusion follows the prompt; 2 for tiny, 7.5 for diffusers.")
+]
 
 
 @command(app)
@@ -58,7 +60,7 @@ def run(
     ] = None,
     clip: Annotated[str | None, Option(help="Folder or repository of the CLIP that judges.")] = None,
     steps: Steps = 20,
-    guidance: Guidance = 7.5,
+    guidance: Guidance = None,
     negative: Annotated[str, Option(help="What the picture shall not show.")] = "",
     text_weight: Annotated[float, Option(help="Of likeness to the prompt in the ranking.")] = 2.0,
     image_weight: Annotated[float, Option(help="Of likeness to the picture in the ranking.")] = 1.0,
@@ -119,7 +121,7 @@ def perform(
     padding: Annotated[float | None, Option(help="Context, as a share of the mask's longer side.")] = None,
     feather: Annotated[float | None, Option(help="Pixels of blend outside the mask.")] = None,
     steps: Steps = 20,
-    guidance: Guidance = 7.5,
+    guidance: Guidance = None,
     negative: Annotated[str, Option(help="What shall not be there.")] = "",
     poisson: Annotated[bool, Option("--poisson", help="Blend the gradients, too.")] = False,
     seed: Seed = 0,

@@ -18,6 +18,7 @@ from vision_core.files import bundled
 from vision_core.images import Picture
 from vision_core.weights import WEIGHTS, WeightsMissing, find
 
+GUIDANCE = {"tiny": 2.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
 
 
@@ -28,7 +29,7 @@ def painter(
     generative: bool = False,
     material: str | None = None,
     steps: int = 20,
-    guidance: float = 7.5,
+    guidance: float | None = None,
     negative: str = "",
     device: str = "auto",
 ) -> Painter:
@@ -39,6 +40,7 @@ def painter(
             generative task and `classical` for the others.
         model: for `diffusers`: a folder or a repository.
         material: a picture's path, `#rrggbb`, or `blur`.
+        guidance: how closely a diffusion follows the prompt; None is what measured best for it.
 
     Raises:
         ValueError: no such backend, or what it needs was not given.
@@ -67,7 +69,15 @@ def painter(
 
     source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
     name = "tiny" if backend == "tiny" else "diffusers"
-    return Diffusion(source, name=name, steps=steps, guidance=guidance, negative=negative, device=device)
+    return Diffusion(
+        source,
+        name=name,
+        steps=steps,
+        guidance=GUIDANCE[name] if guidance is None else guidance,
+        negative=negative,
+        whole=name == "tiny",
+        device=device,
+    )
 
 
 def load_saliency(source: str | None = None, backend: str = "auto", device: str = "auto") -> Looker:

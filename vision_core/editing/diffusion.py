@@ -42,6 +42,7 @@ class Diffusion:
         source: a folder in the diffusers format, or a repository of the model hub.
         steps, guidance, negative: of the sampling.
         side: of the square that it paints; None is the model's own.
+        whole: it is shown the whole picture, as far as a square goes, and not a part around the hole.
         fast: Stable Diffusion 1.5 with the LCM adapter and the tiny autoencoder: 4 to 8 steps, for a CPU.
 
     Raises:
@@ -60,6 +61,7 @@ class Diffusion:
         guidance: float = 7.5,
         negative: str = "",
         side: int | None = None,
+        whole: bool = False,
         device: str = "auto",
         fast: bool = False,
     ) -> None:
@@ -70,6 +72,7 @@ class Diffusion:
         self.steps, self.guidance, self.negative = steps, guidance, check_prompt(negative)
         self.options = {"steps": steps, "guidance": guidance, "negative": self.negative}
         self.name = name or (Path(source).name if Path(source).is_dir() else str(source))
+        self.whole = whole
         self.device = devices.pick(device)
         self.pipe = _load(source, self.device)
         if fast:

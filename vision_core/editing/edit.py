@@ -60,7 +60,7 @@ def paint(
     """Carry out one plan: steps and previews, and the picture; off mask and feather it is bit-identical."""
     blending = blending or Blending()
     rgb, mask = picture.rgb, masks.check(chosen.mask, *picture.rgb.shape[:2])
-    least = (painter.side or 0) // 2
+    least = min(rgb.shape[:2]) if painter.whole else (painter.side or 0) // 2
     where = compose.window(mask, chosen.padding, least, square=painter.side is not None)
     inside = where.slices
     reach = masks.grow(mask, chosen.feather)[inside] if painter.takes_text else mask[inside]

@@ -21,7 +21,8 @@ class Painter(Protocol):
     """Something that makes up what a hole holds.
 
     `name` stands in recipes; `takes_text` says whether a prompt means anything to it; `side` is the size of
-    square it paints best, in pixels, or None where any size will do; `options` are its settings.
+    square it paints best, in pixels, or None where any size will do; `whole` says whether it has only ever
+    seen whole pictures, in which things have the size they have there; `options` are its settings.
     """
 
     @property
@@ -32,6 +33,9 @@ class Painter(Protocol):
 
     @property
     def side(self) -> int | None: ...
+
+    @property
+    def whole(self) -> bool: ...
 
     @property
     def options(self) -> dict[str, Any]: ...
@@ -56,7 +60,7 @@ class Classical:
         network: None is the one of this release; a copy without it fills thin parts by a denoiser's prior.
     """
 
-    name, takes_text, side = "classical", False, None
+    name, takes_text, side, whole = "classical", False, None, False
 
     def __init__(self, network: Filler | None = None) -> None:
         self.network = network

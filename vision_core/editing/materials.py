@@ -23,6 +23,7 @@ class Material:
     make: Callable[[np.ndarray, np.ndarray], np.ndarray]
     takes_text: bool = False
     side: int | None = None
+    whole: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def paint(
