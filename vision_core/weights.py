@@ -50,7 +50,7 @@ WEIGHTS: dict[str, Weights] = {
             "unet/config.json": "a344a60306dba865659168382e74f4fa0a483b8913745c13a8208f71617e32fa",
             "unet/diffusion_pytorch_model.safetensors": "70aade6805b11f8ef0ee431f782d26c488b9b7327afd5b770240add6b0874804",  # noqa: E501
             "vae/config.json": "91eccac8fe0f6fa4fa90bb887a2256d45bb7dad2c195d4cb690746547281087a",
-            "vae/diffusion_pytorch_model.safetensors": "0de2ae8fa7dfca0cbac90183b6cac79daf312c8e2c54acb77936cead85cccf37",  # noqa: E501
+            "vae/diffusion_pytorch_model.safetensors": "a95b5f7732980fdf00647e0d3ec2a8c7b3f934eb8eccf6c18d2571e1ce7594e1",  # noqa: E501
         },
         "Apache-2.0",
         "vision-core edit tiny train painter, see models/editing/README.md",

@@ -175,17 +175,27 @@ def check_prompt(prompt: str) -> str:
 def _load(source: str | Path, device: torch.device) -> Any:
     torchvision_cpu.prepare()
     from diffusers import AutoPipelineForInpainting
-    from diffusers.utils.logging import disable_progress_bar
+    from diffusers.utils.logging import (
+        disable_progress_bar,
+        get_verbosity,
+        set_verbosity,
+        set_verbosity_error,
+    )
     from transformers.utils.logging import disable_progress_bar as disable_transformers_bar
 
     disable_progress_bar()
     disable_transformers_bar()
     folder = hub.folder(source, "model_index.json")
     dtype = torch.float16 if device.type == "cuda" else torch.float32
-    with hub.reading(source):
-        pipe = AutoPipelineForInpainting.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        pipe.set_progress_bar_config(disable=True)
-        return pipe.to(device)
+    before = get_verbosity()
+    set_verbosity_error()  # it warns of a tiny autoencoder, which is what is meant
+    try:
+        with hub.reading(source):
+            pipe = AutoPipelineForInpainting.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            pipe.set_progress_bar_config(disable=True)
+            return pipe.to(device)
+    finally:
+        set_verbosity(before)
 
 
 def _make_fast(pipe: Any, device: torch.device) -> None:
