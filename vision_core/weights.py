@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "5d691aeac75b1f4749458902c0c23e455de7e40511f3482c67b969d63727f71f",
+        "3d106cd11093626fbce96a5e189462e3ea08ccfb7f5d80cbcfb844cb3f7f0a55",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
