@@ -106,7 +106,7 @@ def test_the_gate_refuses_thinner_strokes_and_takes_a_page_without_a_spot():
     thinner, blotted = page.copy(), page.copy()
     thinner[12:90:10] = 230
     blotted[30:70, 70:90] = 30
-    assert "thinner (33% of the ink)" in judge(page, thinner).reason
+    assert "thinner (by 33% of the ink)" in judge(page, thinner).reason
     assert "thinner" not in judge(blotted, page).reason and judge(page, page - 20).accepted
 
 
