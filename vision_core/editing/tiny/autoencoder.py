@@ -59,7 +59,7 @@ def with_its_encoder(folder: str) -> Network:
     from diffusers import AutoencoderTiny
 
     vae = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32)
-    model = Network(vae.config.encoder_block_out_channels[0])
+    model = Network(vae.config["encoder_block_out_channels"][0])
     model.net.load_state_dict(vae.state_dict())
     model.net.encoder.requires_grad_(False)
     return model
