@@ -43,7 +43,7 @@ def small_network(tmp_path_factory):
     """A small network that changes something stands for that of this release: what is tested is the page."""
     path, find = tmp_path_factory.mktemp("weights") / "small.safetensors", weights.find
     with devices.seeded(0):
-        network = restoration.HybridRestorer(widths=(8, 8, 8), blocks=1, width=16, depth=1, heads=2)
+        network = restoration.HybridRestorer((8, 8, 8), (1, 1, 1), (1, 1), 8, 16, 1, 2)
         for parameter in network.parameters():  # what starts as 0 makes the untrained one change nothing
             if not parameter.any():
                 parameter.data = 0.05 * torch.randn_like(parameter)

@@ -49,7 +49,7 @@ class Gate(nn.Module):
         """The two distances (B, 2), inside the subspace and from it."""
         away = embeddings - self.centre
         inside = away @ self.axes.T
-        residual = (away.square().sum(1) - inside.square().sum(1)).clamp_min(0).sqrt()
+        residual = (away - inside @ self.axes).norm(dim=1)  # a difference of squares would lose digits
         nearest = (inside @ self.whitening)[:, None, :].sub(self.means).square().sum(2).sqrt().amin(1)
         return torch.stack([nearest, residual], 1)
 
