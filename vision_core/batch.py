@@ -58,6 +58,21 @@ def pictures(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def below(folder: str | Path) -> list[Path]:
+    """All images that can be written, too, in a folder and those in it, by name.
+
+    Raises:
+        ValueError: no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+    return files
+
+
 def targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Where the result of each of these `pictures` goes: into the folder `out`, or for one to the file `out`.
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
@@ -205,6 +205,12 @@ def check_lowest(settings: Any, **lowest: int) -> None:
     for name, low in lowest.items():
         if (value := getattr(settings, name)) is not None and value < low:
             raise ValueError(f"{name} is {value}; it must be {low} or more")
+
+
+def absolute(settings: Any, *names: str) -> Any:
+    """The settings with these paths absolute, so that they mean the same on a later day; None stays."""
+    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    return replace(settings, **{name: str(Path(value).absolute()) for name, value in given.items()})
 
 
 def new_folder(root: str | Path, system: str) -> Path:

@@ -66,6 +66,12 @@ class Plan:
         devices.pick(self.device)
 
 
+def cosine(step: int, total: int, warmup: int = 1, least: float = 0.0) -> float:
+    """The share of the learning rate at a step, counted from 0: a rise, then half a cosine to `least`."""
+    rise, done = min(1.0, (step + 1) / warmup), min(1.0, step / total)
+    return rise * (0.5 * (1 + math.cos(math.pi * done)) * (1 - least) + least)
+
+
 def run(
     run: Run | None,
     model: nn.Module,
@@ -270,10 +276,9 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     def update(averaged: Any, current: Any, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
         pairs = list(zip(averaged, current, strict=True))
-        if current[
-            0
-        ].is_floating_point():  # what is infinite stays: the average of -inf and -inf, as in a mask
-            largest = torch.stack(torch._foreach_norm(current, math.inf))  # of attention, would be NaN
+        if current[0].is_floating_point():
+            # what is infinite stays: the average of -inf and -inf, as in a mask of attention, would be NaN
+            largest = torch.stack(torch._foreach_norm(current, math.inf))
             pairs = [pair for pair, ends in zip(pairs, largest.isfinite().tolist(), strict=True) if ends]
         if pairs:
             mine, new = (list(part) for part in zip(*pairs, strict=True))

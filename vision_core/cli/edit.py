@@ -88,7 +88,7 @@ def run(
             caption,
             prompt,
             painter,
-            editing.load_saliency(vit, "tiny" if painter.name == "tiny" else backend, device),
+            editing.load_saliency(vit, backend, device, painter),
             editing.load_clip(clip, backend, device),
             editing.load_anchor_net(anchor_net) if anchor_net else None,
             anchors=anchors,
@@ -303,7 +303,7 @@ def batch(
 
     entries = read_data(file)
     painter = editing.painter(backend, model, generative=True, steps=steps, device=device)
-    eyes = editing.load_saliency(None, "tiny" if painter.name == "tiny" else backend, device)
+    eyes = editing.load_saliency(None, backend, device, painter)
     judge = editing.load_clip(None, backend, device)
     network = editing.load_anchor_net(anchor_net) if anchor_net else None
     written, failed = [], []

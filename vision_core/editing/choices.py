@@ -80,16 +80,21 @@ def painter(
     )
 
 
-def load_saliency(source: str | None = None, backend: str = "auto", device: str = "auto") -> Looker:
+def load_saliency(
+    source: str | None = None, backend: str = "auto", device: str = "auto", painter: Painter | None = None
+) -> Looker:
     """A ViT of `source`; without one DINO for `diffusers`, and MobileNetV2 for the others.
 
     For `tiny` the small world's ViT goes before MobileNetV2, where it is there; it has seen nothing else.
+
+    Args:
+        painter: what is to paint what is found; the small world's stands for the backend `tiny`.
     """
     if source:
         return Saliency(source, device)
     if backend == "diffusers":
         return Saliency(device=device)
-    if backend == "tiny" and at_hand()["dino"]:
+    if (backend == "tiny" or (painter and painter.name == "tiny")) and at_hand()["dino"]:
         return Saliency(shipped("dino"), device)
     return photo.PhotoEyes()
 

@@ -1,8 +1,7 @@
 """Trains the filler of thin holes from photographs alone: crop, make a hole, fill it, compare."""
 
-import math
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vision_core import checkpoints, devices, images, runs, training
+from vision_core import batch, checkpoints, devices, images, runs, training
 from vision_core.editing import holes
 from vision_core.editing.filler import Filler
 from vision_core.editing.push_pull import push_pull
@@ -86,7 +85,7 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
         ValueError: `out` holds a run and `replace` is not set; no photographs, or too few to hold some out.
         FloatingPointError: the loss is not finite.
     """
-    settings = _resolved(settings)
+    settings = runs.absolute(settings, "train_dir", "val_dir", "start")
     photos = _photos(settings)  # refuses before there is a folder
     yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *photos)
 
@@ -114,29 +113,13 @@ def export(run: str | Path, out: str | Path) -> Path:
     return Path(out)
 
 
-def _resolved(settings: Settings) -> Settings:
-    """Settings that mean the same on a later day: absolute paths."""
-    paths = {
-        name: str(Path(value).absolute())
-        for name in ("train_dir", "val_dir", "start")
-        if (value := getattr(settings, name)) is not None
-    }
-    return replace(settings, **paths)
-
-
 def read(folder: str | Path) -> list[np.ndarray]:
     """All photographs below a folder, uint8 (H, W, 3) each, by name.
 
     Raises:
         ValueError: no such folder, no photograph in it, or one that cannot be read.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES)
-    if not files:
-        raise ValueError(f"{folder} holds no images ({', '.join(images.SUFFIXES)})")
-    return [images.read(path).rgb for path in files]
+    return [images.read(path).rgb for path in batch.below(folder)]
 
 
 def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -156,6 +139,7 @@ def _train(
     run: runs.Run, settings: Settings, photos: list[np.ndarray], held_out: list[np.ndarray]
 ) -> Generator[Event]:
     model = _network(settings)
+    steps = settings.epochs * settings.steps
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
     )
@@ -189,7 +173,10 @@ def _train(
         partial(batches, photos, settings),
         terms,
         plan,
-        scheduler=LambdaLR(optimizer, partial(_rate, settings.epochs * settings.steps)),
+        scheduler=LambdaLR(
+            optimizer,
+            partial(training.cosine, total=steps, warmup=max(1, min(300, steps // 50)), least=0.01),
+        ),
         measure=measured,
         metadata={**asdict(settings), "photographs": len(photos), "licence": "Apache-2.0"},
         finish=lambda model: measured(model, settings.epochs),
@@ -203,12 +190,6 @@ def _network(settings: Settings) -> Filler:
         with devices.seeded(settings.seed):
             model = Filler(settings.widths, settings.down, settings.up)
     return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
-
-
-def _rate(total: int, step: int) -> float:
-    """The share of the learning rate at a step: 2 % warm-up, then half a cosine down to a hundredth."""
-    warm = min(1.0, (step + 1) / max(1, min(300, total // 50)))
-    return warm * (0.5 * (1 + math.cos(math.pi * min(1.0, step / total))) * 0.99 + 0.01)
 
 
 def decibels(filled: Tensor, clean: Tensor, hole: Tensor, floor: float = 0.0) -> Tensor:

@@ -214,8 +214,7 @@ def resume(out: str | Path) -> Generator[Event]:
     painter = choices.painter(
         settings.backend, settings.model, generative=True, steps=settings.steps, device=settings.device
     )
-    sees = "tiny" if painter.name == "tiny" else settings.backend
-    eyes = choices.load_saliency(settings.vit, sees, settings.device)
+    eyes = choices.load_saliency(settings.vit, settings.backend, settings.device, painter)
     pictures = [images.read(path) for path, _, _ in entries]
     found = [find_regions(p, eyes, settings.anchors, settings.max_window) for p in pictures]
     boxes = [pooled(f, *p.rgb.shape[:2]) for f, p in zip(found, pictures, strict=True)]

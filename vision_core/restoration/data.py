@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from vision_core import images
+from vision_core import batch, images
 from vision_core.restoration.tiles import mirrored
 
 HELD_OUT = 7  # every seventh manuscript is kept for validation
@@ -36,12 +36,10 @@ def read(folder: str | Path) -> list[Page]:
         ValueError: no such folder, no image in it, or one that cannot be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES)
-    if not files:
-        raise ValueError(f"{folder} holds no images ({', '.join(images.SUFFIXES)})")
-    return [Page(path.relative_to(folder).as_posix(), page_tensor(images.read(path).rgb)) for path in files]
+    return [
+        Page(path.relative_to(folder).as_posix(), page_tensor(images.read(path).rgb))
+        for path in batch.below(folder)
+    ]
 
 
 def page_tensor(rgb: np.ndarray) -> Tensor:

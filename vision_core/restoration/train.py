@@ -1,6 +1,5 @@
 """Trains a restorer from clean pages alone: crop, damage, restore, compare."""
 
-import math
 import random
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -129,15 +128,10 @@ def recipe(seed: int) -> Recipe:
 
 def _resolved(settings: Settings) -> Settings:
     """Settings that mean the same on a later day: absolute folders, and what "auto" stands for here."""
-    folders = {
-        name: str(Path(value).absolute())
-        for name in ("train_dir", "val_dir", "start")
-        if (value := getattr(settings, name)) is not None
-    }
     perceptual = settings.perceptual
     if perceptual == "auto":
         perceptual = "vgg16" if losses.vgg16_file().is_file() else "gradient"
-    return replace(settings, perceptual=perceptual, **folders)
+    return replace(runs.absolute(settings, "train_dir", "val_dir", "start"), perceptual=perceptual)
 
 
 def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
@@ -218,11 +212,10 @@ def _network(settings: Settings) -> nn.Module:
 
 def _rate(schedule: str, total: int, step: int) -> float:
     """The share of the learning rate at a step: 2 % warm-up, then the schedule."""
-    warm = min(1.0, (step + 1) / max(1, min(500, total // 50)))
-    done = min(1.0, step / total)
-    if schedule == "constant":
-        return warm * min(1.0, 5 * (1 - done) + 1e-3)
-    return warm * (0.5 * (1 + math.cos(math.pi * done)) * 0.99 + 0.01)
+    warmup = max(1, min(500, total // 50))
+    if schedule == "cosine":
+        return training.cosine(step, total, warmup, 0.01)
+    return min(1.0, (step + 1) / warmup) * min(1.0, 5 * (1 - min(1.0, step / total)) + 1e-3)
 
 
 def batches(

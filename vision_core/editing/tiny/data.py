@@ -88,9 +88,9 @@ def version(scene: Numbered) -> str:
     return hashlib.sha256(said + seen).hexdigest()[:10]
 
 
-def image(number: int, folder: str | Path | None = None, scene: Numbered = world.scene) -> Tensor:
+def image(number: int, folder: str | Path | None = None) -> Tensor:
     """The picture of one scene, uint8 (3, 128, 128)."""
-    return torch.from_numpy(pictures(number, 1, folder, scene)[0].copy()).permute(2, 0, 1)
+    return torch.from_numpy(pictures(number, 1, folder)[0].copy()).permute(2, 0, 1)
 
 
 def images(first: int, count: int, folder: str | Path | None = None) -> Tensor:

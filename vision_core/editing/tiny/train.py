@@ -7,7 +7,6 @@ fall along a cosine instead.
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +62,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise ValueError(f"network is {self.network!r}; it must be one of {', '.join(NETWORKS)}")
-        for name in ("epochs", "steps", "batch_size", "warmup", "scenes"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        runs.check_lowest(self, epochs=1, steps=1, batch_size=1, warmup=1, scenes=1, seed=0, workers=0)
         for name in ("lr", "weight_decay", "ema"):
             if not 0 <= (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
-        for name in ("seed", "workers"):
-            if (value := getattr(self, name)) < 0:
-                raise ValueError(f"{name} is {value}; it must be 0 or more")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}; it must be one of {', '.join(SCHEDULES)}")
         if self.network == "painter" and self.autoencoder is None:
@@ -144,9 +138,9 @@ def resume(out: str | Path) -> Generator[Event]:
 
 def _rate(settings: Settings, step: int) -> float:
     """The share of the learning rate at a step, counted from 0."""
-    rise = min(1, (step + 1) / settings.warmup)
-    done = step / (settings.epochs * settings.steps)
-    return rise if settings.schedule == "constant" else rise * 0.5 * (1 + cos(pi * min(done, 1)))
+    if settings.schedule == "constant":
+        return min(1, (step + 1) / settings.warmup)
+    return training.cosine(step, settings.epochs * settings.steps, settings.warmup)
 
 
 def initial(settings: Settings) -> nn.Module:
