@@ -184,6 +184,7 @@ def train(
     ] = None,
     size: Annotated[str, Option(help="hybrid, or the original: tiny, small, base, large.")] = "hybrid",
     start: Annotated[Path | None, Option(help="Weights to start from.")] = None,
+    only: Annotated[str | None, Option(help="The part of hybrid that learns: light or detail.")] = None,
     epochs: Annotated[int, Option(min=1)] = 100,
     crops: Annotated[int, Option(min=0, help="An epoch's; 0: one of each page.")] = 0,
     batch_size: Annotated[int, Option(min=1)] = 16,
@@ -193,11 +194,13 @@ def train(
         str, Option(help="cosine; or constant, which falls in the last fifth only.")
     ] = "cosine",
     loss: Annotated[str, Option(help="l1 and a perceptual term; or decibels, of all and of detail.")] = "l1",
+    floor: Annotated[float, Option(help="Added to the squared error before it becomes decibels.")] = 1e-4,
     perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
     perceptual_weight: Annotated[float, Option(help="Of that term beside L1.")] = 0.1,
     accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
     ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
     generated: Annotated[float, Option(help="Share of generated pages.")] = 0.0,
+    papers: Annotated[float, Option(help="Share of crops in the colour of another page's paper.")] = 0.0,
     varied: Annotated[float, Option(help="How far colours of clean crops are varied, 0 to 1.")] = 0.0,
     workers: Annotated[int, Option(min=0, help="Processes that damage crops ahead.")] = 0,
     every: Annotated[int, Option(min=1, help="Epochs between measurements.")] = 1,
@@ -219,6 +222,7 @@ def train(
             val_dir=val_dir and str(val_dir),
             network=size,
             start=start and str(start),
+            only=only,  # pyright: ignore[reportArgumentType]
             epochs=epochs,
             crops=crops or None,
             batch_size=batch_size,
@@ -226,11 +230,13 @@ def train(
             lr=lr,
             schedule=schedule,  # pyright: ignore[reportArgumentType]
             loss=loss,  # pyright: ignore[reportArgumentType]
+            floor=floor,
             perceptual=perceptual,  # pyright: ignore[reportArgumentType]
             perceptual_weight=perceptual_weight,
             accumulate=accumulate,
             ema=ema,
             generated=generated,
+            papers=papers,
             varied=varied,
             workers=workers,
             every=every,

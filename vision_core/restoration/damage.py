@@ -4,6 +4,7 @@ Nothing here draws from anything but the generator, so the same one gives the sa
 [0, 1]; `degrade` clamps once at the end.
 """
 
+import functools
 import io
 import math
 
@@ -105,10 +106,13 @@ def creases(image: Tensor, drawn: Generator, number: float, depth: float, width:
         angle = _between(drawn, 0, math.pi)
         through = (_between(drawn, 0, rows), _between(drawn, 0, columns))
         across = (y - through[0]) * math.cos(angle) + (x - through[1]) * math.sin(angle) + waves
-        dark = torch.exp(-((across / width) ** 2))
-        light = torch.exp(-(((across - 2 * width) / width) ** 2))
-        side = torch.sigmoid(-across / 2) * torch.exp(across.clamp(max=0) / 40)
-        shade *= 1 - depth * (dark - 0.4 * light) * patchy - 0.15 * depth * side
+        side = torch.sigmoid(-across / 2).mul_(torch.exp(across.clamp(max=0).div_(40)))
+        change = side.mul_(-0.15 * depth).add_(1)
+        near = (across.abs() < 6 * width).nonzero(as_tuple=True)  # beyond, both lines are below 1e-6
+        units = across[near] / width
+        lines = torch.exp(-(units**2)) - 0.4 * torch.exp(-((units - 2) ** 2))
+        change[near] -= depth * lines * patchy[near]
+        shade *= change
     return image * shade.to(image.device)
 
 
@@ -185,8 +189,15 @@ def _count(number: float, height: int, width: int) -> int:
 
 def _smooth(size: tuple[int, int], drawn: Generator, cells: int) -> Tensor:
     """A smooth random field (H, W), about -1..1, with `cells` hills a side."""
-    coarse = torch.randn(1, 1, cells, cells, generator=drawn).clamp(-2, 2) / 2
-    return F.interpolate(coarse, size, mode="bicubic", align_corners=True)[0, 0]
+    coarse = torch.randn(cells, cells, generator=drawn).clamp(-2, 2) / 2
+    return _bicubic(size[0], cells) @ coarse @ _bicubic(size[1], cells).mT
+
+
+@functools.lru_cache(maxsize=256)
+def _bicubic(side: int, cells: int) -> Tensor:
+    """The weights (side, cells) of a bicubic enlargement: as a product, ten times as fast as torch's own."""
+    each = torch.eye(cells)[:, None, :, None]
+    return F.interpolate(each, (side, 1), mode="bicubic", align_corners=True)[:, 0, :, 0].mT.contiguous()
 
 
 def _window(

@@ -30,17 +30,21 @@ class Settings:
         val_dir: folder of clean pages to measure on; None: a seventh of the manuscripts of `train_dir`.
         network: see `networks.build`.
         start: a checkpoint to start from instead of random weights.
+        only: the part of the hybrid that learns, "light" or "detail"; None is the whole network.
         crops: an epoch's; None is one of each page.
         crop: their side in pixels; for the original networks it is their image size.
         schedule: "cosine" falls to 0 over all steps; "constant" stays until the last fifth, so that an
             interrupted run has lost nothing, and falls then.
         loss: "l1" with a perceptual term, as the original, or "decibels", see `losses.decibels`.
+        floor: of the loss in decibels.
         perceptual: the term beside L1: "vgg16", "gradient" or "none"; "auto" is VGG16 where torchvision keeps
             its weights, else the gradient.
         perceptual_weight: of that term.
         generated: share of the crops that come from generated pages.
-        varied: how far the light and the colours of clean crops are varied, so that the paper of a few
-            manuscripts is not learned by heart: a factor of each channel of 1 +- this.
+        papers: share of the crops whose paper takes a colour between its own and another page's and which are
+            exposed up to a quarter darker, so that the light learns which papers there are and not which page
+            has which.
+        varied: how far the colours of clean crops are varied beyond that: a factor of each channel of 1 +- this.
         workers: processes that damage crops ahead; 0 does it between the steps.
     """
 
@@ -48,6 +52,7 @@ class Settings:
     val_dir: str | None = None
     network: str = "hybrid"
     start: str | None = None
+    only: Literal["light", "detail"] | None = None
     epochs: int = 100
     crops: int | None = None
     batch_size: int = 16
@@ -56,12 +61,14 @@ class Settings:
     weight_decay: float = 0.01
     schedule: Literal["cosine", "constant"] = "cosine"
     loss: Literal["l1", "decibels"] = "l1"
+    floor: float = 1e-4
     perceptual: Literal["auto", "vgg16", "gradient", "none"] = "auto"
     perceptual_weight: float = 0.1
     clip: float = 1.0
     accumulate: int = 1
     ema: float = 0.999
     generated: float = 0.0
+    papers: float = 0.0
     varied: float = 0.0
     workers: int = 0
     every: int = 1
@@ -73,13 +80,16 @@ class Settings:
         runs.check_lowest(
             self, epochs=1, crops=1, batch_size=1, crop=16, accumulate=1, every=1, seed=0, workers=0
         )
-        for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6)):
+        for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6), ("floor", 0, 1)):
             if not low < (value := getattr(self, name)) < high:
                 raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
         if not 0 <= self.varied < 1:
             raise ValueError(f"varied is {self.varied}; a number from 0 to 1 was expected")
-        if not 0 <= self.generated <= 1 or min(self.weight_decay, self.perceptual_weight) < 0:
-            raise ValueError("generated is a share from 0 to 1, and weights are 0 or more")
+        for name in ("generated", "papers"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} is {value}; a share from 0 to 1 was expected")
+        if min(self.weight_decay, self.perceptual_weight) < 0:
+            raise ValueError("weights are 0 or more")
         for name, known in (
             ("schedule", ("cosine", "constant")),
             ("loss", ("l1", "decibels")),
@@ -88,6 +98,8 @@ class Settings:
         ):
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} is {value!r}; {', '.join(known)} was expected")
+        if self.only not in (None, "light", "detail") or (self.only and self.network != "hybrid"):
+            raise ValueError(f"only is {self.only!r}; light or detail of the hybrid was expected")
         if self.crop % 16:
             raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
@@ -150,9 +162,8 @@ def _train(
     model = _network(settings)
     per_step = settings.batch_size * settings.accumulate
     steps = max(1, (settings.crops or len(pages)) // per_step)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(learning, settings.lr, weight_decay=settings.weight_decay, fused=True)
     device = devices.pick(settings.device)
     dtype = devices.autocast_dtype(device)
     term = losses.perceptual(settings.perceptual, device) if settings.loss == "l1" else None
@@ -178,7 +189,7 @@ def _train(
             restored = model(damaged.contiguous(memory_format=torch.channels_last))
         restored = restored.float()
         if settings.loss == "decibels":
-            return losses.decibels(restored, clean)
+            return losses.decibels(restored, clean, settings.floor)
         found = {"l1": losses.l1(restored, clean)}
         if term is not None:
             found["perceptual"] = term(restored, clean)
@@ -207,6 +218,8 @@ def _network(settings: Settings) -> nn.Module:
         model = networks.build(settings.network, settings.seed, settings.crop)
     else:
         model, _ = networks.load(settings.start)
+    if settings.only is not None:
+        model.requires_grad_(False).get_submodule(settings.only).requires_grad_(True)
     return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
 
 
@@ -239,18 +252,20 @@ def _bytes(images: Tensor) -> Tensor:
 
 
 def _crop(pages: list[data.Page], settings: Settings, drawn: torch.Generator) -> Tensor:
-    """A clean crop: half of them of a page made up to half as large, one in twelve grey."""
-    chance = torch.rand(4, generator=drawn).tolist()
+    """A clean crop, mirrored or not: half of them of a page made up to half as large, one in twelve grey."""
+    chance = torch.rand(9, generator=drawn).tolist()
     if chance[0] < settings.generated:
         from vision_core.restoration import pages as generator
 
         number = int(torch.randint(2**31, (), generator=drawn))
         image = generator.crop(number, settings.crop)
     else:
-        page = pages[int(torch.randint(len(pages), (), generator=drawn))]
+        page, other = (pages[int(torch.randint(len(pages), (), generator=drawn))] for _ in range(2))
         scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
         image = data.crop(page, settings.crop, drawn, scale)
-    if settings.varied:
-        factors = 1 + settings.varied * (2 * torch.rand(3, 1, 1, generator=drawn) - 1)
-        image = (image * factors).clamp(0, 1)
-    return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[3] < 1 / 12 else image
+        if chance[3] < settings.papers:
+            image = image * (other.paper / page.paper) ** chance[4] * (1 - 0.25 * chance[8] ** 2)
+    factors = 1 + settings.varied * (2 * torch.rand(3, 1, 1, generator=drawn) - 1)
+    image = (image * factors).clamp(0, 1)
+    image = image.flip([axis for axis in (1, 2) if chance[4 + axis] < 0.5])
+    return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[7] < 1 / 12 else image

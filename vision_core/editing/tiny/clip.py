@@ -9,6 +9,7 @@ exported.
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,9 +21,10 @@ from torch.nn import functional as F
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, tokens, world
 from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES, TONES, Caption
+from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
 
-EVERY, TESTED, HARD, RIVALS = 10, 100, 3, 64
+EVERY, TESTED, HARD, RIVALS = 10, 100, 7, 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 ANSWERS = (*(1 + len(KINDS), len(TONES), len(SIZES)) * len(PLACES), len(GROUNDS), len(SKIES))  # of the head
 UNSAID, SHARPNESS = -1, 16  # unit vectors are stretched for the head
@@ -71,6 +73,17 @@ class Network(nn.Module):
         return seen, said, scale
 
 
+def exported(folder: str | Path) -> Network:
+    """The network in a folder that `save_pretrained` wrote, in float32; its head knows nothing."""
+    prepare()
+    import open_clip
+
+    model = Network()
+    net, *_ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model.net.load_state_dict(net.state_dict())
+    return model
+
+
 def truth(caption: Caption, whole: bool = False) -> list[int]:
     """What a caption says, an answer for each of `ANSWERS`; UNSAID where it says nothing.
 
@@ -98,22 +111,28 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
     The first B captions are the pictures' own, the others of variants of their scenes. The truths are of the
     pictures, (B, 11), and of the captions.
     """
-    drawn = generator(settings.seed, epoch)
-    for numbers in data.draws(settings, drawn):
-        random = Random(int(torch.randint(1 << 62, (1,), generator=drawn)))
-        scenes = [world.scene(number) for number in numbers]
-        captions, rivals = [], []
-        for scene in scenes:
-            part = random.getrandbits(32)
-            captions.append(world.describe_part(scene, Random(part)))
-            variants = world.variants(scene)
-            rivals += [world.describe_part(it, Random(part)) for it in random.sample(variants, HARD)]
-        captions += rivals
-        texts = [caption.reworded(random) for caption in captions]
-        true = torch.tensor([[caption.true_of(scene) for caption in captions] for scene in scenes])
-        images = torch.stack([data.image(number, settings.cache) for number in numbers])
-        shown = torch.tensor([truth(world.describe(scene), whole=True) for scene in scenes])
-        yield images, tokenize(texts), true, shown, torch.tensor([truth(caption) for caption in captions])
+    if settings.cache and settings.workers:
+        data.draw(settings.cache, 0, settings.scenes, settings.workers)
+    yield from made(partial(_batch, settings, epoch), settings.steps, settings.workers)
+
+
+def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
+    drawn = generator(settings.seed, epoch, step)
+    numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
+    random = Random(int(torch.randint(1 << 62, (1,), generator=drawn)))
+    scenes = [world.scene(number) for number in numbers]
+    captions, rivals = [], []
+    for scene in scenes:
+        part = random.getrandbits(32)
+        captions.append(world.describe_part(scene, Random(part)))
+        variants = world.variants(scene)
+        rivals += [world.describe_part(it, Random(part)) for it in random.sample(variants, HARD)]
+    captions += rivals
+    texts = [caption.reworded(random) for caption in captions]
+    true = torch.tensor([[caption.true_of(scene) for caption in captions] for scene in scenes])
+    images = torch.stack([data.image(number, settings.cache) for number in numbers])
+    shown = torch.tensor([truth(world.describe(scene), whole=True) for scene in scenes])
+    return images, tokenize(texts), true, shown, torch.tensor([truth(caption) for caption in captions])
 
 
 def tokenize(texts: list[str]) -> Tensor:

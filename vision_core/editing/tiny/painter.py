@@ -110,6 +110,26 @@ class Network(nn.Module):
         return self.unet(x, time, encoder_hidden_states=said).sample
 
 
+def exported(folder: str | Path) -> Network:
+    """The network in a folder that `save_pretrained` wrote, in float32."""
+    prepare()
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=torch.float32)
+    text = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32)
+    model = Network(
+        channels=tuple(unet.config["block_out_channels"]),
+        text_width=text.config.hidden_size,
+        text_layers=text.config.num_hidden_layers,
+        layers=unet.config["layers_per_block"],
+        attention=tuple(kind.startswith("CrossAttn") for kind in unet.config["down_block_types"]),
+    )
+    model.unet.load_state_dict(unet.state_dict())
+    model.text_encoder.load_state_dict(text.state_dict())
+    return model
+
+
 def scheduler() -> Any:
     """DDIM with v-prediction, from pure noise (zero terminal SNR) down."""
     prepare()

@@ -36,7 +36,8 @@ class Settings:
             autoencoder begins with it and trains its decoder alone, so that a painter's latents stay.
         schedule: constant, or cosine: the learning rate falls to 0 over all of the steps.
         ema: decay of the average of the weights.
-        start: file of weights to begin with, such as another run's last.safetensors.
+        start: file of weights to begin with, such as another run's last.safetensors; of a painter and a clip
+            also the folder that was exported, in half precision.
         workers: processes that make batches ahead, and what the cache lacks; 0 makes them in this one. It
             changes the speed alone.
     """
@@ -145,15 +146,21 @@ def _rate(settings: Settings, step: int) -> float:
 
 def initial(settings: Settings) -> nn.Module:
     """The network before training; convolutions are faster on a CPU with the channels last."""
-    network = NETWORKS[settings.network].Network
     with seeded(settings.seed):
         if settings.start:
-            model = checkpoints.load(settings.start, network)[0]
+            model = _started(settings.network, settings.start)
         elif settings.network == "autoencoder" and settings.autoencoder:
             model = autoencoder.with_its_encoder(settings.autoencoder)
         else:
-            model = network()
+            model = NETWORKS[settings.network].Network()
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _started(name: str, start: str) -> nn.Module:
+    exported = {"clip": clip.exported, "painter": painter.exported}
+    if name in exported and Path(start).is_dir():
+        return exported[name](start)
+    return checkpoints.load(start, NETWORKS[name].Network)[0]
 
 
 def load(run_folder: str | Path) -> tuple[Settings, nn.Module]:
