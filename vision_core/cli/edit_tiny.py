@@ -42,6 +42,9 @@ def train(
     autoencoder: Annotated[
         Path | None, Option(help="As exported: what the painter paints in, or whose decoder is to improve.")
     ] = None,
+    clip: Annotated[
+        Path | None, Option(help="As exported: its features count for a decoder that is to improve.")
+    ] = None,
     start: Annotated[Path | None, Option(help="Begin with these weights: a last.safetensors.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -70,6 +73,7 @@ def train(
             "workers": workers,
             "cache": str(cache.resolve()) if cache else None,
             "autoencoder": str(autoencoder.resolve()) if autoencoder else None,
+            "clip": str(clip.resolve()) if clip else None,
             "start": str(start.resolve()) if start else None,
             "seed": seed,
             "device": device,

@@ -66,6 +66,8 @@ def _draw(rng: random.Random, width: int, height: int) -> tuple[str, np.ndarray]
     hand = rng.choice(list(HANDS))
     small = min(width, height) < 600  # a part of a page: no margins
     line = rng.uniform(16, 48)
+    if small and rng.random() < 0.4:
+        line *= 2.5  # as in a scan of high resolution
     margin = 0.0 if small else rng.uniform(0.07, 0.14) * width
     inks = {"ink": Image.new("L", (width, height)), "rubric": Image.new("L", (width, height))}
     pens = {name: ImageDraw.Draw(layer) for name, layer in inks.items()}

@@ -2,11 +2,15 @@
 
 diffusers' `AutoencoderTiny` (the form of TAESD: convolutions and ReLU only), with no block at full
 resolution, where most of the time would go.
+
+Trained on errors of pixels alone it paints the mean of all that its latents could mean: a smear where a bush has
+dots of blossom. A decoder that learns alone can also be asked for the features that a trained CLIP finds in what
+was drawn (Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution").
 """
 
 import copy
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
-from vision_core.editing.tiny import data, paint, world
+from vision_core.editing.tiny import clip, data, paint, world
 from vision_core.files import read_json, write_json
 from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
@@ -32,6 +36,7 @@ class Network(nn.Module):
 
         super().__init__()
         self.architecture = {"width": width}
+        self.clip: str | None = None  # the folder of the one whose features are asked for
         self.net = AutoencoderTiny(
             latent_channels=4,
             encoder_block_out_channels=(width,) * 4,
@@ -50,10 +55,11 @@ class Network(nn.Module):
         return self.decode(self.encode(images))
 
 
-def with_its_encoder(folder: str) -> Network:
+def with_its_encoder(folder: str, clip: str | None = None) -> Network:
     """The autoencoder in a folder of diffusers' format, whose encoder learns nothing more.
 
-    So a painter that paints in its latents is served by a decoder that becomes better.
+    So a painter that paints in its latents is served by a decoder that becomes better. With the folder of a
+    CLIP, the features that it finds count, too.
     """
     prepare()
     from diffusers import AutoencoderTiny
@@ -62,6 +68,7 @@ def with_its_encoder(folder: str) -> Network:
     model = Network(vae.config["encoder_block_out_channels"][0])
     model.net.load_state_dict(vae.state_dict())
     model.net.encoder.requires_grad_(False)
+    model.clip = clip
     return model
 
 
@@ -114,16 +121,38 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     with data.autocast(images.device):
         latents = model.encode(images)  # pyright: ignore[reportCallIssue]
         again = model.decode(latents + 0.05 * noise)  # pyright: ignore[reportCallIssue]
-    latents, wrong = latents.float(), again.float() - images
-    weight = 1 + 2 * things.float()
+    latents, again = latents.float(), again.float()
+    wrong, weight = again - images, 1 + 2 * things.float()
     weight = weight / weight.mean()
-    return {
+    found = {
         "pixels": (wrong.abs() * weight).mean(),
         "edges": (wrong.diff(dim=-1).abs() * weight[..., 1:]).mean()
         + (wrong.diff(dim=-2).abs() * weight[..., 1:, :]).mean(),
         "colours": (F.avg_pool2d(wrong, 4).abs() * F.avg_pool2d(weight, 4)).mean(),
         "size": 1e-3 * (latents**2).mean(),
     }
+    if model.clip is not None:
+        found["features"] = _features(_visual(str(model.clip), images.device), again, images)
+    return found
+
+
+def _features(visual: Any, again: Tensor, images: Tensor) -> Tensor:
+    """How far features at 1/8, 1/16 and 1/32 of the resolution are from those of the drawn pictures.
+
+    Those of finer layers would ask for every dot where it was, which the latents do not tell.
+    """
+    both = torch.cat([again, images]).contiguous(memory_format=torch.channels_last) * 2 - 1
+    with data.autocast(images.device):
+        found = visual.forward_intermediates(both, [2, 3, 4], intermediates_only=True)
+    pairs = [it.float().chunk(2) for it in found["image_intermediates"]]
+    return 0.05 * torch.stack([(a - b).abs().mean() / b.abs().mean() for a, b in pairs]).sum()
+
+
+@lru_cache(2)
+def _visual(folder: str, device: torch.device) -> Any:
+    """The frozen image tower of an exported CLIP."""
+    visual = clip.exported(folder).net.visual
+    return visual.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

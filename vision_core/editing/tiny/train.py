@@ -34,6 +34,7 @@ class Settings:
         cache: folder in which pictures and latents are kept, so that each is made only once.
         autoencoder: folder of an autoencoder, in diffusers' format: the painter paints in its latents; an
             autoencoder begins with it and trains its decoder alone, so that a painter's latents stay.
+        clip: folder of an exported CLIP, whose features such a decoder must bring back as well.
         schedule: constant, or cosine: the learning rate falls to 0 over all of the steps.
         ema: decay of the average of the weights.
         start: file of weights to begin with, such as another run's last.safetensors; of a painter and a clip
@@ -55,6 +56,7 @@ class Settings:
     seed: int = 0
     cache: str | None = None
     autoencoder: str | None = None
+    clip: str | None = None
     start: str | None = None
     workers: int = 0
     device: str = "auto"
@@ -150,7 +152,7 @@ def initial(settings: Settings) -> nn.Module:
         if settings.start:
             model = _started(settings.network, settings.start)
         elif settings.network == "autoencoder" and settings.autoencoder:
-            model = autoencoder.with_its_encoder(settings.autoencoder)
+            model = autoencoder.with_its_encoder(settings.autoencoder, settings.clip)
         else:
             model = NETWORKS[settings.network].Network()
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
