@@ -105,6 +105,33 @@ def test_one_seed_gives_the_same_batches_and_another_epoch_others(page):
     assert first[0].shape == first[1].shape == (4, 3, 32, 32)
 
 
+def test_paper_takes_colours_between_its_own_and_another_pages():
+    """Of two plain pages each crop has one of the colours between, darker by a quarter at most."""
+    colours = torch.tensor([[240, 220, 180], [200, 200, 190]], dtype=torch.uint8)
+    found = [data.Page(name, c.view(3, 1, 1).expand(3, 64, 64)) for name, c in zip("ab", colours, strict=True)]
+    assert torch.allclose(found[0].paper.flatten(), colours[0] / 255)
+    settings = replace(QUICK, generated=0.0, papers=1.0, batch_size=64)
+    clean = next(iter(batches(found, settings, 1, 1)))[0].float()[:, :, 0, 0]
+    clean = clean[(clean - clean.mean(1, keepdim=True)).abs().amax(1) > 1]  # without the grey ones
+    (red, green, blue), (red2, green2, blue2) = colours.float()
+    warmth = clean[:, 0] / clean[:, 2]  # exposure changes no ratio
+    assert warmth.min() > red2 / blue2 - 0.02 and warmth.max() < red / blue + 0.02
+    assert warmth.std() > 0.02 and len(warmth.unique()) > 20
+    assert clean[:, 1].min() > 0.75 * green2 - 2 and clean[:, 1].max() < green + 2
+
+
+@pytest.mark.parametrize("part", ["light", "detail"])
+def test_a_part_can_learn_alone(tmp_path, whole, part):
+    settings = replace(QUICK, start=str(whole / "last.safetensors"), only=part, epochs=1)
+    list(train(tmp_path / "part", settings))
+    before, after = (
+        checkpoints.load(folder / "last.safetensors", HybridRestorer)[0].state_dict()
+        for folder in (whole, tmp_path / "part")
+    )
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {part}
+
+
 def test_one_crop_in_ten_is_left_undamaged():
     lengths = [len(recipe(seed)["steps"]) for seed in range(1000)]
     assert 60 < lengths.count(0) < 140 and lengths.count(1) > 300 and max(lengths) > 4
@@ -143,6 +170,10 @@ def test_wrong_settings_and_folders_are_one_sentence(tmp_path, whole):
         ({"lr": 2.0}, "between 0 and 1"),
         ({"schedule": "steps"}, "cosine, constant"),
         ({"generated": 1.5}, "share from 0 to 1"),
+        ({"papers": -0.1}, "share from 0 to 1"),
+        ({"only": "colour"}, "light or detail"),
+        ({"only": "light", "network": "tiny"}, "light or detail"),
+        ({"floor": 0.0}, "between 0 and 1"),
         ({"epochs": 0}, "1 or more"),
     ):
         with pytest.raises(ValueError, match=message):

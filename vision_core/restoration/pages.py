@@ -64,19 +64,20 @@ def crop(number: int, side: int) -> Tensor:
 def _draw(rng: random.Random, width: int, height: int) -> tuple[str, np.ndarray]:
     """The hand, and uint8 (H, W, 3)."""
     hand = rng.choice(list(HANDS))
-    small = min(width, height) < 600  # a part of a page: no margins
+    small = min(width, height) < 600  # a part of a page: no margins, and words are cut at its edges
     line = rng.uniform(16, 48)
     if small and rng.random() < 0.4:
         line *= 2.5  # as in a scan of high resolution
     margin = 0.0 if small else rng.uniform(0.07, 0.14) * width
     inks = {"ink": Image.new("L", (width, height)), "rubric": Image.new("L", (width, height))}
     pens = {name: ImageDraw.Draw(layer) for name, layer in inks.items()}
-    columns = 2 if rng.random() < 0.35 and width > 16 * line else 1
+    columns = 2 if rng.random() < 0.35 and not small and width > 16 * line else 1
+    beyond = 8 * line if small else 0
     gap = 1.5 * line
     span = (width - 2 * margin - gap * (columns - 1)) / columns
     for column in range(columns):
         left = margin + column * (span + gap)
-        _column(rng, pens, hand, line, (left, margin, left + span, height - margin))
+        _column(rng, pens, hand, line, (left, margin, left + span + beyond, height - margin + beyond))
     ruled = Image.new("L", (width, height))
     if rng.random() < 0.4:
         _rule(rng, ImageDraw.Draw(ruled), line, margin, width, height)

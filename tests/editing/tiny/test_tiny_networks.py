@@ -303,6 +303,35 @@ def test_a_decoder_can_go_on_learning_while_the_latents_stay(models, tmp_path):
     assert len(changed) == len([*old.decoder.parameters()])
 
 
+def test_features_of_a_clip_teach_the_decoder_alone(models):
+    """Nothing is asked where the picture came back; an error of the picture reaches every weight of the decoder."""
+    network = train.NETWORKS["autoencoder"]
+    changes = {"autoencoder": str(models / "inpainting" / "vae"), "clip": str(models / "clip")}
+    asked = replace(settings("autoencoder", models), **changes)
+    model = train.initial(asked).train()
+    (batch,) = network.batches(asked, 1)
+    features = network.terms(model, batch)["features"]
+    features.backward()
+    assert features.item() > 0 and all(p.grad.abs().sum() > 0 for p in model.net.decoder.parameters())
+    assert all(p.grad is None for p in model.net.encoder.parameters())
+    model.encode, model.decode = (lambda images: images), (lambda latents: latents)
+    exact = (batch[0], torch.zeros(()), batch[2])
+    assert network.terms(model, exact)["features"].item() == 0
+    model.clip = None
+    assert "features" not in network.terms(model, exact)
+
+
+@pytest.mark.parametrize("name", ["clip", "painter"])
+def test_a_training_can_begin_with_what_was_exported(name, models):
+    folder = models / {"clip": "clip", "painter": "inpainting"}[name]
+    begun = train.initial(replace(settings(name, models), start=str(folder))).state_dict()
+    torch.manual_seed(0)
+    saved = train.NETWORKS[name].Network(**SMALL[name]).state_dict()
+    assert begun.keys() == saved.keys()
+    kept = [key for key in saved if not key.startswith("head.")]  # the head of a CLIP is not exported
+    assert all(torch.allclose(begun[key].float(), saved[key].float(), atol=1e-3) for key in kept)
+
+
 def test_pointing_is_at_the_right_row_and_column():
     thing = world.Thing("tent", "red", "large", "left", 4)
     scene = world.Scene("meadow", "day", (thing,), 1)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, tokens, world
 from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES, TONES, Caption
+from vision_core.files import read_json
 from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
 
@@ -74,11 +75,17 @@ class Network(nn.Module):
 
 
 def exported(folder: str | Path) -> Network:
-    """The network in a folder that `save_pretrained` wrote, in float32; its head knows nothing."""
+    """The network in a folder that `save_pretrained` wrote, in float32; its head knows nothing.
+
+    Raises:
+        ValueError: the folder holds no CLIP.
+    """
     prepare()
     import open_clip
 
-    model = Network()
+    config = read_json(Path(folder) / "open_clip_config.json")["model_cfg"]
+    said = config["text_cfg"]
+    model = Network(config["embed_dim"], config["vision_cfg"]["width"], said["width"], said["layers"])
     net, *_ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     model.net.load_state_dict(net.state_dict())
     return model
