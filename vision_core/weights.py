@@ -50,7 +50,7 @@ WEIGHTS: dict[str, Weights] = {
             "unet/config.json": "a344a60306dba865659168382e74f4fa0a483b8913745c13a8208f71617e32fa",
             "unet/diffusion_pytorch_model.safetensors": "70aade6805b11f8ef0ee431f782d26c488b9b7327afd5b770240add6b0874804",  # noqa: E501
             "vae/config.json": "91eccac8fe0f6fa4fa90bb887a2256d45bb7dad2c195d4cb690746547281087a",
-            "vae/diffusion_pytorch_model.safetensors": "a95b5f7732980fdf00647e0d3ec2a8c7b3f934eb8eccf6c18d2571e1ce7594e1",  # noqa: E501
+            "vae/diffusion_pytorch_model.safetensors": "3cb13f8dbe7b50158b2b521728419ea83408c54daafdc21337717c5ad156b186",  # noqa: E501
         },
         "Apache-2.0",
         "vision-core edit tiny train painter, see models/editing/README.md",
@@ -59,7 +59,7 @@ WEIGHTS: dict[str, Weights] = {
         "editing/clip",
         {
             "open_clip_config.json": "c93787b86fdddf65863fcf9acb2fa0756cc56ba94b5ad516a5a4ac1bfe28a968",
-            "open_clip_model.safetensors": "109f30434a7302944b21fc8c9300961ec152dc4605ea164024f35c339dfef6e5",
+            "open_clip_model.safetensors": "bce4f0fb4a321ba1602bd151b7be3293e9e5eac2990f11213a0bab0fa51e6a92",
             "tokenizer.json": "a82231516b84ed08c8d56c0d4900ba0fbeebc6d05f4775c47abd2292f1bef01a",
             "tokenizer_config.json": "650fd8b6a5994df6e1d182e97f129da876f73835d87c3017fb0fddcd39e1134c",
         },
