@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vision_core import checkpoints
+from vision_core.editing.saliency import Saliency, stands_out
 from vision_core.editing.tiny import (
     clip,
     data,
@@ -281,11 +282,21 @@ def test_transformers_opens_the_dino(models):
     picture = world.render(world.scene(4))
     ready = AutoImageProcessor.from_pretrained(models / "dino")(picture, return_tensors="pt")["pixel_values"]
     assert ready.shape == (1, 3, 96, 96) and -1 <= ready.min() < ready.max() <= 1
-    maps = dino.attention(vit, torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
-    shares = maps.sum((2, 3))
-    assert (
-        maps.shape[2:] == (12, 12) and 0 < shares.min() and shares.max() < 1
-    )  # the rest is on the token itself
+    (ours,) = dino.saliency(vit, torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
+    assert ours.shape == (12, 12) and ours.min() == 0 and ours.max() == 1
+    theirs = Saliency(models / "dino", "cpu").look(picture)
+    assert np.allclose(ours, theirs.saliency, atol=0.02) and theirs.features.shape == (32, 12, 12)
+
+
+def test_what_is_attended_to_and_unlike_the_rest_stands_out():
+    """Features decide where attention is even, and attention where two places are equally unlike the rest."""
+    even, features = torch.full((2, 9, 9), 0.01), torch.zeros(4, 9, 9)
+    features[:, 6, 3] = 1
+    assert np.argmax(stands_out(even, features)) == 6 * 9 + 3
+    features[:, 2, 6] = 1
+    heads = even.clone()
+    heads[:, 2, 6] = 0.5
+    assert np.argmax(stands_out(heads, features)) == 2 * 9 + 6
 
 
 def test_a_decoder_can_go_on_learning_while_the_latents_stay(models, tmp_path):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
-from vision_core.editing.saliency import stands_out
+from vision_core.editing.saliency import stand_out
 from vision_core.editing.tiny import data, world
 from vision_core.loading import made
 from vision_core.torchvision_cpu import prepare
@@ -204,7 +204,7 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
     scenes = [scene for scene in data.scenes(data.HELD_OUT, TESTED) if scene.things]
     images = data.drawn(scenes).to(next(vit.parameters()).device)
     if folder:
-        shown = torch.stack([torch.from_numpy(stands_out(it)) for it in attention(vit, images[:8]).cpu()])
+        shown = torch.stack([torch.from_numpy(it) for it in saliency(vit, images[:8])])
         shown = F.interpolate(shown[:, None], data.SIDE)
         sheet = torch.cat([images[:8].cpu() / 255, shown.expand(-1, 3, -1, -1)])
         data.save_sheet(folder / "preview.png", sheet)
@@ -227,22 +227,21 @@ def pointing(vit: nn.Module, scenes: list[world.Scene]) -> float:
     device, hits = next(vit.parameters()).device, 0
     for first in range(0, len(scenes), 32):
         part = scenes[first : first + 32]
-        maps = attention(vit, data.drawn(part).to(device)).cpu()
-        hits += sum(points_at_main(stands_out(heads), it) for heads, it in zip(maps, part, strict=True))
+        maps = saliency(vit, data.drawn(part).to(device))
+        hits += sum(points_at_main(found, it) for found, it in zip(maps, part, strict=True))
     return hits / len(scenes)
 
 
-def attention(vit: nn.Module, images: Tensor) -> Tensor:
-    """(B, 3, H, H) uint8 -> attention of the class token in the last layer: (B, heads, rows, rows).
+def saliency(vit: nn.Module, images: Tensor) -> list[np.ndarray]:
+    """What stands out in each of (B, 3, H, H) uint8: (rows, rows) in [0, 1].
 
     The ViT looks at them at its own size, that of the whole views.
     """
     x = F.interpolate(_normal(images), (SIZES[0], SIZES[0]), mode="bilinear", antialias=True)
     vit.set_attn_implementation("eager")  # pyright: ignore[reportCallIssue]
-    found = vit(x, output_attentions=True).attentions[-1]
+    found = vit(x, output_attentions=True, output_hidden_states=True)
     vit.set_attn_implementation("sdpa")  # pyright: ignore[reportCallIssue]
-    rows = SIZES[0] // 8
-    return found[:, :, 0, 1:].unflatten(2, (rows, rows))
+    return stand_out(found, (SIZES[0] // 8, SIZES[0] // 8))
 
 
 def points_at_main(saliency: np.ndarray, scene: world.Scene) -> bool:
