@@ -77,7 +77,7 @@ def bare(network: nn.Module, tile: Tensor, dtype: torch.dtype) -> float:
 def page() -> None:
     network, _ = load()
     rgb = pages.page(0, width=WIDTH, height=HEIGHT).pixels.permute(1, 2, 0).contiguous().numpy()
-    seconds = timed(lambda: restore(Picture(rgb), network, Options(gate=False)), 2)
+    seconds = timed(lambda: restore(Picture(rgb), network, Options(gate=False, scale=1)), 2)
     grid = plan(HEIGHT, WIDTH, network.multiple, False, BYTES_PER_PIXEL)
     tile = torch.rand(grid.batch, 3, grid.height, grid.width).contiguous(memory_format=torch.channels_last)
     alone = bare(network, tile, devices.autocast_dtype(torch.device("cpu"))) * grid.tiles / grid.batch
@@ -134,7 +134,7 @@ def ffdnet(weights: Path, folder: Path) -> None:
         recipes = [draw(seed, ("noise",), severity) for seed in range(8)]
         noisy = degrade(clean, recipes)
         best = [denoise(x[None], r["steps"][0]["sigma"]) for x, r in zip(noisy, recipes, strict=True)]
-        ours = [restore(Picture(images.from_tensor(x[None])), network, Options(gate=False)) for x in noisy]
+        ours = [restore(Picture(images.from_tensor(x[None])), network, Options(gate=False, scale=1)) for x in noisy]
         rows = (noisy, torch.cat(best).clamp(0, 1), torch.cat([images.to_tensor(r.restored) for r in ours]))
         figures = [f"{metrics.psnr(row, clean).mean():.2f}" for row in rows]
         print(f"noise {severity}: damaged, FFDNet (told sigma), ours: {', '.join(figures)} dB")

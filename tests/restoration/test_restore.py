@@ -37,6 +37,41 @@ def test_strength_leads_from_the_original_to_the_restored_page(network, picture)
     assert np.abs(half - (picture.rgb.astype(float) + whole) / 2).max() <= 0.5
 
 
+def test_what_is_changed_at_half_the_size_is_enlarged_and_added(network, picture):
+    found = restore(picture, network, Options(gate=False, scale=0.5)).restored
+    whole = torch.from_numpy(picture.rgb.copy()).permute(2, 0, 1)[None].float()
+    small = F.avg_pool2d(whole, 2).round()
+    changed = restore(
+        Picture(small[0].byte().permute(1, 2, 0).numpy()), network, Options(gate=False, scale=1)
+    )
+    difference = torch.from_numpy(changed.restored.copy()).permute(2, 0, 1)[None] - small
+    enlarged = F.interpolate(difference, scale_factor=2, mode="bilinear")
+    expected = (whole + enlarged).clamp(0, 255)[0].permute(1, 2, 0).numpy()
+    assert np.abs(found - expected).max() <= 2
+    with pytest.raises(ValueError, match="above 0 and up to 1"):
+        Options(scale=0)
+
+
+class Fussy(HybridRestorer):
+    """Takes writing on large pages for stains; on small ones it evens the light."""
+
+    def forward(self, x):
+        return torch.ones_like(x) if x.shape[2] > 160 else 0.8 * x / F.max_pool2d(x, 31, 1, 15)
+
+
+def test_a_page_is_tried_at_half_its_size_where_its_own_does_not_help(untrained):
+    fussy = Fussy(**untrained.architecture)
+    page = pages.page(3, width=192, height=256).pixels.permute(1, 2, 0).contiguous().numpy()
+    page = (page * np.linspace(0.3, 1, 192)[:, None]).astype(np.uint8)
+    own, half = (restore(Picture(page), fussy, Options(scale=scale)) for scale in (1, 0.5))
+    assert not own.verdict.accepted and half.verdict.accepted
+    assert np.array_equal(restore(Picture(page), fussy).restored, half.restored)
+    kept = page[:100, :100]  # too small to be tried at half
+    assert np.array_equal(
+        restore(Picture(kept), fussy).restored, restore(Picture(kept), fussy, Options(scale=1)).restored
+    )
+
+
 def test_what_is_protected_stays_bit_for_bit(network, picture):
     mask = np.zeros(picture.rgb.shape[:2], np.uint8)
     mask[30:60, 20:70] = 255

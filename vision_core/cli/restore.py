@@ -43,6 +43,9 @@ def run(
     no_gate: Annotated[bool, Option("--no-gate", help="Restore even where it does not help.")] = False,
     sharpen: Annotated[bool, Option("--sharpen", help="An unsharp mask afterwards.")] = False,
     memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
+    scale: Annotated[
+        float | None, Option(help="What the network sees, 1: the page's own size. Else it is tried, then half.")
+    ] = None,
     report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
     device: Device = "auto",
 ) -> Answer:
@@ -50,7 +53,7 @@ def run(
     from vision_core import images, restoration, weights
     from vision_core.restoration.restore import Options
 
-    options = Options(strength, output, not no_gate, sharpen, method, memory, device)  # pyright: ignore
+    options = Options(strength, output, not no_gate, sharpen, method, memory, scale, device)  # pyright: ignore
     network, name = None, method
     if method == "network":
         network, _ = restoration.load(model)

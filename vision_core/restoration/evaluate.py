@@ -111,7 +111,7 @@ def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool =
     """PSNR and SSIM of crops, (B, 3, H, W) in [0, 1]: damaged, restored, and by the best baseline."""
     pages = [images.from_tensor(image[None]) for image in damaged]
     truth = torch.cat([images.to_tensor(images.from_tensor(image[None])) for image in clean])
-    results = [restore(images.Picture(page), network, Options(gate=False)) for page in pages]
+    results = [restore(images.Picture(page), network, Options(gate=False, scale=1)) for page in pages]
     restored = torch.cat([images.to_tensor(result.restored) for result in results])
     before = torch.cat([images.to_tensor(page) for page in pages])
     best, best_ssim, names = [], [], []

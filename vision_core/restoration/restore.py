@@ -18,6 +18,7 @@ from vision_core.restoration.hybrid import HybridRestorer
 from vision_core.restoration.networks import Restorer
 
 Output = Literal["color", "grey", "binary"]
+SMALLEST = 128  # the shorter side of pages that are tried at half their size as well
 BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured by benchmarks/restoration.py
 
 
@@ -32,6 +33,9 @@ class Options:
         sharpen: an unsharp mask after restoring, as the original project did.
         method: "network", or "classical": CLAHE and unsharp mask, "denoise": non-local means.
         memory: of what grows with the page and the tiles, in MB.
+        scale: of the page that the network sees, above 0 and up to 1; what it changes there is enlarged and
+            added. None is the page's own size, and half of it where the gate would refuse that and take this:
+            the network was trained on strokes of 2 to 5 pixels and takes thicker ones for stains.
         device: see `devices.pick`.
     """
 
@@ -41,6 +45,7 @@ class Options:
     sharpen: bool = False
     method: Literal["network", "classical", "denoise"] = "network"
     memory: float = 1024
+    scale: float | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -50,6 +55,8 @@ class Options:
             raise ValueError(f"output is {self.output!r}; {', '.join(get_args(Output))} was expected")
         if self.method not in ("network", "classical", "denoise"):
             raise ValueError(f"method is {self.method!r}; network, classical or denoise was expected")
+        if self.scale is not None and not 0 < self.scale <= 1:
+            raise ValueError(f"scale is {self.scale}; a number above 0 and up to 1 was expected")
         if not self.memory > 0:
             raise ValueError(f"memory is {self.memory}; a number of MB above 0 was expected")
 
@@ -190,8 +197,35 @@ def change(
             return classical.non_local_means(page)
     if network is None:
         raise ValueError("restoring takes a network; load one, or choose another method")
-    run, grid = _prepare(page, network, options)
-    return tiles.process(page, grid, run, tell)
+    changed = _change(page, network, options, options.scale or 1, tell)
+    if options.scale is not None or min(page.shape[:2]) < SMALLEST:
+        return changed
+    verdict = gate.judge(page, changed)
+    if verdict.accepted or not verdict.needed:
+        return changed
+    smaller = _change(page, network, options, 0.5, tell)
+    return smaller if gate.judge(page, smaller).accepted else changed
+
+
+def _change(
+    page: np.ndarray,
+    network: Restorer,
+    options: Options,
+    scale: float,
+    tell: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    """What the network makes of a page at `scale` of its size, in the page's own size."""
+    import cv2
+
+    height, width, _ = page.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    seen = page if size == (width, height) else cv2.resize(page, size, interpolation=cv2.INTER_AREA)
+    run, grid = _prepare(seen, network, options)
+    changed = tiles.process(seen, grid, run, tell)
+    if seen is page:
+        return changed
+    difference = cv2.resize(changed.astype(np.int16) - seen, (width, height), interpolation=cv2.INTER_LINEAR)
+    return (page + difference).clip(0, 255).astype(np.uint8)
 
 
 def _prepare(
