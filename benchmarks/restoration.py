@@ -134,7 +134,10 @@ def ffdnet(weights: Path, folder: Path) -> None:
         recipes = [draw(seed, ("noise",), severity) for seed in range(8)]
         noisy = degrade(clean, recipes)
         best = [denoise(x[None], r["steps"][0]["sigma"]) for x, r in zip(noisy, recipes, strict=True)]
-        ours = [restore(Picture(images.from_tensor(x[None])), network, Options(gate=False, scale=1)) for x in noisy]
+        ours = [
+            restore(Picture(images.from_tensor(x[None])), network, Options(gate=False, scale=1))
+            for x in noisy
+        ]
         rows = (noisy, torch.cat(best).clamp(0, 1), torch.cat([images.to_tensor(r.restored) for r in ours]))
         figures = [f"{metrics.psnr(row, clean).mean():.2f}" for row in rows]
         print(f"noise {severity}: damaged, FFDNet (told sigma), ours: {', '.join(figures)} dB")

@@ -177,7 +177,7 @@ def to_tensor(rgb: np.ndarray) -> "Tensor":
     """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(np.array(rgb, order="C")).permute(2, 0, 1)[None].float() / 255
 
 
 def from_tensor(tensor: "Tensor") -> np.ndarray:

@@ -48,7 +48,9 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
             damaged = restoration.degrade(tensor, [part])
             if index == 0:
                 rgb = images.from_tensor(damaged)
-                made = restoration.restore(Picture(rgb), loaded, restoration.Options(gate=False, scale=1)).restored
+                made = restoration.restore(
+                    Picture(rgb), loaded, restoration.Options(gate=False, scale=1)
+                ).restored
                 _keep(known, clean, rgb, made)
             row = compare(tensor, damaged, loaded)
             name = "all together" if len(kinds) > 1 else f"{kinds[0]} {part['steps'][0]['severity']}"

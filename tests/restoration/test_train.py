@@ -108,7 +108,9 @@ def test_one_seed_gives_the_same_batches_and_another_epoch_others(page):
 def test_paper_takes_colours_between_its_own_and_another_pages():
     """Of two plain pages each crop has one of the colours between, darker by a quarter at most."""
     colours = torch.tensor([[240, 220, 180], [200, 200, 190]], dtype=torch.uint8)
-    found = [data.Page(name, c.view(3, 1, 1).expand(3, 64, 64)) for name, c in zip("ab", colours, strict=True)]
+    found = [
+        data.Page(name, c.view(3, 1, 1).expand(3, 64, 64)) for name, c in zip("ab", colours, strict=True)
+    ]
     assert torch.allclose(found[0].paper.flatten(), colours[0] / 255)
     settings = replace(QUICK, generated=0.0, papers=1.0, batch_size=64)
     clean = next(iter(batches(found, settings, 1, 1)))[0].float()[:, :, 0, 0]

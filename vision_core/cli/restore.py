@@ -44,7 +44,8 @@ def run(
     sharpen: Annotated[bool, Option("--sharpen", help="An unsharp mask afterwards.")] = False,
     memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
     scale: Annotated[
-        float | None, Option(help="What the network sees, 1: the page's own size. Else it is tried, then half.")
+        float | None,
+        Option(help="What the network sees, 1: the page's own size. Else it is tried, then half."),
     ] = None,
     report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
     device: Device = "auto",

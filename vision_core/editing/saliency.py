@@ -94,9 +94,9 @@ def stands_out(heads: torch.Tensor, features: torch.Tensor) -> np.ndarray:
     """How much each place stands out, (rows, columns) in [0, 1]: it is attended to, and unlike the rest.
 
     Each head's attention counts as a share of its largest, and by the square root, so that one bright spot of
-    one head decides nothing. Unlike is what lies far from the mean of the features, since most of a picture is
-    what surrounds its things. Both are smoothed over 1.5 tokens: the peaks are the middles of large things. The
-    cube root was chosen on training scenes of the small world (docs/editing-models.md).
+    one head decides nothing. Unlike is what lies far from the mean of the features, since most of a picture
+    is what surrounds its things. Both are smoothed over 1.5 tokens: the peaks are the middles of large
+    things. The cube root was chosen on training scenes of the small world (docs/editing-models.md).
 
     Args:
         heads: attention of the class token in the last block, (heads, rows, columns).

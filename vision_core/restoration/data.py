@@ -31,7 +31,7 @@ class Page:
 
     @cached_property
     def paper(self) -> Tensor:
-        """The colour of the paper, (3, 1, 1) in (0, 1]: a fifth of the pixels are brighter, channel by channel."""
+        """The colour of the paper, (3, 1, 1) in (0, 1]: a fifth of each channel is brighter."""
         sample = self.pixels[:, ::8, ::8].flatten(1).float()
         return sample.quantile(0.8, dim=1).clamp(min=1).div(255).view(3, 1, 1)
 

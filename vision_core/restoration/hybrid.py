@@ -48,7 +48,10 @@ class Light(nn.Module):
         mean = F.avg_pool2d(x, 8)
         spread = (F.avg_pool2d(x * x, 8) - mean * mean).clamp(min=1e-6).sqrt()
         columns = x.unflatten(2, (-1, 8))
-        most, least = (columns.amax(3).unflatten(3, (-1, 8)).amax(4), columns.amin(3).unflatten(3, (-1, 8)).amin(4))
+        most, least = (
+            columns.amax(3).unflatten(3, (-1, 8)).amax(4),
+            columns.amin(3).unflatten(3, (-1, 8)).amin(4),
+        )
         features = self.stem(torch.cat([2 * mean - 1, 4 * spread, most - mean, least - mean], 1))
         tokens = self.down(features)
         tokens = tokens + self.position(tokens)

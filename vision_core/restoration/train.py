@@ -44,7 +44,7 @@ class Settings:
         papers: share of the crops whose paper takes a colour between its own and another page's and which are
             exposed up to a quarter darker, so that the light learns which papers there are and not which page
             has which.
-        varied: how far the colours of clean crops are varied beyond that: a factor of each channel of 1 +- this.
+        varied: how far the colours of clean crops are varied beyond that: each channel by 1 +- this.
         workers: processes that damage crops ahead; 0 does it between the steps.
     """
 

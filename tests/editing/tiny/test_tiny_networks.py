@@ -315,7 +315,7 @@ def test_a_decoder_can_go_on_learning_while_the_latents_stay(models, tmp_path):
 
 
 def test_features_of_a_clip_teach_the_decoder_alone(models):
-    """Nothing is asked where the picture came back; an error of the picture reaches every weight of the decoder."""
+    """Nothing is asked where the picture came back; any error reaches every weight of the decoder."""
     network = train.NETWORKS["autoencoder"]
     changes = {"autoencoder": str(models / "inpainting" / "vae"), "clip": str(models / "clip")}
     asked = replace(settings("autoencoder", models), **changes)

@@ -3,9 +3,10 @@
 diffusers' `AutoencoderTiny` (the form of TAESD: convolutions and ReLU only), with no block at full
 resolution, where most of the time would go.
 
-Trained on errors of pixels alone it paints the mean of all that its latents could mean: a smear where a bush has
-dots of blossom. A decoder that learns alone can also be asked for the features that a trained CLIP finds in what
-was drawn (Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution").
+Trained on errors of pixels alone it paints the mean of all that its latents could mean: a smear where a bush
+has dots of blossom. A decoder that learns alone can also be asked for the features that a trained CLIP finds
+in what was drawn. Source: Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and
+Super-Resolution".
 """
 
 import copy
@@ -151,7 +152,7 @@ def _features(visual: Any, again: Tensor, images: Tensor) -> Tensor:
 @lru_cache(2)
 def _visual(folder: str, device: torch.device) -> Any:
     """The frozen image tower of an exported CLIP."""
-    visual = clip.exported(folder).net.visual
+    visual: Any = clip.exported(folder).net.visual
     return visual.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
