@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "3d106cd11093626fbce96a5e189462e3ea08ccfb7f5d80cbcfb844cb3f7f0a55",
+        "1a6eac10f64798dc2d25020ef26acca36016f1cbf68a67e3b1c8021ad7088d06",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),

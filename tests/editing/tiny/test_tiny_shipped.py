@@ -14,5 +14,5 @@ def test_the_painter_paints_what_is_asked_for():
     tasks = [evaluate.task(Random(900 + k), withheld=False) for k in range(16)]
     found = evaluate.editing(editing.shipped("inpainting"), model.eval(), tasks, seed=0)
     # of the pictures before the edit none; models/editing/README.md has the share
-    assert np.mean(list(found.values())) >= 1 / 3
+    assert np.mean(list(found.values())) >= 0.6
     assert evaluate.drawn(model, tasks)["unedited"] == 0
