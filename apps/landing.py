@@ -52,7 +52,7 @@ CARDS = (
     ),
     Card(
         "Manuscript restoration",
-        "Take stains, fading and shade off old pages, see what was changed and where the network guesses, "
+        "Take stains, yellowing and shade off old pages, see what was changed and where the network guesses, "
         "and keep the original where it would not help.",
         "restoration.svg",
         "sketch: a page, half of it stained",

@@ -15,7 +15,7 @@ from apps.session import LIFETIME
 __all__ = ["build", "files", "main"]
 
 INTRO = """# Manuscript restoration
-A network that has seen clean pages only takes away what time did to yours: stains, fading, shade, folds.
+A network that has seen clean pages only takes away what time did to yours: stains, yellowing, shade, folds.
 It shows what it changed and where it guesses, and a gate keeps the original where that is better."""
 
 
