@@ -22,9 +22,8 @@ class ConvBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(F.relu_(self.conv1(x))).add_(
-            x
-        )  # in place: half of the time beside the convolutions
+        # in place, which halves the time beside the convolutions
+        return self.conv2(F.relu_(self.conv1(x))).add_(x)
 
 
 class UNet(nn.Module):

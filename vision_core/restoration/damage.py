@@ -4,7 +4,6 @@ Nothing here draws from anything but the generator, so the same one gives the sa
 [0, 1]; `degrade` clamps once at the end.
 """
 
-import functools
 import io
 import math
 
@@ -13,6 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from vision_core.restoration import enlarge
 
 LUMA = (0.299, 0.587, 0.114)
 CROP = 256  # numbers of stains, folds and holes are meant for crops of this side
@@ -190,14 +191,8 @@ def _count(number: float, height: int, width: int) -> int:
 def _smooth(size: tuple[int, int], drawn: Generator, cells: int) -> Tensor:
     """A smooth random field (H, W), about -1..1, with `cells` hills a side."""
     coarse = torch.randn(cells, cells, generator=drawn).clamp(-2, 2) / 2
-    return _bicubic(size[0], cells) @ coarse @ _bicubic(size[1], cells).mT
-
-
-@functools.lru_cache(maxsize=256)
-def _bicubic(side: int, cells: int) -> Tensor:
-    """The weights (side, cells) of a bicubic enlargement: as a product, ten times as fast as torch's own."""
-    each = torch.eye(cells)[:, None, :, None]
-    return F.interpolate(each, (side, 1), mode="bicubic", align_corners=True)[:, 0, :, 0].mT.contiguous()
+    down, across = (enlarge.weights(cells, side, "bicubic", True) for side in size)
+    return down @ coarse @ across.mT
 
 
 def _window(

@@ -6,13 +6,13 @@ reads a thumbnail of what is clean then with transformer blocks, and answers wit
 colour for each 8 x 8 pixels.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.restoration import enlarge
 from vision_core.restoration.vit import Block
 from vision_core.unet import ConvBlock, UNet, zeroed
 
@@ -133,16 +133,7 @@ def smooth(x: Tensor) -> Tensor:
 
 
 def enlarged(x: Tensor, factor: int) -> Tensor:
-    """Bilinear, as two products of matrices: a tenth of the time of torch's own, for a few channels."""
+    """Bilinear."""
+    down, across = (enlarge.weights(side, factor * side, "bilinear", False) for side in x.shape[2:])
     with torch.autocast(x.device.type, enabled=False):
-        down, across = (_weights(side, factor).to(x.device) for side in x.shape[2:])
-        return down @ x.float() @ across.mT
-
-
-@lru_cache(64)
-@torch.inference_mode(False)
-def _weights(side: int, factor: int) -> Tensor:
-    """Of the enlargement of `side` pixels, (side * factor, side)."""
-    each = torch.eye(side)[:, None, :, None]
-    large = F.interpolate(each, (side * factor, 1), mode="bilinear", align_corners=False)
-    return large[:, 0, :, 0].mT.contiguous()
+        return down.to(x.device) @ x.float() @ across.to(x.device).mT
