@@ -88,21 +88,26 @@ def restore(
     """
     options = options or Options()
     began = time.perf_counter()
-    changed = change(picture.rgb, network, options)
-    done = finish(picture, changed, options, protect)
+    changed, verdict = _tried(picture.rgb, network, options, None)
+    done = finish(picture, changed, options, protect, verdict)
     return replace(done, seconds=time.perf_counter() - began)
 
 
 def finish(
-    picture: Picture, changed: np.ndarray, options: Options, protect: np.ndarray | None = None
+    picture: Picture,
+    changed: np.ndarray,
+    options: Options,
+    protect: np.ndarray | None = None,
+    known: Verdict | None = None,
 ) -> Restored:
     """What `restore` does after the network: sharpening, strength, protection, gate and kind of output.
 
     Args:
         changed: what `change` made of the picture, uint8 (H, W, 3); stays as it is.
+        known: what the gate said of that, where it was asked.
     """
     began = time.perf_counter()
-    page = picture.rgb
+    page, made = picture.rgb, changed
     if protect is not None and (protect.shape != page.shape[:2] or protect.dtype != np.uint8):
         raise ValueError(f"the mask is {protect.dtype} {protect.shape}, the page {page.shape[:2]}")
     if options.sharpen:
@@ -111,7 +116,7 @@ def finish(
         changed = blend(page, changed, options.strength)
     if protect is not None:
         changed = blend(page, changed, 1 - protect[..., None].astype(np.float32) / 255)
-    verdict = gate.judge(page, changed)
+    verdict = known if known is not None and changed is made else gate.judge(page, changed)
     chosen = changed if verdict.accepted or not options.gate else page
     match options.output:
         case "grey":
@@ -190,21 +195,32 @@ def change(
     tell: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """The page by `options.method` alone, uint8 (H, W, 3) -> the same; see `tiles.process` for `tell`."""
+    return _tried(page, network, options, tell)[0]
+
+
+def _tried(
+    page: np.ndarray,
+    network: Restorer | None,
+    options: Options,
+    tell: Callable[[int, int], None] | None,
+) -> tuple[np.ndarray, Verdict | None]:
+    """What `change` gives, and what the gate says of it where it had to be asked."""
     match options.method:
         case "classical":
-            return classical.clahe_unsharp(page)
+            return classical.clahe_unsharp(page), None
         case "denoise":
-            return classical.non_local_means(page)
+            return classical.non_local_means(page), None
     if network is None:
         raise ValueError("restoring takes a network; load one, or choose another method")
     changed = _change(page, network, options, options.scale or 1, tell)
     if options.scale is not None or min(page.shape[:2]) < SMALLEST:
-        return changed
+        return changed, None
     verdict = gate.judge(page, changed)
     if verdict.accepted or not verdict.needed:
-        return changed
+        return changed, verdict
     smaller = _change(page, network, options, 0.5, tell)
-    return smaller if gate.judge(page, smaller).accepted else changed
+    better = gate.judge(page, smaller)
+    return (smaller, better) if better.accepted else (changed, verdict)
 
 
 def _change(
