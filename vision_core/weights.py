@@ -34,7 +34,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/hybrid.safetensors",
-        "1a6eac10f64798dc2d25020ef26acca36016f1cbf68a67e3b1c8021ad7088d06",
+        "e8c89492cf0a035bb3bcb5fe36fcdbbafb91ec9ed5520315a9739730493c1d9d",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
@@ -44,13 +44,13 @@ WEIGHTS: dict[str, Weights] = {
             "model_index.json": "06cdf49a8c986f03f1ac9c463035dd9223bb83fc50247a54f95334bf45c160b7",
             "scheduler/scheduler_config.json": "279059154600f94ff7870af544555e5c0040e5d5dd284b92f5a9e0518100d630",  # noqa: E501
             "text_encoder/config.json": "d8b208bc5d48e4a91a4352f9df288faf4226ab26a6b9ca970964bf040bd73fbf",
-            "text_encoder/model.safetensors": "9658f640127b0d8e5a9c077aebaf2394182f5e1a36bc965d641f1dc260f80eb7",  # noqa: E501
+            "text_encoder/model.safetensors": "418ac4f8172ef9f1c3cf0aa1c6025f30cded79643ff256072af744be26288870",  # noqa: E501
             "tokenizer/tokenizer.json": "a82231516b84ed08c8d56c0d4900ba0fbeebc6d05f4775c47abd2292f1bef01a",
             "tokenizer/tokenizer_config.json": "650fd8b6a5994df6e1d182e97f129da876f73835d87c3017fb0fddcd39e1134c",  # noqa: E501
             "unet/config.json": "a344a60306dba865659168382e74f4fa0a483b8913745c13a8208f71617e32fa",
-            "unet/diffusion_pytorch_model.safetensors": "70aade6805b11f8ef0ee431f782d26c488b9b7327afd5b770240add6b0874804",  # noqa: E501
+            "unet/diffusion_pytorch_model.safetensors": "3fbf6c9436f142f47db0c74065cee7c7df4d22771fd59298e3fb9a18a8e0b62e",  # noqa: E501
             "vae/config.json": "91eccac8fe0f6fa4fa90bb887a2256d45bb7dad2c195d4cb690746547281087a",
-            "vae/diffusion_pytorch_model.safetensors": "3cb13f8dbe7b50158b2b521728419ea83408c54daafdc21337717c5ad156b186",  # noqa: E501
+            "vae/diffusion_pytorch_model.safetensors": "52391942adac69631417a019d581ca03738b4bd42dfd28c4ec5d7758d5eb6418",  # noqa: E501
         },
         "Apache-2.0",
         "vision-core edit tiny train painter, see models/editing/README.md",

@@ -243,7 +243,7 @@ def _painting_settings() -> list[Any]:
         with gr.Row():
             steps = common.Slider(1, 100, 20, step=1, label="Steps")
             guidance = common.Slider(
-                0, 20, 2, step=0.5, label="Guidance", info="2 suits the small world, 7.5 Stable Diffusion."
+                0, 20, 3, step=0.5, label="Guidance", info="3 suits the small world, 7.5 Stable Diffusion."
             )
             negative = gr.Textbox(label="Negative prompt", max_length=10_000)
     return [seed, locked, *fields, poisson, steps, guidance, negative]

@@ -18,6 +18,7 @@ from vision_core.restoration import (
     flow,
     gate,
     judge,
+    load,
     pages,
     restore,
     uncertainty,
@@ -70,6 +71,21 @@ def test_a_page_is_tried_at_half_its_size_where_its_own_does_not_help(untrained)
     assert np.array_equal(
         restore(Picture(kept), fussy).restored, restore(Picture(kept), fussy, Options(scale=1)).restored
     )
+
+
+def shaded(page: np.ndarray) -> np.ndarray:
+    """A shade from one corner of the page to the other, wider than any crop of the training."""
+    y, x = (np.linspace(0, 0.5, side) for side in page.shape[:2])
+    return (page * (1 - 0.55 * (y[:, None] + x)[..., None] ** 1.5)).round().astype(np.uint8)
+
+
+def test_a_shade_over_the_whole_page_is_found_by_a_look_at_the_whole_page():
+    page = pages.page(2, width=640, height=800).pixels.permute(1, 2, 0).contiguous().numpy()
+    dark, network = Picture(shaded(page)), load()[0]
+    looked, tiled = restore(dark, network), restore(dark, network, Options(scale=1))
+    wrong = [np.square(found.picture.rgb.astype(float) - page).mean() for found in (looked, tiled)]
+    assert looked.verdict.accepted and wrong[0] < 0.5 * wrong[1]
+    assert not restore(Picture(page), network).verdict.accepted
 
 
 def test_what_is_protected_stays_bit_for_bit(network, picture):
@@ -144,6 +160,13 @@ def test_the_gate_refuses_thinner_strokes_and_takes_a_page_without_a_spot():
     blotted[30:70, 70:90] = 30
     assert "thinner (by 33% of the ink)" in judge(page, thinner).reason
     assert "thinner" not in judge(blotted, page).reason and judge(page, page - 20).accepted
+
+
+def test_the_gate_takes_a_page_out_of_the_shade_and_refuses_an_empty_one():
+    """Otsu's ink shrinks when a shade goes, and contrast may fall; but on an empty page nothing is left."""
+    page = pages.page(1, width=400, height=500).pixels.permute(1, 2, 0).contiguous().numpy()
+    assert judge(shaded(page), page).accepted
+    assert "writing" in judge(page, np.full_like(page, 255)).reason
 
 
 def test_grain_does_not_count_as_sharpness_nor_as_ink():

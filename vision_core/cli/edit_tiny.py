@@ -119,7 +119,7 @@ def evaluate(
     edits: Annotated[int, Option(min=2, help="Edits to paint and judge.")] = 60,
     scenes: Annotated[int, Option(min=1, help="Scenes for retrieval and pointing.")] = 200,
     seed: Seed = 0,
-    guidance: Annotated[float, Option(min=1, help="How much the painter heeds the text.")] = 2.0,
+    guidance: Annotated[float, Option(min=1, help="How much the painter heeds the text.")] = 3.0,
 ) -> Answer:
     """Measure retrieval, pointing, and edits as the judge sees them, on held-out scenes."""
     from vision_core.editing.tiny.evaluate import measure

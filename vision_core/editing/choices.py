@@ -18,7 +18,7 @@ from vision_core.files import bundled
 from vision_core.images import Picture
 from vision_core.weights import WEIGHTS, WeightsMissing, find
 
-GUIDANCE = {"tiny": 2.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own
+GUIDANCE = {"tiny": 3.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
 
 

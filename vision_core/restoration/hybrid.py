@@ -112,7 +112,10 @@ class HybridRestorer(nn.Module):
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 16 or x.shape[3] % 16:
             raise ValueError(f"expected (B, 3, H, W) with H and W multiples of 16, got {tuple(x.shape)}")
         x = x.contiguous()  # channels last are slow for operations on three channels
-        x = x + self.detail(x)
+        return self.relit(x + self.detail(x))
+
+    def relit(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in another light, its detail as it is."""
         gain, offset = enlarged(self.light(x.detach()), 8).split(3, 1)  # the light teaches the detail nothing
         return x + x * gain + offset
 

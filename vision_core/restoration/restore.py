@@ -18,7 +18,9 @@ from vision_core.restoration.hybrid import HybridRestorer
 from vision_core.restoration.networks import Restorer
 
 Output = Literal["color", "grey", "binary"]
-SMALLEST = 128  # the shorter side of pages that are tried at half their size as well
+WHOLE, HALF = 0.25, 0.5  # of a page's size: of the first look, at its light alone, and of the last
+LARGE, SMALLEST = 512, 128  # the shorter side of pages that either is tried for
+CLEARLY = 0.01  # by which the last look must separate ink from paper better than the page does
 BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured by benchmarks/restoration.py
 
 
@@ -34,8 +36,10 @@ class Options:
         method: "network", or "classical": CLAHE and unsharp mask, "denoise": non-local means.
         memory: of what grows with the page and the tiles, in MB.
         scale: of the page that the network sees, above 0 and up to 1; what it changes there is enlarged and
-            added. None is the page's own size, and half of it where the gate would refuse that and take this:
-            the network was trained on strokes of 2 to 5 pixels and takes thicker ones for stains.
+            added. None lets the gate choose: the light of the whole page at a quarter of its size, since a
+            shade that is wider than the crops of the training is none there; then all at its own size, or
+            at half of it where only that helps, since the network takes strokes of more than 5 pixels for
+            stains.
         device: see `devices.pick`.
     """
 
@@ -212,15 +216,25 @@ def _tried(
             return classical.non_local_means(page), None
     if network is None:
         raise ValueError("restoring takes a network; load one, or choose another method")
-    changed = _change(page, network, options, options.scale or 1, tell)
-    if options.scale is not None or min(page.shape[:2]) < SMALLEST:
-        return changed, None
-    verdict = gate.judge(page, changed)
-    if verdict.accepted or not verdict.needed:
+    if options.scale is not None:
+        return _change(page, network, options, options.scale, tell), None
+    base, found = page, None
+    if isinstance(network, HybridRestorer) and min(page.shape[:2]) >= LARGE:
+        lit = _change(page, network, options, WHOLE, tell, network.relit)
+        verdict = gate.judge(page, lit)
+        if verdict.accepted:
+            base, found = lit, verdict
+    changed = _change(base, network, options, 1, tell)
+    verdict = gate.judge(base, changed)
+    if not verdict.accepted and verdict.needed and min(page.shape[:2]) >= SMALLEST:
+        smaller = _change(base, network, options, HALF, tell)
+        last = gate.judge(base, smaller)
+        if last.accepted and last.after.separation > last.before.separation + CLEARLY:
+            changed, verdict = smaller, last
+    if found is None:
         return changed, verdict
-    smaller = _change(page, network, options, 0.5, tell)
-    better = gate.judge(page, smaller)
-    return (smaller, better) if better.accepted else (changed, verdict)
+    verdict = gate.judge(page, changed) if verdict.accepted else verdict
+    return (changed, verdict) if verdict.accepted else (base, found)
 
 
 def _change(
@@ -229,14 +243,15 @@ def _change(
     options: Options,
     scale: float,
     tell: Callable[[int, int], None] | None,
+    part: Callable[[Tensor], Tensor] | None = None,
 ) -> np.ndarray:
-    """What the network makes of a page at `scale` of its size, in the page's own size."""
+    """What the network, or `part` of it, makes of a page at `scale` of its size, in the page's own size."""
     import cv2
 
     height, width, _ = page.shape
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     seen = page if size == (width, height) else cv2.resize(page, size, interpolation=cv2.INTER_AREA)
-    run, grid = _prepare(seen, network, options)
+    run, grid = _prepare(seen, network, options, part=part)
     changed = tiles.process(seen, grid, run, tell)
     if seen is page:
         return changed
@@ -245,7 +260,11 @@ def _change(
 
 
 def _prepare(
-    page: np.ndarray, network: Restorer, options: Options, views: int = 1
+    page: np.ndarray,
+    network: Restorer,
+    options: Options,
+    views: int = 1,
+    part: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
     """The network as a function of tiles on the CPU, and the grid for the page."""
     device = devices.pick(options.device)
@@ -260,6 +279,6 @@ def _prepare(
     def run(batch: Tensor) -> Tensor:
         batch = batch.to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            return network(batch).float().cpu()
+            return (part or network)(batch).float().cpu()
 
     return run, grid
