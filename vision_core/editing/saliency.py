@@ -71,23 +71,35 @@ class Saliency:
         rows, columns = (max(1, round(length * scale / self.patch)) for length in (height, width))
         x = images.to_tensor(rgb).to(self.device)
         x = F.interpolate(x, (rows * self.patch, columns * self.patch), mode="bilinear", antialias=True)
-        with torch.inference_mode():
-            found = self.model(
-                (x - self.mean) / self.std,
-                output_attentions=True,
-                output_hidden_states=True,
-                interpolate_pos_encoding=True,
-            )
-        (saliency,) = stand_out(found, (rows, columns))
-        features = found.last_hidden_state[0, 1:].T.reshape(-1, rows, columns)
-        return Look(saliency, features.float().cpu().clone())
+        (saliency,), (features,) = stand_out(self.model, (x - self.mean) / self.std, self.patch)
+        return Look(saliency, features)
 
 
-def stand_out(found: Any, size: tuple[int, int]) -> list[np.ndarray]:
-    """What stands out in each picture of a batch, by a ViT's output with attentions and hidden states."""
-    heads = found.attentions[-1][:, :, 0, 1:].unflatten(2, size).detach().float().cpu()
-    features = found.hidden_states[-2][:, 1:].mT.unflatten(2, size).detach().float().cpu()
-    return [stands_out(*both) for both in zip(heads, features, strict=True)]
+@torch.inference_mode()
+def stand_out(vit: Any, images: torch.Tensor, patch: int) -> tuple[list[np.ndarray], torch.Tensor]:
+    """What stands out in each of normalised (B, 3, H, W), and its features (B, C, rows, columns).
+
+    Each map is the mean of the picture's and of its mirror image's: a ViT prefers some positions to others.
+
+    Args:
+        vit: whose attention is computed eagerly, so that it can be asked for.
+    """
+    found = vit(
+        torch.cat([images, images.flip(3)]),
+        output_attentions=True,
+        output_hidden_states=True,
+        interpolate_pos_encoding=True,
+    )
+    size = (images.shape[2] // patch, images.shape[3] // patch)
+    heads = found.attentions[-1][:, :, 0, 1:].unflatten(2, size).float().cpu()
+    given = found.hidden_states[-2][:, 1:].mT.unflatten(2, size).float().cpu()
+    maps = [stands_out(*both) for both in zip(heads, given, strict=True)]
+    count = len(images)
+    features = found.last_hidden_state[:count, 1:].mT.unflatten(2, size).float().cpu()
+    return [
+        normalized((seen + mirrored[:, ::-1]) / 2)
+        for seen, mirrored in zip(maps[:count], maps[count:], strict=True)
+    ], features
 
 
 def stands_out(heads: torch.Tensor, features: torch.Tensor) -> np.ndarray:

@@ -286,6 +286,8 @@ def test_transformers_opens_the_dino(models):
     assert ours.shape == (12, 12) and ours.min() == 0 and ours.max() == 1
     theirs = Saliency(models / "dino", "cpu").look(picture)
     assert np.allclose(ours, theirs.saliency, atol=0.02) and theirs.features.shape == (32, 12, 12)
+    mirrored = Saliency(models / "dino", "cpu").look(picture[:, ::-1].copy())
+    assert np.allclose(mirrored.saliency[:, ::-1], theirs.saliency, atol=1e-4)
 
 
 def test_what_is_attended_to_and_unlike_the_rest_stands_out():

@@ -239,9 +239,9 @@ def saliency(vit: nn.Module, images: Tensor) -> list[np.ndarray]:
     """
     x = F.interpolate(_normal(images), (SIZES[0], SIZES[0]), mode="bilinear", antialias=True)
     vit.set_attn_implementation("eager")  # pyright: ignore[reportCallIssue]
-    found = vit(x, output_attentions=True, output_hidden_states=True)
+    maps, _ = stand_out(vit, x, 8)
     vit.set_attn_implementation("sdpa")  # pyright: ignore[reportCallIssue]
-    return stand_out(found, (SIZES[0] // 8, SIZES[0] // 8))
+    return maps
 
 
 def points_at_main(saliency: np.ndarray, scene: world.Scene) -> bool:
