@@ -41,6 +41,18 @@ def test_a_network_drawn_beside_others_is_the_same():
         assert len(set(pool.map(weights, range(200)))) == 1
 
 
+def test_numbers_drawn_inside_others_change_nothing_around_them():
+    def weights(seed, between=lambda: None):
+        with seeded(seed):
+            first = torch.nn.Linear(4, 4).weight
+            between()
+            return torch.cat([first, torch.nn.Linear(4, 4).weight])
+
+    inner = []
+    assert torch.equal(weights(3, lambda: inner.append(weights(5))), weights(3))
+    assert torch.equal(inner[0], weights(5))
+
+
 def test_streams_are_independent():
     """Neighbouring seeds, swapped numbers and longer names: no two alike, none correlated."""
     names = [

@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import RLock
 
 import numpy as np
 import torch
 
-_SEEDING = Lock()
+_SEEDING = RLock()  # a checkpoint may be loaded where a network is drawn
 
 
 def pick(device: str = "auto") -> torch.device:

@@ -345,6 +345,13 @@ def test_a_training_can_begin_with_what_was_exported(name, models):
     assert all(torch.allclose(begun[key].float(), saved[key].float(), atol=1e-3) for key in kept)
 
 
+def test_a_training_can_begin_with_the_weights_of_another(models):
+    file = models / "judge.safetensors"
+    begun = train.initial(replace(settings("judge", models), start=str(file))).state_dict()
+    saved = checkpoints.load(file, judge.Network)[0].state_dict()
+    assert begun.keys() == saved.keys() and all(torch.equal(begun[key], saved[key]) for key in saved)
+
+
 def test_pointing_is_at_the_right_row_and_column():
     thing = world.Thing("tent", "red", "large", "left", 4)
     scene = world.Scene("meadow", "day", (thing,), 1)
