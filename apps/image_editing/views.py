@@ -87,7 +87,7 @@ def nothing_yet() -> str:
 def models() -> str:
     """Which model answers what on this machine, and what is missing."""
     here = at_hand()
-    world = "painted by its own small network: right more than eight times in ten"
+    world = "painted by its own small network: right about nine times in ten"
     if not here["clip"]:
         world += "; you choose the place"
     rows = [

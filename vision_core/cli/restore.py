@@ -45,7 +45,7 @@ def run(
     memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
     scale: Annotated[
         float | None,
-        Option(help="What the network sees, 1: the page's own size. Else it is tried, then half."),
+        Option(help="Of the page that the network sees, 1: its own. Else the gate chooses."),
     ] = None,
     report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
     device: Device = "auto",
