@@ -46,7 +46,7 @@ class Verdict:
 LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
 LEAST_LOCAL = 12.0  # ... unless somewhere 16 x 16 pixels changed by that much: a hole, a spot
 LEAST_LIKENESS = 0.5
-CLEARLY = 0.02  # the gain of separation for which sharpness or contrast may fall, as they do out of the shade
+CLEARLY = 0.02  # more separation: sharpness or contrast may fall for it, as they do out of the shade
 MOST_THINNED = 0.025  # of `_thinned`; from a look at the pages of benchmarks that are kept for evaluation
 
 

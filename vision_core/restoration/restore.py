@@ -20,7 +20,6 @@ from vision_core.restoration.networks import Restorer
 Output = Literal["color", "grey", "binary"]
 WHOLE, HALF = 0.25, 0.5  # of a page's size: of the first look, at its light alone, and of the last
 LARGE, SMALLEST = 512, 128  # the shorter side of pages that either is tried for
-CLEARLY = 0.01  # by which the last look must separate ink from paper better than the page does
 BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured by benchmarks/restoration.py
 
 
@@ -229,7 +228,7 @@ def _tried(
     if not verdict.accepted and verdict.needed and min(page.shape[:2]) >= SMALLEST:
         smaller = _change(base, network, options, HALF, tell)
         last = gate.judge(base, smaller)
-        if last.accepted and last.after.separation > last.before.separation + CLEARLY:
+        if last.accepted and last.after.separation > last.before.separation + gate.CLEARLY:
             changed, verdict = smaller, last
     if found is None:
         return changed, verdict
