@@ -229,7 +229,7 @@ def main() -> None:
     if len(sys.argv) < 3 or sys.argv[1] not in ("words", "select", "box", "holes", "anchors"):
         raise SystemExit(__doc__)
     if sys.argv[1] == "anchors":
-        return by_anchors(*map(int, sys.argv[2:4]))
+        return by_anchors(*map(int, sys.argv[2:5]))
     kind, folder = sys.argv[1], Path(sys.argv[2])
     if kind == "holes":
         count = int(sys.argv[3]) if len(sys.argv) > 3 else 8
