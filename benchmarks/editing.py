@@ -6,7 +6,7 @@
     python benchmarks/editing.py holes FOLDER [N [WEIGHTS]]
         PSNR in the holes of the first N photographs (8), filled by the release's network or another file's
 
-    python benchmarks/editing.py anchors N [STEPS]
+    python benchmarks/editing.py anchors N [STEPS [ANCHORS]]
         AnchorNet taught on half of N scenes of the small world, its regret on the other half
 
 The first three take a folder with `index.json` and `coco_captions_masks.zip` (photographs, their objects and
