@@ -167,6 +167,8 @@ def test_the_gate_takes_a_page_out_of_the_shade_and_refuses_an_empty_one():
     page = pages.page(1, width=400, height=500).pixels.permute(1, 2, 0).contiguous().numpy()
     assert judge(shaded(page), page).accepted
     assert "writing" in judge(page, np.full_like(page, 255)).reason
+    grain = np.random.default_rng(0).normal(210, 15, page.shape).round().astype(np.uint8)
+    assert judge(grain, np.full_like(page, 210)).accepted  # nothing was written there
 
 
 def test_grain_does_not_count_as_sharpness_nor_as_ink():

@@ -46,6 +46,7 @@ class Verdict:
 LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
 LEAST_LOCAL = 12.0  # ... unless somewhere 16 x 16 pixels changed by that much: a hole, a spot
 LEAST_LIKENESS = 0.5
+LEAST_WRITTEN = 32.0  # mean square of `_strokes`; grain on blank paper has up to 19, writing 65 to 1,700
 CLEARLY = 0.02  # more separation: sharpness or contrast may fall for it, as they do out of the shade
 MOST_THINNED = 0.025  # of `_thinned`; from a look at the pages of benchmarks that are kept for evaluation
 
@@ -73,22 +74,24 @@ def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
 
     It is not if nothing to speak of was changed, if the writing is no longer the same, if ink and paper are
     harder to tell apart, if strokes have become thinner, or if the page has lost more than a tenth of its
-    sharpness or contrast while ink and paper are hardly easier to tell apart.
+    sharpness or contrast while ink and paper are hardly easier to tell apart. On a page with no writing only
+    the first and the third count.
     """
     before, after = quality(original), quality(restored)
     difference = np.abs(original.astype(np.int16) - restored).mean(2)
     change = float(difference.mean())
-    alike = _likeness(original, restored)
+    was, now = _strokes(original), _strokes(restored)
+    written = (was**2).mean() > LEAST_WRITTEN
     needed = change >= LEAST_CHANGE or _strongest(difference) >= LEAST_LOCAL
     if not needed:
         accepted, reason = False, f"kept: the page needs nothing (mean change {change:.1f} of 255)"
-    elif alike < LEAST_LIKENESS:
+    elif written and (alike := _likeness(was, now)) < LEAST_LIKENESS:
         accepted, reason = False, f"kept: the writing would have changed (likeness {alike:.2f})"
     elif after.separation < before.separation:
         accepted, reason = False, "kept: ink and paper would be harder to tell apart"
-    elif (thinned := _thinned(original, restored)) > MOST_THINNED:
+    elif written and (thinned := _thinned(original, restored)) > MOST_THINNED:
         accepted, reason = False, f"kept: strokes would become thinner (by {thinned:.0%} of the ink)"
-    elif after.separation > before.separation + CLEARLY:
+    elif not written or after.separation > before.separation + CLEARLY:
         accepted, reason = True, _helped(change, before, after)
     elif after.sharpness < 0.9 * before.sharpness and after.contrast < before.contrast:
         accepted, reason = False, f"kept: sharpness would fall to {after.sharpness / before.sharpness:.0%}"
@@ -156,19 +159,18 @@ def _separation(luma: np.ndarray) -> float:
     return share * (1 - share) * float(luma[ink].mean() - luma[~ink].mean()) ** 2 / spread
 
 
-def _likeness(original: np.ndarray, restored: np.ndarray) -> float:
-    """Correlation of the local contrast of two pages at half size: strokes stay where they were."""
+def _strokes(rgb: np.ndarray) -> np.ndarray:
+    """The local contrast at half size, float32: what is written, where it is written."""
     import cv2
 
-    def strokes(rgb: np.ndarray) -> np.ndarray:
-        luma = cv2.resize(grey(median(rgb))[..., 0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        values = luma.astype(np.float32)
-        return values - cv2.blur(values, (17, 17))
+    if min(rgb.shape[:2]) < 4:
+        return np.zeros((1, 1), np.float32)
+    luma = cv2.resize(grey(median(rgb))[..., 0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    values = luma.astype(np.float32)
+    return values - cv2.blur(values, (17, 17))
 
-    if min(original.shape[:2]) < 4:
-        return 1.0
-    first, second = strokes(original), strokes(restored)
-    was, now = (first**2).mean(), (second**2).mean()
-    if was <= 1:  # nothing is written there
-        return 1.0
-    return float((first * second).mean() / np.sqrt(was * now)) if now > 0 else 0.0
+
+def _likeness(was: np.ndarray, now: np.ndarray) -> float:
+    """Correlation of the strokes of two pages; 0 where none are left."""
+    norm = np.sqrt((was**2).mean() * (now**2).mean())
+    return float((was * now).mean() / norm) if norm > 0 else 0.0
