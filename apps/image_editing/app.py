@@ -13,6 +13,7 @@ from apps.image_editing.files import router as files
 from apps.image_editing.visit import APP, current
 from apps.session import LIFETIME
 from vision_core.editing import TASKS
+from vision_core.editing.choices import GUIDANCE
 
 __all__ = ["build", "files", "main"]
 
@@ -243,8 +244,9 @@ def _painting_settings() -> list[Any]:
         with gr.Row():
             steps = common.Slider(1, 100, 20, step=1, label="Steps")
             guidance = common.Slider(
-                0, 20, 3, step=0.5, label="Guidance", info="3 suits the small world, 7.5 Stable Diffusion."
-            )
+                0, 20, GUIDANCE["tiny"], step=0.5, label="Guidance",
+                info="{tiny:g} suits the small world, {diffusers:g} Stable Diffusion.".format(**GUIDANCE),
+            )  # fmt: skip
             negative = gr.Textbox(label="Negative prompt", max_length=10_000)
     return [seed, locked, *fields, poisson, steps, guidance, negative]
 

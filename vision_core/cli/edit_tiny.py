@@ -119,11 +119,14 @@ def evaluate(
     edits: Annotated[int, Option(min=2, help="Edits to paint and judge.")] = 60,
     scenes: Annotated[int, Option(min=1, help="Scenes for retrieval and pointing.")] = 200,
     seed: Seed = 0,
-    guidance: Annotated[float, Option(min=1, help="How much the painter heeds the text.")] = 3.0,
+    guidance: Annotated[
+        float | None, Option(min=1, help="How much the painter heeds the text; as in an edit.")
+    ] = None,
 ) -> Answer:
     """Measure retrieval, pointing, and edits as the judge sees them, on held-out scenes."""
+    from vision_core.editing.choices import GUIDANCE
     from vision_core.editing.tiny.evaluate import measure
 
-    found = measure(models, edits, scenes, seed, guidance)
+    found = measure(models, edits, scenes, seed, guidance or GUIDANCE["tiny"])
     lines = [f"{name.replace('_', ' ')}: {value:.1%}" for name, value in found.items()]
     return Answer("\n".join(lines), {"models": str(models), **found})

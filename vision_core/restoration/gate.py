@@ -69,15 +69,18 @@ def quality(rgb: np.ndarray) -> Quality:
     )
 
 
-def judge(original: np.ndarray, restored: np.ndarray) -> Verdict:
+def judge(original: np.ndarray, restored: np.ndarray, before: Quality | None = None) -> Verdict:
     """Compare two pages, uint8 (H, W, 3): is the restored one worth taking?
 
     It is not if nothing to speak of was changed, if the writing is no longer the same, if ink and paper are
     harder to tell apart, if strokes have become thinner, or if the page has lost more than a tenth of its
     sharpness or contrast while ink and paper are hardly easier to tell apart. On a page with no writing only
     the first and the third count.
+
+    Args:
+        before: the quality of the original, where it is known.
     """
-    before, after = quality(original), quality(restored)
+    before, after = before or quality(original), quality(restored)
     difference = np.abs(original.astype(np.int16) - restored).mean(2)
     change = float(difference.mean())
     was, now = _strokes(original), _strokes(restored)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vision_core import devices
 from vision_core.images import Picture
 from vision_core.restoration import classical, gate, tiles
-from vision_core.restoration.gate import Verdict
+from vision_core.restoration.gate import Quality, Verdict
 from vision_core.restoration.hybrid import HybridRestorer
 from vision_core.restoration.networks import Restorer
 
@@ -217,23 +217,34 @@ def _tried(
         raise ValueError("restoring takes a network; load one, or choose another method")
     if options.scale is not None:
         return _change(page, network, options, options.scale, tell), None
-    base, found = page, None
-    if isinstance(network, HybridRestorer) and min(page.shape[:2]) >= LARGE:
-        lit = _change(page, network, options, WHOLE, tell, network.relit)
-        verdict = gate.judge(page, lit)
-        if verdict.accepted:
-            base, found = lit, verdict
-    changed = _change(base, network, options, 1, tell)
-    verdict = gate.judge(base, changed)
-    if not verdict.accepted and verdict.needed and min(page.shape[:2]) >= SMALLEST:
-        smaller = _change(base, network, options, HALF, tell)
-        last = gate.judge(base, smaller)
-        if last.accepted and last.after.separation > last.before.separation + gate.CLEARLY:
-            changed, verdict = smaller, last
-    if found is None:
+    if not isinstance(network, HybridRestorer) or min(page.shape[:2]) < LARGE:
+        return _looked(page, network, options, tell)
+    lit = _change(page, network, options, WHOLE, tell, network.relit)
+    first = gate.judge(page, lit)
+    if not first.accepted:
+        return _looked(page, network, options, tell, first.before)
+    changed, verdict = _looked(lit, network, options, tell, first.after)
+    if verdict.accepted and (both := gate.judge(page, changed, first.before)).accepted:
+        return changed, both
+    return lit, first
+
+
+def _looked(
+    page: np.ndarray,
+    network: Restorer,
+    options: Options,
+    tell: Callable[[int, int], None] | None,
+    before: Quality | None = None,
+) -> tuple[np.ndarray, Verdict]:
+    """What the network makes of a page at its own size, or at half of it where only that helps."""
+    changed = _change(page, network, options, 1, tell)
+    verdict = gate.judge(page, changed, before)
+    if verdict.accepted or not verdict.needed or min(page.shape[:2]) < SMALLEST:
         return changed, verdict
-    verdict = gate.judge(page, changed) if verdict.accepted else verdict
-    return (changed, verdict) if verdict.accepted else (base, found)
+    smaller = _change(page, network, options, HALF, tell)
+    last = gate.judge(page, smaller, verdict.before)
+    clearly = last.after.separation > last.before.separation + gate.CLEARLY
+    return (smaller, last) if last.accepted and clearly else (changed, verdict)
 
 
 def _change(

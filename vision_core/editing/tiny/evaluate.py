@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints
+from vision_core.editing.choices import GUIDANCE
 from vision_core.editing.saliency import Saliency
 from vision_core.editing.tiny import clip, data, dino, judge, world
 from vision_core.editing.tiny.grammar import COLOURS, KINDS, PLACES, Phrase
@@ -16,7 +17,7 @@ from vision_core.torchvision_cpu import prepare
 
 
 def measure(
-    models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 0, guidance: float = 3.0
+    models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 0, guidance: float = GUIDANCE["tiny"]
 ) -> dict[str, float]:
     """All measures of the networks that `models` holds, in the folders that `train.export` writes.
 
@@ -89,7 +90,7 @@ def encoded(folder: Path, judged_by: torch.nn.Module, tasks: list[Task]) -> dict
 
 @torch.inference_mode()
 def editing(
-    folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: int, guidance: float = 3.0
+    folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: int, guidance: float = GUIDANCE["tiny"]
 ) -> dict[str, float]:
     """Share of edits in which the judge sees what was asked for where it was asked for.
 
@@ -146,7 +147,7 @@ def paint(
     text: str,
     seed: int,
     steps: int = 20,
-    guidance: float = 3.0,
+    guidance: float = GUIDANCE["tiny"],
 ) -> np.ndarray:
     """uint8 (128, 128, 3), by a diffusers inpainting pipeline."""
     from PIL import Image
