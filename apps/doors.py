@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 BODY_SECONDS = 300  # for a whole request body, however slowly it comes
 IDLE_SECONDS = 30  # for its next part
 STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
+STREAM_LOOK = 0.02  # seconds between two looks whether another answer is awaited
 LAST_WORD = b'data: {"msg":"close_stream"'
 JSON_BYTES = 8 << 20  # of a request that is not an upload
 BROWSER_COOKIE = "vision_core_browser"
@@ -176,7 +177,7 @@ class OpenStream:
     """Ends Gradio's stream of answers a moment after the last one, and not while another is awaited.
 
     Gradio ends it with the last answer. A page that sends an event just then believes the stream still open,
-    and never fetches the answer: a click is lost.
+    and never fetches the answer: a click is lost. An event that comes within that moment is answered at once.
 
     Args:
         awaited: the events of a session, by its hash, that were not answered yet.
@@ -204,7 +205,9 @@ class OpenStream:
             await self.app(scope, receive, pass_on)
             if end is None:
                 return
-            await asyncio.sleep(STREAM_SECONDS)
+            last_answer = time.monotonic()
+            while not self.awaited(session) and time.monotonic() < last_answer + STREAM_SECONDS:
+                await asyncio.sleep(STREAM_LOOK)
             if not self.awaited(session):
                 await send(end)
                 await send({"type": "http.response.body"})
