@@ -20,7 +20,7 @@ from fastapi import APIRouter, FastAPI
 from gradio.components.plot import PlotData
 
 from apps import doors, session
-from vision_core import guarded, plots
+from vision_core import guarded, messages, plots
 from vision_core.events import Step
 from vision_core.images import Picture
 from vision_core.weights import WeightsMissing
@@ -253,7 +253,7 @@ def number(value: Any, low: float, high: float, name: str) -> float:
     except (TypeError, ValueError, OverflowError):
         checked = math.nan
     if not low <= checked <= high:
-        raise ValueError(f"{name} is {_short(value)}, expected a number from {low:g} to {high:g}")
+        raise ValueError(f"{name} is {messages.quote(value, 40)}, expected a number from {low:g} to {high:g}")
     return checked
 
 
@@ -302,16 +302,8 @@ def plot(figure: go.Figure) -> PlotData:
 
 def sentence(error: Exception) -> str:
     """The error's text without the server's folders, as a sentence."""
-    text = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", str(error)).strip() or "That cannot be used"
+    text = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", messages.sentence(error, 1000)).strip()
+    text = messages.sentence(text or "That cannot be used")
     if "." not in text.split()[0]:  # a file's name stays as it is
         text = text[0].upper() + text[1:]
     return text + ("" if text[-1] in ".!?" else ".")
-
-
-def _short(value: Any) -> str:
-    """A stranger's value for a message: whatever it is, a few characters."""
-    try:
-        text = str(value)
-    except ValueError:  # an integer of thousands of digits
-        text = "a very large number"
-    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from vision_core.files import reason
 from vision_core.images import SUFFIXES
+from vision_core.messages import reason
 
 READABLE = (*SUFFIXES, ".gif", ".avif")
 

@@ -16,7 +16,8 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from vision_core import devices
-from vision_core.files import atomic, reason
+from vision_core.files import atomic
+from vision_core.messages import reason
 from vision_core.weights import WeightsMissing
 
 HEADER = "vision-core"

@@ -107,12 +107,6 @@ def without_nan(data: Any) -> Any:
     return data
 
 
-def reason(error: BaseException) -> str:
-    """What a parser or the system said, as one line for the end of a sentence."""
-    text = str(getattr(error, "strerror", None) or error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
 def bundled(name: str) -> Path:
     """The folder `assets` or `models` that comes with the package.
 

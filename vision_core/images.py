@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vision_core import icc
-from vision_core.files import atomic, reason
+from vision_core.files import atomic
+from vision_core.messages import reason
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from vision_core.files import bundled, reason
+from vision_core.files import bundled
+from vision_core.messages import reason
 
 
 @dataclass(frozen=True)

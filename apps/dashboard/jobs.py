@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from apps.doors import BROWSER_COOKIE
-from vision_core import runs
+from vision_core import messages, runs
 
 FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB
 OWNER = "owner"  # file of a run that tells which browser began it
@@ -115,11 +115,11 @@ def quoted(text: str) -> str:
 
 def sentence(error: Exception) -> str:
     """The error for a person, without paths of the server."""
-    text = str(error)
+    text = messages.sentence(error, 1000)
     for folder in filter(None, (root(), data_root())):
         text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), folder.name)
     if isinstance(error, OSError):
         return f"a file of the run could not be read or written: {error.strerror or text}"
     if not isinstance(error, ValueError):
-        return f"the files of this run are damaged: {text or type(error).__name__}"
-    return text
+        return messages.sentence(f"the files of this run are damaged: {text}")
+    return messages.sentence(text)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vision_core import messages
 from vision_core.files import without_nan
 from vision_core.runs import is_first_process
 
@@ -58,6 +59,12 @@ def command(
             except KeyboardInterrupt as interrupt:
                 kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
                 _fail(str(interrupt) or f"interrupted{kept}", EXIT_INTERRUPTED, as_json)
+            except MemoryError:
+                _fail(
+                    "this needs more memory than there is: use a smaller picture or file",
+                    EXIT_MISTAKE,
+                    as_json,
+                )
             except _mistakes() as error:
                 _fail(_sentence(error), EXIT_MISTAKE, as_json)
             else:
@@ -92,7 +99,7 @@ def misused(error: Any, as_json: bool) -> int:
     """Report what is wrong with a command line, typer's `error`; returns the exit status."""
     if sentence := error.format_message():  # none where the help was printed instead
         asked = error.ctx.command_path if error.ctx else "vision-core"
-        _report(" ".join(f"{sentence.rstrip('.')}; see {asked} --help".split()), as_json)
+        _report(f"{sentence.rstrip('.')}; see {asked} --help", as_json)
     return error.exit_code
 
 
@@ -160,7 +167,7 @@ def _scalars(metrics: dict[str, Any]) -> str:
 
 def _print(text: str) -> None:
     try:
-        print(text, flush=True)
+        print(messages.printable(text, kept="\n\t"), flush=True)  # names of files and classes are in it
     except OSError as error:  # a full disk, or a reader that has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said there
         _fail(_sentence(error), EXIT_MISTAKE, as_json=False)
@@ -175,7 +182,7 @@ def _mistakes() -> tuple[type[BaseException], ...]:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return messages.sentence(error)
 
 
 def _fail(sentence: str, status: int, as_json: bool) -> None:
@@ -184,6 +191,7 @@ def _fail(sentence: str, status: int, as_json: bool) -> None:
 
 
 def _report(sentence: str, as_json: bool) -> None:
+    sentence = messages.sentence(sentence)
     if as_json:
         print(json.dumps({"error": sentence}))
     else:

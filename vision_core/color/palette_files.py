@@ -13,7 +13,8 @@ import numpy as np
 
 from vision_core.color.palette import Palette
 from vision_core.color.spaces import lab_to_srgb
-from vision_core.files import atomic, reason
+from vision_core.files import atomic
+from vision_core.messages import reason
 
 MAX_BYTES = 1 << 20
 MAX_COLORS = 256

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core.files import bundled, reason
+from vision_core.files import bundled
+from vision_core.messages import reason
 
 SPLIT_SEED = 0  # one split for all runs, so that runs of different seeds can be compared
 MAX_BYTES = 1 << 30  # MNIST's largest file has 47 MB

@@ -11,7 +11,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-from vision_core import files
+from vision_core import messages
 from vision_core.events import Step
 from vision_core.weights import WeightsMissing
 
@@ -144,7 +144,7 @@ def reading(source: str | Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"{source} cannot be loaded as such a model: {files.reason(error)}") from error
+        raise ValueError(f"{source} cannot be loaded as such a model: {messages.reason(error)}") from error
 
 
 class _Cancelled(Exception):
@@ -225,7 +225,7 @@ def _asking(repo: str) -> Iterator[None]:
     except RepositoryNotFoundError as error:
         raise ValueError(f"the model hub has no repository {repo} that you may read") from error
     except (HTTPError, OSError) as error:
-        reason = "HF_HUB_OFFLINE is set" if offline else files.reason(error)
+        reason = "HF_HUB_OFFLINE is set" if offline else messages.reason(error)
         raise WeightsMissing(
             f"{repo} could not be fetched ({reason}): connect and try again, what was fetched is kept"
         ) from error
