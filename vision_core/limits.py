@@ -1,0 +1,99 @@
+"""How much of everything is accepted: one table, which the environment of a server can change.
+
+docs/security.md prints it. What a limit refuses is a sentence with the number that came, the number that is
+accepted and the variable that sets it.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+
+from vision_core.messages import quote
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most of one thing.
+
+    Args:
+        name: VISION_CORE_MAX_`name` in the environment replaces the default.
+        default: in `unit`.
+        about: what is limited, for the table.
+        scale: base units of one `unit`, such as the bytes of a megabyte.
+    """
+
+    name: str
+    default: float
+    unit: str
+    about: str
+    scale: int = 1
+
+    @property
+    def variable(self) -> str:
+        return f"VISION_CORE_MAX_{self.name}"
+
+    @property
+    def value(self) -> int:
+        """The limit now, in base units.
+
+        Raises:
+            ValueError: the variable holds no positive number.
+        """
+        text = os.environ.get(self.variable, "").strip()
+        try:
+            number = float(text) if text else self.default
+        except ValueError:
+            number = math.nan
+        if not 0 < number < 1e15:
+            raise ValueError(f"{self.variable} is {quote(text)}; a number of {self.unit} was expected")
+        return round(number * self.scale)
+
+    def check(self, amount: float, what: str) -> None:
+        """Raise a `ValueError` that starts with `what` if `amount`, in base units, is above the limit."""
+        if not amount <= self.value:
+            raise ValueError(
+                f"{what} has {self._shown(amount)} {self.unit}; "
+                f"at most {self._shown(self.value)} are accepted ({self.variable})"
+            )
+
+    def _shown(self, amount: float) -> str:
+        if not -1e15 < amount < 1e15:
+            return "more than 1e15"
+        amount /= self.scale
+        return f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.2f}"
+
+
+PIXELS = Limit("PIXELS", 50_000_000, "pixels", "a picture that is opened or made")
+UPLOAD_PIXELS = Limit("UPLOAD_PIXELS", 26_000_000, "pixels", "a picture that a visitor sends")
+SIDE = Limit("SIDE", 100_000, "pixels", "the longer side of a picture")
+FILE = Limit("FILE_MB", 512, "MB", "a picture, or any file without a limit of its own", 1 << 20)
+JSON = Limit("JSON_MB", 64, "MB", "a JSON file: settings, recipes, exports", 1 << 20)
+UPLOAD = Limit("UPLOAD_MB", 40, "MB", "one upload", 1 << 20)
+PAGES = Limit("PAGES", 5_000, "pages", "a PDF or TIFF")
+SECONDS = Limit("SECONDS", 30, "seconds", "opening one picture or page in the guarded process")
+DECODERS = Limit("DECODERS", 2, "processes", "guarded processes that open files at the same time")
+
+LIMITS = {one.name: one for one in list(globals().values()) if isinstance(one, Limit)}
+
+
+def check_size(height: float, width: float, what: str) -> None:
+    """Refuse a picture that would be too large to make, before anything is allocated.
+
+    Raises:
+        ValueError: a side above SIDE, or more than PIXELS pixels together; starts with `what`.
+    """
+    for side in (height, width):
+        SIDE.check(side, what)
+    if not height * width <= PIXELS.value:
+        raise ValueError(
+            f"{what} has {width:,} x {height:,} pixels, {height * width / 1e6:,.0f} megapixels; "
+            f"at most {PIXELS.value / 1e6:g} are accepted ({PIXELS.variable})"
+        )
+
+
+def table() -> str:
+    """All limits as the Markdown table of docs/security.md."""
+    rows = ["| limit | at most | variable |", "|---|---|---|"]
+    for one in LIMITS.values():
+        rows.append(f"| {one.about} | {one.default:,.10g} {one.unit} | `{one.variable}` |")
+    return "\n".join(rows) + "\n"
