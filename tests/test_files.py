@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vision_core import files
 from vision_core.files import atomic, bundled, read_json, without_nan, write_json, write_text
 
 
@@ -70,7 +71,8 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path):
     assert read_json(path) == {"new": True}
 
 
-def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path):
+def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "SWEEP_SECONDS", 1e-9)  # at each write
     foreign = [tmp_path / name for name in ("film.part", "film.mkv.part", "x.0123456z.part")]
     for path in foreign:
         path.write_bytes(b"half a download")
@@ -91,6 +93,15 @@ def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path):
     assert (tmp_path / "outer.txt").read_text() == "outer"
     write_text(tmp_path / "x.txt", "3")
     assert sorted(tmp_path.glob("*.part")) == sorted(foreign)
+
+
+def test_writing_many_files_does_not_list_their_folder_each_time(tmp_path):
+    listed, on = [], [True]
+    sys.addaudithook(lambda event, what: on[0] and event == "os.scandir" and listed.append(str(what[0])))
+    for number in range(300):
+        write_text(tmp_path / f"{number}.txt", "x")
+    on[0] = False  # a hook stays for good
+    assert 1 <= listed.count(str(tmp_path)) <= 2  # a minute may end meanwhile
 
 
 def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path):

@@ -1,6 +1,5 @@
 """Writing files so that a reader never sees half of one."""
 
-import fcntl
 import json
 import math
 import os
@@ -10,8 +9,11 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
+
+SWEEP_SECONDS = 60  # a folder of many files is searched for remains once in so long, not at each write
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
 
     Written beside the target as `NAME.*.part`, synced, then renamed, so a full disk, an error or a kill
     leaves an older `path` as it was, and its permissions stay. What killed writers left in that folder is
-    removed first.
+    removed within a minute of later writes.
 
     Raises:
         ValueError: `path` is a folder or a device, or its folder does not exist and cannot be made.
@@ -35,18 +37,19 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(f"cannot write {path}: {path.parent} is not a folder") from error
-    _sweep(path.parent)
+    _sweep(path.parent, int(time.monotonic() / SWEEP_SECONDS))
     part = path.with_name(f"{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
             with suppress(OSError):  # a file system without locks: nobody will sweep here
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
             if path.exists():
                 shutil.copymode(path, part)
-            os.replace(part, path)
+            os.utime(part)  # young again: nobody sweeps it between here and its new name
+        os.replace(part, path)  # Windows renames closed files only
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(part)):
@@ -54,15 +57,34 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _sweep(folder: Path) -> None:
+def lock(file: BinaryIO) -> None:
+    """Lock an open file until it is closed or its process ends; `OSError` where another process holds it.
+
+    Windows has no such locks and needs none here: it never removes a file that a process has open.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@lru_cache(maxsize=256)
+def _sweep(folder: Path, minute: int) -> None:
     """Remove the `.part` files whose writers are dead: the system has given up their locks."""
     for part in folder.glob("*.part"):
         with suppress(OSError):
-            # a young one may belong to a writer who is about to lock it
-            if re.search(r"\.[0-9a-f]{8}\.part$", part.name) and time.time() - part.stat().st_mtime > 10:
+            if re.search(r"\.[0-9a-f]{8}\.part$", part.name) and _is_old(part):
                 with open(part, "r+b") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    lock(file)
+                    orphaned = _is_old(part)  # its writer may have finished while we came by the lock
+                if orphaned:
                     part.unlink()
+
+
+def _is_old(part: Path) -> bool:
+    """Ten seconds without a write: a younger one may belong to a writer who is about to lock or rename it."""
+    return time.time() - part.stat().st_mtime > 10
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from itertools import takewhile
@@ -14,6 +15,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from vision_core import checkpoints, digits
 from vision_core.digits import DigitNet, Settings
+from vision_core.digits.measure import one_thread
 from vision_core.digits.train import _batches, weights_file
 from vision_core.events import Done, Epoch, Step
 from vision_core.runs import Run
@@ -48,6 +50,30 @@ def test_run_has_every_documented_file(trained):
     assert plain["model_state_dict"].keys() == DigitNet().state_dict().keys()
     assert plain["metadata"]["epoch"] == 3
     assert Run(trained).status() == "done"
+
+
+def test_trainings_that_overlap_leave_everybody_else_their_threads(settings, tmp_path):
+    before, found = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+        streams = [digits.train(tmp_path / name, settings) for name in "ab"]
+        for _ in range(3):
+            for stream in streams:
+                next(stream)
+                other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+                other.start()
+                other.join()
+                found.append(torch.get_num_threads())
+        streams[0].close()
+        inside = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            inside.start()  # a thread of the server that begins to compute meanwhile
+            inside.join()
+        streams[1].close()
+        assert {*found, torch.get_num_threads()} == {3}
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_one_seed_gives_the_same_bytes_and_another_others(settings, tmp_path):

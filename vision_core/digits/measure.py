@@ -1,9 +1,10 @@
 """What the explorer measures of a network: loss, accuracy, confusion, and every layer's answer."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Lock, Thread
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,10 +13,14 @@ from torch.nn import functional as F
 
 from vision_core.digits.data import Digits, Split
 from vision_core.digits.network import DigitNet
+from vision_core.events import Event
 from vision_core.files import atomic
 
 BATCH = 250  # larger ones fall out of the processor's cache and were half as fast
 TRAIN_IMAGES = 5_000  # of the training images, these many are measured
+
+E = TypeVar("E", bound=Event)
+_SETTING = Lock()  # another training must not take our one for the number that is its own
 
 
 def measure(model: DigitNet, digits: Digits) -> dict[str, Any]:
@@ -62,14 +67,31 @@ def one_thread() -> Iterator[None]:
     """Sums added in one order, so that the bytes do not depend on the number of cores.
 
     It costs a fifth of the time on an idle machine and saves most of it on a busy one, where threads of
-    such small work mainly wait for each other.
+    such small work mainly wait for each other. Nothing may be yielded to a caller inside: see
+    `on_one_thread`.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _SETTING:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        # torch gives this number to every thread that begins to compute later; only ours may keep it
+        others = Thread(target=torch.set_num_threads, args=(threads,))
+        others.start()
+        others.join()
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def on_one_thread(events: Generator[E]) -> Generator[E]:
+    """The events, each made inside `one_thread`; between them their reader computes with its own number."""
+    with closing(events):
+        while True:
+            with one_thread():
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
 
 
 def _share(right: Tensor) -> float:

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from vision_core import checkpoints, runs, training
 from vision_core.devices import generator, seeded
 from vision_core.digits import data
-from vision_core.digits.measure import measure, one_thread, save_activations
+from vision_core.digits.measure import measure, on_one_thread, save_activations
 from vision_core.digits.network import DigitNet
 from vision_core.events import Epoch, Event
 
@@ -110,8 +110,8 @@ def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[
             checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
         return metadata
 
-    with one_thread():
-        yield from training.run(
+    yield from on_one_thread(
+        training.run(
             run,
             model,
             optimizer,
@@ -123,6 +123,7 @@ def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[
             metadata=_facts(settings, digits),
             finish=finish,
         )
+    )
 
 
 def _plan(settings: Settings, digits: data.Digits) -> training.Plan:
