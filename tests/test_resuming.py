@@ -253,6 +253,10 @@ def test_patience_ends_the_training_and_survives_a_resume(tmp_path):
         {"epoch": "x"},
         {"epoch": 1, "best": 3},
         {"model": {"body.0.weight": torch.zeros(1)}},
+        {"epoch": 10**9},
+        {"epoch": -1},
+        {"best": {"other": [1.0, 1]}},
+        {"best": {"error": ["x", 1]}},
         {"optimizer": {}},
         {"model": 3},
     ],
@@ -268,6 +272,50 @@ def test_a_state_of_something_else_is_refused(tmp_path, state):
     checkpoints.save_state(file, {"epoch": 1})
     with pytest.raises(ValueError, match="lacks best"):
         list(train(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["model", "ema", "optimizer"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_state_that_is_not_finite_is_refused_and_kept(tmp_path, name, value):
+    next(events := train(tmp_path / "run", Settings(ema=0.9)))
+    events.close()
+    file = tmp_path / "run" / "resume.pt"
+    state = checkpoints.load_state(file)
+    if name == "optimizer":
+        state["optimizer"]["param_groups"][0]["lr"] = torch.tensor(torch.nan)
+    else:
+        next(v for v in state[name].values() if v.is_floating_point()).fill_(value)
+    checkpoints.save_state(file, state)
+    with pytest.raises(ValueError, match=r"resume\.pt is not the state of this training: .*(finite|NaN)"):
+        list(train(tmp_path / "run"))
+    assert file.is_file() and runs.Run(tmp_path / "run").status() == "stopped"
+
+
+@pytest.mark.parametrize("fault", ["weights", "average", "measure"])
+def test_a_run_that_is_not_finite_at_its_end_is_not_done_and_keeps_its_last_good_state(tmp_path, fault):
+    run = runs.create(tmp_path / "run", "digits", Settings())
+    model, averages = Net(), []
+
+    def batches(epoch):
+        if epoch == 3 and fault != "measure":
+            (model if fault == "weights" else averages[0]).head[1].weight.data.fill_(torch.nan)
+        return [torch.zeros(4, 3)]
+
+    def measure(result, epoch):
+        averages.append(result)
+        return {"error": torch.nan if (fault, epoch) == ("measure", 3) else 1.0}
+
+    def terms(model, x):  # whose loss does not show it, as a last step's does not
+        return {"mse": sum(p.nan_to_num().square().mean() for p in model.parameters())}
+
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    plan = Plan(3, 1, ema=0.9, best={"error": "min"})
+    with pytest.raises(FloatingPointError, match=r"(not finite|NaN) after epoch 3: lower the learning rate"):
+        list(training.run(run, model, optimizer, batches, terms, plan, measure=measure))
+    state = checkpoints.load_state(run.resume_file)
+    assert run.status() == "failed" and state["epoch"] == 2 and len(averages) == 2 + (fault == "measure")
+    kept = checkpoints.load(run.folder / "last.safetensors", Net)[1]
+    assert kept["epoch"] == 2 + (fault == "measure")
 
 
 def test_a_plan_that_cannot_work_is_refused():

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from vision_core import checkpoints, devices, runs
 from vision_core.events import Done, Epoch, Event, Step
 from vision_core.fit import Batches, Terms, fit
+from vision_core.messages import quote, reason
 from vision_core.runs import Run
 
 E = TypeVar("E", bound=Event)
@@ -201,9 +202,16 @@ class _Trainer:
 
     def _measured(self, epoch: Epoch) -> Generator[Epoch]:
         """Measure, keep the weights, report, and only then save the state: a resumed log misses nothing."""
+        if not self._finite():  # must be neither a result nor the state that a resume goes on from
+            raise FloatingPointError(
+                f"the weights are not finite after epoch {epoch.epoch}: lower the learning rate"
+            )
         found = dict(epoch.metrics)
         if self.measure is not None:
             found |= self.measure(self.result.eval(), epoch.epoch)
+        for name in self.plan.best:
+            if math.isnan(found[name]):
+                raise FloatingPointError(f"{name} is NaN after epoch {epoch.epoch}: lower the learning rate")
         scheduler = self.parts.get("scheduler")
         if isinstance(scheduler, ReduceLROnPlateau) and epoch.epoch > 0:
             scheduler.step(found[next(iter(self.plan.best))])
@@ -218,6 +226,9 @@ class _Trainer:
         self.epoch, self.whole = epoch.epoch, -1
         yield event
         self._save()
+
+    def _finite(self) -> bool:
+        return all(_finite(self.parts[name]) for name in ("model", "ema") if name in self.parts)
 
     def _improves(self, name: str, way: str, value: float) -> bool:
         if name not in self.best:
@@ -247,20 +258,30 @@ class _Trainer:
         state = checkpoints.load_state(run.resume_file, "epoch", "best", *self.parts)
         try:
             for name, part in self.parts.items():
+                if _holds_nan(state[name]):
+                    raise ValueError(f"{name} holds NaN")
                 if name == "model":
                     checkpoints.load_trained(part, state[name])
                 else:
                     part.load_state_dict(state[name])
-            self.epoch, self.best = int(state["epoch"]), dict(state["best"])
+            self.epoch, self.best = (
+                int(state["epoch"]),
+                {n: [float(v), int(e)] for n, (v, e) in state["best"].items()},
+            )
+            if not self._finite():
+                raise ValueError("its weights are not finite")
+            if not 0 <= self.epoch <= self.plan.epochs or self.best.keys() - self.plan.best.keys():
+                raise ValueError(f"epoch {self.epoch} of {self.plan.epochs}, best {quote(self.best)}")
         except Exception as error:  # a parser's door: the file may hold anything under these names
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{run.resume_file} is not the state of this training: {reason}") from error
+            raise ValueError(
+                f"{run.resume_file} is not the state of this training: {reason(error)}"
+            ) from error
         self.saved = self.epoch
 
     def _leave(self) -> None:
         """However the training ends: keep what was learnt since the last state, and close the trackers."""
         try:
-            if self.whole > self.saved:
+            if self.whole > self.saved and self._finite():
                 self._keep("last", Epoch(self.whole, self.plan.epochs))
             if self.epoch > self.saved:
                 self._save()
@@ -268,6 +289,24 @@ class _Trainer:
             self.parts["model"].eval()
             if self.accelerator.trackers:
                 self.accelerator.end_training()
+
+
+def _finite(model: nn.Module) -> bool:
+    """Whether all weights are; a buffer may hold infinity, as a mask of attention does, but no NaN."""
+    return all(bool(part.isfinite().all()) for part in model.parameters()) and not _holds_nan(
+        [*model.buffers()]
+    )
+
+
+def _holds_nan(state: Any) -> bool:
+    match state:
+        case Tensor() if state.is_floating_point():
+            return bool(state.isnan().any())
+        case dict():
+            return any(map(_holds_nan, state.values()))
+        case list() | tuple():
+            return any(map(_holds_nan, state))
+    return isinstance(state, float) and math.isnan(state)
 
 
 def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
