@@ -315,6 +315,69 @@ def test_a_replaced_run_is_gone_and_a_live_one_stays(run):
     assert again.status() == "new" and again.config["settings"]["seed"] == 9
 
 
+KILLED_ANYWHERE = """
+import os, signal, sys
+from dataclasses import dataclass
+from pathlib import Path
+from vision_core import runs
+
+@dataclass(frozen=True)
+class Settings:
+    seed: int = 0
+
+def create(folder, replace):
+    def inputs(folder):
+        (folder / "inputs").mkdir()
+        (folder / "inputs" / "colors.npz").write_bytes(b"colors")
+    return runs.create(folder, "digits", Settings(), replace=replace, inputs=inputs)
+
+def killed_at(number, folder, replace):
+    if child := os.fork():
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    seen = []
+    def count(event, arguments):
+        if event == "open" or event.startswith(("os.", "shutil.")):
+            seen.append(event)
+            if len(seen) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    create(folder, replace)
+    os._exit(0)
+
+root, kills, without = Path(sys.argv[1]), 0, 0
+for replace in (False, True):
+    for number in range(1, 1000):
+        folder = root / f"{replace}-{number}"
+        if replace:
+            create(folder, False)
+        if not killed_at(number, folder, replace):
+            break
+        kills += 1
+        whole = (folder / "config.json").exists() and not (folder / runs.CREATING).exists()
+        if not whole and any(folder.glob("*")):
+            without += 1
+            try:
+                runs.Run(folder).config
+            except ValueError as error:
+                assert "begin it again" in str(error), error
+        if whole:  # the old run may have lost nothing, or the new one is there
+            assert (folder / "inputs" / "colors.npz").read_bytes() == b"colors", number
+        again = create(folder, replace or whole)
+        assert again.status() == "new" and (folder / "inputs" / "colors.npz").exists()
+        assert sorted(path.name for path in folder.iterdir()) == ["config.json", "inputs"]
+print(kills, without)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed by forking it")
+def test_creation_killed_at_any_of_its_steps_can_be_begun_again(tmp_path):
+    script = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path)]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    kills, without_config = map(int, done.stdout.split())
+    assert kills > 20 and without_config > 5
+
+
 def test_settings_come_back_as_they_were(tmp_path):
     asked = Settings(5, 0.25, "faces", "palette", (1, 2, 3), Inner(2.5))
     runs.create(tmp_path / "a", "digits", asked, source="a.png")

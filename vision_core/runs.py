@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
@@ -39,6 +39,8 @@ class Run:
             ValueError: the file is missing or broken.
         """
         path = self.folder / "config.json"
+        if _half_made(self.folder):
+            raise ValueError(f"{self.folder} holds no run yet, its creation was interrupted: begin it again")
         config = read_json(path)
         if not isinstance(config, dict) or not isinstance(config.get("system"), str):
             raise ValueError(f"{path} does not say which system the run belongs to")
@@ -89,17 +91,29 @@ class Run:
         return last if last in ("new", *_ENDS) else "interrupted"
 
 
+CREATING = "vision-core-run.creating"  # a file that is there while a run is created
 _ENDS = ("done", "failed", "stopped")
 _EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # what may follow half a line
 
 
-def create(folder: str | Path, system: str, settings: Any, *, replace: bool = False, **facts: Any) -> Run:
-    """Make the run's folder and write config.json.
+def create(
+    folder: str | Path,
+    system: str,
+    settings: Any,
+    *,
+    replace: bool = False,
+    inputs: Callable[[Path], None] | None = None,
+    **facts: Any,
+) -> Run:
+    """Make the run's folder and write config.json, the last of its files: with it there is a run.
+
+    What a kill leaves of a run that was being created or replaced, the next call removes.
 
     Args:
         system: the words that start the system's commands, e.g. "digits": `start` runs `SYSTEM train`.
         settings: a dataclass of plain data.
         replace: remove an earlier run of the same system first.
+        inputs: writes into the folder what the training needs beside the settings.
         facts: more plain data that a resume needs, such as where the data are.
 
     Raises:
@@ -109,15 +123,35 @@ def create(folder: str | Path, system: str, settings: Any, *, replace: bool = Fa
     if not is_first_process():
         _await_config(run)
         return run
-    if run.folder.is_dir() and any(run.folder.iterdir()):
-        _clear(run, system, replace)
-    elif run.folder.exists() and not run.folder.is_dir():
+    if run.folder.exists() and not run.folder.is_dir():
         raise ValueError(f"{folder} is a file; the name of a folder was expected")
+    if run.folder.is_dir() and any(run.folder.iterdir()) and not _half_made(run.folder):
+        _check_replaceable(run, system, replace)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    mark = run.folder / CREATING
+    mark.touch()
+    (run.folder / "config.json").unlink(missing_ok=True)  # first: it says that the other files are complete
+    for path in run.folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != mark:
+            path.unlink()
+    if inputs is not None:
+        inputs(run.folder)
     write_json(run.folder / "config.json", {"system": system, "settings": asdict(settings), **facts})
+    mark.unlink()
     return run
 
 
-def _clear(run: Run, system: str, replace: bool) -> None:
+def _half_made(folder: Path) -> bool:
+    """Whether a kill ended `create` before there was a run."""
+    if (folder / CREATING).exists():
+        return True
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return bool(names) and all(name.startswith("config.json.") and name.endswith(".part") for name in names)
+
+
+def _check_replaceable(run: Run, system: str, replace: bool) -> None:
     if not (run.folder / "config.json").exists():
         raise ValueError(f"{run.folder} is not empty and holds no run: choose another folder")
     if not replace:
@@ -126,7 +160,6 @@ def _clear(run: Run, system: str, replace: bool) -> None:
         raise ValueError(f"{run.folder} is a run of {found!r}, not of {system!r}: choose another folder")
     if (pid := run.process()) is not None:
         raise ValueError(f"{run.folder} is being trained by process {pid}")
-    shutil.rmtree(run.folder)
 
 
 def _await_config(run: Run, seconds: float = 60) -> None:

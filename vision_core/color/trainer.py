@@ -79,14 +79,19 @@ def create(
     _plan(settings)  # refuses before there is a folder
     settings = _with_precision(settings)
     counted = source if isinstance(source, CountedColors) else count_colors(source)
-    inputs = {"colors": palette.colors.tolist(), "shares": palette.shares.tolist()}
-    goal = None if save is None else str(Path(save).absolute())
-    run = runs.create(out, "color", settings, replace=replace, palette=inputs, names=names or {}, save=goal)
-    if runs.is_first_process():
-        with atomic(run.folder / "colors.npz") as file:
+    facts = {
+        "palette": {"colors": palette.colors.tolist(), "shares": palette.shares.tolist()},
+        "names": names or {},
+        "save": None if save is None else str(Path(save).absolute()),
+    }
+
+    def write_colors(folder: Path) -> None:
+        with atomic(folder / "colors.npz") as file:
             np.savez_compressed(file, colors=counted.colors, counts=counted.counts, pairs=counted.pairs)
-        if save is not None:
-            feedback.file_of(save).unlink(missing_ok=True)  # it rates the network that is replaced
+
+    run = runs.create(out, "color", settings, replace=replace, inputs=write_colors, **facts)
+    if runs.is_first_process() and save is not None:
+        feedback.file_of(save).unlink(missing_ok=True)  # it rates the network that is replaced
     return run
 
 
