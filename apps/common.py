@@ -22,6 +22,7 @@ from gradio.components.plot import PlotData
 from apps import doors, session
 from vision_core import guarded, messages, plots
 from vision_core.events import Step
+from vision_core.extras import ExtraMissing
 from vision_core.images import Picture
 from vision_core.weights import WeightsMissing
 
@@ -137,7 +138,7 @@ def sentences() -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except (ValueError, FloatingPointError, WeightsMissing) as error:
+    except (ValueError, FloatingPointError, WeightsMissing, ExtraMissing) as error:
         raise refusal(sentence(error)) from error
     except OSError as error:
         log.exception("an event failed")

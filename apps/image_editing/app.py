@@ -13,7 +13,7 @@ from apps.image_editing.files import router as files
 from apps.image_editing.visit import APP, current
 from apps.session import LIFETIME
 from vision_core.editing import TASKS
-from vision_core.editing.choices import GUIDANCE
+from vision_core.editing.inpainting import GUIDANCE
 
 __all__ = ["build", "files", "main"]
 

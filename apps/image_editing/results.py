@@ -14,6 +14,7 @@ from apps.queue import words as waiting
 from apps.session import Session
 from vision_core import images
 from vision_core.editing import recipe
+from vision_core.editing.inpainting import GUIDANCE
 
 REFRESH = 0.7  # seconds between two looks at an edit
 HISTORY = 12
@@ -234,6 +235,7 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
         task, made.prompt, made.caption or gr.skip(), fill, made.seed, True,
         *(str(options.get(name, "")) for name in ("strength", "padding", "feather")),
         bool(options.get("poisson")),
-        options.get("steps", 20), options.get("guidance", 7.5), options.get("negative", ""),
+        options.get("steps", 20), options.get("guidance", GUIDANCE.get(made.backend, GUIDANCE["diffusers"])),
+        options.get("negative", ""),
         *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
     )  # fmt: skip

@@ -38,7 +38,8 @@ Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture,
 Model = Annotated[str | None, Option(help="Folder or hub repository of a diffusers inpainting model.")]
 Steps = Annotated[int, Option(min=1, max=1000, help="Of the diffusion.")]
 Guidance = Annotated[
-    float | None, Option(help="How closely the diffusion follows the prompt; 2 for tiny, 7.5 for diffusers.")
+    float | None,
+    Option(help="How closely the diffusion follows the prompt; else what measured best."),
 ]
 
 

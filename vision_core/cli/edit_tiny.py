@@ -124,9 +124,9 @@ def evaluate(
     ] = None,
 ) -> Answer:
     """Measure retrieval, pointing, and edits as the judge sees them, on held-out scenes."""
-    from vision_core.editing.choices import GUIDANCE
+    from vision_core.editing.inpainting import GUIDANCE
     from vision_core.editing.tiny.evaluate import measure
 
-    found = measure(models, edits, scenes, seed, guidance or GUIDANCE["tiny"])
+    found = measure(models, edits, scenes, seed, GUIDANCE["tiny"] if guidance is None else guidance)
     lines = [f"{name.replace('_', ' ')}: {value:.1%}" for name, value in found.items()]
     return Answer("\n".join(lines), {"models": str(models), **found})

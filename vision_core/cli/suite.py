@@ -23,12 +23,11 @@ def serve(
     ] = None,
 ) -> Answer:
     """Start the suite: landing page, apps and dashboard, on one port."""
-    try:
-        from apps import suite
-    except ImportError as error:
-        raise ImportError(
-            f"the apps need more packages ({error}): pip install 'vision-core[apps]'"
-        ) from error
+    from vision_core import extras
+
+    extras.need("apps", "the pages", "fastapi", "gradio", "streamlit", "uvicorn")
+    from apps import suite
+
     suite.serve(host, port, allow_host or ())
     return Answer("stopped")
 

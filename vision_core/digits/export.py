@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_core import checkpoints, runs
+from vision_core import checkpoints, extras, runs
 from vision_core.digits import data
 from vision_core.digits.measure import one_thread, predict
 from vision_core.digits.network import MEAN, STD, DigitNet
@@ -62,7 +62,7 @@ def export(
 
     Raises:
         ValueError: no run, no finished epoch, a name that does not fit the form, other data than the run's.
-        ImportError: ONNX's packages are not installed.
+        ExtraMissing: ONNX's packages are not installed.
     """
     out = Path(out)
     if form not in FORMS:
@@ -171,12 +171,9 @@ def write_onnx(weights: Mapping[str, np.ndarray], out: Path) -> Path:
     Input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10).
 
     Raises:
-        ImportError: ONNX's packages are not installed.
+        ExtraMissing: ONNX's packages are not installed.
     """
-    try:
-        import onnxscript  # noqa: F401 - torch.onnx asks for it only deep inside
-    except ImportError as error:
-        raise ImportError(f"ONNX needs more packages ({error}): pip install 'vision-core[onnx]'") from error
+    extras.need("onnx", "ONNX files", "onnx", "onnxscript")  # torch.onnx asks for them only deep inside
     model = DigitNet()
     model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ import numpy as np
 from vision_core import images
 from vision_core.editing import masks, materials, photo, recipe, tasks
 from vision_core.editing.edit import Blending, paint, perform
-from vision_core.editing.inpainting import Classical, Painter
+from vision_core.editing.inpainting import GUIDANCE, Classical, Painter
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.saliency import Looker, Saliency
 from vision_core.editing.scoring import Clip
@@ -18,7 +18,6 @@ from vision_core.files import bundled
 from vision_core.images import Picture
 from vision_core.weights import WEIGHTS, WeightsMissing, find
 
-GUIDANCE = {"tiny": 3.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
 
 
@@ -205,9 +204,10 @@ def repeat(
         else:
             mask = recipe.unpack_mask(made.mask) if made.mask else None
         task = "replace" if made.task == "run" else made.task
+        guidance = options.get("guidance")
         own = painter(
             "diffusers" if made.backend not in BACKENDS else made.backend, model, material=material,
-            steps=int(options.get("steps", 20)), guidance=float(options.get("guidance", 7.5)),
+            steps=int(options.get("steps", 20)), guidance=None if guidance is None else float(guidance),
             negative=str(options.get("negative", "")), device=device,
         )  # fmt: skip
         blending = Blending(bool(options.get("colors", True)), bool(options.get("poisson", False)))

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vision_core import devices, torchvision_cpu
+from vision_core import devices
 from vision_core.editing import compose, hub
+from vision_core.editing.inpainting import GUIDANCE
 from vision_core.events import Event, Preview, Step
 
 DEFAULT = "stable-diffusion-v1-5/stable-diffusion-inpainting"
@@ -58,7 +59,7 @@ class Diffusion:
         *,
         name: str | None = None,
         steps: int = 20,
-        guidance: float = 7.5,
+        guidance: float = GUIDANCE["diffusers"],
         negative: str = "",
         side: int | None = None,
         whole: bool = False,
@@ -173,7 +174,7 @@ def check_prompt(prompt: str) -> str:
 
 
 def _load(source: str | Path, device: torch.device) -> Any:
-    torchvision_cpu.prepare()
+    hub.prepare()
     from diffusers import AutoPipelineForInpainting
     from diffusers.utils.logging import (
         disable_progress_bar,

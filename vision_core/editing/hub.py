@@ -11,13 +11,25 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-from vision_core import messages
+from vision_core import extras, messages
 from vision_core.events import Step
 from vision_core.weights import WeightsMissing
 
 # what loading reads: never a pickle, and of several formats of one tensor only one
 PATTERNS = ["*.json", "*.txt", "*.safetensors", "*.model"]
 IGNORED = ["*.fp16.safetensors", "*.non_ema.safetensors", "*openvino*", "*onnx*", "*flax*", "*.ckpt", "*.bin"]
+
+
+def prepare() -> None:
+    """Call before an import of diffusers, open_clip or transformers.
+
+    Raises:
+        ExtraMissing: they are not installed; the message has the line that installs them.
+    """
+    from vision_core import torchvision_cpu
+
+    extras.need("editing", "edits by text", "diffusers", "open_clip", "transformers")
+    torchvision_cpu.prepare()
 
 
 def folder(source: str | Path, needed: str) -> Path:

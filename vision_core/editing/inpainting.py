@@ -11,6 +11,7 @@ from vision_core.editing.filler import Filler
 from vision_core.editing.push_pull import fill
 from vision_core.events import Event, Preview
 
+GUIDANCE = {"tiny": 3.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own
 THIN = 10.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
 
 SPECKS = 1.6  # mean depth in pixels up to which a thin hole is lost pixels rather than strokes

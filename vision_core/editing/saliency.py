@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vision_core import devices, images, torchvision_cpu
+from vision_core import devices, images
 from vision_core.editing import hub
 
 DEFAULT = "facebook/dino-vitb16"
@@ -40,7 +40,7 @@ class Saliency:
     """
 
     def __init__(self, source: str | Path = DEFAULT, device: str = "auto") -> None:
-        torchvision_cpu.prepare()
+        hub.prepare()
         from transformers import AutoImageProcessor, ViTModel
         from transformers.utils.logging import disable_progress_bar
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core import devices, images, torchvision_cpu
+from vision_core import devices, images
 from vision_core.editing import hub, losses
 
 DEFAULT = "timm/vit_base_patch16_clip_224.openai"
@@ -43,7 +43,7 @@ class Clip:
     def __init__(
         self, source: str | Path = DEFAULT, device: str = "auto", crops: int = 7, template: str = TEMPLATE
     ) -> None:
-        torchvision_cpu.prepare()
+        hub.prepare()
         import open_clip
 
         self.device, self.template = devices.pick(device), template

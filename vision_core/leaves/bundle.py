@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import torch
 from torch import Tensor, nn
 
-from vision_core import checkpoints, runs, weights
+from vision_core import checkpoints, extras, runs, weights
 from vision_core.files import atomic, read_json, write_json
 from vision_core.leaves import features, gate
 from vision_core.leaves.data import SIDE, SPLITS, Manifest
@@ -153,7 +153,7 @@ def bundle(folder: str | Path, out: str | Path) -> Path:
 
     Raises:
         ValueError: no run, one that is not finished, another suffix.
-        ImportError: ONNX's packages are not installed.
+        ExtraMissing: ONNX's packages are not installed.
     """
     run, out = Run(Path(folder)), Path(out)
     if out.suffix.lower() not in FORMATS:
@@ -240,13 +240,10 @@ def write_onnx(model: LeafNet, metadata: dict[str, Any], out: Path) -> None:
     `strangeness` (batch,), known up to 1. The class names and the preprocessing are in its metadata.
 
     Raises:
-        ImportError: ONNX's packages are not installed.
+        ExtraMissing: ONNX's packages are not installed.
         RuntimeError: the two answers differ.
     """
-    try:
-        import onnxscript  # noqa: F401 - torch.onnx asks for it only deep inside
-    except ImportError as error:
-        raise ImportError(f"ONNX needs more packages ({error}): pip install 'vision-core[onnx]'") from error
+    extras.need("onnx", "ONNX files", "onnx", "onnxscript")  # torch.onnx asks for them only deep inside
     whole, image = _Whole(model).eval(), torch.rand(2, 3, model.crop, model.crop)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch's exporter about torch itself

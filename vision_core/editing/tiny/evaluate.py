@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints
-from vision_core.editing.choices import GUIDANCE
+from vision_core.editing.hub import prepare
+from vision_core.editing.inpainting import GUIDANCE
 from vision_core.editing.saliency import Saliency
 from vision_core.editing.tiny import clip, data, dino, judge, world
 from vision_core.editing.tiny.grammar import COLOURS, KINDS, PLACES, Phrase
 from vision_core.editing.tiny.painter import WITHHELD, autoencoder
-from vision_core.torchvision_cpu import prepare
 
 
 def measure(

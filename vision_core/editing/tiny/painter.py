@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from vision_core import devices
 from vision_core.devices import generator
+from vision_core.editing.hub import prepare
+from vision_core.editing.inpainting import GUIDANCE
 from vision_core.editing.tiny import clip, data, paint, tokens, world
 from vision_core.editing.tiny.autoencoder import save as save_autoencoder
 from vision_core.editing.tiny.grammar import COLOURS, KINDS, Caption
 from vision_core.loading import made
-from vision_core.torchvision_cpu import prepare
 
 EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 8
 GRID = data.SIDE // 8
@@ -444,7 +445,7 @@ def sample(
     texts: Tensor,
     noise: Tensor,
     steps: int = 20,
-    guidance: float = 3.0,
+    guidance: float = GUIDANCE["tiny"],
 ) -> Tensor:
     """Paint latents (B, 4, 16, 16) from `noise` as diffusers' inpainting pipeline does, guided by text."""
     schedule = scheduler()

@@ -5,8 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_core.editing.hub import prepare
 from vision_core.editing.tiny import grammar
-from vision_core.torchvision_cpu import prepare
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
