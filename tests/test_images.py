@@ -515,6 +515,26 @@ except OSError as error:
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"] and old.read_bytes() == before
 
 
+def test_grey_takes_8_bits_and_black_and_white_1_where_the_pixels_still_allow_it():
+    grey = np.repeat(COLORS[..., :1], 3, 2)
+    bits = np.where(grey > 128, 255, 0).astype(np.uint8)
+    alpha = np.full(grey.shape[:2], 7, np.uint8)
+    modes = {"PNG": "1", "TIFF": "1", "BMP": "1", "JPEG": "L", "WEBP": "RGB"}
+    for format, mode in modes.items():
+        with Image.open(BytesIO(encode(Picture(bits, kind="binary", dpi=(300, 300)), format))) as image:
+            assert image.mode == mode
+            assert format == "JPEG" or np.array_equal(image.convert("RGB"), bits)
+    for rgb, kind, mode in ((grey, "binary", "L"), (grey, "grey", "L"), (COLORS, "grey", "RGB")):
+        data = encode(Picture(rgb, kind=kind, icc=images.icc.srgb_profile()), "TIFF")
+        with Image.open(BytesIO(data)) as image:
+            assert image.mode == mode and ("icc_profile" in image.info) == (mode == "RGB")
+        assert np.array_equal(images.read(data).rgb, rgb)
+        assert images.read(data).kind == ("grey" if mode == "L" else "color")
+    clear = images.read(encode(Picture(bits, alpha, kind="binary"), "PNG"))
+    assert np.array_equal(clear.rgb, bits) and clear.alpha is not None and (clear.alpha == 7).all()
+    assert images.read(encode(Picture(bits, kind="binary"), "PNG")).kind == "binary"
+
+
 def test_shrinking_keeps_the_sides_in_proportion():
     y, x = np.mgrid[:600, :900] / 900
     rgb = np.stack([255 * x, 255 * y, 0 * x], -1).astype(np.uint8)

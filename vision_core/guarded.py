@@ -170,7 +170,7 @@ def _send_picture(pipe: IO[bytes], picture: Picture) -> None:
     profile = None if picture.icc is None else np.frombuffer(picture.icc, np.uint8)
     arrays = {"rgb": picture.rgb, "alpha": picture.alpha, "icc": profile}
     there = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
-    plain = {name: getattr(picture, name) for name in ("dpi", "exif", "bit_depth", "notes")}
+    plain = {name: getattr(picture, name) for name in ("dpi", "exif", "bit_depth", "notes", "kind")}
     _send(pipe, {**plain, "shapes": {name: a.shape for name, a in there.items()}}, *there.values())
 
 
@@ -188,6 +188,7 @@ def _receive_picture(pipe: IO[bytes], reply: dict[str, Any]) -> Picture:
         exif={int(tag): text for tag, text in reply["exif"].items()},
         bit_depth=reply["bit_depth"],
         notes=tuple(reply["notes"]),
+        kind=reply["kind"],
     )
 
 

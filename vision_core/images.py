@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -35,6 +35,7 @@ SUFFIXES = {
 MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
 WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+Kind = Literal["color", "grey", "binary"]
 _KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298)  # what, make, model, time, artist, copyright
 
 
@@ -43,7 +44,8 @@ class Picture:
     """uint8 (H, W, 3) sRGB, upright, and what must survive a round trip.
 
     `alpha` is uint8 (H, W) or None when opaque; `bit_depth` is the file's (the pixels here have 8); `notes`
-    are sentences about what reading changed.
+    are sentences about what reading changed. `kind` is what the file stores: colours, grey, or black and
+    white; `encode` stores the same wherever the pixels still allow it.
 
     Raises:
         ValueError: an array of another shape or type.
@@ -56,6 +58,7 @@ class Picture:
     exif: dict[int, str] = field(default_factory=dict)
     bit_depth: int = 8
     notes: tuple[str, ...] = ()
+    kind: Kind = "color"
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or not self.rgb.size:
@@ -112,8 +115,9 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
     """The picture as a file in memory: PNG, JPEG, WEBP, TIFF or BMP.
 
-    Only JPEG loses anything of the pixels (`quality`, 1 to 100). WebP cannot hold a resolution, BMP neither
-    EXIF nor a profile.
+    Only JPEG loses anything of the pixels (`quality`, 1 to 100). A grey picture takes 8 bits a pixel and a
+    black-and-white one 1 where the format has such (WebP has neither, JPEG no 1 bit). WebP cannot hold a
+    resolution, BMP neither EXIF nor a profile.
 
     Raises:
         ValueError: another format or quality, transparency in JPEG or BMP, a side too long for the format.
@@ -126,8 +130,8 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
         raise ValueError(
             f"{format} holds at most {most:,} pixels a side, not {longest:,}: save as PNG or TIFF"
         )
-    image = Image.fromarray(picture.rgb)
-    options: dict = {"icc_profile": picture.icc}
+    image = _smallest(picture, format)
+    options: dict = {"icc_profile": picture.icc if image.mode == "RGB" else None}  # it is one of RGB
     if picture.dpi:
         options["dpi"] = picture.dpi
     if picture.exif and format != "BMP":
@@ -147,10 +151,21 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
         case "PNG":
             options |= {"compress_level": 3}  # a fifth larger than the default and several times as fast
         case "TIFF":
-            options |= {"compression": "tiff_lzw"}
+            options |= {"compression": "group4" if image.mode == "1" else "tiff_lzw"}
     buffer = BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def _smallest(picture: Picture, format: str) -> Image.Image:
+    """The pixels without alpha in 1, 8 or 24 bits: what `picture.kind` asks for, or what holds them."""
+    rgb = picture.rgb
+    grey = rgb[..., 0]
+    if picture.kind == "color" or format == "WEBP" or (rgb != grey[..., None]).any():
+        return Image.fromarray(rgb)
+    if picture.kind == "grey" or format == "JPEG" or picture.alpha is not None or (grey % 255).any():
+        return Image.fromarray(np.ascontiguousarray(grey))
+    return Image.fromarray(grey == 255)
 
 
 def save(picture: Picture, path: str | Path, quality: int = 95) -> None:
@@ -273,6 +288,9 @@ def _decode(image: Image.Image, data: bytes) -> Picture:
     rawmodes = [str(tile.args) for tile in getattr(image, "tile", ())]
     bits = 12 if any("I;12" in mode for mode in rawmodes) else 16
     bit_depth = bits if image.mode.startswith("I;16") or any("16" in mode for mode in rawmodes) else 8
+    kind = (
+        "binary" if image.mode == "1" else "grey" if image.mode in ("L", "LA", "I;16", "I;16B") else "color"
+    )
     image.load()
     if image.format == "PNG":
         check_rows(image, data)
@@ -298,6 +316,7 @@ def _decode(image: Image.Image, data: bytes) -> Picture:
         exif=exif,
         bit_depth=bit_depth,
         notes=tuple(notes),
+        kind=kind,
     )
 
 

@@ -16,7 +16,7 @@ from apps.restoration.visit import current
 from apps.restoration.work import Job
 from apps.session import Session
 from vision_core import documents, guarded, images
-from vision_core.files import atomic, read_json, write_text
+from vision_core.files import atomic, read_json, write_json
 from vision_core.restoration import batch
 from vision_core.restoration.batch import PageReport
 from vision_core.restoration.restore import restore
@@ -79,9 +79,9 @@ def _start(known: Session, files: list[File], kind: str, form: str, method: str,
                     result = restore(guarded.read(path, common.MAX_PIXELS, page=page), loaded, options)
                     session.make_room(known, result.picture.rgb.nbytes)
                     images.save(result.picture, target)
-                    write_text(target.with_suffix(".txt"), result.verdict.reason)
-                reason = target.with_suffix(".txt").read_text()
-                taken = not reason.startswith("kept")
+                    said = {"used": result.used, "reason": result.verdict.reason}
+                    write_json(target.with_suffix(".json"), said)
+                taken, reason = read_json(target.with_suffix(".json")).values()
                 reports.append(PageReport(name, page, target.name, taken, reason, 0.0, 0.0))
                 parts.append((name, page, target))
             except ValueError as error:

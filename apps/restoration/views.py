@@ -102,7 +102,7 @@ def viewer(sheet: Sheet, chosen: Choice) -> str:
 
 def verdict(said: dict[str, Any], gate: bool) -> str:
     """The gate's decision for a person."""
-    _, _, why = said["reason"].partition(": ")
+    why = said["reason"]
     if said["accepted"]:
         return note(f"Restored: {_plain(why)}.", "good")
     if gate:

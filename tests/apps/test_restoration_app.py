@@ -137,12 +137,12 @@ def test_the_download_is_bit_for_bit_what_the_core_restores(restored, client, fi
 
 
 def test_gate_verdict_is_in_words_with_a_way_to_see_the_other_page(restored):
-    said = {"accepted": False, "reason": "kept: ink and paper would be harder to tell apart"}
+    said = {"accepted": False, "reason": "ink and paper would be harder to tell apart"}
     assert 'data-act="ungate"' in views.verdict(said, True) and "kept the original" in views.verdict(
         said, True
     )
     assert "would have kept" in views.verdict(said, False)
-    said = {"accepted": True, "reason": "restored: mean change 12.0 of 255, quality score 0.50 -> 0.60"}
+    said = {"accepted": True, "reason": "mean change 12.0 of 255, quality score 0.50 -> 0.60"}
     words = "Restored: the average pixel changed by 12.0 of 255."
     assert words in views.verdict(said, True)
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from vision_core.restoration import (
     restore,
     uncertainty,
 )
-from vision_core.restoration.classical import BASELINES, sauvola, sharpen
+from vision_core.restoration.classical import BASELINES, grey, sauvola, sharpen
 from vision_core.restoration.data import Page
 from vision_core.restoration.evaluate import otsu_f_measure, summary
 from vision_core.restoration.restore import attention
@@ -99,8 +100,6 @@ def test_what_is_protected_stays_bit_for_bit(network, picture):
 
 
 def test_the_picture_keeps_what_it_had(network, picture):
-    from dataclasses import replace
-
     alpha = np.full(picture.rgb.shape[:2], 7, np.uint8)
     rich = replace(picture, alpha=alpha, icc=b"profile", exif={0x013B: "scribe"})
     found = restore(rich, network, ALWAYS).picture
@@ -118,6 +117,20 @@ def test_grey_and_binary(untrained, picture):
     assert (sauvola(np.full((9, 9, 3), 200, np.uint8)) == 255).all()
 
 
+def test_a_page_without_colour_gets_none_and_a_kept_one_stays_as_it_was(network, untrained, picture):
+    bits = sauvola(picture.rgb)
+    for kind, rgb in (("grey", grey(picture.rgb)), ("binary", bits)):
+        page = replace(picture, rgb=rgb, kind=kind)
+        for output in ("color", kind):
+            kept = restore(page, untrained, Options(output=output))
+            assert not kept.used and kept.picture.kind == kind and np.array_equal(kept.picture.rgb, rgb)
+        changed = restore(page, network, ALWAYS)
+        assert changed.used and changed.picture.kind == "grey"
+        assert (changed.picture.rgb == changed.picture.rgb[..., :1]).all()
+        assert (changed.restored != changed.restored[..., :1]).any()  # the network's answer has colours
+    assert restore(picture, untrained, Options(output="binary")).picture.kind == "binary"
+
+
 def test_the_gate_keeps_a_page_that_restoring_did_not_change(untrained, picture):
     result = restore(picture, untrained)
     assert not result.verdict.accepted and "needs nothing" in result.verdict.reason
@@ -129,7 +142,7 @@ def test_the_gate_refuses_blur_and_other_writing_and_takes_a_cleaner_page(pictur
 
     page = picture.rgb
     smooth = gaussian_filter(page.astype(float), (2, 2, 0)).clip(0, 255).astype(np.uint8)
-    assert "kept" in judge(page, smooth).reason
+    assert not judge(page, smooth).accepted
     assert "writing" in judge(page, np.roll(page, 16, 0)).reason
     brighter = np.where(page < 255, page + 1, page)
     assert "needs nothing" in judge(page, brighter).reason

@@ -30,7 +30,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`accepted`: the restored page is used, else the original; `reason`: why, for a person.
+    """`accepted`: the restored page is better, else the original; `reason`: why, as half a sentence.
 
     `needed`: something to speak of was changed.
     """
@@ -87,19 +87,19 @@ def judge(original: np.ndarray, restored: np.ndarray, before: Quality | None = N
     written = (was**2).mean() > LEAST_WRITTEN
     needed = change >= LEAST_CHANGE or _strongest(difference) >= LEAST_LOCAL
     if not needed:
-        accepted, reason = False, f"kept: the page needs nothing (mean change {change:.1f} of 255)"
+        accepted, reason = False, f"the page needs nothing (mean change {change:.1f} of 255)"
     elif written and (alike := _likeness(was, now)) < LEAST_LIKENESS:
-        accepted, reason = False, f"kept: the writing would have changed (likeness {alike:.2f})"
+        accepted, reason = False, f"the writing would have changed (likeness {alike:.2f})"
     elif after.separation < before.separation:
-        accepted, reason = False, "kept: ink and paper would be harder to tell apart"
+        accepted, reason = False, "ink and paper would be harder to tell apart"
     elif written and (thinned := _thinned(original, restored)) > MOST_THINNED:
-        accepted, reason = False, f"kept: strokes would become thinner (by {thinned:.0%} of the ink)"
+        accepted, reason = False, f"strokes would become thinner (by {thinned:.0%} of the ink)"
     elif not written or after.separation > before.separation + CLEARLY:
         accepted, reason = True, _helped(change, before, after)
     elif after.sharpness < 0.9 * before.sharpness and after.contrast < before.contrast:
-        accepted, reason = False, f"kept: sharpness would fall to {after.sharpness / before.sharpness:.0%}"
+        accepted, reason = False, f"sharpness would fall to {after.sharpness / before.sharpness:.0%}"
     elif after.contrast < 0.9 * before.contrast and after.sharpness < before.sharpness:
-        accepted, reason = False, f"kept: contrast would fall to {after.contrast / before.contrast:.0%}"
+        accepted, reason = False, f"contrast would fall to {after.contrast / before.contrast:.0%}"
     else:
         accepted, reason = True, _helped(change, before, after)
     return Verdict(accepted, needed, reason, before, after, change)
@@ -107,7 +107,7 @@ def judge(original: np.ndarray, restored: np.ndarray, before: Quality | None = N
 
 def _helped(change: float, before: Quality, after: Quality) -> str:
     scores = f"{before.score:.2f} -> {after.score:.2f}"
-    return f"restored: mean change {change:.1f} of 255, quality score {scores}"
+    return f"mean change {change:.1f} of 255, quality score {scores}"
 
 
 def _strongest(difference: np.ndarray) -> float:

@@ -66,11 +66,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Restored:
-    """`picture`: what to save; `restored`: uint8 (H, W, 3), before gate and kind of output."""
+    """What became of a page.
+
+    Args:
+        picture: what to save.
+        restored: uint8 (H, W, 3), before gate and kind of output.
+        verdict: the gate's.
+        used: whether `picture` is made from the restored page: the gate accepts it, or was not asked.
+        seconds: it took.
+    """
 
     picture: Picture
     restored: np.ndarray
     verdict: Verdict
+    used: bool
     seconds: float
 
 
@@ -120,13 +129,17 @@ def finish(
     if protect is not None:
         changed = blend(page, changed, 1 - protect[..., None].astype(np.float32) / 255)
     verdict = known if known is not None and changed is made else gate.judge(page, changed)
-    chosen = changed if verdict.accepted or not options.gate else page
+    used = verdict.accepted or not options.gate
+    chosen, kind = changed if used else page, options.output
     match options.output:
         case "grey":
             chosen = classical.grey(chosen)
-        case "binary":
+        case "binary" if used or picture.kind != "binary":  # a kept black-and-white page is that already
             chosen = classical.sauvola(chosen)
-    return Restored(picture.with_rgb(chosen), changed, verdict, time.perf_counter() - began)
+        case "color" if picture.kind != "color":  # a page that holds no colour gets none
+            chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
+    done = replace(picture.with_rgb(chosen), kind=kind)
+    return Restored(done, changed, verdict, used, time.perf_counter() - began)
 
 
 def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) -> np.ndarray:
