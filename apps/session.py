@@ -147,6 +147,22 @@ def keep(session: Session, upload: str | Path, removable: list[Path] | None = No
     return name
 
 
+def numbered(session: Session, kind: str, file: str = "") -> list[str]:
+    """The names of a visit's folders KIND-001, KIND-002 ... KIND-1000 that hold `file`, newest first."""
+    names = [path.name for path in session.folder.glob(f"{kind}-*") if (path / file).exists()]
+    return sorted((name for name in names if _number(name)), key=_number, reverse=True)
+
+
+def next_name(session: Session, kind: str) -> str:
+    """The name of a new folder of that kind: one more than the largest number there."""
+    return f"{kind}-{max(map(_number, numbered(session, kind)), default=0) + 1:03}"
+
+
+def _number(name: str) -> int:
+    text = name.rpartition("-")[2]
+    return int(text) if text.isdecimal() else 0
+
+
 def shown(session: Session, rgb: np.ndarray) -> str:
     """The path of a PNG of `rgb`, uint8 (H, W, 3), for the page to show.
 

@@ -126,6 +126,7 @@ def test_another_network_names_both(tmp_path, suffix):
     save(tmp_path / f"x{suffix}", net(), {})
     with pytest.raises(ValueError, match="holds Net, but Other was expected"):
         load(tmp_path / f"x{suffix}", Other)
+    assert type(load(tmp_path / f"x{suffix}", Other, Net)[0]) is Net
 
 
 @SUFFIXES

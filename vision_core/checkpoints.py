@@ -138,8 +138,11 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"only plain data can be stored with a model: {error}") from error
 
 
-def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[str, Any]]:
+def load(path: str | Path, *classes: type[Network]) -> tuple[Network, dict[str, Any]]:
     """The model, in eval mode on the CPU, and its metadata.
+
+    Args:
+        classes: the networks that the file may hold; it names one of them.
 
     Raises:
         ValueError: no such file; not a checkpoint, cut off or not safe to open; another network (names both),
@@ -154,8 +157,10 @@ def load(path: str | Path, model_class: type[Network]) -> tuple[Network, dict[st
     if not all(isinstance(part, dict) for part in (state, architecture, metadata)):
         raise ValueError(f"{path} has a broken header: it was not saved by this program")
     found = architecture.pop("model", "a network without name")
-    if found != model_class.__name__:
-        raise ValueError(f"{path} holds {found}, but {model_class.__name__} was expected")
+    known = {kind.__name__: kind for kind in classes}
+    if found not in known:
+        raise ValueError(f"{path} holds {found}, but {' or '.join(known)} was expected")
+    model_class = known[found]
     frozen = architecture.pop("frozen_sha256", {})
     try:
         with torch.device("meta"):  # costs no memory, whatever sizes a strange file asks for

@@ -83,8 +83,7 @@ def create(visit: Visit, kind: str, title: str) -> Look:
     session.opened(visit.session)
     old = [look.folder for look in reversed(every(visit)) if look.name != visit.look]
     session.make_room(visit.session, BYTES, old)
-    taken = [int(look.name[5:]) for look in every(visit)]
-    look = Look(visit.session, f"look-{max(taken, default=0) + 1:03}")
+    look = Look(visit.session, session.next_name(visit.session, "look"))
     look.folder.mkdir()
     facts = {"kind": kind, "title": title, "source": visit.source, "target": visit.target}
     write_json(look.path("look.json"), facts)
@@ -93,9 +92,7 @@ def create(visit: Visit, kind: str, title: str) -> Look:
 
 def every(visit: Visit) -> list[Look]:
     """The results of a visit, newest first."""
-    folder = visit.session.folder
-    names = [path.parent.name for path in folder.glob("look-*/look.json")] if folder.is_dir() else []
-    return [Look(visit.session, name) for name in sorted(names, reverse=True)]
+    return [Look(visit.session, name) for name in session.numbered(visit.session, "look", "look.json")]
 
 
 def get(visit: Visit, name: object = None) -> Look:

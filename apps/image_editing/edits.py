@@ -20,6 +20,7 @@ from vision_core.editing import masks, tasks
 from vision_core.editing.inpainting import Painter
 from vision_core.editing.saliency import Looker
 from vision_core.images import Picture
+from vision_core.messages import quote
 
 FILLS = {
     "auto": "Automatic",
@@ -202,7 +203,7 @@ def begin_text(
     counts = whole(anchors, 1, 25, "The number of regions"), whole(window, 4, 16, "The largest window")
     number_of = whole(steps, 1, 200, "The number of steps")
     guide, chosen = number(guidance, 0, 100, "The guidance"), seed_of(seed, locked)
-    network = networks(known).get(learnt or "")
+    network = _network(known, learnt)
     negative = text(negative, "The negative prompt")
     held: dict[str, Any] = {}
 
@@ -255,8 +256,17 @@ def looker(known: Visit) -> Looker:
 
 def networks(known: Visit) -> dict[str, str]:
     """The AnchorNets that the visitor has trained, by name, with their files."""
-    found = sorted(known.session.folder.glob("lessons-*/run/last.safetensors"))
-    return {path.parents[1].name.replace("lessons-", "training "): str(path) for path in found}
+    weights = "run/last.safetensors"
+    names = reversed(session.numbered(known.session, "lessons", weights))
+    return {n.replace("lessons-", "training "): str(known.session.path(n) / weights) for n in names}
+
+
+def _network(known: Visit, name: str | None) -> str | None:
+    """The file of a trained AnchorNet; None where the middle size shall do, a `ValueError` for a lost one."""
+    there = networks(known)
+    if name and name not in there:
+        raise ValueError(f"{quote(name)} is no longer here: choose another under Sizes by, or leave it empty")
+    return there[name] if name else None
 
 
 @user_errors

@@ -93,8 +93,7 @@ def begin(
         )
     if HEAVY.before(known.session.owner) is not None:
         raise ValueError("Something of yours is still going on: wait for its end, or stop it")
-    count = len(list(known.session.folder.glob("lessons-*"))) + 1
-    folder = known.session.path(f"lessons-{count:03}")
+    folder = known.session.path(session.next_name(known.session, "lessons"))
     session.make_room(known.session, 64 << 20)
     data = {}
     for number, (name, caption, prompt) in enumerate(known.lessons):
@@ -116,8 +115,8 @@ def begin(
 
 def newest(known: Visit) -> Run | None:
     """The visitor's last training."""
-    found = [path.parent for path in known.session.folder.glob("lessons-*/run/config.json")]
-    return Run(max(found)) if found else None
+    found = session.numbered(known.session, "lessons", "run/config.json")
+    return Run(known.session.path(found[0]) / "run") if found else None
 
 
 @user_errors

@@ -76,8 +76,7 @@ def create(visit: Visit, **facts: Any) -> Work:
     session.opened(visit.session)
     old = [work.folder for work in reversed(every(visit)) if work.name != visit.work]
     session.make_room(visit.session, BYTES, old)
-    taken = [int(work.name[5:]) for work in every(visit)]
-    work = Work(visit.session, f"work-{max(taken, default=0) + 1:03}")
+    work = Work(visit.session, session.next_name(visit.session, "work"))
     work.folder.mkdir()
     write_json(work.path("work.json"), facts)
     work.note(status="working", words="", step=0, total=0, eta=0, candidates=[])
@@ -86,9 +85,7 @@ def create(visit: Visit, **facts: Any) -> Work:
 
 def every(visit: Visit) -> list[Work]:
     """The results of a visit, newest first."""
-    folder = visit.session.folder
-    names = [path.parent.name for path in folder.glob("work-*/work.json")] if folder.is_dir() else []
-    return [Work(visit.session, name) for name in sorted(names, reverse=True)]
+    return [Work(visit.session, name) for name in session.numbered(visit.session, "work", "work.json")]
 
 
 def get(visit: Visit, name: object = None) -> Work:

@@ -83,7 +83,7 @@ def create(known: Session, page: Picture, changed: np.ndarray, facts: dict[str, 
     session.opened(known)
     old = [sheet.folder for sheet in reversed(every(known))]
     session.make_room(known, 3 * page.rgb.nbytes, old)
-    sheet = Sheet(known, f"sheet-{max((int(s.name[6:]) for s in every(known)), default=0) + 1:03}")
+    sheet = Sheet(known, session.next_name(known, "sheet"))
     images.save(page, sheet.path(PAGE))
     images.save(Picture(changed), sheet.path(CHANGED))
     height, width = changed.shape[:2]
@@ -93,8 +93,7 @@ def create(known: Session, page: Picture, changed: np.ndarray, facts: dict[str, 
 
 def every(known: Session) -> list[Sheet]:
     """The results of a visit, newest first."""
-    names = [p.parent.name for p in known.folder.glob("sheet-*/sheet.json")] if known.folder.is_dir() else []
-    return [Sheet(known, name) for name in sorted(names, reverse=True)]
+    return [Sheet(known, name) for name in session.numbered(known, "sheet", "sheet.json")]
 
 
 def get(known: Session, name: object = None) -> Sheet:

@@ -252,6 +252,8 @@ def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_worl
     picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
     edits.begin_text(known, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
     looks = watch(known)
+    with pytest.raises(gr.Error, match="training 007' is no longer here"):
+        edits.begin_text(known, "a tree", "a house", 3, 15, "training 007", 5, True, 2, 7.5, "")
     counts = [str(look[CANDIDATES]).count("data-act") for look in looks]
     assert counts[-1] == 3 or max(counts) == 3
     work = works.get(visit.current(known))

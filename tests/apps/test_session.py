@@ -26,6 +26,19 @@ def test_a_session_is_found_by_its_key_and_by_nothing_else(visitor):
     assert visitor.key not in str(visitor.folder)
 
 
+def test_the_thousandth_folder_is_newer_than_the_one_before(visitor):
+    for number in (1, 2, 999, 1000, 1001):
+        (visitor.path(f"work-{number:03}")).mkdir()
+    (visitor.path("work-1000") / "work.json").touch()
+    (visitor.path("work-999") / "work.json").touch()
+    (visitor.path("work-mine")).mkdir()
+    names = session.numbered(visitor, "work")
+    assert names == ["work-1001", "work-1000", "work-999", "work-002", "work-001"]
+    assert session.numbered(visitor, "work", "work.json") == ["work-1000", "work-999"]
+    assert session.next_name(visitor, "work") == "work-1002"
+    assert session.next_name(visitor, "look") == "look-001"
+
+
 def test_the_folder_of_all_is_for_this_user_alone(visitor):
     assert session.root().stat().st_mode & 0o777 == 0o700
 

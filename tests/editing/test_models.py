@@ -129,6 +129,9 @@ def test_the_whole_edit(folder, painter, picture, tmp_path):
     assert place.name == "0_noise" and (place / "input_image.png").is_file()
     listed = json.loads((place / "scores.json").read_text())
     assert len(list((place / "boxes").iterdir())) == len(listed["candidates"]) == 3
+    for rank, entry in enumerate(listed["candidates"]):
+        assert entry["file"].endswith(f"_rank{rank}.png") and entry["scores"]["score"] == ranks[rank]
+        assert (images.read(place / entry["file"]).rgb == found.candidates[rank].picture.rgb).all()
     made = recipe.read(place / "final_output.png")
     again = list(editing.repeat(picture, made, str(folder / "inpainting"), device="cpu"))[-1].result
     assert (again.picture.rgb == images.read(place / "final_output.png").rgb).all()

@@ -255,20 +255,21 @@ def draw_boxes(rgb: np.ndarray, boxes: Sequence[Box], chosen: int | None = None)
 def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
     """Write an edit as `{number}_{caption}/` under `folder`: input, boxes, results, the chosen one, scores.
 
-    Every result carries its recipe. Returns the folder; an older one of that name is written over.
+    Boxes and results are numbered by their rank, 0 for the best. Every result carries its recipe. Returns the
+    folder; an older one of that name is written over.
     """
     place = Path(folder) / f"{number}_{slug(found.recipe.caption or found.recipe.task)}"
     images.save(found.source, place / "input_image.png")
     boxes = [c.box for c in found.candidates if c.box]
     entries = []
     for index, candidate in enumerate(found.candidates):
-        file = f"results/{number}_{slug(found.recipe.prompt or found.recipe.task)}anchor{index}.png"
+        file = f"results/{number}_{slug(found.recipe.prompt or found.recipe.task)}_rank{index}.png"
         made = found.recipe
         if candidate.box:
             b = candidate.box
             made = replace(made, box=(b.left, b.top, b.right, b.bottom))
             drawn = draw_boxes(found.source.rgb, boxes, boxes.index(b))
-            images.save(Picture(drawn), place / f"boxes/{number}_anchor{index}_ori_draw.png")
+            images.save(Picture(drawn), place / f"boxes/{number}_rank{index}.png")
         recipe.save(candidate.picture, made, place / file)
         box = None if candidate.box is None else list(made.box or ())
         entries.append({"file": file, "box": box, "scores": candidate.scores})

@@ -30,10 +30,4 @@ def load(path: str | Path | None = None) -> tuple[Restorer, dict[str, Any]]:
         ValueError: not a checkpoint of a restorer, or a damaged one.
         WeightsMissing: no path, and the embedded weights are not there.
     """
-    found = weights.find("restoration", path)
-    try:
-        return checkpoints.load(found, HybridRestorer)
-    except ValueError as error:
-        if f"holds {ViTRestorer.__name__}," not in str(error):
-            raise
-    return checkpoints.load(found, ViTRestorer)
+    return checkpoints.load(weights.find("restoration", path), HybridRestorer, ViTRestorer)
