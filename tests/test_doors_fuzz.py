@@ -29,7 +29,7 @@ from vision_core.color.objective import Settings as ColorSettings
 from vision_core.color.palette import Palette, count_colors
 from vision_core.digits import data as idx
 from vision_core.digits.packed import SHAPES, read_export
-from vision_core.editing import recipe, train
+from vision_core.editing import packed, recipe, train
 from vision_core.editing.anchor_net import AnchorNet
 from vision_core.files import bundled, read_json, write_json
 from vision_core.leaves import data as leaf_data
@@ -206,7 +206,7 @@ def edited(suffix: str) -> None:
         mask[5:9, 8:12] = True
         picture = images.Picture(COLORS[:20, :30])
         options = {"strength": 1.0, "padding": 0.5, "feather": 1.0, "sides": [0, 0, 0, 0], "colors": True}
-        made = recipe.Recipe("remove", mask=recipe.pack_mask(mask), options=options)
+        made = recipe.Recipe("remove", mask=packed.pack_mask(mask), options=options)
         if suffix == ".png":
             recipe.save(picture, made, folder / "x.png")
         else:

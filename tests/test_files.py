@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vision_core import files
-from vision_core.files import atomic, bundled, read_json, without_nan, write_json, write_text
+from vision_core.files import atomic, bundled, parse_json, read_json, without_nan, write_json, write_text
+from vision_core.limits import JSON
 
 
 def test_writes_a_file_and_the_folders_above_it(tmp_path):
@@ -189,14 +191,21 @@ def test_every_fault_of_a_json_file_is_one_sentence(tmp_path):
     path = tmp_path / "x.json"
     with pytest.raises(ValueError, match="there is no file"):
         read_json(path)
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="is a folder"):
         read_json(tmp_path)
-    for data in (b"", b"{", b"\xff\xfe{}", b"[" * 100_000, b"1" * 5000):
+    odd = [b"NaN", b"-Infinity", b"1e999", b"1" * 5000, b"9" * 20, b"[1, " + b"9" * 5000 + b"]"]
+    for data in (b"", b"{", b"\xff\xfe{}", b"[" * 100_000, b'{"a":' * 100_000, *odd):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"x\.json is not valid JSON"):
             read_json(path)
-    with pytest.raises(ValueError, match="larger than 0 MB"):
-        read_json(path, max_bytes=100)
+    with pytest.raises(ValueError, match=r"x\.json has 6,000,001 values; at most 5,000,000 are accepted"):
+        parse_json("[" + "[]," * 3_000_000 + "0]", "x.json")
+    path.write_bytes(b" " * (1 + (2 << 20)))
+    with pytest.raises(ValueError, match=r"x\.json has 2\.00 MB; at most 2 are accepted"):
+        read_json(path, replace(JSON, default=2))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is not an ordinary file"):
+        read_json(tmp_path / "pipe")
     path.write_bytes(b"\xef\xbb\xbf[1]")  # as some editors save it
     assert read_json(path) == [1]
 

@@ -13,6 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vision_core.limits import JSON, JSON_VALUES, Limit
+from vision_core.messages import reason
+
 SWEEP_SECONDS = 60  # a folder of many files is searched for remains once in so long, not at each write
 
 
@@ -102,19 +105,62 @@ def write_json(path: str | Path, data: Any, indent: int | None = 2) -> None:
     write_text(path, json.dumps(data, indent=indent, separators=separators, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path, max_bytes: int = 64 << 20) -> Any:
-    """Read a JSON file; every fault of the file is a `ValueError` of one sentence."""
+def ordinary(path: str | Path) -> Path:
+    """`path`, where it is an ordinary file: opening a pipe or a device would wait for ever, or never end.
+
+    Raises:
+        ValueError: it is something else, or not there.
+    """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    if path.stat().st_size > max_bytes:
-        raise ValueError(f"{path} is larger than {max_bytes >> 20} MB")
     try:
-        return json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, a number of 5,000 digits
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+        if path.is_file():
+            return path
+        kind = "a folder" if path.is_dir() else "not an ordinary file" if path.exists() else ""
+    except ValueError:  # a NUL in the name
+        kind = ""
+    raise ValueError(
+        f"{path} is {kind}; the name of a file was expected" if kind else f"there is no file {path}"
+    )
+
+
+def read_json(path: str | Path, limit: Limit = JSON) -> Any:
+    """Read a JSON file; every fault of the file is a `ValueError` of one sentence."""
+    path = ordinary(path)
+    try:
+        limit.check(path.stat().st_size, str(path))
+        return parse_json(path.read_bytes(), str(path))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def parse_json(text: str | bytes, name: str) -> Any:
+    """JSON from anybody: its numbers are finite, whole ones fit in 64 bits, and it fits in memory.
+
+    Raises:
+        ValueError: anything else; starts with `name`.
+    """
+    try:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        # each is an object of some 60 bytes, however few characters it takes
+        JSON_VALUES.check(sum(map(text.count, ",[{")), name)
+        return json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    except RecursionError as error:
+        raise ValueError(f"{name} is not valid JSON: it is nested too deeply") from error
+    except ValueError as error:  # also bytes that are no UTF-8
+        said = reason(error)
+        raise ValueError(said if said.startswith(name) else f"{name} is not valid JSON: {said}") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (number := int(text)) < 2**63:
+        raise ValueError(f"{text[:20]}… is too large a number")
+    return number
 
 
 def without_nan(data: Any) -> Any:

@@ -13,7 +13,7 @@ from apps.image_editing.works import Work
 from apps.queue import words as waiting
 from apps.session import Session
 from vision_core import images
-from vision_core.editing import recipe
+from vision_core.editing import packed, recipe
 from vision_core.editing.inpainting import GUIDANCE
 
 REFRESH = 0.7  # seconds between two looks at an edit
@@ -206,7 +206,7 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
     options = made.options
     if known.source:
         picture = source_of(known)
-        mask = recipe.unpack_mask(made.mask) if made.mask else None
+        mask = packed.unpack_mask(made.mask) if made.mask else None
         if made.box is not None:
             from vision_core.editing import masks
 

@@ -10,7 +10,7 @@ from accessibility import violations_by_scheme
 from server import served
 
 from vision_core import images
-from vision_core.editing import masks, recipe
+from vision_core.editing import masks, packed, recipe
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))
@@ -89,7 +89,7 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
         page.locator("#get-png").click()
     download.value.save_as(tmp_path / "edited.png")
     source, edited = (images.read(p).rgb for p in (ROOT / "assets/color/cat.jpg", tmp_path / "edited.png"))
-    marked = recipe.unpack_mask(recipe.read(tmp_path / "edited.png").mask)
+    marked = packed.unpack_mask(recipe.read(tmp_path / "edited.png").mask)
     height, width = source.shape[:2]
     rows, columns = (marked.any(axis).nonzero()[0] for axis in (1, 0))
     assert abs(rows[0] - 0.2 * height) < 4 and abs(columns[-1] - 0.3 * width) < 4

@@ -1,17 +1,12 @@
 """Filling: exemplars continue texture, thin holes are interpolated; materials and recipes."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image, PngImagePlugin
 
 from vision_core import images
-from vision_core.editing import denoise, exemplar, inpainting, masks, materials, recipe
+from vision_core.editing import denoise, exemplar, inpainting, masks, materials
 from vision_core.editing.push_pull import push_pull
-from vision_core.editing.recipe import Recipe
-from vision_core.images import Picture
 
 
 def finish(generator):
@@ -133,39 +128,3 @@ def test_a_blurred_background_does_not_glow():
     hole = ~masks.box(60, 60, 20, 20, 40, 40)
     blurred, _ = finish(materials.blur(0.1).paint(rgb, hole))
     assert blurred[hole].max() == 0
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_packed_masks_come_back(seed):
-    rng = np.random.default_rng(seed)
-    mask = rng.random(rng.integers(1, 30, 2)) < rng.random()
-    assert (recipe.unpack_mask(recipe.pack_mask(mask)) == mask).all()
-
-
-@pytest.mark.parametrize("text", ["", "3x3", "3x3:4", "3x3:-1,10", "99999x99999:1", "axb:1", "2x2:1,2,3"])
-def test_damaged_masks_are_refused(text):
-    with pytest.raises(ValueError, match="damaged"):
-        recipe.unpack_mask(text)
-
-
-def test_a_recipe_travels_in_the_png(tmp_path):
-    picture = Picture(np.zeros((4, 5, 3), np.uint8), alpha=np.full((4, 5), 9, np.uint8), dpi=(72.0, 72.0))
-    made = Recipe("remove", prompt="été 🌸", box=(1, 2, 3, 4), options={"strength": 0.5})
-    recipe.save(picture, made, tmp_path / "a.png")
-    assert recipe.read(tmp_path / "a.png") == made
-    from vision_core import images
-
-    back = images.read(tmp_path / "a.png")
-    assert (back.rgb == picture.rgb).all() and (back.alpha == 9).all()
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"task": 3}', json.dumps({"task": "x"}), "null"])
-def test_damaged_recipes_are_one_sentence(tmp_path, text):
-    info = PngImagePlugin.PngInfo()
-    info.add_itxt(recipe.KEY, text)
-    Image.new("RGB", (2, 2)).save(tmp_path / "a.png", pnginfo=info)
-    with pytest.raises(ValueError, match="damaged"):
-        recipe.read(tmp_path / "a.png")
-    Image.new("RGB", (2, 2)).save(tmp_path / "b.png")
-    with pytest.raises(ValueError, match="holds no recipe"):
-        recipe.read(tmp_path / "b.png")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_core import images
-from vision_core.editing import masks, materials, photo, recipe, tasks
+from vision_core.editing import masks, materials, packed, photo, tasks
 from vision_core.editing.edit import Blending, paint, perform
 from vision_core.editing.inpainting import GUIDANCE, Classical, Painter
 from vision_core.editing.recipe import Recipe
@@ -195,28 +195,20 @@ def repeat(
         ValueError: the recipe is another program's, or does not fit the picture.
     """
     options = made.options
-    try:
-        height, width = picture.rgb.shape[:2]
-        if made.task == "run":
-            if made.box is None:
-                raise ValueError("the recipe names no box")
-            mask = masks.box(height, width, *made.box)
-        else:
-            mask = recipe.unpack_mask(made.mask) if made.mask else None
-        task = "replace" if made.task == "run" else made.task
-        guidance = options.get("guidance")
-        own = painter(
-            "diffusers" if made.backend not in BACKENDS else made.backend, model, material=material,
-            steps=int(options.get("steps", 20)), guidance=None if guidance is None else float(guidance),
-            negative=str(options.get("negative", "")), device=device,
-        )  # fmt: skip
-        blending = Blending(bool(options.get("colors", True)), bool(options.get("poisson", False)))
-        numbers = {
-            name: float(options[name]) for name in ("strength", "padding", "feather") if name in options
-        }
-        left, top, right, bottom = (int(side) for side in options.get("sides", (0, 0, 0, 0)))
-    except (TypeError, KeyError, OverflowError) as error:
-        raise ValueError(f"the recipe is damaged: {error}") from error
+    height, width = picture.rgb.shape[:2]
+    mask = packed.unpack_mask(made.mask) if made.mask else None
+    if made.task == "run":
+        if made.box is None:
+            raise ValueError("the recipe names no box")
+        mask = masks.box(height, width, *made.box)
+    own = painter(
+        "diffusers" if made.backend not in BACKENDS else made.backend, model, material=material,
+        steps=options.get("steps", 20), guidance=options.get("guidance"),
+        negative=options.get("negative", ""), device=device,
+    )  # fmt: skip
+    blending = Blending(options.get("colors", True), options.get("poisson", False))
+    numbers = {name: float(options[name]) for name in ("strength", "padding", "feather") if name in options}
+    left, top, right, bottom = options.get("sides", (0, 0, 0, 0))
     if made.task == "run":
         assert mask is not None
         chosen = tasks.EditPlan(mask, made.prompt, seed=made.seed)
@@ -226,8 +218,8 @@ def repeat(
         yield Done(Edit(picture, [Candidate(result, None)], made, mask))
         return
     yield from perform(
-        picture, task, own, mask=mask, prompt=made.prompt, seed=made.seed, sides=(left, top, right, bottom),
-        blending=blending, **numbers,
+        picture, made.task, own, mask=mask, prompt=made.prompt, seed=made.seed,
+        sides=(left, top, right, bottom), blending=blending, **numbers,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from vision_core.editing.masks import distance
 from vision_core.editing.regions import Box
+from vision_core.limits import check_size
 
 
 def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool = False) -> Box:
@@ -149,12 +150,14 @@ def extend(
     part belong to the mask, too, so that the seam can be painted over.
 
     Raises:
-        ValueError: a negative number, nothing to add, or a seam that leaves nothing of the picture.
+        ValueError: a negative number, nothing to add, a picture of more than PIXELS, or a seam that leaves
+            nothing of it.
     """
     sides = (left, top, right, bottom)
     if min(sides) < 0 or not any(sides) or not 0 <= 2 * seam < min(rgb.shape[:2]):
         raise ValueError(f"cannot extend a picture by {sides} pixels with a seam of {seam}")
     height, width = rgb.shape[:2]
+    check_size(top + height + bottom, left + width + right, "the extended picture")
     canvas = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_REFLECT)
     mask = np.ones(canvas.shape[:2], bool)
     rows = slice(top + seam * (top > 0), top + height - seam * (bottom > 0))

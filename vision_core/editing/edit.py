@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints, images
-from vision_core.editing import compose, masks, recipe, regions, tasks
+from vision_core.editing import compose, masks, packed, recipe, regions, tasks
 from vision_core.editing.anchor_net import AnchorNet, pool
 from vision_core.editing.inpainting import Painter
 from vision_core.editing.recipe import Recipe
@@ -115,7 +115,7 @@ def perform(
         prompt=prompt,
         backend=painter.name,
         seed=seed,
-        mask="" if given is None else recipe.pack_mask(given),
+        mask="" if given is None else packed.pack_mask(given),
         options={
             "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
             "sides": list(sides), "colors": blending.colors, "poisson": blending.poisson, **painter.options,

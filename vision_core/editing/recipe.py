@@ -1,21 +1,35 @@
-"""How a result was made, as text inside its PNG: enough to make it again, and nothing private."""
+"""How a result was made, inside its PNG: enough to make it again, and nothing private.
+
+The settings are a text chunk, the mask is a private chunk, for a text chunk of megabytes keeps other programs
+from opening the picture. Reading looks at these two chunks and at nothing else.
+"""
 
 import json
-from dataclasses import asdict, dataclass, field
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
 from PIL import Image, PngImagePlugin
 
 from vision_core import __version__, images
-from vision_core.files import atomic, read_json
+from vision_core.editing import packed
+from vision_core.files import atomic, ordinary, parse_json
 from vision_core.images import Picture
+from vision_core.limits import RECIPE, SIDE
+from vision_core.messages import quote, reason
 
 KEY = "vision-core-edit"
-MAX_BYTES = 8 << 20
+MASK = b"vcMK"  # ancillary, private, and dropped by programs that change the pixels
+TEXT_BYTES = 1 << 20  # of the settings without the mask: what Pillow still opens
+CHUNKS = 1_000_000  # of a PNG: 500 MB in pieces of the usual 8 kB are 65,000
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LONGEST = {"task": 60, "backend": 300, "prompt": 10_000, "caption": 10_000, "negative": 10_000}
+_NUMBERS = {"strength": 1, "padding": 16, "feather": 1000, "guidance": 100}  # each from 0
+_COUNTS = {"steps": 1000, "anchors": 64, "max_window": 16}
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,7 @@ class Recipe:
 
     Args:
         box: of the region found, (left, top, right, bottom) pixels; None where a mask was given.
-        mask: the mask as run lengths, see `pack_mask`; empty where the task makes it from the picture's size.
+        mask: see `packed.pack_mask`; empty where the task makes it from the picture's size.
         options: of the task and the painter, plain JSON values.
     """
 
@@ -48,7 +62,9 @@ def encode(picture: Picture, recipe: Recipe) -> bytes:
     """The picture as a PNG that carries its recipe."""
     image = Image.open(BytesIO(images.encode(picture, "PNG")))
     info = PngImagePlugin.PngInfo()
-    info.add_itxt(KEY, json.dumps(asdict(recipe), allow_nan=False), zip=True)
+    info.add_itxt(KEY, json.dumps(asdict(replace(recipe, mask="")), allow_nan=False), zip=True)
+    if recipe.mask:
+        info.add(MASK, packed.to_bytes(recipe.mask))
     buffer = BytesIO()
     extra: dict[str, Any] = {"dpi": picture.dpi} if picture.dpi else {}
     image.save(
@@ -66,22 +82,23 @@ def save(picture: Picture, recipe: Recipe, path: str | Path) -> None:
         file.write(data)
 
 
-def read(source: str | Path | bytes) -> Recipe:
+def read(path: str | Path) -> Recipe:
     """The recipe inside a PNG, or one of `to_json`; a file without a sound one is a `ValueError`."""
-    name = "the image" if isinstance(source, bytes) else str(source)
-    if not isinstance(source, bytes) and Path(source).suffix.lower() == ".json":
-        return _sound(read_json(source, MAX_BYTES), name)
-    images.read(source)  # refuses what is no image, or too large
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    path = ordinary(path)
     try:
-        with Image.open(BytesIO(data), formats=["PNG"]) as image:
-            image.load()
-            text = image.info.get(KEY, "")
-        return _checked(json.loads(text)) if text else _none(name)
-    except _NoRecipe:
-        raise
-    except Exception as error:  # a stranger's file: whatever its parsers raise
-        raise ValueError(f"the recipe in {name} is damaged: {error}") from error
+        with open(path, "rb") as file:
+            if file.read(8) == _SIGNATURE:
+                return _of_png(file, str(path))
+            if path.suffix.lower() != ".json":
+                raise ValueError(
+                    f"{path} holds no recipe of an edit: a result (.png) or its .json was expected"
+                )
+            RECIPE.check(path.stat().st_size, str(path))
+            file.seek(0)
+            text = file.read()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {reason(error)}") from error
+    return checked(parse_json(text, str(path)), str(path))
 
 
 def to_json(recipe: Recipe) -> str:
@@ -89,55 +106,121 @@ def to_json(recipe: Recipe) -> str:
     return json.dumps(asdict(recipe), indent=2, allow_nan=False) + "\n"
 
 
-def pack_mask(mask: np.ndarray) -> str:
-    """A mask, bool (H, W), as text: `HxW:` and its run lengths row by row, the first of unmarked pixels."""
-    flat = np.concatenate([[False], mask.ravel(), [not mask.ravel()[-1]]])
-    ends = np.flatnonzero(flat[1:] != flat[:-1])
-    runs = np.diff(np.concatenate([[0], ends]))
-    return f"{mask.shape[0]}x{mask.shape[1]}:" + ",".join(map(str, runs))
-
-
-def unpack_mask(text: str) -> np.ndarray:
-    """The mask of `pack_mask`; anything else is a `ValueError`."""
+def _of_png(file: IO[bytes], name: str) -> Recipe:
+    text = mask = None
     try:
-        size, _, runs = text.partition(":")
-        height, width = map(int, size.split("x"))
-        lengths = np.array([int(run) for run in runs.split(",")], np.int64)
-        if min(height, width) < 1 or height * width > images.MAX_PIXELS or lengths.min() < 0:
-            raise ValueError("sizes")
-        if lengths.sum() != height * width:
-            raise ValueError("lengths")
-    except ValueError as error:
-        raise ValueError("the mask of the recipe is damaged") from error
-    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
+        for kind, data in _chunks(file, (b"iTXt", MASK)):
+            if kind == MASK:
+                mask = data
+            elif data.startswith(KEY.encode() + b"\0"):
+                text = _inflated(data)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"the recipe in {name} is damaged: {reason(error)}") from error
+    if text is None:
+        raise ValueError(f"{name} holds no recipe of an edit")
+    found = checked(parse_json(text, f"the recipe in {name}"), name)
+    return found if mask is None else replace(found, mask=packed.from_bytes(mask))
 
 
-class _NoRecipe(ValueError):
-    pass
+def _chunks(file: IO[bytes], wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of these kinds in a PNG that was read up to its first chunk; the others are passed over."""
+    for _ in range(CHUNKS):
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            return
+        size, kind = int.from_bytes(head[:4]), head[4:]
+        if kind not in wanted:
+            file.seek(size + 4, 1)
+            continue
+        RECIPE.check(size, "a chunk")
+        data, check = file.read(size), file.read(4)
+        if zlib.crc32(kind + data).to_bytes(4) != check:
+            raise ValueError("a chunk is cut off or was changed")
+        yield kind, data
+    raise ValueError(f"it has more than {CHUNKS:,} chunks")
 
 
-def _none(name: str) -> Recipe:
-    raise _NoRecipe(f"{name} holds no recipe of an edit")
+def _inflated(data: bytes) -> bytes:
+    """The text of an iTXt chunk of ours; before it stand the keyword, how it is packed, and two languages."""
+    how, *parts = data[len(KEY) + 1 : len(KEY) + 3], *data[len(KEY) + 3 :].split(b"\0", 2)
+    text = parts[-1]
+    if how[:1] != b"\0":
+        text = zlib.decompressobj().decompress(text, TEXT_BYTES + 1)
+    if len(parts) < 3 or len(text) > TEXT_BYTES:
+        raise ValueError(f"its text is cut off, or longer than {TEXT_BYTES >> 20} MB")
+    return text
 
 
-def _sound(data: Any, name: str) -> Recipe:
+def checked(data: Any, name: str) -> Recipe:
+    """The recipe of plain data from anybody: every field of its kind, every number within its bounds.
+
+    Raises:
+        ValueError: anything else; names `name` and the field.
+    """
     try:
         return _checked(data)
     except ValueError as error:
-        raise ValueError(f"the recipe in {name} is damaged: {error}") from error
+        raise ValueError(f"the recipe in {name} is damaged: {reason(error)}") from error
 
 
 def _checked(data: Any) -> Recipe:
-    kinds = {
-        "task": str, "prompt": str, "caption": str, "backend": str, "seed": int, "mask": str,
-        "box": list | None, "options": dict, "versions": dict,
-    }  # fmt: skip
-    if not isinstance(data, dict) or set(data) != set(kinds):
+    if not isinstance(data, dict) or set(data) != set(Recipe.__dataclass_fields__):
         raise ValueError("its fields are not those of a recipe")
-    for name, kind in kinds.items():
-        if not isinstance(data[name], kind):
-            raise ValueError(f"{name} is {data[name]!r}")
+    for name in ("task", "prompt", "caption", "backend"):
+        _check_text(name, data[name])
+    if not isinstance(data["mask"], str):
+        raise ValueError(f"mask is {quote(data['mask'])}")
+    _check_whole("seed", data["seed"], 2**63 - 1)
     box = data["box"]
-    if box is not None and not (len(box) == 4 and all(type(side) is int for side in box)):
-        raise ValueError(f"box is {box!r}")
+    if box is not None:
+        left, top, right, bottom = _four("box", box)
+        if not (left < right and top < bottom):
+            raise ValueError(f"box is {quote(box)}, which is empty")
+    for part in ("options", "versions"):
+        if not isinstance(data[part], dict) or len(data[part]) > 60:
+            raise ValueError(f"{part} is {quote(data[part])}")
+    for name, value in data["options"].items():
+        _check_option(name, value)
+    for name, value in data["versions"].items():
+        if not isinstance(value, str) or len(name) + len(value) > 300:
+            raise ValueError(f"versions holds {quote(name)}: {quote(value)}")
     return Recipe(**{**data, "box": tuple(box) if box else None})
+
+
+def _check_option(name: str, value: Any) -> None:
+    match name:
+        case "negative":
+            _check_text(name, value)
+        case "sides":
+            _four(name, value)
+        case "colors" | "poisson" if isinstance(value, bool):
+            pass
+        case _ if name in _COUNTS:
+            _check_whole(name, value, _COUNTS[name])
+        case _ if name in _NUMBERS and type(value) in (int, float) and 0 <= value <= _NUMBERS[name]:
+            pass
+        case _ if name in _NUMBERS:
+            raise ValueError(f"{name} is {quote(value)}; 0 to {_NUMBERS[name]} was expected")
+        case _:
+            raise ValueError(f"its option {quote(name)} is {quote(value)}, which is not known here")
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > _LONGEST[name]:
+        raise ValueError(
+            f"{name} is {quote(value)}; a text of up to {_LONGEST[name]:,} characters was expected"
+        )
+
+
+def _check_whole(name: str, value: Any, most: int) -> None:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{name} is {quote(value)}; a whole number from 0 to {most:,} was expected")
+
+
+def _four(name: str, value: Any) -> tuple[int, int, int, int]:
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        raise ValueError(f"{name} is {quote(value)}; four numbers were expected")
+    for number in value:
+        _check_whole(name, number, SIDE.value)
+    left, top, right, bottom = value
+    return left, top, right, bottom
