@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from fastapi import APIRouter, FastAPI
 from gradio.components.plot import PlotData
 
-from apps import doors, session
+from apps import doors, logs, session
 from vision_core import guarded, messages, plots
 from vision_core.events import Step
 from vision_core.extras import ExtraMissing
@@ -108,6 +108,7 @@ def theme() -> gr.Theme:
 
 def mount(suite: FastAPI, app: AppModule, path: str) -> None:
     """Build an app and mount it at `path`; a request to it may name no file but an upload of its own."""
+    logs.quiet_gradio()
     os.environ["GRADIO_TEMP_DIR"] = str(session.uploads())  # read when the page is built
     page = app.build()
     page.has_launched = True  # else Gradio opens any path of ours that it is given: only launch() says so

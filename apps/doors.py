@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, PlainTextResponse
 
-BODY_SECONDS = 300  # for a whole request body, however slowly it comes
-IDLE_SECONDS = 30  # for its next part
+from vision_core import limits
+
 STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
 STREAM_LOOK = 0.02  # seconds between two looks whether another answer is awaited
 LAST_WORD = b'data: {"msg":"close_stream"'
@@ -32,6 +32,7 @@ class KnownHost:
     """Refuses a Host header that is not ours: a stranger's page whose name was pointed at this machine.
 
     Numbers pass, for such an attack needs a name; so do localhost, the names in `allowed` and a Space's own.
+    An X-Forwarded-Host is passed on only where it is one of these names: Gradio builds addresses from it.
     """
 
     def __init__(self, app: App, allowed: Iterable[str] = ()) -> None:
@@ -39,7 +40,13 @@ class KnownHost:
         self.allowed = {name.lower() for name in (*allowed, os.environ.get("SPACE_HOST", "")) if name}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or self.knows(header(scope, b"host")):
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+        elif self.knows(header(scope, b"host")):
+            forwarded = header(scope, b"x-forwarded-host")
+            if forwarded and not self._is_ours(_name(forwarded)):
+                kept = [pair for pair in scope["headers"] if pair[0] != b"x-forwarded-host"]
+                scope = {**scope, "headers": kept}
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
@@ -51,12 +58,10 @@ class KnownHost:
             await answer(scope, receive, send)
 
     def knows(self, host: str) -> bool:
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        name = name.strip("[]").rstrip(".").lower()
-        try:
-            return bool(ipaddress.ip_address(name))
-        except ValueError:
-            return name == "localhost" or name.endswith(".localhost") or name in self.allowed
+        return _is_number(_name(host)) or self._is_ours(_name(host))
+
+    def _is_ours(self, name: str) -> bool:
+        return name == "localhost" or name.endswith(".localhost") or name in self.allowed
 
 
 class SafeHeaders:
@@ -85,21 +90,22 @@ class SafeHeaders:
 class TimelyBody:
     """Ends a request whose body comes too slowly: it would hold its connection and its file for ever."""
 
-    def __init__(self, app: App, seconds: float = BODY_SECONDS, idle: float = IDLE_SECONDS) -> None:
-        self.app, self.seconds, self.idle = app, seconds, idle
+    def __init__(self, app: App) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
             await self.app(scope, receive, send)
             return
-        end, complete = time.monotonic() + self.seconds, False
+        end, complete = time.monotonic() + limits.BODY_SECONDS.value, False
 
         async def in_time() -> MutableMapping[str, Any]:
             nonlocal complete
             if complete:  # now it only waits for the visitor to leave
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), min(self.idle, max(0.01, end - time.monotonic())))
+                left = max(0.01, end - time.monotonic())
+                message = await asyncio.wait_for(receive(), min(limits.IDLE_SECONDS.value, left))
             except TimeoutError:
                 complete = True
                 return {"type": "http.disconnect"}
@@ -234,6 +240,19 @@ def _paths(body: bytes) -> Iterator[Any]:
 def header(scope: Scope, name: bytes) -> str:
     """A header of the request, "" when it has none; `name` in lower case."""
     return next((value.decode("latin-1") for key, value in scope.get("headers", []) if key == name), "")
+
+
+def _name(host: str) -> str:
+    """Of a Host header, without its port."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return name.strip("[]").rstrip(".").lower()
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _type(message: MutableMapping[str, Any]) -> bytes:

@@ -15,10 +15,12 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 import vision_core
-from apps import common, doors, landing, session
+from apps import common, doors, landing, logs, session
 from apps.color_transfer import app as color_transfer
+from apps.connections import Connection, proxies
 from apps.image_editing import app as image_editing
 from apps.queue import HEAVY
+from apps.quota import UploadQuota
 from apps.restoration import app as restoration
 from vision_core.files import bundled
 
@@ -65,7 +67,13 @@ def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     """Serve what `build` makes until interrupted; see `serve`."""
     listener = _listen(host, port)
     try:
-        config = uvicorn.Config(build(), log_level="warning", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            build(),
+            http=Connection,
+            forwarded_allow_ips=proxies(),
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+        )
     except OSError as error:
         raise ValueError(_refused(error)) from error
     shown = f"[{host}]" if ":" in host else host
@@ -92,9 +100,11 @@ def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
                 await stack.enter_async_context(lifespan(app))
             yield
 
+    logs.install()
     server = FastAPI(title="vision-core", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
     # the last one added is the first that a request passes
     server.add_middleware(UnknownAddress)
+    server.add_middleware(UploadQuota)
     server.add_middleware(doors.TimelyBody)
     server.add_middleware(doors.SafeHeaders)
     server.add_middleware(doors.KnownHost, allowed=tuple(allow_hosts))

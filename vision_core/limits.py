@@ -74,6 +74,14 @@ RECIPE = Limit("RECIPE_MB", 16, "MB", "the recipe of an edit, with its mask", 1 
 PAGES = Limit("PAGES", 5_000, "pages", "a PDF or TIFF")
 SECONDS = Limit("SECONDS", 30, "seconds", "opening one picture or page in the guarded process")
 DECODERS = Limit("DECODERS", 2, "processes", "guarded processes that open files at the same time")
+VISIT = Limit("VISIT_MB", 300, "MB", "what the server keeps for one visit", 1 << 20)
+ALL_VISITS = Limit("ALL_VISITS_MB", 8192, "MB", "what the server keeps for all visits together", 1 << 20)
+VISIT_UPLOADS = Limit("VISIT_UPLOADS_MB", 1024, "MB", "uploads of one visitor within an hour", 1 << 20)
+ALL_UPLOADS = Limit("ALL_UPLOADS_MB", 4096, "MB", "uploads of all visitors within an hour", 1 << 20)
+BODY_SECONDS = Limit("BODY_SECONDS", 300, "seconds", "receiving one request")
+IDLE_SECONDS = Limit("IDLE_SECONDS", 30, "seconds", "a connection that sends or takes nothing")
+CONNECTIONS = Limit("CONNECTIONS", 100, "connections", "connections of one address (not of a proxy)")
+ALL_CONNECTIONS = Limit("ALL_CONNECTIONS", 500, "connections", "connections of all addresses together")
 
 LIMITS = {one.name: one for one in list(globals().values()) if isinstance(one, Limit)}
 

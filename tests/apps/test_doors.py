@@ -75,7 +75,7 @@ def slow(parts: list[tuple[float, bytes, bool]]):
     return receive
 
 
-def received(parts, **limits) -> list[str]:
+def received(parts) -> list[str]:
     """What an app behind `TimelyBody` gets of a body."""
     got: list[str] = []
 
@@ -87,15 +87,28 @@ def received(parts, **limits) -> list[str]:
                 return
 
     scope = {"type": "http", "method": "POST", "headers": []}
-    asyncio.run(doors.TimelyBody(app, **limits)(scope, slow(parts), None))
+    asyncio.run(doors.TimelyBody(app)(scope, slow(parts), None))
     return got
 
 
-def test_a_body_that_stands_still_or_drips_is_ended():
-    assert received([(0, b"a", True)], idle=0.1) == ["http.request", "http.disconnect"]
-    drops = [(0.06, b"a", True)] * 50
-    assert received(drops, seconds=0.3, idle=10)[-1] == "http.disconnect"
+def test_a_body_that_stands_still_or_drips_is_ended(monkeypatch):
     assert received([(0, b"a", True), (0, b"b", False)]) == ["http.request"] * 2
+    monkeypatch.setenv("VISION_CORE_MAX_IDLE_SECONDS", "1")
+    assert received([(0, b"a", True)]) == ["http.request", "http.disconnect"]
+    monkeypatch.setenv("VISION_CORE_MAX_BODY_SECONDS", "1")
+    assert received([(0.06, b"a", True)] * 50)[-1] == "http.disconnect"
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [("evil.example", False), ("6.6.6.6", False), ("localhost:7860", True), ("my.example", True)],
+)
+def test_a_forwarded_host_stays_only_where_it_is_a_name_of_ours(name, stays):
+    async def names(scope, receive, send):
+        await JSONResponse(Request(scope).headers.get("x-forwarded-host"))(scope, receive, send)
+
+    client = TestClient(doors.KnownHost(names, allowed=["my.example"]), base_url="http://localhost")
+    assert client.get("/", headers={"x-forwarded-host": name}).json() == (name if stays else None)
 
 
 @pytest.fixture

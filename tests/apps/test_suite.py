@@ -3,12 +3,17 @@
 import errno
 import io
 import json
+import logging
 import socket
+from contextlib import suppress
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from server import served
 
-from apps import landing, session, suite
+from apps import landing, logs, session, suite
 from apps.color_transfer import app as color_transfer
 from vision_core.files import bundled
 
@@ -132,6 +137,69 @@ def test_an_app_alone_answers_at_the_top():
     with TestClient(suite.alone(color_transfer), base_url="http://localhost") as client:
         assert "Colour transfer" in client.get("/").text
         assert client.get("/healthz").status_code == 200
+
+
+def junk(address: str) -> None:
+    """What strangers send: unknown sessions and functions, aborted uploads, junk on sockets of all kinds."""
+    gradio = f"{address}/color-transfer/gradio_api"
+    for path in ("queue/data?session_hash=nobody", "call/begin/nothing"):
+        with suppress(httpx.RemoteProtocolError):
+            httpx.get(f"{gradio}/{path}", timeout=60)
+    for body in ({"fn_index": 99999}, {"fn_index": 3}, {"fn_index": "x"}, []):
+        for path in ("queue/join", "run/begin"):
+            body = {"data": [{"a": 1}], "session_hash": "q", **body} if isinstance(body, dict) else body
+            httpx.post(f"{gradio}/{path}", json=body, timeout=60)
+    head = "POST /color-transfer/gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n"
+    part = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + "a" * 100_000
+    upgrade = (
+        "GET /dashboard/_stcore/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Protocol: streamlit\r\n\r\n"
+    )
+    unmasked = bytes(4)
+    for first, then in (
+        (f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n{part}", b""),
+        ("\x16\x03\x01\x02\r\n\r\n", b""),
+        (upgrade, b"\x82\x84" + unmasked + b"junk"),
+        (upgrade, b"\x81\x84" + unmasked + b"text"),
+        (upgrade, b"junk" * 50),
+    ):
+        with socket.create_connection(("127.0.0.1", urlsplit(address).port or 80)) as stranger:
+            stranger.sendall(first.encode("latin-1"))
+            if then:
+                assert stranger.recv(4000).startswith(b"HTTP/1.1 101")
+                stranger.sendall(then)
+                stranger.settimeout(2)
+                with suppress(OSError):
+                    stranger.recv(4000)
+
+
+@pytest.mark.slow
+def test_what_strangers_send_is_one_line_each_in_the_log(tmp_path):
+    log = tmp_path / "log.txt"
+    with served("apps.suite", {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}, log) as address:
+        junk(address)
+        assert httpx.get(f"{address}/healthz").status_code == 200
+    text = log.read_text()
+    assert "Traceback" not in text and 'File "' not in text
+    for kind in ("404", "ClientDisconnect", "KeyError: 99999", "Invalid HTTP request", "DecodeError"):
+        assert kind in text, kind
+    assert len(text.splitlines()) < 25
+
+
+def test_a_fault_of_ours_keeps_its_traceback(caplog, monkeypatch):
+    logs.install()
+    try:
+        session.make_room(None)  # pyright: ignore[reportArgumentType]  # a mistake inside code of ours
+    except AttributeError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    try:
+        json.loads("{")
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    ours, theirs = caplog.records
+    assert ours.exc_info and not theirs.exc_info
+    assert "(JSONDecodeError: Expecting property name" in theirs.getMessage()
 
 
 def test_a_port_in_use_is_a_sentence():

@@ -1,0 +1,98 @@
+"""The server's log: a traceback for a fault of ours, one line for what a stranger can provoke."""
+
+import logging
+import sys
+import traceback
+from asyncio import CancelledError
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import vision_core
+from vision_core.messages import reason
+
+PASSED = {"connections.py", "doors.py", "quota.py", "suite.py"}  # what every request goes through
+_OURS = tuple(str(folder.resolve()) for folder in (Path(__file__).parent, Path(vision_core.__file__).parent))
+log = logging.getLogger("vision_core.apps")
+
+
+def install() -> None:
+    """Shorten what the libraries log of requests that never reached code of ours."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "shortens", False):
+        return
+
+    def make_short(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not is_ours(error):
+            record.msg, record.args = "%s (%s)", (first_line(record.getMessage()), where(error))
+            record.exc_info = record.exc_text = record.stack_info = None
+        return record
+
+    make_short.shortens = True  # pyright: ignore[reportFunctionMemberAccess]
+    logging.setLogRecordFactory(make_short)
+
+
+class GradioTraceback:
+    """Stands for the module `traceback` in Gradio, which prints faults instead of logging them."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+    @staticmethod
+    def print_exc() -> None:
+        log.error("a request to Gradio failed", exc_info=sys.exc_info())
+
+
+def quiet_gradio() -> None:
+    """Let Gradio's faults go through the log."""
+    from gradio import queueing, route_utils, routes, utils
+
+    for module in (queueing, route_utils, routes, utils):
+        module.traceback = GradioTraceback()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether code of ours was at work, other than what only passes requests on."""
+    return any(
+        frame.tb_frame.f_code.co_filename.startswith(_OURS)
+        and Path(frame.tb_frame.f_code.co_filename).name not in PASSED
+        for one in _chain(error)
+        for frame in _frames(one.__traceback__)
+    )
+
+
+def where(error: BaseException) -> str:
+    """What happened and where, on one line."""
+    unspecific = (BaseExceptionGroup, CancelledError)
+    cause = ([one for one in _chain(error) if not isinstance(one, unspecific)] or [error])[-1]
+    place = [*_frames(cause.__traceback__)][-1:]
+    code = [f", {Path(t.tb_frame.f_code.co_filename).name}:{t.tb_lineno}" for t in place]
+    return f"{type(cause).__name__}: {reason(cause)}{''.join(code)}"
+
+
+def first_line(text: str) -> str:
+    """The first line of a message, shortened."""
+    return reason(ValueError(text.strip()))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, those it came from and those of its group, each once."""
+    waiting, seen = [error], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [each for each in (one.__cause__, one.__context__) if each is not None]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+
+
+def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
