@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 from skimage.color import lab2rgb
 
-from vision_core import images
+from vision_core import images, pngs
 from vision_core.images import Picture, encode, read, save
 
 RNG = np.random.default_rng(0)
@@ -30,9 +30,6 @@ def file_of(image: Image.Image, format: str = "PNG", **options) -> bytes:
 
 def png(width: int, height: int, depth: int, kind: int, rows: bytes, interlaced: bool = False) -> bytes:
     """A PNG made by hand; `rows` holds each row after its filter byte."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
     return (
@@ -109,8 +106,44 @@ def refusals() -> dict[str, tuple[bytes, str]]:
             "floating-point values",
         ),
         "32-bit TIFF": (file_of(Image.fromarray(np.ones((4, 5), np.int32)), "TIFF"), "32-bit"),
-        "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image we can read"),
+        "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript or EPS drawing"),
+        "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        "JPEG XL": (b"\xff\x0a\xfa\x7f", "JPEG XL"),
+        "Photoshop": (b"8BPS\0\1" + bytes(20), "Photoshop document"),
+        "PDF": (b"%PDF-1.7\n", "PDF document"),
+        "web page": (b"\n<!DOCTYPE html><html>404</html>", "web page"),
+        "half a HEIC": (heic(Image.fromarray(COLORS))[:200], "HEIC|damaged"),
+        "CR3": (b"\0\0\0\x18ftypcrx " + bytes(40), r"camera raw file \(CR3\): .*export a TIFF or PNG"),
+        "RAF": (b"FUJIFILMCCD-RAW 0201", r"camera raw file \(RAF\)"),
+        "ORF": (b"IIRO\x08\0\0\0", r"camera raw file \(ORF\)"),
+        "RW2": (b"IIU\0\x08\0\0\0", r"camera raw file \(RW2\)"),
+        "CR2": (raw(b"CR\x02\0"), r"camera raw file \(CR2\)"),
+        "DNG": (raw(dng=True), r"camera raw file \(DNG\)"),
+        "NEF": (raw(make=b"NIKON CORPORATION\0"), r"camera raw file \(NEF\)"),
     }
+
+
+def heic(image: Image.Image) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")  # writes them; the package only reads
+    buffer = BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, quality=95)
+    return buffer.getvalue()
+
+
+def raw(mark: bytes = b"", dng: bool = False, make: bytes = b"") -> bytes:
+    """A camera raw: a preview of 8 x 8 pixels, and the sensor's values in a directory of its own."""
+    sensor = {254: 0, 256: 8, 257: 8, 258: 16, 259: 1, 262: 32803, 273: 16, 277: 1, 278: 8, 279: 128}
+    preview = {254: 1, 256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 16, 277: 1, 278: 8, 279: 64}
+    preview |= {50706: 4} if dng else {330: 16 + 128}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in preview.items()]
+    first = 16 + 128 + 2 + 12 * len(sensor) + 4
+    if make:
+        at = first + 2 + 12 * (len(entries) + 1) + 4
+        entries.insert(5, struct.pack("<HHII", 271, 2, len(make), at))
+    inner = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sensor.items())
+    head = (struct.pack("<2sHI", b"II", 42, first) + mark).ljust(16, b"\0") + bytes(128)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4) + make
+    return head + struct.pack("<H", len(sensor)) + inner + bytes(4) + directory
 
 
 @pytest.mark.parametrize("case", refusals())
@@ -149,7 +182,7 @@ def test_refuses_a_decompression_bomb_from_its_header(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(bomb)
     code = """
 import resource, sys
-from vision_core import images
+from vision_core import images, pngs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     images.read(sys.argv[1])
@@ -175,6 +208,108 @@ def test_the_pages_of_a_tiff_are_not_counted():
     found = read(struct.pack("<2sHI", b"II", 42, first) + b"\xff\0" + b"".join(pages) + bytes(2))
     assert found.rgb.tolist() == [[[255, 255, 255]]]
     assert found.notes == ("only the first of its frames is used",)
+
+
+def pages_of(frames: list[tuple[Image.Image, int]]) -> bytes:
+    """A TIFF of several directories, each with its NewSubfileType."""
+    first, *others = [image for image, _ in frames]
+    for image, kind in frames:
+        image.encoderinfo = {"tiffinfo": {254: kind}}
+    return file_of(first, "TIFF", tiffinfo={254: frames[0][1]}, save_all=True, append_images=others)
+
+
+def test_thumbnails_levels_and_masks_are_no_pages(tmp_path):
+    """What NewSubfileType says is neither the picture nor a page of the document."""
+    small, page, other = (Image.new("RGB", size, color) for size, color in
+                          (((5, 4), "red"), ((50, 40), "lime"), ((30, 20), "blue")))  # fmt: skip
+    for frames, sizes in (
+        ([(small, 1), (page, 0)], [(40, 50)]),
+        ([(page, 0), (small, 1), (small, 1)], [(40, 50)]),
+        ([(small, 1), (page, 0), (other, 2), (small, 4)], [(40, 50), (20, 30)]),
+        ([(small, 1)], [(4, 5)]),
+    ):
+        (tmp_path / "x.tif").write_bytes(data := pages_of(frames))
+        found = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
+        assert [each.rgb.shape[:2] for each in found] == sizes
+        first = read(data)
+        assert np.array_equal(first.rgb, found[0].rgb) and bool(first.notes) == (len(sizes) > 1)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def with_chunks(data: bytes, *chunks: bytes) -> bytes:
+    """A PNG with chunks between its header and its pixels."""
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
+def test_no_text_and_no_profile_makes_a_png_unreadable():
+    whole = encode(Picture(COLORS))
+    long = zlib.compress(bytes(3 << 20), 9)
+    broken = bytearray(chunk(b"tEXt", b"Comment\0hello"))
+    broken[-1] ^= 1
+    for extra in (
+        chunk(b"zTXt", b"workflow\0\0" + long),
+        chunk(b"iTXt", b"workflow\0\1\0\0\0" + long),
+        chunk(b"tEXt", b"Comment\0" + bytes(range(1, 256)) * 9000),
+        chunk(b"iCCP", b"made up\0\0" + long),
+        chunk(b"iCCP", b"cut off\0\0" + long[:99]),
+        chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(64 << 20), 9)),
+        bytes(broken),
+        chunk(b"eXIf", b"no EXIF"),
+    ):
+        assert np.array_equal(read(with_chunks(whole, extra)).rgb, COLORS)
+    big = rgb_profile(2.2, ADOBE_RGB, "Adobe RGB (1998)")
+    packed = chunk(b"iCCP", b"x\0\0" + zlib.compress(big + bytes(2 << 20)))
+    assert "from Adobe RGB" in read(with_chunks(whole, packed)).notes[0]  # longer than Pillow takes
+
+
+def test_refuses_a_png_that_inflates_to_more_than_its_header_promises():
+    rows = (b"\0" + bytes(48)) * 16
+    packer = zlib.compressobj(9)
+    bomb = b"".join(
+        [packer.compress(rows), *(packer.compress(bytes(1 << 24)) for _ in range(6)), packer.flush()]
+    )
+    header = png(16, 16, 8, 2, b"")[:33]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for parts in ([bomb], [bomb[n : n + 8192] for n in range(0, len(bomb), 8192)]):
+        with pytest.raises(ValueError, match="far more than the pixels that its header promises"):
+            read(header + b"".join(chunk(b"IDAT", part) for part in parts) + chunk(b"IEND", b""))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # 100 MB inflated
+    assert not read(png(16, 16, 8, 2, rows + bytes(100))).rgb.any()  # a little more is common and harmless
+
+
+def run_length(width: int, height: int, bits: int, runs: list[int]) -> bytes:
+    palette = b"".join(bytes([n, 255 - n, 2 * n, 0]) for n in range(16))
+    size, start = len(runs), 54 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 2 if bits == 4 else 1, size, 0, 0, 16, 0)
+    return b"BM" + struct.pack("<IHHI", start + size, 0, 0, start) + header + palette + bytes(runs)
+
+
+@pytest.mark.parametrize(
+    ("bits", "runs", "rows"),
+    [
+        (4, [5, 0x12, 0, 0, 0, 5, 0x11, 0x23, 0x40, 0, 0, 1], [[1, 1, 2, 3, 4], [1, 2, 1, 2, 1]]),
+        (4, [2, 0x12, 0, 2, 1, 0, 2, 0x33, 0, 0, 1, 0x22, 0, 1], [[2, 0, 0, 0, 0], [1, 2, 0, 3, 3]]),
+        (4, [0, 0, 5, 0x45, 0, 1], [[4, 5, 4, 5, 4], [0] * 5]),  # an empty row is a row
+        (8, [5, 1, 0, 0, 0, 5, 1, 1, 2, 3, 4, 0, 0, 1], [[1, 1, 2, 3, 4], [1] * 5]),
+        (8, [2, 1, 0, 2, 1, 1, 2, 3, 0, 1], [[0, 0, 0, 3, 3], [1, 1, 0, 0, 0]]),
+        (8, [9, 7, 0, 0, 9, 6], [[6] * 5, [7] * 5]),  # too long a run, and no end
+    ],
+)
+def test_run_length_bitmaps(bits, runs, rows):
+    expected = [[[2 * n, 255 - n, n] for n in row] for row in rows]
+    assert read(run_length(5, 2, bits, runs)).rgb.tolist() == expected
+    with pytest.raises(ValueError, match="runs end before the last row"):
+        read(run_length(5, 2, bits, runs[:2]))
+
+
+def test_heic():
+    smooth = np.stack(np.meshgrid(np.arange(0, 192, 2), np.arange(0, 192, 3)), -1).astype(np.uint8)
+    smooth = np.concatenate([smooth, smooth[..., :1]], -1)
+    found = read(heic(Image.fromarray(smooth)))
+    assert np.abs(found.rgb.astype(int) - smooth).max() <= 6 and found.notes == ()
 
 
 def with_scans(scans: int) -> bytes:
@@ -203,7 +338,7 @@ def test_refuses_a_side_that_costs_more_memory_than_its_pixels():
 @pytest.mark.parametrize(("depth", "kind", "bits"), [(8, 2, 24), (1, 0, 1), (16, 6, 64)])
 def test_refuses_a_png_that_ends_with_a_row(depth, kind, bits, interlaced):
     """Compressed whole, but of fewer rows than the header promises."""
-    steps = images.ADAM7 if interlaced else ((0, 0, 1, 1),)
+    steps = pngs.ADAM7 if interlaced else ((0, 0, 1, 1),)
     for width, height in ((13, 9), (2, 2), (1, 3)):
         sizes = [(len(range(x, width, dx)), len(range(y, height, dy))) for x, y, dx, dy in steps]
         rows = [b"\0" + b"\xc8" * -(-w * bits // 8) for w, h in sizes for _ in range(h) if w]
@@ -502,7 +637,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path):
 
     code = f"""
 import signal, numpy as np
-from vision_core import images
+from vision_core import images, pngs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
 try:

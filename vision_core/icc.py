@@ -20,7 +20,9 @@ def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tupl
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
             target = ImageCms.ImageCmsProfile(BytesIO(srgb_profile()))
-            transform = ImageCms.buildTransform(source, target, image.mode, "RGB")
+            # from Lab, the table that LittleCMS would work with is wrong by 18 of 255 near the edge of sRGB
+            flags = ImageCms.Flags.NOOPTIMIZE if image.mode == "LAB" else ImageCms.Flags.NONE
+            transform = ImageCms.buildTransform(source, target, image.mode, "RGB", flags=flags)
             if image.mode in ("RGB", "L") and _changes_nothing(transform, image.mode):
                 return image, True
             notes.append(f"colours were converted from {_description(source)} to sRGB")

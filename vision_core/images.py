@@ -1,18 +1,19 @@
 """The one door for images: bytes or a path in, an upright sRGB `Picture`, a file out."""
 
 import re
-import struct
 import warnings
-import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from vision_core import icc
+from vision_core import bitmaps, icc, kinds, pngs, tiffs
 from vision_core.files import atomic
 from vision_core.messages import reason
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 50_000_000
 LONGEST_SIDE = 100_000  # each row costs Pillow memory of its own: 1 x 50,000,000 pixels would take 2 GB
 MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "AVIF", "HEIF")  # Pillow's; TIFF is read by `tiffs`
 SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -34,8 +35,10 @@ SUFFIXES = {
 }
 MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
 WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 Kind = Literal["color", "grey", "binary"]
+_TURNS = {
+    number: Image.Transpose(turn) for number, turn in zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True)
+}
 _KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298)  # what, make, model, time, artist, copyright
 
 
@@ -82,34 +85,42 @@ class Picture:
 
 
 def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image, whatever its suffix says.
+    """Read a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC image, whatever its suffix says.
 
-    The size is checked from the header before anything is decoded. EXIF orientation is applied, an ICC
+    The size is checked from the header before anything is decoded. The orientation is applied, an ICC
     profile converted to sRGB, CMYK, palette, grey and 16-bit images become 8-bit RGB, the first frame stands
-    for an animation. Peak memory is about 20 bytes a pixel; `guarded.read` also bounds time and memory.
+    for an animation, the first page for a TIFF. Peak memory is about 20 bytes a pixel; `guarded.read` also
+    bounds time and memory.
 
     Raises:
         ValueError: missing, empty, damaged, of another format, of more than `max_pixels` pixels, with a side
             longer than `LONGEST_SIDE`, or a JPEG of more than `MAX_SCANS` scans.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
-    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
-    if not data:
-        raise ValueError(f"{name} is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's; what matters becomes an error or a note
-            image = _open(data)
-            _check_work(image, data, max_pixels)
-            return _decode(image, data)
-    except _Refused as error:
-        raise ValueError(f"{name} {error}") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open") from error
-    except MemoryError as error:
-        raise ValueError(f"{name} needs more memory than there is") from error
-    except Exception as error:  # decoders raise nearly anything
-        raise ValueError(f"{name} is damaged or cut off: {reason(error)}") from error
+    with _one_sentence(name, max_pixels), _opened(source) as file:
+        head = file.read(16)
+        if not head:
+            raise _Refused("is empty")
+        if tiffs.is_tiff(head):
+            return _tiff(file, None, max_pixels)
+        file.seek(0)
+        return _image(file.read(), max_pixels)
+
+
+def tiff_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Picture]]:
+    """The pages of a TIFF in order, each decoded when it is called; thumbnails and masks are none.
+
+    Raises:
+        ValueError: no TIFF, or a damaged one; when a page is decoded, as `read`.
+    """
+    with _one_sentence(str(path), max_pixels), _opened(path) as file:
+        found = tiffs.pages(file)
+
+    def decode(number: int, page: tiffs.Directory) -> Picture:
+        with _one_sentence(f"page {number} of {path}", max_pixels), _opened(path) as file:
+            return _tiff(file, page, max_pixels)
+
+    return [partial(decode, number, page) for number, page in enumerate(found, 1)]
 
 
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
@@ -203,63 +214,166 @@ def from_tensor(tensor: "Tensor") -> np.ndarray:
     return (tensor[0].detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
-def check_rows(image: Image.Image, data: bytes) -> None:
-    """Refuse a PNG, decoded from `data`, that ends before its last row: Pillow leaves the rest black.
-
-    Raises:
-        ValueError: the compressed data hold fewer rows than the header says.
-    """
-    width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
-    if not interlaced and image.crop((0, height - 1, width, height)).getbbox(alpha_only=False):
-        return  # the last row is there; the others spare us inflating everything once more
-    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
-    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
-    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
-    expected = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 < rows)
-    inflate, size, at = zlib.decompressobj(), 0, 8
-    while at < len(data) and size < expected:
-        end = at + 8 + int.from_bytes(data[at : at + 4])
-        packed = data[at + 8 : end] if data[at + 4 : at + 8] == b"IDAT" else b""
-        while packed and size < expected:
-            size += len(inflate.decompress(packed, 1 << 20))
-            packed = inflate.unconsumed_tail
-        at = end + 4
-    if size + len(inflate.flush()) < expected:
-        raise ValueError("its pixels end before the last row")
-
-
 class _Refused(ValueError):
     """A whole file that we do not open; reads on from the file's name."""
 
 
-def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; the name of an image was expected")
+@contextmanager
+def _one_sentence(name: str, max_pixels: int) -> Iterator[None]:
+    """Whatever reading raises becomes a `ValueError` of one sentence that begins with the name."""
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is not an ordinary file")
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
-        return path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's; what matters becomes an error or a note
+            yield
     except FileNotFoundError as error:
-        raise ValueError(f"there is no file {path}") from error
+        raise ValueError(f"there is no file {name}") from error
+    except (_Refused, tiffs.Unsupported) as error:
+        raise ValueError(f"{name} {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open") from error
+    except MemoryError as error:
+        raise ValueError(f"{name} needs more memory than there is") from error
+    except Exception as error:  # decoders raise nearly anything
+        raise ValueError(f"{name} is damaged or cut off: {reason(error)}") from error
+
+
+@contextmanager
+def _opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
+    """The file, if it can be read and is not too large."""
+    if isinstance(source, bytes):
+        yield BytesIO(source)
+        return
+    path = Path(source)
+    try:
+        if path.is_dir():
+            raise _Refused("is a folder; the name of an image was expected")
+        if path.exists() and not path.is_file():
+            raise _Refused("cannot be read: it is not an ordinary file")
+        if path.stat().st_size > MAX_BYTES:
+            raise _Refused(f"cannot be read: it is larger than {MAX_BYTES >> 20} MB")
+        file = open(path, "rb")
+    except (FileNotFoundError, _Refused):
+        raise
     except (OSError, ValueError) as error:  # ValueError: also a NUL in the name
-        raise ValueError(f"{path} cannot be read: {reason(error)}") from error
+        raise _Refused(f"cannot be read: {reason(error)}") from error
+    with file:
+        yield file
+
+
+def _image(data: bytes, max_pixels: int) -> Picture:
+    """Any image but a TIFF."""
+    png = data.startswith(pngs.SIGNATURE)
+    image = _open(pngs.bare(data) if png else data)
+    _check_work(image, data, max_pixels)
+    notes = []
+    animated = pngs.first(data, b"acTL") if png else getattr(image, "is_animated", False)
+    if animated and image.format != "MPO":
+        notes.append("only the first of its frames is used")
+    bit_depth = data[24] if png and data[24] == 16 else 8
+    if png:
+        pngs.check_work(data)
+    if bitmaps.is_run_length(image):
+        image = bitmaps.decode(image, data)
+    image.load()
+    if png:
+        pngs.check_rows(image, data)
+    profile = pngs.profile(data) if png else image.info.get("icc_profile")
+    dpi = _resolution(image.info.get("dpi"))
+    orientation, exif = _exif(image)
+    kind = _kind(image.mode)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(_rounded(np.asarray(image)))
+    image, alpha = _split_alpha(image)
+    return _finished(image, alpha, profile, orientation, dpi, exif, bit_depth, notes, kind)
+
+
+def _tiff(file: BinaryIO, page: tiffs.Directory | None, max_pixels: int) -> Picture:
+    """A page of a TIFF, by default the first."""
+    notes = []
+    if page is None:
+        page, more = tiffs.first_page(file)
+        if more:
+            notes.append("only the first of its frames is used")
+    _check_size(*tiffs.size(page), max_pixels)
+    found = tiffs.decode(file, page)
+    if isinstance(found, Image.Image):
+        image, alpha = _split_alpha(found)
+        bit_depth, kind = 8, _kind(found.mode)
+    else:
+        bit_depth, notes = found.bit_depth, [*notes, *found.notes]
+        values, alpha = _rounded(found.values), None
+        if found.alpha is not None and found.alpha.min() < np.iinfo(found.alpha.dtype).max:
+            alpha = _rounded(found.alpha)
+        mode = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}[found.kind]
+        image = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values))
+        kind = "binary" if page.value(tiffs.BITS, 1) == 1 and mode == "L" else _kind(mode)
+    unit = {2: 1.0, 3: 2.54}.get(page.value(296, 2))
+    dpi = _resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
+    exif = {tag: page.value(tag) for tag in _KEPT_EXIF if isinstance(page.value(tag), str)}
+    profile, orientation = page.bytes(34675), page.value(274, 1)
+    return _finished(image, alpha, profile, orientation, dpi, exif, bit_depth, notes, kind)
+
+
+def _finished(
+    image: Image.Image,
+    alpha: np.ndarray | None,
+    profile: bytes | None,
+    orientation: int,
+    dpi: tuple[float, float] | None,
+    exif: dict[int, str],
+    bit_depth: int,
+    notes: list[str],
+    kind: Kind,
+) -> Picture:
+    """The picture of decoded 8-bit pixels: upright, in sRGB."""
+    if bit_depth > 8:
+        notes.append(f"{bit_depth} bits per channel were rounded to 8")
+    if (turn := _TURNS.get(orientation)) is not None:
+        image = image.transpose(turn)
+        alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
+        if orientation > 4 and dpi:
+            dpi = dpi[1], dpi[0]
+    image, managed = icc.to_srgb(image, profile, notes)
+    return Picture(
+        rgb=np.array(image.convert("RGB")),
+        alpha=alpha,
+        icc=icc.srgb_profile() if managed else None,
+        dpi=dpi,
+        exif=exif,
+        bit_depth=bit_depth,
+        notes=tuple(notes),
+        kind=kind,
+    )
+
+
+def _kind(mode: str) -> Kind:
+    """What a Pillow mode stores."""
+    return "binary" if mode == "1" else "grey" if mode in ("L", "LA", "I;16", "I;16B") else "color"
 
 
 def _open(data: bytes) -> Image.Image:
+    _register_heif()
+    if kinds.is_camera_raw(data):
+        raise _Refused(kinds.refusal(data))
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
     except (MemoryError, Image.DecompressionBombError):
         raise
     except Exception as error:
-        kind = "is an SVG drawing" if b"<svg" in data[:4096].lower() else "is not an image we can read"
-        raise _Refused(f"{kind}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF") from error
+        raise _Refused(kinds.refusal(data)) from error
 
 
-def _check_work(image: Image.Image, data: bytes, max_pixels: int) -> None:
-    """Refuse from the header what would take too much memory or time to decode."""
-    width, height = image.size
+def _register_heif() -> None:
+    """Make Pillow know HEIC where the decoder is there; it is not in Pillow itself."""
+    if "HEIF" not in Image.OPEN:
+        with suppress(ImportError):
+            from pi_heif import register_heif_opener
+
+            register_heif_opener(thumbnails=False)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse from the header what would take too much memory to decode."""
     if width * height > max_pixels:
         raise _Refused(
             f"has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
@@ -267,6 +381,11 @@ def _check_work(image: Image.Image, data: bytes, max_pixels: int) -> None:
         )
     if max(width, height) > LONGEST_SIDE:
         raise _Refused(f"has {width} x {height} pixels; a side may have at most {LONGEST_SIDE:,}")
+
+
+def _check_work(image: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuse from the header what would take too much memory or time to decode."""
+    _check_size(*image.size, max_pixels)
     if image.format in ("JPEG", "MPO") and _scans(data) > MAX_SCANS:
         raise _Refused(f"is a progressive JPEG of more than {MAX_SCANS} scans, which no encoder writes")
 
@@ -281,43 +400,14 @@ def _scans(data: bytes) -> int:
     return count
 
 
-def _decode(image: Image.Image, data: bytes) -> Picture:
-    notes = []
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # n_frames walks through all of them
-        notes.append("only the first of its frames is used")
-    rawmodes = [str(tile.args) for tile in getattr(image, "tile", ())]
-    bits = 12 if any("I;12" in mode for mode in rawmodes) else 16
-    bit_depth = bits if image.mode.startswith("I;16") or any("16" in mode for mode in rawmodes) else 8
-    kind = (
-        "binary" if image.mode == "1" else "grey" if image.mode in ("L", "LA", "I;16", "I;16B") else "color"
-    )
-    image.load()
-    if image.format == "PNG":
-        check_rows(image, data)
-    profile, dpi = image.info.get("icc_profile"), _resolution(image.info.get("dpi"))
-    image, exif = _upright(image)
-    if image.mode == "F":
-        raise _Refused("cannot be used: it holds floating-point values, which have no fixed white")
-    if image.mode == "I":
-        raise _Refused("cannot be used: it holds 32-bit or signed values, which have no fixed white")
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        peak = 2**bits - 1
-        image = Image.fromarray(((wide * 255 + peak // 2) // peak).astype(np.uint8))
-    if bit_depth > 8:
-        notes.append(f"{bit_depth} bits per channel were rounded to 8")
-    image, alpha = _split_alpha(image)
-    image, managed = icc.to_srgb(image, profile, notes)
-    return Picture(
-        rgb=np.array(image.convert("RGB")),
-        alpha=alpha,
-        icc=icc.srgb_profile() if managed else None,
-        dpi=dpi,
-        exif=exif,
-        bit_depth=bit_depth,
-        notes=tuple(notes),
-        kind=kind,
-    )
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """uint8 of uint16 of the whole range, rounded row by row; what is uint8 stays."""
+    if values.dtype == np.uint8:
+        return values
+    found = np.empty(values.shape, np.uint8)
+    for row, wide in enumerate(values):
+        found[row] = (wide.astype(np.uint32) * 255 + 32895) >> 16
+    return found
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:
@@ -326,21 +416,19 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
         across, down = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (
-        (across, down) if 1 < min(across, down) and max(across, down) < 65_536 else None
-    )  # TIFF's 1 is none
+    fits = 1 < min(across, down) and max(across, down) < 65_536  # TIFF's 1 is none
+    return (across, down) if fits else None
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, dict[int, str]]:
-    """The image as the camera was held, and the EXIF texts to keep; damaged EXIF is no reason to refuse."""
+def _exif(image: Image.Image) -> tuple[int, dict[int, str]]:
+    """The orientation, and the EXIF texts to keep; damaged EXIF is no reason to refuse."""
     try:
         exif = image.getexif()
-        kept = {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
-        return ImageOps.exif_transpose(image), kept
+        return exif.get(274, 1), {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
     except MemoryError:
         raise
     except Exception:
-        return image, {}
+        return 1, {}
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

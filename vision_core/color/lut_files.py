@@ -14,8 +14,8 @@ from PIL import Image
 
 from vision_core.color.lut import MAX_NODES, check, identity, sample
 from vision_core.files import atomic
-from vision_core.images import check_rows
 from vision_core.messages import reason
+from vision_core.pngs import check_rows
 
 MAX_BYTES = 64 << 20  # a .cube of some 130 nodes
 LEVELS = range(2, 17)  # 16 holds the 256 nodes of the largest .cube

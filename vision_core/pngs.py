@@ -1,0 +1,169 @@
+"""PNG files: the chunks that matter, their compressed data within bounds, and 16 bits a channel."""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+MAX_CHUNKS = 1_000_000
+MAX_TEXT = 16 << 20  # bytes of one text or profile once it is decompressed
+STEP = 1 << 16  # compressed bytes inflated at once
+SLACK = 1 << 16  # bytes after the last row that readers have always ignored
+XMP = b"XML:com.adobe.xmp"
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of what each chunk holds, up to IEND; a length past the end ends the walk.
+
+    Raises:
+        ValueError: more than `MAX_CHUNKS` chunks.
+    """
+    at = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        start = at + 8
+        end = start + int.from_bytes(data[at : at + 4])
+        name = data[at + 4 : start]
+        if end > len(data) or name == b"IEND":
+            return
+        yield name, start, end
+        at = end + 4
+    raise ValueError(f"it has more than {MAX_CHUNKS:,} chunks")
+
+
+def first(data: bytes, wanted: bytes) -> bytes | None:
+    """What the first chunk of this name holds, or None where there is no intact one."""
+    for name, start, end in chunks(data):
+        if name == wanted and _intact(data, start, end):
+            return data[start:end]
+    return None
+
+
+def bare(data: bytes) -> bytes:
+    """The file with nothing but its pixels, resolution and EXIF: no text or profile can spoil these."""
+    kept, at = [data[:8]], 8
+    for name, start, end in chunks(data):
+        needed = name in (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
+        if needed or (name in (b"pHYs", b"eXIf") and _intact(data, start, end)):
+            kept.append(data[start - 8 : end + 4])
+        at = end + 4
+    kept.append(data[at:])  # IEND, or what is left of a file that was cut off
+    return b"".join(kept)
+
+
+def profile(data: bytes) -> bytes | None:
+    """The ICC profile, or None; a damaged one is empty bytes."""
+    packed = first(data, b"iCCP")
+    if packed is None:
+        return None
+    found = _inflated(packed[packed.find(b"\0") + 2 :])
+    return found if found is not None else b""
+
+
+def xmp(data: bytes) -> bytes | None:
+    """The XMP packet, or None."""
+    for name, start, end in chunks(data):
+        if name == b"iTXt" and data.startswith(XMP + b"\0", start) and _intact(data, start, end):
+            flag = data[start + len(XMP) + 1]
+            text = re.split(rb"\0", data[start + len(XMP) + 3 : end], maxsplit=2)[-1]
+            return _inflated(text) if flag else text
+    return None
+
+
+def check_work(data: bytes) -> None:
+    """Refuse what would inflate to far more than the header promises, before anything is decoded.
+
+    Raises:
+        ValueError: more compressed data than the pixels can take.
+    """
+    if data[12:16] != b"IHDR":
+        raise ValueError("it does not begin with its header")
+    expected = _promised(data)
+    packed = sum(end - start for name, start, end in chunks(data) if name == b"IDAT")
+    if packed > SLACK + 2 * expected or (
+        expected < 1 << 20 and _size(data, expected + SLACK) > expected + SLACK
+    ):
+        raise ValueError("its compressed data hold far more than the pixels that its header promises")
+
+
+def check_rows(image: Image.Image, data: bytes) -> None:
+    """Refuse a PNG, decoded from `data`, that ends before its last row: Pillow leaves the rest black.
+
+    Raises:
+        ValueError: the compressed data hold fewer rows than the header says.
+    """
+    width, height = image.size
+    interlaced = data[28]
+    if not interlaced and image.crop((0, height - 1, width, height)).getbbox(alpha_only=False):
+        return  # the last row is there; the others spare us inflating everything once more
+    if _size(data, expected := _promised(data)) < expected:
+        raise ValueError("its pixels end before the last row")
+
+
+def wide(data: bytes) -> np.ndarray:
+    """The pixels of a PNG of 16 bits a channel: uint16 (H, W, C), C = 1 to 4, alpha the last of 2 or 4.
+
+    Pillow drops the low byte of each sample, so it is handed the same rows under another name.
+    """
+    kind = data[25]
+    if kind == 0:
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            return np.asarray(image).astype(np.uint16)[..., None]
+    if kind == 4:  # four bytes a pixel, as RGBA of 8 bits has
+        header = data[12:24] + bytes([8, 6]) + data[26:29]
+        again = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+        with Image.open(BytesIO(again), formats=("PNG",)) as image:
+            return np.asarray(image).view(">u2").astype(np.uint16)
+    mode = "RGB" if kind == 2 else "RGBA"
+    found = None
+    for order, shift in (("B", 8), ("L", 0)):
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            assert isinstance(image, PngImagePlugin.PngImageFile)
+            image.tile = [image.tile[0]._replace(args=f"{mode};16{order}")]
+            half = np.asarray(image).astype(np.uint16) << shift
+        found = half if found is None else found | half
+    assert found is not None
+    return found
+
+
+def _intact(data: bytes, start: int, end: int) -> bool:
+    return zlib.crc32(data[start - 4 : end]) == int.from_bytes(data[end : end + 4])
+
+
+def _inflated(packed: bytes) -> bytes | None:
+    """The data decompressed; None when damaged or longer than `MAX_TEXT`."""
+    inflate = zlib.decompressobj()
+    try:
+        found = inflate.decompress(packed, MAX_TEXT)
+    except zlib.error:
+        return None
+    return found if inflate.eof else None
+
+
+def _promised(data: bytes) -> int:
+    """The bytes of all rows, each with its filter byte, by the header."""
+    width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
+    bits = depth * CHANNELS[kind]
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 < rows)
+
+
+def _size(data: bytes, most: int) -> int:
+    """How many bytes the compressed rows inflate to; counting ends past `most`."""
+    inflate, size = zlib.decompressobj(), 0
+    for name, start, end in chunks(data):
+        for at in range(start, end if name == b"IDAT" else start, STEP):
+            packed = data[at : min(at + STEP, end)]
+            while packed and size <= most:
+                size += len(inflate.decompress(packed, 1 << 20))
+                packed = inflate.unconsumed_tail
+            if size > most:
+                return size
+    return size + len(inflate.decompress(b"", 1024))  # what zlib had decoded and not yet handed over
