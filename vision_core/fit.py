@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from vision_core import devices
+from vision_core import devices, distributed
 from vision_core.events import Epoch, Step
 
 Batches = Callable[[int], Iterable[Any]]
@@ -40,10 +40,10 @@ def fit(
 
     Args:
         batches: epoch -> its batches (a tensor or tuple of tensors each), `accumulate` for each step. A pure
-            function of seed and epoch, so that a resumed run sees the data of an uninterrupted one. Each of
-            several processes takes its share of a batch.
+            function of seed and epoch, so that a resumed run sees the data of an uninterrupted one.
         terms: (model, batch) -> scalar losses by name. All of them are reported; their sum, weighted by
-            `weights`, is minimised.
+            `weights`, is minimised. Of several processes each sees the whole batch; the call of the model in
+            it computes a share of the rows and returns those of all, see `distributed.shared`.
         scheduler: stepped after every optimiser step.
 
     Raises:
@@ -51,22 +51,22 @@ def fit(
         FloatingPointError: a loss or the gradient is NaN or infinite; the model keeps its last good weights.
     """
     accelerator = accelerator or Accelerator()
-    prepared = model.to(accelerator.device)
-    if accelerator.distributed_type != "NO" or accelerator.mixed_precision != "no":
-        prepared, optimizer = accelerator.prepare(model, optimizer)  # imports for half a second
+    model.to(accelerator.device)
+    distributed.synchronize(model)
     parameters = [p for p in model.parameters() if p.requires_grad]
     total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
     model.train()  # once in any case: a network whose frozen parts do not follow says so in its `train`
     for epoch in range(start + 1, epochs + 1):
         sums: dict[str, float] = {}
         if seed is not None:
-            torch.manual_seed(devices.generator(seed, epoch, accelerator.process_index).initial_seed())
+            torch.manual_seed(devices.generator(seed, epoch).initial_seed())
         for group in _groups(batches(epoch), accumulate, steps_per_epoch, epoch):
             step += 1
             if not model.training:  # the caller may have evaluated it while we were paused
                 model.train()
             model.zero_grad()
-            losses = _backward(prepared, group, terms, weights or {}, accelerator)
+            losses = _backward(model, group, terms, weights or {}, accelerator)
+            distributed.average_gradients(parameters)
             named, norm = _finite(parameters, losses, accelerator, step)
             if clip is not None:
                 clip_grads_with_norm_(parameters, clip, norm)
@@ -104,7 +104,8 @@ def _backward(
     """Add the gradient of the mean loss of a group of batches; the mean losses by name, "total" first."""
     means: dict[str, Tensor] = {}
     for batch in group:
-        losses = terms(model, _share(batch, accelerator))
+        with distributed.shared(model):
+            losses = terms(model, _on(batch, accelerator.device))
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
         accelerator.backward(loss / len(group))
         for name, value in {"total": loss, **losses}.items():
@@ -126,11 +127,7 @@ def _finite(
     return dict(zip(losses, values, strict=True)), norm
 
 
-def _share(batch: Any, accelerator: Accelerator) -> Any:
-    """This process's part of a batch, on its device."""
+def _on(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, tuple):
-        return tuple(_share(part, accelerator) for part in batch)
-    rank, processes = accelerator.process_index, accelerator.num_processes
-    if len(batch) < processes:
-        raise ValueError(f"a batch of {len(batch)} cannot be shared by {processes} processes")
-    return batch[rank::processes].to(accelerator.device)
+        return tuple(_on(part, device) for part in batch)
+    return batch.to(device)

@@ -319,9 +319,14 @@ def is_first_process() -> bool:
 def being_trained(run: Run) -> Iterator[None]:
     """The run looks alive while the block runs, and no longer afterwards, whatever happens in it.
 
+    Of the processes of a distributed training the first stands for all.
+
     Raises:
         ValueError: another live process trains this run.
     """
+    if not is_first_process():
+        yield
+        return
     if (other := run.process()) not in (None, os.getpid()):
         raise ValueError(f"{run.folder} is being trained by process {other}")
     if other is None:  # a request made since `start` is meant for us, an older one is not

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import devices, images, runs, training
+from vision_core import devices, distributed, images, runs, training
 from vision_core.editing import choices, losses
 from vision_core.editing.anchor_net import AnchorNet
 from vision_core.editing.edit import find_regions, paint, pooled
@@ -93,9 +93,11 @@ class Table:
         if np.isnan(self.values[picture, anchor, size]):
             if self.known.sum() >= self.budget:
                 return None
-            self.values[picture, anchor, size] = self.score(picture, anchor, size)
-            with atomic(self.path) as file:
-                np.save(file, self.values)
+            found = distributed.from_first(lambda: self.score(picture, anchor, size))
+            self.values[picture, anchor, size] = found
+            if runs.is_first_process():
+                with atomic(self.path) as file:
+                    np.save(file, self.values)
         return float(self.values[picture, anchor, size])
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.distributed import dropout
+
 SIZES = {  # width, blocks, heads -> parameters: 5,683,797 / 21,983,637 / 86,433,813 / 304,148,245
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
@@ -47,7 +49,7 @@ class Block(nn.Module):
         return parts.permute(2, 0, 3, 1, 4)  # (3, B, heads, N, D / heads)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class ViTRestorer(nn.Module):
@@ -103,7 +105,7 @@ class ViTRestorer(nn.Module):
         if x.shape[1:] != (3, size, size):
             raise ValueError(f"expected (B, 3, {size}, {size}), got {tuple(x.shape)}")
         tokens = self.patch(x).flatten(2).mT + self.position
-        return F.dropout(tokens, self.dropout, self.training)
+        return dropout(tokens, self.dropout, self.training)
 
     def attention(self, x: Tensor) -> list[Tensor]:
         """The attention of each block, (B, heads, N, N)."""

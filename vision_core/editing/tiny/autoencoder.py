@@ -29,7 +29,7 @@ CROP, TESTED, EVERY = 64, 64, 4
 
 
 class Network(nn.Module):
-    """(B, 3, H, W) in [0, 1] -> the same, by way of latents (B, 4, H / 8, W / 8); H, W multiples of 8."""
+    """(B, 3, H, W) in [0, 1] -> latents (B, 4, H / 8, W / 8) and the pictures again; H, W multiples of 8."""
 
     def __init__(self, width: int = 64) -> None:
         prepare()
@@ -52,8 +52,10 @@ class Network(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         return self.net.decoder(latents) / 2 + 0.5
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.decode(self.encode(images))
+    def forward(self, images: Tensor, noise: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """Latents, and the pictures that are decoded from them when `noise` is added."""
+        latents = self.encode(images)
+        return latents, self.decode(latents + noise)
 
 
 def with_its_encoder(folder: str, clip: str | None = None) -> Network:
@@ -120,8 +122,7 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     images, noise, things = batch[0].float() / 255, batch[1], batch[2]
     images = images.contiguous(memory_format=torch.channels_last)
     with data.autocast(images.device):
-        latents = model.encode(images)  # pyright: ignore[reportCallIssue]
-        again = model.decode(latents + 0.05 * noise)  # pyright: ignore[reportCallIssue]
+        latents, again = model(images, 0.05 * noise)
     latents, again = latents.float(), again.float()
     wrong, weight = again - images, 1 + 2 * things.float()
     weight = weight / weight.mean()
@@ -160,7 +161,7 @@ def _visual(folder: str, device: torch.device) -> Any:
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
     """PSNR over held-out scenes; eight of them and what comes back go into the run's folder."""
     images = data.drawn(data.scenes(data.HELD_OUT, TESTED)).to(next(model.parameters()).device) / 255
-    again = torch.cat([model(part).clamp(0, 1) for part in images.split(16)])
+    again = torch.cat([model(part)[1].clamp(0, 1) for part in images.split(16)])
     psnr = -10 * ((again - images) ** 2).mean((1, 2, 3)).log10()
     if folder:
         data.save_sheet(folder / "preview.png", torch.cat([images[:8], again[:8]]))

@@ -80,8 +80,8 @@ class Network(nn.Module):
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.register_buffer("steps", torch.zeros(()))  # a float, since an average is kept of all buffers
 
-    def forward(self, pictures: Tensor, luck: Tensor) -> Tensor:
-        """Mean cross-entropy of the student's answers with the teacher's, each about another view.
+    def forward(self, pictures: Tensor, luck: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's answers to the whole views, (B, 2, K), and the student's to all, (B, views, K).
 
         Args:
             pictures: uint8 (B, 2, 3, 128, 128), the same things twice.
@@ -92,12 +92,7 @@ class Network(nn.Module):
         views = [cut(pictures, luck[:, :2], WHOLE, SIZES[0]), cut(pictures, luck[:, 2:], PART, SIZES[1])]
         with torch.no_grad():
             wanted = self._answers(self.teacher, views[0])
-            target = centred(wanted.flatten(0, 1)).view_as(wanted)
-        said = torch.cat([self._answers(self.student, view) for view in views], 1)
-        logs = said.div(STUDENT_HEAT).log_softmax(-1)  # (B, 2 + small views, K)
-        pairs = target @ logs.mT  # (B, 2, 2 + small views)
-        other = ~torch.eye(2, logs.shape[1], dtype=torch.bool, device=logs.device)  # never a view with itself
-        return -(pairs * other).sum() / (other.sum() * len(pairs))
+        return wanted, torch.cat([self._answers(self.student, view) for view in views], 1)
 
     def _answers(self, part: nn.ModuleDict, views: Tensor) -> Tensor:
         with data.autocast(views.device):
@@ -190,7 +185,21 @@ def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, Tensor]:
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    return {"distillation": model(*batch)}
+    return {"distillation": distillation(*model(*batch))}
+
+
+def distillation(wanted: Tensor, said: Tensor) -> Tensor:
+    """Mean cross-entropy of the student's answers with the teacher's, each about another view.
+
+    Args:
+        wanted: (B, 2, K) of the teacher, centred over the batch here. said: (B, 2 or more, K) of the student,
+            about the same two views first.
+    """
+    target = centred(wanted.flatten(0, 1)).view_as(wanted)
+    logs = said.div(STUDENT_HEAT).log_softmax(-1)
+    pairs = target @ logs.mT  # (B, 2, views)
+    other = ~torch.eye(2, logs.shape[1], dtype=torch.bool, device=logs.device)  # never a view with itself
+    return -(pairs * other).sum() / (other.sum() * len(pairs))
 
 
 @torch.inference_mode()
