@@ -1,4 +1,4 @@
-# make demo, test, fuzz, lint or bench. Each sets up .venv first; the next call finds it ready.
+# make demo, test, fuzz, spaces, lint or bench. Each sets up .venv first; the next call finds it ready.
 
 VENV ?= .venv
 PORT ?= 7860
@@ -7,7 +7,7 @@ FUZZ ?= 20
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test fuzz lint bench
+.PHONY: demo test fuzz spaces lint bench
 
 demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
@@ -17,6 +17,9 @@ test: $(READY)
 
 fuzz: $(READY)
 	FUZZ=$(FUZZ) $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)
+
+spaces: $(READY)
+	SPACES=all $(PY) -m pytest tests/apps/test_spaces.py $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .

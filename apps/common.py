@@ -31,6 +31,11 @@ MAX_PIXELS = 26_000_000  # a 24-megapixel camera's picture, with some room
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
 HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
+SHARED = (
+    "This Space is one machine for all its visitors: they share its queue and its disk, not each other's "
+    "work. What you upload and make is seen by whoever has the address of your page; it is deleted six hours "
+    "after your last visit, and whenever the Space restarts."
+)
 # The visit's key goes into the address: a reload comes back to the work
 KEEP_KEY = """key => {
   const address = new URL(location);
@@ -281,6 +286,11 @@ def progress(step: Step, unit: str = "epoch") -> str:
         f'<div class="vc-progress-words"><b>{percent:.0f} %</b><span>{words}</span>'
         f"<span>{duration(step.eta)} left</span></div>"
     )
+
+
+def home() -> str:
+    """The way back to the landing page; in a Space, which has none, what its visitors share."""
+    return note(SHARED) if "SPACE_ID" in os.environ else HOME
 
 
 def note(text: str, kind: str = "info") -> str:

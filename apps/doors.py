@@ -135,6 +135,34 @@ class BrowserKey:
         await self.app(scope, receive, send if known else with_key)
 
 
+class FramedCookies:
+    """Marks every cookie as one that a page inside another site's frame keeps, as a Space in the hub's page.
+
+    Browsers keep no other there, and these only over HTTPS, each for that one outer site.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def framed(message: MutableMapping[str, Any]) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                message["headers"] = [
+                    (name, self.mark(value) if name.lower() == b"set-cookie" else value)
+                    for name, value in message.get("headers", [])
+                ]
+            await send(message)
+
+        await self.app(scope, receive, framed)
+
+    @staticmethod
+    def mark(cookie: bytes) -> bytes:
+        parts = [part.strip() for part in cookie.split(b";")]
+        replaced = (b"samesite=", b"secure", b"partitioned")
+        kept = [part for part in parts[1:] if not part.lower().startswith(replaced)]
+        return b"; ".join([parts[0], *kept, b"SameSite=None", b"Secure", b"Partitioned"])
+
+
 class OnlyUploads:
     """Lets a request to Gradio name no file but a regular one inside `folder`.
 

@@ -1,10 +1,12 @@
 """One server, one port: the landing page, the apps, the digit explorer and the dashboard."""
 
 import argparse
+import importlib
 import ipaddress
+import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,43 +17,58 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 import vision_core
-from apps import common, doors, landing, logs, session
-from apps.color_transfer import app as color_transfer
+from apps import doors, landing, logs, session
 from apps.connections import Connection, proxies
-from apps.image_editing import app as image_editing
 from apps.queue import HEAVY
 from apps.quota import UploadQuota
-from apps.restoration import app as restoration
 from vision_core.files import bundled
 
 HERE = Path(__file__).parent
-DASHBOARD = HERE / "dashboard" / "app.py"
+PAGES = {
+    "color_transfer": "/color-transfer",
+    "image_editing": "/image-editing",
+    "restoration": "/restoration",
+}
+DASHBOARD = "dashboard"
 
 
-def create(allow_hosts: Iterable[str] = ()) -> FastAPI:
-    """The whole suite as one ASGI app, which may be called by the names `allow_hosts`, too."""
-    dashboard = _dashboard()
+def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
+    """The suite as one ASGI app, which may be called by the names `allow_hosts`, too.
+
+    Args:
+        only: the one of `PAGES`, or `DASHBOARD`, that is served alone, at `/`, as a Space shows it. The
+            packages of the others need not be installed.
+
+    Raises:
+        ValueError: there is no app called `only`.
+    """
+    if only not in (None, DASHBOARD, *PAGES):
+        raise ValueError(f"there is no app {only!r}; there are {', '.join((*PAGES, DASHBOARD))}")
+    dashboard = _dashboard() if only in (None, DASHBOARD) else None
     suite = _server(allow_hosts, dashboard.lifespan() if dashboard else None)
-    suite.add_api_route("/", landing.page, response_class=HTMLResponse)
-    suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
-    suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
-    common.mount(suite, color_transfer, "/color-transfer")
-    common.mount(suite, image_editing, "/image-editing")
-    common.mount(suite, restoration, "/restoration")
+    if only is None:
+        suite.add_api_route("/", landing.page, response_class=HTMLResponse)
+        suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
+        suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
+    for name, path in PAGES.items():
+        if only in (None, name):
+            _mount(suite, name, "/" if only else path)
     if dashboard:
-        suite.mount("/dashboard", doors.BrowserKey(dashboard))
+        suite.mount("/" if only else "/dashboard", doors.BrowserKey(dashboard))
     return suite
 
 
-def alone(app: common.AppModule, allow_hosts: Iterable[str] = ()) -> FastAPI:
-    """One app at `/`, as a Space shows it."""
-    suite = _server(allow_hosts)
-    common.mount(suite, app, "/")
-    return suite
+def _mount(suite: FastAPI, name: str, path: str) -> None:
+    """A Gradio app, imported here: one that is not served needs none of its packages."""
+    from apps import common
+
+    common.mount(suite, importlib.import_module(f"apps.{name}.app"), path)
 
 
-def serve(host: str = "127.0.0.1", port: int = 7860, allow_hosts: Iterable[str] = ()) -> None:
-    """Serve the suite until interrupted.
+def serve(
+    host: str = "127.0.0.1", port: int = 7860, allow_hosts: Iterable[str] = (), only: str | None = None
+) -> None:
+    """Serve the suite, or `only` one app of it, until interrupted.
 
     Args:
         allow_hosts: names that browsers may call the server by, beside localhost, `host` and numbers.
@@ -60,7 +77,7 @@ def serve(host: str = "127.0.0.1", port: int = 7860, allow_hosts: Iterable[str] 
         ValueError: the port is in use, the address is not one of this machine, or the system refuses what the
             server needs.
     """
-    run(lambda: create([host, *allow_hosts]), host, port)
+    run(lambda: create([host, *allow_hosts], only), host, port)
 
 
 def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
@@ -107,6 +124,8 @@ def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
     server.add_middleware(UploadQuota)
     server.add_middleware(doors.TimelyBody)
     server.add_middleware(doors.SafeHeaders)
+    if "SPACE_ID" in os.environ:
+        server.add_middleware(doors.FramedCookies)
     server.add_middleware(doors.KnownHost, allowed=tuple(allow_hosts))
 
     @server.get("/healthz")
@@ -145,12 +164,10 @@ class UnknownAddress:
 
 
 def _dashboard() -> Any:
-    """The Streamlit dashboard as an ASGI app, None where this release has none."""
-    if not DASHBOARD.exists():
-        return None
+    """The Streamlit dashboard as an ASGI app."""
     import streamlit
 
-    return streamlit.App(str(DASHBOARD))
+    return streamlit.App(str(HERE / "dashboard" / "app.py"))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -179,10 +196,16 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> None:
+    """Serve what a command line says; a Space listens to the network, all else to this machine."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", default="0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "7860")))
     parser.add_argument("--allow-host", action="append", default=[])
-    options = parser.parse_args()
-    serve(options.host, options.port, options.allow_host)
+    parser.add_argument("--only", choices=(*PAGES, DASHBOARD), help="serve this app alone, at /")
+    options = parser.parse_args(words)
+    serve(options.host, options.port, options.allow_host, options.only)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,6 +1,5 @@
 """Give one picture the colours of another: one page from two pictures to a LUT."""
 
-import os
 from typing import Any
 
 import gradio as gr
@@ -18,13 +17,14 @@ from apps.color_transfer import (
 )
 from apps.color_transfer.files import router as files
 from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
-from apps.color_transfer.views import CLICKED, examples, palette_editor
+from apps.color_transfer.views import CLICKED, palette_editor
 from apps.color_transfer.visit import APP, current
+from apps.examples import examples
 from apps.session import LIFETIME
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE
 
-__all__ = ["build", "files", "main"]
+__all__ = ["build", "files"]
 
 INTRO = """# Colour transfer
 A small neural network learns the colours of one picture and gives them to another, while you watch.
@@ -37,7 +37,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False) as page:
         visit = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(common.HOME)
+        gr.HTML(common.home())
         gr.Markdown(INTRO, elem_classes="vc-intro")
         chosen = _choices(visit)
         start, settings, reuse, saved = _training_step()
@@ -240,21 +240,3 @@ def _more_steps(visit: gr.State, view: dict[str, Any], follow: tuple[Any, ...]) 
         show_progress="hidden",
         queue=False,
     )
-
-
-def main() -> None:
-    """Serve this app alone, as a Space does."""
-    from apps import suite
-
-    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
-    suite.run(lambda: suite.alone(_module()), host, int(os.environ.get("PORT", "7860")))
-
-
-def _module() -> Any:
-    import sys
-
-    return sys.modules[__name__]
-
-
-if __name__ == "__main__":
-    main()

@@ -2,12 +2,8 @@
 
 from base64 import b64encode
 from html import escape
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-
-from PIL import Image
 
 from apps.color_transfer.visit import Visit
 from vision_core.color import Palette
@@ -58,26 +54,6 @@ def palette_editor(visit: Visit) -> str:
         '<button type="button" data-act="swap">Replace with this colour</button>'
         f'<button type="button" data-act="lock">{lock}</button>'
         '<button type="button" data-act="drop">Drop</button></div>'
-    )
-
-
-def examples(folder: Path, names: tuple[str, ...]) -> str:
-    """Small pictures to choose from, inside the page."""
-    buttons = []
-    for name in names:
-        buffer = BytesIO()
-        with Image.open(folder / f"{name}.jpg") as image:
-            image.thumbnail((160, 160))
-            image.save(buffer, "JPEG", quality=80)
-        uri = f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
-        buttons.append(
-            f'<button type="button" data-act="example" data-value="{name}">'
-            f'<img src="{uri}" alt="{name}"></button>'
-        )
-    return (
-        '<div class="vc-examples" role="group" aria-label="example pictures">'
-        "<span>or take one of these</span><div>"
-        f"{''.join(buttons)}</div></div>"
     )
 
 

@@ -1,13 +1,11 @@
 """Edit a region of a picture and leave the rest untouched: one page from a picture to an exact PNG."""
 
-import os
-import sys
 from typing import Any
 
 import gradio as gr
 
 from apps import common, session
-from apps.color_transfer.views import examples
+from apps.examples import examples
 from apps.image_editing import api, edits, mask_panel, picture_panel, results, training_tab, views
 from apps.image_editing.files import router as files
 from apps.image_editing.visit import APP, current
@@ -15,7 +13,7 @@ from apps.session import LIFETIME
 from vision_core.editing import TASKS
 from vision_core.editing.inpainting import GUIDANCE
 
-__all__ = ["build", "files", "main"]
+__all__ = ["build", "files"]
 
 INTRO = """# Image editing
 Mark a place, or say what shall change. Everything outside the mask stays as it is, bit for bit."""
@@ -32,7 +30,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Image editing · vision-core", analytics_enabled=False) as page:
         visit = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(common.HOME)
+        gr.HTML(common.home())
         gr.Markdown(INTRO, elem_classes="vc-intro")
         source, chooser, facts = _picture_step()
         gr.Markdown("## 2 · What may change")
@@ -288,15 +286,3 @@ def _results_step(visit: gr.State) -> dict[str, Any]:
         "boxes": boxes, "candidates": candidates, "history": history, "recipe": recipe, "said": said,
         "timer": timer, "seen": seen,
     }  # fmt: skip
-
-
-def main() -> None:
-    """Serve this app alone, as a Space does."""
-    from apps import suite
-
-    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
-    suite.run(lambda: suite.alone(sys.modules[__name__]), host, int(os.environ.get("PORT", "7860")))  # pyright: ignore
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """Restore old pages: one page from a stained sheet to a clean one, with what was changed in plain sight."""
 
-import os
 from typing import Any
 
 import gradio as gr
@@ -12,7 +11,7 @@ from apps.restoration.files import router as files
 from apps.restoration.visit import APP
 from apps.session import LIFETIME
 
-__all__ = ["build", "files", "main"]
+__all__ = ["build", "files"]
 
 INTRO = """# Manuscript restoration
 A network that has seen clean pages only takes away what time did to yours: stains, yellowing, shade, folds.
@@ -24,7 +23,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Manuscript restoration · vision-core", analytics_enabled=False) as page:
         given = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(common.HOME)
+        gr.HTML(common.home())
         gr.Markdown(INTRO, elem_classes="vc-intro")
         with gr.Tabs():
             with gr.Tab("One page", id="page"):
@@ -54,21 +53,3 @@ def _opened(request: gr.Request) -> tuple[Any, ...]:
 @user_errors
 def _chosen(given: session.Session | None) -> tuple[Any, ...]:
     return restore_tab.shown(given or session.new(APP))
-
-
-def main() -> None:
-    """Serve this app alone, as a Space does."""
-    from apps import suite
-
-    host = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
-    suite.run(lambda: suite.alone(_module()), host, int(os.environ.get("PORT", "7860")))
-
-
-def _module() -> Any:
-    import sys
-
-    return sys.modules[__name__]
-
-
-if __name__ == "__main__":
-    main()

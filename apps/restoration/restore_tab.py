@@ -10,6 +10,7 @@ import gradio as gr
 
 from apps import common, session
 from apps.common import event_data, note, user_errors, whole
+from apps.examples import examples
 from apps.restoration import many, networks, sheets, views, work
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import change, current
@@ -186,7 +187,9 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                 height=170,
                 elem_id="page-file",
             )
-            examples = gr.HTML(views.examples(EXAMPLES, WORDS), js_on_load=views.CLICKED, elem_id="examples")
+            chooser = gr.HTML(
+                examples(EXAMPLES, tuple(WORDS), WORDS), js_on_load=views.CLICKED, elem_id="examples"
+            )
         with gr.Column(min_width=300):
             preview = gr.Image(
                 label="The chosen page",
@@ -238,7 +241,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     quiet["api_visibility"] = "private"
     chosen = [preview, said, picker, book]
     upload.change(choose, [given, upload], chosen, **quiet)
-    examples.click(take_example, given, chosen, **quiet)
+    chooser.click(take_example, given, chosen, **quiet)
     picker.release(turn, [given, picker], chosen, **quiet)
     picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **quiet)
     started = start.click(begin, [given, method], None, **quiet)

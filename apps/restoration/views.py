@@ -1,13 +1,9 @@
 """The restoration page's pieces of HTML: examples, the viewer, the verdict in words, numbers, downloads."""
 
-from base64 import b64encode
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-
-from PIL import Image
 
 from apps.common import duration, note
 from apps.restoration import sheets
@@ -26,25 +22,6 @@ METHODS = {
     "classical": "CLAHE and unsharp mask, without a network",
     "denoise": "non-local means, without a network",
 }
-
-
-def examples(folder: Path, words: dict[str, str]) -> str:
-    """Small pictures to choose from, inside the page."""
-    buttons = []
-    for name, text in words.items():
-        buffer = BytesIO()
-        with Image.open(folder / f"{name}.jpg") as image:
-            image.thumbnail((200, 200))
-            image.save(buffer, "JPEG", quality=80)
-        uri = f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
-        buttons.append(
-            f'<button type="button" data-act="example" data-value="{name}">'
-            f'<img src="{uri}" alt=""><span>{escape(text)}</span></button>'
-        )
-    return (
-        '<div class="vc-examples vc-pages" role="group" aria-label="example pages">'
-        f"<span>or take one of these</span><div>{''.join(buttons)}</div></div>"
-    )
 
 
 def address(sheet: Sheet, file: str, chosen: Choice | None = None) -> str:

@@ -328,7 +328,7 @@ def test_much_darker_colours_come_with_a_strength_that_keeps_the_drawing(visitor
 
 @pytest.fixture(scope="module")
 def client():
-    with TestClient(suite.alone(app), base_url="http://localhost") as running:
+    with TestClient(suite.create(only="color_transfer"), base_url="http://localhost") as running:
         yield running
 
 

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 def address(tmp_path_factory):
     """The suite in a process of its own, on a free port, its visitors and runs in a folder of its own."""
     folder = str(tmp_path_factory.mktemp("suite"))
-    with served("apps.suite", {"TMPDIR": folder, "VISION_CORE_RUNS": folder}) as url:
+    with served(None, {"TMPDIR": folder, "VISION_CORE_RUNS": folder}) as url:
         yield url
 
 

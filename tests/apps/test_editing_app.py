@@ -396,7 +396,7 @@ def test_anchor_net_is_taught_in_a_process_of_its_own_and_used(small_world):
 def test_the_endpoints_answer_a_script(small, tmp_path):
     client = pytest.importorskip("gradio_client")
     uvicorn = pytest.importorskip("uvicorn")
-    server = uvicorn.Server(uvicorn.Config(suite.alone(app), port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(suite.create(only="image_editing"), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -423,7 +423,7 @@ def test_the_endpoints_answer_a_script(small, tmp_path):
 
 
 def test_a_stranger_gets_nothing():
-    with TestClient(suite.alone(app), base_url="http://localhost") as client:
+    with TestClient(suite.create(only="image_editing"), base_url="http://localhost") as client:
         assert "Image editing" in client.get("/").text
         for address in (
             f"/files/{session.new(visit.APP).key}/work-001/candidate-0.png",

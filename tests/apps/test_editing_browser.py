@@ -30,7 +30,7 @@ def address(tmp_path_factory):
     small_models.vit(place / "dino")
     small_models.clip(place / "clip")
     given = {"TMPDIR": str(tmp_path_factory.mktemp("app")), "VISION_CORE_EDITING": str(place)}
-    with served("apps.image_editing.app", given) as url:
+    with served("image_editing", given) as url:
         yield url
 
 

@@ -1,15 +1,10 @@
 """The endpoints for scripts, called over HTTP as a script calls them."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+from server import served
 
 from vision_core import images, restoration
 from vision_core.images import Picture
@@ -22,23 +17,9 @@ client = pytest.importorskip("gradio_client")
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
     """A client of the restoration app, served alone."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("server")
-    environment = {**os.environ, "TMPDIR": str(folder), "PORT": str(port)}
-    command = [sys.executable, "-m", "apps.restoration.app"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{address}/healthz", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the app ended"
-            time.sleep(0.2)
-    yield client.Client(address, verbose=False, download_files=str(folder))
-    process.terminate()
-    process.wait(20)
+    with served("restoration", {"TMPDIR": str(folder)}) as address:
+        yield client.Client(address, verbose=False, download_files=str(folder))
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def restored(file):
 
 @pytest.fixture(scope="module")
 def client():
-    with TestClient(suite.alone(app), base_url="http://localhost") as running:
+    with TestClient(suite.create(only="restoration"), base_url="http://localhost") as running:
         yield running
 
 

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The app alone in a process of its own."""
-    with served("apps.restoration.app", {"TMPDIR": str(tmp_path_factory.mktemp("app"))}) as url:
+    with served("restoration", {"TMPDIR": str(tmp_path_factory.mktemp("app"))}) as url:
         yield url
 
 

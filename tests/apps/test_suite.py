@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 from server import served
 
 from apps import landing, logs, session, suite
-from apps.color_transfer import app as color_transfer
 from vision_core.files import bundled
 
 PAGES = ["/", "/digits/", "/color-transfer/", "/image-editing/", "/restoration/"]
@@ -134,7 +133,7 @@ def test_a_download_needs_the_key_of_its_visit(client):
 
 
 def test_an_app_alone_answers_at_the_top():
-    with TestClient(suite.alone(color_transfer), base_url="http://localhost") as client:
+    with TestClient(suite.create(only="color_transfer"), base_url="http://localhost") as client:
         assert "Colour transfer" in client.get("/").text
         assert client.get("/healthz").status_code == 200
 
@@ -177,7 +176,7 @@ def junk(address: str) -> None:
 @pytest.mark.slow
 def test_what_strangers_send_is_one_line_each_in_the_log(tmp_path):
     log = tmp_path / "log.txt"
-    with served("apps.suite", {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}, log) as address:
+    with served(None, {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}, log) as address:
         junk(address)
         assert httpx.get(f"{address}/healthz").status_code == 200
     text = log.read_text()

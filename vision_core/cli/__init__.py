@@ -1,4 +1,4 @@
-"""The command line: `vision-core color|edit|digits|leaves|restore|serve|models|doctor`."""
+"""The command line: `vision-core color|edit|digits|leaves|restore|serve|space|models|doctor`."""
 
 import os
 import sys

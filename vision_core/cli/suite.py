@@ -1,5 +1,6 @@
-"""Commands of the suite: serve, models, doctor."""
+"""Commands of the suite: serve, space, models, doctor."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from vision_core.cli.verbs import Answer, command
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the root."""
-    for function in (serve, models, doctor):
+    for function in (serve, space, models, doctor):
         command(app)(function)
 
 
@@ -21,6 +22,9 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A name that browsers may call the server by; may be repeated.")
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="color_transfer, image_editing, restoration or dashboard, alone at /.")
+    ] = None,
 ) -> Answer:
     """Start the suite: landing page, apps and dashboard, on one port."""
     from vision_core import extras
@@ -28,8 +32,25 @@ def serve(
     extras.need("apps", "the pages", "fastapi", "gradio", "streamlit", "uvicorn")
     from apps import suite
 
-    suite.serve(host, port, allow_host or ())
+    suite.serve(host, port, allow_host or (), only)
     return Answer("stopped")
+
+
+def space(
+    name: Annotated[str, typer.Argument(help="color, edit, restore, dashboard or digits.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: a new one, or an empty one.")],
+) -> Answer:
+    """Write one app as a Hugging Face Space: card, packages, code and the weights it needs."""
+    from apps import spaces
+
+    folder = spaces.write(name, out)
+    written = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts]
+    size = sum(path.stat().st_size for path in written)
+    text = (
+        f"{folder}: {len(written)} files, {size / 1e6:.1f} MB. "
+        f"To publish it: hf upload YOUR-NAME/{name} {folder} . --repo-type space"
+    )
+    return Answer(text, {"out": str(folder), "files": len(written), "bytes": size})
 
 
 def models() -> Answer:
