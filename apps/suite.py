@@ -62,7 +62,8 @@ def _mount(suite: FastAPI, name: str, path: str) -> None:
     """A Gradio app, imported here: one that is not served needs none of its packages."""
     from apps import common
 
-    common.mount(suite, importlib.import_module(f"apps.{name}.app"), path)
+    app: Any = importlib.import_module(f"apps.{name}.app")
+    common.mount(suite, app, path)
 
 
 def serve(

@@ -33,7 +33,7 @@ NEVER = {
     "restore": {"torchvision"},  # for VGG16, whose weights a Space does not have
     "dashboard": {"img2pdf", "pypdfium2", "onnxruntime"},  # the last only checks an export where it is
 }
-BESIDE = {"dashboard": {"onnx"}}  # what torch.onnx imports
+BESIDE = {"dashboard": {"onnx", "onnxscript"}}  # what torch.onnx imports
 
 
 def lines(name: str) -> list[Requirement]:
