@@ -25,7 +25,7 @@ def served(
 def running(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path | None = None
 ) -> Iterator[str]:
-    """The address of a server that listens on the port PORT of its environment; what it writes goes to `log`."""
+    """The address of a server that listens on PORT of its environment; what it writes goes to `log`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     with open(log, "w") if log else nullcontext() as output:
