@@ -27,11 +27,12 @@ OPENED = os.environ.get("SPACES", "color").split()
 # Trainings run as `python -m vision_core SYSTEM train`: these commands are a part of the app
 COMMANDS = {"color": ["color"], "edit": ["edit"], "restore": ["restore"], "dashboard": ["digits", "leaves"]}
 # What a shared module could import, but not for this app
+DOCUMENTS = {"img2pdf", "pypdfium2"}
 NEVER = {
-    "color": {"img2pdf", "pypdfium2"},  # it opens no documents
-    "edit": {"img2pdf", "pypdfium2"},
-    "restore": {"torchvision"},  # for VGG16, whose weights a Space does not have
-    "dashboard": {"img2pdf", "pypdfium2", "onnxruntime"},  # the last only checks an export where it is
+    "color": {*DOCUMENTS, "streamlit"},
+    "edit": {*DOCUMENTS, "streamlit"},
+    "restore": {"streamlit", "torchvision"},  # the last for VGG16, whose weights a Space does not have
+    "dashboard": {*DOCUMENTS, "gradio", "onnxruntime"},  # the last checks an export where it is there
 }
 BESIDE = {"dashboard": {"onnx", "onnxscript"}}  # what torch.onnx imports
 
@@ -70,14 +71,10 @@ def reached(name: str) -> tuple[set[Path], set[str]]:
         for count in range(1, len(parts) + 1):
             module = ".".join(parts[:count])
             path = file_of(module)
-            if path is None or path in ours or module in ("vision_core.cli", "apps.common"):
-                continue  # the first imports all commands, none of which runs; the second is Gradio's
+            if path is None or path in ours or module == "vision_core.cli":
+                continue  # the last imports the commands of all systems, none of which runs
             ours.add(path)
             waiting += imported(path)
-    if name != "dashboard":
-        waiting = list(imported(ROOT / "apps" / "common.py"))
-        others |= {top for word in waiting if (top := word.split(".")[0]) not in ("apps", "vision_core")}
-        others.discard("streamlit")
     return ours, others - set(sys.stdlib_module_names)
 
 
