@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import zipfile
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,13 +12,18 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vision_core.checkpoints import HEADER, load, load_state, save, save_state
+from vision_core.bounds import Bounds, Real, Several, Whole
+from vision_core.checkpoints import HEADER, load, save
+from vision_core.messages import LONGEST
+from vision_core.states import load_state, save_state
 
 METADATA = {"seed": 3, "metrics": {"accuracy": 0.5}, "data": ["a", "grün"], "licence": None}
 SUFFIXES = pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".PTH"])
 
 
 class Net(nn.Module):
+    bounds: ClassVar[Bounds] = {"width": Whole(0, 10**9), "scale": Several(Real(0, 1e6), 1, 9)}
+
     def __init__(self, width: int = 4, scale: tuple[float, ...] = (1.0,)) -> None:
         super().__init__()
         if width < 1:
@@ -117,7 +123,7 @@ def test_other_suffixes_and_folders_are_refused(tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         save(tmp_path / "folder.pth", net(), {})
     for path in (tmp_path, tmp_path / "missing.pth", "a\0b.pth"):
-        with pytest.raises(ValueError, match="there is no model file"):
+        with pytest.raises(ValueError, match=r"there is no file|is a folder"):
             load(path, Net)
 
 
@@ -227,11 +233,14 @@ def tampered(tmp_path, **changes):
         ({"state": {"layer.bias": 3}}, "no tensor"),
         ({"width": 6}, r"layer.weight is \[5, 3\], not \[6, 3\]"),
         ({"width": 10**9}, r"layer.weight is \[5, 3\]"),  # would take 12 GB
-        ({"width": 10**30}, "does not fit Net"),
+        ({"width": 10**30}, "width is 10+; a whole number from 0 to 1000000000 was expected"),
         ({"width": 0}, "width must be 1 or more"),
-        ({"width": "five"}, "does not fit Net"),
-        ({"scale": [{}]}, "does not fit Net"),
-        ({"depth": 3}, "unexpected keyword argument 'depth'"),
+        ({"width": "five"}, "width is 'five'; a whole number"),
+        ({"width": True}, "width is True"),
+        ({"scale": [{}]}, "scale is .*; 1 to 9 times a number from 0 to 1e"),
+        ({"scale": [1.0] * 10}, "scale is"),
+        ({"scale": [float("nan")]}, "scale is .nan.; 1 to 9 times"),
+        ({"depth": 3}, "it names 'depth', which is no argument of that network"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(tmp_path, changes, message):
@@ -250,5 +259,82 @@ def test_states_go_round(tmp_path):
     assert json.dumps(load_state(tmp_path / "resume.pt"), default=str) == json.dumps(state, default=str)
     with pytest.raises(ValueError, match="there is no file"):
         load_state(tmp_path / "missing.pt")
-    with pytest.raises(ValueError, match="not a complete PyTorch file"):
+    with pytest.raises(ValueError, match="is a folder"):
         load_state(tmp_path)
+
+
+def nested(depth: int, width: int) -> list:
+    made: list = []
+    for _ in range(depth):
+        made = [made] * width
+    return made
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(nested(30, 2), nested(400, 1), {"model": nested(30, 2)}, {(1, (2, 3)): 1}),
+        *({"model": "\x1b[31m" * 10**5}, {"model": "Net", "width": nested(30, 2)}, torch.zeros(1)),
+    ],
+    ids=range(7),
+)
+def test_lists_in_lists_are_refused_before_anybody_goes_through_them(tmp_path, odd):
+    good = {"model_state_dict": net().state_dict(), "model_architecture": {"model": "Net"}, "metadata": {}}
+    for name in good:
+        save_state(tmp_path / "x.pth", {**good, name: odd})
+        with pytest.raises(ValueError) as refused:
+            load(tmp_path / "x.pth", Net)
+        assert len(str(refused.value)) <= LONGEST and str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("stride", [(0,), (1,)])
+def test_tensors_that_are_larger_than_their_file_are_refused(tmp_path, stride):
+    """Of stride 0, and members of the archive that share their bytes."""
+    path = tmp_path / "x.pth"
+    if stride == (0,):
+        save_state(path, {"a": torch.zeros(1).as_strided((10**9,), stride)})
+    else:
+        save_state(path, {str(n): torch.full((10**5,), n) for n in range(20)})
+        data = bytearray(path.read_bytes())
+        with zipfile.ZipFile(path) as archive:
+            first = next(
+                part.header_offset for part in archive.infolist() if part.filename.endswith("data/0")
+            )
+        at = data.index(b"PK\x01\x02")
+        while data[at : at + 4] == b"PK\x01\x02":
+            name, more = data[at + 46 : at + 46 + data[at + 28]], data[at + 30] + 256 * data[at + 31]
+            if b"/data/" in name:
+                data[at + 42 : at + 46] = first.to_bytes(4, "little")
+            at += 46 + len(name) + more
+        end = data.index(b"PK\x01\x02")
+        start = data.index(b"PK\x03\x04", first + 1)
+        del data[start:end]  # one member's bytes stay
+        eocd = data.rindex(b"PK\x05\x06")
+        data[eocd + 16 : eocd + 20] = start.to_bytes(4, "little")
+        path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"x\.pth is not a complete PyTorch file"):
+        load_state(path)
+
+
+def test_tensors_that_are_no_plain_arrays_are_refused(tmp_path):
+    for value in (torch.eye(3).to_sparse(), torch.zeros(3, device="meta"), torch.eye(2).to_sparse_csr()):
+        save_state(tmp_path / "x.pth", {"a": value})
+        with pytest.raises(ValueError, match=r"x\.pth (was refused|is not a complete)"):
+            load_state(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("length", [2**63, 2**40, (16 << 20) + 1])
+def test_a_header_that_is_too_long_is_refused_before_it_is_read(tmp_path, length):
+    (tmp_path / "x.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}")
+    with pytest.raises(ValueError, match=r"its header has .* MB; at most 16 are accepted|more than 1e15"):
+        load(tmp_path / "x.safetensors", Net)
+
+
+def test_a_header_that_is_nested_deeply_is_refused(tmp_path):
+    for text in (
+        '{"architecture": ' + "[" * 10**5,
+        '{"architecture": {"model": "Net", "width": NaN}, "metadata": {}}',
+    ):
+        save_file(net().state_dict(), tmp_path / "x.safetensors", {HEADER: text})
+        with pytest.raises(ValueError, match="no vision-core header"):
+            load(tmp_path / "x.safetensors", Net)

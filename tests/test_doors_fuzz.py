@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -22,7 +22,8 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import nn
 
-from vision_core import checkpoints, digits, documents, editing, images, leaves, restoration, runs
+from vision_core import checkpoints, digits, documents, editing, images, leaves, restoration, runs, states
+from vision_core.bounds import Bounds, Several, Text, Whole
 from vision_core.color import colormap, feedback, lut, lut_files, palette_files
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings as ColorSettings
@@ -54,6 +55,8 @@ def door(build: Callable[[Path], Reader]) -> Callable[[Path], Reader]:
 
 
 class Net(nn.Module):
+    bounds: ClassVar[Bounds] = {"width": Whole(1, 1000), "names": Several(Text(), 0, 10)}
+
     def __init__(self, width: int = 4, names: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.architecture = {"width": width, "names": list(names)}
@@ -144,8 +147,8 @@ def resume(folder: Path) -> Reader:
     moments = {n: {"step": torch.ones(()), "exp_avg": value} for n, value in enumerate(model.values())}
     optimizer = {"state": moments, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "params": [0, 1]}]}
     state = {"model": model, "optimizer": optimizer, "epoch": 3, "best": {"accuracy": [0.5, 2]}}
-    checkpoints.save_state(folder / "resume.pt", state)
-    return lambda folder: checkpoints.load_state(folder / "resume.pt", "model", "optimizer", "epoch")
+    states.save_state(folder / "resume.pt", state)
+    return lambda folder: states.load_state(folder / "resume.pt", "model", "optimizer", "epoch")
 
 
 @door

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import ClassVar
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from vision_core import checkpoints, runs, training
+from vision_core import checkpoints, runs, states, training
+from vision_core.bounds import Bounds, OneOf
 from vision_core.devices import generator, seeded
 from vision_core.events import Done, Epoch, Step
 from vision_core.training import Plan
@@ -19,6 +21,8 @@ STEPS = 3
 
 class Net(nn.Module):
     """A regression with dropout, batch norm and, where asked for, a part that is not trained."""
+
+    bounds: ClassVar[Bounds] = {"frozen": OneOf(True, False)}
 
     def __init__(self, frozen: bool = False) -> None:
         super().__init__()
@@ -151,10 +155,12 @@ def test_a_run_that_died_at_any_write_resumes_to_the_same_bytes(tmp_path, monkey
 
     for last in range(0, 18, 3):
         cut, written = tmp_path / f"cut{last}", 0
-        monkeypatch.setattr(checkpoints, "atomic", dies)
+        for module in (checkpoints, states):
+            monkeypatch.setattr(module, "atomic", dies)
         with pytest.raises(Killed):
             list(train(cut, Settings()))
-        monkeypatch.setattr(checkpoints, "atomic", write)
+        for module in (checkpoints, states):
+            monkeypatch.setattr(module, "atomic", write)
         list(train(cut))
         assert contents(cut) == contents(tmp_path / "whole"), f"died after {last} writes"
 
@@ -265,11 +271,11 @@ def test_a_state_of_something_else_is_refused(tmp_path, state):
     next(events := train(tmp_path / "run", Settings()))
     events.close()
     file = tmp_path / "run" / "resume.pt"
-    good = checkpoints.load_state(file)
-    checkpoints.save_state(file, {**good, **state})
+    good = states.load_state(file)
+    states.save_state(file, {**good, **state})
     with pytest.raises(ValueError, match=r"resume\.pt is not the state of this training"):
         list(train(tmp_path / "run"))
-    checkpoints.save_state(file, {"epoch": 1})
+    states.save_state(file, {"epoch": 1})
     with pytest.raises(ValueError, match="lacks best"):
         list(train(tmp_path / "run"))
 
@@ -280,12 +286,12 @@ def test_a_state_that_is_not_finite_is_refused_and_kept(tmp_path, name, value):
     next(events := train(tmp_path / "run", Settings(ema=0.9)))
     events.close()
     file = tmp_path / "run" / "resume.pt"
-    state = checkpoints.load_state(file)
+    state = states.load_state(file)
     if name == "optimizer":
         state["optimizer"]["param_groups"][0]["lr"] = torch.tensor(torch.nan)
     else:
         next(v for v in state[name].values() if v.is_floating_point()).fill_(value)
-    checkpoints.save_state(file, state)
+    states.save_state(file, state)
     with pytest.raises(ValueError, match=r"resume\.pt is not the state of this training: .*(finite|NaN)"):
         list(train(tmp_path / "run"))
     assert file.is_file() and runs.Run(tmp_path / "run").status() == "stopped"
@@ -312,7 +318,7 @@ def test_a_run_that_is_not_finite_at_its_end_is_not_done_and_keeps_its_last_good
     plan = Plan(3, 1, ema=0.9, best={"error": "min"})
     with pytest.raises(FloatingPointError, match=r"(not finite|NaN) after epoch 3: lower the learning rate"):
         list(training.run(run, model, optimizer, batches, terms, plan, measure=measure))
-    state = checkpoints.load_state(run.resume_file)
+    state = states.load_state(run.resume_file)
     assert run.status() == "failed" and state["epoch"] == 2 and len(averages) == 2 + (fault == "measure")
     kept = checkpoints.load(run.folder / "last.safetensors", Net)[1]
     assert kept["epoch"] == 2 + (fault == "measure")

@@ -2,12 +2,8 @@
 
 import hashlib
 import json
-import warnings
-from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
-from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
@@ -15,9 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from vision_core import devices
-from vision_core.files import atomic
-from vision_core.messages import reason
+from vision_core import bounds, devices
+from vision_core.files import atomic, ordinary, parse_json
+from vision_core.limits import HEADER as HEADER_BYTES
+from vision_core.messages import PART, quote, reason, sentence
+from vision_core.states import load_state, save_state
 from vision_core.weights import WeightsMissing
 
 HEADER = "vision-core"
@@ -149,21 +147,23 @@ def load(path: str | Path, *classes: type[Network]) -> tuple[Network, dict[str, 
             or one whose frozen parts were others.
         WeightsMissing: the frozen parts are nowhere to be had.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no model file {path}")
+    path = ordinary(path)
     safe = path.suffix.lower() == ".safetensors"
     state, architecture, metadata = _read_safetensors(path) if safe else _read_pth(path)
     if not all(isinstance(part, dict) for part in (state, architecture, metadata)):
         raise ValueError(f"{path} has a broken header: it was not saved by this program")
     found = architecture.pop("model", "a network without name")
     known = {kind.__name__: kind for kind in classes}
-    if found not in known:
-        raise ValueError(f"{path} holds {found}, but {' or '.join(known)} was expected")
+    if not isinstance(found, str) or found not in known:
+        named = sentence(found, PART) if isinstance(found, str) else quote(found)
+        raise ValueError(f"{path} holds {named}, but {' or '.join(known)} was expected")
     model_class = known[found]
     frozen = architecture.pop("frozen_sha256", {})
     try:
-        with torch.device("meta"):  # costs no memory, whatever sizes a strange file asks for
+        if not isinstance(frozen, dict):
+            raise ValueError(f"frozen_sha256 is {quote(frozen)}")
+        bounds.check(architecture, getattr(model_class, "bounds"))  # noqa: B009
+        with torch.device("meta"):  # costs no memory
             expected = trained_state(model_class(**architecture))
         _compare(state, expected)
         with devices.seeded(0):
@@ -172,7 +172,9 @@ def load(path: str | Path, *classes: type[Network]) -> tuple[Network, dict[str, 
             getattr(model, "load_frozen")()  # noqa: B009
         load_trained(model, state)
         if _frozen_hashes(model) != frozen:
-            raise ValueError(f"it was trained on another {', '.join(frozen) or 'network'}")
+            raise ValueError(
+                f"it was trained on another {sentence(', '.join(frozen), PART) if frozen else 'network'}"
+            )
     except WeightsMissing:
         raise
     except Exception as error:  # the constructor sees whatever a strange file holds
@@ -184,24 +186,28 @@ def _compare(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) 
     """Raise a `ValueError` that names the first tensor that is too many, missing, of another shape or NaN."""
     for name in [*expected, *state]:
         if name not in state or name not in expected:
-            raise ValueError(f"{name} is {'missing' if name in expected else 'not a part of it'}")
+            raise ValueError(
+                f"{sentence(name, PART)} is {'missing' if name in expected else 'not a part of it'}"
+            )
         value = state[name]
         if not isinstance(value, torch.Tensor) or value.shape != expected[name].shape:
             found = list(getattr(value, "shape", ["no tensor"]))
-            raise ValueError(f"{name} is {found}, not {list(expected[name].shape)}")
+            raise ValueError(f"{name} is {quote(found)}, not {list(expected[name].shape)}")
         if not value.isfinite().all():
             raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     try:
+        with open(path, "rb") as file:  # its parser needs a multiple of the header
+            HEADER_BYTES.check(int.from_bytes(file.read(8), "little"), "its header")
         with safe_open(path, "pt") as file:
             header = (file.metadata() or {}).get(HEADER)
             state = {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:
         raise ValueError(f"{path} is not a complete .safetensors file: {reason(error)}") from error
     try:
-        parts = json.loads(header or "")
+        parts = parse_json(header or "", "its header")
         return state, parts["architecture"], parts["metadata"]
     except Exception as error:
         raise ValueError(f"{path} has no vision-core header: it was not saved by this program") from error
@@ -212,40 +218,3 @@ def _read_pth(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict
     data = load_state(path, *names)
     state, architecture, metadata = (data[name] for name in names)
     return state, architecture, metadata
-
-
-def save_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain data atomically with `torch.save`; equal content gives equal bytes."""
-    data = BytesIO()
-    torch.save(state, data)  # into a full disk it would say something else than that it is full
-    with atomic(path) as file:
-        file.write(data.getvalue())
-
-
-def load_state(path: str | Path, *names: str) -> dict[str, Any]:
-    """Read what `save_state` wrote: a state with `names`.
-
-    Raises:
-        ValueError: the file holds code, is half a file, or lacks a name.
-    """
-    try:
-        if is_zipfile(path):
-            with ZipFile(path) as archive:
-                if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
-                    raise ValueError("it is compressed")  # PyTorch never does: megabytes may hide terabytes
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch has to say about a strange file, our refusal says
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no file {path}") from error
-    except UnpicklingError as error:
-        raise ValueError(
-            f"{path} was refused: it holds something other than weights and plain data"
-        ) from error
-    except Exception as error:  # an unpickler can raise anything
-        raise ValueError(f"{path} is not a complete PyTorch file: {reason(error)}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} holds a {type(data).__name__}; weights by name were expected")
-    if missing := [name for name in names if name not in data]:
-        raise ValueError(f"{path} lacks {missing[0]}: it is not the kind of file that was expected")
-    return data

@@ -70,6 +70,7 @@ FILE = Limit("FILE_MB", 512, "MB", "a picture, or any file without a limit of it
 JSON = Limit("JSON_MB", 64, "MB", "a JSON file: settings, recipes, exports", 1 << 20)
 UPLOAD = Limit("UPLOAD_MB", 40, "MB", "one upload", 1 << 20)
 JSON_VALUES = Limit("JSON_VALUES", 5_000_000, "values", "a JSON file, lists and objects counted, too")
+HEADER = Limit("HEADER_MB", 16, "MB", "the header of a .safetensors file", 1 << 20)
 RECIPE = Limit("RECIPE_MB", 16, "MB", "the recipe of an edit, with its mask", 1 << 20)
 PAGES = Limit("PAGES", 5_000, "pages", "a PDF or TIFF")
 SECONDS = Limit("SECONDS", 30, "seconds", "opening one picture or page in the guarded process")

@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from vision_core import checkpoints, devices, runs
+from vision_core import checkpoints, devices, runs, states
 from vision_core.events import Done, Epoch, Event, Step
 from vision_core.fit import Batches, Terms, fit
 from vision_core.messages import quote, reason
@@ -251,11 +251,11 @@ class _Trainer:
         if self.run is not None and self.accelerator.is_main_process:
             state = {name: part.state_dict() for name, part in self.parts.items()}
             state["model"] = checkpoints.trained_state(self.parts["model"])
-            checkpoints.save_state(self.run.resume_file, {"epoch": self.epoch, "best": self.best, **state})
+            states.save_state(self.run.resume_file, {"epoch": self.epoch, "best": self.best, **state})
         self.saved = self.epoch
 
     def _restore(self, run: Run) -> None:
-        state = checkpoints.load_state(run.resume_file, "epoch", "best", *self.parts)
+        state = states.load_state(run.resume_file, "epoch", "best", *self.parts)
         try:
             for name, part in self.parts.items():
                 if _holds_nan(state[name]):

@@ -11,6 +11,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.bounds import Bounds, Several, Whole
+
+BOUNDS: Bounds = {
+    "widths": Several(Whole(1, 4096), 1, 8),
+    "down": Several(Whole(0, 64), 1, 8),
+    "up": Several(Whole(0, 64), 0, 8),
+}
+
 
 class ConvBlock(nn.Module):
     """x + conv(relu(conv(x))), 3 x 3, starting as the identity."""

@@ -7,12 +7,13 @@ depend on which other colours are in the batch.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision_core.bounds import Bounds, OneOf, Real, Several, Whole
 from vision_core.checkpoints import HubMixin
 
 Head = Literal["rgb", "palette"]
@@ -29,6 +30,14 @@ class ColorMapper(nn.Module, HubMixin):
         palette: K colours of 0..255, for the palette head.
         temperature: divides the palette head's logits; smaller is closer to choosing one colour.
     """
+
+    bounds: ClassVar[Bounds] = {
+        "layers": Whole(1, MAX_LAYERS),
+        "hidden": Whole(1, MAX_HIDDEN),
+        "head": OneOf("rgb", "palette"),
+        "palette": Several(Several(Whole(0, 255), 3, 3), 0, 256),
+        "temperature": Real(1e-6, MAX_TEMPERATURE),
+    }
 
     def __init__(
         self,

@@ -4,9 +4,12 @@ Source: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognit
 ReLU and max-pooling replace the original tanh and averaging.
 """
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.bounds import Bounds, Several, Whole
 from vision_core.checkpoints import HubMixin
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's 60,000 training images, in [0, 1]
@@ -14,6 +17,8 @@ MEAN, STD = 0.1307, 0.3081  # of MNIST's 60,000 training images, in [0, 1]
 
 class DigitNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
     """(B, 1, 28, 28) in [0, 1] -> (B, 10) logits."""
+
+    bounds: ClassVar[Bounds] = {"channels": Several(Whole(1, 1024), 2, 2), "hidden": Whole(1, 65_536)}
 
     def __init__(self, channels: tuple[int, int] = (4, 8), hidden: int = 128) -> None:
         super().__init__()

@@ -5,9 +5,13 @@ the layers. There a straight-through Gumbel choice is trained through a sampler 
 the probabilities themselves are what is trained, see `train`.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vision_core.bounds import Bounds, OneOf, Whole
 
 GRID = 8  # cells along the side of a box
 
@@ -18,6 +22,13 @@ class AnchorNet(nn.Module):
     1,678 parameters for 6 sizes. The projection C -> 12 that precedes them is drawn from the seed of
     construction and fixed, unless `train_projection`; either way it is part of the state.
     """
+
+    bounds: ClassVar[Bounds] = {
+        "features": Whole(1, 65_536),
+        "sizes": Whole(1, 64),
+        "projected": Whole(1, 1024),
+        "train_projection": OneOf(True, False),
+    }
 
     def __init__(
         self, features: int, sizes: int = 6, projected: int = 12, train_projection: bool = False

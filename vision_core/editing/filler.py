@@ -3,13 +3,14 @@
 from collections.abc import Generator
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import checkpoints, images
+from vision_core import checkpoints, images, unet
+from vision_core.bounds import Bounds
 from vision_core.checkpoints import HubMixin
 from vision_core.editing import masks, push_pull
 from vision_core.events import Event, Preview, Step
@@ -34,6 +35,8 @@ class Filler(nn.Module, HubMixin, library_name="vision-core", license="apache-2.
         down: blocks at each of these on the way down.
         up: blocks at each but the last on the way up.
     """
+
+    bounds: ClassVar[Bounds] = unet.BOUNDS
 
     def __init__(
         self,

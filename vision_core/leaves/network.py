@@ -6,7 +6,7 @@ Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlen
 import copy
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vision_core import torchvision_cpu, weights
+from vision_core.bounds import Bounds, OneOf, Several, Text, Whole
 from vision_core.checkpoints import HubMixin
 from vision_core.leaves.gate import Gate
 
@@ -37,6 +38,13 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
     temperature: Tensor
     mean: Tensor
     std: Tensor
+    bounds: ClassVar[Bounds] = {
+        "classes": Several(Text(), 2, 10_000),
+        "unfrozen": Whole(0, BLOCKS),
+        "backbone": OneOf("imagenet", None),
+        "crop": Whole(32, 1024),
+        "gate": Several(Whole(1, 10_000), 3, 3, optional=True),
+    }
 
     def __init__(
         self,

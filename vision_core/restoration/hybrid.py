@@ -6,12 +6,14 @@ reads a thumbnail of what is clean then with transformer blocks, and answers wit
 colour for each 8 x 8 pixels.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core import unet
+from vision_core.bounds import Bounds, Whole
 from vision_core.restoration import enlarge
 from vision_core.restoration.vit import Block
 from vision_core.unet import ConvBlock, UNet, zeroed
@@ -84,6 +86,11 @@ class HybridRestorer(nn.Module):
 
     multiple = 16  # heights and widths that it takes are multiples of this
     patch_side = 16  # of the pixels that one token stands for
+    bounds: ClassVar[Bounds] = {
+        **unet.BOUNDS,
+        **dict.fromkeys(("channels", "width"), Whole(1, 4096)),
+        **dict.fromkeys(("depth", "heads"), Whole(1, 64)),
+    }
 
     def __init__(
         self,

@@ -68,13 +68,13 @@ class VGG16Features(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from vision_core import checkpoints, torchvision_cpu
+        from vision_core import states, torchvision_cpu
 
         torchvision_cpu.prepare()
         from torchvision.models import vgg16
 
         network = vgg16()
-        state = checkpoints.load_state(vgg16_file(), "features.0.weight", "features.14.bias")
+        state = states.load_state(vgg16_file(), "features.0.weight", "features.14.bias")
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

@@ -3,12 +3,13 @@
 Source: historic-manuscript-restoration (NOTICE.md); Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words".
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.bounds import Bounds, OneOf, Real, Whole
 from vision_core.distributed import dropout
 
 SIZES = {  # width, blocks, heads -> parameters: 5,683,797 / 21,983,637 / 86,433,813 / 304,148,245
@@ -61,6 +62,13 @@ class ViTRestorer(nn.Module):
     Args:
         size: tiny, small, base or large.
     """
+
+    bounds: ClassVar[Bounds] = {
+        "size": OneOf(*SIZES),
+        "image_size": Whole(1, 4096),
+        "patch": Whole(1, 256),
+        "dropout": Real(0, 0.99),
+    }
 
     def __init__(
         self, size: str = "base", image_size: int = 256, patch: int = 16, dropout: float = 0.1

@@ -13,12 +13,13 @@ import copy
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.bounds import Bounds, Whole
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
 from vision_core.editing.tiny import clip, data, paint, world
@@ -30,6 +31,8 @@ CROP, TESTED, EVERY = 64, 64, 4
 
 class Network(nn.Module):
     """(B, 3, H, W) in [0, 1] -> latents (B, 4, H / 8, W / 8) and the pictures again; H, W multiples of 8."""
+
+    bounds: ClassVar[Bounds] = {"width": Whole(1, 1024)}
 
     def __init__(self, width: int = 64) -> None:
         prepare()

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.bounds import Bounds, Whole
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
 from vision_core.editing.tiny import data, tokens, world
@@ -33,6 +34,12 @@ UNSAID, SHARPNESS = -1, 16  # unit vectors are stretched for the head
 
 class Network(nn.Module):
     """open_clip's CLIP with a small ResNet (attention at its end), a small text transformer, and the head."""
+
+    bounds: ClassVar[Bounds] = {
+        **dict.fromkeys(("embed", "width"), Whole(1, 4096)),
+        "text_width": Whole(32, 4096),
+        "text_layers": Whole(1, 48),
+    }
 
     def __init__(
         self, embed: int = 256, width: int = 24, text_width: int = 128, text_layers: int = 3

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.bounds import Bounds, Whole
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
 from vision_core.editing.saliency import stand_out
@@ -57,6 +58,11 @@ class Network(nn.Module):
     """Student and teacher, each a ViT over patches of 8 with a head, and the number of steps so far."""
 
     steps: Tensor
+    bounds: ClassVar[Bounds] = {
+        "width": Whole(32, 2048),
+        "layers": Whole(1, 48),
+        "directions": Whole(1, 65_536),
+    }
 
     def __init__(self, width: int = 128, layers: int = 4, directions: int = 512) -> None:
         prepare()

@@ -6,13 +6,14 @@ Trained on drawn pictures and their truth only, never on an edited picture or on
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core import checkpoints
+from vision_core.bounds import Bounds, Whole
 from vision_core.devices import generator
 from vision_core.editing.tiny import data, world
 from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SKIES, TONES
@@ -24,6 +25,8 @@ TESTED, EVERY = 256, 5
 
 class Network(nn.Module):
     """(B, 3, 128, 128) in [0, 1] -> logits (B, 3 places, 1 + kinds + colours) and (B, grounds + skies)."""
+
+    bounds: ClassVar[Bounds] = {"width": Whole(1, 1024)}
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()

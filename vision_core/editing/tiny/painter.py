@@ -12,13 +12,14 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vision_core import devices
+from vision_core.bounds import Bounds, OneOf, Several, Whole
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
 from vision_core.editing.inpainting import GUIDANCE
@@ -44,6 +45,14 @@ WITHHELD = {  # never painted in training, to see whether colour and kind are le
 
 class Network(nn.Module):
     """Noisy latents, mask, what is left (B, 9, 16, 16), time (B,), tokens (B, 40) -> v (B, 4, 16, 16)."""
+
+    bounds: ClassVar[Bounds] = {
+        "channels": Several(Whole(16, 4096), 3, 3),
+        "text_width": Whole(32, 4096),
+        "text_layers": Whole(1, 48),
+        "layers": Whole(1, 16),
+        "attention": Several(OneOf(True, False), 3, 3),
+    }
 
     def __init__(
         self,
