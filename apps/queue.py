@@ -1,117 +1,229 @@
-"""One queue for the heavy work of all apps: a few at once, the others are told how many are before them."""
+"""One queue for the heavy work of all apps: a few at once; the others are shown their place and its time."""
 
+import statistics
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from heapq import heapify, heapreplace
 
+from apps import session
+from apps.common import duration
 from vision_core import runs
 
 PLACES = 2  # heavy jobs that run at once on this server, of whatever app
 WAITING = 20  # visitors who may wait; the next is told to come back
 POLL = 0.25  # seconds between two looks at a place or at a process
+REMEMBERED = 20  # jobs of a kind from whose median the time of the next is expected
+QUEUED = "queued"  # a file of a run that waits: a new server puts it into its queue again
+RESTARTED = "The server was restarted: it starts again when it is its turn. "
 
 
 class Left(ValueError):
     """The waiting visitor was taken out of the queue."""
 
 
-class HeavyQueue:
-    """Tickets in the order of arrival; the owners of the first `places` are at work.
+@dataclass(eq=False)
+class Ticket:
+    """One job's place. A later job of the same owner has another ticket, never this one.
 
-    An owner is the folder name of a visitor's session and has at most one ticket.
+    Args:
+        owner: the folder name of a visitor's session.
+        kind: jobs of one kind take about as long.
+        remaining: seconds that the job at work still needs, where it knows.
+        restarted: an earlier server had it in its queue.
     """
+
+    owner: str
+    kind: str = ""
+    remaining: Callable[[], float | None] = lambda: None
+    restarted: bool = False
+    began: float | None = None  # on the monotonic clock, when its turn came
+
+
+class HeavyQueue:
+    """Tickets in the order of arrival; the first `places` are at work. An owner has at most one."""
 
     def __init__(self, places: int = PLACES, waiting: int = WAITING) -> None:
         self.places, self.waiting = places, waiting
-        self._owners: list[str] = []
+        self._tickets: list[Ticket] = []
+        self._took: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         self._lock = threading.Lock()
 
-    def join(self, owner: str) -> None:
+    def join(self, owner: str, kind: str = "") -> Ticket:
         """Take a ticket.
 
         Raises:
             ValueError: the owner has one already, or too many visitors wait.
         """
+        return self._add(Ticket(owner, kind))
+
+    def _add(self, ticket: Ticket) -> Ticket:
         with self._lock:
-            if owner in self._owners:
+            if self._of(ticket.owner) is not None:
                 raise ValueError("Something of yours is still going on: wait for its end, or stop it")
-            if len(self._owners) >= self.places + self.waiting:
+            if len(self._tickets) >= self.places + self.waiting:
                 raise ValueError(
                     f"The server is busy and {self.waiting} visitors wait already: please come back later"
                 )
-            self._owners.append(owner)
+            self._tickets.append(ticket)
+            self._begin()
+        return ticket
 
-    def leave(self, owner: str) -> None:
-        """Give the ticket back, waiting or at work; without one, nothing happens."""
+    def leave(self, ticket: Ticket) -> None:
+        """Give the ticket back, waiting or at work; one that is not in the queue any more changes nothing."""
         with self._lock:
-            if owner in self._owners:
-                self._owners.remove(owner)
+            if ticket in self._tickets:
+                self._tickets.remove(ticket)
+                if ticket.began is not None:
+                    self._took[ticket.kind].append(time.monotonic() - ticket.began)
+                self._begin()
+
+    def leave_line(self, owner: str) -> bool:
+        """Take the owner out of the queue if its job still waits; whether it did."""
+        with self._lock:
+            ticket = self._of(owner)
+            if ticket is None or ticket.began is not None:
+                return False
+            self._tickets.remove(ticket)
+            return True
 
     def before(self, owner: str) -> int | None:
-        """How many must finish first: 0 at work, None without a ticket."""
+        """How many must finish before the owner's job: 0 at work, None without a ticket."""
         with self._lock:
-            if owner not in self._owners:
-                return None
-            return max(0, self._owners.index(owner) - self.places + 1)
+            ticket = self._of(owner)
+            return None if ticket is None else self._ahead(ticket)
 
-    def wait(self, owner: str) -> Iterator[int]:
-        """Yield how many are before the owner, again and again, until it is the owner's turn.
+    def words(self, owner: str) -> str:
+        """What the page of a waiting owner says."""
+        with self._lock:
+            ticket = self._of(owner)
+            ahead = self._ahead(ticket) if ticket else 0
+            jobs = list(self._tickets)
+        if not ahead:
+            return "It is your turn: starting …"
+        seconds = self._expected(jobs, ahead)
+        others = "One visitor is" if ahead == 1 else f"{ahead} visitors are"
+        about = f", about {duration(seconds)}" if seconds is not None else ""
+        again = RESTARTED if ticket is not None and ticket.restarted else ""
+        return f"{again}{others} before you{about}. Stop takes you out of the queue."
+
+    def wait(self, ticket: Ticket) -> Iterator[str]:
+        """Yield what to say to who waits, again and again, until it is the ticket's turn.
 
         Raises:
-            Left: the ticket is gone.
+            Left: the ticket was taken out of the queue.
         """
-        while (ahead := self.before(owner)) != 0:
-            if ahead is None:
+        while ticket.began is None:
+            if ticket not in self._tickets:
                 raise Left("You left the queue")
-            yield ahead
+            yield self.words(ticket.owner)
             time.sleep(POLL)
 
     @contextmanager
-    def ticket(self, owner: str) -> Iterator[Iterator[int]]:
-        """A ticket for the block; go through the yielded iterator first, showing each number of `wait`."""
-        self.join(owner)
+    def ticket(self, owner: str, kind: str = "") -> Iterator[Iterator[str]]:
+        """A ticket for the block; go through the yielded iterator first, showing each sentence of `wait`."""
+        ticket = self.join(owner, kind)
         try:
-            yield self.wait(owner)
+            yield self.wait(ticket)
         finally:
-            self.leave(owner)
+            self.leave(ticket)
 
-    def train(self, owner: str, run: runs.Run) -> None:
+    def train(self, owner: str, run: runs.Run, restarted: bool = False) -> None:
         """Start `run` in a process of its own when it is the owner's turn, and keep the place until it ends.
 
-        Returns at once: no page has to stay open for it.
+        Returns at once: no page has to stay open for it. A server that starts while the run waits puts it
+        into its queue: see `take_over`.
         """
-        self.join(owner)
-        threading.Thread(target=self._train, args=(owner, run), daemon=True).start()
+        ticket = self._add(Ticket(owner, run.config["system"], run.eta, restarted))
+        (run.folder / QUEUED).touch()
+        threading.Thread(target=self._train, args=(ticket, run), daemon=True).start()
 
     def adopt(self, owner: str, run: runs.Run) -> None:
         """Count a training that an earlier server started and that still goes on; a second one of the owner's
         is left alone.
         """
+        ticket = Ticket(owner, run.config["system"], run.eta)
         with self._lock:
-            if owner in self._owners:
+            if self._of(owner) is not None:
                 return
-            self._owners.insert(0, owner)
-        threading.Thread(target=self._train, args=(owner, run, True), daemon=True).start()
+            self._tickets.insert(0, ticket)
+            self._begin()
+        threading.Thread(target=self._train, args=(ticket, run), daemon=True).start()
 
-    def _train(self, owner: str, run: runs.Run, started: bool = False) -> None:
+    def _train(self, ticket: Ticket, run: runs.Run) -> None:
         try:
-            for _ in () if started else self.wait(owner):
+            for _ in self.wait(ticket):
                 pass
-            if not started:
+            if run.process() is None:
                 runs.start(run)
+            (run.folder / QUEUED).unlink(missing_ok=True)
             while run.process() is not None:
                 time.sleep(POLL)
         except Left:
-            pass
+            (run.folder / QUEUED).unlink(missing_ok=True)
         finally:
-            self.leave(owner)
+            self.leave(ticket)
+
+    def _of(self, owner: str) -> Ticket | None:
+        return next((ticket for ticket in self._tickets if ticket.owner == owner), None)
+
+    def _ahead(self, ticket: Ticket) -> int:
+        if ticket.began is not None:
+            return 0
+        return max(1, self._tickets.index(ticket) - self.places + 1)
+
+    def _begin(self) -> None:
+        """Let the first ones know that it is their turn."""
+        for ticket in self._tickets[: self.places]:
+            if ticket.began is None:
+                ticket.began = time.monotonic()
+
+    def _expected(self, jobs: list[Ticket], ahead: int) -> float | None:
+        """Seconds until the place of one with `ahead` before it is free; None where a kind is not known."""
+        at_work = [job for job in jobs if job.began is not None]
+        waiting = [job for job in jobs if job.began is None][: ahead - 1]
+        free, then = [], []
+        for seconds, into in (
+            *((self._left(job), free) for job in at_work),
+            *((self._usual(job.kind), then) for job in waiting),
+        ):
+            if seconds is None:
+                return None
+            into.append(seconds)
+        if not free:
+            return None
+        heapify(free)
+        for seconds in then:
+            heapreplace(free, free[0] + seconds)
+        return free[0]
+
+    def _left(self, job: Ticket) -> float | None:
+        remaining, usual = job.remaining(), self._usual(job.kind)
+        if remaining is not None or usual is None or job.began is None:
+            return remaining
+        return max(usual - (time.monotonic() - job.began), usual / 10)
+
+    def _usual(self, kind: str) -> float | None:
+        took = list(self._took[kind]) if kind in self._took else []
+        return statistics.median(took) if took else None
 
 
-def words(ahead: int) -> str:
-    """What a waiting visitor is told."""
-    others = "One visitor is" if ahead == 1 else f"{ahead} visitors are"
-    return f"{others} before you. Stop takes you out of the queue."
+def take_over(queue: HeavyQueue) -> None:
+    """Put into `queue` what an earlier server left: trainings that go on, then in order those that waited."""
+    waiting: list[tuple[float, str, runs.Run]] = []
+    for folder in session.everyone():
+        for run in session.trainings(folder):
+            queue.adopt(folder.name, run)
+        for mark in folder.rglob(QUEUED):
+            run = runs.Run(mark.parent)
+            if run.process() is None and (run.folder / "config.json").exists():
+                waiting.append((mark.stat().st_mtime, folder.name, run))
+    for _, owner, run in sorted(waiting, key=lambda entry: entry[0]):
+        with suppress(ValueError):  # there is no room for it
+            queue.train(owner, run, restarted=True)
 
 
 HEAVY = HeavyQueue()

@@ -18,13 +18,11 @@ from tempfile import gettempdir
 
 import numpy as np
 
-from vision_core import images, runs
+from vision_core import images, limits, runs
 from vision_core.images import Picture
 
 LIFETIME = 6 * 3600  # seconds without a visit after which a folder is removed
 UPLOAD_LIFETIME = 3600  # of what was uploaded and never used: what is used is copied into a session
-VISITOR_BYTES = 300 << 20  # of one visitor
-ALL_BYTES = 8 << 30  # of all visitors together
 FREE_BYTES = 500 << 20  # of disk that always stay free
 SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
 FULL = "The server's disk is full: please come back later"
@@ -113,24 +111,27 @@ def make_room(session: Session, needed: int = 0, removable: list[Path] | None = 
     Raises:
         ValueError: even so there is no room.
     """
-    old = list(removable or [])
-    while size(session.folder) + needed > VISITOR_BYTES and old:
-        remove(old.pop(0))
-    if size(session.folder) + needed > VISITOR_BYTES:
+    old, kept = list(removable or []), size(session.folder)
+    while kept + needed > limits.VISIT.value and old:
+        kept -= _remove_measured(old.pop(0))
+    if kept + needed > limits.VISIT.value:
         raise ValueError(
-            f"That is more than the {VISITOR_BYTES >> 20} MB that the server keeps for a visitor"
+            f"That is more than the {limits.VISIT.value >> 20} MB that the server keeps for a visitor"
         )
-    if _crowded(needed):
-        sweep(needed)
-    while _crowded(needed) and old:
-        remove(old.pop(0))
-    if _crowded(needed):
+    if _missing(needed) <= 0:
+        return
+    sweep(needed)
+    missing = _missing(needed)
+    while missing > 0 and old:
+        missing -= _remove_measured(old.pop(0))
+    if missing > 0:
         raise ValueError(FULL)
 
 
-def _crowded(needed: int) -> bool:
-    free = shutil.disk_usage(root()).free - needed
-    return free < FREE_BYTES or size(root()) + needed > ALL_BYTES
+def _missing(needed: int) -> int:
+    """How many bytes must go before `needed` more may be written; 0 or less where there is room."""
+    free = shutil.disk_usage(root()).free
+    return needed + max(FREE_BYTES - free, size(root()) - limits.ALL_VISITS.value)
 
 
 def keep(session: Session, upload: str | Path, removable: list[Path] | None = None) -> str:
@@ -192,12 +193,11 @@ def sweep(needed: int = 0) -> None:
     for path in [*uploads().iterdir()]:
         if now - max(map(_written, [path, *path.rglob("*")])) > UPLOAD_LIFETIME:
             remove(path)
-    idle = sorted((path for path in everyone() if not _in_use(path)), key=_written)
-    for path in idle:
-        if now - _written(path) > LIFETIME:
-            remove(path)
-        elif now - _written(path) > UPLOAD_LIFETIME and _crowded(needed):
-            remove(path)
+    missing = _missing(needed)
+    for path in sorted(everyone(), key=_written):
+        age = now - _written(path)
+        if (age > LIFETIME or (age > UPLOAD_LIFETIME and missing > 0)) and not _in_use(path):
+            missing -= _remove_measured(path)
 
 
 def trainings(folder: Path) -> Iterator[runs.Run]:
@@ -249,8 +249,8 @@ def _return_memory() -> None:
 
 
 def size(path: Path) -> int:
-    """Bytes of all files below a folder."""
-    total = 0
+    """Bytes of a file, or of all files below a folder."""
+    total = path.lstat().st_size if path.is_file() else 0
     for folder, _, names in os.walk(path):
         for name in names:
             try:
@@ -266,6 +266,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_measured(path: Path) -> int:
+    freed = size(path)
+    remove(path)
+    return freed
 
 
 def _written(path: Path) -> float:

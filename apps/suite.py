@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 import vision_core
 from apps import doors, landing, logs, session
 from apps.connections import Connection, proxies
-from apps.queue import HEAVY
+from apps.queue import HEAVY, take_over
 from apps.quota import UploadQuota
 from vision_core.files import bundled
 
@@ -107,9 +107,7 @@ def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
-        for folder in session.everyone():
-            for run in session.trainings(folder):
-                HEAVY.adopt(folder.name, run)
+        take_over(HEAVY)
         janitor = session.Janitor()
         janitor.start()
         async with AsyncExitStack() as stack:

@@ -70,6 +70,16 @@ class Run:
         """
         return _without_undone(_lines(self.folder / "metrics.jsonl"))
 
+    def eta(self) -> float | None:
+        """Seconds left at the last step; None before the first. Reads the end of the log alone."""
+        try:
+            with (self.folder / "metrics.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
+                lines = file.read().split(b"\n")[:-1]
+            return next(float(json.loads(line)["eta"]) for line in reversed(lines) if _STEP in line)
+        except (OSError, StopIteration, ValueError, KeyError, TypeError):
+            return None
+
     def process(self) -> int | None:
         """The id of the live process that trains this run, if there is one."""
         try:
@@ -91,6 +101,8 @@ class Run:
         return last if last in ("new", *_ENDS) else "interrupted"
 
 
+LAST_BYTES = 1 << 14  # of a log, among which a step is
+_STEP = b'"event": "step"'
 CREATING = "vision-core-run.creating"  # a file that is there while a run is created
 _ENDS = ("done", "failed", "stopped")
 _EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # what may follow half a line

@@ -10,7 +10,7 @@ from apps.color_transfer import looks, results
 from apps.color_transfer.views import methods
 from apps.color_transfer.visit import current
 from apps.common import note, user_errors
-from apps.queue import HEAVY, words
+from apps.queue import HEAVY
 from apps.session import Session
 from vision_core import images
 from vision_core.color import compare
@@ -22,9 +22,9 @@ def run(given: Session | None) -> Iterator[tuple[Any, ...]]:
     known = current(given)
     look = looks.get(known)
     model, target = look.model, look.target
-    with HEAVY.ticket(known.session.owner) as turn:
-        for ahead in turn:
-            yield gr.skip(), note(words(ahead))
+    with HEAVY.ticket(known.session.owner, "compare") as turn:
+        for waiting in turn:
+            yield gr.skip(), note(waiting)
         source = images.shrink(images.shrink(look.source.rgb, looks.VIEW), results.MEASURED)
         wanted = None if target is None else images.shrink(target.rgb, results.MEASURED)
         entries = compare.compare(source, model.palette, model, wanted, looks.seconds(look))

@@ -12,7 +12,7 @@ from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, current
 from apps.common import Uploads, note, read_picture, sentence, user_errors
-from apps.queue import HEAVY, words
+from apps.queue import HEAVY
 from apps.session import Session
 from vision_core import images
 from vision_core.color import lut
@@ -42,9 +42,9 @@ def recolor(
     baked = results.table(look, *results.strengths(strength, lightness))
     for name in (ZIP, PNG):
         look.path(name).unlink(missing_ok=True)
-    with HEAVY.ticket(known.session.owner) as turn:
-        for ahead in turn:
-            yield gr.skip(), note(words(ahead))
+    with HEAVY.ticket(known.session.owner, "photographs") as turn:
+        for waiting in turn:
+            yield gr.skip(), note(waiting)
         if len(given_files) == 1:
             yield _one(known, look, given_files[0], baked)
             return

@@ -11,7 +11,7 @@ import gradio as gr
 from apps.color_transfer import looks
 from apps.color_transfer.visit import change, current
 from apps.common import note, number, progress, user_errors
-from apps.queue import HEAVY, words
+from apps.queue import HEAVY
 from apps.session import Session
 from vision_core import color
 from vision_core.color import feedback
@@ -37,9 +37,9 @@ def fine_tune(given: Session | None, *answers: Any) -> Iterator[str]:
     earlier = feedback.read(look.path(looks.MODEL), model.palette)
     shares, misplaced = feedback.wishes(model.palette, [*earlier, ratings])
     tuned, steps = None, 0
-    with HEAVY.ticket(known.session.owner) as turn:
-        for ahead in turn:
-            yield note(words(ahead))
+    with HEAVY.ticket(known.session.owner, "rating") as turn:
+        for waiting in turn:
+            yield note(waiting)
         with closing(color.fine_tune(model, color.count_picture(source), shares, misplaced)) as events:
             for event in events:
                 if isinstance(event, Done):

@@ -5,7 +5,7 @@ from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
 from apps.common import duration, note, number, progress, user_errors, whole
-from apps.queue import HEAVY, words
+from apps.queue import HEAVY
 from apps.session import Session
 from vision_core import color, runs
 from vision_core.color import classical
@@ -68,7 +68,9 @@ def stop(given: Session | None) -> None:
     known = current(given)
     look = looks.get(known)
     if looks.status(look) == "waiting":
-        HEAVY.leave(known.session.owner)
+        if not HEAVY.leave_line(known.session.owner):  # its turn came just now
+            runs.request_stop(look.run)
+            return
         session.remove(look.folder)
         earlier = looks.every(known)
         change(known.session, look=earlier[0].name if earlier else "")
@@ -81,7 +83,7 @@ def report(look: Look) -> tuple[str, bool]:
     state = looks.status(look)
     match state:
         case "waiting":
-            return note(f"{words(HEAVY.before(look.session.owner) or 1)} {FIRST}"), True
+            return note(f"{HEAVY.words(look.session.owner)} {FIRST}"), True
         case "starting":
             return note(f"{FIRST} Starting the network …"), True
         case "training":

@@ -17,7 +17,7 @@ from PIL import Image
 from apps import session
 from apps.common import sentences
 from apps.image_editing.works import Work
-from apps.queue import HEAVY, Left
+from apps.queue import HEAVY, Left, Ticket
 from vision_core import images
 from vision_core.editing import Candidate, Edit, Regions, draw_boxes, recipe
 from vision_core.editing.recipe import Recipe
@@ -37,15 +37,14 @@ def start(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate
         make: loads the models and gives the events of `editing.perform` or `editing.edit`.
         recipe_of: of one candidate, where they come one by one; without it, of the `Edit` at the end.
     """
-    HEAVY.join(work.session.owner)
-    threading.Thread(target=_work, args=(work, make, recipe_of), daemon=True).start()
+    ticket = HEAVY.join(work.session.owner, work.facts["kind"])
+    threading.Thread(target=_work, args=(ticket, work, make, recipe_of), daemon=True).start()
 
 
 def stop(work: Work) -> None:
     """End the edit within a step; who still waits leaves the queue."""
     work.path("stop").touch()
-    if HEAVY.before(work.session.owner):
-        HEAVY.leave(work.session.owner)
+    if HEAVY.leave_line(work.session.owner):
         _left(work)
 
 
@@ -66,15 +65,20 @@ def run(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate],
         told.note("failed", words=unescape(str(error.message)))
 
 
-def _work(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate], Recipe] | None) -> None:
+def _work(
+    ticket: Ticket,
+    work: Work,
+    make: Callable[[], Events],
+    recipe_of: Callable[[Candidate], Recipe] | None,
+) -> None:
     try:
-        for _ in HEAVY.wait(work.session.owner):
+        for _ in HEAVY.wait(ticket):
             pass
         run(work, make, recipe_of)
     except Left:
         _left(work)
     finally:
-        HEAVY.leave(work.session.owner)
+        HEAVY.leave(ticket)
 
 
 def _left(work: Work) -> None:

@@ -10,7 +10,7 @@ from apps.common import duration, event_data, note, user_errors
 from apps.image_editing import jobs, mask_panel, picture_panel, views, works
 from apps.image_editing.visit import change, current, source_of, with_mask
 from apps.image_editing.works import Work
-from apps.queue import words as waiting
+from apps.queue import HEAVY
 from apps.session import Session
 from vision_core import images
 from vision_core.editing import packed, recipe
@@ -91,14 +91,15 @@ def status(work: Work, state: dict[str, Any], number: int | None) -> str:
     done = len(state["candidates"])
     match state["status"]:
         case "waiting":
-            return note(waiting(state["ahead"]))
+            return note(HEAVY.words(work.session.owner))
         case "working":
             stopping = note("Stopping …") if work.path("stop").exists() else ""
             return progress(work, state) + stopping
         case "failed":
             return note(state["words"], "warning")
         case "interrupted":
-            return note("The server was restarted meanwhile; what had been painted is here.", "warning")
+            so_far = "what had been painted is here" if done else "press Edit to start it again"
+            return note(f"The server was restarted before this was done: {so_far}.", "warning")
         case "stopped" if not done:
             return note("Stopped before anything was painted.", "warning")
         case "stopped":

@@ -11,7 +11,6 @@ from apps.common import Slider, loss_curves, note, progress, user_errors, whole
 from apps.image_editing import edits, jobs
 from apps.image_editing.visit import Visit, change, current, source_of
 from apps.queue import HEAVY
-from apps.queue import words as waiting
 from apps.session import Session
 from vision_core import editing, images, runs
 from vision_core.editing import train
@@ -126,9 +125,8 @@ def stop(given: Session | None) -> None:
     run = newest(known)
     if run is None:
         raise ValueError("There is no training to stop")
-    if HEAVY.before(known.session.owner):
-        HEAVY.leave(known.session.owner)
-    runs.request_stop(run)
+    if not HEAVY.leave_line(known.session.owner):
+        runs.request_stop(run)
 
 
 @user_errors
@@ -158,7 +156,7 @@ def report(known: Visit, run: Run) -> tuple[str, bool]:
     """(what to say, whether it still goes on)."""
     ahead, state = HEAVY.before(known.session.owner), run.status()
     if ahead and state == "new":
-        return note(waiting(ahead)), True
+        return note(HEAVY.words(known.session.owner)), True
     entries = run.events()
     steps = [e for e in entries if e["event"] == "step"]
     if state == "running" or (state == "new" and ahead == 0):

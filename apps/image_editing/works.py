@@ -46,7 +46,7 @@ class Work:
             if ahead is None and read_json(self.path("state.json"))["status"] == "working":
                 found["status"] = "interrupted"
             elif ahead:
-                found |= {"status": "waiting", "ahead": ahead}
+                found["status"] = "waiting"
         return found
 
     def note(self, **state: Any) -> None:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from apps import common, session
 from apps.common import duration, note, number, sentence, user_errors, whole
-from apps.queue import HEAVY, words
+from apps.queue import HEAVY
 from apps.restoration import networks, views, work
 from apps.restoration.visit import change, current
 from apps.session import Session
@@ -130,9 +130,7 @@ def stop(given: Session | None) -> None:
     """End the training after its current step; who still waits leaves the queue."""
     known = current(given)[0]
     run = _run(known)
-    if run.process() is None and HEAVY.before(known.owner):
-        HEAVY.leave(known.owner)
-    else:
+    if not HEAVY.leave_line(known.owner):
         runs.request_stop(run)
 
 
@@ -201,8 +199,8 @@ def _state(known: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple
             return note("Starting: reading or drawing the pages, and the crops to measure on …"), True
         stopping = note("Stopping …") if (run.folder / "stop").exists() else ""
         return _progress(steps[-1], measured) + stopping, True
-    if ahead := HEAVY.before(known.owner):
-        return note(words(ahead)), True
+    if HEAVY.before(known.owner):
+        return note(HEAVY.words(known.owner)), True
     state = run.status()
     if state == "new":
         if HEAVY.before(known.owner) == 0:

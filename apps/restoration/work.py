@@ -10,11 +10,12 @@ import gradio as gr
 
 from apps import session
 from apps.common import duration, note, sentences
-from apps.queue import HEAVY, Left, words
+from apps.queue import HEAVY, Left, Ticket
 from apps.session import Session
 from vision_core.files import read_json, write_json
 
 REFRESH = 0.7  # seconds between two looks
+INTERRUPTED = "The server was restarted before this was done: start it again, finished pages are kept."
 _JOBS: dict[str, "Job"] = {}  # by owner; what is going on now, and nothing of what came of it
 
 
@@ -50,10 +51,10 @@ def begin(known: Session, kind: str, act: Callable[[Job], str]) -> None:
     Raises:
         ValueError: something of this visitor still goes on, or too many wait.
     """
-    HEAVY.join(known.owner)
-    session.remove(session.opened(known).path(f"{kind}.json"))
+    ticket = HEAVY.join(known.owner, kind)
+    write_json(session.opened(known).path(f"{kind}.json"), {"state": "working", "words": INTERRUPTED})
     job = _JOBS[known.owner] = Job(kind)
-    threading.Thread(target=_run, args=(known, job, act), daemon=True).start()
+    threading.Thread(target=_run, args=(known, ticket, job, act), daemon=True).start()
 
 
 def stop(known: Session) -> None:
@@ -62,16 +63,15 @@ def stop(known: Session) -> None:
     if job is None:
         raise ValueError("Nothing of yours is going on")
     job.stopping = True
-    if HEAVY.before(known.owner):
-        HEAVY.leave(known.owner)
+    HEAVY.leave_line(known.owner)
 
 
 def report(known: Session, kind: str) -> tuple[str, bool]:
     """(what to say of the work of that kind, whether it goes on)."""
     job = _JOBS.get(known.owner)
     if job is not None and job.kind == kind:
-        if ahead := HEAVY.before(known.owner):
-            return note(words(ahead)), True
+        if HEAVY.before(known.owner):
+            return note(HEAVY.words(known.owner)), True
         return (note("Stopping …") if job.stopping else _bar(job)), True
     path = known.path(f"{kind}.json")
     if not path.exists():
@@ -80,10 +80,10 @@ def report(known: Session, kind: str) -> tuple[str, bool]:
     return note(ended["words"], "good" if ended["state"] == "done" else "warning"), False
 
 
-def _run(known: Session, job: Job, act: Callable[[Job], str]) -> None:
+def _run(known: Session, ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:
     state, said = "stopped", "Stopped as you asked."
     try:
-        for _ in HEAVY.wait(known.owner):
+        for _ in HEAVY.wait(ticket):
             pass
         with session.locked(known):
             state, said = "done", act(job)
@@ -92,11 +92,11 @@ def _run(known: Session, job: Job, act: Callable[[Job], str]) -> None:
     except Exception as error:
         state, said = "failed", told(error)
     finally:
-        if known.folder.is_dir():
-            write_json(known.path(f"{job.kind}.json"), {"state": state, "words": said})
-        if _JOBS.get(known.owner) is job:
+        if _JOBS.get(known.owner) is job:  # else a later job has taken its place
+            if known.folder.is_dir():
+                write_json(known.path(f"{job.kind}.json"), {"state": state, "words": said})
             del _JOBS[known.owner]
-        HEAVY.leave(known.owner)
+        HEAVY.leave(ticket)
 
 
 def told(error: Exception) -> str:

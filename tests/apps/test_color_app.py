@@ -267,8 +267,7 @@ def test_stop_keeps_the_model_so_far_and_says_when_that_is_little(visitor):
 
 def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
     others = ["someone", "someone else"]
-    for other in others:
-        queue.HEAVY.join(other)
+    tickets = [queue.HEAVY.join(other) for other in others]
     try:
         begin(visitor)
         look = results.follow(visitor, 1, 1, "")
@@ -280,8 +279,8 @@ def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
         assert queue.HEAVY.before(visitor.owner) is None
         assert visit.current(visitor).look == "" and looks.every(visit.current(visitor)) == []
     finally:
-        for other in others:
-            queue.HEAVY.leave(other)
+        for ticket in tickets:
+            queue.HEAVY.leave(ticket)
 
 
 def test_past_results_can_be_gone_back_to(trained):

@@ -286,8 +286,7 @@ def test_stop_ends_an_edit_within_a_step(small_world, visitor):
 def test_who_waits_is_told_so_and_may_leave(visitor):
     draw(visitor, "box", "[[30, 20], [60, 50]]")
     others = [f"other-{number}" for number in range(queue.PLACES)]
-    for other in others:
-        queue.HEAVY.join(other)
+    tickets = [queue.HEAVY.join(other) for other in others]
     try:
         edits.begin_task(visitor, "remove", *OWN, *MODEL)
         assert "before you" in results.follow(visitor, "")[STATUS]
@@ -296,8 +295,8 @@ def test_who_waits_is_told_so_and_may_leave(visitor):
         results.stop(visitor)
         assert "Stopped before" in watch(visitor)[-1][STATUS]
     finally:
-        for other in others:
-            queue.HEAVY.leave(other)
+        for ticket in tickets:
+            queue.HEAVY.leave(ticket)
 
 
 @pytest.mark.parametrize(

@@ -251,8 +251,7 @@ def test_stop_ends_the_work_and_leaves_the_queue(file):
     known = session.new(visit.APP)
     restore_tab.choose(known, file)
     others = ["someone", "someone else"]
-    for other in others:
-        queue.HEAVY.join(other)
+    tickets = [queue.HEAVY.join(other) for other in others]
     try:
         restore_tab.begin(known, "network")
         shown = follow(known)
@@ -263,8 +262,8 @@ def test_stop_ends_the_work_and_leaves_the_queue(file):
         assert "Stopped as you asked" in wait(known, "restore")
         assert queue.HEAVY.before(known.owner) is None and visit.current(known)[1].sheet == ""
     finally:
-        for other in others:
-            queue.HEAVY.leave(other)
+        for ticket in tickets:
+            queue.HEAVY.leave(ticket)
     with pytest.raises(gr.Error, match="Nothing of yours"):
         restore_tab.stop(known)
 

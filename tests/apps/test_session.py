@@ -68,7 +68,7 @@ def test_an_upload_is_kept_once_under_a_name_without_what_the_visitor_called_it(
 
 
 def test_too_much_removes_old_results_first_and_is_then_refused(visitor, monkeypatch):
-    monkeypatch.setattr(session, "VISITOR_BYTES", 1000)
+    monkeypatch.setenv("VISION_CORE_MAX_VISIT_MB", str(1000 / (1 << 20)))
     for name in ("old", "new"):
         visitor.path(name).write_bytes(bytes(400))
     session.make_room(visitor, 300, [visitor.path("old")])
@@ -81,12 +81,40 @@ def test_all_visitors_together_have_a_limit_and_the_longest_absent_goes(visitor,
     away, here = session.opened(session.new("test")), session.opened(session.new("test"))
     for other in (away, here):
         other.path("x").write_bytes(bytes(600))
-    os.utime(away.folder, (time.time() - 2 * session.UPLOAD_LIFETIME,) * 2)
-    monkeypatch.setattr(session, "ALL_BYTES", 1000)
+    long_ago = time.time() - 2 * session.UPLOAD_LIFETIME
+    os.utime(away.folder, (long_ago, long_ago))
+    monkeypatch.setenv("VISION_CORE_MAX_ALL_VISITS_MB", str(1000 / (1 << 20)))
     session.make_room(visitor, 300)
     assert not away.folder.exists() and here.folder.exists()
     with pytest.raises(ValueError, match="disk is full"):
         session.make_room(visitor, 900)
+
+
+def test_the_work_of_making_room_grows_with_the_files_not_with_their_square(visitor, monkeypatch):
+    def folders_looked_into(visitors: int) -> int:
+        session.remove(session.root())
+        for _ in range(visitors):
+            other = session.opened(session.new("test"))
+            other.path("x").write_bytes(bytes(600))
+            long_ago = time.time() - 2 * session.UPLOAD_LIFETIME
+            os.utime(other.folder, (long_ago, long_ago))
+        looked = 0
+
+        def walk(folder):
+            nonlocal looked
+            for found in real(folder):
+                looked += 1
+                yield found
+
+        monkeypatch.setattr(os, "walk", walk)
+        session.make_room(visitor, 300)
+        assert len(session.everyone()) == 1
+        return looked
+
+    real = os.walk
+    monkeypatch.setenv("VISION_CORE_MAX_ALL_VISITS_MB", str(1000 / (1 << 20)))
+    few, many = folders_looked_into(10), folders_looked_into(100)
+    assert many < 12 * few
 
 
 def test_a_nearly_full_disk_is_a_sentence(visitor, monkeypatch):
