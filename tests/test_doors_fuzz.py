@@ -24,7 +24,7 @@ from torch import nn
 
 from vision_core import checkpoints, digits, documents, editing, images, leaves, restoration, runs, states
 from vision_core.bounds import Bounds, Several, Text, Whole
-from vision_core.color import colormap, feedback, lut, lut_files, palette_files
+from vision_core.color import colormap, feedback, lut, lut_files, lut_pictures, palette_files
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings as ColorSettings
 from vision_core.color.palette import Palette, count_colors
@@ -116,7 +116,7 @@ def cube(folder: Path) -> Reader:
 
 @door
 def hald(folder: Path) -> Reader:
-    lut_files.write_hald(folder / "x.png", lut.identity(4), level=2)
+    (folder / "x.png").write_bytes(b"".join(lut_pictures.dump(lut.identity(4), level=2)))
     return lambda folder: lut_files.read(folder / "x.png")
 
 

@@ -72,12 +72,8 @@ def _picture(look: Look, path: Path, options: Options) -> None:
     images.save(picture.with_rgb(lut.apply(_table(look, options), picture.rgb)), path)
 
 
-def _cube(look: Look, path: Path, options: Options) -> None:
-    lut_files.write_cube(path, _table(look, options))
-
-
-def _hald(look: Look, path: Path, options: Options) -> None:
-    lut_files.write_hald(path, _table(look, options))
+def _lut(look: Look, path: Path, options: Options) -> None:
+    lut_files.write(path, _table(look, options))
 
 
 def _palette(look: Look, path: Path, options: Options) -> None:
@@ -98,8 +94,8 @@ def _table(look: Look, options: Options):
 
 MAKERS: dict[str, Callable[[Look, Path, Options], None]] = {
     "recoloured.png": _picture,
-    "colours.cube": _cube,
-    "haldclut.png": _hald,
+    "colours.cube": _lut,
+    "haldclut.png": _lut,
     **dict.fromkeys(PALETTES, _palette),
     "lowpoly.png": _low_poly,
     "lowpoly.svg": _low_poly,

@@ -14,7 +14,7 @@ from apps.color_transfer.visit import Visit
 from apps.common import read_picture, sentence
 from apps.queue import HEAVY
 from vision_core import color, images, runs
-from vision_core.color import lut
+from vision_core.color.lut import Lut, Shaped, check
 from vision_core.events import Step
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
@@ -23,7 +23,7 @@ NAME = re.compile(r"look-\d{3,6}")
 VIEW = 1280  # longest side of a result on the page; downloads have every pixel
 BYTES = 16 << 20  # what a result needs at most: states of a training, a LUT of 3 MB, a model of 1 MB
 PREVIEW_NODES = 17  # of the LUT of a network that still learns: 0.03 s
-MODEL, LAST, LUT, FIRST = "model.safetensors", "run/last.safetensors", "lut.npy", "first.npy"
+MODEL, LAST, LUT, FIRST = "model.safetensors", "run/last.safetensors", "lut.npz", "first.npy"
 NOTHING = "There is no result yet: transfer the colours first"
 NO_NETWORK = "This result came from a .cube file: it has no network"
 
@@ -131,10 +131,11 @@ def failure(look: Look) -> str:
     return sentence(ValueError(said.strip().removeprefix("vision-core: ") or "It could not start"))
 
 
-def table(look: Look) -> np.ndarray:
+def table(look: Look) -> Lut:
     """The LUT to show now: the final one, that of the network so far, or the first until there is one."""
     if look.path(LUT).exists():
-        return np.load(look.path(LUT), allow_pickle=False)
+        with np.load(look.path(LUT), allow_pickle=False) as parts:
+            return Shaped(**parts) if "curves" in parts else parts["grid"]
     if look.path(LAST).exists():
         learnt = color.load(look.path(LAST))
         if learnt.metadata.get("epoch", 0) > 0:
@@ -167,10 +168,11 @@ def keep_first(look: Look, values: np.ndarray) -> None:
     np.save(look.path(FIRST), values)
 
 
-def keep_lut(look: Look, values: np.ndarray) -> None:
+def keep_lut(look: Look, lut: Lut) -> None:
     """Store the LUT of a result that will not change any more."""
-    part = look.path("lut.part.npy")
-    np.save(part, lut.check(values))
+    part = look.path("lut.part.npz")
+    parts: dict[str, Any] = vars(lut) if isinstance(lut, Shaped) else {"grid": check(lut)}
+    np.savez(part, **parts)
     part.replace(look.path(LUT))
 
 

@@ -103,7 +103,7 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
     return [image, words]
 
 
-def _recolored(means: np.ndarray, coloring: str, table: np.ndarray, look: Look) -> np.ndarray:
+def _recolored(means: np.ndarray, coloring: str, table: lut.Lut, look: Look) -> np.ndarray:
     """Mean colours, uint8 (T, 3), in the chosen colouring."""
     if coloring == "network":
         return lut.apply(table, means[None])[0]

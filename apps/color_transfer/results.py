@@ -114,8 +114,8 @@ def view(look: Look, strength: float, lightness: float) -> tuple[np.ndarray, np.
     return before, lut.apply(table(look, strength, lightness), before)
 
 
-def table(look: Look, strength: float, lightness: float) -> np.ndarray:
-    """The LUT of a result with the strengths mixed in, float32 (N, N, N, 3)."""
+def table(look: Look, strength: float, lightness: float) -> lut.Lut:
+    """The LUT of a result with the strengths mixed in."""
     return lut.with_strength(looks.table(look), strength, lightness)
 
 

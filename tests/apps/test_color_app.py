@@ -296,9 +296,12 @@ def test_past_results_can_be_gone_back_to(trained):
 
 
 def test_a_cube_of_another_program_is_a_result_without_a_network(visitor, tmp_path):
-    table = lut.with_strength(color.load(MODEL).lut(17), 0.5, 0.5)
-    lut_files.write_cube(tmp_path / "theirs.cube", table)
-    results.use_saved(visitor, str(tmp_path / "theirs.cube"))
+    theirs = tmp_path / "theirs.cube"
+    lut_files.write(theirs, lut.with_strength(color.load(MODEL).lut(17), 0.5, 0.5))
+    theirs.write_text(theirs.read_text().replace("DOMAIN_MAX 1.0 1.0 1.0", "DOMAIN_MAX 1.5 0.9 1.0"))
+    table = lut_files.read(theirs)
+    assert isinstance(table, lut.Shaped)
+    results.use_saved(visitor, str(theirs))
     look = results.follow(visitor, 1, 1, "")
     before, after = (images.read(path).rgb for path in look[PAIR])
     assert np.abs(after.astype(int) - lut.apply(table, before)).max() <= 1

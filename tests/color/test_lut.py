@@ -1,10 +1,7 @@
-"""3D LUTs: trilinear against an independent oracle, strengths, splitting."""
+"""3D LUTs: interpolation against an independent oracle, strengths, splitting."""
 
 import numpy as np
 import pytest
-from PIL import Image
-from PIL.ImageFilter import Color3DLUT
-from pillow_lut import sample_lut_linear
 from skimage import data
 
 from vision_core.color import lut as luts
@@ -43,23 +40,52 @@ def test_bake_evaluates_the_function_at_every_node():
     assert luts.bake(lambda colors: colors * 3 - 1, 5).max() == 1
 
 
-def test_sample_agrees_with_pillow_lut():
-    lut, colors = random_lut(), np.random.default_rng(1).random((50, 3)).astype(np.float32)
-    reference = Color3DLUT(9, lut)
-    expected = [sample_lut_linear(reference, tuple(color.tolist())) for color in colors]
-    assert np.abs(luts.sample(lut, colors) - expected).max() < 1e-5
+def walked(lut: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Tetrahedral interpolation, as one would explain it: from the cell's corner along the axes, the longest
+    way first; each corner passed moves the colour by its share of the way.
+    """
+    at = color * (len(lut) - 1)
+    corner = np.minimum(at.astype(int), len(lut) - 2)
+    result = lut[tuple(corner[::-1])].astype(float)
+    for axis in np.argsort(corner - at, kind="stable"):
+        after = corner.copy()
+        after[axis] += 1
+        result += (at - np.minimum(at.astype(int), len(lut) - 2))[axis] * (
+            lut[tuple(after[::-1])].astype(float) - lut[tuple(corner[::-1])]
+        )
+        corner = after
+    return result
+
+
+def test_sample_walks_along_the_tetrahedra():
+    lut, colors = random_lut() * 3 - 1, np.random.default_rng(1).random((50, 3)).astype(np.float32)
+    assert np.abs(luts.sample(lut, colors) - [walked(lut, color) for color in colors]).max() < 1e-5
     corners = luts.identity(9).reshape(-1, 3)
     assert np.abs(luts.sample(lut, corners) - lut.reshape(-1, 3)).max() < 1e-5
 
 
-@pytest.mark.parametrize("size", [9, 65, 70])  # Pillow's filter ends at 65
-def test_apply_agrees_with_sampling(size):
-    lut, rgb = luts.bake(sunset, size), data.astronaut()[::4, ::4]
-    exact = 255 * luts.sample(lut, rgb.reshape(-1, 3).astype(np.float32) / 255).reshape(rgb.shape)
-    assert np.abs(luts.apply(lut, rgb) - exact).max() < 0.6
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [2, 9, 65, 130])  # OpenColorIO ends at 129
+def test_apply_agrees_with_sampling(size, dtype):
+    white = np.iinfo(dtype).max
+    rgb = (data.astronaut()[::8, ::8] / 255 * white).astype(dtype)
+    grid = (random_lut(size) * 1.5 - 0.25).astype(np.float32)
+    curves = np.linspace(-0.1, 1.2, 40, dtype=np.float32)[:, None] ** 2 * np.ones(3, np.float32)
+    ends = np.array([-0.1, 0, 0.2], np.float32), np.array([1, 1.5, 0.9], np.float32)
+    for lut in (grid, luts.Shaped(grid, curves, *ends)):
+        exact = white * luts.sample(lut, rgb.reshape(-1, 3).astype(np.float32) / white).clip(0, 1)
+        # a step of 1e-6 in the grid is one of 2e-4 in such a colour
+        assert np.abs(luts.apply(lut, rgb) - exact.reshape(rgb.shape)).max() < 0.51 + white * 1e-6 * size
 
 
-@pytest.mark.parametrize("size", [9, 70])
+@pytest.mark.parametrize("size", [2, 17, 33, 64, 65])
+def test_identity_keeps_every_level_of_sixteen_bits(size):
+    levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    rgb = np.stack([levels, levels[::-1], levels.T], 2)
+    assert np.array_equal(luts.apply(luts.identity(size), rgb), rgb)
+
+
+@pytest.mark.parametrize("size", [9, 130])
 def test_splitting_does_not_change_the_result(size, monkeypatch):
     lut, rgb = random_lut(size), data.astronaut()[:101, 3:]
     whole = luts.apply(lut, rgb)
@@ -128,7 +154,7 @@ def test_what_is_not_a_lut_is_refused():
         (np.zeros((3, 3, 4, 3), np.float32), r"\(3, 3, 4, 3\)"),
         (np.zeros((1, 1, 1, 3), np.float32), "2 to 256"),
         (broken, "not numbers"),
-        (luts.identity(4) * 2, "run from 0 to 2"),
+        (luts.identity(4) * 200, "run from 0 to 200"),
     ):
         with pytest.raises(ValueError, match=message):
             luts.apply(lut, rgb)
@@ -143,9 +169,17 @@ def test_what_is_not_a_lut_is_refused():
             luts.with_strength(luts.identity(3), strength)
 
 
-def test_pictures_made_by_pillow_alone_agree():
-    lut, rgb = random_lut(), data.astronaut()
-    assert np.array_equal(luts.apply(lut, rgb), np.asarray(Image.fromarray(rgb).filter(Color3DLUT(9, lut))))
+def test_the_strength_of_a_lut_that_overshoots_or_has_curves():
+    """At full strength it is the LUT itself; a mix is of what it shows, not of its hidden nodes."""
+    rgb = data.astronaut()[::4, ::4]
+    over = (luts.identity(5) * 1.6 - 0.3).astype(np.float32)
+    ends = np.full(3, -0.3, np.float32), np.full(3, 1.3, np.float32)
+    shaped = luts.Shaped(luts.identity(3), np.array([[0] * 3, [1] * 3], np.float32), *ends)
+    for lut in (over, shaped):
+        assert luts.with_strength(lut, 1, 1) is lut
+        full = luts.apply(lut, rgb).astype(int)
+        assert np.abs(luts.apply(luts.with_strength(lut, 1 - 1e-9, 1), rgb) - full).max() <= 3
+        assert np.abs(luts.apply(luts.with_strength(lut, 0, 0), rgb).astype(int) - rgb).max() <= 1
 
 
 @pytest.mark.parametrize("size", [2, 17, 33, 64, 65])

@@ -147,7 +147,9 @@ def train(
 def apply(
     image: Annotated[list[Path], Argument(help="Pictures, or folders of pictures.")],
     model: Annotated[Path | None, Option(help="A model from `color train`: .safetensors or .pth.")] = None,
-    lut: Annotated[Path | None, Option(help="Or a LUT of any program: .cube or HaldCLUT.")] = None,
+    lut: Annotated[
+        Path | None, Option(help="Or a LUT of any program: .cube, or a LUT picture (.png).")
+    ] = None,
     *,
     out: Annotated[Path, Option(help="A file for one picture, else a folder.")],
     strength: Strength = 1.0,
@@ -167,7 +169,7 @@ def apply(
     from vision_core.color import lut_files
 
     if (model is None) == (lut is None):
-        raise ValueError("give either --model FILE or --lut FILE.cube")
+        raise ValueError("give either --model FILE or --lut FILE")
     if out.suffix.lower() in registered_extensions() and not out.is_dir():
         _drawn_as(out)
     targets = batch.targets(image, out)

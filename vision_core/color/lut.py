@@ -1,27 +1,74 @@
 """3D lookup tables: any colour map as a grid of N x N x N colours, applied to pictures at the speed of C.
 
-A LUT is float32 (N, N, N, 3) with values in [0, 1], indexed [blue, green, red], so that red runs fastest when
-it is flattened, as in .cube files, HaldCLUTs and Pillow. Input and output are sRGB-encoded.
+A LUT is float32 (N, N, N, 3), indexed [blue, green, red], so that red runs fastest when it is flattened, as
+in .cube files, HaldCLUTs and Pillow. Input and output are sRGB-encoded. Nodes may lie outside of [0, 1]: only
+the interpolated colour is clipped, at the very end. `Shaped` puts a curve for each channel before the grid.
+
+Source of the interpolation: Kasson et al. 1995, "Performing color space conversions with three-dimensional
+linear interpolation"; the same tetrahedra as in ffmpeg and OpenColorIO.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from vision_core.color.spaces import oklab_to_linear, oklab_to_srgb, srgb_to_oklab
 
 BAND = 1 << 20  # pixels that a thread handles at a time
+SAMPLED = 1 << 18  # colours that NumPy interpolates at a time: 40 MB
 MAX_NODES = 256  # of the .cube format
-PILLOW_NODES = 65  # the most that Pillow's filter takes; larger tables are sampled by SciPy, ten times slower
+OCIO_NODES = 129  # the most that OpenColorIO takes; NumPy samples larger tables, some forty times slower
+RESHAPED = 65  # nodes, at least, of a grid that replaces curves and grid
+MAX_VALUE = 100.0  # of a node: a table of whole numbers, of 1023 say, is no LUT of ours
 
 ColorMap = Callable[[np.ndarray], np.ndarray]  # float32 (M, 3) in [0, 1] -> the same
 
 
+@dataclass(frozen=True, eq=False)
+class Shaped:
+    """A LUT behind curves: what they give for a colour, from 0 to 1, is the place in the grid.
+
+    Args:
+        grid: float32 (N, N, N, 3).
+        curves: float32 (M, 3), a column for each channel, at M evenly spaced inputs.
+        low, high: float32 (3,), the inputs that the first and the last row stand for; low < high.
+    """
+
+    grid: np.ndarray
+    curves: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __post_init__(self) -> None:
+        curves, low, high = self.curves, self.low, self.high
+        if curves.dtype != np.float32 or curves.ndim != 2 or curves.shape[1] != 3 or len(curves) < 2:
+            raise ValueError(f"curves are {curves.dtype} {curves.shape}, expected float32 (M, 3), M >= 2")
+        if low.shape != (3,) or high.shape != (3,) or not (low < high).all():
+            raise ValueError(f"the curves run from {low.tolist()} to {high.tolist()}")
+        if not np.isfinite(curves).all():
+            raise ValueError("the curves have values that are not numbers")
+
+    def positions(self, colors: np.ndarray) -> np.ndarray:
+        """Where in the grid colours lie: (M, 3) -> float32 (M, 3), perhaps outside of [0, 1]."""
+        channels = [
+            np.interp(
+                colors[:, i], np.linspace(self.low[i], self.high[i], len(self.curves)), self.curves[:, i]
+            )
+            for i in range(3)
+        ]
+        return np.stack(channels, 1).astype(np.float32)
+
+
+Lut = np.ndarray | Shaped
+AnyLut = TypeVar("AnyLut", bound=Lut)
+
+
 def check(lut: np.ndarray) -> np.ndarray:
-    """The LUT itself, or a ValueError that names what is wrong with it."""
+    """The grid itself, or a ValueError that names what is wrong with it."""
     size = lut.shape[0] if lut.ndim else 0
     if lut.dtype != np.float32 or lut.shape != (size, size, size, 3) or not 2 <= size <= MAX_NODES:
         raise ValueError(
@@ -29,8 +76,8 @@ def check(lut: np.ndarray) -> np.ndarray:
         )
     if not np.isfinite(lut).all():
         raise ValueError("LUT has values that are not numbers")
-    if lut.min() < 0 or lut.max() > 1:
-        raise ValueError(f"LUT values run from {lut.min():.3g} to {lut.max():.3g}, expected 0 to 1")
+    if max(-lut.min(), lut.max()) > MAX_VALUE:
+        raise ValueError(f"LUT values run from {lut.min():.4g} to {lut.max():.4g}, expected about 0 to 1")
     return lut
 
 
@@ -75,7 +122,7 @@ def _around(colors: np.ndarray, size: int) -> np.ndarray:
     return cells
 
 
-def with_strength(lut: np.ndarray, color: float = 1.0, lightness: float = 1.0) -> np.ndarray:
+def with_strength(lut: AnyLut, color: float = 1.0, lightness: float = 1.0) -> AnyLut | np.ndarray:
     """The LUT between identity (0) and full effect (1), separately for colour and lightness.
 
     OKLab's a, b and its L are interpolated separately. Where the mix leaves the gamut, its chroma is reduced
@@ -84,48 +131,109 @@ def with_strength(lut: np.ndarray, color: float = 1.0, lightness: float = 1.0) -
     if not (0 <= color <= 1 and 0 <= lightness <= 1):
         raise ValueError(f"strengths are {color} (colour) and {lightness} (lightness), expected 0 to 1")
     if color == lightness == 1:
-        return check(lut)
-    start = srgb_to_oklab(identity(len(check(lut))))
-    mixed = start + (srgb_to_oklab(lut) - start) * np.array([lightness, color, color], np.float32)
-    return _into_gamut(mixed.reshape(-1, 3)).reshape(lut.shape)
+        return lut
+    grid = plain(lut).clip(0, 1)
+    start = srgb_to_oklab(identity(len(grid)))
+    mixed = start + (srgb_to_oklab(grid) - start) * np.array([lightness, color, color], np.float32)
+    return _into_gamut(mixed.reshape(-1, 3)).reshape(grid.shape)
 
 
-def sample(lut: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Trilinear interpolation at colours (M, 3) in [0, 1] -> float32 (M, 3)."""
-    from scipy.ndimage import map_coordinates
+def plain(lut: Lut) -> np.ndarray:
+    """One grid of [0, 1] for the LUT: itself, or sampled where it has curves or nodes to be clipped later."""
+    grid = check(lut.grid if isinstance(lut, Shaped) else lut)
+    if grid is lut and grid.min() >= 0 and grid.max() <= 1:
+        return grid
+    size = (
+        len(grid) if len(grid) >= RESHAPED else (len(grid) - 1) * (-(-(RESHAPED - 1) // (len(grid) - 1))) + 1
+    )
+    return sample(lut, identity(size).reshape(-1, 3)).clip(0, 1).reshape(size, size, size, 3)
 
-    at = (colors[:, ::-1].T * (len(lut) - 1)).astype(np.float64)  # blue, green, red
-    channels = [map_coordinates(lut[..., i], at, order=1, mode="nearest") for i in range(3)]
-    return np.stack(channels, 1)
+
+def sample(lut: Lut, colors: np.ndarray) -> np.ndarray:
+    """Tetrahedral interpolation at colours (M, 3) in [0, 1] -> float32 (M, 3), not clipped."""
+    parts = np.array_split(colors, len(colors) // SAMPLED + 1)
+    return np.concatenate([_sample(lut, part) for part in parts])
 
 
-def apply(lut: np.ndarray, rgb: np.ndarray) -> np.ndarray:
-    """Put a picture, uint8 (H, W, 3), through the LUT -> uint8 (H, W, 3).
+def _sample(lut: Lut, colors: np.ndarray) -> np.ndarray:
+    """In the cell of a colour, the corners passed when one walks along the axes, farthest way first."""
+    grid = lut.grid if isinstance(lut, Shaped) else lut
+    places = lut.positions(colors) if isinstance(lut, Shaped) else colors
+    at = places.astype(np.float32).clip(0, 1) * np.float32(len(grid) - 1)
+    low = np.minimum(at.astype(np.int64), len(grid) - 2)
+    inside = at - low.astype(np.float32)
+    order = np.argsort(-inside, axis=1, kind="stable")
+    first, second, third = np.take_along_axis(inside, order, 1).T
+    strides = np.array([1, len(grid), len(grid) ** 2])  # of red, green, blue
+    steps = np.cumsum(strides[order], 1)  # (M, 3)
+    corners = (low @ strides)[:, None] + np.concatenate([np.zeros((len(at), 1), np.int64), steps], 1)
+    weights = np.stack([1 - first, first - second, second - third, third], 1)
+    return np.einsum("mk,mkc->mc", weights, grid.reshape(-1, 3)[corners])
 
-    Bands of rows run on all cores; every pixel is computed by itself, so the bands do not change the result.
+
+def apply(lut: Lut, rgb: np.ndarray) -> np.ndarray:
+    """Put a picture, uint8 or uint16 (H, W, 3), through the LUT -> the same type and shape.
+
+    Interpolated first, clipped after. Bands of rows run on all cores; every pixel is computed by itself, so
+    the bands do not change the result.
     """
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3)")
-    if len(check(lut)) <= PILLOW_NODES:
-        table = ImageFilter.Color3DLUT(len(lut), lut)
-
-        def convert(part: np.ndarray) -> np.ndarray:
-            return np.asarray(Image.fromarray(part).filter(table))
-    else:
-
-        def convert(part: np.ndarray) -> np.ndarray:
-            colors = sample(lut, part.reshape(-1, 3).astype(np.float32) / 255)
-            return np.rint(colors * 255).astype(np.uint8).reshape(part.shape)
-
-    out = np.empty_like(rgb)
+    if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 or uint16 (H, W, 3)")
+    grid = check(lut.grid if isinstance(lut, Shaped) else lut)
+    convert = _by_ocio(lut, rgb.dtype) if len(grid) <= OCIO_NODES else _by_sampling(lut, rgb.dtype)
+    out = np.empty(rgb.shape, rgb.dtype)
     rows = max(1, BAND // rgb.shape[1])
 
     def band(start: int) -> None:
-        out[start : start + rows] = convert(rgb[start : start + rows])
+        convert(np.ascontiguousarray(rgb[start : start + rows]), out[start : start + rows])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(band, range(0, len(rgb), rows)))  # the list raises what a thread raised
     return out
+
+
+Convert = Callable[[np.ndarray, np.ndarray], None]
+
+
+def _by_sampling(lut: Lut, dtype: np.dtype) -> Convert:
+    white = np.iinfo(dtype).max
+
+    def convert(source: np.ndarray, out: np.ndarray) -> None:
+        colors = sample(lut, source.reshape(-1, 3).astype(np.float32) / white)
+        out[...] = np.rint(colors.clip(0, 1) * white).reshape(source.shape)
+
+    return convert
+
+
+def _by_ocio(lut: Lut, dtype: np.dtype) -> Convert:
+    import PyOpenColorIO
+
+    ocio: Any = PyOpenColorIO  # its own types are incomplete
+    grid = lut.grid if isinstance(lut, Shaped) else lut
+    steps = ocio.GroupTransform()
+    if isinstance(lut, Shaped):
+        low, span = lut.low.astype(float), (lut.high - lut.low).astype(float)
+        scale = ocio.MatrixTransform(matrix=np.diag([*(1 / span), 1.0]).ravel().tolist())
+        scale.setOffset([*(-low / span).tolist(), 0.0])
+        curves = ocio.Lut1DTransform(length=len(lut.curves), inputHalfDomain=False)
+        curves.setInterpolation(ocio.INTERP_LINEAR)
+        curves.setData(np.ascontiguousarray(lut.curves).ravel())
+        steps.appendTransform(scale)
+        steps.appendTransform(curves)
+    table = ocio.Lut3DTransform(gridSize=len(grid), interpolation=ocio.INTERP_TETRAHEDRAL)
+    table.setData(np.ascontiguousarray(grid.transpose(2, 1, 0, 3)).ravel())  # there blue runs fastest
+    steps.appendTransform(table)
+    depth = ocio.BIT_DEPTH_UINT8 if dtype == np.uint8 else ocio.BIT_DEPTH_UINT16
+    processor = ocio.Config.CreateRaw().getProcessor(steps)
+    cpu = processor.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_NONE)
+
+    def convert(source: np.ndarray, out: np.ndarray) -> None:
+        height, width = source.shape[:2]
+        layout = (width, height, ocio.CHANNEL_ORDERING_RGB, depth, dtype.itemsize, 3 * dtype.itemsize)
+        layout += (3 * dtype.itemsize * width,)
+        cpu.apply(ocio.PackedImageDesc(source, *layout), ocio.PackedImageDesc(out, *layout))
+
+    return convert
 
 
 def distance(lut: np.ndarray, function: ColorMap, colors: np.ndarray) -> dict[str, float]:
