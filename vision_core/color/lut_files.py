@@ -6,7 +6,6 @@ from vision_core.color import cube, lut_pictures
 from vision_core.color.lut import Lut, plain
 from vision_core.files import atomic
 from vision_core.messages import reason
-from vision_core.pngs import check_rows
 
 MAX_BYTES = 64 << 20  # a .cube of some 130 nodes
 OTHERS = {

@@ -12,10 +12,9 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
-from PIL.ImageFile import ImageFile
 
+from vision_core import pngs
 from vision_core.color.lut import MAX_NODES, check, identity, sample
-from vision_core.images import check_rows
 from vision_core.messages import reason
 
 LEVELS = range(2, 17)  # of a HaldCLUT; 16 holds MAX_NODES
@@ -43,6 +42,7 @@ def parse(data: bytes) -> np.ndarray:
                     f"{width} x {height} pixels are no LUT: expected a HaldCLUT (64 x 64, 512 x 512 ...), "
                     "or N tiles of N x N pixels in rows or as a strip (512 x 512, 1024 x 32 ...)"
                 )
+            pngs.check_work(data)
             pixels = _pixels(image, data)
     except ValueError:
         raise
@@ -78,24 +78,18 @@ def dump(lut: np.ndarray, level: int = 8) -> Iterator[bytes]:
         yield struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _pixels(image: ImageFile, data: bytes) -> np.ndarray:
+def _pixels(image: Image.Image, data: bytes) -> np.ndarray:
     """float32 (H, W, 3) in [0, 1], as stored: a profile is not for the values of a LUT."""
-    rawmode = str(image.tile[0].args)
-    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+    if data[24] == 16:
+        stored, white = pngs.wide(data), 65535
+    else:
+        stored, white = np.asarray(image.convert("RGBA")), 255
+    pngs.check_rows(image, data)
+    channels = stored.shape[2]
+    if channels in (2, 4) and stored[..., -1].min() < white:
         raise ValueError("a LUT picture with transparent pixels: their colours are not known")
-    if image.mode.startswith("I"):
-        grey = np.asarray(image, np.float32) / np.float32(65535)
-        check_rows(image, data)
-        return np.repeat(grey[..., None], 3, 2)
-    high = np.asarray(image.convert("RGB"))
-    check_rows(image, data)
-    if rawmode not in ("RGB;16B", "RGBA;16B"):
-        return high / np.float32(255)
-    # Pillow keeps the high bytes only; told that the file is little-endian, it gives the low ones.
-    with Image.open(BytesIO(data), formats=("PNG",)) as again:
-        again.tile = [again.tile[0]._replace(args=rawmode.replace("16B", "16L"))]
-        low = np.asarray(again.convert("RGB"))
-    return ((high * np.float32(256) + low) / 65535).astype(np.float32)
+    colors = stored[..., :3] if channels > 2 else np.repeat(stored[..., :1], 3, 2)
+    return colors / np.float32(white)
 
 
 def _layouts(width: int, height: int, nodes: int) -> list[str]:
