@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vision_core.color import lut_files
 from vision_core.color.lut import identity
-from vision_core.color.lut_files import write_cube
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "vision_core"
@@ -106,7 +106,7 @@ def test_no_module_of_colour_hides_a_name_of_the_package():
     ],
 )
 def test_palettes_and_stored_luts_need_no_torch(arguments, tmp_path):
-    write_cube(tmp_path / "identity.cube", identity(9))
+    lut_files.write(tmp_path / "identity.cube", identity(9))
     files = {"LUT": str(tmp_path / "identity.cube"), "OUT": str(tmp_path / "out.png")}
     assert {"torch", "sklearn", "scipy"} & loaded([files.get(a, a) for a in arguments]) == set()
 
