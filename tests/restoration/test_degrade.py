@@ -108,10 +108,18 @@ def test_every_size_can_be_damaged(size):
         ({"seed": True, "steps": []}, "whole number"),
         ({"seed": 0, "steps": ["blur"]}, "an object with a kind"),
         ({"seed": 0, "steps": [{"kind": "fire"}]}, "no damage is called 'fire'"),
-        ({"seed": 0, "steps": [{"kind": "blur"}]}, "sigma is missing"),
+        ({"seed": 0, "steps": [{"kind": "blur"}]}, "'sigma' is missing"),
         ({"seed": 0, "steps": [{"kind": "blur", "sigma": 99}]}, "0.6 to 1.7 was expected"),
         ({"seed": 0, "steps": [{"kind": "blur", "sigma": float("nan")}]}, "sigma of blur is nan"),
-        ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1, "size": 3}]}, "size is missing or unknown"),
+        ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1, "size": 3}]}, "'size' is missing or unknown"),
+        (
+            {"seed": 0, "steps": [{"kind": "blur", "sigma": 1, "severity": float("nan")}]},
+            "severity of blur is nan",
+        ),
+        ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1, "severity": 9}]}, "1 to 5 was expected"),
+        ({"seed": 0, "steps": [{"kind": "blur", "sigma": True}]}, "sigma of blur is True"),
+        ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1}] * 101}, "a list of up to 100"),
+        ({"seed": 2**63, "steps": []}, "whole number"),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(recipe, message):

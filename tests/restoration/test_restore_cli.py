@@ -38,6 +38,18 @@ def test_damage_can_be_repeated_from_its_recipe():
     assert images.read("a.png").dpi == pytest.approx((300, 300), abs=0.1)
 
 
+def test_a_refused_damage_writes_nothing(tmp_path):
+    step = '{"seed": 1, "steps": [{"kind": "blur", "severity": %s, "sigma": %s}]}'
+    for severity, sigma in (("NaN", "1.0"), ("1", "1e999"), ("9", "1.0"), ("1", "99")):
+        (tmp_path / "r.json").write_text(step % (severity, sigma))
+        mistake("damage", "page.png", "--out", "d.png", "--recipe", "r.json")
+        assert not (tmp_path / "d.png").exists() and not (tmp_path / "d.json").exists()
+    (tmp_path / "d.json").mkdir()
+    assert "d.json is a folder" in mistake("damage", "page.png", "--out", "d.png")
+    assert "cannot save an image as '.xyz'" in mistake("damage", "page.png", "--out", "e.xyz")
+    assert not [path for path in tmp_path.iterdir() if path.name in ("d.png", "e.xyz", "e.json")]
+
+
 def test_run_writes_a_page_and_its_verdict(picture):
     words = ("run", "page.png", "--model", "model.safetensors", "--out")
     found = run(*words, "a.png", "--no-gate", "--report", "a.csv")

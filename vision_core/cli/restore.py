@@ -1,5 +1,6 @@
 """Commands of manuscript restoration."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,7 +91,7 @@ def damage(
 ) -> Answer:
     """Damage a clean page, by a recipe that repeats it; without --kind a mixture."""
     from vision_core import images, restoration
-    from vision_core.files import read_json, write_json
+    from vision_core.files import atomic, read_json
 
     if recipe is not None and (kind or severity):
         raise ValueError("--recipe says all: leave --kind and --severity out")
@@ -103,8 +104,9 @@ def damage(
     else:
         drawn = restoration.draw_mixture(seed, severity)
     damaged = restoration.degrade(images.to_tensor(picture.rgb), [drawn])
-    images.save(picture.with_rgb(images.from_tensor(damaged)), out)
-    write_json(out.with_suffix(".json"), drawn)
+    with atomic(out.with_suffix(".json")) as file:  # both are there, or neither
+        file.write(json.dumps(drawn, indent=2, allow_nan=False).encode() + b"\n")
+        images.save(picture.with_rgb(images.from_tensor(damaged)), out)
     kinds = ", ".join(step["kind"] for step in drawn["steps"])
     return Answer(f"{out}: {kinds}", {"out": str(out), "recipe": drawn})
 

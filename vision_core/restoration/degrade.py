@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from vision_core.devices import generator
+from vision_core.messages import quote
 from vision_core.restoration import damage
 
 Recipe = dict[str, Any]
 SEVERITIES = (1, 2, 3, 4, 5)
+MOST_STEPS = 100  # of a recipe; each goes over the whole picture
 
 
 @dataclass(frozen=True)
@@ -124,26 +126,34 @@ def check(recipe: Any) -> None:
         seed, steps = recipe["seed"], recipe["steps"]
     except (TypeError, KeyError, IndexError):
         raise ValueError('a recipe is {"seed": 0, "steps": [{"kind": "blur", "sigma": 1.2}, ...]}') from None
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 or not isinstance(steps, list):
-        raise ValueError("a recipe's seed must be a whole number of 0 or more, its steps a list")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ValueError(f"a recipe's seed is {quote(seed)}; a whole number of 0 or more was expected")
+    if not isinstance(steps, list) or len(steps) > MOST_STEPS:
+        raise ValueError(f"a recipe's steps are {quote(steps)}; a list of up to {MOST_STEPS} was expected")
     for step in steps:
         if not isinstance(step, dict):
-            raise ValueError(f"a step of a recipe is {step!r}; an object with a kind was expected")
+            raise ValueError(f"a step of a recipe is {quote(step)}; an object with a kind was expected")
         ranges = _known(step.get("kind")).ranges
         if missing := set(ranges) ^ (set(step) - {"kind", "severity"}):
             raise ValueError(
-                f"{step['kind']} takes {', '.join(ranges)}; {min(missing)} is missing or unknown"
+                f"{step['kind']} takes {', '.join(ranges)}; {quote(min(missing))} is missing or unknown"
+            )
+        if step.get("severity", 1) not in SEVERITIES:
+            raise ValueError(
+                f"the severity of {step['kind']} is {quote(step['severity'])}; 1 to 5 was expected"
             )
         for name, ends in ranges.items():
             value = step[name]
-            if not isinstance(value, int | float) or not min(ends) - 1e-9 <= value <= max(ends) + 1e-9:
+            if type(value) not in (int, float) or not min(ends) - 1e-9 <= value <= max(ends) + 1e-9:
                 low, high = sorted(ends)
-                raise ValueError(f"{name} of {step['kind']} is {value}; {low:g} to {high:g} was expected")
+                raise ValueError(
+                    f"{name} of {step['kind']} is {quote(value)}; {low:g} to {high:g} was expected"
+                )
 
 
 def _known(kind: Any) -> Kind:
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"no damage is called {kind!r}; there are {', '.join(KINDS)}")
+        raise ValueError(f"no damage is called {quote(kind)}; there are {', '.join(KINDS)}")
     return KINDS[kind]
 
 
