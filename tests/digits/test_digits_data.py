@@ -1,4 +1,5 @@
 import gzip
+import os
 import shutil
 
 import numpy as np
@@ -109,9 +110,34 @@ def one_digit(folder):
     write_idx(folder / "t10k-labels-idx1-ubyte", (100,), bytes(100))
 
 
+def gigabytes(folder):
+    sizes = b"".join(n.to_bytes(4) for n in (1 << 21, 28, 28))
+    (folder / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + sizes + bytes(10**6)))
+
+
+def impossible(folder):
+    (folder / f"{TRAIN_IMAGES}.gz").write_bytes(
+        gzip.compress(bytes([0, 0, 8, 3]) + b"\xff" * 12 + bytes(10**6))
+    )
+
+
+def more_than_it_says(folder):
+    sizes = b"".join(n.to_bytes(4) for n in (240, 28, 28))
+    (folder / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + sizes + bytes(10**8)))
+
+
+def pipe(folder):
+    (folder / TRAIN_LABELS).unlink()
+    os.mkfifo(folder / TRAIN_LABELS)
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
+        (gigabytes, r"has 1,568 MB; at most 200 are accepted"),
+        (impossible, "more than 1e15 MB; at most 200 are accepted"),
+        (more_than_it_says, "holds more than 188160 bytes of data"),
+        (pipe, "holds no train-labels-idx1-ubyte"),
         (damage_gzip, "train-images-idx3-ubyte.gz is damaged or cannot be read"),
         (wrong_magic, "starts with 00000803; an idx file of this kind starts with 00000801"),
         (truncate, "holds 233 bytes of data; its header promises 240 = 240"),

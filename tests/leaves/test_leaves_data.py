@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -76,6 +77,11 @@ def test_pictures_of_one_leaf_stay_together(drawn, tmp_path):
     (tmp_path / "groups.csv").write_text("a,b\n1,2")
     with pytest.raises(ValueError, match="columns file and leaf_group"):
         data.split(found, groups=tmp_path / "groups.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ValueError, match=r"pipe\.csv is not an ordinary file"):
+        data.split(found, groups=tmp_path / "pipe.csv")
+    with pytest.raises(ValueError, match=r"none\.csv"):
+        data.split(found, groups=tmp_path / "none.csv")
 
 
 def test_hash_knows_the_eight_ways_and_no_other_picture():

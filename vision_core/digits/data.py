@@ -3,7 +3,6 @@
 import gzip
 import math
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core.files import bundled
+from vision_core.files import bundled, ordinary
+from vision_core.limits import DIGITS
 from vision_core.messages import reason
 
 SPLIT_SEED = 0  # one split for all runs, so that runs of different seeds can be compared
-MAX_BYTES = 1 << 30  # MNIST's largest file has 47 MB
 SHOWN = 10  # test images of each digit that an export shows
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -81,30 +80,34 @@ def read_idx(path: Path, dims: int) -> np.ndarray:
     Source: the MNIST page's description: two zero bytes, type 8, `dims`, big-endian sizes, then the data.
 
     Raises:
-        ValueError: damaged gzip, wrong magic number, truncated, bytes left over, more than `MAX_BYTES`.
+        ValueError: damaged gzip, wrong magic number, truncated, bytes left over, more than DIGITS_MB.
     """
+    magic, header = bytes([0, 0, 8, dims]), 4 + 4 * dims
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.open(BytesIO(data)).read(MAX_BYTES + 1)
+        with open(ordinary(path), "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            data = gzip.GzipFile(fileobj=file) if packed else file
+            head = data.read(header)
+            shape = [int.from_bytes(head[at : at + 4]) for at in range(4, len(head), 4)]
+            expected = math.prod(shape)
+            # a few bytes of gzip can hold gigabytes: no more is read than the header promises
+            DIGITS.check(expected if head[:4] == magic else 0, str(path))
+            values = data.read(expected + 1) if head[:4] == magic else b""
+    except ValueError:
+        raise
     except Exception as error:
         raise ValueError(f"{path} is damaged or cannot be read: {reason(error)}") from error
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"{path} holds more than {MAX_BYTES >> 20} MB")
-    magic, header = bytes([0, 0, 8, dims]), 4 + 4 * dims
-    if data[:4] != magic:
-        found = data[:4].hex() or "nothing"
+    if head[:4] != magic:
+        found = head[:4].hex() or "nothing"
         raise ValueError(f"{path} starts with {found}; an idx file of this kind starts with {magic.hex()}")
-    if len(data) < header:
+    if len(head) < header:
         raise ValueError(f"{path} ends within its header")
-    shape = [int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4)]
-    expected = math.prod(shape)
-    if len(data) - header != expected:
+    if len(values) != expected:
+        held = f"more than {expected}" if len(values) > expected else len(values)
         sizes = " x ".join(map(str, shape))
-        raise ValueError(
-            f"{path} holds {len(data) - header} bytes of data; its header promises {sizes} = {expected}"
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+        raise ValueError(f"{path} holds {held} bytes of data; its header promises {sizes} = {expected}")
+    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:

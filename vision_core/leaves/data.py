@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vision_core import images, runs
-from vision_core.files import read_json, write_json
+from vision_core import images, messages, runs
+from vision_core.files import ordinary, read_json, write_json
 from vision_core.leaves import duplicates
+from vision_core.limits import TABLE
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -248,10 +249,12 @@ def _same_leaf(files: Sequence[str], path: str | Path | None) -> np.ndarray:
     if path is None:
         return np.empty((0, 2), np.int64)
     try:
+        TABLE.check(ordinary(path).stat().st_size, str(path))
         with open(path, newline="", encoding="utf-8-sig") as file:
             leaf = {row["file"]: row["leaf_group"] for row in csv.DictReader(file)}
     except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV file with the columns file and leaf_group: {error}") from error
+        why = messages.reason(error)
+        raise ValueError(f"{path} is not a CSV file with the columns file and leaf_group: {why}") from error
     first: dict[str, int] = {}
     pairs = [(first.setdefault(leaf[f], i), i) for i, f in enumerate(files) if leaf.get(f)]
     return np.array(pairs, np.int64).reshape(-1, 2)
