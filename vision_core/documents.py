@@ -1,63 +1,83 @@
 """Pages in and out of files: single images, multi-page TIFF, PDF."""
 
+import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
+from itertools import count as count_from
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
-from vision_core import images
+from vision_core import images, limits, pdf, pdf_writing
 from vision_core.files import atomic
 from vision_core.images import Picture
+from vision_core.messages import reason
 
 SUFFIXES = (*images.SUFFIXES, ".pdf")
-MAX_PAGES = 5000
-PDF_DPI = 200  # where a page shows no scan whose resolution could be taken
-POINTS = 72  # of an inch
 
-Pages = Iterator[Callable[[], Picture]]  # each is decoded when it is called, so that done ones can be skipped
+JOINING = pdf_writing.JOINING  # a folder beside the pages while they are joined
+
+Allow = Callable[[float], None]  # called with the pixels that are to be worked on next
 
 
-def pages(path: Path) -> Pages:
-    """The pages of an image, a TIFF or a PDF, in order.
+@dataclass(frozen=True)
+class Document:
+    """An open file: how many pages it has, and how to decode one, from 1.
+
+    `read` raises a `ValueError` that says what is wrong with that page.
+    """
+
+    count: int
+    read: Callable[[int, Allow], Picture]
+
+
+@contextmanager
+def opened(path: Path, max_pixels: int = images.MAX_PIXELS) -> Iterator[Document]:
+    """An image, a TIFF or a PDF.
 
     Raises:
-        ValueError: at the first page, a file that cannot be opened, is encrypted or has too many pages; when
-            a page is decoded, what is wrong with that page.
+        ValueError: a file that cannot be opened, is encrypted or has too many pages.
     """
     match path.suffix.lower():
         case ".pdf":
-            yield from _pdf_pages(path, images.MAX_PIXELS)
+            pages = pdf.Pages(path)
+            try:
+                yield Document(pages.count, lambda number, allow: pages.read(number, max_pixels, allow))
+            finally:
+                pages.close()
         case ".tif" | ".tiff":
-            yield from _tiff_pages(path, images.MAX_PIXELS)
+            frames = list(_tiff_pages(path, max_pixels))
+            yield Document(len(frames), lambda number, allow: frames[number - 1]())
         case _:
-            yield lambda: images.read(path)
+            yield Document(1, lambda number, allow: images.read(path, max_pixels))
 
 
 def count(path: Path) -> int:
-    """The number of pages of an image, a TIFF or a PDF; see `pages` for what it raises."""
-    return sum(1 for _ in pages(path))
+    """The number of pages of an image, a TIFF or a PDF; see `opened` for what it raises."""
+    with opened(path) as document:
+        return document.count
 
 
 def read(path: Path, number: int, max_pixels: int = images.MAX_PIXELS) -> Picture:
     """Page `number`, from 1, of an image, a TIFF or a PDF.
 
     Raises:
-        ValueError: as `pages`, and for a page that is not there.
+        ValueError: as `opened`, and for a page that is damaged or not there.
     """
-    match path.suffix.lower():
-        case ".pdf":
-            found = _pdf_pages(path, max_pixels)
-        case ".tif" | ".tiff":
-            found = _tiff_pages(path, max_pixels)
-        case _:
-            found = iter([lambda: images.read(path, max_pixels)])
-    for index, decode in enumerate(found, 1):
-        if index == number:
-            return decode()
-    raise ValueError(f"{path} has no page {number}")
+    with opened(path, max_pixels) as document:
+        return read_from(document, path, number)
+
+
+def read_from(document: Document, path: Path, number: int, allow: Allow = lambda pixels: None) -> Picture:
+    """Page `number` of the `document` that was opened at `path`; see `read`."""
+    if not 1 <= number <= document.count:
+        raise ValueError(f"{path} has no page {number}")
+    return document.read(number, allow)
 
 
 def is_document(path: Path) -> bool:
@@ -65,36 +85,61 @@ def is_document(path: Path) -> bool:
     return path.suffix.lower() in (".pdf", ".tif", ".tiff")
 
 
-def write(path: Path, parts: Sequence[Path]) -> None:
-    """Join page images, PNG files, into one PDF or TIFF, atomically and without loss.
+def assumed(source: Path, part: Path, target: Path) -> list[str]:
+    """What is made up of a page, a PNG file, when it becomes a page of a PDF, as sentences."""
+    if not _is_pdf(target) or _is_pdf(source):
+        return []
+    with Image.open(part) as image:
+        known = "dpi" in image.info
+    return [] if known else [f"it names no resolution: {pdf_writing.ASSUMED_DPI} dpi were assumed"]
+
+
+def lost(source: Path, target: Path) -> list[str]:
+    """What of a document cannot be in a `target` that is made from its pages, as sentences."""
+    return pdf_writing.lost(source, target) if _is_pdf(source) else []
+
+
+def write(
+    path: Path, parts: Mapping[int, Path], source: Path | None = None, unchanged: Container[int] = ()
+) -> None:
+    """Join page images, PNG files by page number, into one PDF or TIFF, atomically and without loss.
+
+    The same pages give the same bytes. A PDF from a `source` that is a PDF is that one with other pictures on
+    its pages, but for the `unchanged` ones: see `pdf_writing.replace`.
 
     Raises:
         ValueError: another suffix, or no pages.
     """
     if not parts:
         raise ValueError(f"there are no pages to write to {path}")
-    match path.suffix.lower():
-        case ".pdf":
-            import img2pdf
-
-            with atomic(path) as file:
-                img2pdf.convert([str(part) for part in parts], outputstream=file)
-        case ".tif" | ".tiff":
-            with atomic(path) as file, TiffImagePlugin.AppendingTiffWriter(file.name, new=True) as joined:
-                for part in parts:  # one at a time: a thousand do not fit
-                    with Image.open(part) as image:
-                        options = {
-                            key: image.info[key] for key in ("dpi", "icc_profile") if key in image.info
-                        }
-                        image.save(joined, "TIFF", compression="tiff_lzw", **options)
-                    joined.newFrame()
-        case suffix:
-            raise ValueError(
-                f"pages are joined into .pdf or .tiff, not {suffix or 'a file without suffix'!r}"
-            )
+    if path.suffix.lower() not in (".pdf", ".tif", ".tiff"):
+        suffix = repr(path.suffix) if path.suffix else "a file without suffix"
+        raise ValueError(f"pages are joined into .pdf or .tiff, not {suffix}")
+    with atomic(path) as file:
+        if not _is_pdf(path):
+            _write_tiff(list(parts.values()), file)
+        elif source is not None and _is_pdf(source):
+            changed = {number: part for number, part in parts.items() if number not in unchanged}
+            pdf_writing.replace(source, changed, file)
+        else:
+            pdf_writing.write(list(parts.values()), file)
 
 
-def _tiff_pages(path: Path, max_pixels: int) -> Pages:
+def _is_pdf(path: Path) -> bool:
+    return path.suffix.lower() == ".pdf"
+
+
+def _write_tiff(parts: Sequence[Path], file: BinaryIO) -> None:
+    with TiffImagePlugin.AppendingTiffWriter(file.name, new=True) as joined:
+        for part in parts:  # one at a time: a thousand do not fit
+            joined.write(images.encode(images.read(part), "TIFF"))
+            try:
+                joined.newFrame()
+            except struct.error as error:
+                raise ValueError("the pages need more than the 4 GB that a TIFF holds: make a PDF") from error
+
+
+def _tiff_pages(path: Path, max_pixels: int) -> Iterator[Callable[[], Picture]]:
     if not path.is_file():
         images.read(path)  # says what is wrong
     try:
@@ -104,84 +149,42 @@ def _tiff_pages(path: Path, max_pixels: int) -> Pages:
     except Exception:  # no TIFF at all, or a broken one
         yield lambda: images.read(path, max_pixels)
         return
-    with image:
-        number = 0
-        while True:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # what is wrong becomes an error
-                    image.seek(number)
-            except EOFError:
-                return
-            except Exception as error:  # Pillow's parser lets nearly anything out
-                raise ValueError(f"{path} is damaged after page {number}: {error}") from error
-            if number == MAX_PAGES:
-                raise ValueError(f"{path} has more than {MAX_PAGES:,} pages")
-            number += 1
-            yield lambda number=number: _frame(image, f"page {number} of {path}", max_pixels)
+    number = 0
+    for frame in count_from(0):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is wrong becomes an error
+                image.seek(frame)
+        except EOFError:
+            return
+        except Exception as error:  # Pillow's parser lets nearly anything out
+            yield partial(_raise, f"{path} is damaged after page {number}: {reason(error)}")
+            return
+        if image.tag_v2.get(254, 0) & 5:  # a thumbnail, a level of a pyramid, a mask
+            continue
+        number += 1
+        limits.PAGES.check(number, str(path))
+        yield lambda frame=frame, number=number: _frame(image, frame, f"page {number} of {path}", max_pixels)
 
 
-def _frame(image: Image.Image, name: str, max_pixels: int) -> Picture:
-    """The frame at which a TIFF stands, through the one door for images."""
-    width, height = image.size
+def _raise(sentence: str) -> Picture:
+    raise ValueError(sentence)
+
+
+def _frame(image: Image.Image, frame: int, name: str, max_pixels: int) -> Picture:
+    """A frame of a TIFF, through the one door for images."""
+    buffer = BytesIO()
+    try:
+        image.seek(frame)
+        width, height = image.size
+        if width * height <= max_pixels:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image.save(buffer, "TIFF", compression="raw")
+    except Exception as error:  # Pillow's decoders let nearly anything out
+        raise ValueError(f"{name} is damaged: {reason(error)}") from error
     if width * height > max_pixels:
         raise ValueError(
             f"{name} has {width} x {height} pixels; the most we open is {max_pixels / 1e6:g} megapixels"
         )
-    buffer = BytesIO()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.save(buffer, "TIFF", compression="raw")
-    except Exception as error:  # Pillow's decoders let nearly anything out
-        raise ValueError(f"{name} is damaged: {error}") from error
     return images.read(buffer.getvalue(), max_pixels)
-
-
-def _pdf_pages(path: Path, max_pixels: int) -> Pages:
-    import pypdfium2
-
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        document = pypdfium2.PdfDocument(path)
-    except pypdfium2.PdfiumError as error:
-        locked = "password" in str(error).lower()
-        why = "is encrypted: save it without a password first" if locked else "is not a PDF we can read"
-        raise ValueError(f"{path} {why}") from error
-    try:
-        if len(document) > MAX_PAGES:
-            raise ValueError(f"{path} has {len(document):,} pages; the most we open is {MAX_PAGES:,}")
-        for number in range(len(document)):
-            yield lambda number=number: _pdf_page(
-                document, number, f"page {number + 1} of {path}", max_pixels
-            )
-    finally:
-        document.close()
-
-
-def _pdf_page(document: Any, number: int, name: str, max_pixels: int) -> Picture:
-    """One page as a picture, at the resolution of its largest scan."""
-    import pypdfium2
-
-    try:
-        page = document[number]
-        width, height = page.get_size()
-        dpi = min(_scan_dpi(page) or PDF_DPI, (max_pixels * POINTS**2 / (width * height)) ** 0.5)
-        rgb = page.render(scale=dpi / POINTS, rev_byteorder=True).to_numpy()[..., :3]
-    except (pypdfium2.PdfiumError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"{name} is damaged: {error}") from error
-    return Picture(rgb.copy(), dpi=(dpi, dpi))
-
-
-def _scan_dpi(page: Any) -> float | None:
-    """Pixels an inch of the image that has most of them, 72 to 600; None where a page has no images."""
-    import pypdfium2.raw as raw
-
-    found = []
-    for item in page.get_objects(filter=(raw.FPDF_PAGEOBJ_IMAGE,), max_depth=3):
-        left, _, right, _ = item.get_bounds()
-        pixels, _ = item.get_px_size()
-        if right > left and pixels > 0:
-            found.append((pixels, pixels * POINTS / (right - left)))
-    return min(600.0, max(72.0, max(found)[1])) if found else None

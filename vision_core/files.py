@@ -74,20 +74,27 @@ def lock(file: BinaryIO) -> None:
 
 @lru_cache(maxsize=256)
 def _sweep(folder: Path, minute: int) -> None:
-    """Remove the `.part` files whose writers are dead: the system has given up their locks."""
+    sweep(folder, 10)
+
+
+def sweep(folder: Path, seconds: float = 1) -> None:
+    """Remove the `.part` files of a folder whose writers are dead: the system has given up their locks.
+
+    Args:
+        seconds: without a write; a younger one may belong to a writer who is about to lock or rename it.
+    """
+
+    def is_old(part: Path) -> bool:
+        return time.time() - part.stat().st_mtime > seconds
+
     for part in folder.glob("*.part"):
         with suppress(OSError):
-            if re.search(r"\.[0-9a-f]{8}\.part$", part.name) and _is_old(part):
+            if re.search(r"\.[0-9a-f]{8}\.part$", part.name) and is_old(part):
                 with open(part, "r+b") as file:
                     lock(file)
-                    orphaned = _is_old(part)  # its writer may have finished while we came by the lock
+                    orphaned = is_old(part)  # its writer may have finished while we came by the lock
                 if orphaned:
                     part.unlink()
-
-
-def _is_old(part: Path) -> bool:
-    """Ten seconds without a write: a younger one may belong to a writer who is about to lock or rename it."""
-    return time.time() - part.stat().st_mtime > 10
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,22 +11,27 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import psutil
 
 from vision_core import documents, images
 from vision_core.images import MAX_PIXELS, Picture
 
 SECONDS = 30.0  # ten times what the slowest 26 megapixels take on an idle machine
 WORKERS = 2  # pictures decoded at once; each worker keeps some 50 MB while it waits
+PAGE_SECONDS, PIXELS_PER_SECOND = 4, 1_000_000  # of the processor, for a page of a PDF and its pixels
+PAGE_BYTES = 512 << 20  # for what it draws beside pixels
 BYTES_PER_PIXEL = 24  # the most that `images.read` was seen to need is 21
 # every thread of numpy and every arena of malloc would reserve address space
 _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 _slots = threading.BoundedSemaphore(WORKERS)
+_open: dict[Any, tuple[documents.Document, ExitStack]] = {}  # in the worker, the last document
 _idle: list[subprocess.Popen[bytes]] = []
 
 
@@ -48,16 +53,16 @@ def read(
             workers busy for `seconds`.
         RuntimeError: the worker process cannot start.
     """
-    by_name = not isinstance(source, bytes)
-    name = str(Path(source).absolute()) if by_name else "the image"
-    request = {"path": name if by_name else None, "page": page, "max_pixels": max_pixels}
-    return _ask_one(request, b"" if by_name else source, name, seconds)
+    data = source if isinstance(source, bytes) else b""
+    path = None if isinstance(source, bytes) else str(Path(source).absolute())
+    request = {"path": path, "page": page, "max_pixels": max_pixels}
+    return _ask_one(request, data, str(source) if path else "the image", seconds)
 
 
 def count(path: str | Path, seconds: float = SECONDS) -> int:
     """`documents.count` as `read` reads: the number of pages of an image, a TIFF or a PDF."""
-    name = str(Path(path).absolute())
-    return _ask_one({"path": name, "page": 0, "max_pixels": MAX_PIXELS}, b"", name, seconds)
+    request = {"path": str(Path(path).absolute()), "page": 0, "max_pixels": MAX_PIXELS}
+    return _ask_one(request, b"", str(path), seconds)
 
 
 def _ask_one(request: dict[str, Any], data: bytes, name: str, seconds: float) -> Any:
@@ -82,9 +87,12 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, 
         found = reply.get("count") or (None if "error" in reply else _receive_picture(worker.stdout, reply))
     except Exception as error:  # a pipe that ended, or anything that a crashing process wrote into it
         status = _end(worker)
-        if overdue.is_set() or status == -getattr(signal, "SIGXCPU", 0):
+        name = f"page {request['page']} of {name}" if request["page"] else name
+        if overdue.is_set():
             raise ValueError(f"{name} takes longer than {request['seconds']:g} s to open") from error
-        raise ValueError(f"{name} cannot be opened: its decoder crashed") from error
+        if status == -getattr(signal, "SIGXCPU", 0):
+            raise ValueError(f"{name} takes too long to open for what it holds") from error
+        raise ValueError(f"{name} cannot be opened: its decoder crashed or needed too much memory") from error
     except BaseException:
         _end(worker)  # half a reply is still on its way
         raise
@@ -96,7 +104,7 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], data: bytes, 
     else:
         _idle.append(worker)
     if found is None:
-        raise ValueError(reply["error"])
+        raise ValueError(reply["error"].replace(request["path"] or name, name))
     return found
 
 
@@ -208,13 +216,14 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
     data = requests.read(request["size"])
     _limit(request)
     try:
-        match request["page"]:
-            case None:
-                found = images.read(request["path"] or data, request["max_pixels"])
-            case 0:
-                found = documents.count(Path(request["path"]))
-            case number:
-                found = documents.read(Path(request["path"]), number, request["max_pixels"])
+        if request["page"] is None:
+            found = images.read(request["path"] or data, request["max_pixels"])
+        else:
+            path = Path(request["path"])
+            document = _document(path, request["max_pixels"])
+            allow = partial(_allow, psutil.Process().memory_info().vms)
+            number = request["page"]
+            found = documents.read_from(document, path, number, allow) if number else document.count
     except ValueError as error:
         _send(replies, {"error": str(error)})
     else:
@@ -224,14 +233,43 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
             _send_picture(replies, found)
 
 
+def _document(path: Path, max_pixels: int) -> documents.Document:
+    """The file, opened; the last one stays open for its next page."""
+    status = path.stat() if path.exists() else None
+    key = (path, max_pixels, status and (status.st_size, status.st_mtime_ns))
+    if key not in _open:
+        for _, stack in _open.values():
+            stack.close()
+        _open.clear()
+        stack = ExitStack()
+        _open[key] = stack.enter_context(documents.opened(path, max_pixels)), stack
+    return _open[key][0]
+
+
+def _allow(memory: int, pixels: float) -> None:
+    """Bound what a page may take from here on: `memory` before it, and what its pixels need."""
+    with suppress(ImportError):  # Windows
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = PAGE_SECONDS + pixels / PIXELS_PER_SECOND
+        _restrict(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds))
+        _restrict(resource.RLIMIT_AS, int(memory + BYTES_PER_PIXEL * pixels + PAGE_BYTES))
+
+
+def _restrict(kind: int, soft: int) -> None:
+    import resource
+
+    with suppress(ValueError, OSError):  # a system that has no such limit
+        resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
+
+
 def _limit(request: dict[str, Any]) -> None:
     """Bound the memory and the processor time of what comes next, should nobody be left to end it."""
     try:
         import resource
     except ImportError:  # Windows: the deadline alone ends what takes too long
         return
-    import psutil
-
     process, threads = psutil.Process(), os.cpu_count() or 1
     room = BYTES_PER_PIXEL * request["max_pixels"] + (256 + 16 * threads << 20)  # AVIF starts threads
     now = resource.getrusage(resource.RUSAGE_SELF)
@@ -241,8 +279,7 @@ def _limit(request: dict[str, Any]) -> None:
         resource.RLIMIT_CPU: int(now.ru_utime + now.ru_stime + request["seconds"]) + 2,
     }
     for kind, soft in limits.items():
-        with suppress(ValueError, OSError):  # a system that has no such limit
-            resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
+        _restrict(kind, soft)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,17 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
             options |= {"compression": "group4" if image.mode == "1" else "tiff_lzw"}
     buffer = BytesIO()
     image.save(buffer, format, **options)
-    return buffer.getvalue()
+    return _without_gap(buffer) if format == "TIFF" else buffer.getvalue()
+
+
+def _without_gap(tiff: BytesIO) -> bytes:
+    """The file with a zero for the byte of padding that libtiff leaves to chance before the directory."""
+    data = bytearray(tiff.getvalue())
+    with Image.open(tiff) as image:
+        tags = image.tag_v2  # pyright: ignore
+    end, directory = max(map(sum, zip(tags[273], tags[279], strict=True))), tags._offset
+    data[end:directory] = bytes(directory - end)
+    return bytes(data)
 
 
 def _smallest(picture: Picture, format: str) -> Image.Image:

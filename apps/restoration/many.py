@@ -1,7 +1,11 @@
 """Many pages at once: files and whole books, restored page by page into a ZIP, a PDF or a TIFF."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache, partial
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -15,13 +19,15 @@ from apps.restoration.sheets import Choice
 from apps.restoration.visit import current
 from apps.restoration.work import Job
 from apps.session import Session
-from vision_core import documents, guarded, images
-from vision_core.files import atomic, read_json, write_json
-from vision_core.restoration import batch
-from vision_core.restoration.batch import PageReport
-from vision_core.restoration.restore import restore
+from vision_core import documents, guarded
+from vision_core.batch import distinct
+from vision_core.files import atomic, read_json
+from vision_core.restoration import batch, reports
+from vision_core.restoration.reports import Journal, PageReport
+from vision_core.restoration.restore import Options
 
 MOST = 500  # pages at once
+NOTES = 3  # different ones that are shown; the report has all
 FORMS = {"zip": "pages.zip", "pdf": "pages.pdf", "tiff": "pages.tiff"}
 File = tuple[str, str]  # what the visitor calls it, and where it lies
 
@@ -57,93 +63,105 @@ def begin_book(given: Session | None, form: str, method: str) -> None:
 def _start(known: Session, files: list[File], kind: str, form: str, method: str, choice: Choice) -> None:
     if form not in FORMS:
         raise ValueError(f"There is no form {form!r}")
-    options = choice.options
-    options = type(options)(**{**vars(options), "method": networks.method_of(method)})
+    options = replace(choice.options, method=networks.method_of(method))
     network = networks.loader(known, method)
     for name in FORMS.values():
         session.remove(known.path(name))
 
     def act(job: Job) -> str:
-        job.tell(0, 1, "counting the pages")
-        pages, failed = _count(files, job)
-        uncounted = len(failed)
-        if len(pages) > MOST:
-            raise ValueError(f"{len(pages)} pages are too many at once; the most is {MOST}")
-        reports, parts = [], []
-        loaded = network()
-        for index, (name, path, page) in enumerate(pages):
-            job.tell(index, len(pages), f"page {index + 1} of {len(pages)}: {name}")
-            target = session.opened(known).path("done") / f"{_digest(path, page, method, options)}.png"
-            try:
-                if not target.exists():  # done before a stop, or before the disk was full
-                    result = restore(guarded.read(path, common.MAX_PIXELS, page=page), loaded, options)
-                    session.make_room(known, result.picture.rgb.nbytes)
-                    images.save(result.picture, target)
-                    said = {"used": result.used, "reason": result.verdict.reason}
-                    write_json(target.with_suffix(".json"), said)
-                taken, reason = read_json(target.with_suffix(".json")).values()
-                reports.append(PageReport(name, page, target.name, taken, reason, 0.0, 0.0))
-                parts.append((name, page, target))
-            except ValueError as error:
-                failed.append(f"{name}{'' if page == 1 else f', page {page}'}: {sentence(error)}")
-        if not parts:
+        total = _count(files, job)
+        rows: list[PageReport] = []
+        job.tell(0, 1, f"page 1 of {total}")
+        for row in _restored(known, files, network(), options, networks.version(known, method)):
+            rows.append(row)
+            job.tell(len(rows), max(total, len(rows)), f"page {len(rows)} of {total}: {row.source}")
+        written = [row for row in rows if row.written]
+        failed = [sentence(ValueError(row.reason)) for row in rows if not row.written]
+        if not written:
             raise ValueError(f"None of the {len(files)} files could be restored. {failed[0]}")
-        _join(known, form, parts, reports, failed)
+        _join(known, files, form, rows, failed)
         session.remove(known.path("done"))
-        restored = sum(report.accepted for report in reports)
-        said = f"{len(parts)} of {len(pages) + uncounted} pages are ready; {restored} of them were restored."
+        restored = sum(row.outcome == "restored" for row in written)
+        said = f"{len(written)} of {len(rows)} pages are ready; {restored} of them were restored."
+        notes = dict.fromkeys(row.notes for row in written if row.notes)
+        said += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
         return "\n".join([said, *failed])
 
     work.begin(known, kind, act)
 
 
-def _count(files: list[File], job: Job) -> tuple[list[tuple[str, str, int]], list[str]]:
-    """Every page of every file, and why some files have none."""
-    pages: list[tuple[str, str, int]] = []
-    failed = []
-    for number, (name, path) in enumerate(files):
+def _restored(
+    known: Session, files: list[File], network: Any, options: Options, version: str
+) -> Iterator[PageReport]:
+    """Every page of every file, as PNG files named by what they were made from; what is there stays."""
+    folder, key = session.opened(known).path("done"), batch.digest(version, options)
+    journal = Journal(folder / batch.JOURNAL, key, _content)
+    for name, path in files:
+        stem = sha256(f"{_content(Path(path))} {key}".encode()).hexdigest()[:24]
+        targets = (folder / f"{stem}-{page}.png" for page in count(1))
+        yield from batch.pages(
+            Path(path),
+            targets,
+            network,
+            options,
+            journal,
+            name=name,
+            max_pixels=common.MAX_PIXELS,
+            room=partial(session.make_room, known),
+        )
+
+
+def _count(files: list[File], job: Job) -> int:
+    """The pages of all files that can be opened."""
+    total = 0
+    for number, (_, path) in enumerate(files):
         job.tell(0, 1, f"counting the pages: file {number + 1} of {len(files)}")
-        try:
-            pages += [(name, path, page) for page in range(1, guarded.count(path) + 1)]
-        except ValueError as error:
-            failed.append(f"{name}: {sentence(error)}")
-    return pages, failed
+        with suppress(ValueError):  # said when its turn comes
+            total += guarded.count(path)
+    if total > MOST:
+        raise ValueError(f"{total} pages are too many at once; the most is {MOST}")
+    return total
 
 
-def _digest(path: str, page: int, method: str, options: Any) -> str:
-    """A name for a restored page that another file, page or option does not have."""
-    content = sha256(Path(path).read_bytes()).hexdigest()
-    return sha256(f"{content} {page} {method} {options}".encode()).hexdigest()[:24]
+def _content(path: Path) -> str:
+    """A digest of the file: the same upload again has another path."""
+    return _digest(path, path.stat().st_mtime_ns)
 
 
-def _join(known: Session, form: str, parts: list[Any], reports: list[PageReport], failed: list[str]) -> None:
+@lru_cache(MOST)
+def _digest(path: Path, time: int) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _join(known: Session, files: list[File], form: str, rows: list[PageReport], failed: list[str]) -> None:
     """Put the pages into one file; a book with a page missing would be worse than none."""
     target = known.path(FORMS[form])
-    session.make_room(known, sum(path.stat().st_size for _, _, path in parts))
+    written = [row for row in rows if row.written]
+    session.make_room(known, sum(Path(row.written or "").stat().st_size for row in written))
     if form != "zip":
         if failed:
             raise ValueError(f"A {form.upper()} needs every page, and {failed[0]} Take a ZIP of the others")
-        documents.write(target, [path for _, _, path in parts])
+        parts = {row.page: Path(row.written or "") for row in written}
+        documents.write(target, parts, Path(files[0][1]), {row.page for row in rows if row.unchanged})
         return
-    names = list(_names([(name, page) for name, page, _ in parts]))
+    names = _names([(row.source, row.page) for row in written])
+    report = []
     with atomic(target) as file, ZipFile(file, "w", ZIP_STORED) as archive:
-        for inside, (_, _, path) in zip(names, parts, strict=True):
-            archive.write(path, inside)
-        archive.writestr("report.csv", batch.report_csv(reports))
+        for row in rows:
+            inside = next(names) if row.written else None
+            if inside:
+                archive.write(row.written or "", inside)
+            report.append(replace(row, written=inside))
+        archive.writestr("report.csv", reports.csv_table(report))
 
 
 def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
     """A name in the ZIP for each page, no two alike."""
     several = {name for name, page in pages if page > 1}
-    taken: set[str] = set()
-    for name, page in pages:
-        stem = Path(name).stem + (f"-{page:04d}" if name in several else "")
-        free, number = f"{stem}.png", 1
-        while free.lower() in taken:
-            number += 1
-            free = f"{stem}-{number}.png"
-        taken.add(free.lower())
-        yield free
+    stems = (
+        Path(f"{Path(name).stem}-{page:04d}" if name in several else Path(name).stem) for name, page in pages
+    )
+    return (str(name) for name in distinct(stem.with_name(f"{stem.name}.png") for stem in stems))
 
 
 @user_errors

@@ -34,6 +34,12 @@ def loader(known: Session, name: str) -> Callable[[], Any]:
     return embedded if method_of(name) == "network" else lambda: None
 
 
+def version(known: Session, name: str) -> str:
+    """What tells the network of a choice from any other; a visitor's own may learn on."""
+    run = own_run(known) if name == "own" else None
+    return f"{name} {(run.folder / BEST).stat().st_mtime_ns}" if run else name
+
+
 def own_run(known: Session) -> runs.Run | None:
     """The training of a visit, if any."""
     name = current(known)[1].run

@@ -14,7 +14,7 @@ from PIL import Image
 from vision_core import documents, images
 from vision_core.images import Picture
 from vision_core.restoration import Options, batch, run
-from vision_core.restoration.batch import PageReport, report_csv
+from vision_core.restoration.reports import PageReport, csv_table
 
 GREY = Options(output="grey", gate=False)
 
@@ -84,7 +84,7 @@ def test_pdf_in_and_out(picture, untrained, tmp_path):
     document = pypdfium2.PdfDocument(tmp_path / "out.pdf")
     assert len(document) == 2
     assert document[0].get_size() == pytest.approx((96 * 72 / 300, 128 * 72 / 300), abs=0.5)
-    (first, _) = (decode() for decode in documents.pages(tmp_path / "out.pdf"))
+    first = documents.read(tmp_path / "out.pdf", 1)
     assert first.rgb.shape == picture.rgb.shape and first.dpi == pytest.approx((300, 300), rel=0.01)
     assert np.abs(first.rgb.astype(int) - picture.rgb).mean() < 3
 
@@ -112,17 +112,16 @@ def test_a_tiff_cut_off_in_the_middle_is_not_joined(picture, untrained, tmp_path
     buffer = io.BytesIO()
     frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
     (tmp_path / "a.tif").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) * 2 // 3])
-    reports = []
-    with pytest.raises(ValueError, match="pages that cannot be read"):
-        for report in run([tmp_path / "a.tif"], tmp_path / "out.tif", untrained, GREY):
-            reports.append(report)
+    *reports, whole = run([tmp_path / "a.tif"], tmp_path / "out.tif", untrained, GREY)
     assert reports[0].written and reports[-1].written is None and not (tmp_path / "out.tif").exists()
+    assert whole.page == 0 and whole.outcome == "failed" and "was not written" in whole.reason
 
 
 def test_many_pages_are_walked_one_by_one(untrained, tmp_path):
     tiny = [Image.new("L", (2, 2), i) for i in range(300)]
     tiny[0].save(tmp_path / "many.tif", save_all=True, append_images=tiny[1:])
-    values = [decode().rgb[0, 0, 0] for decode in documents.pages(tmp_path / "many.tif")]
+    with documents.opened(tmp_path / "many.tif") as many:
+        values = [many.read(number, lambda pixels: None).rgb[0, 0, 0] for number in range(1, many.count + 1)]
     assert values == [min(i, 255) for i in range(300)]
 
 
@@ -141,8 +140,8 @@ def test_the_source_is_never_replaced_and_a_mask_is_for_one_page(shelf, untraine
 
 
 def test_a_report_is_no_formula():
-    report = PageReport("=cmd()", 1, None, False, "a, b", 0.0, 0.0)
-    rows = list(csv.reader(io.StringIO(report_csv([report]))))
+    report = PageReport("=cmd()", 1, None, "failed", "a, b")
+    rows = list(csv.reader(io.StringIO(csv_table([report]))))
     assert rows[1][0] == "'=cmd()" and rows[1][4] == "a, b" and rows[0][0] == "source"
 
 
@@ -196,8 +195,8 @@ def test_joining_pages_needs_the_memory_of_one(tmp_path):
         "import resource, sys; from pathlib import Path; from vision_core import documents\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "folder = Path(sys.argv[1]); parts = [folder / 'page.png'] * 120\n"
-        "documents.write(folder / 'few.tif', parts[:2]); before = peak()\n"
-        "documents.write(folder / 'many.tif', parts); print(peak() - before)\n"
+        "documents.write(folder / 'few.tif', dict(enumerate(parts[:2]))); before = peak()\n"
+        "documents.write(folder / 'many.tif', dict(enumerate(parts))); print(peak() - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     grown = int(done.stdout) / (1024 if sys.platform == "linux" else 1 << 20)

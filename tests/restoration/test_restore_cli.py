@@ -55,7 +55,7 @@ def test_run_writes_a_page_and_its_verdict(picture):
     found = run(*words, "a.png", "--no-gate", "--report", "a.csv")
     assert found["failed"] == 0 and found["pages"][0]["written"] == "a.png"
     assert found["pages"][0]["reason"] and not np.array_equal(images.read("a.png").rgb, picture.rgb)
-    assert open("a.csv").readline().startswith("source,page,written,accepted")
+    assert open("a.csv").readline().startswith("source,page,written,outcome,reason,notes")
     run(*words, "b.png", "--strength", 0, "--no-gate")
     assert np.array_equal(images.read("b.png").rgb, picture.rgb)
     images.save(images.Picture(np.full_like(picture.rgb, 255)), "mask.png")
@@ -69,7 +69,7 @@ def test_a_folder_tells_how_many_failed():
     images.save(images.read("page.png"), "in/a.png")
     with open("in/b.png", "wb") as file:
         file.write(b"no picture")
-    found = run("run", "in", "--out", "out", "--model", "model.safetensors")
+    found = run("run", "in", "--out", "out", "--model", "model.safetensors", status=1)
     assert found["failed"] == 1 and len(found["pages"]) == 2
 
 

@@ -1,6 +1,7 @@
 """Commands of manuscript restoration."""
 
 import json
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ def run(
 ) -> Answer:
     """Restore pages; started again, a run over many goes on where it stopped."""
     from vision_core import images, restoration, weights
+    from vision_core.restoration import batch, reports
     from vision_core.restoration.restore import Options
 
     options = Options(strength, output, not no_gate, sharpen, method, memory, scale, device)  # pyright: ignore
@@ -61,23 +63,43 @@ def run(
         network, _ = restoration.load(model)
         name = _digest(weights.find("restoration", model))
     mask = None if protect is None else images.read(protect).rgb.max(2)
-    reports = []
+    rows, complete = [], False
     try:
-        for page in restoration.run(sources, out, network, options, mask, name):
-            reports.append(page)
-            typer.echo(f"{page.source}, page {page.page}: {page.reason} ({page.seconds} s)", err=True)
+        for row in batch.run(sources, out, network, options, mask, name):
+            rows.append(row)
+            typer.echo(_page_line(row), err=True)
+        complete = True
     finally:
-        if report is not None and reports:
-            restoration.save_report(reports, report)
-    failed = [page for page in reports if page.written is None]
-    if len(failed) == len(reports):
-        raise ValueError(failed[0].reason)
-    accepted = sum(page.accepted for page in reports)
-    text = f"{out}: {len(reports) - len(failed)} pages written, {accepted} of them restored"
+        if report is not None and rows:
+            with nullcontext() if complete else suppress(OSError):  # a full disk must not hide the page
+                reports.save(batch.table(rows), report)
+    return _summary(out, batch.table(rows))
+
+
+def _page_line(row: Any) -> str:
+    """What is said of a page while the run goes on."""
+    if row.outcome == "failed":
+        return f"failed: {row.reason}"
+    where = f"{row.source}, page {row.page}" if row.page else row.source
+    note = f"; note: {row.notes}" if row.notes else ""
+    return f"{where}: {row.outcome}: {row.reason} ({row.seconds:g} s){note}"
+
+
+def _summary(out: Path, rows: list[Any]) -> Answer:
+    """What is said at the end; a `ValueError` where nothing came out."""
+    failed = [row for row in rows if row.outcome == "failed"]
+    broken = {row.source for row in failed if not row.page}  # documents that were not written
+    if all(row.outcome == "failed" or row.source in broken for row in rows):
+        raise ValueError("; ".join(row.reason for row in failed if row is failed[0] or not row.page))
+    written = [row for row in rows if row.page and row.written]
+    restored = sum(row.outcome == "restored" for row in written)
+    number = "1 page" if len(written) == 1 else f"{len(written)} pages"
+    text = f"{out}: {number} written, {restored} of them restored"
+    pages = sum(row.page > 0 for row in failed)
     if failed:
-        text += f"; {len(failed)} could not be read, e.g. {failed[0].reason}"
-    data = {"out": str(out), "pages": [vars(page) for page in reports], "failed": len(failed)}
-    return Answer(text, data)
+        text += f"; {pages} could not be read, e.g. {failed[0].reason}"
+    data = {"out": str(out), "pages": [vars(row) for row in rows], "failed": pages}
+    return Answer(text, data, incomplete=bool(failed))
 
 
 @command(app)

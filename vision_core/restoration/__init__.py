@@ -1,6 +1,6 @@
 """Manuscript restoration: a network that learns from clean pages alone to undo what time does to them."""
 
-from vision_core.restoration.batch import run, save_report
+from vision_core.restoration.batch import run
 from vision_core.restoration.degrade import KINDS, check, degrade, draw, draw_mixture
 from vision_core.restoration.evaluate import evaluate, evaluate_pairs
 from vision_core.restoration.flow import flow
@@ -33,7 +33,6 @@ __all__ = [
     "restore",
     "resume",
     "run",
-    "save_report",
     "train",
     "uncertainty",
 ]

@@ -1,0 +1,151 @@
+"""Pictures into a PDF: a new one, or the pages of an old one whose text, bookmarks and metadata stay."""
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vision_core import pdf_streams
+
+AT_ONCE = 16  # pictures that are in memory together
+ASSUMED_DPI = 96  # where a picture names no resolution, by img2pdf
+JOINING = "joining"  # folder beside the pictures while they are joined
+
+
+def write(parts: Sequence[Path], file: BinaryIO) -> None:
+    """One page for each picture, a PNG file, of its size at its resolution, else at `ASSUMED_DPI`."""
+    import pikepdf
+
+    with _as_pages(parts) as pages, pikepdf.new() as joined:
+        joined.pages.extend(pages)
+        joined.save(file, deterministic_id=True)
+
+
+def replace(source: Path, parts: Mapping[int, Path], file: BinaryIO) -> None:
+    """The PDF `source` with pictures, PNG files by page number from 1, in place of what these pages show.
+
+    Pages keep their size, and text stays where it was, under the picture. Pages without a picture, bookmarks,
+    title, author, language and attachments stay as they are.
+    """
+    import pikepdf
+
+    with _as_pages(list(parts.values())) as pictures, pikepdf.open(source) as pdf:
+        for number, picture in zip(parts, pictures, strict=True):
+            image = next(iter(picture.Resources.XObject.values()))
+            _show(pdf, pdf.pages[number - 1], pdf.copy_foreign(image))
+        pdf.remove_unreferenced_resources()
+        pdf.save(file, deterministic_id=True)
+
+
+def lost(source: Path, target: Path) -> list[str]:
+    """What of a PDF will not be in a `target` that is made from its pages, as sentences."""
+    import pikepdf
+
+    with pikepdf.open(source) as pdf:
+        form = pdf.Root.get("/AcroForm", {})
+        if target.suffix.lower() == ".pdf":
+            signed, locked = int(form.get("/SigFlags", 0)) & 1, pdf.is_encrypted
+            said = ["its digital signature does not hold for the result"] * signed
+            return said + ["the result is not encrypted as the source is"] * locked
+        names = {
+            "text": any("/Font" in pdf_streams.inherited(page.obj, "/Resources", {}) for page in pdf.pages),
+            "bookmarks": "/Outlines" in pdf.Root,
+            "title and author": "/Title" in pdf.docinfo or "/Author" in pdf.docinfo,
+            "attachments": len(pdf.attachments) > 0,
+        }
+    found = ", ".join(name for name, there in names.items() if there)
+    return [f"not in a {target.suffix[1:].upper()}: {found} of the PDF"] if found else []
+
+
+@contextmanager
+def _as_pages(parts: Sequence[Path]) -> Iterator[list[Any]]:
+    """A page of a PDF for each picture; what they consist of stays on the disk."""
+    import img2pdf
+    import pikepdf
+
+    logging.getLogger("img2pdf").setLevel(logging.ERROR)  # it warns of transparency, which it keeps
+    with ExitStack() as stack:
+        pages, folder = [], (parts[0].parent if parts else Path()) / JOINING
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        for first in range(0, len(parts), AT_ONCE):
+            folder.mkdir(exist_ok=True)
+            path = folder / f"{first}.pdf"
+            with path.open("wb") as file:
+                names = [str(part) for part in parts[first : first + AT_ONCE]]
+                img2pdf.convert(names, outputstream=file, nodate=True)
+            pages += stack.enter_context(pikepdf.open(path)).pages
+        yield pages
+
+
+def _show(pdf: Any, page: Any, image: Any) -> None:
+    """Make a page show an image, over what it drew so far but for images, which go."""
+    import pikepdf
+
+    page.obj.Resources, content = _without_images(pdf, page.obj)
+    name = page.add_resource(image, pikepdf.Name.XObject)
+    drawn = " ".join(f"{value:.5f}" for value in _matrix(page))
+    over = f"\nQ\nq {drawn} cm {name} Do Q\n".encode()
+    page.obj.Contents = pdf.make_stream(b"q\n" + content + over)
+    drawn_in = {mark.objgen for mark in pdf_streams.marks(page.obj)}
+    if drawn_in:
+        page.obj.Annots = pikepdf.Array([m for m in page.obj.Annots if m.objgen not in drawn_in])
+        if fields := pdf.Root.get("/AcroForm", {}).get("/Fields"):
+            pdf.Root.AcroForm.Fields = pikepdf.Array([f for f in fields if f.objgen not in drawn_in])
+
+
+def _matrix(page: Any) -> tuple[float, ...]:
+    """From the unit square to all of the page that is shown, upright where the page is turned."""
+    left, bottom, right, top = (
+        pick(float(box[index]) for box in (_ordered(page.mediabox), _ordered(page.cropbox)))
+        for index, pick in enumerate((max, max, min, min))
+    )
+    width, height = right - left, top - bottom
+    match int(pdf_streams.inherited(page.obj, "/Rotate", 0)) % 360:
+        case 90:
+            return (0, height, -width, 0, right, bottom)
+        case 180:
+            return (-width, 0, 0, -height, right, top)
+        case 270:
+            return (0, -height, width, 0, left, top)
+    return (width, 0, 0, height, left, bottom)
+
+
+def _ordered(box: Any) -> tuple[float, float, float, float]:
+    x, y, other_x, other_y = map(float, box)
+    return min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)
+
+
+def _without_images(pdf: Any, container: Any, depth: int = 0) -> tuple[Any, bytes]:
+    """Resources and content of a page or form that draw the same but for images, also in its forms."""
+    import pikepdf
+
+    resources = pikepdf.Dictionary(pdf_streams.inherited(container, "/Resources", {}))
+    drawn = resources.get("/XObject", {})
+    resources.XObject = pikepdf.Dictionary()
+    kept = []
+    for step in pikepdf.parse_content_stream(container):
+        operator = str(step.operator)
+        if operator == "INLINE IMAGE":
+            continue
+        inner = drawn.get(str(step.operands[0])) if operator == "Do" else None
+        if inner is not None:
+            if inner.get("/Subtype") == "/Image":
+                continue
+            if depth < pdf_streams.DEEPEST and pdf_streams.images(inner):
+                inner = _form_without_images(pdf, inner, depth + 1)
+            resources.XObject[str(step.operands[0])] = inner
+        kept.append(step)
+    return resources, pikepdf.unparse_content_stream(kept)
+
+
+def _form_without_images(pdf: Any, form: Any, depth: int) -> Any:
+    """A copy: other pages may draw the same form."""
+    resources, content = _without_images(pdf, form, depth)
+    copy = pdf.make_stream(content)
+    for key, value in form.items():
+        if key not in ("/Length", "/Filter", "/DecodeParms"):
+            copy[key] = value
+    copy.Resources = resources
+    return copy
