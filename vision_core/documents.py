@@ -1,22 +1,17 @@
 """Pages in and out of files: single images, multi-page TIFF, PDF."""
 
 import struct
-import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from io import BytesIO
-from itertools import count as count_from
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
-from vision_core import images, limits, pdf, pdf_writing
+from vision_core import images, pdf, pdf_writing
 from vision_core.files import atomic
 from vision_core.images import Picture
-from vision_core.messages import reason
 
 SUFFIXES = (*images.SUFFIXES, ".pdf")
 
@@ -51,7 +46,7 @@ def opened(path: Path, max_pixels: int = images.MAX_PIXELS) -> Iterator[Document
             finally:
                 pages.close()
         case ".tif" | ".tiff":
-            frames = list(_tiff_pages(path, max_pixels))
+            frames = images.tiff_pages(path, max_pixels)
             yield Document(len(frames), lambda number, allow: frames[number - 1]())
         case _:
             yield Document(1, lambda number, allow: images.read(path, max_pixels))
@@ -137,54 +132,3 @@ def _write_tiff(parts: Sequence[Path], file: BinaryIO) -> None:
                 joined.newFrame()
             except struct.error as error:
                 raise ValueError("the pages need more than the 4 GB that a TIFF holds: make a PDF") from error
-
-
-def _tiff_pages(path: Path, max_pixels: int) -> Iterator[Callable[[], Picture]]:
-    if not path.is_file():
-        images.read(path)  # says what is wrong
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path, formats=("TIFF",))
-    except Exception:  # no TIFF at all, or a broken one
-        yield lambda: images.read(path, max_pixels)
-        return
-    number = 0
-    for frame in count_from(0):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what is wrong becomes an error
-                image.seek(frame)
-        except EOFError:
-            return
-        except Exception as error:  # Pillow's parser lets nearly anything out
-            yield partial(_raise, f"{path} is damaged after page {number}: {reason(error)}")
-            return
-        if image.tag_v2.get(254, 0) & 5:  # a thumbnail, a level of a pyramid, a mask
-            continue
-        number += 1
-        limits.PAGES.check(number, str(path))
-        yield lambda frame=frame, number=number: _frame(image, frame, f"page {number} of {path}", max_pixels)
-
-
-def _raise(sentence: str) -> Picture:
-    raise ValueError(sentence)
-
-
-def _frame(image: Image.Image, frame: int, name: str, max_pixels: int) -> Picture:
-    """A frame of a TIFF, through the one door for images."""
-    buffer = BytesIO()
-    try:
-        image.seek(frame)
-        width, height = image.size
-        if width * height <= max_pixels:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                image.save(buffer, "TIFF", compression="raw")
-    except Exception as error:  # Pillow's decoders let nearly anything out
-        raise ValueError(f"{name} is damaged: {reason(error)}") from error
-    if width * height > max_pixels:
-        raise ValueError(
-            f"{name} has {width} x {height} pixels; the most we open is {max_pixels / 1e6:g} megapixels"
-        )
-    return images.read(buffer.getvalue(), max_pixels)

@@ -110,17 +110,25 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 def tiff_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Picture]]:
     """The pages of a TIFF in order, each decoded when it is called; thumbnails and masks are none.
 
+    Where the file is damaged after some pages, calling the last one says so.
+
     Raises:
-        ValueError: no TIFF, or a damaged one; when a page is decoded, as `read`.
+        ValueError: no TIFF, or one without a readable page; when a page is decoded, as `read`.
     """
     with _one_sentence(str(path), max_pixels), _opened(path) as file:
-        found = tiffs.pages(file)
+        found, damage = tiffs.pages(file)
 
     def decode(number: int, page: tiffs.Directory) -> Picture:
         with _one_sentence(f"page {number} of {path}", max_pixels), _opened(path) as file:
             return _tiff(file, page, max_pixels)
 
-    return [partial(decode, number, page) for number, page in enumerate(found, 1)]
+    def refuse(damage: Exception) -> Picture:
+        raise ValueError(
+            f"{path} is damaged or cut off after page {len(found)}: {reason(damage)}"
+        ) from damage
+
+    pages = [partial(decode, number, page) for number, page in enumerate(found, 1)]
+    return [*pages, partial(refuse, damage)] if damage else pages
 
 
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:

@@ -165,21 +165,26 @@ def directory(file: BinaryIO, order: str, big: bool, at: int) -> tuple[Directory
     return Directory(order, tags), after
 
 
-def pages(file: BinaryIO) -> list[Directory]:
-    """The pages of a TIFF in order: no thumbnail, pyramid level or mask is one.
+def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
+    """The pages of a TIFF in order, and what is wrong after the last of them, if anything.
+
+    No thumbnail, pyramid level or mask is a page.
 
     Raises:
-        ValueError: no or a damaged directory, more than `MAX_PAGES`, a camera raw file.
+        ValueError: no or a damaged first directory, more than `MAX_PAGES`, a camera raw file.
     """
-    found = []
-    for number, each in enumerate(directories(file)):
-        if number == MAX_PAGES:
-            raise ValueError(f"it has more than {MAX_PAGES:,} pages")
-        found.append(each)
+    found, damage = [], None
+    try:
+        for each in islice(directories(file), MAX_PAGES + 1):
+            found.append(each)
+    except (ValueError, struct.error) as error:
+        damage = error
+    if len(found) > MAX_PAGES:
+        raise ValueError(f"it has more than {MAX_PAGES:,} pages")
     refuse_raw(file, found)
     if not found:
-        raise ValueError("it holds no page")
-    return [each for each in found if not each.is_reduced] or found[:1]
+        raise damage or ValueError("it holds no page")
+    return [each for each in found if not each.is_reduced] or found[:1], damage
 
 
 def first_page(file: BinaryIO) -> tuple[Directory, bool]:
