@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "vision_core"
 SYSTEMS = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()} - {"cli"}
 SHARED = {"torch", "numpy", "PIL", "accelerate", "safetensors", "huggingface_hub", "psutil", "plotly"}
-SHARED |= {"img2pdf", "pi_heif", "pypdfium2"}
+SHARED |= {"cv2", "img2pdf", "pi_heif", "pikepdf", "pypdfium2"}
 HEAVY = {
     "torch",
     "torchvision",

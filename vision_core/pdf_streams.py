@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -311,11 +311,18 @@ def _fax(data: bytes, given: Any, height: int) -> str:
 
 def _listened(act: Callable[[], Any]) -> tuple[Any, str]:
     """What `act` returns, and the first line that a C library wrote to standard error meanwhile."""
-    with tempfile.TemporaryFile() as file, _standard_error(file.fileno()):
+    with _memory() as file, _standard_error(file.fileno()):
         found = act()
         file.seek(0)
         lines = file.read(4096).decode("utf-8", "replace").splitlines()
     return found, reason(ValueError(lines[0])) if lines else ""
+
+
+def _memory() -> BinaryIO:
+    """A file that a process may have that may not write to the disk, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("said"), "w+b")
+    return tempfile.TemporaryFile()  # pyright: ignore
 
 
 @contextmanager
