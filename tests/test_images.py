@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
 from vision_core import images, pngs
@@ -372,7 +373,8 @@ def test_sixteen_bits_are_scaled_not_clipped():
     wide = np.array([[0, 128, 257, 1000, 32768, 40000, 65535]], np.uint16)
     grey = read(wide_png(wide))
     assert grey.rgb[0, :, 0].tolist() == [round(v / 257) for v in wide[0].tolist()]
-    assert grey.bit_depth == 16 and grey.notes == ("16 bits per channel were rounded to 8",)
+    assert grey.bit_depth == 16 and grey.notes == () and grey.kind == "grey"
+    assert grey.in_8_bits().notes == ("16 bits per channel were rounded to 8",)
     color = np.stack([wide, wide[:, ::-1], wide // 2], -1)
     found = read(wide_png(color))
     assert found.bit_depth == 16
@@ -380,6 +382,214 @@ def test_sixteen_bits_are_scaled_not_clipped():
     every = np.arange(256, dtype=np.uint16)[None] * 257
     assert read(wide_png(np.stack([every] * 3, -1))).rgb[0, :, 1].tolist() == list(range(256))
     assert read(wide_png(every)).rgb[0, :, 2].tolist() == list(range(256))
+
+
+def wide_pictures() -> dict[str, bytes]:
+    """The same 16-bit samples as grey, colour, each with alpha, and as a TIFF; the last sample is alpha."""
+    values = RNG.integers(0, 65536, (9, 14, 4), np.uint16)
+    rows = {n: values[..., :n] for n in (1, 2, 3, 4)}
+    kinds = {1: 0, 2: 4, 3: 2, 4: 6}
+    return {
+        f"{n} samples": png(
+            14, 9, 16, kinds[n], b"".join(b"\0" + row.astype(">u2").tobytes() for row in each)
+        )
+        for n, each in rows.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["1 samples", "2 samples", "3 samples", "4 samples"])
+def test_sixteen_bits_come_back_as_they_were(name):
+    tifffile = pytest.importorskip("tifffile")
+    picture = replace(
+        read(wide_pictures()[name]),
+        dpi=(300.0, 300.0),
+        exif={306: "2020:01:02 03:04:05", 36867: "2001:01:01 00:00:00"},
+    )
+    assert picture.wide is not None and (picture.alpha is None) == (picture.wide.shape[2] == 3)
+    assert np.array_equal(picture.rgb, np.rint(picture.wide[..., :3] / 257).astype(np.uint8))
+    samples = picture.wide[..., {"1": [0], "2": [0, 3], "3": [0, 1, 2], "4": [0, 1, 2, 3]}[name[0]]]
+    for format in ("PNG", "TIFF"):
+        data = encode(picture, format)
+        again = read(data)
+        assert np.array_equal(again.wide, picture.wide) and again.kind == picture.kind
+        assert again.alpha is None or np.array_equal(again.alpha, picture.alpha)
+        assert again.exif == picture.exif and again.dpi == pytest.approx((300, 300), rel=1e-4)
+        if format == "TIFF":  # a decoder that is not ours sees the same
+            assert np.array_equal(np.squeeze(tifffile.imread(BytesIO(data))), np.squeeze(samples))
+    if name == "3 samples":  # Pillow keeps the high byte of each sample
+        assert np.array_equal(np.asarray(Image.open(BytesIO(encode(picture)))), picture.wide >> 8)
+    assert images.loss(picture, "x.jpg") == ["16 bits per channel were rounded to 8"]
+    assert images.loss(picture, "x.tif") == images.loss(picture.in_8_bits(), "x.jpg") == []
+
+
+def test_what_an_edit_leaves_alone_keeps_its_sixteen_bits():
+    picture = read(wide_pictures()["3 samples"])
+    assert picture.wide is not None
+    rgb = picture.rgb.copy()
+    rgb[2:5, 3:7] = 255 - rgb[2:5, 3:7]
+    edited = picture.with_rgb(rgb)
+    assert edited.wide is not None and np.array_equal(edited.rgb, rgb)
+    same = (rgb == picture.rgb).all(2)
+    assert 0 < same.sum() < same.size and np.array_equal(edited.wide[same], picture.wide[same])
+    assert (edited.wide[~same] == rgb[~same] * np.uint16(257)).all()
+    halved = picture.mapped(lambda colors: colors // 2)
+    assert np.array_equal(halved.wide, picture.wide // 2)
+    with pytest.raises(ValueError, match="expected wide uint16"):
+        replace(picture, wide=picture.wide[:-1])
+
+
+def test_sixteen_bits_upright_and_through_a_profile():
+    values = RNG.integers(0, 65536, (9, 14, 3), np.uint16)
+    profile = rgb_profile(2.2, ADOBE_RGB, "Adobe RGB (1998)")
+    whole = wide_png(values)
+    packed = chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
+    found = read(with_chunks(whole, packed, chunk(b"eXIf", orientation_block(6))))
+    linear = np.linalg.solve(
+        np.transpose(SRGB), np.transpose(ADOBE_RGB) @ ((values / 65535) ** 2.2).reshape(-1, 3).T
+    )
+    expected = np.rot90(srgb_curve(linear.T.reshape(values.shape)), -1) * 65535
+    assert found.wide is not None and found.notes == ("colours were converted from Adobe RGB (1998) to sRGB",)
+    assert (
+        np.abs(found.wide - expected).max() < 64
+    )  # a quarter of a step of 8 bits: the profile's numbers are rounded
+    keyed = read(with_chunks(whole, chunk(b"tRNS", values[3, 4].astype(">u2").tobytes())))
+    assert keyed.alpha is not None and (keyed.alpha == 0).sum() == 1 and keyed.alpha[3, 4] == 0
+
+
+def orientation_block(number: int) -> bytes:
+    exif = Image.Exif()
+    exif[274] = number
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def srgb_of(linear: np.ndarray) -> np.ndarray:
+    return srgb_curve(linear) * 255
+
+
+P3_TO_SRGB = np.array([[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]])
+
+
+def test_colour_spaces_that_are_named_without_a_profile():
+    """cICP, gAMA and cHRM of PNG, nclx of AVIF and HEIC, and DCF's Adobe RGB."""
+    whole = encode(Picture(COLORS))
+    degamma = np.where(COLORS / 255 <= 0.04045, COLORS / 255 / 12.92, ((COLORS / 255 + 0.055) / 1.055) ** 2.4)
+    found = read(with_chunks(whole, chunk(b"cICP", bytes([12, 13, 0, 1]))))
+    assert found.notes == ("colours were converted from Display P3 to sRGB",)
+    assert np.abs(found.rgb - srgb_of(degamma @ P3_TO_SRGB.T)).max() < 1.5
+    linear = read(with_chunks(whole, chunk(b"gAMA", struct.pack(">I", 100_000))))
+    assert np.abs(linear.rgb - srgb_of(COLORS / 255)).max() <= 1 and "gamma" in linear.notes[0]
+    for same in (
+        [chunk(b"gAMA", struct.pack(">I", 45455))],
+        [chunk(b"cICP", bytes([1, 13, 0, 1]))],
+        [chunk(b"sRGB", b"\0"), chunk(b"gAMA", struct.pack(">I", 100_000))],
+        [chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))],
+        [chunk(b"cICP", b"\0")],
+    ):
+        again = read(with_chunks(whole, *same))
+        assert np.array_equal(again.rgb, COLORS) and again.notes == ()
+    strange = read(with_chunks(whole, chunk(b"cICP", bytes([77, 13, 0, 1]))))
+    assert strange.notes == ("its colour space (primaries 77, transfer 13) is unknown and was taken as sRGB",)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 2
+    adobe = read(file_of(Image.fromarray(COLORS), "WEBP", lossless=True, exif=exif))
+    assert adobe.notes == ("colours were converted from Adobe RGB to sRGB",)
+    expected = np.linalg.solve(
+        np.transpose(SRGB), np.transpose(ADOBE_RGB) @ ((COLORS / 255) ** 2.19921875).reshape(-1, 3).T
+    )
+    assert np.abs(adobe.rgb - srgb_of(expected.T.reshape(COLORS.shape))).max() < 1.5
+
+
+def test_bright_light_is_bent_below_white_and_the_rest_keeps_its_own():
+    """PQ: 92.2 nits are 45 % of paper white, 10,000 are not beyond white; HLG grows with the signal."""
+    ramp = wide_png(np.linspace(0, 65535, 512).astype(np.uint16)[None, :, None].repeat(3, 2))
+    for transfer, name in ((16, "PQ"), (18, "HLG")):
+        found = read(with_chunks(ramp, chunk(b"cICP", bytes([9, transfer, 0, 1]))))
+        assert name in found.notes[0] and "compressed" in found.notes[0]
+        grey = found.rgb[0].astype(int)
+        assert (np.diff(grey[:, 0]) >= 0).all() and 240 < grey[-1, 0] < 256 and np.ptp(grey, 1).max() <= 1
+        if name == "PQ":
+            assert abs(grey[256, 0] - srgb_of(np.array(92.2 / 203))) < 2
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIC"])
+def test_colour_space_of_a_box(format):
+    image = Image.new("RGB", (64, 64), (200, 120, 40))
+    data = file_of(image, "AVIF", quality=95) if format == "AVIF" else heic(image)
+    plain = read(data)
+    at = data.find(b"nclx")
+    assert at > 0 and plain.notes == ()
+    p3 = bytearray(data)
+    p3[at + 4 : at + 8] = struct.pack(">HH", 12, 13)
+    found = read(bytes(p3))
+    assert found.notes == ("colours were converted from Display P3 to sRGB",)
+    assert found.rgb[9, 9, 0] > plain.rgb[9, 9, 0] + 3
+
+
+def with_rights(format: str, **more) -> bytes:
+    exif = Image.Exif()
+    exif[271], exif[306], exif[0x8298] = "Maker", "2020:01:01 00:00:00", "© Zoë Ångström".encode()
+    exif.get_ifd(0x8769).update(
+        {36867: "2001:02:03 04:05:06", 36881: "+01:00", 0xA431: "SERIAL-1234", 37510: b"ASCII\0\0\0note"}
+    )
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0)})
+    xmp = (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmpRights="http://ns.adobe.com/xap/1.0/rights/" '
+        'xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="48,12.5N" '
+        'xmpRights:WebStatement="https://example.org/a?b=1&amp;c=2"><dc:rights><rdf:Alt>'
+        '<rdf:li xml:lang="x-default">CC BY &lt;4.0&gt;</rdf:li></rdf:Alt></dc:rights><dc:creator><rdf:Seq>'
+        "<rdf:li>Ana</rdf:li><rdf:li>Бо</rdf:li></rdf:Seq></dc:creator></rdf:Description></rdf:RDF></x:xmpmeta>"
+        '<?xpacket end="w"?>'
+    ).encode()
+    options: dict = {"exif": exif}
+    match format:
+        case "PNG":
+            options["pnginfo"] = PngImagePlugin.PngInfo()
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
+        case "TIFF":
+            exif[700], exif[0x8769], exif[0x8825] = xmp, exif.get_ifd(0x8769), exif.get_ifd(0x8825)
+        case _:
+            options["xmp"] = xmp
+    return file_of(Image.fromarray(COLORS), format, **options, **more)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_date_author_and_rights_go_with_a_picture_and_nothing_else(format):
+    picture = read(with_rights(format))
+    dates = {306: "2020:01:01 00:00:00", 36867: "2001:02:03 04:05:06", 36881: "+01:00"}
+    assert picture.exif == {271: "Maker", 0x8298: "© Zoë Ångström", **dates}
+    for target in ("JPEG", "PNG", "TIFF", "WEBP"):
+        for each in (picture, replace(picture, wide=picture.rgb.astype(np.uint16) * 257)):
+            written = encode(each, target)
+            again = read(written)
+            assert again.exif == picture.exif and again.xmp == picture.xmp and again.xmp
+            assert not any(secret in written for secret in (b"SERIAL", b"GPSLat", b"note"))
+            assert not Image.open(BytesIO(written)).getexif().get_ifd(0x8825)
+    text = (picture.xmp or b"").decode()
+    for kept in ("CC BY &lt;4.0&gt;", "<rdf:li>Ana</rdf:li><rdf:li>Бо</rdf:li>", "a?b=1&amp;c=2"):
+        assert kept in text
+
+
+def test_an_iptc_record_and_damaged_metadata():
+    record = b"".join(
+        b"\x1c\x02" + bytes([number]) + struct.pack(">H", len(text)) + text
+        for number, text in ((80, b"Ana"), (80, "Zoë".encode()), (116, b"(c) Ana"), (55, b"20010203"),
+                             (60, b"040506+0100"), (25, b"family"))
+    )  # fmt: skip
+    block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(record)) + record + bytes(len(record) % 2)
+    segment = b"Photoshop 3.0\0" + block
+    plain = file_of(Image.fromarray(COLORS), "JPEG")
+    data = plain[:2] + b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
+    tiff = file_of(Image.fromarray(COLORS), "TIFF", tiffinfo={33723: record})
+    for each in (data, tiff):
+        text = (read(each).xmp or b"").decode()
+        assert all(part in text for part in ("<rdf:li>Zoë</rdf:li>", "(c) Ana", "2001-02-03T04:05:06+01:00"))
+        assert "family" not in text
+    bomb = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "cc">]><a>&b;</a>'
+    for xmp in (b"<not", bomb, b"\0" * 99, "\ufeff<a/>".encode("utf-16")):
+        found = read(file_of(Image.fromarray(COLORS), "TIFF", tiffinfo={700: xmp}))
+        assert found.xmp is None and np.array_equal(found.rgb, COLORS)
 
 
 def test_sixteen_bit_tiff_of_either_byte_order():

@@ -175,9 +175,9 @@ def _receive(pipe: IO[bytes]) -> dict[str, Any]:
 
 
 def _send_picture(pipe: IO[bytes], picture: Picture) -> None:
-    profile = None if picture.icc is None else np.frombuffer(picture.icc, np.uint8)
-    arrays = {"rgb": picture.rgb, "alpha": picture.alpha, "icc": profile}
-    there = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+    arrays = {name: getattr(picture, name) for name in ("rgb", "alpha", "wide")}
+    arrays |= {name: np.frombuffer(getattr(picture, name) or b"", np.uint8) for name in ("icc", "xmp")}
+    there = {name: np.ascontiguousarray(a) for name, a in arrays.items() if a is not None and a.size}
     plain = {name: getattr(picture, name) for name in ("dpi", "exif", "bit_depth", "notes", "kind")}
     _send(pipe, {**plain, "shapes": {name: a.shape for name, a in there.items()}}, *there.values())
 
@@ -185,7 +185,7 @@ def _send_picture(pipe: IO[bytes], picture: Picture) -> None:
 def _receive_picture(pipe: IO[bytes], reply: dict[str, Any]) -> Picture:
     arrays = {}
     for name, shape in reply.pop("shapes").items():
-        arrays[name] = np.empty(shape, np.uint8)
+        arrays[name] = np.empty(shape, np.uint16 if name == "wide" else np.uint8)
         if pipe.readinto(arrays[name]) != arrays[name].nbytes:  # pyright: ignore
             raise EOFError
     return Picture(
@@ -197,6 +197,8 @@ def _receive_picture(pipe: IO[bytes], reply: dict[str, Any]) -> Picture:
         bit_depth=reply["bit_depth"],
         notes=tuple(reply["notes"]),
         kind=reply["kind"],
+        wide=arrays.get("wide"),
+        xmp=arrays["xmp"].tobytes() if "xmp" in arrays else None,
     )
 
 

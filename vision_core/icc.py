@@ -1,16 +1,26 @@
 """Colour profiles: from whatever a file holds to sRGB."""
 
+import struct
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageCms
 
+from vision_core import colorspaces
 
-def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tuple[Image.Image, bool]:
-    """Convert an image to sRGB by its profile; returns it and whether its colours are now known to be sRGB.
+
+def to_srgb(
+    image: Image.Image, profile: bytes | None, notes: list[str], wide: np.ndarray | None = None
+) -> tuple[Image.Image, bool, np.ndarray | None]:
+    """Convert an image to sRGB by its profile; returns it, whether it is now known to be sRGB, and `wide`.
 
     Without a profile the image comes back as it was, palettes and YCbCr as RGB. What was done is added to
     `notes` as a sentence. A profile that is sRGB under another name changes no pixel.
+
+    Args:
+        wide: the same pixels of an RGB or grey image as uint16 (H, W, 3), converted likewise; None comes
+            back where the profile needs LittleCMS, which Pillow has for 8 bits only.
     """
     if image.mode in ("P", "1", "YCbCr"):
         image = image.convert("RGB")
@@ -24,16 +34,25 @@ def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> tupl
             flags = ImageCms.Flags.NOOPTIMIZE if image.mode == "LAB" else ImageCms.Flags.NONE
             transform = ImageCms.buildTransform(source, target, image.mode, "RGB", flags=flags)
             if image.mode in ("RGB", "L") and _changes_nothing(transform, image.mode):
-                return image, True
+                return image, True, wide
+            converted = ImageCms.applyTransform(image, transform) or image
             notes.append(f"colours were converted from {_description(source)} to sRGB")
-            return ImageCms.applyTransform(image, transform) or image, True
+            return converted, True, None if wide is None else _wide(wide, profile)
         except MemoryError:
             raise
         except Exception:  # a damaged profile is no reason to refuse the picture
             notes.append("its colour profile is damaged and was ignored")
     if image.mode == "CMYK":
         notes.append("CMYK without a profile was converted by formula")
-    return image, False
+    return image, False, wide
+
+
+def _wide(values: np.ndarray, profile: bytes) -> np.ndarray | None:
+    """uint16 (H, W, 3) by the profile's curves and matrix; None where it has tables, or unknown curves."""
+    with suppress(ValueError, KeyError, IndexError, struct.error):
+        if space := colorspaces.from_profile(profile):
+            return colorspaces.convert(values, space)
+    return None
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

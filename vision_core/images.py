@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from vision_core import bitmaps, icc, kinds, pngs, tiffs
+from vision_core import bitmaps, colorspaces, heif, icc, kinds, metadata, pngs, tiffs
 from vision_core.files import atomic
 from vision_core.messages import reason
 
@@ -39,16 +39,17 @@ Kind = Literal["color", "grey", "binary"]
 _TURNS = {
     number: Image.Transpose(turn) for number, turn in zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True)
 }
-_KEPT_EXIF = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298)  # what, make, model, time, artist, copyright
 
 
 @dataclass(frozen=True)
 class Picture:
     """uint8 (H, W, 3) sRGB, upright, and what must survive a round trip.
 
-    `alpha` is uint8 (H, W) or None when opaque; `bit_depth` is the file's (the pixels here have 8); `notes`
-    are sentences about what reading changed. `kind` is what the file stores: colours, grey, or black and
-    white; `encode` stores the same wherever the pixels still allow it.
+    `alpha` is uint8 (H, W) or None when opaque. `wide` is uint16 (H, W, 3), or 4 with the alpha of 16 bits:
+    what `rgb` and `alpha` round, of a file with more than 8 bits; None where there is no more than 8.
+    `bit_depth` is the file's; `notes` are sentences about what reading changed. `kind` is what the file
+    stores: colours, grey, or black and white; `encode` stores the same wherever the pixels still allow it.
+    `exif` holds the texts and `xmp` the packet that `metadata` keeps.
 
     Raises:
         ValueError: an array of another shape or type.
@@ -62,6 +63,8 @@ class Picture:
     bit_depth: int = 8
     notes: tuple[str, ...] = ()
     kind: Kind = "color"
+    wide: np.ndarray | None = None
+    xmp: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or not self.rgb.size:
@@ -69,6 +72,12 @@ class Picture:
         size = self.rgb.shape[:2]
         if self.alpha is not None and (self.alpha.dtype != np.uint8 or self.alpha.shape != size):
             raise ValueError(f"expected alpha uint8 {size}, got {self.alpha.dtype} {self.alpha.shape}")
+        if self.wide is not None:
+            channels = 3 if self.alpha is None else self.wide.shape[-1]
+            if self.wide.dtype != np.uint16 or self.wide.shape != (*size, channels) or channels not in (3, 4):
+                raise ValueError(
+                    f"expected wide uint16 {(*size, 3)}, got {self.wide.dtype} {self.wide.shape}"
+                )
 
     @property
     def visible(self) -> np.ndarray:
@@ -78,10 +87,31 @@ class Picture:
         return colors[seen] if seen is not None and seen.any() else colors
 
     def with_rgb(self, rgb: np.ndarray) -> "Picture":
-        """The same picture, alpha and metadata with other colours of the same size."""
+        """The same picture, alpha and metadata with other colours of the same size.
+
+        Of a picture with 16 bits, each sample that stays the same keeps all of them.
+        """
         if rgb.shape != self.rgb.shape or rgb.dtype != np.uint8:
             raise ValueError(f"expected uint8 {self.rgb.shape}, got {rgb.dtype} {rgb.shape}")
-        return replace(self, rgb=rgb)
+        wide = None if self.wide is None else self.wide.copy()
+        if wide is not None:
+            changed = rgb != self.rgb
+            wide[..., :3][changed] = rgb[changed] * np.uint16(257)
+        return replace(self, rgb=rgb, wide=wide)
+
+    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> "Picture":
+        """The picture with its colours through a function of uint8 and uint16 (H, W, 3) to the same type."""
+        if self.wide is None:
+            return self.with_rgb(function(self.rgb))
+        wide = self.wide.copy()
+        wide[..., :3] = function(np.ascontiguousarray(self.wide[..., :3]))
+        return replace(self, rgb=colorspaces.to_8_bits(wide[..., :3]), wide=wide)
+
+    def in_8_bits(self) -> "Picture":
+        """The picture without its `wide` pixels, and with a note that says so; for what works in 8 bits."""
+        if self.wide is None:
+            return self
+        return replace(self, wide=None, notes=(*self.notes, _rounded(self.bit_depth)))
 
 
 def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -134,9 +164,9 @@ def tiff_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> list[Callable[
 def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
     """The picture as a file in memory: PNG, JPEG, WEBP, TIFF or BMP.
 
-    Only JPEG loses anything of the pixels (`quality`, 1 to 100). A grey picture takes 8 bits a pixel and a
-    black-and-white one 1 where the format has such (WebP has neither, JPEG no 1 bit). WebP cannot hold a
-    resolution, BMP neither EXIF nor a profile.
+    Only JPEG loses anything of the pixels of 8 bits (`quality`, 1 to 100); see `loss` for those of 16. A grey
+    picture takes one channel and a black-and-white one 1 bit where the format has such (WebP has neither,
+    JPEG no 1 bit). WebP cannot hold a resolution, BMP no metadata and no profile.
 
     Raises:
         ValueError: another format or quality, transparency in JPEG or BMP, a side too long for the format.
@@ -149,19 +179,18 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
         raise ValueError(
             f"{format} holds at most {most:,} pixels a side, not {longest:,}: save as PNG or TIFF"
         )
+    if picture.alpha is not None and format in ("JPEG", "BMP"):
+        raise ValueError(f"{format} cannot hold transparency: save as PNG, WebP or TIFF")
+    if picture.wide is not None and format in ("PNG", "TIFF"):
+        values = _wide_samples(picture, picture.wide)
+        options = _metadata(picture, format, values.shape[2] > 2)
+        return pngs.encode(values, options) if format == "PNG" else tiffs.encode(values, options)
     image = _smallest(picture, format)
-    options: dict = {"icc_profile": picture.icc if image.mode == "RGB" else None}  # it is one of RGB
-    if picture.dpi:
-        options["dpi"] = picture.dpi
-    if picture.exif and format != "BMP":
-        exif = Image.Exif()
-        # Pillow writes a str as ASCII with question marks, and reads bytes back as Latin-1
-        exif.update({tag: text.encode("latin-1", "replace") for tag, text in picture.exif.items()})
-        options["exif"] = exif
+    options = _metadata(picture, format, image.mode == "RGB")
     if picture.alpha is not None:
-        if format in ("JPEG", "BMP"):
-            raise ValueError(f"{format} cannot hold transparency: save as PNG, WebP or TIFF")
         image.putalpha(Image.fromarray(picture.alpha))
+    if format == "TIFF":
+        return tiffs.encode(image, options)
     match format:
         case "JPEG":
             options |= {"quality": quality, "subsampling": 0}
@@ -169,8 +198,6 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
             options |= {"lossless": True, "exact": True}
         case "PNG":
             options |= {"compress_level": 3}  # a fifth larger than the default and several times as fast
-        case "TIFF":
-            options |= {"compression": "group4" if image.mode == "1" else "tiff_lzw"}
     buffer = BytesIO()
     image.save(buffer, format, **options)
     return _without_gap(buffer) if format == "TIFF" else buffer.getvalue()
@@ -184,6 +211,46 @@ def _without_gap(tiff: BytesIO) -> bytes:
     end, directory = max(map(sum, zip(tags[273], tags[279], strict=True))), tags._offset
     data[end:directory] = bytes(directory - end)
     return bytes(data)
+
+
+def loss(picture: Picture, path: str | Path) -> list[str]:
+    """What a file of this name cannot hold of the picture's bits, as a note; nothing for PNG and TIFF."""
+    if picture.wide is None or SUFFIXES.get(Path(path).suffix.lower()) in ("PNG", "TIFF"):
+        return []
+    return [_rounded(picture.bit_depth)]
+
+
+def _wide_samples(picture: Picture, wide: np.ndarray) -> np.ndarray:
+    """uint16 (H, W, 1 to 4) to write, alpha the last of 2 or 4."""
+    colors = wide[..., :3]
+    if picture.kind == "grey" and (colors == colors[..., :1]).all():
+        colors = colors[..., :1]
+    if picture.alpha is None:
+        return colors
+    alpha = wide[..., 3:] if wide.shape[2] == 4 else picture.alpha[..., None] * np.uint16(257)
+    return np.concatenate([colors, alpha], 2)
+
+
+def _metadata(picture: Picture, format: str, in_color: bool) -> dict[str, Any]:
+    """What is to be written beside the pixels, as options of Pillow; the profile is one of RGB."""
+    options: dict[str, Any] = {"icc_profile": picture.icc if in_color else None}
+    if picture.dpi:
+        options["dpi"] = picture.dpi
+    exif = Image.Exif()
+    for tag, text in picture.exif.items():
+        if tag in metadata.SECOND:
+            exif.get_ifd(metadata.EXIF_DIRECTORY)[tag] = text
+        else:  # Pillow writes a str as ASCII with question marks; UTF-8 is what readers expect today
+            exif[tag] = text.encode()
+    match format if picture.xmp else "":
+        case "PNG":
+            options["pnginfo"] = PngImagePlugin.PngInfo()
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", (picture.xmp or b"").decode())
+        case "JPEG" | "WEBP" | "TIFF":
+            options["xmp"] = picture.xmp
+    if len(exif) and format != "BMP":
+        options["exif"] = exif
+    return options
 
 
 def _smallest(picture: Picture, format: str) -> Image.Image:
@@ -278,90 +345,180 @@ def _opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
         yield file
 
 
+@dataclass
+class _Decoded:
+    """What a decoder made of a file: `image` of 8 bits without alpha, `wide` as in `Picture`."""
+
+    image: Image.Image
+    alpha: np.ndarray | None = None
+    wide: np.ndarray | None = None
+    profile: bytes | None = None
+    space: colorspaces.Space | str | None = None
+    orientation: int = 1
+    dpi: tuple[float, float] | None = None
+    exif: dict[int, str] = field(default_factory=dict)
+    xmp: bytes | None = None
+    bit_depth: int = 8
+    notes: list[str] = field(default_factory=list)
+    kind: Kind = "color"
+
+
 def _image(data: bytes, max_pixels: int) -> Picture:
     """Any image but a TIFF."""
-    png = data.startswith(pngs.SIGNATURE)
-    image = _open(pngs.bare(data) if png else data)
+    if data.startswith(pngs.SIGNATURE):
+        return _finished(_png(data, max_pixels))
+    image = _open(data)
     _check_work(image, data, max_pixels)
-    notes = []
-    animated = pngs.first(data, b"acTL") if png else getattr(image, "is_animated", False)
-    if animated and image.format != "MPO":
-        notes.append("only the first of its frames is used")
-    bit_depth = data[24] if png and data[24] == 16 else 8
-    if png:
-        pngs.check_work(data)
+    found = _Decoded(image)
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        found.notes.append("only the first of its frames is used")
     if bitmaps.is_run_length(image):
         image = bitmaps.decode(image, data)
     image.load()
-    if png:
-        pngs.check_rows(image, data)
-    profile = pngs.profile(data) if png else image.info.get("icc_profile")
-    dpi = _resolution(image.info.get("dpi"))
-    orientation, exif = _exif(image)
-    kind = _kind(image.mode)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(_rounded(np.asarray(image)))
-    image, alpha = _split_alpha(image)
-    return _finished(image, alpha, profile, orientation, dpi, exif, bit_depth, notes, kind)
+    info, adobe = image.info, False
+    if image.format in ("AVIF", "HEIF"):
+        named, found.bit_depth = heif.colors(data)
+        found.space = colorspaces.named(*named) if named else None
+    found.profile, found.dpi = info.get("icc_profile"), _resolution(info.get("dpi"))
+    if exif := info.get("exif"):
+        found.exif, found.orientation, adobe = metadata.from_exif(exif)
+    found.space = colorspaces.adobe_rgb() if adobe else found.space
+    found.xmp = metadata.rights(info.get("xmp"), metadata.iptc_of(info.get("photoshop")))
+    found.kind = _kind(image.mode)
+    found.image, found.alpha = _split_alpha(image)
+    return _finished(found)
+
+
+def _png(data: bytes, max_pixels: int) -> _Decoded:
+    bare = pngs.bare(data)
+    image = _open(bare)
+    _check_size(*image.size, max_pixels)
+    pngs.check_work(data)
+    found = _Decoded(image, profile=pngs.profile(data), dpi=_resolution(image.info.get("dpi")))
+    if pngs.first(data, b"acTL"):
+        found.notes.append("only the first of its frames is used")
+    if data[24] == 16:
+        found.bit_depth = 16
+        colors, alpha = pngs.wide(bare)
+        found.kind = "grey" if colors.shape[2] == 1 else "color"
+        _set_wide(found, colors, alpha)
+    else:
+        image.load()
+        found.kind = _kind(image.mode)
+        found.image, found.alpha = _split_alpha(image)
+    pngs.check_rows(found.image, data)
+    found.exif, found.orientation, _ = metadata.from_exif(pngs.first(data, b"eXIf") or b"")
+    found.xmp = metadata.rights(pngs.xmp(data), None)
+    code = pngs.first(data, b"cICP")
+    if code and len(code) == 4:
+        found.profile, found.space = None, colorspaces.named(code[0], code[1])
+    elif not pngs.first(data, b"sRGB"):
+        found.space = colorspaces.from_png(pngs.first(data, b"gAMA"), pngs.first(data, b"cHRM"))
+    return found
 
 
 def _tiff(file: BinaryIO, page: tiffs.Directory | None, max_pixels: int) -> Picture:
     """A page of a TIFF, by default the first."""
-    notes = []
+    found = _Decoded(Image.new("L", (1, 1)))
     if page is None:
         page, more = tiffs.first_page(file)
-        if more:
-            notes.append("only the first of its frames is used")
+        found.notes += ["only the first of its frames is used"] if more else []
     _check_size(*tiffs.size(page), max_pixels)
-    found = tiffs.decode(file, page)
-    if isinstance(found, Image.Image):
-        image, alpha = _split_alpha(found)
-        bit_depth, kind = 8, _kind(found.mode)
+    pixels = tiffs.decode(file, page)
+    if isinstance(pixels, Image.Image):
+        found.image, found.alpha = _split_alpha(pixels)
+        found.kind = _kind(pixels.mode)
     else:
-        bit_depth, notes = found.bit_depth, [*notes, *found.notes]
-        values, alpha = _rounded(found.values), None
-        if found.alpha is not None and found.alpha.min() < np.iinfo(found.alpha.dtype).max:
-            alpha = _rounded(found.alpha)
-        mode = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}[found.kind]
-        image = Image.frombytes(mode, values.shape[1::-1], np.ascontiguousarray(values))
-        kind = "binary" if page.value(tiffs.BITS, 1) == 1 and mode == "L" else _kind(mode)
+        found.bit_depth = pixels.bit_depth
+        found.notes += pixels.notes
+        _set_pixels(found, pixels)
+        if page.value(tiffs.BITS, 1) == 1 and pixels.kind == "grey":
+            found.kind = "binary"
     unit = {2: 1.0, 3: 2.54}.get(page.value(296, 2))
-    dpi = _resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
-    exif = {tag: page.value(tag) for tag in _KEPT_EXIF if isinstance(page.value(tag), str)}
-    profile, orientation = page.bytes(34675), page.value(274, 1)
-    return _finished(image, alpha, profile, orientation, dpi, exif, bit_depth, notes, kind)
+    found.dpi = _resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
+    found.exif, found.orientation, _ = metadata.from_directory(file, page)
+    found.xmp = metadata.rights(page.bytes(700), page.bytes(33723) or metadata.iptc_of(page.bytes(34377)))
+    found.profile = page.bytes(34675)
+    return _finished(found)
 
 
-def _finished(
-    image: Image.Image,
-    alpha: np.ndarray | None,
-    profile: bytes | None,
-    orientation: int,
-    dpi: tuple[float, float] | None,
-    exif: dict[int, str],
-    bit_depth: int,
-    notes: list[str],
-    kind: Kind,
-) -> Picture:
-    """The picture of decoded 8-bit pixels: upright, in sRGB."""
-    if bit_depth > 8:
-        notes.append(f"{bit_depth} bits per channel were rounded to 8")
-    if (turn := _TURNS.get(orientation)) is not None:
+def _set_pixels(found: _Decoded, pixels: tiffs.Pixels) -> None:
+    """Take over what `tiffs` decoded; ink and Lab go on in 8 bits, for so does their conversion."""
+    if pixels.values.dtype == np.uint16 and pixels.kind in ("grey", "rgb"):
+        _set_wide(found, pixels.values, pixels.alpha)
+    else:
+        values = np.ascontiguousarray(colorspaces.to_8_bits(pixels.values))
+        mode = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}[pixels.kind]
+        found.image = Image.frombytes(mode, values.shape[1::-1], values)
+        alpha = None if pixels.alpha is None else colorspaces.to_8_bits(pixels.alpha)
+        found.alpha = None if alpha is None or alpha.min() == 255 else alpha
+    found.kind = "grey" if pixels.kind == "grey" else "color"
+
+
+def _set_wide(found: _Decoded, colors: np.ndarray, alpha: np.ndarray | None) -> None:
+    """uint16 (H, W, 1 or 3) and (H, W), as wide pixels and as those of 8 bits."""
+    if alpha is not None and alpha.min() == 65535:
+        alpha = None
+    narrow = colorspaces.to_8_bits(colors)
+    found.image = Image.fromarray(narrow[..., 0] if narrow.shape[2] == 1 else narrow)
+    found.wide = np.empty((*colors.shape[:2], 3 if alpha is None else 4), np.uint16)
+    found.wide[..., :3] = colors
+    if alpha is not None:
+        found.wide[..., 3], found.alpha = alpha, colorspaces.to_8_bits(alpha)
+
+
+def _finished(found: _Decoded) -> Picture:
+    """The picture of decoded pixels: upright, in sRGB."""
+    image, alpha, wide, dpi, notes = found.image, found.alpha, found.wide, found.dpi, found.notes
+    if (turn := _TURNS.get(found.orientation)) is not None:
         image = image.transpose(turn)
         alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
-        if orientation > 4 and dpi:
+        wide = None if wide is None else _turned(wide, found.orientation)
+        if found.orientation > 4 and dpi:
             dpi = dpi[1], dpi[0]
-    image, managed = icc.to_srgb(image, profile, notes)
+    colors = None if wide is None else wide[..., :3]
+    image, managed, colors = icc.to_srgb(image, found.profile, notes, colors)
+    if isinstance(found.space, str) and not managed:
+        notes.append(found.space)
+    elif isinstance(found.space, colorspaces.Space) and not managed and image.mode in ("L", "RGB"):
+        notes.append(found.space.note)
+        values = np.asarray(image.convert("RGB")) if colors is None else colors
+        values = colorspaces.convert(values, found.space)
+        image = Image.fromarray(colorspaces.to_8_bits(values))
+        colors = None if colors is None else values
+    if colors is None:
+        wide = None
+    elif wide is not None and colors.base is not wide:
+        wide[..., :3] = colors
+        image = Image.fromarray(colorspaces.to_8_bits(colors))
+    if found.bit_depth > 8 and wide is None:
+        notes.append(_rounded(found.bit_depth))
     return Picture(
         rgb=np.array(image.convert("RGB")),
         alpha=alpha,
         icc=icc.srgb_profile() if managed else None,
         dpi=dpi,
-        exif=exif,
-        bit_depth=bit_depth,
+        exif=found.exif,
+        bit_depth=found.bit_depth,
         notes=tuple(notes),
-        kind=kind,
+        kind=found.kind,
+        wide=wide,
+        xmp=found.xmp,
     )
+
+
+def _rounded(bits: int) -> str:
+    return f"{bits} bits per channel were rounded to 8"
+
+
+def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
+    """An array as the camera was held; the same as Pillow's `_TURNS` of an image."""
+    if orientation > 4:
+        values = values.swapaxes(0, 1)
+    down, across = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(
+        orientation, (1, 1)
+    )
+    return np.ascontiguousarray(values[::down, ::across])
 
 
 def _kind(mode: str) -> Kind:
@@ -418,16 +575,6 @@ def _scans(data: bytes) -> int:
     return count
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """uint8 of uint16 of the whole range, rounded row by row; what is uint8 stays."""
-    if values.dtype == np.uint8:
-        return values
-    found = np.empty(values.shape, np.uint8)
-    for row, wide in enumerate(values):
-        found[row] = (wide.astype(np.uint32) * 255 + 32895) >> 16
-    return found
-
-
 def _resolution(dpi: Any) -> tuple[float, float] | None:
     """Dots per inch as numbers that every format can write, or None."""
     try:
@@ -436,17 +583,6 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
         return None
     fits = 1 < min(across, down) and max(across, down) < 65_536  # TIFF's 1 is none
     return (across, down) if fits else None
-
-
-def _exif(image: Image.Image) -> tuple[int, dict[int, str]]:
-    """The orientation, and the EXIF texts to keep; damaged EXIF is no reason to refuse."""
-    try:
-        exif = image.getexif()
-        return exif.get(274, 1), {tag: exif[tag] for tag in _KEPT_EXIF if isinstance(exif.get(tag), str)}
-    except MemoryError:
-        raise
-    except Exception:
-        return 1, {}
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

@@ -5,9 +5,10 @@ import struct
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -106,30 +107,76 @@ def check_rows(image: Image.Image, data: bytes) -> None:
         raise ValueError("its pixels end before the last row")
 
 
-def wide(data: bytes) -> np.ndarray:
-    """The pixels of a PNG of 16 bits a channel: uint16 (H, W, C), C = 1 to 4, alpha the last of 2 or 4.
+def wide(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """The pixels of a PNG of 16 bits a channel: uint16 (H, W, 1 or 3), and alpha (H, W) or None.
 
     Pillow drops the low byte of each sample, so it is handed the same rows under another name.
     """
     kind = data[25]
     if kind == 0:
-        with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            return np.asarray(image).astype(np.uint16)[..., None]
-    if kind == 4:  # four bytes a pixel, as RGBA of 8 bits has
+        values = np.asarray(_opened(data)).astype(np.uint16)[..., None]
+    elif kind == 4:  # four bytes a pixel, as RGBA of 8 bits has
         header = data[12:24] + bytes([8, 6]) + data[26:29]
         again = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
-        with Image.open(BytesIO(again), formats=("PNG",)) as image:
-            return np.asarray(image).view(">u2").astype(np.uint16)
-    mode = "RGB" if kind == 2 else "RGBA"
-    found = None
-    for order, shift in (("B", 8), ("L", 0)):
-        with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            assert isinstance(image, PngImagePlugin.PngImageFile)
+        values = np.asarray(_opened(again)).view(">u2").astype(np.uint16)
+    else:
+        mode, image = "RGB" if kind == 2 else "RGBA", _opened(data)
+        halves = np.empty((image.height, image.width, len(mode), 2), np.uint8)
+        for half, order in enumerate("BL"):
+            image = _opened(data)
             image.tile = [image.tile[0]._replace(args=f"{mode};16{order}")]
-            half = np.asarray(image).astype(np.uint16) << shift
-        found = half if found is None else found | half
-    assert found is not None
-    return found
+            halves[..., half] = np.asarray(image)
+        values = halves.view(">u2")[..., 0].astype(np.uint16)
+    if kind > 3:
+        return values[..., :-1], values[..., -1]
+    key = first(data, b"tRNS")
+    if key is None or len(key) < 2 * values.shape[2]:
+        return values, None
+    transparent = (values == np.frombuffer(key[: 2 * values.shape[2]], ">u2")).all(-1)
+    return values, np.where(transparent, 0, 65535).astype(np.uint16)
+
+
+def encode(values: np.ndarray, options: dict[str, Any]) -> bytes:
+    """A PNG of uint16 (H, W, 1 to 4), alpha the last of 2 or 4, and what Pillow writes for these options."""
+    height, width, channels = values.shape
+    header = struct.pack(">2I5B", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    parts, packer = [SIGNATURE, _chunk(b"IHDR", header)], zlib.compressobj(3)
+    Image.new("L", (1, 1)).save(beside := BytesIO(), "PNG", **options)
+    data = beside.getvalue()
+    parts += [data[a - 8 : b + 4] for name, a, b in chunks(data) if name not in (b"IHDR", b"IDAT")]
+    above = np.zeros((1, width * channels * 2), np.uint8)
+    step = max(1, (1 << 22) // above.size)
+    for top in range(0, height, step):
+        rows = np.ascontiguousarray(values[top : top + step]).astype(">u2").reshape(-1, width * channels)
+        rows = rows.view(np.uint8)
+        filtered = np.full((len(rows), above.size + 1), 2, np.uint8)  # filter 2: less the row above
+        filtered[:, 1:] = rows - np.concatenate([above, rows[:-1]])
+        above = rows[-1:]
+        parts.append(_chunk(b"IDAT", packer.compress(filtered.tobytes())))
+    parts += [_chunk(b"IDAT", packer.flush()), _chunk(b"IEND", b"")]
+    return b"".join(parts)
+
+
+def with_chunks(data: bytes, added: list[tuple[bytes, bytes]]) -> bytes:
+    """The PNG with more chunks, each a name and what it holds, before its pixels."""
+    at = next((start for name, start, _ in chunks(data) if name == b"IDAT"), len(data)) - 8
+    return b"".join([data[:at], *(_chunk(name, body) for name, body in added), data[at:]])
+
+
+def text(key: str, value: str) -> tuple[bytes, bytes]:
+    """A compressed text chunk in UTF-8."""
+    return b"iTXt", key.encode("latin-1") + b"\0\1\0\0\0" + zlib.compress(value.encode())
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def _opened(data: bytes) -> Any:
+    """The PNG, not yet decoded; what is transparent by colour is seen to in 16 bits."""
+    image = Image.open(BytesIO(data), formats=("PNG",))
+    image.info.pop("transparency", None)
+    return image
 
 
 def _intact(data: bytes, start: int, end: int) -> bool:

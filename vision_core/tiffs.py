@@ -28,7 +28,7 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 FILL_ORDER, STRIPS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANAR = 266, 273, 277, 278, 279, 284
 PREDICTOR, COLOR_MAP, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 317, 320, 322, 323, 324, 325
 SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES, INK_SET, EXTRA, FORMAT = 254, 255, 330, 332, 338, 339
-DNG_VERSION, MAKE = 50706, 271
+DNG_VERSION, MAKE, EXIF = 50706, 271, 34665
 
 _TYPES: dict[int, str] = dict(zip((1, 3, 4, 6, 8, 9, 11, 12, 13, 16, 17, 18), "BHIbhifdIQqQ", strict=True))
 _SIZES = {2: 1, 5: 8, 7: 1, 10: 8} | {kind: struct.calcsize("=" + code) for kind, code in _TYPES.items()}
@@ -68,6 +68,7 @@ class Directory:
     """The tags of one page; each is a type, a count and bytes in the file's order."""
 
     order: str
+    big: bool
     tags: dict[int, tuple[int, int, bytes]]
 
     def values(self, tag: int) -> tuple:
@@ -90,6 +91,13 @@ class Directory:
     def bytes(self, tag: int) -> bytes | None:
         """A tag as it stands in the file, or None."""
         return self.tags[tag][2] if tag in self.tags else None
+
+    def written(self, tag: int) -> tuple[int, list[int]]:
+        """A tag for `_written`: its type, and its numbers or bytes; a rational is two numbers."""
+        kind, count, data = self.tags[tag]
+        if kind in (5, 10):
+            return kind, list(struct.unpack(f"{self.order}{count * 2}{'I' if kind == 5 else 'i'}", data))
+        return kind, list(data) if kind in (2, 7) else list(self.values(tag))
 
     @cached_property
     def is_reduced(self) -> bool:
@@ -162,7 +170,7 @@ def directory(file: BinaryIO, order: str, big: bool, at: int) -> tuple[Directory
             inline = file.read(length)
         if len(inline) >= length:
             tags.setdefault(tag, (kind, number, inline[:length]))
-    return Directory(order, tags), after
+    return Directory(order, big, tags), after
 
 
 def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
@@ -219,13 +227,12 @@ def refuse_raw(file: BinaryIO, found: list[Directory]) -> None:
 
     file.seek(0)
     head = file.read(16)
-    order, big, _ = _header(head)
     name = "CR2" if head[8:10] == b"CR" else "IIQ" if head[8:12] == b"IIII" else ""
     for each in found[:8]:
         inner = [each]
         for at in each.values(SUB_DIRECTORIES)[:8]:
             try:
-                inner.append(directory(file, order, big, at)[0])
+                inner.append(directory(file, each.order, each.big, at)[0])
             except (ValueError, struct.error, OSError):
                 continue
         if DNG_VERSION in each.tags:
@@ -265,6 +272,73 @@ def decode(file: BinaryIO, page: Directory) -> Pixels | Image.Image:
         return _by_pillow(file, page, bits)
     values = _samples(file, page, bits, samples)
     return _meaning(page, values, bits, kind)
+
+
+def encode(pixels: Image.Image | np.ndarray, options: dict[str, Any]) -> bytes:
+    """A TIFF of an image, or of uint16 (H, W, 1 to 4) with alpha the last of 2 or 4.
+
+    Args:
+        options: `dpi`, `icc_profile`, `xmp` and `exif` as Pillow's writers take them; its own for TIFF knows
+            no inner directory of EXIF and no 16 bits.
+    """
+    tags, packed = _layout_of(pixels) if isinstance(pixels, Image.Image) else _layout_of_wide(pixels)
+    if exif := options.get("exif"):
+        block = BytesIO(exif.tobytes().removeprefix(b"Exif\0\0"))
+        first = next(directories(block))
+        tags |= {tag: first.written(tag) for tag in first.tags if tag != EXIF}
+        if at := first.value(EXIF, 0):
+            second = directory(block, first.order, first.big, at)[0]
+            tags[EXIF] = (4, {tag: second.written(tag) for tag in second.tags})
+    if dpi := options.get("dpi"):
+        tags |= {
+            tag: (5, [round(value * 10_000), 10_000]) for tag, value in zip((282, 283), dpi, strict=True)
+        }
+        tags[296] = (3, [2])
+    for tag, kind, name in ((700, 1, "xmp"), (34675, 7, "icc_profile")):
+        if options.get(name):
+            tags[tag] = (kind, list(options[name]))
+    return _written(tags, packed)
+
+
+def _layout_of(image: Image.Image) -> tuple[dict[int, Any], list[bytes]]:
+    """Tags and strips of an image of 1 or 8 bits, compressed by libtiff."""
+    file = BytesIO()
+    image.save(file, "TIFF", compression="group4" if image.mode == "1" else "tiff_lzw")
+    page = next(directories(file))
+    kept = (
+        WIDTH,
+        HEIGHT,
+        BITS,
+        COMPRESSION,
+        PHOTOMETRIC,
+        FILL_ORDER,
+        SAMPLES,
+        ROWS_PER_STRIP,
+        PLANAR,
+        EXTRA,
+        293,
+    )
+    packed = _segments(file, page, 0, len(page.values(STRIPS)), 1 << 40)
+    return {tag: page.written(tag) for tag in kept if tag in page.tags}, packed
+
+
+def _layout_of_wide(values: np.ndarray) -> tuple[dict[int, Any], list[bytes]]:
+    height, width, channels = values.shape
+    rows = max(1, (1 << 18) // (width * channels * 2))
+    tags: dict[int, Any] = {
+        WIDTH: (4, [width]), HEIGHT: (4, [height]), BITS: (3, [16] * channels), COMPRESSION: (3, [8]),
+        PHOTOMETRIC: (3, [2 if channels > 2 else 1]), SAMPLES: (3, [channels]), ROWS_PER_STRIP: (4, [rows]),
+        PLANAR: (3, [1]), PREDICTOR: (3, [2]),
+    }  # fmt: skip
+    if channels in (2, 4):
+        tags[EXTRA] = (3, [2])
+    packed = []
+    for top in range(0, height, rows):
+        part = values[top : top + rows]
+        packed.append(
+            zlib.compress(np.diff(part, axis=1, prepend=part[:, :1] * 0).astype("<u2").tobytes(), 3)
+        )
+    return tags, packed
 
 
 def _header(head: bytes) -> tuple[str, bool, int]:
@@ -474,7 +548,7 @@ def _by_pillow(file: BinaryIO, page: Directory, bits: int) -> Image.Image:
         COLOR_MAP,
     )
     kept += (TILE_WIDTH, TILE_HEIGHT, 292, 293, EXTRA, 347, 529, 530, 531, 532)  # fax, JPEG tables, YCbCr
-    tags: dict[int, Any] = {tag: (page.tags[tag][0], page.values(tag)) for tag in kept if tag in page.tags}
+    tags: dict[int, Any] = {tag: page.written(tag) for tag in kept if tag in page.tags}
     if packing == 1:  # Pillow would not ask libtiff, which alone knows about subsampled colour
         packing, packed = 8, [zlib.compress(each, 0) for each in packed]
     tags[COMPRESSION] = (3, [packing])
@@ -511,24 +585,30 @@ def _silence() -> Iterator[None]:
 
 
 def _written(tags: dict[int, Any], packed: list[bytes], tiled: bool = False) -> bytes:
-    """A little-endian TIFF of one page with these tags and strips or tiles."""
+    """A little-endian TIFF of one page with these strips or tiles, and tags of a type and numbers each."""
     starts = np.cumsum([8] + [len(each) for each in packed]).tolist()
     tags = tags | {
         TILES if tiled else STRIPS: (4, starts[:-1]),
         TILE_BYTES if tiled else STRIP_BYTES: (4, [len(each) for each in packed]),
     }
-    at, entries, after = starts[-1], b"", b""
+    at = starts[-1] + starts[-1] % 2
+    return b"".join([b"II*\0", struct.pack("<I", at), *packed, bytes(starts[-1] % 2), _entries(tags, at)])
+
+
+def _entries(tags: dict[int, Any], at: int) -> bytes:
+    """A directory at an offset, and behind it what its tags hold; a dictionary is one inside it."""
+    entries, after = b"", b""
     outside = at + 2 + 12 * len(tags) + 4
     for tag, (kind, values) in sorted(tags.items()):
-        if kind in (5, 10):
-            numbers = [number for value in values for number in (round(value * 65536), 65536)]
-            data = struct.pack(f"<{len(numbers)}{'I' if kind == 5 else 'i'}", *numbers)
+        if isinstance(values, dict):
+            place, count = struct.pack("<I", outside + len(after)), 1
+            after += _entries(values, outside + len(after))
         else:
-            data = struct.pack(f"<{len(values)}{_TYPES.get(kind, 'B')}", *values)
-        place = data.ljust(4, b"\0")
-        if len(data) > 4:
-            place, after = struct.pack("<I", outside + len(after)), after + data
-        entries += struct.pack("<HHI", tag, kind, len(values)) + place
-    return b"".join(
-        [b"II*\0", struct.pack("<I", at), *packed, struct.pack("<H", len(tags)), entries, bytes(4), after]
-    )
+            code = {2: "B", 5: "I", 10: "i"}.get(kind) or _TYPES.get(kind, "B")
+            data, count = struct.pack(f"<{len(values)}{code}", *values), len(values)
+            place = data.ljust(4, b"\0")
+            if len(data) > 4:
+                place, after = struct.pack("<I", outside + len(after)), after + data
+        after += bytes(len(after) % 2)
+        entries += struct.pack("<HHI", tag, kind, count // 2 if kind in (5, 10) else count) + place
+    return struct.pack("<H", len(tags)) + entries + bytes(4) + after

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from tempfile import mkdtemp
@@ -68,8 +69,7 @@ def _page(text: str, status: int) -> HTMLResponse:
 
 
 def _picture(look: Look, path: Path, options: Options) -> None:
-    picture = look.source
-    images.save(picture.with_rgb(lut.apply(_table(look, options), picture.rgb)), path)
+    images.save(look.source.mapped(partial(lut.apply, _table(look, options))), path)
 
 
 def _lut(look: Look, path: Path, options: Options) -> None:

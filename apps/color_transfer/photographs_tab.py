@@ -1,6 +1,7 @@
 """More photographs through a finished result: one as a picture, many as a ZIP."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -53,28 +54,30 @@ def recolor(
 
 def _one(known: Visit, look: Look, file: tuple[str, str], baked: Any) -> tuple[Any, ...]:
     picture = read_picture(file[1])
-    output = lut.apply(baked, picture.rgb)
-    session.make_room(known.session, output.nbytes // 2)
-    images.save(picture.with_rgb(output), look.path(PNG))
+    output = picture.mapped(partial(lut.apply, baked))
+    session.make_room(known.session, output.rgb.nbytes // 2)
+    images.save(output, look.path(PNG))
     unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
     words = note(f"{unknown}.", "warning") if unknown else note(f"{file[0]} is ready.", "good")
-    return _pair(known, picture.rgb, output), words + _link(known, PNG, "Download the picture (PNG)")
+    words += "".join(note(text) for text in picture.notes)
+    return _pair(known, picture.rgb, output.rgb), words + _link(known, PNG, "Download the picture (PNG)")
 
 
 def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) -> Iterator[tuple[Any, ...]]:
-    failed, written, part = [], set[str](), look.path("photographs.part")
+    failed, noted, written, part = [], list[str](), set[str](), look.path("photographs.part")
     try:
         with ZipFile(part, "w", ZIP_STORED) as archive:
             for number, (name, path) in enumerate(files, 1):
                 pair = gr.skip()
                 try:
                     picture = read_picture(path)
-                    output = lut.apply(baked, picture.rgb)
-                    data, inside = _encoded(picture.with_rgb(output), name, written)
+                    output = picture.mapped(partial(lut.apply, baked))
+                    data, inside = _encoded(output, name, written)
+                    noted += [f"{name}: {text}" for text in (*picture.notes, *images.loss(output, inside))]
                     session.make_room(known.session, len(data))
                     archive.writestr(inside, data)
                     if len(written) == 1:
-                        pair = _pair(known, picture.rgb, output)
+                        pair = _pair(known, picture.rgb, output.rgb)
                 except ValueError as error:
                     failed.append(f"{name}: {sentence(error)}")
                 yield pair, note(f"{number} of {len(files)} photographs …") + _failures(failed)
@@ -84,6 +87,7 @@ def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) ->
     finally:
         part.unlink(missing_ok=True)
     said = note(f"{len(written)} of {len(files)} photographs are ready.", "warning" if failed else "good")
+    said += "".join(note(text) for text in noted)
     yield gr.skip(), said + _failures(failed) + _link(known, ZIP, "Download all (ZIP)")
 
 

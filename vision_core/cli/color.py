@@ -1,6 +1,6 @@
 """Commands of the colour system."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +19,14 @@ from vision_core.cli.verbs import (
     run_folder,
     stopped,
     watch,
+    with_notes,
 )
 
 app = typer.Typer(
     help="Colour transfer: palettes, trained colour maps, LUTs, low poly.", no_args_is_help=True
 )
 
-Image = Annotated[Path, Argument(help="PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF.")]
+Image = Annotated[Path, Argument(help="PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC.")]
 Model = Annotated[Path, Option(help="A model from `color train`: .safetensors or .pth.")]
 Strength = Annotated[float, Option(help="Of the colour: 0 is the original, 1 the map.")]
 LightnessStrength = Annotated[float, Option(help="Of the lightness: 0 is the original, 1 the map.")]
@@ -189,12 +190,13 @@ def apply(
 
     def recolor(source: Path) -> list[str]:
         picture = images.read(source)
-        images.save(picture.with_rgb(luts.apply(table(picture), picture.rgb)), targets[source])
+        images.save(picture.mapped(partial(luts.apply, table(picture))), targets[source])
+        notes = [*picture.notes, *images.loss(picture, targets[source])]
         if color_map is None:
-            return [*picture.notes]
+            return notes
         from vision_core.color.advice import warnings
 
-        return [*picture.notes, *warnings(color_map, picture)]
+        return [*notes, *warnings(color_map, picture)]
 
     there = [str(target) for target in targets.values() if skip_existing and target.exists()]
     outcomes = list(batch.each([s for s, target in targets.items() if str(target) not in there], recolor))
@@ -202,7 +204,7 @@ def apply(
     failed = {str(done.item): done.error for done in outcomes if done.error}
     if failed and not written and not there:
         raise ValueError("; ".join(dict.fromkeys(failed.values())))
-    lines = [f"{goal}" + "".join(f"\n  note: {note}" for note in notes) for goal, notes in written.items()]
+    lines = [f"{goal}{with_notes(notes)}" for goal, notes in written.items()]
     lines += [f"{goal} is there already" for goal in there]
     lines += [f"left out: {reason}" for reason in failed.values()]
     return Answer("\n".join(lines), {"written": written, "skipped": there, "failed": failed}, bool(failed))

@@ -1,7 +1,7 @@
 """Commands of the editing system."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from vision_core.cli.verbs import (
     run_folder,
     stopped,
     watch,
+    with_notes,
 )
 
 app = typer.Typer(help="Edit a region of a picture and leave the rest untouched.", no_args_is_help=True)
@@ -98,7 +99,7 @@ def run(
             weighting=scoring.Weighting(text=text_weight, image=image_weight),
             blending=blending,
         )
-    return _written(_follow(events), out)
+    return _written(_follow(events), out, picture.notes)
 
 
 @command(app, "task")
@@ -160,8 +161,9 @@ def perform(
     found = _follow(events)
     recipe.save(found.picture, found.recipe, out)
     changed = float(found.mask.mean())
-    text = f"{out}: {name} by {painter.name}, {changed:.1%} of the picture"
-    return Answer(text, {"result": str(out), "changed": changed, "recipe": asdict(found.recipe)})
+    text = f"{out}: {name} by {painter.name}, {changed:.1%} of the picture{with_notes(picture.notes)}"
+    data = {"result": str(out), "changed": changed, "recipe": asdict(found.recipe), "notes": [*picture.notes]}
+    return Answer(text, data)
 
 
 @command(app)
@@ -386,7 +388,7 @@ def _follow(events: Generator[Any, None, Any]) -> Any:
                     result = value
 
 
-def _written(found: Any, out: Path) -> Answer:
+def _written(found: Any, out: Path, notes: Sequence[str]) -> Answer:
     from vision_core import editing
     from vision_core.files import read_json
 
@@ -397,5 +399,6 @@ def _written(found: Any, out: Path) -> Answer:
         "chosen": found.chosen,
         "candidates": [{**entry, "file": str(folder / entry["file"])} for entry in listed],
         "recipe": asdict(found.recipe),
+        "notes": [*notes],
     }
-    return Answer(f"{data['result']}: the best of {len(listed)}", data)
+    return Answer(f"{data['result']}: the best of {len(listed)}{with_notes(notes)}", data)

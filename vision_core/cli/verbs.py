@@ -4,7 +4,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -101,6 +101,11 @@ def misused(error: Any, as_json: bool) -> int:
         asked = error.ctx.command_path if error.ctx else "vision-core"
         _report(f"{sentence.rstrip('.')}; see {asked} --help", as_json)
     return error.exit_code
+
+
+def with_notes(notes: Iterable[str]) -> str:
+    """The lines that follow the name of a result: what reading or writing it changed."""
+    return "".join(f"\n  note: {note}" for note in notes)
 
 
 def watch(events: Generator[Any], label: str) -> Any:

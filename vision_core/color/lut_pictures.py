@@ -81,15 +81,14 @@ def dump(lut: np.ndarray, level: int = 8) -> Iterator[bytes]:
 def _pixels(image: Image.Image, data: bytes) -> np.ndarray:
     """float32 (H, W, 3) in [0, 1], as stored: a profile is not for the values of a LUT."""
     if data[24] == 16:
-        stored, white = pngs.wide(data), 65535
+        (colors, alpha), white = pngs.wide(data), 65535
     else:
         stored, white = np.asarray(image.convert("RGBA")), 255
+        colors, alpha = stored[..., :3], stored[..., 3]
     pngs.check_rows(image, data)
-    channels = stored.shape[2]
-    if channels in (2, 4) and stored[..., -1].min() < white:
+    if alpha is not None and alpha.min() < white:
         raise ValueError("a LUT picture with transparent pixels: their colours are not known")
-    colors = stored[..., :3] if channels > 2 else np.repeat(stored[..., :1], 3, 2)
-    return colors / np.float32(white)
+    return np.broadcast_to(colors, (*colors.shape[:2], 3)) / np.float32(white)
 
 
 def _layouts(width: int, height: int, nodes: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Colour transfer in one call: palette, training, recoloured picture, low poly, measures."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +72,15 @@ def transfer(
     if save_to is not None:
         save(color_map, save_to)
     baked = lut.with_strength(color_map.lut(), strength, lightness_strength)
-    output = lut.apply(baked, picture.rgb)
+    output = picture.mapped(partial(lut.apply, baked))
     mesh = lowpoly.triangulate(picture.rgb, threshold, density, 0)
     facets = lowpoly.triangle_colors(mesh, picture.rgb)
     return Transfer(
-        picture=picture.with_rgb(output),
+        picture=output,
         low_poly=lowpoly.render_png(mesh, lut.apply(baked, facets[None])[0]),
         palette=color_map.palette,
         color_map=color_map,
         lut=baked,
-        metrics=metrics.measure(picture.rgb, output, color_map.palette, target_rgb),
+        metrics=metrics.measure(picture.rgb, output.rgb, color_map.palette, target_rgb),
         warnings=warnings(color_map, picture),
     )

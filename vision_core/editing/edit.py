@@ -106,7 +106,11 @@ def perform(
     if task == "extend":
         rgb, mask = compose.extend(picture.rgb, *sides, seam=0)
         alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
-        canvas = replace(picture, rgb=rgb, alpha=alpha)
+        wide = None if picture.wide is None else rgb * np.uint16(257)
+        if wide is not None and picture.wide is not None:  # what was there keeps its 16 bits
+            (left, top, *_), (height, width) = sides, picture.rgb.shape[:2]
+            wide[top : top + height, left : left + width] = picture.wide[..., :3]
+        canvas = replace(picture, rgb=rgb, alpha=alpha, wide=wide)
     height, width = canvas.rgb.shape[:2]
     chosen = tasks.plan(task, height, width, mask, prompt, seed, strength, padding, feather)
     result = yield from paint(canvas, chosen, painter, blending)

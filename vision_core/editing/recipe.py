@@ -9,13 +9,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, PngImagePlugin
-
-from vision_core import __version__, images
+from vision_core import __version__, images, pngs
 from vision_core.editing import packed
 from vision_core.files import atomic, ordinary, parse_json
 from vision_core.images import Picture
@@ -60,17 +57,10 @@ def versions(*packages: str) -> dict[str, str]:
 
 def encode(picture: Picture, recipe: Recipe) -> bytes:
     """The picture as a PNG that carries its recipe."""
-    image = Image.open(BytesIO(images.encode(picture, "PNG")))
-    info = PngImagePlugin.PngInfo()
-    info.add_itxt(KEY, json.dumps(asdict(replace(recipe, mask="")), allow_nan=False), zip=True)
+    chunks = [pngs.text(KEY, json.dumps(asdict(replace(recipe, mask="")), allow_nan=False))]
     if recipe.mask:
-        info.add(MASK, packed.to_bytes(recipe.mask))
-    buffer = BytesIO()
-    extra: dict[str, Any] = {"dpi": picture.dpi} if picture.dpi else {}
-    image.save(
-        buffer, "PNG", pnginfo=info, icc_profile=picture.icc, exif=image.getexif(), compress_level=3, **extra
-    )
-    return buffer.getvalue()
+        chunks.append((MASK, packed.to_bytes(recipe.mask)))
+    return pngs.with_chunks(images.encode(picture, "PNG"), chunks)
 
 
 def save(picture: Picture, recipe: Recipe, path: str | Path) -> None:

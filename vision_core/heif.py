@@ -1,0 +1,47 @@
+"""What the boxes of an AVIF or HEIC say about its colours, which its decoders keep to themselves.
+
+Source: ISO/IEC 14496-12 (boxes) and 23008-12 (`colr`, `pixi`).
+"""
+
+import struct
+from collections.abc import Iterator
+
+MAX_BOXES = 10_000
+
+
+def colors(data: bytes) -> tuple[tuple[int, int] | None, int]:
+    """H.273's primaries and transfer of the `colr` box, None without one, and the bits a channel."""
+    named, bits = None, 8
+    for kind, start, end in _inside(data, 0, len(data), (b"meta", b"iprp", b"ipco")):
+        if kind == b"colr" and data[start : start + 4] == b"nclx" and end - start >= 8 and named is None:
+            named = struct.unpack_from(">HH", data, start + 4)
+        elif kind == b"pixi" and end - start > 5:
+            bits = max(bits, data[start + 5])
+    return named, bits
+
+
+def _inside(data: bytes, start: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes in the first box of each name of the path; `meta` has four bytes before its boxes."""
+    for name in path:
+        found = next((box for box in _boxes(data, start, end) if box[0] == name), None)
+        if found is None:
+            return
+        _, start, end = found
+        start += 4 if name == b"meta" else 0
+    yield from _boxes(data, start, end)
+
+
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of what each box holds."""
+    for _ in range(MAX_BOXES):
+        if start + 8 > end:
+            return
+        size, kind = struct.unpack_from(">I4s", data, start)
+        head = 16 if size == 1 else 8
+        if size == 1 and start + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, start + 8)
+        size = size or end - start
+        if size < head or start + size > end:
+            return
+        yield kind, start + head, start + size
+        start += size
