@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -14,7 +16,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from vision_core import guarded, images
+from vision_core import guarded, images, limits
+from vision_core.editing import packed, recipe
+from vision_core.editing.recipe import Recipe
 from vision_core.images import Picture, encode
 
 RNG = np.random.default_rng(0)
@@ -76,7 +80,9 @@ def test_the_same_sentences_as_in_this_process(tmp_path):
 
 
 def workers() -> set[int]:
-    return {child.pid for child in psutil.Process().children() if "vision_core.guarded" in child.cmdline()}
+    return {
+        child.pid for child in psutil.Process().children() if "vision_core.guarded_worker" in child.cmdline()
+    }
 
 
 def test_one_worker_reads_many_pictures_and_is_replaced_when_it_is_killed():
@@ -128,7 +134,93 @@ def test_every_thread_gets_its_own_picture():
         found = list(pool.map(guarded.read, [encode(Picture(rgb)) for rgb in pictures]))
     for rgb, picture in zip(pictures, found, strict=True):
         assert np.array_equal(picture.rgb, rgb)
-    assert len(workers()) <= guarded.WORKERS
+    assert len(workers()) <= limits.DECODERS.value
+
+
+def test_any_reader_of_ours_can_be_called_there(tmp_path):
+    mask = RNG.random((20, 30)) < 0.5
+    made = Recipe("remove", "é", mask=packed.pack_mask(mask), box=(1, 2, 3, 4), options={"strength": 0.5})
+    recipe.save(Picture(COLORS), made, tmp_path / "a.png")
+    assert guarded.call(recipe.read, tmp_path / "a.png") == made
+    with pytest.raises(ValueError, match=r"b\.png holds no recipe"):
+        images.save(Picture(COLORS), tmp_path / "b.png")
+        guarded.call(recipe.read, tmp_path / "b.png")
+
+
+def test_what_a_reader_asks_for_is_bounded(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    for harm, sentence in ((greedy, "needs more memory than there is"), (broken, "is damaged: KeyError")):
+        with pytest.raises(ValueError, match=sentence):
+            guarded.call(harm, tmp_path / "a")
+    with pytest.raises(ValueError, match=r"a takes longer than 0\.5 s to open"):
+        guarded.call(endless, tmp_path / "a", seconds=0.5)
+    with pytest.raises(ValueError, match=r"a cannot be opened: its decoder crashed"):
+        guarded.call(crash, tmp_path / "a")
+    assert guarded.read(encode(Picture(COLORS))).rgb.shape == COLORS.shape
+
+
+def greedy(path):
+    return np.ones(10**10)
+
+
+def broken(path):
+    return {}["x"]
+
+
+def endless(path):
+    while True:
+        time.sleep(0.1)
+
+
+def crash(path):
+    os.abort()
+
+
+def attempts(path) -> dict[str, str]:
+    """What somebody would try who has taken the decoder over."""
+    folder = path.parent
+    tries = {
+        "network": socket.socket,
+        "local socket": lambda: socket.socket(socket.AF_UNIX),
+        "pair": socket.socketpair,
+        "fork": os.fork,
+        "command": lambda: os.execv("/bin/true", ["true"]),
+        "kill": lambda: os.kill(os.getppid(), 0),
+        "write": lambda: (folder / "new").write_bytes(b"x"),
+        "append": lambda: open(path, "ab"),
+        "remove": path.unlink,
+        "rename": lambda: path.rename(folder / "other"),
+        "folder": lambda: (folder / "more").mkdir(),
+        "link": lambda: (folder / "link").symlink_to("/etc"),
+        "truncate": lambda: os.truncate(path, 0),
+        "thread": lambda: ThreadPoolExecutor(2).submit(int, "1").result(),
+        "read": path.read_bytes,
+    }
+    found = {}
+    for name, attempt in tries.items():
+        try:
+            attempt()
+            found[name] = "worked"
+        except PermissionError:
+            found[name] = "refused"
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
+def test_a_taken_over_decoder_has_no_network_no_processes_and_writes_nothing(tmp_path):
+    code = "from vision_core.confined import confine; print(*confine())"
+    held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    if "network" not in held:
+        pytest.skip("this kernel has no seccomp")
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    found = guarded.call(attempts, path)
+    assert found.pop("thread") == found.pop("read") == "worked"
+    if "writing" not in held:
+        found = {name: found[name] for name in list(found)[:6]}
+    assert set(found.values()) == {"refused"}, found
+    assert path.read_bytes() == b"abc" and [*tmp_path.iterdir()] == [path]
+    socket.socket().close()  # this process has given up nothing
 
 
 @pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)"])

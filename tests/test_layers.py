@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -90,12 +91,12 @@ def test_shared_modules_import_only_the_foundations():
     assert trespasses(modules, allowed) == []
 
 
-def test_no_module_of_colour_hides_a_name_of_the_package():
-    """Its names are imported when they are used, and a module of the same name would stand in the way."""
-    from vision_core import color
-
-    assert not {path.stem for path in (CORE / "color").glob("*.py")} & set(color.__all__)
-    assert all(hasattr(color, name) for name in color.__all__)
+@pytest.mark.parametrize("system", ["color", "editing"])
+def test_no_module_hides_a_name_of_its_package(system):
+    """The names are imported when they are used, and a module of the same name would stand in the way."""
+    package = import_module(f"vision_core.{system}")
+    assert not {path.stem for path in (CORE / system).glob("*.py")} & set(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ for package in (vision_core, apps):
         if not module.name.endswith((".__main__", ".space")):  # these run when they are imported
             importlib.import_module(module.name)
 
-from vision_core import files, guarded, images
+from vision_core import files, guarded, guarded_worker, images
 from vision_core.cli import main
 
 folder = Path(sys.argv[1])
@@ -38,7 +38,7 @@ files.write_json(folder / "new" / "x.json", {"x": 1})
 files.write_json(folder / "new" / "x.json", {"x": 2})
 assert files.read_json(folder / "new" / "x.json") == {"x": 2}
 assert [path.name for path in (folder / "new").iterdir()] == ["x.json"]
-guarded._limit({"max_pixels": 1, "seconds": 1})
+guarded_worker._limit({"max_pixels": 1, "seconds": 1})
 assert guarded.read(folder / "seven.png").rgb.shape == (28, 28, 3)
 sys.argv = ["vision-core", "digits", "predict", str(folder / "seven.png")]
 main()

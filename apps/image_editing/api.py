@@ -103,8 +103,7 @@ def _mask(picture: Picture, path: str | None, words: str) -> Any:
     if path and (words or "").strip():
         raise ValueError("Give a mask or words for the thing, not both")
     if path:
-        read_picture(path)
-        return masks.read(path, *picture.rgb.shape[:2])
+        return masks.of(read_picture(path), *picture.rgb.shape[:2])
     if not (words or "").strip():
         return None
     hint = mask_panel.eyes().hint(picture.rgb, words[:200], photo.FOUND)

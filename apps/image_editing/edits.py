@@ -85,8 +85,9 @@ def painter(fill: str, color: str, other: str | None, steps: int, guidance: floa
     if fill == "picture":
         if not other:
             raise ValueError("Please choose the picture to put there")
-        read_picture(other)  # a stranger's file is opened in a process of its own first
-    material = {"color": hexadecimal(color), "picture": other}.get(fill)
+    material = hexadecimal(color) if fill == "color" else None
+    if fill == "picture" and other:
+        material = read_picture(other)
     return editing.painter(
         fill, material=material, steps=steps, guidance=guidance, negative=negative, device="auto"
     )
@@ -163,13 +164,12 @@ def begin_task(
         painter, fill, color, other, whole(steps, 1, 200, "The number of steps"),
         number(guidance, 0, 100, "The guidance"), text(negative, "The negative prompt"),
     )  # fmt: skip
-    if fill not in ("tiny", "diffusers"):
-        own()  # its faults are told at once
+    ready = None if fill in ("tiny", "diffusers") else own()  # its faults are told at once
     begin(
         known,
         picture,
         {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": chosen},
-        lambda: editing.perform(picture, task, own(), **options),
+        lambda: editing.perform(picture, task, ready or own(), **options),
     )
     return chosen
 

@@ -224,9 +224,8 @@ def by_file(given: Session | None, path: str | None) -> Any:
     if not path:
         return gr.skip()
     picture = source_of(known)
-    data = Path(path)
-    read_picture(data)  # a stranger's file is opened in a process of its own first
-    return canvas(with_mask(known, masks.read(data, *picture.rgb.shape[:2]), "file"), picture)
+    mask = masks.of(read_picture(path), *picture.rgb.shape[:2])
+    return canvas(with_mask(known, mask, "file"), picture)
 
 
 def build(visit: gr.State, shown: gr.HTML) -> None:

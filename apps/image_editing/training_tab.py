@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from apps import session
-from apps.common import Slider, loss_curves, note, progress, user_errors, whole
+from apps.common import Slider, loss_curves, note, progress, read_picture, user_errors, whole
 from apps.image_editing import edits, jobs
 from apps.image_editing.visit import Visit, change, current, source_of
 from apps.queue import HEAVY
@@ -68,7 +68,7 @@ def listed(known: Visit) -> str:
         return '<p class="vc-empty">No pictures yet.</p>'
     items = []
     for name, caption, prompt in known.lessons:
-        small = images.shrink(images.read(known.session.path(name)).rgb, 160)
+        small = images.shrink(read_picture(known.session.path(name)).rgb, 160)
         items.append(
             f'<li><img src="{jobs.data_uri(small)}" alt="">'
             f"<span>{escape(caption)}<br>→ {escape(prompt)}</span></li>"
@@ -96,7 +96,7 @@ def begin(
     session.make_room(known.session, 64 << 20)
     data = {}
     for number, (name, caption, prompt) in enumerate(known.lessons):
-        picture = images.read(known.session.path(name))
+        picture = read_picture(known.session.path(name))
         images.save(picture, folder / f"{number}.png")
         data[f"{number}.png"] = [caption, prompt]
     write_json(folder / "data.json", data)

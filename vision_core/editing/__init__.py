@@ -1,32 +1,39 @@
-"""Text-driven region editing: find where to edit, edit there, leave the rest untouched."""
+"""Text-driven region editing: find where to edit, edit there, leave the rest untouched.
 
-from vision_core.editing.choices import (
-    at_hand,
-    load_clip,
-    load_saliency,
-    marked,
-    missing,
-    painter,
-    parse_mask,
-    repeat,
-    select,
-    shipped,
-)
-from vision_core.editing.edit import (
-    Blending,
-    Candidate,
-    Edit,
-    Regions,
-    draw_boxes,
-    edit,
-    find_regions,
-    load_anchor_net,
-    paint,
-    perform,
-    run_recipe,
-    write,
-)
-from vision_core.editing.tasks import TASKS, EditPlan
+What is named here is imported when it is first used: a recipe or a mask needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vision_core.editing.choices import (
+        at_hand,
+        load_clip,
+        load_saliency,
+        marked,
+        missing,
+        painter,
+        parse_mask,
+        repeat,
+        select,
+        shipped,
+    )
+    from vision_core.editing.editor import (
+        Blending,
+        Candidate,
+        Edit,
+        Regions,
+        draw_boxes,
+        edit,
+        find_regions,
+        load_anchor_net,
+        paint,
+        perform,
+        run_recipe,
+        write,
+    )
+    from vision_core.editing.tasks import TASKS, EditPlan
 
 __all__ = [
     "TASKS",
@@ -54,3 +61,14 @@ __all__ = [
     "shipped",
     "write",
 ]
+
+_MODULES = ("tasks", "editor", "choices")  # none may be called like a name that it holds
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in _MODULES:
+            found = vars(import_module(f"{__name__}.{module}"))
+            if name in found:
+                return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from vision_core import images
 from vision_core.editing import masks, materials, packed, photo, tasks
-from vision_core.editing.edit import Blending, paint, perform
+from vision_core.editing.editor import Blending, paint, perform
 from vision_core.editing.inpainting import GUIDANCE, Classical, Painter
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.saliency import Looker, Saliency
@@ -26,7 +26,7 @@ def painter(
     model: str | None = None,
     *,
     generative: bool = False,
-    material: str | None = None,
+    material: str | Picture | None = None,
     steps: int = 20,
     guidance: float | None = None,
     negative: str = "",
@@ -38,7 +38,7 @@ def painter(
         backend: `auto` takes the material if there is one, `diffusers` if there is a model, else `tiny` for a
             generative task and `classical` for the others.
         model: for `diffusers`: a folder or a repository.
-        material: a picture's path, `#rrggbb`, or `blur`.
+        material: a picture or the path of one, `#rrggbb`, or `blur`.
         guidance: how closely a diffusion follows the prompt; None is what measured best for it.
 
     Raises:
@@ -49,7 +49,8 @@ def painter(
         raise ValueError(f"no backend is called {backend!r}; there are {', '.join(BACKENDS)}")
     if backend == "auto":
         if material:
-            backend = "blur" if material == "blur" else "color" if material.startswith("#") else "picture"
+            named = material if isinstance(material, str) else ""
+            backend = "blur" if named == "blur" else "color" if named.startswith("#") else "picture"
         else:
             backend = "diffusers" if model else "tiny" if generative else "classical"
     match backend:
@@ -58,11 +59,11 @@ def painter(
         case "blur":
             return materials.blur()
         case "color":
-            return materials.color(material or "")
+            return materials.color(material if isinstance(material, str) else "")
         case "picture":
             if not material:
                 raise ValueError("say which picture: --material FILE")
-            other = images.read(material)
+            other = images.read(material) if isinstance(material, str) else material
             return materials.picture(other.rgb, other.alpha, fit=other.alpha is not None)
     from vision_core.editing.diffusion import DEFAULT, Diffusion
 
@@ -212,7 +213,7 @@ def repeat(
     if made.task == "run":
         assert mask is not None
         chosen = tasks.EditPlan(mask, made.prompt, seed=made.seed)
-        from vision_core.editing.edit import Candidate, Edit
+        from vision_core.editing.editor import Candidate, Edit
 
         result = yield from paint(picture, chosen, own, blending)
         yield Done(Edit(picture, [Candidate(result, None)], made, mask))

@@ -137,12 +137,20 @@ def check(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def read(source: str | Path | bytes, height: int, width: int) -> np.ndarray:
-    """A mask from an image file: where it is opaque if it has transparency, else where it is light.
+    """A mask from an image file, see `of`.
 
     Raises:
         ValueError: as `images.read` and `check`.
     """
-    picture = images.read(source)
+    return of(images.read(source), height, width)
+
+
+def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
+    """The mask that a picture is: where it is opaque if it has transparency, else where it is light.
+
+    Raises:
+        ValueError: as `check`.
+    """
     level = picture.alpha if picture.alpha is not None else picture.rgb.mean(axis=2).round().astype(np.uint8)
     return check(level, height, width)
 

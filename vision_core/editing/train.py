@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vision_core import devices, distributed, images, runs, training
 from vision_core.editing import choices, losses
 from vision_core.editing.anchor_net import AnchorNet
-from vision_core.editing.edit import find_regions, paint, pooled
+from vision_core.editing.editor import find_regions, paint, pooled
 from vision_core.editing.tasks import EditPlan
 from vision_core.events import Event, Step
 from vision_core.files import atomic, read_json
