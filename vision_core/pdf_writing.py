@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,8 +84,10 @@ def _show(pdf: Any, page: Any, image: Any) -> None:
     """Make a page show an image, over what it drew so far but for images, which go."""
     import pikepdf
 
-    page.obj.Resources, content = _without_images(pdf, page.obj)
-    name = page.add_resource(image, pikepdf.Name.XObject)
+    resources, content = _without_images(pdf, page.obj)
+    page.obj.Resources = resources
+    name = next(name for name in map("/Picture{}".format, count(1)) if name not in resources.XObject)
+    resources.XObject[name] = image
     drawn = " ".join(f"{value:.5f}" for value in _matrix(page))
     over = f"\nQ\nq {drawn} cm {name} Do Q\n".encode()
     page.obj.Contents = pdf.make_stream(b"q\n" + content + over)

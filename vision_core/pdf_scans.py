@@ -1,0 +1,258 @@
+"""The images of a PDF: what they say of themselves, and whether their data are whole.
+
+PDF readers show what they can of damaged data and say nothing.
+"""
+
+import base64
+import os
+import re
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from vision_core.messages import reason
+from vision_core.pdf_streams import Refused, filters, is_stream
+
+
+def complaint(image: Any) -> str:
+    """What its decoder complains about in an image stream that can still be shown; mostly nothing.
+
+    Raises:
+        Refused: its data, or those of its mask, end early or do not decompress.
+    """
+    said = _check(image)
+    for name in ("/SMask", "/Mask"):
+        if is_stream(mask := image.get(name)):
+            said = _check(mask) or said
+    return said
+
+
+def size(image: Any) -> tuple[int, int]:
+    """Width and height in pixels."""
+    return int(image.get("/Width", 0)), int(image.get("/Height", 0))
+
+
+def bits(image: Any) -> int:
+    """Bits of a channel; 8 where its own data say it (JPEG 2000)."""
+    return 1 if image.get("/ImageMask") else int(image.get("/BitsPerComponent", 8))
+
+
+def is_rounded(image: Any) -> bool:
+    """Whether pdfium would round its values down: 16 bits, or a negative, outside of picture codecs."""
+    kinds = {name for name, _ in filters(image)}
+    return not kinds - {"FlateDecode", "Fl"} and (
+        bits(image) == 16 or (bits(image) == 8 and _is_negative(image))
+    )
+
+
+def write_exact(image: Any) -> None:
+    """Write an image that `is_rounded` with 8 bits, rounded to the nearest, and as a positive."""
+    if not is_rounded(image):
+        return
+    depth, negative = bits(image), _is_negative(image)
+    values = np.frombuffer(image.read_bytes(), ">u2" if depth == 16 else np.uint8).astype(np.uint32)
+    peak = 2**depth - 1
+    values = (values * 255 + peak // 2) // peak
+    image.write((255 - values if negative else values).astype(np.uint8).tobytes())
+    image.BitsPerComponent = 8
+    if negative:
+        del image.Decode
+
+
+def _is_negative(image: Any) -> bool:
+    decode = [float(value) for value in image.get("/Decode", [])]
+    return bool(decode) and decode == [1, 0] * (len(decode) // 2)
+
+
+def _check(image: Any) -> str:
+    data = image.read_raw_bytes()
+    applied = filters(image)
+    for name, given in applied:
+        match name:
+            case "FlateDecode" | "Fl" if name != applied[-1][0]:
+                data = zlib.decompressobj().decompress(data, 2 * len(data) + (1 << 20))  # packed twice
+            case "FlateDecode" | "Fl":
+                _check_inflated(data, _least(image, int(given.get("/Predictor", 1)) >= 10))
+            case "ASCII85Decode" | "A85" | "ASCIIHexDecode" | "AHx":
+                data = _text(data, name)
+            case "DCTDecode" | "DCT":
+                return _jpeg(data)
+            case "JPXDecode":
+                return _jpeg_2000(data)
+            case "CCITTFaxDecode" | "CCF":
+                return _fax(data, given, size(image)[1])
+            case "JBIG2Decode":
+                _check_jbig2(data)
+            case _:  # LZW and run lengths, which qpdf decodes
+                _check_length(image, _least(image))
+    return ""
+
+
+def _least(image: Any, named: bool = False) -> int:
+    """The bytes of its pixels without a codec, with one more for each row where these are `named`."""
+    width, height = size(image)
+    return height * (-(-width * bits(image) * (_channels(image) or 0) // 8) + named)
+
+
+def _channels(image: Any) -> int | None:
+    """Numbers for a pixel; None where that cannot be told."""
+    import pikepdf
+
+    if image.get("/ImageMask"):
+        return 1
+    space = image.get("/ColorSpace")
+    kind = str(space[0] if isinstance(space, pikepdf.Array) else space)[1:]
+    match kind:
+        case "DeviceGray" | "CalGray" | "G" | "Indexed" | "I" | "Separation":
+            return 1
+        case "DeviceRGB" | "CalRGB" | "RGB" | "Lab":
+            return 3
+        case "DeviceCMYK" | "CMYK":
+            return 4
+        case "ICCBased":
+            return int(space[1].get("/N", 3))  # pyright: ignore
+        case "DeviceN":
+            return len(space[1])  # pyright: ignore
+    return None
+
+
+def _check_inflated(data: bytes, least: int) -> None:
+    """Compressed pixels must give `least` bytes, and what their check sum says."""
+    inflate, size = zlib.decompressobj(), 0
+    try:
+        while data and not inflate.eof:
+            size += len(inflate.decompress(data, 1 << 20))
+            data = inflate.unconsumed_tail
+            if size > least + (1 << 20):  # more than is shown
+                return
+    except zlib.error as error:
+        raise Refused(f"is damaged: its scan cannot be decompressed ({reason(error)})") from error
+    if size < least:
+        raise Refused(f"is damaged: the data of its scan end early ({size:,} of {least:,} bytes)")
+
+
+def _check_length(image: Any, least: int) -> None:
+    import pikepdf
+
+    try:
+        found = len(image.read_bytes())
+    except pikepdf.PdfError as error:
+        raise Refused(f"is damaged: its scan cannot be decoded ({reason(error)})") from error
+    if found < least:
+        raise Refused(f"is damaged: the data of its scan end early ({found:,} of {least:,} bytes)")
+
+
+def _check_jbig2(data: bytes) -> None:
+    """Every segment must be there; what is inside of one has no check sum.
+
+    Source: ITU-T T.88, 7.2.
+    """
+    at, shown = 0, False
+    while at < len(data):
+        number, flags, referred = struct.unpack(">IBB", data[at : at + 6].ljust(6, b"\0"))
+        many, width = referred >> 5, 1 if number <= 256 else 2 if number <= 65536 else 4
+        shown = shown or flags & 0x3F in (6, 7, 22, 23, 38, 39, 42, 43)  # regions of the page
+        at += 6
+        if many == 7:  # more than four: their number in 29 bits, and a bit for each and for this one
+            many = int.from_bytes(data[at - 1 : at + 3]) & 0x1FFFFFFF
+            at += 3 + -(-(many + 1) // 8)
+        at += many * width + (4 if flags & 0x40 else 1)
+        length = int.from_bytes(data[at : at + 4].ljust(4, b"\xff"))
+        if length == 0xFFFFFFFF and flags & 0x3F == 38 and at + 4 <= len(data):
+            return  # a region that says at its end how long it is
+        at += 4 + length
+    if at > len(data) or not shown:
+        raise Refused("is damaged: the JBIG2 data of its scan end early")
+
+
+def _text(data: bytes, name: str) -> bytes:
+    """Binary data that were written as letters."""
+    try:
+        if name in ("ASCIIHexDecode", "AHx"):
+            return bytes.fromhex(data.partition(b">")[0].decode("ascii"))
+        return base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~")[0])
+    except ValueError as error:
+        raise Refused(f"is damaged: its scan cannot be decoded ({reason(error)})") from error
+
+
+def _jpeg(data: bytes) -> str:
+    import cv2
+
+    def decode() -> bool:
+        small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        return small is not None
+
+    shown, said = _listened(decode)
+    if "JPEG file" in said:  # "Premature end of"
+        raise Refused("is damaged: the JPEG of its scan ends early")
+    if not shown:  # OpenCV knows fewer kinds than Pillow
+        _decoded(data, "JPEG", "JPEG")
+    stray = re.search(r"(\d+) extraneous bytes", said)
+    return "" if stray and int(stray[1]) < 4 else said.partition(": ")[2]  # scanners pad to even lengths
+
+
+def _jpeg_2000(data: bytes) -> str:
+    _decoded(data, "JPEG 2000", "JPEG2000")
+    return ""
+
+
+def _decoded(data: bytes, name: str, format: str) -> None:
+    try:
+        with Image.open(BytesIO(data), formats=(format,)) as image:
+            image.load()
+    except Exception as error:  # Pillow's decoders let nearly anything out
+        raise Refused(f"is damaged: the {name} of its scan cannot be decoded ({reason(error)})") from error
+
+
+def _fax(data: bytes, given: Any, height: int) -> str:
+    """Group 4, by libtiff, which says where a code is wrong; other kinds are not checked."""
+    if int(given.get("/K", 0)) >= 0 or given.get("/EncodedByteAlign"):
+        return ""
+    columns = int(given.get("/Columns", 1728))
+    tags = {256: columns, 257: height, 258: 1, 259: 4, 262: 0, 273: 122, 277: 1, 278: height, 279: len(data)}
+    header = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    file = BytesIO(struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + header + bytes(4) + data)
+
+    def decode() -> None:
+        with Image.open(file, formats=("TIFF",)) as image:
+            image.load()
+
+    try:
+        _, said = _listened(decode)
+    except Exception as error:
+        raise Refused(f"is damaged: its scan cannot be decoded ({reason(error)})") from error
+    return said.partition(": ")[2]
+
+
+def _listened(act: Callable[[], Any]) -> tuple[Any, str]:
+    """What `act` returns, and the first line that a C library wrote to standard error meanwhile."""
+    with _memory() as file, _standard_error(file.fileno()):
+        found = act()
+        file.seek(0)
+        lines = file.read(4096).decode("utf-8", "replace").splitlines()
+    return found, reason(ValueError(lines[0])) if lines else ""
+
+
+def _memory() -> BinaryIO:
+    """A file that a process may have that may not write to the disk, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("said"), "w+b")
+    return tempfile.TemporaryFile()  # pyright: ignore
+
+
+@contextmanager
+def _standard_error(target: int) -> Iterator[None]:
+    kept = os.dup(2)
+    os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
