@@ -104,7 +104,7 @@ def palette(suffix: str) -> None:
     DOORS[f"palette {suffix}"] = build
 
 
-for suffix in palette_files.READABLE:
+for suffix in palette_files.WRITABLE:
     palette(suffix)
 
 
