@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from vision_core import checkpoints, images
 from vision_core.cli import app
+from vision_core.restoration import batch, reports
 
 
 def run(*words: object, status: int = 0) -> dict:
@@ -71,6 +72,23 @@ def test_a_folder_tells_how_many_failed():
         file.write(b"no picture")
     found = run("run", "in", "--out", "out", "--model", "model.safetensors", status=1)
     assert found["failed"] == 1 and len(found["pages"]) == 2
+
+
+def test_a_full_disk_says_which_page_failed_though_the_report_cannot_be_written(monkeypatch, picture):
+    images.save(picture, "in/a.png")
+    images.save(images.Picture(picture.rgb[::-1].copy()), "in/b.png")
+
+    def full(page, path):
+        if "b" in path.name:
+            raise OSError(28, "No space left on device", str(path))
+        real(page, path)
+
+    real = batch.images.save
+    monkeypatch.setattr(batch.images, "save", full)
+    monkeypatch.setattr(reports.files, "write_text", lambda path, text: full(None, path.with_name("b")))
+    words = ("run", "in", "--out", "out", "--model", "model.safetensors", "--report", "r.csv")
+    found = mistake(*words)
+    assert "page 1 of in/b.png could not be written (No space left on device)" in found
 
 
 def test_pages_are_drawn_and_can_be_shown_in_the_flow():
