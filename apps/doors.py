@@ -241,12 +241,21 @@ class OpenStream:
                 return
             last_answer = time.monotonic()
             while not self.awaited(session) and time.monotonic() < last_answer + STREAM_SECONDS:
-                await asyncio.sleep(STREAM_LOOK)
+                if await _has_left(receive, STREAM_LOOK):
+                    return  # a later stream of that page must get what is awaited next
             if not self.awaited(session):
                 await send(end)
                 await send({"type": "http.response.body"})
                 return
             end = None
+
+
+async def _has_left(receive: Receive, seconds: float) -> bool:
+    """Whether the visitor closes the connection within that time."""
+    try:
+        return (await asyncio.wait_for(receive(), seconds))["type"] == "http.disconnect"
+    except TimeoutError:
+        return False
 
 
 def _paths(body: bytes) -> Iterator[Any]:

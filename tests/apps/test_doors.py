@@ -214,3 +214,14 @@ def test_a_click_after_the_last_answer_is_answered_at_once_and_then_the_stream_e
     answers = [(m["event_id"], m["output"]["data"][0]) for m in said if m["msg"] == "process_completed"]
     assert answers == list(zip(asked, texts, strict=True))
     assert [m["msg"] for m in said].index("close_stream") == len(said) - 1
+
+
+def test_a_stream_that_was_left_takes_no_answer_from_the_next(echo, monkeypatch):
+    monkeypatch.setattr(doors, "STREAM_SECONDS", 600)
+    for text in ("first", "second", "third"):
+        event = {"data": [text], "fn_index": 0, "session_hash": "me"}
+        httpx.post(f"{echo}/join", json=event)
+        with httpx.stream("GET", f"{echo}/data", params={"session_hash": "me"}, timeout=20) as stream:
+            said = next(line for line in stream.iter_lines() if "process_completed" in line)
+        assert json.loads(said.removeprefix("data: "))["output"]["data"] == [text]
+        time.sleep(0.1)

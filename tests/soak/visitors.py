@@ -1,0 +1,211 @@
+"""Many visitors at once on a running suite: whose pictures they get, errors, polls and memory.
+
+Each visitor's picture has a size that no other's has: a result of another size is somebody else's.
+"""
+
+import argparse
+import io
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "apps"))
+
+from server import served
+
+POLL = {"color-transfer": 1.0, "restoration": 0.7, "image-editing": 0.7}  # seconds, as the pages' timers
+
+
+class Page:
+    """One visitor's page of one app, which speaks to the server as Gradio's browser code does."""
+
+    def __init__(self, address: str, app: str, polls: list[float], rng: random.Random) -> None:
+        self.client = httpx.Client(base_url=f"{address}/{app}", timeout=300)
+        self.app, self.polls, self.key = app, polls, f"{rng.getrandbits(48):x}"
+        config = self.client.get("/config").raise_for_status().json()
+        self.functions = {each["api_name"]: each for each in reversed(config["dependencies"])}
+        self.values = {each["id"]: each["props"].get("value") for each in config["components"]}
+        self.call("_opened")
+
+    def call(self, name: str, **changed: Any) -> list[Any]:
+        """The outputs of an event; `changed` are inputs by number, as i0, i1; the others have their defaults."""
+        function = self.functions[name]
+        data = [self.values.get(number) for number in function["inputs"]]
+        for place, value in changed.items():
+            data[int(place[1:])] = value
+        asked = {"data": data, "fn_index": function["id"], "session_hash": self.key}
+        began = time.perf_counter()
+        event = self.client.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
+        where = {"session_hash": self.key}
+        with self.client.stream("GET", "/gradio_api/queue/data", params=where) as stream:
+            for line in filter(None, stream.raise_for_status().iter_lines()):
+                said = json.loads(line.removeprefix("data: "))
+                if said["msg"] == "process_completed" and said["event_id"] == event:
+                    if name == "follow":
+                        self.polls.append(time.perf_counter() - began)
+                    assert said["success"], f"{self.app} {name}: {said['output']}"
+                    return said["output"]["data"]
+        raise AssertionError(f"{self.app} {name}: the stream ended without an answer")
+
+    def upload(self, picture: np.ndarray) -> dict[str, Any]:
+        """A file as Gradio's components name it."""
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        sent = self.client.post("/gradio_api/upload", files={"files": ("a.png", buffer.getvalue())})
+        return {"path": sent.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    def watch(self, seen: int, **inputs: Any) -> list[Any]:
+        """Look again and again until the page's timer rests; the last outputs. `seen` is that input."""
+        token = ""
+        while True:
+            outputs = self.call("follow", **inputs, **{f"i{seen}": token})
+            token = outputs[-1]
+            timers = [each for each in outputs if isinstance(each, dict) and set(each) >= {"active"}]
+            if not timers[0]["active"]:
+                return outputs
+            time.sleep(POLL[self.app])
+
+    def download(self, outputs: list[Any], ending: str) -> tuple[int, int]:
+        """(height, width) of the picture behind the first such link on the page."""
+        text = json.dumps(outputs)
+        [link, *_] = re.findall(rf'href=\\"([^"\\]*{ending}[^"\\]*)', text)
+        host = str(self.client.base_url).split("/color")[0].split("/rest")[0].split("/image")[0]
+        data = httpx.get(f"{host}{link}".replace("&amp;", "&"), timeout=300).raise_for_status().content
+        return Image.open(io.BytesIO(data)).size[::-1]
+
+
+def picture(height: int, width: int, seed: int) -> np.ndarray:
+    """Smooth colours, uint8 (H, W, 3)."""
+    small = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def recolour(page: Page, height: int, width: int, seed: int) -> None:
+    page.call("choose_source", i1=page.upload(picture(height, width, seed)))
+    page.call("choose_target", i1=page.upload(picture(60, 80, seed + 1)))
+    page.call("begin", i1=150)
+    outputs = page.watch(3)
+    assert page.download(outputs, "recoloured.png") == (height, width)
+
+
+def restore(page: Page, height: int, width: int, seed: int) -> None:
+    page.call("choose", i1=page.upload(picture(height, width, seed)))
+    page.call("begin", i1="network")
+    outputs = page.watch(5)
+    assert page.download(outputs, "restored.png") == (height, width)
+
+
+def extend(page: Page, height: int, width: int, seed: int) -> None:
+    page.call("choose", i1=page.upload(picture(height, width, seed)))
+    page.call("begin_task", i1="extend", i6=16)
+    outputs = page.watch(1)
+    assert page.download(outputs, r"candidate|edited|\.png") == (height, width + 16)
+
+
+VISITS = {"color-transfer": recolour, "restoration": restore, "image-editing": extend}
+
+
+def visit(address: str, number: int, until: float, polls: list[float], faults: list[str]) -> None:
+    """One visitor, who uses the three apps in turns until the time is over."""
+    rng = random.Random(number)
+    turns = 0
+    while turns == 0 or time.monotonic() < until:
+        app = list(VISITS)[(number + turns) % 3]
+        turns += 1
+        try:
+            VISITS[app](
+                Page(address, app, polls, rng), 200 + 3 * number, 300 + 2 * turns, 1000 * number + turns
+            )
+        except Exception as error:
+            faults.append(f"visitor {number}, {app}: {type(error).__name__}: {error}")
+            time.sleep(1)
+
+
+class Memory(threading.Thread):
+    """Samples the resident memory of the server's own process, in MB."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        super().__init__(daemon=True)
+        self.process, self.peak = process, 0.0
+
+    def now(self) -> float:
+        return self.process.memory_info().rss / (1 << 20)
+
+    def run(self) -> None:
+        while self.process.is_running():
+            try:
+                self.peak = max(self.peak, self.now())
+            except psutil.Error:
+                return
+            time.sleep(0.2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--rest", type=float, default=120, help="seconds before memory is measured again")
+    parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    options = parser.parse_args()
+    polls: list[float] = []
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.txt"
+        with served(None, {"TMPDIR": folder}, log) as address:
+            [server] = [p for p in psutil.Process().children() if "apps.suite" in p.cmdline()]
+            memory = Memory(server)
+            memory.start()
+            found = {"cold_mb": memory.now()}
+            for number in range(3):
+                visit(address, 90 + number, 0, [], faults)
+            time.sleep(5)
+            found["warm_mb"] = memory.now()
+            memory.peak = 0
+            until = time.monotonic() + options.seconds
+            threads = [
+                threading.Thread(target=visit, args=(address, number, until, polls, faults))
+                for number in range(options.visitors)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            found["peak_mb"] = memory.peak
+            time.sleep(options.rest)
+            found["after_mb"] = memory.now()
+            if "DUMP" in os.environ:
+                httpx.get(f"{address}/healthz")
+        text = log.read_text()
+    tracebacks = text.count("Traceback")
+    found |= {
+        "polls": len(polls),
+        **{f"poll_p{p}": float(np.percentile(polls, p)) for p in (50, 90, 99)},
+        "poll_max": max(polls),
+        "faults": len(faults),
+        "tracebacks": tracebacks,
+        "log_lines": len(text.splitlines()),
+    }
+    for name, value in found.items():
+        print(f"{name:12} {value:,.2f}")
+    print(*faults[:20], sep="\n")
+    if tracebacks:
+        print(text[:6000])
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2))
+    sys.exit(bool(faults or tracebacks))
+
+
+if __name__ == "__main__":
+    main()
