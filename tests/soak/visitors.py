@@ -40,7 +40,7 @@ class Page:
         self.call("_opened")
 
     def call(self, name: str, **changed: Any) -> list[Any]:
-        """The outputs of an event; `changed` are inputs by number, as i0, i1; the others have their defaults."""
+        """The outputs of an event; inputs are `changed` by number, as i0, i1; others have their defaults."""
         function = self.functions[name]
         data = [self.values.get(number) for number in function["inputs"]]
         for place, value in changed.items():
