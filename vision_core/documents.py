@@ -14,6 +14,7 @@ from vision_core.files import atomic
 from vision_core.images import Picture
 
 SUFFIXES = (*images.SUFFIXES, ".pdf")
+READABLE = (*images.READABLE, ".pdf")
 
 JOINING = pdf_writing.JOINING  # a folder beside the pages while they are joined
 

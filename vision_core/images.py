@@ -33,6 +33,20 @@ SUFFIXES = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
+READABLE = (
+    *SUFFIXES,
+    ".jpe",
+    ".jfif",
+    ".jif",
+    ".mpo",
+    ".dib",
+    ".apng",
+    ".gif",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".hif",
+)  # fmt: skip; the endings of what `read` opens, which goes by content
 MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
 WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 Kind = Literal["color", "grey", "binary"]

@@ -20,8 +20,8 @@ from apps.restoration.visit import current
 from apps.restoration.work import Job
 from apps.session import Session
 from vision_core import documents, guarded
-from vision_core.batch import distinct
 from vision_core.files import atomic, read_json
+from vision_core.folders import distinct
 from vision_core.restoration import batch, reports
 from vision_core.restoration.reports import Journal, PageReport
 from vision_core.restoration.restore import Options

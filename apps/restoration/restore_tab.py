@@ -25,7 +25,6 @@ EXAMPLES = bundled("assets") / "restoration"
 WORDS = {"stained": "stained", "shaded": "in shade, folded", "faded": "faded, ink shows through"}
 OUTPUTS = [("colour", "color"), ("grey", "grey"), ("black on white", "binary")]
 PREVIEW = 640  # longest side of the page before it is restored
-READABLE = [*documents.SUFFIXES, ".gif", ".avif"]
 
 
 @user_errors
@@ -183,7 +182,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
         with gr.Column(min_width=300):
             upload = common.UploadFile(
                 label="Image, TIFF or PDF",
-                file_types=READABLE,
+                file_types=[*documents.READABLE],
                 height=170,
                 elem_id="page-file",
             )

@@ -14,7 +14,8 @@ from apps.restoration.visit import change, current
 from apps.session import Session
 from vision_core import guarded, plots, restoration, runs
 from vision_core.files import atomic
-from vision_core.images import SUFFIXES
+from vision_core.folders import is_system
+from vision_core.images import READABLE
 from vision_core.restoration import data
 
 BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
@@ -78,7 +79,11 @@ def unpack(archive: str, folder: Path) -> dict[str, Any]:
     try:
         with ZipFile(archive) as found:
             members = [
-                m for m in found.infolist() if Path(m.filename).suffix.lower() in SUFFIXES and not m.is_dir()
+                m
+                for m in found.infolist()
+                if Path(m.filename).suffix.lower() in READABLE
+                and not m.is_dir()
+                and not any(is_system(part) for part in Path(m.filename).parts)
             ]
             if len(members) > MOST_PAGES:
                 raise ValueError(f"The ZIP has {len(members)} pages; the most is {MOST_PAGES}")

@@ -40,7 +40,7 @@ def test_pages_are_read_and_held_out_by_manuscript(tmp_path):
     assert {p.manuscript for p in found} == {"library/a", "library/b", "library/c"}
     with pytest.raises(ValueError, match="two manuscripts"):
         data.split(found[:2])
-    with pytest.raises(ValueError, match="holds no images"):
+    with pytest.raises(ValueError, match="no images in the folder"):
         data.read(tmp_path / "library" / "..").clear() or data.read(_empty(tmp_path))
     with pytest.raises(ValueError, match="no folder"):
         data.read(tmp_path / "missing")

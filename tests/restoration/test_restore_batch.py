@@ -247,7 +247,7 @@ def test_the_source_is_never_replaced_and_a_mask_is_for_one_page(shelf, untraine
     with pytest.raises(ValueError, match="a part of one image"):
         list(run([shelf], tmp_path / "o", untrained, GREY, np.zeros((2, 2), np.uint8)))
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(ValueError, match="holds no images"):
+    with pytest.raises(ValueError, match="no images in the folder"):
         list(run([tmp_path / "nothing"], tmp_path / "o", untrained, GREY))
     with pytest.raises(ValueError, match="go into a folder"):
         list(run([shelf], tmp_path / "o.png", untrained, GREY))

@@ -165,7 +165,7 @@ def apply(
     """
     from PIL.Image import registered_extensions
 
-    from vision_core import batch, color, images
+    from vision_core import color, folders, images
     from vision_core.color import lut as luts
     from vision_core.color import lut_files
 
@@ -173,7 +173,7 @@ def apply(
         raise ValueError("give either --model FILE or --lut FILE")
     if out.suffix.lower() in registered_extensions() and not out.is_dir():
         _drawn_as(out)
-    targets = batch.targets(image, out)
+    targets, passed = folders.targets(image, out)
     color_map = None if model is None else color.load(model)
     stored = None if lut is None else lut_files.read(lut)
 
@@ -199,15 +199,16 @@ def apply(
         return [*notes, *warnings(color_map, picture)]
 
     there = [str(target) for target in targets.values() if skip_existing and target.exists()]
-    outcomes = list(batch.each([s for s, target in targets.items() if str(target) not in there], recolor))
+    outcomes = list(folders.each([s for s, target in targets.items() if str(target) not in there], recolor))
     written = {str(targets[done.item]): done.result or [] for done in outcomes if not done.error}
     failed = {str(done.item): done.error for done in outcomes if done.error}
     if failed and not written and not there:
         raise ValueError("; ".join(dict.fromkeys(failed.values())))
     lines = [f"{goal}{with_notes(notes)}" for goal, notes in written.items()]
     lines += [f"{goal} is there already" for goal in there]
-    lines += [f"left out: {reason}" for reason in failed.values()]
-    return Answer("\n".join(lines), {"written": written, "skipped": there, "failed": failed}, bool(failed))
+    lines += [f"left out: {reason}" for reason in failed.values()] + passed
+    data = {"written": written, "skipped": there, "failed": failed, "notes": passed}
+    return Answer("\n".join(lines), data, bool(failed))
 
 
 @command(app)

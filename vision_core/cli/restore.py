@@ -20,6 +20,7 @@ from vision_core.cli.verbs import (
     run_folder,
     stopped,
     watch,
+    with_notes,
 )
 
 app = typer.Typer(
@@ -73,7 +74,7 @@ def run(
         if report is not None and rows:
             with nullcontext() if complete else suppress(OSError):  # a full disk must not hide the page
                 reports.save(batch.table(rows), report)
-    return _summary(out, batch.table(rows))
+    return _summary(out, batch.table(rows), batch.listed(sources, out).notes)
 
 
 def _page_line(row: Any) -> str:
@@ -85,7 +86,7 @@ def _page_line(row: Any) -> str:
     return f"{where}: {row.outcome}: {row.reason} ({row.seconds:g} s){note}"
 
 
-def _summary(out: Path, rows: list[Any]) -> Answer:
+def _summary(out: Path, rows: list[Any], notes: list[str]) -> Answer:
     """What is said at the end; a `ValueError` where nothing came out."""
     failed = [row for row in rows if row.outcome == "failed"]
     broken = {row.source for row in failed if not row.page}  # documents that were not written
@@ -98,8 +99,8 @@ def _summary(out: Path, rows: list[Any]) -> Answer:
     pages = sum(row.page > 0 for row in failed)
     if failed:
         text += f"; {pages} could not be read, e.g. {failed[0].reason}"
-    data = {"out": str(out), "pages": [vars(row) for row in rows], "failed": pages}
-    return Answer(text, data, incomplete=bool(failed))
+    data = {"out": str(out), "pages": [vars(row) for row in rows], "failed": pages, "notes": notes}
+    return Answer(text + with_notes(notes), data, incomplete=bool(failed))
 
 
 @command(app)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vision_core import batch, checkpoints, devices, images, runs, training
+from vision_core import checkpoints, devices, folders, images, runs, training
 from vision_core.editing import holes
 from vision_core.editing.filler import Filler
 from vision_core.editing.push_pull import push_pull
@@ -119,7 +119,7 @@ def read(folder: str | Path) -> list[np.ndarray]:
     Raises:
         ValueError: no such folder, no photograph in it, or one that cannot be read.
     """
-    return [images.read(path).rgb for path in batch.below(folder)]
+    return [images.read(path).rgb for path in folders.below(folder)]
 
 
 def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:

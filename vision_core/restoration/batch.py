@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_core import documents, files, guarded, images
-from vision_core.batch import distinct, refuse_replacing
+from vision_core.folders import Found, distinct, find, refuse_replacing
 from vision_core.images import Picture
 from vision_core.messages import reason
 from vision_core.restoration.networks import Restorer
@@ -223,22 +223,20 @@ def _remove(folder: Path, parts: Iterable[Path]) -> None:
         folder.rmdir()
 
 
+def listed(sources: list[Path], out: Path) -> Found:
+    """The files to restore of these files and folders, and what was passed over.
+
+    Raises:
+        ValueError: a folder without any, or that is `out`.
+    """
+    if any(source.is_dir() and source.resolve() == out.resolve() for source in sources):
+        raise ValueError(f"{out} would replace the originals: choose another --out")
+    return find(sources, documents.READABLE, out)
+
+
 def _jobs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     """Each file to restore and where it goes."""
-    found: list[tuple[Path, Path]] = []
-    made = out.resolve()
-    for source in sources:
-        if source.is_dir():
-            if source.resolve() == made:
-                raise ValueError(f"{out} would replace the originals: choose another --out")
-            inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in documents.SUFFIXES)
-            found += [
-                (path, path.relative_to(source)) for path in inside if made not in path.resolve().parents
-            ]
-            if not inside:
-                raise ValueError(f"{source} holds no images, TIFFs or PDFs")
-        else:
-            found.append((source, Path(source.name)))
+    found = listed(sources, out).files
     if not found:
         raise ValueError("there is nothing to restore")
     if len(found) == 1 and out.suffix.lower() in documents.SUFFIXES and not out.is_dir():

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from vision_core import batch, images
+from vision_core import folders, images
 from vision_core.restoration.tiles import mirrored
 
 HELD_OUT = 7  # every seventh manuscript is kept for validation
@@ -45,7 +45,7 @@ def read(folder: str | Path) -> list[Page]:
     folder = Path(folder)
     return [
         Page(path.relative_to(folder).as_posix(), page_tensor(images.read(path).rgb))
-        for path in batch.below(folder)
+        for path in folders.below(folder)
     ]
 
 

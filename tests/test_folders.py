@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vision_core import batch
+from vision_core import folders
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +23,8 @@ def names(targets: dict[Path, Path]) -> dict[str, str]:
 
 
 def test_the_pictures_of_folders_in_order_each_once():
-    found = batch.pictures([Path("b/y.avif"), Path("a"), Path("b"), Path("missing.png")])
-    assert [str(path) for path in found] == [
+    found = folders.find([Path("b/y.avif"), Path("a"), Path("b"), Path("missing.png")])
+    assert [str(path) for path, _ in found.files] == [
         "b/y.avif",
         "a/x.gif",
         "a/x.png",
@@ -32,12 +32,40 @@ def test_the_pictures_of_folders_in_order_each_once():
         "b/x.png",
         "missing.png",
     ]
+    assert found.notes == ["1 file was passed over, no picture by the ending: notes.txt"]
     with pytest.raises(ValueError, match="no images in the folder empty"):
-        batch.pictures([Path("a"), Path("empty")])
+        folders.find([Path("a"), Path("empty")])
+
+
+def test_a_folder_as_phones_computers_and_servers_leave_it():
+    """Every ending that is read, subfolders too; what systems write beside is not counted, the rest named."""
+    endings = [".JPG", ".jfif", ".jpe", ".mpo", ".dib", ".webp", ".tif", ".gif", ".heic", ".avif", ".apng"]
+    pictures = [f"in/IMG{n}{ending}" for n, ending in enumerate(endings)] + [
+        "in/sub/IMG1.jpg",
+        "in/sub/deep/IMG1.jpg",
+    ]
+    system = ["in/._IMG0.JPG", "in/.DS_Store", "in/Thumbs.db", "in/desktop.ini", "in/sub/@eaDir/IMG1.jpg",
+              "in/__MACOSX/IMG0.JPG", "in/.thumbnails/1.png"]  # fmt: skip
+    others = ["in/a.txt", "in/b.NEF", "in/c.mov", "in/sub/d.pdf"]
+    for name in (*pictures, *system, *others):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    Path("in/loop").symlink_to("../in", target_is_directory=True)
+    found = folders.find([Path("in")])
+    assert sorted(str(path) for path, _ in found.files) == sorted(pictures)
+    assert found.notes == [
+        "4 files were passed over, no picture by the ending: a.txt, b.NEF, c.mov and 1 more"
+    ]
+    named, notes = folders.targets([Path("in")], Path("in/out"))
+    assert named[Path("in/sub/deep/IMG1.jpg")] == Path("in/out/sub/deep/IMG1.jpg") and notes == found.notes
+    Path("in/out/sub").mkdir(parents=True)
+    Path("in/out/sub/IMG1.jpg").touch()  # a second run does not take the results of the first for sources
+    assert folders.targets([Path("in")], Path("in/out")) == (named, notes)
+    assert len(folders.below("in")) == len(pictures) + 1
 
 
 def test_no_two_pictures_have_one_target_on_any_file_system():
-    found = names(batch.targets([Path("a"), Path("b")], Path("out")))
+    found = names(folders.targets([Path("a"), Path("b")], Path("out"))[0])
     assert found == {
         "a/x.gif": "out/x.png",
         "a/x.png": "out/x-2.png",
@@ -47,8 +75,10 @@ def test_no_two_pictures_have_one_target_on_any_file_system():
     }
     Path("out").mkdir()
     Path("out/x.png").touch()
-    assert names(batch.targets([Path("a"), Path("b")], Path("out"))) == found  # a second call writes the same
-    assert names(batch.targets([Path("a/x.png")], Path("z.jpg"))) == {"a/x.png": "z.jpg"}
+    assert (
+        names(folders.targets([Path("a"), Path("b")], Path("out"))[0]) == found
+    )  # a second call writes the same
+    assert names(folders.targets([Path("a/x.png")], Path("z.jpg"))[0]) == {"a/x.png": "z.jpg"}
 
 
 def test_originals_are_never_replaced():
@@ -60,17 +90,17 @@ def test_originals_are_never_replaced():
         (["b/x.png"], "./b"),
     ):
         with pytest.raises(ValueError, match="would replace one of the pictures"):
-            batch.targets([Path(source) for source in sources], Path(out))
+            folders.targets([Path(source) for source in sources], Path(out))
     for sources in (["a/x.png", "b/x.png"], ["a"]):
         with pytest.raises(ValueError, match=r"--out is one file, z\.png"):
-            batch.targets([Path(source) for source in sources], Path("z.png"))
+            folders.targets([Path(source) for source in sources], Path("z.png"))
 
 
 def test_one_bad_item_does_not_end_the_others():
     def act(path: str) -> int:
         return len(Path(path).read_text()) if path != "odd" else int(path)
 
-    outcomes = list(batch.each(["a/x.png", "odd", "missing", "a", "b/x.png"], act))
+    outcomes = list(folders.each(["a/x.png", "odd", "missing", "a", "b/x.png"], act))
     assert [done.item for done in outcomes] == ["a/x.png", "odd", "missing", "a", "b/x.png"]
     assert [done.result for done in outcomes] == [7, None, None, None, 7]
     assert [done.error for done in outcomes] == [
@@ -91,5 +121,5 @@ def test_a_full_disk_and_a_bug_end_the_batch():
             raise error
 
         with pytest.raises(type(error)):
-            list(batch.each([1, 2, 3], act))
+            list(folders.each([1, 2, 3], act))
         assert done == [1]

@@ -1,15 +1,17 @@
-"""Work on many pictures: one that cannot be read ends nothing, and what is there need not be made again."""
+"""Folders of pictures: what in them is one, and where results go; one that cannot be read ends nothing."""
 
 import errno
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from vision_core.images import SUFFIXES
-from vision_core.messages import reason
+from vision_core.images import READABLE, SUFFIXES
+from vision_core.messages import reason, sentence
 
-READABLE = (*SUFFIXES, ".gif", ".avif")
+_SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "#recycle",
+           "system volume information", "lost+found"}  # fmt: skip
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,25 +43,61 @@ def each(items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Outco
             yield Outcome(item, error=f"{error.filename or item}: {reason(error)}")
 
 
-def pictures(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and in order the images in the folders named, each once.
+@dataclass(frozen=True)
+class Found:
+    """Files to work on, each with the name that its result gets, and the others in their folders."""
+
+    files: list[tuple[Path, Path]]
+    passed: list[Path]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was passed over, counted and named, as a sentence; none where that is nothing."""
+        if not self.passed:
+            return []
+        names = ", ".join(str(path.name) for path in self.passed[:3])
+        more = f" and {len(self.passed) - 3} more" if len(self.passed) > 3 else ""
+        number = "1 file was" if len(self.passed) == 1 else f"{len(self.passed)} files were"
+        return [sentence(f"{number} passed over, no picture by the ending: {names}{more}")]
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or an operating system's own."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def find(paths: Iterable[Path], endings: Collection[str] = READABLE, out: Path | None = None) -> Found:
+    """The files named, and in order those with these endings in the folders named and below, each once.
+
+    What operating systems write beside pictures is not even counted, links to folders are not followed, and
+    results that lie in a folder `out` below are no sources.
 
     Raises:
-        ValueError: a folder without images.
+        ValueError: a folder without such files.
     """
-    found: list[Path] = []
+    files: dict[Path, Path] = {}
+    passed: list[Path] = []
+    made = None if out is None else out.resolve()
     for path in paths:
-        inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE) if path.is_dir() else [path]
-        )
-        if not inside:
+        if not path.is_dir():
+            files.setdefault(path, Path(path.name))
+            continue
+        before = len(files)
+        for folder, inner, names in os.walk(path):
+            inner[:] = sorted(n for n in inner if not is_system(n) and Path(folder, n).resolve() != made)
+            for name in sorted(name for name in names if not is_system(name)):
+                file = Path(folder, name)
+                if file.suffix.lower() in endings:
+                    files.setdefault(file, file.relative_to(path))
+                else:
+                    passed.append(file)
+        if len(files) == before and not any(path in file.parents for file in files):
             raise ValueError(f"there are no images in the folder {path}")
-        found += inside
-    return list(dict.fromkeys(found))
+    return Found(list(files.items()), passed)
 
 
 def below(folder: str | Path) -> list[Path]:
-    """All images that can be written, too, in a folder and those in it, by name.
+    """All images in a folder and those in it, by name.
 
     Raises:
         ValueError: no such folder, or no image in it.
@@ -67,32 +105,31 @@ def below(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
-    return files
+    return [path for path, _ in find([folder]).files]
 
 
-def targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Where the result of each of these `pictures` goes: into the folder `out`, or for one to the file `out`.
+def targets(paths: Sequence[Path], out: Path) -> tuple[dict[Path, Path], list[str]]:
+    """Where the result of each picture goes: into the folder `out`, or for one to the file `out`; and notes.
 
-    In a folder it keeps its name, with a number where two are called alike, and its suffix where we can write
-    such files (else .png). The names depend on the sources alone, not on what is there.
+    In a folder it keeps its name and the folders it lies in, with a number where two are called alike, and
+    its suffix where we can write such files (else .png). The names depend on the sources alone, not on what
+    is there.
 
     Raises:
         ValueError: several pictures for one file, a folder without any, or a result that would replace a
             source.
     """
-    sources = pictures(paths)
+    found = find(paths, out=out)
+    sources = [source for source, _ in found.files]
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(sources) > 1 or paths[0].is_dir():
             raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
         named = {source: out for source in sources}
     else:
-        names = distinct(Path(source.name) for source in sources)
+        names = distinct(name for _, name in found.files)
         named = {source: out / name for source, name in zip(sources, names, strict=True)}
     refuse_replacing(sources, named.values())
-    return named
+    return named, found.notes
 
 
 def distinct(names: Iterable[Path], writable: Collection[str] = tuple(SUFFIXES)) -> Iterator[Path]:
