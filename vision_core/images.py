@@ -214,17 +214,7 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
             options |= {"compress_level": 3}  # a fifth larger than the default and several times as fast
     buffer = BytesIO()
     image.save(buffer, format, **options)
-    return _without_gap(buffer) if format == "TIFF" else buffer.getvalue()
-
-
-def _without_gap(tiff: BytesIO) -> bytes:
-    """The file with a zero for the byte of padding that libtiff leaves to chance before the directory."""
-    data = bytearray(tiff.getvalue())
-    with Image.open(tiff) as image:
-        tags = image.tag_v2  # pyright: ignore
-    end, directory = max(map(sum, zip(tags[273], tags[279], strict=True))), tags._offset
-    data[end:directory] = bytes(directory - end)
-    return bytes(data)
+    return buffer.getvalue()
 
 
 def loss(picture: Picture, path: str | Path) -> list[str]:

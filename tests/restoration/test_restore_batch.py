@@ -170,9 +170,11 @@ def test_the_result_has_the_depth_that_was_asked_for(picture, untrained, tmp_pat
     bits = Image.fromarray(picture.rgb[..., 0] > 128)
     bits.save(tmp_path / "bits.tif", compression="group4")
     images.save(Picture(picture.rgb), tmp_path / "colour.png")
+    Image.fromarray(picture.rgb[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
     for source, output, depth, channels in (
         ("bits.tif", "color", 1, 1), ("bits.tif", "binary", 1, 1), ("bits.tif", "grey", 8, 1),
         ("colour.png", "binary", 1, 1), ("colour.png", "grey", 8, 1), ("colour.png", "color", 8, 3),
+        ("deep.png", "color", 16, 1), ("deep.png", "grey", 8, 1), ("deep.png", "binary", 1, 1),
     ):  # fmt: skip
         target = tmp_path / f"out{suffix}"
         (report,) = run([tmp_path / source], target, untrained, Options(output=output))
@@ -183,8 +185,10 @@ def test_the_result_has_the_depth_that_was_asked_for(picture, untrained, tmp_pat
                 found = int(image.BitsPerComponent), 3 if image.ColorSpace == "/DeviceRGB" else 1
         else:
             with Image.open(target) as image:
-                found = 1 if image.mode == "1" else 8, len(image.getbands())
+                deep = {"1": 1, "I;16": 16}.get(image.mode, 8)
+                found = deep, len(image.getbands())
         assert found == (depth, channels), (source, output)
+        assert ("rounded to 8" in report.notes) == (source == "deep.png" and output != "color")
         if source == "bits.tif":
             assert np.array_equal(documents.read(target, 1).rgb, np.array(bits.convert("RGB")))
 

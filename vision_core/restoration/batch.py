@@ -150,10 +150,11 @@ def _page(
         written=str(target),
         outcome="restored" if result.used else "kept",
         reason=result.verdict.reason,
-        notes="; ".join(done.notes),
+        notes="; ".join([*done.notes, *images.loss(done, target)]),
         change=round(result.verdict.change, 2),
         seconds=round(result.seconds, 2),
-        unchanged=done.kind == page.kind and np.array_equal(done.rgb, page.rgb),
+        unchanged=(done.kind, done.wide is None) == (page.kind, page.wide is None)
+        and np.array_equal(done.rgb, page.rgb),
     )
 
 

@@ -138,7 +138,8 @@ def finish(
             chosen = classical.sauvola(chosen)
         case "color" if picture.kind != "color":  # a page that holds no colour gets none
             chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
-    done = replace(picture.with_rgb(chosen), kind=kind)
+    kept = picture if options.output == "color" else picture.in_8_bits()
+    done = replace(kept.with_rgb(chosen), kind=kind)
     return Restored(done, changed, verdict, used, time.perf_counter() - began)
 
 
