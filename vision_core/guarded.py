@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ import psutil
 from vision_core import limits, wire
 from vision_core.images import Picture
 
+LOADING_SECONDS = 120  # for the libraries of a reader, which may be torch on a busy machine
 IDLE_BYTES = 300 << 20  # a worker that has become larger is not kept
 # every thread of numpy and every arena of malloc would reserve address space
 _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -95,11 +96,14 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
     """What the worker answers; a timer ends it, and with it a blocked pipe."""
     assert worker.stdin and worker.stdout
     overdue = threading.Event()
-    timer = threading.Timer(request["seconds"], lambda: (overdue.set(), worker.kill()))
-    timer.start()
     try:
-        wire.send(worker.stdin, request)
-        kind, found = wire.receive(worker.stdout)
+        with _deadline(worker, LOADING_SECONDS, overdue):
+            wire.send(worker.stdin, request)
+            answer = wire.receive(worker.stdout)
+        if answer == "loaded":  # its libraries are
+            with _deadline(worker, request["seconds"], overdue):
+                answer = wire.receive(worker.stdout)
+        kind, found = answer
     except Exception as error:  # a pipe that ended, or anything that a crashing process wrote into it
         status = _end(worker)
         name = f"page {request['page']} of {name}" if request["page"] else name
@@ -111,9 +115,6 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
     except BaseException:
         _end(worker)  # half a reply is still on its way
         raise
-    finally:
-        timer.cancel()
-        timer.join()
     if overdue.is_set() or _memory(worker) > IDLE_BYTES:
         _end(worker)
     else:
@@ -121,6 +122,17 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
     if kind == "error":
         raise ValueError(str(found).replace(request["path"] or name, name))
     return found
+
+
+@contextmanager
+def _deadline(worker: subprocess.Popen[bytes], seconds: float, overdue: threading.Event) -> Iterator[None]:
+    timer = threading.Timer(seconds, lambda: (overdue.set(), worker.kill()))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _memory(worker: subprocess.Popen[bytes]) -> float:

@@ -42,6 +42,7 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
     source = Path(request["path"]) if request["path"] else request["data"]
     try:
         function = _reader(request)
+        wire.send(replies, "loaded")
         _limit(request)
         found = "found", function(source)
     except ValueError as error:

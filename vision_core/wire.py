@@ -13,6 +13,7 @@ import numpy as np
 
 MESSAGE_BYTES = 64 << 20  # of the JSON
 ARRAY_BYTES = 2 << 30  # of all arrays of a message
+OURS = ("vision_core.", "apps.")
 _NUMBERS = "bBhHiIlLqQefd?"  # the types of arrays that pass
 
 
@@ -106,7 +107,7 @@ def _fits(shape: list[Any], size: int, room: list[int]) -> list[int]:
 
 
 def _ours(module: str, name: str) -> type:
-    found = getattr(sys.modules.get(module), name, None)
-    if not module.startswith("vision_core.") or not isinstance(found, type) or not is_dataclass(found):
+    found = getattr(sys.modules.get(module), name, None) if module.startswith(OURS) else None
+    if not isinstance(found, type) or not is_dataclass(found):
         raise ValueError("that is no kind of ours")
     return found

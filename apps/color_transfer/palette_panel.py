@@ -13,7 +13,7 @@ from apps.color_transfer.views import bar, palette_editor
 from apps.color_transfer.visit import Visit, change, current
 from apps.common import event_data, note, read_picture, user_errors, whole
 from apps.session import Session
-from vision_core import color
+from vision_core import color, guarded
 from vision_core.color import palette as palettes
 from vision_core.color import palette_files
 from vision_core.color.palette_files import from_hex, to_hex
@@ -84,7 +84,7 @@ def take_file(given: Session | None, path: str | None, clusters: float, colors: 
     """The colours of a GPL, ASE, hex or JSON palette file; without the file those of the target again."""
     known = replace(current(given), locked=())
     if path:
-        taken = known.with_palette(palette_files.read(Path(path)))
+        taken = known.with_palette(guarded.call(palette_files.read, path))
         return palette_editor(change(known.session, imported=Path(path).name, **taken))
     if not known.imported:
         return palette_editor(current(given))

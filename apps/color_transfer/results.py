@@ -13,8 +13,8 @@ from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import change, current
 from apps.common import event_data, loss_curves, number, user_errors
 from apps.session import Session
-from vision_core import color, images
-from vision_core.color import lut, lut_files, metrics
+from vision_core import color, guarded, images
+from vision_core.color import colormap, lut, lut_files, metrics
 from vision_core.color.advice import warnings
 
 REFRESH = 1.0  # seconds between two looks at a training
@@ -95,9 +95,10 @@ def use_saved(given: Session | None, file: str | None) -> None:
     if not file:
         raise ValueError("Please choose a saved model or a .cube file first")
     if file.lower().endswith(".cube"):
-        table, color_map, title = lut_files.read(file), None, "The colours of a .cube file"
+        table, color_map = guarded.call(lut_files.read, file), None
+        title = "The colours of a .cube file"
     else:
-        color_map = color.load(file)
+        color_map = colormap.from_arrays(guarded.call(colormap.to_arrays, file))
         table, warning = color_map.lut(), " ".join(warnings(color_map, picture))
         title = warning or "The saved model is in use"
     look = looks.create(known, "cube" if color_map is None else "model", title)

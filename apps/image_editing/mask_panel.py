@@ -1,6 +1,5 @@
 """Step 2: mark what may change, by a click, a box, a brush, words, a shape or a file."""
 
-import json
 from base64 import b64encode
 from functools import cache
 from io import BytesIO
@@ -21,10 +20,12 @@ from vision_core import images
 from vision_core.editing import masks, photo, tasks
 from vision_core.editing.photo import PhotoEyes
 from vision_core.editing.tiny import world
+from vision_core.files import parse_json
 from vision_core.images import Picture
 
 VIEW = 1024  # longest side of the picture on the page
 POINTS = 4000  # of one stroke
+STROKE = 1_000_000  # characters of its points
 TINT = (13, 148, 136)
 
 
@@ -107,8 +108,8 @@ def changed(name: str, mask: np.ndarray | None, picture: Picture) -> np.ndarray 
 def points(text: str) -> list[tuple[float, float]]:
     """The points (x, y) of a stroke from a page: what a browser sends can be anything."""
     try:
-        found = [(float(x), float(y)) for x, y in json.loads(text)]
-    except (TypeError, ValueError, RecursionError, OverflowError):
+        found = [(float(x), float(y)) for x, y in parse_json(text[:STROKE], "the stroke")]
+    except (TypeError, ValueError):
         found = []
     if not 0 < len(found) <= POINTS + 1 or not np.isfinite(found).all():
         raise ValueError("That was not a stroke on this page")

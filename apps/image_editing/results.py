@@ -12,7 +12,7 @@ from apps.image_editing.visit import change, current, source_of, with_mask
 from apps.image_editing.works import Work
 from apps.queue import HEAVY
 from apps.session import Session
-from vision_core import images
+from vision_core import guarded, images
 from vision_core.editing import packed, recipe
 from vision_core.editing.inpainting import GUIDANCE
 
@@ -203,7 +203,7 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
     if not file:
         return (gr.skip(),) * 19
     known = current(given)
-    made, said = recipe.read(file), []
+    made, said = guarded.call(recipe.read, file), []
     options = made.options
     if known.source:
         picture = source_of(known)

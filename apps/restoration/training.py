@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import gradio as gr
 
@@ -12,9 +11,8 @@ from apps.queue import HEAVY
 from apps.restoration import networks, views, work
 from apps.restoration.visit import change, current
 from apps.session import Session
-from vision_core import guarded, plots, restoration, runs
+from vision_core import archives, guarded, plots, restoration, runs
 from vision_core.files import atomic
-from vision_core.folders import is_system
 from vision_core.images import READABLE
 from vision_core.restoration import data
 
@@ -74,36 +72,14 @@ def unpack(archive: str, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no ZIP, too many pages, pixels or bytes, or a page that cannot be read.
     """
-    pages: list[tuple[str, bytes]] = []
-    pixels = size = 0
-    try:
-        with ZipFile(archive) as found:
-            members = [
-                m
-                for m in found.infolist()
-                if Path(m.filename).suffix.lower() in READABLE
-                and not m.is_dir()
-                and not any(is_system(part) for part in Path(m.filename).parts)
-            ]
-            if len(members) > MOST_PAGES:
-                raise ValueError(f"The ZIP has {len(members)} pages; the most is {MOST_PAGES}")
-            for member in sorted(members, key=lambda m: m.filename):
-                with found.open(member) as file:
-                    content = file.read(MOST_BYTES - size + 1)
-                size += len(content)
-                name = "__".join(Path(member.filename).parts[-2:]).lstrip(".")
-                picture = _read(content, name)
-                pixels += picture.rgb.size // 3
-                if size > MOST_BYTES or pixels > MOST_PIXELS:
-                    most = f"{MOST_BYTES >> 20} MB and {MOST_PIXELS // 10**6} megapixels in all"
-                    raise ValueError(f"The pages are too large: {most} are the most")
-                pages.append((name, content))
-    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError("That is not a ZIP that we can read") from error
-    except Exception as error:  # zlib's and others'
-        if isinstance(error, ValueError):
-            raise
-        raise ValueError("That ZIP is damaged") from error
+    found = guarded.call(archives.members, archive, tuple(READABLE), MOST_PAGES, MOST_BYTES)
+    pages, pixels = [("__".join(Path(name).parts[-2:]).lstrip("."), content) for name, content in found], 0
+    for name, content in pages:
+        pixels += _read(content, name).rgb.size // 3
+        if pixels > MOST_PIXELS:
+            raise ValueError(
+                f"The pages are too large: {MOST_PIXELS // 10**6} megapixels in all are the most"
+            )
     if len(pages) < 2:
         raise ValueError("At least two pages are needed, one of them to measure on")
     return _write(pages, folder)

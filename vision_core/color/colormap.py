@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vision_core import checkpoints
+from vision_core import bounds, checkpoints
 from vision_core.color import lut
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors, shares
+from vision_core.messages import reason
 from vision_core.runs import from_plain
 
 NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
@@ -86,7 +87,32 @@ def save(color_map: ColorMap, path: str | Path) -> None:
 
 def load(path: str | Path) -> ColorMap:
     """Read what `save` wrote; every fault of the file is a `ValueError` of one sentence."""
-    model, metadata = checkpoints.load(path, ColorMapper)
+    return _checked(*checkpoints.load(path, ColorMapper), str(path))
+
+
+def to_arrays(path: str | Path) -> dict[str, Any]:
+    """`load` as plain data and arrays, for another process."""
+    loaded = load(path)
+    state = {name: value.numpy() for name, value in loaded.model.state_dict().items()}
+    return {"architecture": loaded.model.architecture, "state": state, "metadata": loaded.metadata}
+
+
+def from_arrays(data: dict[str, Any]) -> ColorMap:
+    """What `to_arrays` told, checked again.
+
+    Raises:
+        ValueError: it is no model.
+    """
+    try:
+        bounds.check(data["architecture"], ColorMapper.bounds)
+        model = ColorMapper(**data["architecture"])
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in data["state"].items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"the model is damaged: {reason(error)}") from error
+    return _checked(model.eval(), data["metadata"], "the model")
+
+
+def _checked(model: ColorMapper, metadata: dict[str, Any], name: str) -> ColorMap:
     try:
         weights = np.array(metadata["shares"], np.float64)
         with np.errstate(all="ignore"):  # no shares of nothing: refused by the palette
@@ -97,7 +123,9 @@ def load(path: str | Path) -> ColorMap:
         if not isinstance(metadata.get("fine_tuned_epochs", 0), int):
             raise ValueError("fine_tuned_epochs is not a number")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} does not tell its palette, colours and settings: {error}") from error
+        raise ValueError(
+            f"{name} does not tell its palette, colours and settings: {reason(error)}"
+        ) from error
     return ColorMap(model, palette, metadata)
 
 

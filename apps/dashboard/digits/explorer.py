@@ -16,6 +16,7 @@ from vision_core.files import bundled
 from vision_core.runs import Run
 
 SHIPPED, OWN = "the shipped training", "an export of my own"
+READ = "read_export"  # in the session: the files last uploaded, and what they hold
 
 
 def choose() -> tuple[sources.Source, str, Path | None] | None:
@@ -49,10 +50,17 @@ def choose() -> tuple[sources.Source, str, Path | None] | None:
         if not files:
             st.info("Choose both files together. They stay in this session's memory, nothing is kept.")
             return None
-        return sources.uploaded([(file.name, file.getvalue()) for file in files]), "uploaded", None
+        return _uploaded([(file.name, file.getvalue()) for file in files]), "uploaded", None
     except (ValueError, OSError) as error:
         st.error(jobs.sentence(error), icon=":material/error:")
         return None
+
+
+def _uploaded(files: list[tuple[str, bytes]]) -> sources.Source:
+    """Read once, however often the page is drawn."""
+    if st.session_state.get(READ, (None, None))[0] != files:
+        st.session_state[READ] = files, sources.uploaded(files)
+    return st.session_state[READ][1]
 
 
 @st.cache_data(show_spinner=False)

@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 
 from apps.dashboard.tables import csv_bytes
-from vision_core import digits
+from vision_core import digits, guarded
 from vision_core.digits.packed import decode_images
 from vision_core.files import bundled, read_json
 
@@ -58,12 +58,12 @@ def uploaded(files: Iterable[tuple[str, bytes]]) -> Source:
         try:
             index = Path(scratch) / "index.json"
             index.write_bytes(parts[".json"][1])
-            named = read_json(index)
+            named = guarded.call(read_json, index)
             wanted = named.get("binary") if isinstance(named, dict) else None
             # a browser may have renamed the download; the SHA-256 in the index tells whether it is the one
             binary = Path(wanted).name if isinstance(wanted, str) else parts[".bin"][0]
             (index.with_name(binary or "digits.bin")).write_bytes(parts[".bin"][1])
-            return read(index)
+            return guarded.call(read, index)
         except ValueError as error:
             said = str(error).replace(f"{scratch}/index.json", parts[".json"][0]).replace(f"{scratch}/", "")
             raise ValueError(said) from error
