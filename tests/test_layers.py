@@ -112,6 +112,6 @@ def test_palettes_and_stored_luts_need_no_torch(arguments, tmp_path):
     assert {"torch", "sklearn", "scipy"} & loaded([files.get(a, a) for a in arguments]) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["color", "--help"], ["digits", "train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["color", "--help"], ["digits", "--help"]])
 def test_help_loads_nothing_heavy(arguments):
     assert HEAVY & loaded(arguments) == set()

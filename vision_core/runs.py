@@ -8,17 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import psutil
 
 from vision_core.files import read_json, without_nan, write_json
-
-Settings = TypeVar("Settings")
+from vision_core.settings import Settings, from_plain
 
 
 @dataclass(frozen=True)
@@ -198,51 +196,6 @@ def open(folder: str | Path, system: str, kind: type[Settings]) -> tuple[Run, Se
         return run, from_plain(kind, config.get("settings"))
     except ValueError as error:
         raise ValueError(f"{run.folder / 'config.json'} has settings that cannot be used: {error}") from error
-
-
-def from_plain(kind: type[Settings], data: Any) -> Settings:
-    """A dataclass from the plain data of `asdict`, every field checked against its annotation.
-
-    Raises:
-        ValueError: an unknown or missing field, or a value of another type.
-    """
-    if not isinstance(data, dict):
-        raise ValueError(f"expected the fields of {kind.__name__}, got {type(data).__name__}")
-    known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
-    if unknown := sorted(map(str, data.keys() - known.keys())):
-        raise ValueError(f"{unknown[0]!r} is not a setting")
-    for name, field in known.items():
-        if name not in data and field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{name} is missing")
-    hints = get_type_hints(kind)
-    return kind(**{name: _checked(name, hints[name], value) for name, value in data.items()})
-
-
-def _checked(name: str, hint: Any, value: Any) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type):
-        return from_plain(hint, value)
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        for option in arguments:
-            try:
-                return _checked(name, option, value)
-            except ValueError:
-                continue
-    elif origin is Literal:
-        if value in arguments:
-            return value
-    elif origin is tuple and isinstance(value, list | tuple):
-        inner = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
-        if len(inner) == len(value):
-            return tuple(_checked(name, hint, item) for hint, item in zip(inner, value, strict=True))
-    elif origin is dict and isinstance(value, dict):
-        return {key: _checked(name, arguments[1], item) for key, item in value.items()}
-    elif hint is float and type(value) in (int, float):
-        return float(value)
-    elif hint in (int, str, bool, NoneType) and type(value) is hint:
-        return value
-    wanted = getattr(hint, "__name__", str(hint)) if not arguments else str(hint)
-    raise ValueError(f"{name} is {value!r}, which is not {wanted}")
 
 
 def check_lowest(settings: Any, **lowest: int) -> None:

@@ -186,8 +186,8 @@ def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"epochs": 0}, "epochs is 0; it must be 1 or more"),
-        ({"batches": 0}, "batches is 0"),
+        ({"epochs": 0}, "epochs is 0; a number of 1 or more was expected"),
+        ({"batches": -1}, "batches is -1"),
         ({"lr": 0.0}, "lr is 0.0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"seed": -1}, "seed is -1"),
@@ -215,7 +215,7 @@ def test_an_epoch_draws_no_image_twice_and_the_next_one_others(tiny):
 
 
 def test_all_images_are_seen_once_without_a_number_of_batches(settings, tmp_path):
-    events = list(digits.train(tmp_path / "run", replace(settings, batches=None, epochs=1)))
+    events = list(digits.train(tmp_path / "run", replace(settings, batches=0, epochs=1)))
     assert sum(isinstance(event, Step) for event in events) == 7
 
 

@@ -77,7 +77,7 @@ def planted(count: int, seed: int) -> tuple[list[torch.Tensor], np.ndarray]:
 @pytest.fixture(scope="module", params=[0, 60])
 def trained(request, tmp_path_factory):
     boxes, losses_ = planted(12, 0)
-    settings = train.Settings(epochs=40, lr=1e-2, budget=request.param)
+    settings = train.Settings(data="", epochs=40, lr=1e-2, budget=request.param)
     run = runs.create(tmp_path_factory.mktemp("run") / "a", "edit", settings)
     asked = []
 

@@ -154,7 +154,7 @@ def test_from_scratch_everything_is_trained(settings, tmp_path):
         ({"unfreeze": 20}, "unfreeze is 20"),
         ({"unfreeze": 1}, "only while all features are frozen"),
         ({"balance": "some"}, "balance is 'some'"),
-        ({"mixup": -1.0}, "mixup 0 to 10"),
+        ({"mixup": -1.0}, "mixup is -1.0; a number from 0 to 10"),
     ],
 )
 def test_impossible_settings_are_refused(settings, change, sentence):

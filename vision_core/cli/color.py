@@ -2,25 +2,14 @@
 
 from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from vision_core.cli.verbs import (
-    Answer,
-    Device,
-    Replace,
-    Resume,
-    RunFolder,
-    Seed,
-    Track,
-    command,
-    run_folder,
-    stopped,
-    watch,
-    with_notes,
-)
+from vision_core.cli.training import Started, training
+from vision_core.cli.verbs import Answer, command, run_folder, watch, with_notes
 
 app = typer.Typer(
     help="Colour transfer: palettes, trained colour maps, LUTs, low poly.", no_args_is_help=True
@@ -57,91 +46,71 @@ def palette(
     )
 
 
-@command(app)
-def train(
+def _start(
+    trainer: ModuleType,
+    out: Path | None,
+    replace: bool,
+    given: dict[str, Any],
     source: Annotated[Path | None, Argument(help="Picture whose colours change.")] = None,
     target: Annotated[
         Path | None, Argument(help="Picture whose palette they take; or give --palette.")
     ] = None,
-    out: RunFolder = None,
     save: Annotated[
         Path | None, Option(help="Where the model goes, .safetensors or .pth, beside the run.")
     ] = None,
     palette: Annotated[Path | None, Option(help="A palette file instead of TARGET.")] = None,
-    epochs: Annotated[int, Option(min=1)] = 1000,
-    clusters: Annotated[int, Option(min=1, max=256)] = 25,
-    colors: Annotated[int, Option(min=1, max=64)] = 10,
-    head: Annotated[str, Option(help="rgb, or palette: a softmax over the palette's colours.")] = "rgb",
-    lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
-    constant_lr: Annotated[bool, Option("--constant-lr", help="Keep it; without: half a cosine.")] = False,
-    patience: Annotated[int, Option(min=0, help="Stop after so many epochs without progress; 0: never.")] = 0,
+    clusters: Annotated[int, Option(min=1, max=256, help="Colours of TARGET to begin with.")] = 25,
+    colors: Annotated[int, Option(min=1, max=64, help="Colours of its palette.")] = 10,
     weight: Annotated[
         list[str] | None, Option(help="Weight of a loss, e.g. smoothness=8; may be repeated.")
     ] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    track: Track = None,
-    replace: Replace = False,
-    resume: Resume = None,
-) -> Answer:
-    """Train a colour map from the colours of SOURCE to the palette of TARGET.
-
-    Without --out the run goes to runs/color, into a folder named after the time.
-    """
+) -> Started:
     from vision_core import color, images, runs
     from vision_core.color import palette_files
 
+    if source is None or (target is None) == (palette is None):
+        raise ValueError("give a SOURCE picture, and either a TARGET picture or --palette FILE")
+    if save is not None:
+        _saved_as(save)
+        out = out or runs.new_folder("runs", "color")
+    folder = run_folder(out)
     notes: list[str] = []
-    if resume is not None:
-        folder, events = resume, color.resume(resume)
+    settings = color.Settings(**given, weights=_weights(weight or []))
+    if palette is not None:
+        wanted = palette_files.read(palette)
     else:
-        if source is None or (target is None) == (palette is None):
-            raise ValueError("give a SOURCE picture, and either a TARGET picture or --palette FILE")
-        if save is not None:
-            _saved_as(save)
-            folder = out or runs.new_folder("runs", "color")
-        else:
-            folder = run_folder(out)
-        settings = color.Settings(
-            epochs=epochs,
-            lr=lr,
-            cosine=not constant_lr,
-            patience=patience,
-            head=head,  # pyright: ignore[reportArgumentType]
-            seed=seed,
-            device=device,
-            track=track,
-            weights=_weights(weight or []),
-        )
-        if palette is not None:
-            wanted = palette_files.read(palette)
-        else:
-            wanted = color.extract(images.read(target or source).visible, clusters, colors)
-            if len(wanted.colors) < colors:
-                notes.append(_fewer(len(wanted.colors), colors))
-        events = color.train(
-            color.count_picture(images.read(source)),
-            wanted,
-            settings,
-            out=folder,
-            save=save,
-            replace=replace,
-            names={"source_image": source.name, "target_image": (palette or target or source).name},
-        )
-    color_map = watch(events, "train")
-    if color_map is None:
-        return stopped(folder)
+        wanted = color.extract(images.read(target or source).visible, clusters, colors)
+        if len(wanted.colors) < colors:
+            notes.append(_fewer(len(wanted.colors), colors))
+    events = color.train(
+        color.count_picture(images.read(source)),
+        wanted,
+        settings,
+        out=folder,
+        save=save,
+        replace=replace,
+        names={"source_image": source.name, "target_image": (palette or target or source).name},
+    )
+    return folder, events, notes
+
+
+@training(app, "vision_core.color.trainer", start=_start)
+def train(folder: Path, color_map: Any) -> Answer:
+    """Train a colour map from the colours of SOURCE to the palette of TARGET.
+
+    With --save and without --out the run goes to runs/color, into a folder named after the time.
+    """
+    from vision_core import runs
+
     saved = runs.Run(folder).config.get("save")
     facts = {
-        "model": str(save or saved or folder / "last.safetensors"),
+        "model": str(saved or folder / "last.safetensors"),
         "run": str(folder),
         "epochs": color_map.metadata["training_epochs"],
         "final_loss": color_map.metadata["final_loss"],
         **{name: color_map.metadata.get(name) for name in ("source_image", "target_image")},
-        "notes": notes,
     }
-    lines = [f"{facts['model']}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}"]
-    return Answer("\n".join(lines + [f"note: {note}" for note in notes]), facts)
+    return Answer(f"{facts['model']}: {facts['epochs']} epochs, loss {facts['final_loss']:.4f}", facts)
 
 
 @command(app)

@@ -1,76 +1,36 @@
 """Commands of the digit system."""
 
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from vision_core.cli.verbs import (
-    Answer,
-    Device,
-    Replace,
-    Resume,
-    RunFolder,
-    Seed,
-    Track,
-    command,
-    run_folder,
-    stopped,
-    watch,
-)
+from vision_core.cli.training import Started, begin, training
+from vision_core.cli.verbs import Answer, command, run_folder
 
 app = typer.Typer(help="The digit explorer: train, export, publish, read a digit.", no_args_is_help=True)
 
 
-@command(app)
-def train(
-    out: RunFolder = None,
-    data: Annotated[
-        Path | None, Option(help="Folder of MNIST's idx files; without it, 10,000 digits.")
-    ] = None,
+def _start(
+    trainer: ModuleType,
+    out: Path | None,
+    replace: bool,
+    given: dict[str, Any],
     download: Annotated[bool, Option("--download", help="Fetch MNIST into --data first.")] = False,
-    epochs: Annotated[int, Option(min=1)] = 20,
-    batches: Annotated[int, Option(min=0, help="Batches an epoch; 0: all training images.")] = 100,
-    batch_size: Annotated[int, Option(min=1)] = 64,
-    lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
-    augment: Annotated[
-        bool, Option("--augment", help="Turn, scale, shear and shift the training images.")
-    ] = False,
-    cosine: Annotated[
-        bool, Option("--cosine", help="Let the learning rate fall to 0 along a half cosine.")
-    ] = False,
-    seed: Seed = 0,
-    device: Device = "auto",
-    track: Track = None,
-    replace: Replace = False,
-    resume: Resume = None,
-) -> Answer:
-    """Train the classifier and keep every epoch: weights, metrics, activations."""
-    from vision_core import digits
+) -> Started:
+    run_folder(out)
+    if download:
+        from vision_core import digits
 
-    if resume is not None:
-        folder, events = resume, digits.resume(resume)
-    else:
-        folder = run_folder(out)
-        if download:
-            digits.load(data, download=True)
-        settings = digits.Settings(
-            data=str(data.resolve()) if data else None,
-            epochs=epochs,
-            batches=batches or None,
-            batch_size=batch_size,
-            lr=lr,
-            seed=seed,
-            augment=augment,
-            cosine=cosine,
-            device=device,
-            track=track,
-        )
-        events = digits.train(folder, settings, replace=replace)
-    result = watch(events, "train")
-    if result is None:
-        return stopped(folder)
+        digits.load(given.get("data"), download=True)
+    return begin(trainer, out, replace, given)
+
+
+@training(app, "vision_core.digits.train", start=_start)
+def train(folder: Path, result: Any) -> Answer:
+    """Train the classifier and keep every epoch: weights, metrics, activations."""
     metrics = result["metrics"]
     text = (
         f"{folder}: epoch {result['epoch']}, validation accuracy {metrics['val_accuracy']:.2%}, "

@@ -11,17 +11,11 @@ import typer
 from typer import Argument, Option
 
 from vision_core.cli import edit_filler, edit_tiny
+from vision_core.cli.training import training
 from vision_core.cli.verbs import (
     Answer,
     Device,
-    Replace,
-    Resume,
-    RunFolder,
-    Track,
     command,
-    run_folder,
-    stopped,
-    watch,
     with_notes,
 )
 
@@ -239,51 +233,9 @@ def scene(
     return Answer(f"{out}: {caption}", {"out": str(out), "caption": caption, "masks": files})
 
 
-@command(app)
-def train(
-    data: Annotated[
-        Path | None, Option(help="A JSON {file: [caption, prompt]}, or a folder with data.json.")
-    ] = None,
-    out: RunFolder = None,
-    iterations: Annotated[
-        int, Option("--per-image-iteration", min=1, help="Passes over the pictures.")
-    ] = 100,
-    alpha: Annotated[float, Option(help="Weight of the text-image loss.")] = 1.0,
-    beta: Annotated[float, Option(help="Weight of the directional loss.")] = 1.0,
-    gamma: Annotated[float, Option(help="Weight of the structure loss.")] = 1.0,
-    budget: Annotated[int, Option(min=0, help="Paintings at most; 0 paints every candidate.")] = 0,
-    backend: Backend = "auto",
-    model: Model = None,
-    vit: Annotated[str | None, Option(help="Folder or repository of the ViT.")] = None,
-    clip: Annotated[str | None, Option(help="Folder or repository of the CLIP.")] = None,
-    anchors: Annotated[int, Option(min=1, max=64)] = 9,
-    max_window: Annotated[int, Option(min=4, max=16)] = 15,
-    steps: Steps = 20,
-    lr: Annotated[float, Option(help="Adam's learning rate.")] = 5e-3,
-    seed: Annotated[int, Option(min=0)] = 0,
-    device: Device = "auto",
-    track: Track = None,
-    replace: Replace = False,
-    resume: Resume = None,
-) -> Answer:
+@training(app, "vision_core.editing.train")
+def train(folder: Path, result: Any) -> Answer:
     """Train AnchorNet on pictures with captions and prompts: each candidate is painted and scored once."""
-    from vision_core.editing import train as trainer
-
-    if resume is not None:
-        folder, events = resume, trainer.resume(resume)
-    else:
-        folder = run_folder(out)
-        if data is None:
-            raise ValueError("say what to train on: --data FILE.json")
-        settings = trainer.Settings(
-            data=str(data.resolve()), epochs=iterations, alpha=alpha, beta=beta, gamma=gamma, budget=budget,
-            backend=backend, model=model, vit=vit, clip=clip, anchors=anchors, max_window=max_window,
-            steps=steps, lr=lr, seed=seed, device=device, track=track,
-        )  # fmt: skip
-        events = trainer.train(folder, settings, replace=replace)
-    result = watch(events, "train")
-    if result is None:
-        return stopped(folder)
     return Answer(f"{folder}: {result['weights']} is trained", {"out": str(folder), **result})
 
 

@@ -1,89 +1,32 @@
 """Commands of editing's small world: draw scenes, train its networks, write and measure them."""
 
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from vision_core.cli.verbs import (
-    Answer,
-    Device,
-    Replace,
-    Resume,
-    RunFolder,
-    Seed,
-    Track,
-    command,
-    run_folder,
-    stopped,
-    watch,
-)
+from vision_core.cli.training import Started, training
+from vision_core.cli.verbs import Answer, Seed, command, run_folder
 
 app = typer.Typer(help="The small world: scenes, and the small networks of it.", no_args_is_help=True)
 
 
-@command(app)
-def train(
-    network: Annotated[
-        str | None, Argument(help="autoencoder, clip, dino, judge, or painter (needs --autoencoder).")
-    ] = None,
-    out: RunFolder = None,
-    epochs: Annotated[int | None, Option(min=1)] = None,
-    steps: Annotated[int | None, Option(min=1, help="Optimiser steps of an epoch.")] = None,
-    batch_size: Annotated[int | None, Option(min=1)] = None,
-    lr: Annotated[float | None, Option(help="Adam's learning rate.")] = None,
-    warmup: Annotated[int | None, Option(min=1, help="Steps in which the learning rate rises.")] = None,
-    schedule: Annotated[str | None, Option(help="Of the learning rate: constant or cosine.")] = None,
-    ema: Annotated[float | None, Option(help="Decay of the average of the weights.")] = None,
-    scenes: Annotated[int | None, Option(min=1, help="How many scenes there are to draw from.")] = None,
-    workers: Annotated[int | None, Option(min=0, help="Processes that make batches ahead.")] = None,
-    cache: Annotated[Path | None, Option(help="Keep pictures and latents here.")] = None,
-    autoencoder: Annotated[
-        Path | None, Option(help="As exported: what the painter paints in, or whose decoder is to improve.")
-    ] = None,
-    clip: Annotated[
-        Path | None, Option(help="As exported: its features count for a decoder that is to improve.")
-    ] = None,
-    start: Annotated[Path | None, Option(help="Begin with these weights: a last.safetensors.")] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    track: Track = None,
-    replace: Replace = False,
-    resume: Resume = None,
-) -> Answer:
-    """Train one network of the small world, for as long as there is time; --resume goes on."""
-    from vision_core.editing.tiny import train as trainer
+def _start(trainer: ModuleType, out: Path | None, replace: bool, given: dict[str, Any]) -> Started:
+    folder = run_folder(out)
+    if "network" not in given:
+        raise ValueError(f"say which network: {', '.join(trainer.NETWORKS)}")
+    settings = trainer.defaults(given.pop("network"), given)
+    return folder, trainer.train(folder, settings, replace=replace), []
 
-    if resume is not None:
-        folder, events = resume, trainer.resume(resume)
-    else:
-        folder = run_folder(out)
-        if network is None:
-            raise ValueError(f"say which network: {', '.join(trainer.NETWORKS)}")
-        asked = {
-            "epochs": epochs,
-            "steps": steps,
-            "batch_size": batch_size,
-            "lr": lr,
-            "warmup": warmup,
-            "schedule": schedule,
-            "ema": ema,
-            "scenes": scenes,
-            "workers": workers,
-            "cache": str(cache.resolve()) if cache else None,
-            "autoencoder": str(autoencoder.resolve()) if autoencoder else None,
-            "clip": str(clip.resolve()) if clip else None,
-            "start": str(start.resolve()) if start else None,
-            "seed": seed,
-            "device": device,
-            "track": track,
-        }
-        settings = trainer.defaults(network, {k: v for k, v in asked.items() if v is not None})
-        events = trainer.train(folder, settings, replace=replace)
-    result = watch(events, "train")
-    if result is None:
-        return stopped(folder)
+
+@training(app, "vision_core.editing.tiny.train", arguments=("network",), start=_start)
+def train(folder: Path, result: Any) -> Answer:
+    """Train one network of the small world, for as long as there is time; --resume goes on.
+
+    The defaults differ by network.
+    """
     return Answer(f"{folder}: {result} is ready to be exported", {"out": str(folder), "weights": result})
 
 

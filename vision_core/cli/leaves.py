@@ -7,17 +7,11 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from vision_core.cli.training import training
 from vision_core.cli.verbs import (
     Answer,
-    Device,
-    Replace,
-    Resume,
-    RunFolder,
     Seed,
-    Track,
     command,
-    run_folder,
-    stopped,
     watch,
 )
 
@@ -161,67 +155,9 @@ def generate(
     return Answer(f"{sum(counts.values())} leaves written to {out}", {"out": str(out), "counts": counts})
 
 
-@command(app)
-def train(
-    data: Annotated[Path | None, Argument(help="Folder whose subfolders are the classes.")] = None,
-    out: RunFolder = None,
-    epochs: Annotated[int, Option(min=1)] = 30,
-    batch_size: Annotated[int, Option(min=1)] = 32,
-    lr: Annotated[float, Option(help="Adam's learning rate.")] = 1e-3,
-    weights: Annotated[
-        str, Option(help="imagenet, none, or a .safetensors with torchvision's names.")
-    ] = "imagenet",
-    unfreeze: Annotated[int, Option(min=0, max=19, help="Train the last so many of 19 blocks, too.")] = 0,
-    cache_features: Annotated[
-        bool, Option("--cache-features", help="Embed every picture once; epochs then take a second.")
-    ] = False,
-    views: Annotated[int, Option(min=1, help="Of each picture, with --cache-features.")] = 2,
-    balance: Annotated[str, Option(help="none, weights (of the classes) or sampling.")] = "none",
-    label_smoothing: Annotated[float, Option(min=0, max=0.99)] = 0.0,
-    mixup: Annotated[float, Option(min=0, max=10, help="Alpha; 0 mixes nothing.")] = 0.0,
-    crop: Annotated[int, Option(min=32, max=1024, help="Side of what the network sees, in pixels.")] = 224,
-    patience: Annotated[int, Option(min=0, help="Epochs without improvement; 0 never stops.")] = 7,
-    groups: Annotated[
-        Path | None, Option(help="CSV file, columns file and leaf_group: pictures of one leaf.")
-    ] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    track: Track = None,
-    replace: Replace = False,
-    resume: Resume = None,
-) -> Answer:
+@training(app, "vision_core.leaves.train", arguments=("data",))
+def train(folder: Path, result: Any) -> Answer:
     """Train a classifier for the classes of a folder."""
-    from vision_core import leaves
-
-    if resume is not None:
-        folder, events = resume, leaves.resume(resume)
-    else:
-        folder = run_folder(out)
-        if data is None:
-            raise ValueError("say what to train on: a folder whose subfolders are the classes")
-        settings = leaves.Settings(
-            data=str(data.resolve()),
-            groups=str(groups.resolve()) if groups else None,
-            weights=weights if weights in ("imagenet", "none") else str(Path(weights).resolve()),
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            unfreeze=unfreeze,
-            cache_features=cache_features,
-            views=views,
-            balance=balance,  # pyright: ignore[reportArgumentType] - checked there
-            label_smoothing=label_smoothing,
-            mixup=mixup,
-            crop=crop,
-            patience=patience,
-            seed=seed,
-            device=device,
-            track=track,
-        )
-        events = leaves.train(folder, settings, replace=replace)
-    result = watch(events, "train")
-    if result is None:
-        return stopped(folder)
     test = result["metrics"]["test"]
     text = (
         f"{folder}: epoch {result['epoch']}, accuracy {test['accuracy']:.2%} and "

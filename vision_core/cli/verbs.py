@@ -20,8 +20,8 @@ EXIT_INCOMPLETE, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
 # Options that every `train` has.
 RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the new run.")]
-Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder, as it was started.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Remove an earlier run in --out first.")]
+Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder, as it was started.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides every random number.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Track = Annotated[str | None, typer.Option(help="An experiment tracker, e.g. tensorboard.")]
@@ -41,6 +41,8 @@ def command(
 ) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Register a function that returns an `Answer` as a command with `--json`.
 
+    A parameter `given` is no option: it receives the names of those that the command line has.
+
     With `--json` it prints one JSON object on standard output and nothing else. The user's mistake
     (`ValueError`, a file or disk error, missing weights or extras) is one sentence and exit status 2; a batch
     of which some failed is status 1; an interrupt is status 130.
@@ -53,8 +55,12 @@ def command(
         @wraps(function)
         def run(context: typer.Context, *args: Any, as_json: bool, **kwargs: Any) -> None:
             try:
-                if kwargs.get("resume") is not None:
-                    _refuse_changes(context)
+                given = _given(context)
+                if kwargs.get("resume") is not None and (others := given.keys() - {"resume", "as_json"}):
+                    first = given[min(others)]
+                    raise ValueError(f"--resume goes on as the run was started: leave {first} out")
+                if "given" in signature.parameters:
+                    kwargs["given"] = {*given}
                 answer = function(*args, **kwargs)
             except KeyboardInterrupt as interrupt:
                 kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
@@ -76,23 +82,24 @@ def command(
         option = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
         first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
         last = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
-        run.__signature__ = signature.replace(  # pyright: ignore
-            parameters=[first, *signature.parameters.values(), last]
-        )
+        options = [each for name, each in signature.parameters.items() if name != "given"]
+        run.__signature__ = signature.replace(parameters=[first, *options, last])  # pyright: ignore
         run.__annotations__ = {**function.__annotations__, "context": typer.Context, "as_json": option}
+        run.__annotations__.pop("given", None)
         app.command(name)(run)
         return function
 
     return register
 
 
-def _refuse_changes(context: typer.Context) -> None:
-    """A resumed training goes on as it was started: another option beside --resume is a `ValueError`."""
+def _given(context: typer.Context) -> dict[str, str]:
+    """The parameters that the command line names, and how it may name them."""
+    given = {}
     for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if name not in ("resume", "as_json") and source is not None and source.name == "COMMANDLINE":
-            raise ValueError(f"--resume goes on as the run was started: leave {parameter.opts[0]} out")
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            given[parameter.name] = parameter.opts[0]
+    return given
 
 
 def misused(error: Any, as_json: bool) -> int:

@@ -14,7 +14,7 @@ from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors, shares
 from vision_core.messages import reason
-from vision_core.runs import from_plain
+from vision_core.settings import from_plain
 
 NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
 _SEEN_BITS = 4  # colours seen in training are remembered in 16 x 16 x 16 boxes: 512 bytes

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from vision_core.color.network import MAX_HIDDEN, MAX_LAYERS, Head
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
+from vision_core.settings import check, device, seed, setting, track
 
 NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours whose curvature is measured in a batch, and how far away
 DIRECTIONS = 16  # of the sliced distance; an epoch draws new ones
@@ -41,52 +42,32 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. An epoch is one batch of `batch` counted colours.
+    """How to train. An epoch is one batch of `batch` counted colours."""
 
-    Args:
-        head: "rgb" (default: measured better in LUT error and structure) or "palette".
-        cosine: let the learning rate fall to a fiftieth along a half cosine.
-        patience: stop early after this many epochs without a better smoothed loss; 0 never does.
-        precision: "auto" is bfloat16 where that was measured to be fast, else float32.
-        track: a tracker of accelerate, such as "tensorboard", for a training in a run's folder.
-    """
-
-    epochs: int = 1000
-    batch: int = 512
-    lr: float = 1e-3
-    cosine: bool = True
-    patience: int = 0
-    layers: int = 5
-    hidden: int = 256
-    head: Head = "rgb"
-    temperature: float = 0.5
+    epochs: int = setting(1000, "Steps, of one batch each.", least=1, most=10**7)
+    batch: int = setting(512, least=16, most=1 << 16)
+    lr: float = setting(1e-3, "Adam's learning rate.", above=0, most=10)
+    cosine: bool = setting(
+        True, "Let the learning rate fall to a fiftieth along half a cosine.", option="--cosine/--constant-lr"
+    )
+    patience: int = setting(
+        0, "Stop after so many epochs without a smaller loss; 0: never.", least=0, most=10**7
+    )
+    layers: int = setting(5, least=1, most=MAX_LAYERS)
+    hidden: int = setting(256, least=1, most=MAX_HIDDEN)
+    # "rgb" was measured better in LUT error and structure
+    head: Head = setting("rgb", "rgb, or palette: a softmax over the palette's colours.")
+    temperature: float = setting(0.5, above=0, most=10)
     weights: LossWeights = field(default_factory=LossWeights)
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    track: str | None = None
+    seed: int = seed()
+    device: str = device()
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "Of the network; auto is bfloat16 where that was measured to be fast, else float32."
+    )
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                raise ValueError(f"{name} is {value}, expected {low} to {high}")
-        if self.head not in get_args(Head):
-            raise ValueError(f"head is {self.head!r}, expected {' or '.join(get_args(Head))}")
-        for name in ("lr", "temperature"):
-            if not (math.isfinite(value := getattr(self, name)) and 0 < value <= 10):
-                raise ValueError(f"{name} is {value}, expected a number above 0 and at most 10")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is {self.precision!r}, expected auto, float32 or bfloat16")
-
-
-_RANGES = {
-    "epochs": (1, 10**7),
-    "batch": (16, 1 << 16),
-    "patience": (0, 10**7),
-    "layers": (1, MAX_LAYERS),
-    "hidden": (1, MAX_HIDDEN),
-    "seed": (0, 2**63 - 1),
-}
+        check(self)
 
 
 @dataclass(frozen=True)

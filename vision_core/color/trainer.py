@@ -18,6 +18,7 @@ from vision_core.color.objective import LossWeights, Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors
 from vision_core.events import Done, Event, Preview, Step
 from vision_core.files import atomic
+from vision_core.settings import from_plain
 
 PLACEMENT = 5.0  # weight of what a person called misplaced, in fine-tuning
 EVERY = 100  # epochs between two states of 3 MB
@@ -126,7 +127,7 @@ def fine_tune(
             away; as their share is still wanted, other source colours take their place.
     """
     counted = source if isinstance(source, CountedColors) else count_colors(source)
-    kept = runs.from_plain(Settings, start.metadata["settings"])
+    kept = from_plain(Settings, start.metadata["settings"])
     weights = LossWeights(**{**asdict(kept.weights), "usage": 3 * max(kept.weights.usage, 0.1)})
     settings = replace(
         kept, epochs=epochs, lr=lr, seed=seed, weights=weights, patience=0, cosine=True, track=None

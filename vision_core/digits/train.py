@@ -17,36 +17,26 @@ from vision_core.digits import data
 from vision_core.digits.measure import measure, on_one_thread, save_activations
 from vision_core.digits.network import DigitNet
 from vision_core.events import Epoch, Event
+from vision_core.settings import absolute, check, device, seed, setting, track
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """How to train."""
 
-    Args:
-        data: folder of MNIST's idx files; None is the embedded 10,000 digits.
-        batches: an epoch's; None is all training images. 100 keep the early epochs worth watching.
-        augment: turn, scale, shear and shift the training images a little.
-        cosine: let the learning rate fall to 0 along a half cosine.
-        device: see `devices.pick`.
-        track: a tracker of accelerate, such as "tensorboard".
-    """
-
-    data: str | None = None
-    epochs: int = 20
-    batches: int | None = 100
-    batch_size: int = 64
-    lr: float = 1e-3
-    seed: int = 0
-    augment: bool = False
-    cosine: bool = False
-    device: str = "auto"
-    track: str | None = None
+    data: str | None = setting(None, "Folder of MNIST's idx files; without it, 10,000 digits.", path=True)
+    epochs: int = setting(20, "Passes over the data.", least=1)
+    batches: int = setting(100, "Batches an epoch; 0: all training images.", least=0)
+    batch_size: int = setting(64, "Images of a batch.", least=1)
+    lr: float = setting(1e-3, "Adam's learning rate.", above=0, below=1)
+    augment: bool = setting(False, "Turn, scale, shear and shift the training images.")
+    cosine: bool = setting(False, "Let the learning rate fall to 0 along a half cosine.")
+    seed: int = seed()
+    device: str = device()
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        runs.check_lowest(self, epochs=1, batches=1, batch_size=1, seed=0)
-        if not 0 < self.lr < 1:
-            raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
+        check(self)
 
 
 def train(out: str | Path, settings: Settings | None = None, *, replace: bool = False) -> Generator[Event]:
@@ -60,7 +50,7 @@ def train(out: str | Path, settings: Settings | None = None, *, replace: bool = 
         ValueError: `out` holds a run and `replace` is not set; the data are damaged or too few.
         FloatingPointError: the loss is not finite.
     """
-    settings = settings or Settings()
+    settings = absolute(settings or Settings())
     digits = data.load(settings.data)
     _plan(settings, digits)  # refuses before there is a folder
     yield from _train(runs.create(out, "digits", settings, replace=replace), settings, digits)

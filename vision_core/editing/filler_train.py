@@ -19,6 +19,7 @@ from vision_core.editing.filler import Filler
 from vision_core.editing.push_pull import push_pull
 from vision_core.events import Event
 from vision_core.loading import made
+from vision_core.settings import absolute, check, device, seed, setting, track
 
 SYSTEM = "edit filler"
 HELD_OUT = 20  # every so manieth photograph is kept for validation
@@ -28,52 +29,36 @@ BATCH = 10  # of these at once
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """How to train; a field without help is the architecture's or the optimiser's."""
 
-    Args:
-        train_dir: folder of photographs; those in folders below count, too.
-        val_dir: folder of photographs to measure on; None: every twentieth of `train_dir`.
-        steps: optimiser steps of an epoch; a run is measured, and can be resumed, at its epochs.
-        crop: side of the crops in pixels, a multiple of 16.
-        smallest: half of the crops come from photographs made smaller, down to this share of their size.
-        floor: is added to the mean squared error in a hole before its logarithm is taken, or nearly perfect
-            crops of sky would outweigh all others.
-        workers: processes that cut crops ahead; 0 does it between the steps.
-    """
-
-    train_dir: str
-    val_dir: str | None = None
-    start: str | None = None
-    epochs: int = 40
-    steps: int = 250
-    batch_size: int = 64
-    crop: int = 128
-    smallest: float = 0.4
-    lr: float = 8e-4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.998
-    floor: float = 2e-4
+    train_dir: str = setting(help="Folder of photographs; those in folders below count, too.", path=True)
+    val_dir: str | None = setting(
+        None, "Photographs to measure on; without it, every twentieth is held out.", path=True
+    )
+    start: str | None = setting(None, "Begin with these weights: a best.safetensors.", path=True)
+    epochs: int = setting(40, "A run is measured, and can be resumed, at its epochs.", least=1)
+    steps: int = setting(250, "Optimiser steps of an epoch.", least=1)
+    batch_size: int = setting(64, "Crops of a batch.", least=1)
+    crop: int = setting(128, "Side of the crops in pixels, a multiple of 16.", least=16)
+    smallest: float = setting(
+        0.4, "Half of the crops are of photographs reduced down to this share.", above=0, most=1
+    )
+    lr: float = setting(8e-4, "AdamW's largest learning rate.", above=0, below=1)
+    weight_decay: float = setting(0.01, least=0, below=1)
+    clip: float = setting(1.0, above=0, below=1e6)
+    ema: float = setting(0.998, "Decay of the averaged weights.", above=0, below=1)
+    # added to the squared error before its logarithm, or nearly perfect crops of sky would outweigh all
+    floor: float = setting(2e-4, above=0, below=1)
     widths: tuple[int, ...] = (64, 128, 192, 224)
     down: tuple[int, ...] = (2, 2, 2, 2)
     up: tuple[int, ...] = (2, 2, 2)
-    workers: int = 0
-    seed: int = 0
-    device: str = "auto"
-    track: str | None = None
+    workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0)
+    seed: int = seed()
+    device: str = device()
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        runs.check_lowest(self, epochs=1, steps=1, batch_size=1, crop=16, seed=0, workers=0)
-        for name, low, high in (
-            ("lr", 0, 1),
-            ("ema", 0, 1),
-            ("clip", 0, 1e6),
-            ("floor", 0, 1),
-            ("weight_decay", -1e-9, 1),
-            ("smallest", 0, 1 + 1e-9),
-        ):
-            if not low < (value := getattr(self, name)) < high:
-                raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
+        check(self)
         if self.crop % 16:
             raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
@@ -85,7 +70,7 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
         ValueError: `out` holds a run and `replace` is not set; no photographs, or too few to hold some out.
         FloatingPointError: the loss is not finite.
     """
-    settings = runs.absolute(settings, "train_dir", "val_dir", "start")
+    settings = absolute(settings)
     photos = _photos(settings)  # refuses before there is a folder
     yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *photos)
 

@@ -24,6 +24,7 @@ from vision_core.editing.tasks import EditPlan
 from vision_core.events import Event, Step
 from vision_core.files import atomic, read_json
 from vision_core.runs import Run
+from vision_core.settings import absolute, check, device, seed, setting, track
 from vision_core.training import Plan
 
 Score = Callable[[int, int, int], float]
@@ -31,37 +32,28 @@ Score = Callable[[int, int, int], float]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; the losses' weights and the optimiser are the original's.
+    """How to train; the losses' weights and the optimiser are the original's."""
 
-    Args:
-        data: a JSON `{file: [caption, prompt]}`, the files beside it.
-        epochs: passes over the pictures.
-        budget: paintings at most; 0 paints every candidate.
-        seed: of the painting, of the first weights and of the order.
-    """
-
-    data: str = ""
-    epochs: int = 100
-    alpha: float = 1.0
-    beta: float = 1.0
-    gamma: float = 1.0
-    budget: int = 0
-    backend: str = "auto"
-    model: str | None = None
-    vit: str | None = None
-    clip: str | None = None
-    anchors: int = 9
-    max_window: int = 15
-    steps: int = 20
-    lr: float = 5e-3
-    seed: int = 0
-    device: str = "auto"
-    track: str | None = None
+    data: str = setting(help="A JSON {file: [caption, prompt]}, or a folder with data.json.", path=True)
+    epochs: int = setting(100, "Passes over the pictures.", least=1, option="--per-image-iteration")
+    alpha: float = setting(1.0, "Weight of the text-image loss.")
+    beta: float = setting(1.0, "Weight of the directional loss.")
+    gamma: float = setting(1.0, "Weight of the structure loss.")
+    budget: int = setting(0, "Paintings at most; 0 paints every candidate.", least=0)
+    backend: str = setting("auto", "What paints; see `edit run --help`.")
+    model: str | None = setting(None, "Folder or repository of a painter of yours.")
+    vit: str | None = setting(None, "Folder or repository of the ViT.")
+    clip: str | None = setting(None, "Folder or repository of the CLIP.")
+    anchors: int = setting(9, "Places at which boxes are tried.", least=1, most=64)
+    max_window: int = setting(15, "Half of the largest box's side, in patches.", least=4, most=16)
+    steps: int = setting(20, "Steps of the painter.", least=1)
+    lr: float = setting(5e-3, "Adam's learning rate.", above=0, below=1)
+    seed: int = seed()
+    device: str = device()
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        runs.check_lowest(self, epochs=1, budget=0, anchors=1, steps=1, seed=0)
-        if not 0 < self.lr < 1:
-            raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
+        check(self)
 
 
 class Table:
@@ -204,6 +196,7 @@ def train(out: str | Path, settings: Settings, replace: bool = False) -> Generat
         ValueError: `out` holds a run; the data are damaged.
         WeightsMissing: the backend's networks are not on this machine.
     """
+    settings = absolute(settings)
     read_data(settings.data)
     runs.create(out, "edit", settings, replace=replace)
     yield from resume(out)

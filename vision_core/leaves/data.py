@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vision_core import images, messages, runs
+from vision_core import images, messages
 from vision_core.files import ordinary, read_json, write_json
 from vision_core.leaves import duplicates
 from vision_core.limits import TABLE
+from vision_core.settings import from_plain
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -70,7 +71,7 @@ class Manifest:
 
 def load(path: str | Path) -> Manifest:
     """A manifest that was saved; every fault of the file is a `ValueError`."""
-    found = runs.from_plain(Manifest, read_json(path))
+    found = from_plain(Manifest, read_json(path))
     for photo in found.photos:
         if photo.split not in SPLITS or not 0 <= photo.label < len(found.classes):
             raise ValueError(f"{path} puts {photo.file} into a class or a split that it does not have")

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,55 +21,43 @@ from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import BLOCKS, LeafNet
 from vision_core.runs import Run
+from vision_core.settings import absolute, check, device, seed, setting, track
 
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """How to train."""
 
-    Args:
-        data: folder whose subfolders are the classes.
-        groups: CSV file with the columns file and leaf_group, of pictures that show one leaf.
-        weights: where the features come from: "imagenet", a .safetensors with torchvision's names, or "none",
-            which trains everything from random weights.
-        unfreeze: the last so many of the 19 blocks are trained, too, at a tenth of the rate.
-        cache_features: train on embeddings of `views` views of each picture, computed once.
-        balance: "weights" of the classes in the loss, or "sampling" of as many pictures of each.
-        mixup: alpha of the Beta distribution; 0 mixes nothing.
-        crop: side of the pictures that the network sees, in pixels.
-        patience: epochs without a better validation accuracy after which the training ends.
-    """
-
-    data: str
-    groups: str | None = None
-    weights: str = "imagenet"
-    epochs: int = 30
-    batch_size: int = 32
-    lr: float = 1e-3
-    unfreeze: int = 0
-    cache_features: bool = False
-    views: int = 2
-    balance: Literal["none", "weights", "sampling"] = "none"
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    crop: int = 224
-    patience: int = 7
-    seed: int = 0
-    device: str = "auto"
-    track: str | None = None
+    data: str = setting(help="Folder whose subfolders are the classes.", path=True)
+    groups: str | None = setting(
+        None, "CSV file, columns file and leaf_group: pictures that show one leaf.", path=True
+    )
+    weights: str = setting("imagenet", "imagenet, none, or a .safetensors with torchvision's names.")
+    epochs: int = setting(30, "Passes over the pictures.", least=1)
+    batch_size: int = setting(32, "Pictures of a batch.", least=1)
+    lr: float = setting(1e-3, "Adam's learning rate.", above=0, below=1)
+    unfreeze: int = setting(
+        0, "Train the last so many of the 19 blocks, too, at a tenth of the rate.", least=0, most=BLOCKS
+    )
+    cache_features: bool = setting(False, "Embed every picture once; epochs then take a second.")
+    views: int = setting(2, "Of each picture, with --cache-features.", least=1)
+    balance: Literal["none", "weights", "sampling"] = setting(
+        "none", "Balance the classes by their weight in the loss, or by sampling."
+    )
+    label_smoothing: float = setting(0.0, "Share of the truth given to all classes.", least=0, below=1)
+    mixup: float = setting(0.0, "Alpha of mixup's Beta distribution; 0 mixes nothing.", least=0, most=10)
+    crop: int = setting(224, "Side of what the network sees, in pixels.", least=32, most=1024)
+    patience: int = setting(
+        7, "Stop after so many epochs without a better validation accuracy; 0: never.", least=0
+    )
+    seed: int = seed()
+    device: str = device()
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        runs.check_lowest(self, epochs=1, batch_size=1, views=1, patience=0, seed=0, unfreeze=0, crop=32)
-        if not 0 < self.lr < 1:
-            raise ValueError(f"lr is {self.lr}; a number between 0 and 1 was expected")
-        if self.unfreeze > BLOCKS:
-            raise ValueError(f"unfreeze is {self.unfreeze}; the features have {BLOCKS} blocks")
-        if not 0 <= self.label_smoothing < 1 or not 0 <= self.mixup <= 10:
-            raise ValueError("label_smoothing must be 0 up to 1, and mixup 0 to 10")
-        if self.balance not in ("none", "weights", "sampling"):
-            raise ValueError(f"balance is {self.balance!r}; none, weights or sampling was expected")
+        check(self)
         if self.cache_features and self.trained_blocks:
             raise ValueError(
                 "embeddings can be cached only while all features are frozen: leave out --unfreeze"
@@ -86,6 +74,7 @@ def create(out: str | Path, settings: Settings, *, replace: bool = False) -> Run
     Raises:
         ValueError: `out` holds a run and `replace` is not set; too few classes or files; no such weights.
     """
+    settings = _absolute(settings)
     data.check_folder(settings.data)  # refuses what cannot be trained before there is a folder
     _initial(settings, ("a", "b"))
     return runs.create(out, "leaves", settings, replace=replace)
@@ -102,6 +91,7 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
         ValueError: as `create`; the data cannot be split; pictures that are gone meanwhile.
         FloatingPointError: the loss is not finite.
     """
+    settings = _absolute(settings)
     data.check_folder(settings.data)
     manifest = _split(settings)  # refused before there is a folder, too
     run = create(out, settings, replace=replace)
@@ -241,6 +231,12 @@ def _train(
         metadata={"classes": list(manifest.classes), "licence": "Apache-2.0"},
         finish=finished,
     )
+
+
+def _absolute(settings: Settings) -> Settings:
+    settings = absolute(settings)
+    named = settings.weights in ("imagenet", "none")
+    return settings if named else replace(settings, weights=str(Path(settings.weights).absolute()))
 
 
 def _shareable(settings: Settings) -> dict[str, Any]:

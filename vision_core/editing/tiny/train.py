@@ -8,7 +8,7 @@ fall along a cosine instead.
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,60 +17,48 @@ from vision_core import checkpoints, runs, training
 from vision_core.devices import seeded
 from vision_core.editing.tiny import autoencoder, clip, data, dino, judge, painter, world
 from vision_core.events import Event
+from vision_core.settings import absolute, check, device, seed, setting, track
 from vision_core.training import Plan
 
-SYSTEM, SCHEDULES = "edit tiny", ("constant", "cosine")
+SYSTEM = "edit tiny"
 NETWORKS = {"autoencoder": autoencoder, "clip": clip, "dino": dino, "judge": judge, "painter": painter}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train one network of the small world.
+    """How to train one network of the small world."""
 
-    Args:
-        network: autoencoder, clip, dino, judge, or painter (the inpainting diffusion model).
-        steps: optimiser steps of an epoch; a run can be resumed at its epochs.
-        scenes: how many scenes there are to draw from.
-        cache: folder in which pictures and latents are kept, so that each is made only once.
-        autoencoder: folder of an autoencoder, in diffusers' format: the painter paints in its latents; an
-            autoencoder begins with it and trains its decoder alone, so that a painter's latents stay.
-        clip: folder of an exported CLIP, whose features such a decoder must bring back as well.
-        schedule: constant, or cosine: the learning rate falls to 0 over all of the steps.
-        ema: decay of the average of the weights.
-        start: file of weights to begin with, such as another run's last.safetensors; of a painter and a clip
-            also the folder that was exported, in half precision.
-        workers: processes that make batches ahead, and what the cache lacks; 0 makes them in this one. It
-            changes the speed alone.
-    """
-
-    network: str
-    epochs: int = 1000
-    steps: int = 50
-    batch_size: int = 32
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    warmup: int = 200
-    schedule: str = "constant"
-    ema: float = 0.99
-    scenes: int = 20_480
-    seed: int = 0
-    cache: str | None = None
-    autoencoder: str | None = None
-    clip: str | None = None
-    start: str | None = None
-    workers: int = 0
-    device: str = "auto"
-    track: str | None = None
+    network: Literal["autoencoder", "clip", "dino", "judge", "painter"] = setting(
+        help="The network; the painter is an inpainting diffusion model and needs --autoencoder."
+    )
+    epochs: int = setting(1000, "A run can be resumed at its epochs.", least=1)
+    steps: int = setting(50, "Optimiser steps of an epoch.", least=1)
+    batch_size: int = setting(32, "Pictures of a batch.", least=1)
+    lr: float = setting(1e-3, "AdamW's learning rate.", least=0, below=1)
+    weight_decay: float = setting(0.01, least=0, below=1)
+    warmup: int = setting(200, "Steps in which the learning rate rises.", least=1)
+    schedule: Literal["constant", "cosine"] = setting(
+        "constant", "Of the learning rate; cosine falls to 0 over all steps."
+    )
+    ema: float = setting(0.99, "Decay of the average of the weights.", least=0, below=1)
+    scenes: int = setting(20_480, "How many scenes there are to draw from.", least=1)
+    cache: str | None = setting(None, "Keep pictures and latents here, made once.", path=True)
+    autoencoder: str | None = setting(
+        None, "As exported: what the painter paints in, or whose decoder is to improve.", path=True
+    )
+    clip: str | None = setting(
+        None, "As exported: its features count for a decoder that is to improve.", path=True
+    )
+    start: str | None = setting(
+        None, "Begin with these weights: a last.safetensors, or a folder that was exported.", path=True
+    )
+    workers: int = setting(0, "Processes that make batches ahead; they change the speed alone.", least=0)
+    seed: int = seed()
+    device: str = device()
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise ValueError(f"network is {self.network!r}; it must be one of {', '.join(NETWORKS)}")
-        runs.check_lowest(self, epochs=1, steps=1, batch_size=1, warmup=1, scenes=1, seed=0, workers=0)
-        for name in ("lr", "weight_decay", "ema"):
-            if not 0 <= (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; it must be one of {', '.join(SCHEDULES)}")
+        check(self)
         if self.network == "painter" and self.autoencoder is None:
             raise ValueError("the painter paints in the latents of an autoencoder: name its folder")
 
@@ -94,7 +82,7 @@ def train(out: str | Path, settings: Settings, replace: bool = False) -> Generat
         ValueError: `out` holds a run and `replace` is not set, or the settings fit nothing.
         FloatingPointError: the loss is not finite.
     """
-    runs.create(out, SYSTEM, settings, replace=replace)
+    runs.create(out, SYSTEM, absolute(settings), replace=replace)
     yield from resume(out)
 
 

@@ -1,0 +1,145 @@
+"""A training's settings: a frozen dataclass whose fields state their help, bounds and option once.
+
+From these come the check of the values, the JSON of a run's folder, the options of the `train` commands and
+the limits of the pages' forms.
+"""
+
+import math
+from dataclasses import MISSING, field, fields, is_dataclass, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Settings = TypeVar("Settings")
+
+
+def setting(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    option: str | None = None,
+    path: bool = False,
+) -> Any:
+    """A field of a settings dataclass.
+
+    Args:
+        help: what it means, as `--help` shows it; a field without help is no option.
+        least, most: bounds that are allowed; `above` and `below` are not. None passes.
+        option: the command line's name where it is not the field's, e.g. "--cosine/--constant-lr".
+        path: a file or folder; `absolute` makes it absolute.
+    """
+    bounds = {"least": least, "most": most, "above": above, "below": below}
+    return field(default=default, metadata={"help": help, "option": option, "path": path, **bounds})
+
+
+def seed() -> Any:
+    return setting(0, "Decides every random number.", least=0, most=2**63 - 1)
+
+
+def device() -> Any:
+    return setting("auto", "auto, cpu, cuda or mps.")
+
+
+def track() -> Any:
+    return setting(None, "An experiment tracker, e.g. tensorboard.")
+
+
+def check(settings: Any) -> None:
+    """Refuse values that are out of bounds, not finite, or none of a `Literal`'s: for `__post_init__`.
+
+    Raises:
+        ValueError: names the setting, its value and what was expected.
+    """
+    hints = get_type_hints(type(settings))
+    for each in fields(settings):
+        value, bounds = getattr(settings, each.name), each.metadata
+        choices = [c for hint in (hints[each.name], *get_args(hints[each.name])) for c in _choices(hint)]
+        if choices and value is not None and value not in choices:
+            raise ValueError(f"{each.name} is {value!r}; {' or '.join(map(str, choices))} was expected")
+        if isinstance(value, int | float) and not isinstance(value, bool) and not _within(value, bounds):
+            raise ValueError(f"{each.name} is {value}; a number {range_of(bounds)} was expected")
+
+
+def range_of(bounds: Any) -> str:
+    """The bounds of a field's metadata in words: "of 1 or more", "from 0 to 1", "above 0 and below 1"."""
+    least, most, above, below = (bounds.get(name) for name in ("least", "most", "above", "below"))
+    if least is not None and most is not None and most < 2**62:
+        return f"from {least:g} to {most:g}"
+    parts = [
+        *([f"of {least:g} or more"] if least is not None else []),
+        *([f"above {above:g}"] if above is not None else []),
+        *([f"of at most {most:g}"] if most is not None and most < 2**62 else []),
+        *([f"below {below:g}"] if below is not None else []),
+    ]
+    return " and ".join(parts) or "that is finite"
+
+
+def _within(value: float, bounds: Any) -> bool:
+    least, most, above, below = (bounds.get(name) for name in ("least", "most", "above", "below"))
+    return (
+        math.isfinite(value)
+        and (least is None or value >= least)
+        and (most is None or value <= most)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def absolute(settings: Settings) -> Settings:
+    """The settings with their paths absolute, so that they mean the same in another folder; None stays."""
+    named = [each.name for each in fields(settings) if each.metadata.get("path")]  # pyright: ignore
+    given = {name: value for name in named if (value := getattr(settings, name)) is not None}
+    return replace(settings, **{name: str(Path(value).absolute()) for name, value in given.items()})  # pyright: ignore
+
+
+def from_plain(kind: type[Settings], data: Any) -> Settings:
+    """A dataclass from the plain data of `asdict`, every field checked against its annotation.
+
+    Raises:
+        ValueError: an unknown or missing field, or a value of another type.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"expected the fields of {kind.__name__}, got {type(data).__name__}")
+    known = {each.name: each for each in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if unknown := sorted(map(str, data.keys() - known.keys())):
+        raise ValueError(f"{unknown[0]!r} is not a setting")
+    for name, each in known.items():
+        if name not in data and each.default is MISSING and each.default_factory is MISSING:
+            raise ValueError(f"{name} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{name: _checked(name, hints[name], value) for name, value in data.items()})
+
+
+def _checked(name: str, hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return from_plain(hint, value)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        for option in arguments:
+            try:
+                return _checked(name, option, value)
+            except ValueError:
+                continue
+    elif origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple and isinstance(value, list | tuple):
+        inner = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
+        if len(inner) == len(value):
+            return tuple(_checked(name, hint, item) for hint, item in zip(inner, value, strict=True))
+    elif origin is dict and isinstance(value, dict):
+        return {key: _checked(name, arguments[1], item) for key, item in value.items()}
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif hint in (int, str, bool, NoneType) and type(value) is hint:
+        return value
+    wanted = getattr(hint, "__name__", str(hint)) if not arguments else str(hint)
+    raise ValueError(f"{name} is {value!r}, which is not {wanted}")
