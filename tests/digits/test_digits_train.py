@@ -165,7 +165,7 @@ def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
     asked = "--epochs 15 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
     command = [sys.executable, "-m", "vision_core", "digits", "train", "--out", cut, "--data", settings.data]
     process = subprocess.Popen([*command, *asked], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (cut / "epoch_weights" / "epoch_2_weights.pth").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
