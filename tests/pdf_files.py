@@ -83,7 +83,7 @@ def scan(pixels: np.ndarray = RGB, space: object = Name.DeviceRGB, **keys: objec
 
 def group4(bits: np.ndarray) -> bytes:
     """As libtiff packs them: 0 is white."""
-    data = encoded(Image.fromarray(bits), "TIFF", compression="group4")
+    data = encoded(Image.fromarray(bits), "TIFF", compression="group4", tiffinfo={278: len(bits)})
     with Image.open(io.BytesIO(data)) as image:
         start, length = image.tag_v2[273][0], image.tag_v2[279][0]  # pyright: ignore
     return data[start : start + length]
