@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
-from vision_core import images, pngs
+from vision_core import images, pngs, tiffs
 from vision_core.images import Picture, encode, read, save
 
 RNG = np.random.default_rng(0)
@@ -183,7 +183,7 @@ def test_refuses_a_decompression_bomb_from_its_header(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(bomb)
     code = """
 import resource, sys
-from vision_core import images, pngs
+from vision_core import images, pngs, tiffs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     images.read(sys.argv[1])
@@ -571,6 +571,31 @@ def test_date_author_and_rights_go_with_a_picture_and_nothing_else(format):
         assert kept in text
 
 
+def test_pages_joined_into_one_tiff_keep_all_that_each_has(tmp_path):
+    """Pixels of 1, 8 and 16 bits, resolution, dates and rights, also of the pages after the first."""
+    grey = np.where(COLORS[..., :1] > 99, 255, 0).astype(np.uint8).repeat(3, 2)
+    first = replace(read(with_rights("JPEG")), dpi=(300.0, 200.0))
+    pages = [
+        first,
+        Picture(grey, kind="binary", dpi=(600.0, 600.0)),
+        read(wide_pictures()["4 samples"]),
+        first,
+    ]
+    with open(tmp_path / "x.tif", "xb") as file:
+        tiffs.join(file, (encode(page, "TIFF") for page in pages))
+    found = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
+    assert len(found) == len(pages)
+    for page, again in zip(pages, found, strict=True):
+        assert np.array_equal(again.rgb, page.rgb) and again.kind == page.kind
+        assert again.exif == page.exif and again.xmp == page.xmp
+        assert (again.wide is None) == (page.wide is None) and (again.dpi is None) == (page.dpi is None)
+        assert again.dpi is None or again.dpi == pytest.approx(page.dpi, rel=1e-4)
+    tifffile = pytest.importorskip("tifffile")
+    assert [page.shape for page in tifffile.TiffFile(tmp_path / "x.tif").pages] == [
+        (37, 53, 3), (37, 53), (9, 14, 4), (37, 53, 3),
+    ]  # fmt: skip
+
+
 def test_an_iptc_record_and_damaged_metadata():
     record = b"".join(
         b"\x1c\x02" + bytes([number]) + struct.pack(">H", len(text)) + text
@@ -847,7 +872,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path):
 
     code = f"""
 import signal, numpy as np
-from vision_core import images, pngs
+from vision_core import images, pngs, tiffs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
 try:

@@ -1,15 +1,13 @@
 """Pages in and out of files: single images, multi-page TIFF, PDF."""
 
-import struct
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
-from vision_core import images, pdf, pdf_writing
+from vision_core import images, pdf, pdf_writing, tiffs
 from vision_core.files import atomic
 from vision_core.images import Picture
 
@@ -113,7 +111,7 @@ def write(
         raise ValueError(f"pages are joined into .pdf or .tiff, not {suffix}")
     with atomic(path) as file:
         if not _is_pdf(path):
-            _write_tiff(list(parts.values()), file)
+            tiffs.join(file, (images.encode(images.read(part), "TIFF") for part in parts.values()))
         elif source is not None and _is_pdf(source):
             changed = {number: part for number, part in parts.items() if number not in unchanged}
             pdf_writing.replace(source, changed, file)
@@ -123,13 +121,3 @@ def write(
 
 def _is_pdf(path: Path) -> bool:
     return path.suffix.lower() == ".pdf"
-
-
-def _write_tiff(parts: Sequence[Path], file: BinaryIO) -> None:
-    with TiffImagePlugin.AppendingTiffWriter(file.name, new=True) as joined:
-        for part in parts:  # one at a time: a thousand do not fit
-            joined.write(images.encode(images.read(part), "TIFF"))
-            try:
-                joined.newFrame()
-            except struct.error as error:
-                raise ValueError("the pages need more than the 4 GB that a TIFF holds: make a PDF") from error

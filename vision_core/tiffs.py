@@ -9,7 +9,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -300,6 +300,35 @@ def encode(pixels: Image.Image | np.ndarray, options: dict[str, Any]) -> bytes:
     return _written(tags, packed)
 
 
+def join(file: BinaryIO, parts: Iterable[bytes]) -> None:
+    """Write TIFFs of one page, as `encode` makes them, as the pages of one.
+
+    Raises:
+        ValueError: more than the 4 GB that a TIFF holds.
+    """
+    file.write(b"II*\0" + bytes(4))
+    link, end = 4, 8
+    for part in parts:
+        source = BytesIO(part)
+        page = next(directories(source))
+        tags: dict[int, Any] = {
+            tag: page.written(tag) for tag in page.tags if tag not in (STRIPS, STRIP_BYTES)
+        }
+        if at := page.value(EXIF, 0):
+            second = directory(source, page.order, page.big, at)[0]
+            tags[EXIF] = (4, {tag: second.written(tag) for tag in second.tags})
+        try:
+            body, at = _placed(tags, _segments(source, page, 0, len(page.values(STRIPS)), 1 << 40), end)
+            file.seek(link)
+            file.write(struct.pack("<I", at))
+        except struct.error as error:
+            raise ValueError("the pages need more than the 4 GB that a TIFF holds: make a PDF") from error
+        file.seek(end)
+        file.write(body)
+        link, end = at + 2 + 12 * (len(tags) + 2), end + len(body) + len(body) % 2
+        file.write(bytes(end - file.tell()))
+
+
 def _layout_of(image: Image.Image) -> tuple[dict[int, Any], list[bytes]]:
     """Tags and strips of an image of 1 or 8 bits, compressed by libtiff."""
     file = BytesIO()
@@ -586,13 +615,19 @@ def _silence() -> Iterator[None]:
 
 def _written(tags: dict[int, Any], packed: list[bytes], tiled: bool = False) -> bytes:
     """A little-endian TIFF of one page with these strips or tiles, and tags of a type and numbers each."""
-    starts = np.cumsum([8] + [len(each) for each in packed]).tolist()
+    body, at = _placed(tags, packed, 8, tiled)
+    return b"".join([b"II*\0", struct.pack("<I", at), body])
+
+
+def _placed(tags: dict[int, Any], packed: list[bytes], start: int, tiled: bool = False) -> tuple[bytes, int]:
+    """A page to stand at the offset `start`, and the offset of its directory."""
+    starts = np.cumsum([start] + [len(each) for each in packed]).tolist()
     tags = tags | {
         TILES if tiled else STRIPS: (4, starts[:-1]),
         TILE_BYTES if tiled else STRIP_BYTES: (4, [len(each) for each in packed]),
     }
     at = starts[-1] + starts[-1] % 2
-    return b"".join([b"II*\0", struct.pack("<I", at), *packed, bytes(starts[-1] % 2), _entries(tags, at)])
+    return b"".join([*packed, bytes(starts[-1] % 2), _entries(tags, at)]), at
 
 
 def _entries(tags: dict[int, Any], at: int) -> bytes:
