@@ -260,7 +260,8 @@ def number(value: Any, low: float, high: float, name: str) -> float:
     except (TypeError, ValueError, OverflowError):
         checked = math.nan
     if not low <= checked <= high:
-        raise ValueError(f"{name} is {messages.quote(value, 40)}, expected a number from {low:g} to {high:g}")
+        came = messages.sentence(value, 40)
+        raise ValueError(f"{name} is {came}, expected a number from {low:g} to {high:g}")
     return checked
 
 

@@ -1,5 +1,7 @@
 """Every limit: a test at it and one above, its sentence and its variable; the table of the docs."""
 
+from pathlib import Path
+
 import pytest
 
 from vision_core import limits
@@ -37,3 +39,11 @@ def test_the_size_of_a_picture_is_refused_by_its_numbers():
     for side in (100_001, 10**400, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=r"it has .* pixels; at most 100,000 are accepted"):
             check_size(1, side, "it")
+
+
+def test_the_docs_print_the_table_and_name_tests_that_exist():
+    root = Path(__file__).parents[1]
+    text = (root / "docs" / "security.md").read_text()
+    assert limits.table() in text, "print(limits.table()) gives the table of docs/security.md"
+    named = {word for word in text.split("`") if word.startswith("tests/")}
+    assert len(named) > 9 and all((root / word).is_file() for word in named)
