@@ -4,6 +4,7 @@ Seeded and bounded for every day; `make fuzz` tries twenty times as much (FUZZ i
 names the door and the turn, which give the same bytes again.
 """
 
+import ast
 import gzip
 import hashlib
 import json
@@ -25,7 +26,18 @@ from extremes import deep, extreme
 from PIL import Image, PngImagePlugin
 from torch import nn
 
-from vision_core import checkpoints, digits, documents, editing, images, leaves, restoration, runs, states
+from vision_core import (
+    archives,
+    checkpoints,
+    digits,
+    documents,
+    editing,
+    images,
+    leaves,
+    restoration,
+    runs,
+    states,
+)
 from vision_core.bounds import Bounds, Several, Text, Whole
 from vision_core.color import colormap, feedback, lut, lut_files, lut_pictures, palette_files
 from vision_core.color.network import ColorMapper
@@ -365,6 +377,80 @@ for suffix in (".safetensors", ".pth"):
     network(AnchorNet(5, 3), suffix, {}, editing.load_anchor_net)
     network(HybridRestorer((8, 8, 8), (1, 1, 1), (1, 1), 8, 16, 1, 2), suffix, {}, restoration.load)
     network(ColorMapper(1, 8, "palette", PALETTE.colors.tolist()), suffix, ABOUT, look)
+
+
+@door
+def archive(folder: Path) -> Reader:
+    with ZipFile(folder / "x.zip", "w", ZIP_DEFLATED) as file:
+        for name in ("a.png", "b/c.png"):
+            file.writestr(name, images.encode(images.Picture(COLORS)))
+        file.writestr("README.md", "no picture")
+    return lambda folder: archives.members(folder / "x.zip", (".png",), 10, 1 << 20)
+
+
+# Where files are opened, and the doors above that stand for it, or who has written what is opened there
+
+OPENING = {"safe_open", "open", "load_file", "ZipFile", "read_bytes", "read_text", "PdfDocument", "GzipFile"}
+OPENING |= {"ordinary", "read_json", "parse_json", "load_state", "torch.load", "np.load"}
+PLACES = {
+    "archives": "archive",
+    "checkpoints": "checkpoint .safetensors",
+    "states": "resume",
+    "training": "resume",
+    "color/feedback": "ratings",
+    "color/lut_files": "cube",
+    "color/lut_pictures": "hald",
+    "color/palette_files": "palette .gpl",
+    "color/trainer": "(a run's own table)",
+    "digits/data": "mnist",
+    "digits/packed": "export",
+    "documents": "(pages of ours, joined)",
+    "editing/hub": "(the hub's cache)",
+    "editing/photo": "(weights of the table)",
+    "editing/recipe": "recipe .png",
+    "editing/train": "texts",
+    "editing/tiny/autoencoder": "(networks of the small world)",
+    "editing/tiny/clip": "(the same)",
+    "editing/tiny/data": "(the same)",
+    "editing/tiny/painter": "(the same)",
+    "files": "(what the doors call)",
+    "images": "PNG RGB",
+    "leaves/bundle": "leaves .zip",
+    "leaves/data": "groups",
+    "pdf": "document .pdf",
+    "leaves/features": "(a run's own cache)",
+    "leaves/network": "(weights of the table)",
+    "runs": "run",
+    "pdf_scans": "document .pdf",
+    "pdf_streams": "document .pdf",
+    "pdf_writing": "document .pdf",
+    "pngs": "PNG RGB",
+    "restoration/damage": "(a JPEG of its own)",
+    "tiffs": "TIFF RGB",
+    "restoration/losses": "(torchvision's weights)",
+    "restoration/reports": "(its own report)",
+    "digits/export": "(a run)",
+    "digits/train": "run",
+    "weights": "(hashes of the table's files)",
+}
+
+
+def opens(path: Path) -> bool:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name != "runs.open" and ({name, name.split(".")[-1]} & OPENING):
+                return True
+    return False
+
+
+def test_every_module_that_opens_files_has_a_door_here():
+    """A new one: give its door a seed above and name it in PLACES, or say there who has written the file."""
+    core = bundled("apps").parent / "vision_core"
+    files = [path for path in sorted(core.rglob("*.py")) if "cli" not in path.parts]
+    found = {path.relative_to(core).with_suffix("").as_posix() for path in files if opens(path)}
+    assert found - set(PLACES) == set()
+    assert {door for door in PLACES.values() if door[0] != "("} <= set(DOORS)
 
 
 # Damage
