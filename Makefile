@@ -40,5 +40,5 @@ $(READY): pyproject.toml constraints.txt
 	echo "Setting up $(VENV): about 2 GB, a few minutes, once"; \
 	$(PY) -m pip --version >/dev/null 2>&1 || $$python -m venv --clear $(VENV)
 	$(PY) -m pip install --upgrade pip
-	$(PY) -m pip install -c constraints.txt -e '.[apps,editing,tracking,onnx]' --group dev
+	$(PY) -m pip install -c constraints.txt -e '.[apps,editing,tracking,onnx,cluster]' --group dev
 	@touch $(READY)

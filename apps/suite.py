@@ -60,10 +60,11 @@ def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
 
 def _mount(suite: FastAPI, name: str, path: str) -> None:
     """A Gradio app, imported here: one that is not served needs none of its packages."""
-    from apps import common
+    from apps import common, gpu
 
     app: Any = importlib.import_module(f"apps.{name}.app")
     common.mount(suite, app, path)
+    gpu.ready()
 
 
 def serve(

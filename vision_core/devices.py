@@ -1,5 +1,6 @@
 """Which device to compute on, what it is good at, and where random numbers come from."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,13 @@ _SEEDING = RLock()  # a checkpoint may be loaded where a network is drawn
 
 
 def pick(device: str = "auto") -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU. A device that is not there is a `ValueError`."""
+    """`auto` is what VISION_CORE_DEVICE says, else CUDA, Apple's MPS or the CPU.
+
+    Raises:
+        ValueError: the device is not there.
+    """
+    if device == "auto":
+        device = os.environ.get("VISION_CORE_DEVICE") or "auto"
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, there in here.items() if there))

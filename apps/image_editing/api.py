@@ -1,13 +1,14 @@
 """Endpoints for scripts: typed, stateless, by the names `edit_task`, `make_mask` and `find_regions`."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
 
-from apps import session
+from apps import gpu, session
 from apps.common import Number, UploadFile, number, read_picture, user_errors, whole
 from apps.image_editing import edits, mask_panel
 from apps.image_editing.visit import APP, Visit
@@ -49,9 +50,9 @@ def edit_task(
     with HEAVY.ticket(session.new(APP).owner) as turn:
         for _ in turn:
             yield None
-        painter = edits.painter(filled, color or "#808080", None, 20, 7.5, "")
-        told = edits.text(prompt, "The prompt")
-        for event in editing.perform(picture, task, painter, mask=marked, prompt=told, seed=chosen):
+        own = partial(edits.painter, filled, color or "#808080", None, 20, 7.5, "")
+        options = {"mask": marked, "prompt": edits.text(prompt, "The prompt"), "seed": chosen}
+        for event in gpu.stream(edits.performed, picture, task, own, options):
             if isinstance(event, Done):
                 found = event.result
             else:

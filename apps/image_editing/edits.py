@@ -2,7 +2,9 @@
 
 import re
 import secrets
+from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -169,7 +171,9 @@ def begin_task(
         known,
         picture,
         {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": chosen},
-        lambda: editing.perform(picture, task, ready or own(), **options),
+        partial(performed, picture, task, own, options)
+        if ready is None
+        else lambda: editing.perform(picture, task, ready, **options),
     )
     return chosen
 
@@ -205,15 +209,10 @@ def begin_text(
     guide, chosen = number(guidance, 0, 100, "The guidance"), seed_of(seed, locked)
     network = _network(known, learnt)
     negative = text(negative, "The negative prompt")
-    held: dict[str, Any] = {}
-
-    def make() -> Any:
-        held["painter"] = editing.painter("tiny", steps=number_of, guidance=guide, negative=negative)
-        sizes = editing.load_anchor_net(network) if network else None
-        return editing.edit(
-            picture, caption, prompt, held["painter"], looker(known), editing.load_clip(None, "tiny"), sizes,
-            anchors=counts[0], max_window=counts[1], seed=chosen,
-        )  # fmt: skip
+    told = {"steps": number_of, "guidance": guide, "negative": negative}
+    drawn = known.scene is not None and editing.at_hand()["dino"]
+    make = partial(_by_text, picture, caption, prompt, told, drawn, network, counts, chosen)
+    who = SimpleNamespace(name="tiny", options=told)  # all that a recipe asks of a painter
 
     facts = {"kind": "text", "title": prompt[:60], "prompt": prompt, "caption": caption, "seed": chosen}
     begin(
@@ -221,9 +220,33 @@ def begin_text(
         picture,
         facts,
         make,
-        lambda c: editing.run_recipe(c.box, caption, prompt, held["painter"], chosen, *counts),  # pyright: ignore
+        lambda c: editing.run_recipe(c.box, caption, prompt, who, chosen, *counts),  # pyright: ignore
     )
     return chosen
+
+
+def performed(picture: Picture, task: str, own: Callable[[], Painter], options: dict[str, Any]) -> Any:
+    return editing.perform(picture, task, own(), **options)
+
+
+def _by_text(
+    picture: Picture,
+    caption: str,
+    prompt: str,
+    told: dict[str, Any],
+    drawn: bool,
+    network: str | None,
+    counts: tuple[int, int],
+    seed: int,
+) -> Any:
+    """The events of an edit by the small world's painter; the models are loaded where they are used."""
+    eyes = editing.load_saliency(None, "tiny") if drawn else mask_panel.eyes()
+    sizes = editing.load_anchor_net(network) if network else None
+    own, judge = editing.painter("tiny", **told), editing.load_clip(None, "tiny")
+    return editing.edit(
+        picture, caption, prompt, own, eyes, judge, sizes,
+        anchors=counts[0], max_window=counts[1], seed=seed,
+    )  # fmt: skip
 
 
 def begin(

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from html import unescape
 from io import BytesIO
 from typing import Any
@@ -14,7 +15,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from apps import session
+from apps import gpu, session
 from apps.common import sentences
 from apps.image_editing.works import Work
 from apps.queue import HEAVY, Left, Ticket
@@ -54,7 +55,8 @@ def run(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate],
     try:
         with sentences(), session.locked(work.session):
             told.note(words="Loading the models …")
-            with closing(make()) as events:
+            # a partial may be pickled, and needs a large model; what is not needs none
+            with closing(gpu.stream(make) if isinstance(make, partial) else make()) as events:
                 for event in events:
                     told.take(event)
                     if work.path("stop").exists():

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
+from apps import common, gpu, session
 from apps.common import number, user_errors, whole
 from apps.queue import HEAVY
 from apps.restoration import networks, visit
@@ -34,7 +34,7 @@ def restore(
         for _ in turn:
             pass
         network = networks.embedded() if options.method == "network" else None
-        done = restoration.restore(picture, network, options)
+        done = gpu.call(restoration.restore, picture, network, options)
     verdict = {"accepted": done.verdict.accepted, "reason": done.verdict.reason}
     figures = {"change": round(done.verdict.change, 3), "seconds": round(done.seconds, 2)}
     return _saved(done.picture, "restored.png"), verdict | figures

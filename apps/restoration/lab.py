@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps import common, session
+from apps import common, gpu, session
 from apps.common import user_errors, whole
 from apps.restoration import networks, sheets, views, work
 from apps.restoration.visit import current
@@ -48,11 +48,10 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
             damaged = restoration.degrade(tensor, [part])
             if index == 0:
                 rgb = images.from_tensor(damaged)
-                made = restoration.restore(
-                    Picture(rgb), loaded, restoration.Options(gate=False, scale=1)
-                ).restored
+                options = restoration.Options(gate=False, scale=1)
+                made = gpu.call(restoration.restore, Picture(rgb), loaded, options).restored
                 _keep(known, clean, rgb, made)
-            row = compare(tensor, damaged, loaded)
+            row = gpu.call(compare, tensor, damaged, loaded)
             name = "all together" if len(kinds) > 1 else f"{kinds[0]} {part['steps'][0]['severity']}"
             rows.append({"name": name.replace("_", " "), **row})
         write_json(known.path(FILE), rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
+from apps import common, gpu, session
 from apps.common import event_data, note, user_errors, whole
 from apps.examples import examples
 from apps.restoration import many, networks, sheets, views, work
@@ -91,7 +91,7 @@ def begin(given: Session | None, method: str) -> None:
     def act(job: Job) -> str:
         began = monotonic()
         job.tell(0, 1, f"looking at {chosen.title}")
-        changed = change_page(page.rgb, network(), options, partial(_tell, job))
+        changed = gpu.call(change_page, page.rgb, network(), options, partial(_tell, job))
         seconds = round(monotonic() - began, 2)
         facts = {"title": chosen.title, "method": method, "seconds": seconds}
         change(known, sheet=sheets.create(known, page, changed, facts).name)
@@ -168,7 +168,7 @@ def _guess(known: Session, sheet: sheets.Sheet) -> None:
         if found is None:
             raise ValueError("Only a network can say where it guesses")
         page = sheets.page(sheet).rgb
-        values = uncertainty(page, found, tell=partial(_tell, job))
+        values = gpu.call(partial(uncertainty, tell=partial(_tell, job)), page, found)
         sheets.keep_guesses(sheet, values)
         return "Where it guesses can be shown now."
 

@@ -1,6 +1,5 @@
 """Commands of the colour system."""
 
-from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from vision_core.cli.training import Started, training
-from vision_core.cli.verbs import Answer, command, run_folder, watch, with_notes
+from vision_core.cli.verbs import Answer, Ray, Workers, command, run_folder, watch, with_notes
 
 app = typer.Typer(
     help="Colour transfer: palettes, trained colour maps, LUTs, low poly.", no_args_is_help=True
@@ -127,6 +126,8 @@ def apply(
     skip_existing: Annotated[
         bool, Option("--skip-existing", help="Leave what is there, to go on with a stopped batch.")
     ] = False,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> Answer:
     """Recolour pictures of any size with a trained map or a stored LUT.
 
@@ -134,9 +135,9 @@ def apply(
     """
     from PIL.Image import registered_extensions
 
-    from vision_core import color, folders, images
-    from vision_core.color import lut as luts
+    from vision_core import cluster, color, folders
     from vision_core.color import lut_files
+    from vision_core.color.recolorer import Recolorer
 
     if (model is None) == (lut is None):
         raise ValueError("give either --model FILE or --lut FILE")
@@ -146,31 +147,20 @@ def apply(
     color_map = None if model is None else color.load(model)
     stored = None if lut is None else lut_files.read(lut)
 
-    @cache  # once, and not before there is a picture that can be read
-    def shared() -> Any:
-        table: Any = stored if color_map is None else color_map.lut()
-        return luts.with_strength(table, strength, lightness_strength)
-
-    def table(picture: images.Picture) -> Any:
-        if color_map is None or len(targets) > 1:
-            return shared()
-        own = color_map.lut(colors=color.count_colors(picture.rgb).colors)
-        return luts.with_strength(own, strength, lightness_strength)
-
-    def recolor(source: Path) -> list[str]:
-        picture = images.read(source)
-        images.save(picture.mapped(partial(luts.apply, table(picture))), targets[source])
-        notes = [*picture.notes, *images.loss(picture, targets[source])]
-        if color_map is None:
-            return notes
-        from vision_core.color.advice import warnings
-
-        return [*notes, *warnings(color_map, picture)]
-
-    there = [str(target) for target in targets.values() if skip_existing and target.exists()]
-    outcomes = list(folders.each([s for s, target in targets.items() if str(target) not in there], recolor))
-    written = {str(targets[done.item]): done.result or [] for done in outcomes if not done.error}
-    failed = {str(done.item): done.error for done in outcomes if done.error}
+    recolorer = Recolorer(
+        color_map, stored, strength, lightness_strength, color_map is not None and len(targets) == 1
+    )
+    taken = cluster.below(cluster.as_typed(out)) if skip_existing and cluster.is_url(out) else None
+    there = [
+        str(target)
+        for target in targets.values()
+        if skip_existing and (target.exists() if taken is None else target.name in taken)
+    ]
+    todo = [(source, target) for source, target in targets.items() if str(target) not in there]
+    found = {done.item: done for done in cluster.files(todo, recolorer, ray, workers)}
+    outcomes = [found[pair] for pair in todo]
+    written = {cluster.as_typed(done.item[1]): done.result or [] for done in outcomes if not done.error}
+    failed = {str(done.item[0]): done.error for done in outcomes if done.error}
     if failed and not written and not there:
         raise ValueError("; ".join(dict.fromkeys(failed.values())))
     lines = [f"{goal}{with_notes(notes)}" for goal, notes in written.items()]

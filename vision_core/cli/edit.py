@@ -15,6 +15,8 @@ from vision_core.cli.training import training
 from vision_core.cli.verbs import (
     Answer,
     Device,
+    Ray,
+    Workers,
     command,
     with_notes,
 )
@@ -251,26 +253,23 @@ def batch(
     steps: Steps = 20,
     seed: Seed = 0,
     device: Device = "auto",
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> Answer:
     """Edit many pictures by text; one that fails is named and the rest goes on."""
-    from vision_core import editing, images
+    from vision_core import cluster
+    from vision_core.editing.many import Editor
     from vision_core.editing.train import read_data
 
-    entries = read_data(file)
-    painter = editing.painter(backend, model, generative=True, steps=steps, device=device)
-    eyes = editing.load_saliency(None, backend, device, painter)
-    judge = editing.load_clip(None, backend, device)
-    network = editing.load_anchor_net(anchor_net) if anchor_net else None
-    written, failed = [], []
-    for number, (path, caption, prompt) in enumerate(entries):
-        try:
-            events = editing.edit(
-                images.read(path), caption, prompt, painter, eyes, judge, network,
-                anchors=anchors, max_window=max_window, seed=seed,
-            )  # fmt: skip
-            written.append(str(editing.write(_follow(events), out, number)))
-        except ValueError as error:
-            failed.append({"file": str(path), "error": str(error)})
+    editor = Editor(
+        read_data(file), _follow, backend, model, steps, device, anchor_net, anchors, max_window, seed
+    )
+    if ray is None:
+        _ = editor.models  # what is missing is said before the first picture
+    pairs = editor.pairs(out)
+    found = {done.item: done for done in cluster.files(pairs, editor, ray, workers)}
+    written = [cluster.as_typed(pair[1]) for pair in pairs if not found[pair].error]
+    failed = [{"file": str(pair[0]), "error": found[pair].error} for pair in pairs if found[pair].error]
     lines = [*written, *(f"{entry['file']}: {entry['error']}" for entry in failed)]
     return Answer("\n".join(lines), {"written": written, "failed": failed}, incomplete=bool(failed))
 

@@ -1,6 +1,7 @@
 """Commands of the leaf system."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ from typer import Argument, Option
 from vision_core.cli.training import training
 from vision_core.cli.verbs import (
     Answer,
+    Ray,
     Seed,
+    Workers,
     command,
     watch,
 )
@@ -214,11 +217,14 @@ def evaluate(
 def predict(
     paths: Annotated[list[Path], Argument(help="Pictures, and folders of pictures.", metavar="IMAGE|DIR...")],
     model: Model = None,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> Answer:
     """Say what leaves have; what is no leaf of a known kind is refused."""
-    from vision_core import leaves
+    from vision_core import cluster, leaves
 
-    answers, skipped = leaves.predict_files(leaves.load(model)[0], paths)
+    spread = partial(cluster.mapped, address=ray, workers=workers) if ray else map
+    answers, skipped = leaves.predict_files(leaves.load(model)[0], paths, spread)
     rows = [{"file": file, **asdict(answer)} for file, answer in answers]
     lines = [f"{row['file']}: {_verdict(row)}" for row in rows]
     return Answer("\n".join([*lines, *_skipped(skipped)]), {"predictions": rows, "skipped": skipped})

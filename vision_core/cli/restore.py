@@ -11,11 +11,13 @@ from typer import Argument, Option
 from vision_core.cli.verbs import (
     Answer,
     Device,
+    Ray,
     Replace,
     Resume,
     RunFolder,
     Seed,
     Track,
+    Workers,
     command,
     run_folder,
     stopped,
@@ -52,10 +54,12 @@ def run(
     ] = None,
     report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
     device: Device = "auto",
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> Answer:
     """Restore pages; started again, a run over many goes on where it stopped."""
-    from vision_core import images, restoration, weights
-    from vision_core.restoration import batch, reports
+    from vision_core import cluster, images, restoration, weights
+    from vision_core.restoration import batch, reports, spread
     from vision_core.restoration.restore import Options
 
     options = Options(strength, output, not no_gate, sharpen, method, memory, scale, device)  # pyright: ignore
@@ -66,15 +70,20 @@ def run(
     mask = None if protect is None else images.read(protect).rgb.max(2)
     rows, complete = [], False
     try:
-        for row in batch.run(sources, out, network, options, mask, name):
+        if ray is None:
+            found = batch.run(sources, out, network, options, mask, name)
+        else:
+            found = spread.run(sources, out, network, options, mask, name, ray, workers)
+        for row in found:
             rows.append(row)
             typer.echo(_page_line(row), err=True)
         complete = True
+        rows = rows if ray is None else spread.in_order(rows, sources, out)
     finally:
         if report is not None and rows:
             with nullcontext() if complete else suppress(OSError):  # a full disk must not hide the page
                 reports.save(batch.table(rows), report)
-    return _summary(out, batch.table(rows), batch.listed(sources, out).notes)
+    return _summary(cluster.as_typed(out), batch.table(rows), batch.listed(sources, out).notes)
 
 
 def _page_line(row: Any) -> str:
@@ -86,7 +95,7 @@ def _page_line(row: Any) -> str:
     return f"{where}: {row.outcome}: {row.reason} ({row.seconds:g} s){note}"
 
 
-def _summary(out: Path, rows: list[Any], notes: list[str]) -> Answer:
+def _summary(out: str, rows: list[Any], notes: list[str]) -> Answer:
     """What is said at the end; a `ValueError` where nothing came out."""
     failed = [row for row in rows if row.outcome == "failed"]
     broken = {row.source for row in failed if not row.page}  # documents that were not written
@@ -99,7 +108,7 @@ def _summary(out: Path, rows: list[Any], notes: list[str]) -> Answer:
     pages = sum(row.page > 0 for row in failed)
     if failed:
         text += f"; {pages} could not be read, e.g. {failed[0].reason}"
-    data = {"out": str(out), "pages": [vars(row) for row in rows], "failed": pages, "notes": notes}
+    data = {"out": out, "pages": [vars(row) for row in rows], "failed": pages, "notes": notes}
     return Answer(text + with_notes(notes), data, incomplete=bool(failed))
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -25,6 +26,12 @@ Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this fo
 Seed = Annotated[int, typer.Option(min=0, help="Decides every random number.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Track = Annotated[str | None, typer.Option(help="An experiment tracker, e.g. tensorboard.")]
+# Options of every command that works through a folder.
+Ray = Annotated[
+    str | None,
+    typer.Option(help="Spread the files over workers: local, or the address of a Ray cluster."),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="With --ray: how many, else all there is room for.")]
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ def command(
                     raise ValueError(f"--resume goes on as the run was started: leave {first} out")
                 if "given" in signature.parameters:
                     kwargs["given"] = {*given}
-                answer = function(*args, **kwargs)
+                # Ray's messages about lost workers go to standard output, which is --json's
+                with redirect_stdout(sys.stderr) if kwargs.get("ray") else nullcontext():
+                    answer = function(*args, **kwargs)
             except KeyboardInterrupt as interrupt:
                 kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
                 _fail(str(interrupt) or f"interrupted{kept}", EXIT_INTERRUPTED, as_json)

@@ -262,7 +262,7 @@ def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
     Boxes and results are numbered by their rank, 0 for the best. Every result carries its recipe. Returns the
     folder; an older one of that name is written over.
     """
-    place = Path(folder) / f"{number}_{slug(found.recipe.caption or found.recipe.task)}"
+    place = Path(folder) / folder_of(found.recipe.caption or found.recipe.task, number)
     images.save(found.source, place / "input_image.png")
     boxes = [c.box for c in found.candidates if c.box]
     entries = []
@@ -280,6 +280,11 @@ def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
     recipe.save(found.picture, found.recipe, place / "final_output.png")
     write_json(place / "scores.json", {"chosen": found.chosen, "candidates": entries})
     return place
+
+
+def folder_of(caption: str, number: int) -> str:
+    """The name of the folder of an edit."""
+    return f"{number}_{slug(caption)}"
 
 
 def slug(text: str) -> str:

@@ -1,7 +1,9 @@
 """Says what a leaf has, how sure that is, and whether it is a leaf of a known kind at all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,19 @@ def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
     return found
 
 
+FILE = "{file}"
+Answers = list[Prediction | str]  # to files; to one that cannot be read, why, with FILE for its path
+
+
 def predict_files(
-    model: LeafNet, paths: Iterable[str | Path]
+    model: LeafNet,
+    paths: Iterable[str | Path],
+    spread: Callable[[Callable[[Sequence[Path]], Answers], list[list[Path]]], Iterable[Answers]] = map,
 ) -> tuple[list[tuple[str, Prediction]], list[dict[str, str]]]:
     """The answers to files and to all pictures in folders, and what was skipped in the folders, and why.
+
+    Args:
+        spread: as `map`, called with a function of a list of files, and with such lists.
 
     Raises:
         ValueError: a file that was named is no picture; a folder holds none; nothing was named.
@@ -56,20 +67,34 @@ def predict_files(
     if not named:
         raise ValueError("no picture was named")
     answers, skipped = [], []
-    for start in range(0, len(named), features.BATCH):
-        read: dict[str, np.ndarray] = {}
-        for path, in_folder in named[start : start + features.BATCH]:
-            try:
-                read[str(path)] = read_square(path)
-            except ValueError as error:
-                if not in_folder:
-                    raise
-                skipped.append({"file": str(path), "reason": data.reason(error, path)})
-        if read:
-            answers += zip(read, _answers(model, np.stack([*read.values()])), strict=True)
+    files = [path for path, _ in named]
+    lists = [files[start : start + features.BATCH] for start in range(0, len(files), features.BATCH)]
+    found = chain.from_iterable(spread(partial(_answered, model), lists))
+    for (path, in_folder), answer in zip(named, found, strict=True):
+        if isinstance(answer, Prediction):
+            answers.append((str(path), answer))
+            continue
+        said = ValueError(answer.replace(FILE, str(path)))
+        if not in_folder:
+            raise said
+        skipped.append({"file": str(path), "reason": data.reason(said, path)})
     if not answers:
         raise ValueError(f"none of the {len(skipped)} files can be read as a picture")
     return answers, skipped
+
+
+def _answered(model: LeafNet, files: Sequence[Path]) -> Answers:
+    """What is said of each file, in an error without its path: it may be a copy's."""
+    answers: dict[int, Prediction | str] = {}
+    squares: dict[int, np.ndarray] = {}
+    for index, path in enumerate(files):
+        try:
+            squares[index] = read_square(path)
+        except ValueError as error:
+            answers[index] = str(error).replace(str(path), FILE)
+    if squares:
+        answers |= zip(squares, _answers(model, np.stack([*squares.values()])), strict=True)
+    return [answers[index] for index in range(len(files))]
 
 
 @torch.no_grad()

@@ -47,19 +47,32 @@ def run(
             source.
         OSError: the disk is full; names the page. All pages reported so far are safe.
     """
-    jobs = _jobs(sources, out)
-    if protect is not None and (len(jobs) > 1 or documents.is_document(jobs[0][0])):
+    named = jobs(sources, out)
+    if protect is not None and (len(named) > 1 or documents.is_document(named[0][0])):
         raise ValueError("a mask protects a part of one image: restore that image alone")
-    refuse_replacing(*zip(*jobs, strict=True))
-    for folder in {target.parent for _, target in jobs}:
+    refuse_replacing(*zip(*named, strict=True))
+    for folder in {target.parent for _, target in named}:
         files.sweep(folder)
     key = digest(model, options)
-    journal = None if jobs[0][1] == out else Journal(out / JOURNAL, key)
-    for source, target in jobs:
-        if documents.is_document(source) or documents.is_document(target):
-            yield from _document(source, target, network, options, key, journal)
-        else:
-            yield from pages(source, iter([target]), network, options, journal, protect)
+    journal = None if named[0][1] == out else Journal(out / JOURNAL, key)
+    for source, target in named:
+        yield from one(source, target, network, options, key, journal, protect)
+
+
+def one(
+    source: Path,
+    target: Path,
+    network: Restorer | None,
+    options: Options,
+    key: str,
+    journal: Journal | None = None,
+    protect: np.ndarray | None = None,
+) -> Iterator[PageReport]:
+    """Restore one file of a run; see `run`."""
+    if documents.is_document(source) or documents.is_document(target):
+        yield from _document(source, target, network, options, key, journal)
+    else:
+        yield from pages(source, iter([target]), network, options, journal, protect)
 
 
 def table(reports: Sequence[PageReport]) -> list[PageReport]:
@@ -235,7 +248,7 @@ def listed(sources: list[Path], out: Path) -> Found:
     return find(sources, documents.READABLE, out)
 
 
-def _jobs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
+def jobs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     """Each file to restore and where it goes."""
     found = listed(sources, out).files
     if not found:

@@ -1,0 +1,49 @@
+"""Heavy calls on the GPU that a ZeroGPU Space lends for a moment; anywhere else they are plain calls.
+
+ZeroGPU carries out such a call in a process of its own, into which arguments and results are pickled; CUDA is
+real in there alone. So everything else computes on the CPU in such a Space, trainings included.
+"""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+try:  # before CUDA is used for the first time
+    spaces: Any = importlib.import_module("spaces")
+except ImportError:
+    spaces = None
+
+SECONDS = 60  # for which a GPU is asked
+ZERO = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+if ZERO:
+    os.environ["VISION_CORE_DEVICE"] = "cpu"  # here, and in the trainings that are started from here
+
+
+def ready() -> None:
+    """Tell ZeroGPU that its functions are declared; `Blocks.launch` does so, which a mounted page lacks."""
+    if ZERO:
+        importlib.import_module("spaces.zero").startup()
+
+
+def _call(function: Callable[..., Any], *args: Any) -> Any:
+    _use_it()
+    return function(*args)
+
+
+def _stream(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
+    _use_it()
+    yield from function(*args)
+
+
+def _use_it() -> None:
+    if ZERO:  # in the process of the call
+        os.environ.pop("VISION_CORE_DEVICE", None)  # a process may serve several calls
+
+
+def _lent(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function if spaces is None else spaces.GPU(function, duration=SECONDS)
+
+
+call = _lent(_call)  # call(function, *args) gives function(*args)
+stream = _lent(_stream)  # stream(function, *args) yields what function(*args) yields

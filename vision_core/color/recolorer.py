@@ -1,0 +1,47 @@
+"""One trained map or stored LUT for a whole folder of pictures."""
+
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from vision_core import images
+from vision_core.color import lut
+from vision_core.color.palette import count_colors
+
+
+class Recolorer:
+    """Recolours picture files.
+
+    Args:
+        color_map: a trained `ColorMap`, or None where `stored` is given.
+        stored: a LUT, or None.
+        strength, lightness_strength: see `lut.with_strength`.
+        exactly: measure the map at each picture's own colours; without it one table serves all.
+    """
+
+    def __init__(
+        self, color_map: Any, stored: Any, strength: float, lightness_strength: float, exactly: bool
+    ) -> None:
+        self.color_map, self.stored, self.exactly = color_map, stored, exactly
+        self.strengths = strength, lightness_strength
+
+    @cached_property  # once, and not before there is a picture that can be read
+    def _shared(self) -> Any:
+        table = self.stored if self.color_map is None else self.color_map.lut()
+        return lut.with_strength(table, *self.strengths)
+
+    def __call__(self, source: Path, target: Path) -> list[str]:
+        """Write the recoloured picture; what there is to say of it."""
+        picture = images.read(source)
+        table = self._own(picture) if self.exactly else self._shared
+        images.save(picture.mapped(partial(lut.apply, table)), target)
+        notes = [*picture.notes, *images.loss(picture, target)]
+        if self.color_map is None:
+            return notes
+        from vision_core.color.advice import warnings
+
+        return [*notes, *warnings(self.color_map, picture)]
+
+    def _own(self, picture: images.Picture) -> Any:
+        table = self.color_map.lut(colors=count_colors(picture.rgb).colors)
+        return lut.with_strength(table, *self.strengths)

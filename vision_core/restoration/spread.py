@@ -1,0 +1,135 @@
+"""Restores a shelf of files on the workers of a cluster; report, journal and pages are as of one process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from vision_core import cluster
+from vision_core.folders import refuse_replacing
+from vision_core.restoration.batch import JOURNAL, digest, jobs, one, table
+from vision_core.restoration.networks import Restorer
+from vision_core.restoration.reports import Journal, PageReport, failed
+from vision_core.restoration.restore import Options
+
+EVERY = 60.0  # seconds between two uploads of the journal
+
+
+class _Entries(Journal):
+    """What a worker would write into the journal, for the one process that does."""
+
+    def __init__(self) -> None:
+        self.entries: list[PageReport] = []
+
+    def find(self, source: Path, page: int, target: Path) -> PageReport | None:
+        return None
+
+    def add(self, source: Path, report: PageReport) -> None:
+        self.entries.append(report)
+
+
+def run(
+    sources: list[Path],
+    out: Path,
+    network: Restorer | None,
+    options: Options,
+    protect: np.ndarray | None,
+    model: str,
+    address: str,
+    workers: int | None = None,
+) -> Iterator[PageReport]:
+    """As `batch.run`, file by file in whatever order they are done; `out` is a folder, or the URL of one.
+
+    A document is one worker's. Raises what `batch.run` and `cluster.each` raise.
+    """
+    named = jobs(sources, out)
+    if protect is not None or named[0][1] == out:
+        raise ValueError("--ray is for a folder of results, without --protect")
+    refuse_replacing(*zip(*named, strict=True))
+    key = digest(model, options)
+    with _kept(out) as (folder, there, save):
+        journal = Journal(folder / JOURNAL, key)
+        todo = []
+        for source, target in named:
+            place = _Place(target, out, there)
+            done = [report for page in (0, 1) if (report := journal.find(source, page, place))]  # pyright: ignore
+            if done:
+                yield replace(done[0], source=str(source))
+            else:
+                todo.append((source, target))
+        act = partial(_restored, network, options, key)
+        for outcome in cluster.files(todo, act, address, workers):
+            source, target = outcome.item
+            if outcome.error:
+                yield failed(str(source), 1, outcome.error)
+                continue
+            reports, entries, local, place = outcome.result
+            settle = partial(_settled, ((local, str(source)), (place, cluster.as_typed(target))))
+            for report in map(settle, entries):
+                journal.add(source, report)
+            save(EVERY)
+            yield from map(settle, reports)
+
+
+def in_order(rows: list[PageReport], sources: list[Path], out: Path) -> list[PageReport]:
+    """The rows in the order in which one process gives them."""
+    places = {str(source): number for number, (source, _) in enumerate(jobs(sources, out))}
+    return sorted(rows, key=lambda row: places.get(row.source, len(places)))
+
+
+def _restored(network: Any, options: Options, key: str, source: Path, target: Path) -> tuple[Any, ...]:
+    entries = _Entries()
+    reports = table(list(one(source, target, network, options, key, entries)))
+    return reports, entries.entries, str(source), str(target)
+
+
+def _settled(names: tuple[tuple[str, str], ...], report: PageReport) -> PageReport:
+    """With the names that the files have outside of the worker."""
+    texts = {}
+    for field in ("source", "written", "reason", "notes"):
+        text = getattr(report, field)
+        for inside, outside in names if text else ():
+            text = text.replace(inside, outside)
+        texts[field] = text
+    return replace(report, **texts)
+
+
+class _Place:
+    """A target that may lie at a URL, as far as a journal asks."""
+
+    def __init__(self, target: Path, out: Path, there: set[str] | None) -> None:
+        self.target, self.there = target, there
+        self.name = target.relative_to(out).as_posix() if there is not None else ""
+
+    def is_file(self) -> bool:
+        return self.target.is_file() if self.there is None else self.name in self.there
+
+
+@contextmanager
+def _kept(out: Path) -> Iterator[tuple[Path, set[str] | None, Callable[[float], None]]]:
+    """(folder of the journal, names at the URL `out`, what uploads the journal after so many seconds)."""
+    if not cluster.is_url(out):
+        yield out, None, lambda seconds: None
+        return
+    url, saved = cluster.as_typed(out), monotonic()
+
+    def save(seconds: float) -> None:
+        nonlocal saved
+        if monotonic() - saved >= seconds:
+            cluster.upload(Path(scratch), url)
+            saved = monotonic()
+
+    with TemporaryDirectory(prefix="vision-core-") as scratch:
+        there = cluster.below(url)
+        if JOURNAL in there:
+            cluster.download(f"{url.rstrip('/')}/{JOURNAL}", Path(scratch) / JOURNAL)
+        try:
+            yield Path(scratch), there, save
+        finally:
+            save(0)
