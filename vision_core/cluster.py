@@ -199,7 +199,8 @@ def connected(address: str, workers: int | None) -> Iterator[Any]:
     given: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address == LOCAL:
         given |= {"num_cpus": workers, "include_dashboard": False}
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # a busy machine is slow to start it
+        for name, most in (("raylet_start_wait_time_s", "120"), ("agent_register_timeout_ms", "120000")):
+            os.environ.setdefault(f"RAY_{name}", most)  # a busy machine is slow to start it
         # else it warns of `held`, which it cannot know to be kept
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     else:

@@ -38,6 +38,7 @@ NEVER = {
     "restore": {"streamlit", "torchvision"},  # the last for VGG16, whose weights a Space does not have
     "dashboard": {*DOCUMENTS, "gradio", "onnxruntime"},  # the last checks an export where it is there
 }
+EXTRAS = {"fsspec", "ray"}  # of an extra that no Space has a use for
 BESIDE = {"dashboard": {"onnx", "onnxscript"}}  # what torch.onnx imports
 
 
@@ -85,7 +86,8 @@ def reached(name: str) -> tuple[set[Path], set[str]]:
 @pytest.mark.parametrize("name", PYTHON_SPACES)
 def test_requirements_are_what_the_app_imports_and_no_more(name):
     owners = packages_distributions()
-    needed = {canonicalize_name(owners[top][0]) for top in reached(name)[1] - NEVER[name] if top in owners}
+    others = reached(name)[1] - NEVER[name] - EXTRAS
+    needed = {canonicalize_name(owners[top][0]) for top in others if top in owners}
     assert {canonicalize_name(line.name) for line in lines(name)} == needed | BESIDE.get(name, set())
 
 
