@@ -157,8 +157,11 @@ class Worker:
     def __init__(self, held: Sequence[Any]) -> None:
         import ray
 
+        from vision_core import torchvision_cpu
+
         self.fault: Exception | None = None
         try:
+            torchvision_cpu.prepare()  # a network may have parts of torchvision's
             load: Any = ray.get(held[0])
             self.act: Act = load()
         except Exception as error:  # raised in here, Ray would wrap it into a page of text
