@@ -69,6 +69,7 @@ def run(
             if outcome.error:
                 yield failed(str(source), 1, outcome.error)
                 continue
+            assert outcome.result is not None
             reports, entries, local, place = outcome.result
             settle = partial(_settled, ((local, str(source)), (place, cluster.as_typed(target))))
             for report in map(settle, entries):
