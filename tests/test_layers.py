@@ -18,6 +18,7 @@ CORE = ROOT / "vision_core"
 SYSTEMS = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()} - {"cli"}
 SHARED = {"torch", "numpy", "PIL", "accelerate", "safetensors", "huggingface_hub", "psutil", "plotly"}
 SHARED |= {"cv2", "img2pdf", "pi_heif", "pikepdf", "pypdfium2"}
+SHARED |= {"fsspec", "ray"}  # of vision_core.cluster alone, where a job is spread
 HEAVY = {
     "torch",
     "torchvision",
