@@ -68,6 +68,18 @@ def test_the_same_picture_as_in_this_process(tmp_path, kind):
     found.rgb[:] = 0  # as with `images.read`, the array is the caller's
 
 
+def test_what_libtiff_says_by_itself_is_not_seen(capfd):
+    """In this process as in a worker, which may open no file for writing."""
+    damaged = bytearray(file_of(Image.fromarray(COLORS), "TIFF", compression="tiff_lzw"))
+    damaged[60:90] = b"\xff" * 30
+    guarded._end_idle()  # the worker writes to the standard error that it was started with
+    for read in (images.read, guarded.read):
+        with pytest.raises(ValueError, match="damaged or cut off"):
+            read(bytes(damaged))
+    guarded._end_idle()
+    assert capfd.readouterr().err == ""
+
+
 def test_the_same_sentences_as_in_this_process(tmp_path):
     for source in (b"", b"hello", encode(Picture(COLORS))[:500], tmp_path, tmp_path / "missing.png"):
         with pytest.raises(ValueError) as expected:

@@ -590,18 +590,26 @@ def _by_pillow(file: BinaryIO, page: Directory, bits: int) -> Image.Image:
 _silent, _silent_now = threading.Lock(), [0, -1]  # how many are, and the stderr to come back to
 
 
+def _divert() -> int:
+    """Let stderr lead nowhere; the descriptor of where it led, -1 where there is none."""
+    kept = -1
+    with suppress(OSError):
+        kept = os.dup(2)
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+        except PermissionError:  # a confined process opens nothing for writing
+            nowhere = os.memfd_create("nowhere")
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+    return kept
+
+
 @contextmanager
 def _silence() -> Iterator[None]:
     """libtiff writes its errors into the process's stderr by itself; what is wrong is raised, too."""
     with _silent:
         if not _silent_now[0]:
-            try:
-                _silent_now[1] = os.dup(2)
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 2)
-                os.close(nowhere)
-            except OSError:  # there is no stderr
-                _silent_now[1] = -1
+            _silent_now[1] = _divert()
         _silent_now[0] += 1
     try:
         yield
