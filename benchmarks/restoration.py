@@ -20,9 +20,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vision_core import devices, images
 from vision_core.images import Picture
-from vision_core.restoration import Options, build, degrade, draw, draw_mixture, load, metrics, pages, restore
+from vision_core.restoration import (
+    Options,
+    PageRestorer,
+    build,
+    degrade,
+    draw,
+    draw_mixture,
+    load,
+    metrics,
+    pages,
+    restore,
+)
 from vision_core.restoration import data as page_data
 from vision_core.restoration.restore import BYTES_PER_PIXEL
+from vision_core.restoration.thumbnail import CHANNELS, FIELDS
 from vision_core.restoration.tiles import plan
 
 HEIGHT, WIDTH = 2316, 1463
@@ -47,7 +59,7 @@ def damage() -> None:
         print(f"damage, {name}: {rate:.0f} crops of 256 x 256 a second")
 
 
-def bare(network: nn.Module, tile: Tensor, dtype: torch.dtype) -> float:
+def bare(network: PageRestorer, tile: Tensor, dtype: torch.dtype) -> float:
     """Seconds of the convolutions and matrix products alone that `network` needs for `tile`."""
     work: list[Callable[[], object]] = []
 
@@ -68,7 +80,7 @@ def bare(network: nn.Module, tile: Tensor, dtype: torch.dtype) -> float:
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
     with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        network(tile)
+        network.detail(tile, torch.rand(len(tile), CHANNELS, FIELDS, FIELDS))
         for hook in hooks:
             hook.remove()
         return timed(lambda: [act() for act in work])
@@ -76,8 +88,9 @@ def bare(network: nn.Module, tile: Tensor, dtype: torch.dtype) -> float:
 
 def page() -> None:
     network, _ = load()
+    assert isinstance(network, PageRestorer)
     rgb = pages.page(0, width=WIDTH, height=HEIGHT).pixels.permute(1, 2, 0).contiguous().numpy()
-    seconds = timed(lambda: restore(Picture(rgb), network, Options(gate=False, scale=1)), 2)
+    seconds = timed(lambda: restore(Picture(rgb), network), 2)
     grid = plan(HEIGHT, WIDTH, network.multiple, False, BYTES_PER_PIXEL)
     tile = torch.rand(grid.batch, 3, grid.height, grid.width).contiguous(memory_format=torch.channels_last)
     alone = bare(network, tile, devices.autocast_dtype(torch.device("cpu"))) * grid.tiles / grid.batch
@@ -134,10 +147,7 @@ def ffdnet(weights: Path, folder: Path) -> None:
         recipes = [draw(seed, ("noise",), severity) for seed in range(8)]
         noisy = degrade(clean, recipes)
         best = [denoise(x[None], r["steps"][0]["sigma"]) for x, r in zip(noisy, recipes, strict=True)]
-        ours = [
-            restore(Picture(images.from_tensor(x[None])), network, Options(gate=False, scale=1))
-            for x in noisy
-        ]
+        ours = [restore(Picture(images.from_tensor(x[None])), network, Options(gate=False)) for x in noisy]
         rows = (noisy, torch.cat(best).clamp(0, 1), torch.cat([images.to_tensor(r.restored) for r in ours]))
         figures = [f"{metrics.psnr(row, clean).mean():.2f}" for row in rows]
         print(f"noise {severity}: damaged, FFDNet (told sigma), ours: {', '.join(figures)} dB")

@@ -30,7 +30,7 @@ NETWORKS = networks()
 
 
 def test_the_networks_are_found():
-    assert len(NETWORKS) >= 11 and "vision_core.restoration.hybrid.HybridRestorer" in NETWORKS
+    assert len(NETWORKS) >= 11 and "vision_core.restoration.network.PageRestorer" in NETWORKS
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -50,7 +50,7 @@ from vision_core.editing.anchor_net import AnchorNet
 from vision_core.files import bundled, read_json, write_json
 from vision_core.leaves import data as leaf_data
 from vision_core.leaves.bundle import MODEL
-from vision_core.restoration.hybrid import HybridRestorer
+from vision_core.restoration.network import PageRestorer
 from vision_core.weights import WeightsMissing
 
 TURNS = round(60 * float(os.environ.get("FUZZ", "1")))
@@ -375,7 +375,7 @@ ABOUT = {
 }
 for suffix in (".safetensors", ".pth"):
     network(AnchorNet(5, 3), suffix, {}, editing.load_anchor_net)
-    network(HybridRestorer((8, 8, 8), (1, 1, 1), (1, 1), 8, 16, 1, 2), suffix, {}, restoration.load)
+    network(PageRestorer((8, 8, 8), (1, 1, 1), (1, 1), (4, 4, 4)), suffix, {}, restoration.load)
     network(ColorMapper(1, 8, "palette", PALETTE.colors.tolist()), suffix, ABOUT, look)
 
 

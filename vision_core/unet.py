@@ -66,10 +66,16 @@ class UNet(nn.Module):
 
     def decode(self, features: list[Tensor]) -> Tensor:
         """What `encode` found -> (B, outputs, H, W)."""
+        return self.decode_with(features, 0)[0]
+
+    def decode_with(self, features: list[Tensor], level: int) -> tuple[Tensor, Tensor]:
+        """As `decode`, and the features of a level on the way up; the finest is level 0."""
         *skips, x = features
-        for grow, level, skip in zip(reversed(self.grow), reversed(self.up), reversed(skips), strict=True):
-            x = level(F.pixel_shuffle(grow(x), 2) + skip)
-        return F.pixel_shuffle(self.head(x), 2)
+        kept = x
+        for number in reversed(range(len(skips))):
+            x = self.up[number](F.pixel_shuffle(self.grow[number](x), 2) + skips[number])
+            kept = x if number >= level else kept
+        return F.pixel_shuffle(self.head(x), 2), kept
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

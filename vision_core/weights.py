@@ -34,10 +34,16 @@ class Weights:
 
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
-        "restoration/hybrid.safetensors",
-        "e8c89492cf0a035bb3bcb5fe36fcdbbafb91ec9ed5520315a9739730493c1d9d",
+        "restoration/pages.safetensors",
+        "a7e21abf0a101c040f21fab2a2659c9cc653e4072148ff6f66538de2009d46c5",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
+    ),
+    "restoration-gate": Weights(
+        "restoration/gate.json",
+        "2b8615fde9fcbb6790fcce29e87b4be8decc0dcb1b7cc98882efd634435bfb73",
+        "Apache-2.0",
+        "vision-core restore fit-gate, see models/restoration/README.md",
     ),
     "editing-inpainting": Weights(
         "editing/inpainting",

@@ -73,7 +73,7 @@ def build() -> None:
         page = common.Number(1, label="page", precision=0)
         method = gr.Dropdown(["network", "classical", "denoise"], value="network", label="method")
         strength = common.Number(1, label="strength")
-        output = gr.Dropdown(["color", "grey", "binary"], value="color", label="output")
+        output = gr.Dropdown(["color", "grey", "binary", "soft"], value="color", label="output")
         sharpen, gate = gr.Checkbox(False, label="sharpen"), gr.Checkbox(True, label="gate")
         kind = gr.Dropdown(["mixture", *KINDS], value="mixture", label="kind")
         severity, seed = common.Number(3, label="severity"), common.Number(0, label="seed", precision=0)

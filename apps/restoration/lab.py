@@ -48,7 +48,7 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
             damaged = restoration.degrade(tensor, [part])
             if index == 0:
                 rgb = images.from_tensor(damaged)
-                options = restoration.Options(gate=False, scale=1)
+                options = restoration.Options(gate=False)
                 made = gpu.call(restoration.restore, Picture(rgb), loaded, options).restored
                 _keep(known, clean, rgb, made)
             row = gpu.call(compare, tensor, damaged, loaded)

@@ -23,7 +23,12 @@ from vision_core.restoration.restore import change as change_page
 
 EXAMPLES = bundled("assets") / "restoration"
 WORDS = {"stained": "stained", "shaded": "in shade, folded", "faded": "faded, ink shows through"}
-OUTPUTS = [("colour", "color"), ("grey", "grey"), ("black on white", "binary")]
+OUTPUTS = [
+    ("colour", "color"),
+    ("grey", "grey"),
+    ("black on white", "binary"),
+    ("soft black on white", "soft"),
+]
 PREVIEW = 640  # longest side of the page before it is restored
 
 
@@ -108,7 +113,14 @@ def stop(given: Session | None) -> None:
 
 @user_errors
 def follow(
-    given: Session | None, strength: float, output: str, sharpen: bool, gate: bool, seen: str
+    given: Session | None,
+    strength: float,
+    output: str,
+    sharpen: bool,
+    gate: bool,
+    light: float,
+    caution: float,
+    seen: str,
 ) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `build`'s outputs.
 
@@ -124,7 +136,7 @@ def follow(
     if not chosen.sheet:
         section = gr.Column(visible=bool(words))
         return section, gr.Column(visible=False), "", words, *buttons, "", "", "", ""
-    sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate)
+    sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate, light, caution)
     now = f"{sheet.name} {choice.query(sheet)} {sheet.path(sheets.GUESSES).exists()}"
     rest: tuple[Any, ...] = (gr.skip(),) * 4
     if now != seen:
@@ -224,17 +236,35 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                     )
                     output = gr.Radio(OUTPUTS, value="color", label="The page in", elem_id="output")
                     sharpen = gr.Checkbox(False, label="Sharpen", elem_id="sharpen")
+                    light = common.Slider(
+                        0,
+                        1,
+                        0.5,
+                        step=0.05,
+                        label="Light",
+                        info="0: as it is. 0.5: as far as the network is sure. 1: as clean pages are.",
+                        elem_id="light",
+                    )
                     gate = gr.Checkbox(
                         True,
                         label="Gate",
-                        info="Keeps the original where restoring does not help.",
+                        info="Keeps the original wherever restoring does not help.",
                         elem_id="gate",
+                    )
+                    caution = common.Slider(
+                        0,
+                        1,
+                        0.5,
+                        step=0.05,
+                        label="Caution of the gate",
+                        info="Less does more.",
+                        elem_id="caution",
                     )
                     links = gr.HTML(elem_id="downloads")
             facts = gr.HTML(elem_id="facts")
     timer, seen = gr.Timer(work.REFRESH, active=False), gr.State("")
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
-    controls = [strength, output, sharpen, gate]
+    controls = [strength, output, sharpen, gate, light, caution]
     look = (follow, [given, *controls, seen], outputs)
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"

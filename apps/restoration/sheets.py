@@ -1,7 +1,7 @@
 """One restored page of a visit: a folder with the page and with what the network made of it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from apps.session import Session
 from vision_core import guarded, images, restoration
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
-from vision_core.restoration.restore import Options, difference, finish
+from vision_core.restoration.light import Answer
+from vision_core.restoration.restore import Change, Options, difference, finish
 
 NAME = re.compile(r"sheet-\d{3,6}")
-PAGE, CHANGED, MASK, GUESSES = "page.png", "changed.png", "mask.png", "guesses.png"
+PAGE, CHANGED, INK = "page.png", "changed.png", "ink.png"
+MASK, GUESSES = "mask.png", "guesses.png"
 KEPT_VIEWS = 3  # finished versions of a page that are kept; any other is made again when asked for
 NOTHING = "There is no restored page yet: choose a page and press Restore"
 CHANGE_MOST, GUESS_MOST = 96, 24  # of 255: where the colours of the overlays are fully there
@@ -53,11 +55,18 @@ class Choice:
     output: str = "color"
     sharpen: bool = False
     gate: bool = True
+    light: float = 0.5
+    caution: float = 0.5
 
     @property
     def options(self) -> Options:
         strength = number(self.strength, 0, 1, "The strength")
-        return Options(strength, str(self.output), bool(self.gate), bool(self.sharpen))  # pyright: ignore
+        light, caution = (
+            number(value, 0, 1, name)
+            for value, name in ((self.light, "The light"), (self.caution, "The caution"))
+        )
+        choices = (strength, str(self.output), bool(self.gate), bool(self.sharpen))
+        return Options(*choices, light=light, caution=caution)  # pyright: ignore[reportArgumentType]
 
     def query(self, sheet: Sheet) -> dict[str, Any]:
         """As a download's address says it; the mask's time makes a browser ask again for another mask."""
@@ -67,6 +76,8 @@ class Choice:
             "output": self.output,
             "sharpen": int(bool(self.sharpen)),
             "gate": int(bool(self.gate)),
+            "light": f"{self.options.light:g}",
+            "caution": f"{self.options.caution:g}",
             "mask": mask.stat().st_mtime_ns if mask.exists() else 0,
         }
 
@@ -74,20 +85,24 @@ class Choice:
 def choice(query: dict[str, str] | Any) -> Choice:
     """The opposite of `Choice.query`; anything can be in an address."""
     strength = number(query.get("strength", "1"), 0, 1, "The strength")
+    shares = [number(query.get(name, "0.5"), 0, 1, f"The {name}") for name in ("light", "caution")]
     flags = [query.get(name, default) != "0" for name, default in (("sharpen", "0"), ("gate", "1"))]
-    return Choice(strength, query.get("output", "color"), *flags)
+    return Choice(strength, query.get("output", "color"), *flags, *shares)
 
 
-def create(known: Session, page: Picture, changed: np.ndarray, facts: dict[str, Any]) -> Sheet:
+def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
     """Store a page and what was made of it; the oldest results go when there is no room."""
     session.opened(known)
     old = [sheet.folder for sheet in reversed(every(known))]
     session.make_room(known, 3 * page.rgb.nbytes, old)
     sheet = Sheet(known, session.next_name(known, "sheet"))
     images.save(page, sheet.path(PAGE))
-    images.save(Picture(changed), sheet.path(CHANGED))
-    height, width = changed.shape[:2]
-    write_json(sheet.path("sheet.json"), {**facts, "width": width, "height": height})
+    images.save(Picture(changed.detail), sheet.path(CHANGED))
+    if changed.ink is not None:
+        images.save(Picture(np.repeat(changed.ink[..., None], 3, 2), kind="grey"), sheet.path(INK))
+    light = None if changed.light is None else changed.light.plain()
+    height, width = changed.detail.shape[:2]
+    write_json(sheet.path("sheet.json"), {**facts, "width": width, "height": height, "light": light})
     return sheet
 
 
@@ -127,7 +142,7 @@ def overlay(sheet: Sheet, name: str, chosen: Choice) -> bytes:
     """ "changed" or "guesses" as a PNG whose colour says how much, clear where there is nothing."""
     if name == "changed":
         page, changed = _pair(sheet)
-        options = Options(chosen.options.strength, gate=False, sharpen=chosen.options.sharpen)
+        options = replace(chosen.options, output="color", threshold="ink")
         values = difference(page.rgb, finish(page, changed, options, protected(sheet)).picture.rgb)
         return _heat(values, CHANGE_MOST)
     if not sheet.path(GUESSES).exists():
@@ -171,8 +186,12 @@ def source(known: Session, number: int | None = None) -> Picture:
     return guarded.read(path, MAX_PIXELS, page=number or chosen.page)
 
 
-def _pair(sheet: Sheet) -> tuple[Picture, np.ndarray]:
-    return page(sheet), images.read(sheet.path(CHANGED)).rgb
+def _pair(sheet: Sheet) -> tuple[Picture, Change]:
+    light, ink = sheet.facts["light"], None
+    if sheet.path(INK).exists():
+        ink = np.ascontiguousarray(images.read(sheet.path(INK)).rgb[..., 0])
+    detail = images.read(sheet.path(CHANGED)).rgb
+    return page(sheet), Change(detail, ink, None if light is None else Answer.of(light))
 
 
 def _verdict(verdict: restoration.Verdict) -> dict[str, Any]:

@@ -19,7 +19,11 @@ from vision_core.restoration import data
 BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
 MOST_PAGES, MOST_PIXELS, MOST_BYTES = 200, 150_000_000, 60 << 20  # of an archive
 SYSTEM = "restore"
-CURVES = {"loss": "Loss", "val_psnr": "PSNR on held-out pages (dB)", "val_ssim": "SSIM on held-out pages"}
+CURVES = {
+    "loss": "Loss",
+    "val_psnr": "PSNR on held-out pages (dB)",
+    "val_ink": "Ink on held-out pages (F-measure, %)",
+}
 
 
 @user_errors

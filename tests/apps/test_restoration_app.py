@@ -28,6 +28,7 @@ CHOICES = [
     Choice(gate=False),
     Choice(0.4, "grey", True, False),
     Choice(1, "binary", False, True),
+    Choice(1, "soft", False, True, 0.9, 0.1),
 ]
 WORDS, STOP, TIMER, SEEN = 3, 4, 6, 10  # of what `follow` gives
 
@@ -44,14 +45,17 @@ def small_network(tmp_path_factory):
     """A small network that changes something stands for that of this release: what is tested is the page."""
     path, find = tmp_path_factory.mktemp("weights") / "small.safetensors", weights.find
     with devices.seeded(0):
-        network = restoration.HybridRestorer((8, 8, 8), (1, 1, 1), (1, 1), 8, 16, 1, 2)
+        network = restoration.PageRestorer((8, 8, 8), (1, 1, 1), (1, 1), (4, 4, 4))
         for parameter in network.parameters():  # what starts as 0 makes the untrained one change nothing
             if not parameter.any():
                 parameter.data = 0.05 * torch.randn_like(parameter)
     checkpoints.save(path, network, {})
     networks.embedded.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights, "find", lambda name, own=None: find(name, path if own is None else own))
+        embedded = {"restoration": path}
+        patch.setattr(
+            weights, "find", lambda name, own=None: find(name, embedded.get(name) if own is None else own)
+        )
         yield
     networks.embedded.cache_clear()
 
@@ -113,7 +117,8 @@ def clicked(**data: str) -> gr.EventData:
 
 
 def follow(known, choice: Choice = Choice(), seen: str = ""):  # noqa: B008
-    return restore_tab.follow(known, choice.strength, choice.output, choice.sharpen, choice.gate, seen)
+    looks = (choice.strength, choice.output, choice.sharpen, choice.gate, choice.light, choice.caution)
+    return restore_tab.follow(known, *looks, seen)
 
 
 def test_the_page_is_built_and_shows_nothing_lossy():
@@ -127,8 +132,7 @@ def test_the_page_is_built_and_shows_nothing_lossy():
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_the_download_is_bit_for_bit_what_the_core_restores(restored, client, file, choice):
-    options = Options(choice.strength, choice.output, choice.gate, choice.sharpen)  # pyright: ignore
-    expected = restoration.restore(images.read(file), restoration.load()[0], options)
+    expected = restoration.restore(images.read(file), restoration.load()[0], choice.options)
     shown = follow(restored, choice)
     [address] = re.findall(r'id="get-restored" href="([^"]+)"', shown[9])
     data = client.get("/" + address.replace("&amp;", "&")).content

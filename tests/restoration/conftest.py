@@ -5,17 +5,9 @@ import torch
 
 from vision_core import devices
 from vision_core.images import Picture
-from vision_core.restoration import HybridRestorer, networks, pages
+from vision_core.restoration import PageRestorer, networks, pages
 
-SMALL = {
-    "widths": (8, 8, 8),
-    "down": (1, 1, 1),
-    "up": (1, 1),
-    "channels": 8,
-    "width": 16,
-    "depth": 1,
-    "heads": 2,
-}
+SMALL = {"widths": (8, 8, 8, 8), "down": (1, 1, 1, 1), "up": (1, 1, 1), "light": (4, 8, 8)}
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +21,9 @@ def picture(page):
     return Picture(page.permute(1, 2, 0).contiguous().numpy(), dpi=(300, 300))
 
 
-def small_network() -> HybridRestorer:
+def small_network() -> PageRestorer:
     with devices.seeded(0):
-        return HybridRestorer(**SMALL)
+        return PageRestorer(**SMALL)
 
 
 @pytest.fixture
@@ -45,18 +37,20 @@ def network():
     """A small network that changes something."""
     network, drawn = small_network(), devices.generator(0)
     with torch.no_grad():
-        for parameter in (network.detail.unet.head.weight, network.light.head.weight):
-            parameter.copy_(torch.randn(parameter.shape, generator=drawn) * 0.05)
+        for parameter in network.parameters():
+            if not parameter.any():  # what keeps an untrained network from changing anything
+                parameter.copy_(torch.randn(parameter.shape, generator=drawn) * 0.05)
+        network.light.error.bias.copy_(torch.tensor([-9.0, -3.0]))  # sure of its light
     return network.eval()
 
 
 @pytest.fixture
-def tiny_hybrid(monkeypatch):
-    """`networks.build("hybrid")` builds the small one."""
+def tiny_network(monkeypatch):
+    """`networks.build("pages")` builds the small one."""
 
-    class Small(HybridRestorer):
+    class Small(PageRestorer):
         def __init__(self, **architecture) -> None:
             super().__init__(**(architecture or SMALL))
 
-    Small.__name__ = HybridRestorer.__name__  # as its checkpoints name it
-    monkeypatch.setattr(networks, "HybridRestorer", Small)
+    Small.__name__ = PageRestorer.__name__  # as its checkpoints name it
+    monkeypatch.setattr(networks, "PageRestorer", Small)

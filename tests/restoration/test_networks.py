@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from vision_core import checkpoints
-from vision_core.restoration import HybridRestorer, ViTRestorer, build, load, networks
+from vision_core.restoration import PageRestorer, ViTRestorer, build, load, networks
+from vision_core.restoration.thumbnail import CHANNELS, FIELDS
 
 
 @pytest.mark.parametrize(
@@ -40,64 +41,74 @@ def test_patches_come_back_where_they_were():
     assert torch.equal(network(page), page)
 
 
-def test_the_hybrid_starts_as_the_identity(untrained):
+def thumbnails(number):
+    return torch.rand(number, CHANNELS, FIELDS, FIELDS)
+
+
+def test_untrained_it_is_the_identity(untrained):
     x = torch.rand(2, 3, 48, 32)
-    assert torch.equal(untrained(x), x)
+    restored, ink = untrained(x, thumbnails(2))
+    assert torch.allclose(restored, x, atol=1e-6) and not ink.any() and ink.shape == (2, 1, 48, 32)
 
 
-def test_light_is_a_gain_and_an_offset(untrained):
+def test_light_is_a_gain_and_an_offset_of_each_colour(untrained):
     """With nothing but biases in its last layer, the whole is x times a gain and an offset."""
     x = torch.rand(1, 3, 32, 48)
     gain, offset = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.0, -0.5, 0.5])
-    untrained.light.head.bias.data = 10 * torch.cat([gain, offset])  # it answers in tenths
+    untrained.light.page.bias.data = torch.cat([gain, offset])
     expected = x * (1 + gain.view(3, 1, 1)) + offset.view(3, 1, 1)
-    assert torch.allclose(untrained(x), expected, atol=1e-6)
+    assert torch.allclose(untrained(x, thumbnails(1))[0], expected, atol=1e-5)
 
 
-def test_detail_leaves_the_light_alone(network):
-    """What the detail network adds has no mean over 16 x 16 pixels to speak of."""
+def test_what_the_detail_adds_leaves_the_light_alone(network):
+    """Without covers, it has no mean over 16 x 16 pixels to speak of."""
     x = torch.rand(1, 3, 96, 96)
-    change = network.detail(x)
+    torch.nn.init.zeros_(network.detail.cover[-1].weight)
+    torch.nn.init.zeros_(network.detail.cover[-1].bias)
+    change = network.detail(x, thumbnails(1))[0] - x
     assert change.abs().mean() > 0.01
     assert F.avg_pool2d(change, 16).abs().mean() < 0.05 * change.abs().mean()
 
 
-def test_an_error_of_the_light_teaches_the_detail_nothing(untrained):
-    """A page that is only too dark: the light has a gradient, the detail, which cannot help, next to none."""
-    clean = torch.rand(1, 3, 64, 64)
-    (untrained(clean - 0.2) - clean).square().mean().backward()
-    light, detail = (part.head.weight.grad.abs().max() for part in (untrained.light, untrained.detail.unet))
-    assert light > 1e-3 and detail < 0.02 * light
-
-
-def test_the_hybrid_takes_any_multiple_of_16_and_uses_every_parameter(network):
+def test_it_takes_any_multiple_of_16_and_uses_every_parameter(network):
     network.train()
-    for block in network.modules():
-        if hasattr(block, "conv2"):
-            torch.nn.init.normal_(block.conv2.weight, std=0.05)
-    out = network(torch.rand(1, 3, 80, 48))
-    assert out.shape == (1, 3, 80, 48)
-    out.square().sum().backward()
+    restored, ink = network(torch.rand(1, 3, 80, 48), thumbnails(1))
+    assert restored.shape == (1, 3, 80, 48)
+    _, expected = network.light(thumbnails(1))
+    (restored.square().sum() + ink.square().sum() + expected.square().sum()).backward()
     unused = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert unused == []
     with pytest.raises(ValueError, match="multiples of 16"):
-        network(torch.rand(1, 3, 40, 48))
+        network(torch.rand(1, 3, 40, 48), thumbnails(1))
+    with pytest.raises(ValueError, match=r"expected \(B, 14, 24, 24\)"):
+        network(torch.rand(1, 3, 48, 48), torch.rand(1, 3, 24, 24))
 
 
-@pytest.mark.parametrize("original", [True, False])
-def test_attention_is_a_share(network, original):
-    model = build("tiny", image_size=32).eval() if original else network
-    for found in model.attention(torch.rand(1, 3, 32, 32)):
+def test_attention_is_a_share():
+    for found in build("tiny", image_size=32).eval().attention(torch.rand(1, 3, 32, 32)):
         assert found.shape[-2:] == (4, 4)
         assert torch.allclose(found.sum(-1), torch.ones(()))
 
 
-def test_attention_is_what_the_block_uses(network):
+def test_attention_is_what_the_block_uses():
     """The shares, applied to the values by hand, give what the fast kernel gives."""
-    block, x = network.light.transformer[0], torch.randn(1, 6, 16)
+    block, x = build("tiny", image_size=32).eval().blocks[0], torch.randn(1, 6, 192)
     values = block._split(block.norm1(x))[2]
     by_hand = (block.attention(x) @ values).transpose(1, 2).flatten(2)
-    assert torch.allclose(block._attend(block.norm1(x)), by_hand, atol=1e-6)
+    assert torch.allclose(block._attend(block.norm1(x)), by_hand, atol=1e-5)
+
+
+def test_detail_and_light_of_two_trainings_are_joined(network, untrained, tmp_path):
+    checkpoints.save(tmp_path / "detail.safetensors", network, {"epoch": 1})
+    checkpoints.save(tmp_path / "light.safetensors", untrained, {"epoch": 2})
+    paths = [tmp_path / f"{name}.safetensors" for name in ("detail", "light", "both")]
+    networks.join(*paths)
+    both, facts = load(paths[2])
+    assert facts["detail"] == {"epoch": 1} and facts["light"] == {"epoch": 2}
+    for name, value in both.state_dict().items():
+        source = network if name.startswith("detail") else untrained
+        assert torch.allclose(value, source.state_dict()[name], atol=1e-3)
+    assert paths[2].stat().st_size < 0.7 * paths[0].stat().st_size
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -105,8 +116,9 @@ def test_both_kinds_are_loaded_by_their_files(network, tmp_path, suffix):
     x = torch.rand(1, 3, 32, 32)
     checkpoints.save(tmp_path / f"a{suffix}", network, {"epoch": 3})
     again, facts = load(tmp_path / f"a{suffix}")
-    assert isinstance(again, HybridRestorer) and facts == {"epoch": 3}
-    assert torch.equal(again(x), network(x))
+    assert isinstance(again, PageRestorer) and facts == {"epoch": 3}
+    seen = thumbnails(1)
+    assert torch.equal(again(x, seen)[0], network(x, seen)[0])
     original = build("tiny", image_size=32).eval()
     checkpoints.save(tmp_path / f"b{suffix}", original, {})
     assert torch.equal(load(tmp_path / f"b{suffix}")[0](x), original(x))
@@ -116,6 +128,6 @@ def test_strange_files_and_names_are_one_sentence(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="not a complete"):
         load(tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match="there are hybrid, tiny, small, base, large"):
+    with pytest.raises(ValueError, match="there are pages, tiny, small, base, large"):
         build("huge")
-    assert networks.NETWORKS[0] == "hybrid"
+    assert networks.NETWORKS[0] == "pages"

@@ -105,7 +105,7 @@ def test_evaluate_tells_pairs_from_pages(picture):
     assert found["rows"][0]["page"] == "x" and "mean_gain" in found["summary"]
 
 
-def test_train_and_resume(tiny_hybrid, monkeypatch):
+def test_train_and_resume(tiny_network, monkeypatch):
     from vision_core.restoration import pages, validation
 
     real = pages.page
@@ -113,7 +113,10 @@ def test_train_and_resume(tiny_hybrid, monkeypatch):
     monkeypatch.setattr(validation, "SIDE", 32)
     small = ("--epochs", 1, "--crops", 4, "--batch-size", 2, "--crop", 32)
     found = run("train", "--out", "run", *small)
-    assert found["val_psnr"] > 5 and found["gain"]["noise"]
+    assert found["val_psnr"] > 5 and found["val_ink"] >= 0
+    assert run("train", "--only", "light", "--out", "light", *small)["val_strange"] > 5
+    parts = ("run/last.safetensors", "light/last.safetensors")
+    assert run("join", *parts, "--out", "both.safetensors")["out"] == "both.safetensors"
     assert "complete" in mistake("train", "--resume", "run")
     assert "already holds a run" in mistake("train", "--out", "run", *small)
 

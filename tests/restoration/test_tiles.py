@@ -57,16 +57,20 @@ def test_tiles_of_a_fixed_size_cover_smaller_pages():
 
 def test_the_embedded_network_leaves_no_seams_and_fits_its_limit():
     """A page cut into other tiles is restored to nearly the same."""
-    from vision_core.restoration import load, metrics, pages
+    from vision_core.restoration import PageRestorer, load, metrics, pages
+    from vision_core.restoration.thumbnail import thumbnail
     from vision_core.weights import find
 
     assert find("restoration").stat().st_size < 25e6
     network, facts = load()
+    assert isinstance(network, PageRestorer)
     page = pages.page(2, width=288, height=224).pixels.permute(1, 2, 0).contiguous().numpy()
+
+    seen = torch.from_numpy(thumbnail(page))[None]
 
     @torch.inference_mode()
     def run(x):
-        return network(x)
+        return network.detail(x, seen.expand(len(x), -1, -1, -1))[0]
 
     large, small = (process(page, grid(224, 288, tile), run) for tile in (288, 160))
     a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in (large, small))

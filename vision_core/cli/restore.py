@@ -1,6 +1,7 @@
 """Commands of manuscript restoration."""
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,16 +43,19 @@ def run(
     method: Annotated[
         str, Option(help="network, classical (CLAHE and unsharp mask) or denoise (non-local means).")
     ] = "network",
+    light: Annotated[
+        float, Option(help="0: as it is; 0.5: as far as the network is sure; 1: as clean pages are.")
+    ] = 0.5,
     strength: Annotated[float, Option(help="Share of the change that is made, 0 to 1.")] = 1.0,
     protect: Annotated[Path | None, Option(help="A picture, white where the original stays.")] = None,
-    output: Annotated[str, Option(help="color, grey or binary.")] = "color",
+    output: Annotated[str, Option(help="color, grey, binary (one bit) or soft (ink in grey).")] = "color",
+    threshold: Annotated[
+        str, Option(help="Of binary and soft: ink (the network's), sauvola, wolf or otsu.")
+    ] = "ink",
+    caution: Annotated[float, Option(help="Of the gate: from 0, do more, to 1, do less.")] = 0.5,
     no_gate: Annotated[bool, Option("--no-gate", help="Restore even where it does not help.")] = False,
     sharpen: Annotated[bool, Option("--sharpen", help="An unsharp mask afterwards.")] = False,
     memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
-    scale: Annotated[
-        float | None,
-        Option(help="Of the page that the network sees, 1: its own. Else the gate chooses."),
-    ] = None,
     report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
     device: Device = "auto",
     ray: Ray = None,
@@ -62,7 +66,8 @@ def run(
     from vision_core.restoration import batch, reports, spread
     from vision_core.restoration.restore import Options
 
-    options = Options(strength, output, not no_gate, sharpen, method, memory, scale, device)  # pyright: ignore
+    choices = (strength, output, not no_gate, sharpen, method, memory, light, caution, threshold, device)
+    options = Options(*choices)  # pyright: ignore[reportArgumentType]
     network, name = None, method
     if method == "network":
         network, _ = restoration.load(model)
@@ -147,33 +152,51 @@ def damage(
 def evaluate(
     folder: Annotated[Path, Argument(help="Clean pages, or pairs NAME_source.png and NAME_target.png.")],
     model: Model = None,
-    crops: Annotated[int, Option(min=1, help="For each kind and severity.")] = 2,
+    what: Annotated[
+        str, Option(help="Of clean pages: mixtures, kinds (each kind and severity), undamaged or text.")
+    ] = "kinds",
+    crops: Annotated[
+        int | None,
+        Option(min=1, help="Of mixtures, or lines of text, in all (40); for each kind and severity (2)."),
+    ] = None,
     held_out: Annotated[
         bool, Option("--held-out", help="Only the manuscripts that `train` keeps for validation.")
     ] = False,
     seed: Seed = 0,
 ) -> Answer:
-    """Measure: damaged, restored and best classical, by kind and severity; or Otsu's F-measure of pairs."""
+    """Measure the network and its gate on damaged and on clean pages, or on real pages with their ink."""
     from vision_core import restoration
     from vision_core.restoration import data
-    from vision_core.restoration.evaluate import pairs, summary
+    from vision_core.restoration.evaluate import (
+        mixtures,
+        mixtures_summary,
+        pairs,
+        pairs_summary,
+        summary,
+        undamaged,
+        undamaged_summary,
+    )
 
     network, _ = restoration.load(model)
     if pairs(folder):
-        rows = list(restoration.evaluate_pairs(folder, network))
-        gains = [row["restored"] - row["raw"] for row in rows]
-        found = {"mean_gain": round(sum(gains) / len(gains), 2), "worst_gain": round(min(gains), 2)}
-        lines = [f"{row['page']:24} {row['raw']:6.2f} -> {row['restored']:6.2f}" for row in rows]
-        return Answer("\n".join([*lines, _line(found)]), {"rows": rows, "summary": found})
+        return _table(list(restoration.evaluate_pairs(folder, network)), pairs_summary)
+    if what == "text":
+        from vision_core.restoration.reading import evaluate_text, text_summary
+
+        return _table(list(evaluate_text(folder, network, crops or 40, seed)), text_summary)
     pages = data.read(folder)
     pages = data.split(pages)[1] if held_out else pages
-    rows = list(restoration.evaluate(pages, network, crops, seed))
-    lines = ["kind             sev   damaged  restored  classical   (PSNR in dB)"]
-    for row in rows:
-        figures = "  ".join(f"{row[f'psnr_{name}']:8.2f}" for name in ("damaged", "restored", "classical"))
-        lines.append(f"{row['kind']:16} {row['severity']:3}  {figures}")
-    found = summary(rows)
-    return Answer("\n".join([*lines, _line(found)]), {"rows": rows, "summary": found, "pages": len(pages)})
+    match what:
+        case "mixtures":
+            return _table(list(mixtures(pages, network, crops or 40, seed)), mixtures_summary)
+        case "undamaged":
+            return _table(list(undamaged(pages, network)), undamaged_summary)
+        case "kinds":
+            rows = list(restoration.evaluate(pages, network, crops or 2, seed))
+            shown = [{name: value for name, value in row.items() if name != "classical"} for row in rows]
+            answer = _table(shown, lambda _: summary(rows))
+            return Answer(answer.text, {"rows": rows, "summary": summary(rows), "pages": len(pages)})
+    raise ValueError(f"what is {what!r}; mixtures, kinds, undamaged or text was expected")
 
 
 @command(app)
@@ -220,9 +243,15 @@ def train(
     val_dir: Annotated[
         Path | None, Option(help="To measure on; without it, a seventh of the manuscripts of --train-dir.")
     ] = None,
-    size: Annotated[str, Option(help="hybrid, or the original: tiny, small, base, large.")] = "hybrid",
+    photos_dir: Annotated[Path | None, Option(help="Photographs for covers, tables and pictures.")] = None,
+    fonts_dir: Annotated[
+        Path | None, Option(help="Fonts for generated writing; without it, those of the package.")
+    ] = None,
+    size: Annotated[str, Option(help="pages, or the original: tiny, small, base, large.")] = "pages",
     start: Annotated[Path | None, Option(help="Weights to start from.")] = None,
-    only: Annotated[str | None, Option(help="The part of hybrid that learns: light or detail.")] = None,
+    only: Annotated[
+        str, Option(help="The part of pages that learns: detail (with the ink), or light.")
+    ] = "detail",
     epochs: Annotated[int, Option(min=1)] = 100,
     crops: Annotated[int, Option(min=0, help="An epoch's; 0: one of each page.")] = 0,
     batch_size: Annotated[int, Option(min=1)] = 16,
@@ -231,15 +260,12 @@ def train(
     schedule: Annotated[
         str, Option(help="cosine; or constant, which falls in the last fifth only.")
     ] = "cosine",
-    loss: Annotated[str, Option(help="l1 and a perceptual term; or decibels, of all and of detail.")] = "l1",
-    floor: Annotated[float, Option(help="Added to the squared error before it becomes decibels.")] = 1e-4,
+    floor: Annotated[float, Option(help="Added to the squared error before its logarithm.")] = 1e-4,
     perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
     perceptual_weight: Annotated[float, Option(help="Of that term beside L1.")] = 0.1,
     accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
     ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
     generated: Annotated[float, Option(help="Share of generated pages.")] = 0.0,
-    papers: Annotated[float, Option(help="Share of crops in the colour of another page's paper.")] = 0.0,
-    varied: Annotated[float, Option(help="How far colours of clean crops are varied, 0 to 1.")] = 0.0,
     workers: Annotated[int, Option(min=0, help="Processes that damage crops ahead.")] = 0,
     every: Annotated[int, Option(min=1, help="Epochs between measurements.")] = 1,
     replace: Replace = False,
@@ -258,6 +284,8 @@ def train(
         settings = restoration.Settings(
             train_dir=train_dir and str(train_dir),
             val_dir=val_dir and str(val_dir),
+            photos_dir=photos_dir and str(photos_dir),
+            fonts_dir=fonts_dir and str(fonts_dir),
             network=size,
             start=start and str(start),
             only=only,  # pyright: ignore[reportArgumentType]
@@ -267,15 +295,12 @@ def train(
             crop=crop,
             lr=lr,
             schedule=schedule,  # pyright: ignore[reportArgumentType]
-            loss=loss,  # pyright: ignore[reportArgumentType]
             floor=floor,
             perceptual=perceptual,  # pyright: ignore[reportArgumentType]
             perceptual_weight=perceptual_weight,
             accumulate=accumulate,
             ema=ema,
             generated=generated,
-            papers=papers,
-            varied=varied,
             workers=workers,
             every=every,
             seed=seed,
@@ -286,17 +311,59 @@ def train(
     result = watch(events, "train")
     if result is None:
         return stopped(folder)
-    text = (
-        f"{folder}: PSNR {result['val_psnr']:.2f} dB on held-out pages, {result['val_gain']:+.2f} dB "
-        f"over the damaged ones"
-    )
+    text = f"{folder}: {result['val_gain']:+.2f} dB over the damaged crops of held-out pages"
     return Answer(text, {"out": str(folder), **result})
+
+
+@command(app)
+def join(
+    detail: Annotated[Path, Argument(help="Weights of a training of the detail.")],
+    light: Annotated[Path, Argument(help="Weights of a training of the light.")],
+    out: Annotated[Path, Option(help="One file with both, in half precision.")],
+) -> Answer:
+    """Join the detail and the light of two trainings."""
+    from vision_core.restoration import networks
+
+    networks.join(detail, light, out)
+    return Answer(f"{out}: the detail of {detail}, the light of {light}", {"out": str(out)})
+
+
+@command(app, "fit-gate")
+def fit_gate(
+    folder: Annotated[Path, Argument(help="Clean pages; those that `train` holds out are used.")],
+    out: Annotated[Path, Option(help="The gate, *.json.")],
+    model: Model = None,
+    crops: Annotated[int, Option(min=20, help="Damaged crops to fit it on.")] = 400,
+    fonts_dir: Annotated[Path | None, Option(help="Fonts for generated writing.")] = None,
+    seed: Seed = 0,
+) -> Answer:
+    """Fit the gate on damaged crops where the truth is known, and say how it decides others."""
+    from vision_core import restoration
+    from vision_core.restoration import data, learn_gate, text
+    from vision_core.restoration.world import World
+
+    network, _ = restoration.load(model)
+    if not isinstance(network, restoration.PageRestorer):
+        raise ValueError("the gate is fitted on the network that restores pages, not on a ViT")
+    pages = [page.pixels.permute(1, 2, 0).numpy() for page in data.split(data.read(folder))[1]]
+    world = World(pages, fonts=() if fonts_dir is None else text.found_fonts(fonts_dir))
+    found = learn_gate.fit(learn_gate.gather(network.eval(), world, crops, seed), out, seed)
+    return Answer(f"{out}: {_line(found)}", {"out": str(out), **found})
 
 
 def _digest(path: Path) -> str:
     import hashlib
 
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _table(rows: list[dict[str, Any]], summary: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> Answer:
+    """Rows of figures under their names, and what they come to."""
+    names = list(rows[0])
+    lines = ["  ".join(f"{name:>12}" for name in names)]
+    lines += ["  ".join(f"{row[name]!s:>12}" for name in names) for row in rows]
+    found = summary(rows)
+    return Answer("\n".join([*lines, _line(found)]), {"rows": rows, "summary": found})
 
 
 def _line(found: dict[str, Any]) -> str:

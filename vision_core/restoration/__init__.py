@@ -5,7 +5,7 @@ from vision_core.restoration.degrade import KINDS, check, degrade, draw, draw_mi
 from vision_core.restoration.evaluate import evaluate, evaluate_pairs
 from vision_core.restoration.flow import flow
 from vision_core.restoration.gate import Verdict, judge
-from vision_core.restoration.hybrid import HybridRestorer
+from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.networks import build, load
 from vision_core.restoration.restore import Options, Restored, difference, restore, uncertainty
 from vision_core.restoration.train import Settings, resume, train
@@ -13,8 +13,8 @@ from vision_core.restoration.vit import ViTRestorer
 
 __all__ = [
     "KINDS",
-    "HybridRestorer",
     "Options",
+    "PageRestorer",
     "Restored",
     "Settings",
     "Verdict",

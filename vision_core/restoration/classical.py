@@ -44,13 +44,44 @@ def sharpen(rgb: np.ndarray, amount: float = 0.5, sigma: float = 2.0) -> np.ndar
 def sauvola(rgb: np.ndarray, window: int = 25) -> np.ndarray:
     """Ink black, paper white, by a threshold for each place: uint8 (H, W, 3) -> the same.
 
-    Source: Sauvola and Pietikäinen 2000, by scikit-image.
+    Source: Sauvola and Pietikäinen 2000, "Adaptive document image binarization".
     """
-    from skimage.filters import threshold_sauvola
+    luma, mean, spread = _around(rgb, window)
+    return _black(luma <= mean * (1 + 0.2 * (spread / 128 - 1)))
 
-    luma = grey(rgb)[..., 0]
-    dark = luma <= threshold_sauvola(luma, window, k=0.2)
-    return np.repeat(np.where(dark, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+def wolf(rgb: np.ndarray, window: int = 41) -> np.ndarray:
+    """As `sauvola`, in relation to the darkest of the page and its strongest contrast.
+
+    Source: Wolf and Jolion 2004, "Extraction and recognition of artificial text in multimedia documents".
+    """
+    luma, mean, spread = _around(rgb, window)
+    return _black(luma <= mean - 0.5 * (1 - spread / max(spread.max(), 1e-3)) * (mean - luma.min()))
+
+
+def otsu(rgb: np.ndarray) -> np.ndarray:
+    """As `sauvola`, by one threshold for all of the page; a page of one colour is white.
+
+    Source: Otsu 1979, "A Threshold Selection Method from Gray-Level Histograms".
+    """
+    import cv2
+
+    luma = np.ascontiguousarray(grey(rgb)[..., 0])
+    threshold, _ = cv2.threshold(luma, 0, 255, cv2.THRESH_OTSU)
+    return _black((luma <= threshold) & (luma.min() < luma.max()))
+
+
+def _around(rgb: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The luma, and its mean and standard deviation in windows, float32 (H, W)."""
+    import cv2
+
+    luma = grey(rgb)[..., 0].astype(np.float32)
+    mean = cv2.blur(luma, (window, window))
+    return luma, mean, np.sqrt(np.maximum(cv2.blur(luma**2, (window, window)) - mean**2, 0))
+
+
+def _black(ink: np.ndarray) -> np.ndarray:
+    return np.repeat(np.where(ink, 0, 255).astype(np.uint8)[..., None], 3, 2)
 
 
 def grey(rgb: np.ndarray) -> np.ndarray:

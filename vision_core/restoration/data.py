@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +27,6 @@ class Page:
     def manuscript(self) -> str:
         stem = Path(self.name).stem
         return str(Path(self.name).parent / re.split(r"__|[_\-. ]*\d+[rv]?$", stem)[0])
-
-    @cached_property
-    def paper(self) -> Tensor:
-        """The colour of the paper, (3, 1, 1) in (0, 1]: a fifth of each channel is brighter."""
-        sample = self.pixels[:, ::8, ::8].flatten(1).float()
-        return sample.quantile(0.8, dim=1).clamp(min=1).div(255).view(3, 1, 1)
 
 
 def read(folder: str | Path) -> list[Page]:

@@ -1,4 +1,4 @@
-"""The measured tables: damage by kind and severity, undamaged pages, real damaged pages with ink masks."""
+"""The measured tables: mixtures, single kinds, undamaged pages, the gate's decisions, real damaged pages."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +9,121 @@ import torch
 from torch import Tensor
 
 from vision_core import devices, images
-from vision_core.restoration import data, metrics
-from vision_core.restoration.classical import BASELINES, grey
+from vision_core.restoration import classical, data, gate, learn_gate, metrics
+from vision_core.restoration.classical import BASELINES
 from vision_core.restoration.degrade import KINDS, SEVERITIES, degrade, draw, draw_mixture
 from vision_core.restoration.networks import Restorer
-from vision_core.restoration.restore import Options, restore
+from vision_core.restoration.restore import Change, Options, change, finish, restore
+from vision_core.restoration.world import World
 
 Row = dict[str, Any]
+
+
+def mixtures(
+    pages: list[data.Page], network: Restorer, crops: int = 40, seed: int = 0, side: int = 384
+) -> Iterator[Row]:
+    """One row for each crop under a mixture of the original project's kinds and ranges: PSNR in dB.
+
+    "network" is it alone, "gate" what a user gets, "light_known" it with the best gain and offset of each
+    colour, "classical" the best of the baselines for this crop; "helps_taken" and "harms_taken" as in
+    `learn_gate`.
+    """
+    world = World([page.pixels.permute(1, 2, 0).contiguous().numpy() for page in pages])
+    for number in range(crops):
+        clean, sample = world.pair(10**6 + seed * crops + number, side)
+        page, truth = (part.permute(1, 2, 0).contiguous().numpy() for part in (sample, clean))
+        yield {"crop": number} | _compared(page, truth, network)
+
+
+def _compared(page: np.ndarray, truth: np.ndarray, network: Restorer) -> Row:
+    changed = change(page, network, Options())
+    alone, gated = (_finished(page, changed, on) for on in (False, True))
+    row = {
+        "damaged": _psnr(page, truth),
+        "network": _psnr(alone, truth),
+        "gate": _psnr(gated, truth),
+        "light_known": _psnr(_fitted(changed.detail, truth), truth),
+        "classical": max(_psnr(method(page), truth) for method in BASELINES.values()),
+    }
+    return {name: round(value, 3) for name, value in row.items()} | _decided(page, truth, changed)
+
+
+def _finished(page: np.ndarray, changed: Change, gated: bool) -> np.ndarray:
+    return finish(images.Picture(page), changed, Options(gate=gated)).picture.rgb
+
+
+def _decided(page: np.ndarray, truth: np.ndarray, changed: Change) -> Row:
+    """Of the cells that restoring helps and harms by 1 dB, in the clean light: how much the gate takes."""
+    light = _light(page, truth)
+    gain = learn_gate.error(light(page), truth) - learn_gate.error(light(changed.detail), truth)
+    taken = gate.shares(page, changed.detail, changed.ink)[: gain.shape[0], : gain.shape[1]]
+    found = {}
+    for name, where in (("helps", gain >= 1), ("harms", gain <= -1)):
+        found |= {name: int(where.sum()), f"{name}_taken": round(float(taken[where].sum()), 3)}
+    return found
+
+
+def _light(page: np.ndarray, truth: np.ndarray):
+    """The best gain and offset of each colour that takes a page to the truth, as a function."""
+    x, y = (part.reshape(-1, 3).astype(np.float64) for part in (page, truth))
+    spread = ((x - x.mean(0)) ** 2).mean(0)
+    gain = ((x - x.mean(0)) * (y - y.mean(0))).mean(0) / np.maximum(spread, 1e-6)
+    offset = y.mean(0) - gain * x.mean(0)
+    return lambda other: (other * gain + offset).clip(0, 255).round().astype(np.uint8)
+
+
+def _fitted(page: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    return _light(page, truth)(page)
+
+
+def _psnr(page: np.ndarray, truth: np.ndarray) -> float:
+    return metrics.psnr(images.to_tensor(page), images.to_tensor(truth)).item()
+
+
+def mixtures_summary(rows: list[Row]) -> dict[str, float]:
+    """The figures of the targets, of `mixtures`."""
+
+    def gains(name: str, less: str = "damaged") -> np.ndarray:
+        return np.array([row[name] - row[less] for row in rows])
+
+    total = {
+        name: sum(row[name] for row in rows) for name in ("helps", "harms", "helps_taken", "harms_taken")
+    }
+    return {
+        "network": round(float(gains("network").mean()), 2),
+        "network_worst": round(float(gains("network").min()), 2),
+        "gate": round(float(gains("gate").mean()), 2),
+        "gate_worst": round(float(gains("gate").min()), 2),
+        "light_known": round(float(gains("light_known").mean()), 2),
+        "over_classical": round(float(gains("gate", "classical").mean()), 2),
+        "helps_taken": round(total["helps_taken"] / max(1, total["helps"]), 3),
+        "harms_taken": round(total["harms_taken"] / max(1, total["harms"]), 3),
+        "harms": round(total["harms"] / max(1, total["helps"] + total["harms"]), 4),
+    }
+
+
+def undamaged(pages: list[data.Page], network: Restorer) -> Iterator[Row]:
+    """Whole clean pages, restored by default: PSNR in dB and the share of sharpness kept."""
+    for page in pages:
+        rgb = page.pixels.permute(1, 2, 0).contiguous().numpy()
+        done = restore(images.Picture(rgb), network).picture.rgb
+        before, after = (metrics.sharpness(images.to_tensor(x)).item() for x in (rgb, done))
+        yield {
+            "page": page.name,
+            "psnr": round(_psnr(done, rgb), 2),
+            "sharpness": round(after / max(before, 1e-6), 3),
+        }
+
+
+def undamaged_summary(rows: list[Row]) -> dict[str, float]:
+    """The figures of the targets, of `undamaged`; bit for bit the same counts as 60 dB."""
+    psnr = np.array([min(60.0, row["psnr"]) for row in rows])
+    return {
+        "psnr": round(float(psnr.mean()), 2),
+        "below_34": round(float((psnr < 34).mean()), 3),
+        "worst": round(float(psnr.min()), 2),
+        "sharpness": round(float(np.mean([row["sharpness"] for row in rows])), 3),
+    }
 
 
 def evaluate(
@@ -63,18 +171,11 @@ def summary(rows: list[Row]) -> dict[str, float]:
     }
 
 
-def otsu_f_measure(rgb: np.ndarray, ink: np.ndarray) -> float:
-    """F-measure (%) of Otsu's threshold of a page, uint8 (H, W, 3), against its ink, bool (H, W)."""
-    from skimage.filters import threshold_otsu
+def evaluate_pairs(folder: Path, network: Restorer) -> Iterator[Row]:
+    """Real damaged pages NAME_source.* with their ink NAME_target.*: F-measures in %.
 
-    luma = grey(rgb)[..., 0]
-    found = luma <= threshold_otsu(luma) if luma.min() < luma.max() else np.zeros_like(ink)
-    right = float((found & ink).sum())
-    return 200 * right / max(1.0, float(found.sum() + ink.sum()))
-
-
-def evaluate_pairs(folder: Path, network: Restorer, options: Options | None = None) -> Iterator[Row]:
-    """Real damaged pages NAME_source.* with their ink NAME_target.*: Otsu's F-measure before and after.
+    Of Otsu's threshold on the raw page, on the restored one with the gate ("restored") and without it
+    ("ungated"); of Sauvola's and Wolf's on the raw page; of the network's ink, with its pseudo-F-measure.
 
     Raises:
         ValueError: no pairs in the folder, or a pair of different sizes.
@@ -87,14 +188,48 @@ def evaluate_pairs(folder: Path, network: Restorer, options: Options | None = No
         if page.rgb.shape != mask.rgb.shape:
             raise ValueError(f"{source} and {target} differ in size")
         ink = mask.rgb[..., 0] < 128
-        result = restore(page, network, options)
-        before, after = otsu_f_measure(page.rgb, ink), otsu_f_measure(result.picture.rgb, ink)
-        yield {
-            "page": source.stem.removesuffix("_source"),
-            "raw": round(before, 2),
-            "restored": round(after, 2),
-            "accepted": result.verdict.accepted,
+        changed = change(page.rgb, network, Options())
+        gated, alone = (_finished(page.rgb, changed, on) for on in (True, False))
+        black = {
+            "raw": classical.otsu(page.rgb),
+            "restored": classical.otsu(gated),
+            "ungated": classical.otsu(alone),
         }
+        black |= {"sauvola": classical.sauvola(page.rgb), "wolf": classical.wolf(page.rgb)}
+        black["ink"] = finish(page, changed, Options(output="binary")).picture.rgb
+        row = {name: round(f_measure(found[..., 0] < 128, ink), 2) for name, found in black.items()}
+        pseudo = round(f_measure(black["ink"][..., 0] < 128, ink, pseudo=True), 2)
+        yield {"page": source.stem.removesuffix("_source"), **row, "ink_pseudo": pseudo}
+
+
+def pairs_summary(rows: list[Row]) -> dict[str, float]:
+    """The figures of the targets, of `evaluate_pairs`."""
+    names = [name for name in rows[0] if name != "page"]
+    gain, ungated = (np.array([row[name] - row["raw"] for row in rows]) for name in ("restored", "ungated"))
+    over = np.array([row["ink"] - max(row["raw"], row["sauvola"], row["wolf"]) for row in rows])
+    return {name: round(float(np.mean([row[name] for row in rows])), 2) for name in names} | {
+        "mean_gain": round(float(gain.mean()), 2),
+        "worst_gain": round(float(gain.min()), 2),
+        "better_by_1": int((gain >= 1).sum()),
+        "ungated_worst": round(float(ungated.min()), 2),
+        "ink_worst_to_best_threshold": round(float(over.min()), 2),
+    }
+
+
+def f_measure(found: np.ndarray, ink: np.ndarray, pseudo: bool = False) -> float:
+    """Harmonic mean of precision and recall in %, of bool (H, W); `pseudo` recalls the skeleton alone.
+
+    Source: Pratikakis et al. 2010, "H-DIBCO 2010".
+    """
+    right = float((found & ink).sum())
+    precision = right / max(1.0, float(found.sum()))
+    wanted = ink
+    if pseudo:
+        from skimage.morphology import skeletonize
+
+        wanted = skeletonize(ink)
+    recall = float((found & wanted).sum()) / max(1.0, float(wanted.sum()))
+    return 200 * precision * recall / max(1e-9, precision + recall)
 
 
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
@@ -111,7 +246,7 @@ def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool =
     """PSNR and SSIM of crops, (B, 3, H, W) in [0, 1]: damaged, restored, and by the best baseline."""
     pages = [images.from_tensor(image[None]) for image in damaged]
     truth = torch.cat([images.to_tensor(images.from_tensor(image[None])) for image in clean])
-    results = [restore(images.Picture(page), network, Options(gate=False, scale=1)) for page in pages]
+    results = [restore(images.Picture(page), network, Options(gate=False)) for page in pages]
     restored = torch.cat([images.to_tensor(result.restored) for result in results])
     before = torch.cat([images.to_tensor(page) for page in pages])
     best, best_ssim, names = [], [], []

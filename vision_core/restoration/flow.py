@@ -23,7 +23,7 @@ def flow(picture: Picture, network: Restorer, recipe: Recipe, out: Path) -> Iter
     """
     clean = picture.rgb
     damaged = images.from_tensor(degrade(images.to_tensor(clean), [recipe]))
-    restored = restore(picture.with_rgb(damaged), network, Options(gate=False, scale=1)).restored
+    restored = restore(picture.with_rgb(damaged), network, Options(gate=False)).restored
     changed = heat(difference(damaged, restored))
     figures = {"damaged": _figures(damaged, clean), "restored": _figures(restored, clean)}
     steps = {

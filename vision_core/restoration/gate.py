@@ -1,10 +1,15 @@
-"""Whether restoring has helped: the original project's quality score and gate, made to see through noise."""
+"""Whether restoring has helped: the original's quality score, and a gate that decides region by region."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
+from vision_core import weights
 from vision_core.restoration.classical import grey, median
+from vision_core.restoration.evidence import CELL, cells
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,14 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`accepted`: the restored page is better, else the original; `reason`: why, as half a sentence.
+    """What is to be done with a restored page.
 
-    `needed`: something to speak of was changed.
+    Args:
+        accepted: the page, or a part of it, is used; else the original is.
+        needed: something to speak of was changed.
+        reason: why, for a person.
+        change: mean absolute change, 0..255.
+        taken: float32 (h, w), for each cell of 32 x 32 pixels the share of the restored page that is taken.
     """
 
     accepted: bool
@@ -40,15 +50,123 @@ class Verdict:
     reason: str
     before: Quality
     after: Quality
-    change: float  # mean absolute change, 0..255
+    change: float
+    taken: np.ndarray = field(repr=False)
 
 
 LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
 LEAST_LOCAL = 12.0  # ... unless somewhere 16 x 16 pixels changed by that much: a hole, a spot
-LEAST_LIKENESS = 0.5
-LEAST_WRITTEN = 32.0  # mean square of `_strokes`; grain on blank paper has up to 19, writing 65 to 1,700
-CLEARLY = 0.02  # more separation: sharpness or contrast may fall for it, as they do out of the shade
-MOST_THINNED = 0.025  # of `_thinned`; from a look at the pages of benchmarks that are kept for evaluation
+DOT, LEAST_DOTS = 64.0, 1e-3  # ... or that share of single pixels changed by that much: dead ones
+LEAST_TAKEN = 0.02  # of what would change: less is nothing to speak of
+
+
+def judge(
+    original: np.ndarray,
+    restored: np.ndarray,
+    detail: np.ndarray | None = None,
+    ink: np.ndarray | None = None,
+    caution: float = 0.5,
+) -> Verdict:
+    """Compare two pages, uint8 (H, W, 3): where is the restored one worth taking?
+
+    Args:
+        detail: the restored page in the original's light, where it is known; the light is not the gate's.
+        ink: uint8 (H, W), the network's map of what is written on the original.
+        caution: how sure it must be, 0 to 1.
+    """
+    before, after = quality(original), quality(restored)
+    difference = np.abs(original.astype(np.int16) - restored).mean(2)
+    change = float(difference.mean())
+    dots = float((difference > DOT).mean())
+    needed = change >= LEAST_CHANGE or _strongest(difference) >= LEAST_LOCAL or dots >= LEAST_DOTS
+    taken = shares(original, restored if detail is None else detail, ink, caution)
+    if not needed:
+        reason = f"the page needs nothing (mean change {change:.1f} of 255)"
+        return Verdict(False, needed, reason, before, after, change, taken)
+    weight = _by_cells(difference, taken.shape)
+    share = float((weight * taken).sum() / max(weight.sum(), 1e-9))
+    lit = detail is not None and _light_alone(original, restored, detail) >= LEAST_CHANGE
+    scores = f"quality score {before.score:.2f} -> {after.score:.2f}"
+    if share >= LEAST_TAKEN:
+        part = "" if share > 0.97 else f", {share:.0%} of it taken and the rest kept"
+        return Verdict(
+            True, needed, f"mean change {change:.1f} of 255{part}, {scores}", before, after, change, taken
+        )
+    if lit:
+        return Verdict(
+            True,
+            needed,
+            f"only the light was restored, mean change {change:.1f} of 255",
+            before,
+            after,
+            change,
+            taken,
+        )
+    reason = "nowhere is it sure that restoring helps: writing could change or vanish"
+    return Verdict(False, needed, reason, before, after, change, taken)
+
+
+def shares(
+    original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None = None, caution: float = 0.5
+) -> np.ndarray:
+    """How much of each cell of a restored page to take, float32 (h, w) in 0..1."""
+    evidence = cells(original, restored, ink)
+    likely = _model().logits(evidence)
+    return share(likely - 6 * (caution - 0.5))
+
+
+def share(likely: np.ndarray) -> np.ndarray:
+    """How much to take of what helps with these logits: all or nothing but for a narrow band around 0."""
+    return 1 / (1 + np.exp(-np.clip(4 * likely, -30, 30)))
+
+
+def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """The restored page, uint8 (H, W, 3), where it is taken, and the original elsewhere, joined softly."""
+    import cv2
+
+    height, width, _ = original.shape
+    rows, columns = taken.shape
+    large = cv2.resize(
+        taken.astype(np.float32), (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR
+    )
+    share = ((large[:height, :width, None] - 0.02) / 0.96).clip(0, 1)  # nearly all is all, bit for bit
+    out = original + share * (restored.astype(np.float32) - original)
+    return out.clip(0, 255).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network of two layers that says how likely it is that restoring a cell helps."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    threshold: float
+
+    def logits(self, evidence: np.ndarray) -> np.ndarray:
+        """(h, w, F) -> (h, w): above 0 it helps."""
+        x = ((evidence - self.mean) / self.scale).clip(-6, 6)
+        for number, (weight, bias) in enumerate(self.layers):
+            x = x @ weight.T + bias
+            if number + 1 < len(self.layers):
+                x = np.maximum(x, 0)
+        return x[..., 0] - self.threshold
+
+    @classmethod
+    def read(cls, path: Path) -> "Model":
+        found = json.loads(path.read_text("utf-8"))
+        layers = [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in found["layers"]]
+        return cls(
+            np.array(found["mean"], np.float32),
+            np.array(found["scale"], np.float32),
+            layers,
+            found["threshold"],
+        )
+
+
+@lru_cache(1)
+def _model() -> Model:
+    return Model.read(weights.find("restoration-gate"))
 
 
 def quality(rgb: np.ndarray) -> Quality:
@@ -69,45 +187,9 @@ def quality(rgb: np.ndarray) -> Quality:
     )
 
 
-def judge(original: np.ndarray, restored: np.ndarray, before: Quality | None = None) -> Verdict:
-    """Compare two pages, uint8 (H, W, 3): is the restored one worth taking?
-
-    It is not if nothing to speak of was changed, if the writing is no longer the same, if ink and paper are
-    harder to tell apart, if strokes have become thinner, or if the page has lost more than a tenth of its
-    sharpness or contrast while ink and paper are hardly easier to tell apart. On a page with no writing only
-    the first and the third count.
-
-    Args:
-        before: the quality of the original, where it is known.
-    """
-    before, after = before or quality(original), quality(restored)
-    difference = np.abs(original.astype(np.int16) - restored).mean(2)
-    change = float(difference.mean())
-    was, now = _strokes(original), _strokes(restored)
-    written = (was**2).mean() > LEAST_WRITTEN
-    needed = change >= LEAST_CHANGE or _strongest(difference) >= LEAST_LOCAL
-    if not needed:
-        accepted, reason = False, f"the page needs nothing (mean change {change:.1f} of 255)"
-    elif written and (alike := _likeness(was, now)) < LEAST_LIKENESS:
-        accepted, reason = False, f"the writing would have changed (likeness {alike:.2f})"
-    elif after.separation < before.separation:
-        accepted, reason = False, "ink and paper would be harder to tell apart"
-    elif written and (thinned := _thinned(original, restored)) > MOST_THINNED:
-        accepted, reason = False, f"strokes would become thinner (by {thinned:.0%} of the ink)"
-    elif not written or after.separation > before.separation + CLEARLY:
-        accepted, reason = True, _helped(change, before, after)
-    elif after.sharpness < 0.9 * before.sharpness and after.contrast < before.contrast:
-        accepted, reason = False, f"sharpness would fall to {after.sharpness / before.sharpness:.0%}"
-    elif after.contrast < 0.9 * before.contrast and after.sharpness < before.sharpness:
-        accepted, reason = False, f"contrast would fall to {after.contrast / before.contrast:.0%}"
-    else:
-        accepted, reason = True, _helped(change, before, after)
-    return Verdict(accepted, needed, reason, before, after, change)
-
-
-def _helped(change: float, before: Quality, after: Quality) -> str:
-    scores = f"{before.score:.2f} -> {after.score:.2f}"
-    return f"mean change {change:.1f} of 255, quality score {scores}"
+def _light_alone(original: np.ndarray, restored: np.ndarray, detail: np.ndarray) -> float:
+    """Mean absolute change of the light, 0..255."""
+    return float(np.abs(restored[::4, ::4].astype(np.int16) - detail[::4, ::4]).mean())
 
 
 def _strongest(difference: np.ndarray) -> float:
@@ -117,63 +199,25 @@ def _strongest(difference: np.ndarray) -> float:
     return float(cv2.blur(difference.astype(np.float32), (16, 16)).max())
 
 
+def _by_cells(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(values.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+
+
 def _contrast(relative: np.ndarray, edges: np.ndarray) -> float:
     """The median along edges: most of them are strokes, and the few of a stain do not count."""
     found = relative[edges > 0]
     return float(np.median(found if found.size else relative))
 
 
-def _thinned(original: np.ndarray, restored: np.ndarray) -> float:
-    """How much of the ink (Otsu) vanishes from the edges of strokes, 0..1.
-
-    Its share of the ink, times its share of all ink that vanishes: what vanishes elsewhere is dirt. Ink is
-    what is dark beside its surroundings, or whatever leaves the shade would have become thinner.
-    """
-    import cv2
-
-    was, now = (_ink(_evened(grey(page)[..., 0])) for page in (original, restored))
-    gone = was & ~now
-    beside = float((gone & (cv2.dilate(now.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)).sum())
-    return beside / max(1, int(was.sum())) * beside / max(1, int(gone.sum()))
-
-
-def _evened(luma: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) -> the same in an even light: 160 times the ratio to the mean of 81 x 81 pixels around."""
-    import cv2
-
-    values = luma.astype(np.float32)
-    return (160 * values / cv2.blur(values, (81, 81)).clip(1)).clip(0, 255).astype(np.uint8)
-
-
-def _ink(luma: np.ndarray) -> np.ndarray:
-    """Source: Otsu 1979, "A Threshold Selection Method from Gray-Level Histograms"."""
-    import cv2
-
-    threshold, _ = cv2.threshold(luma, 0, 255, cv2.THRESH_OTSU)
-    return luma <= threshold
-
-
 def _separation(luma: np.ndarray) -> float:
+    import cv2
+
     spread = float(luma.var())
     if spread == 0:
         return 1.0
-    ink = _ink(luma)
+    threshold, _ = cv2.threshold(luma, 0, 255, cv2.THRESH_OTSU)
+    ink = luma <= threshold
     share = float(ink.mean())
     return share * (1 - share) * float(luma[ink].mean() - luma[~ink].mean()) ** 2 / spread
-
-
-def _strokes(rgb: np.ndarray) -> np.ndarray:
-    """The local contrast at half size, float32: what is written, where it is written."""
-    import cv2
-
-    if min(rgb.shape[:2]) < 4:
-        return np.zeros((1, 1), np.float32)
-    luma = cv2.resize(grey(median(rgb))[..., 0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    values = luma.astype(np.float32)
-    return values - cv2.blur(values, (17, 17))
-
-
-def _likeness(was: np.ndarray, now: np.ndarray) -> float:
-    """Correlation of the strokes of two pages; 0 where none are left."""
-    norm = np.sqrt((was**2).mean() * (now**2).mean())
-    return float((was * now).mean() / norm) if norm > 0 else 0.0

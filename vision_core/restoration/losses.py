@@ -7,27 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.restoration.hybrid import smooth
-
 
 def l1(restored: Tensor, clean: Tensor) -> Tensor:
     """Mean absolute difference, the original's main term."""
     return (_alike(restored, clean)).abs().mean()
-
-
-def decibels(restored: Tensor, clean: Tensor, floor: float = 1e-4) -> dict[str, Tensor]:
-    """Mean over images of 10 log10 of the mean squared error, of all of it and of its detail: minus the PSNR.
-
-    So a page that is nearly right counts as much as a bad one. Detail is what means of 16 x 16 pixels do not
-    hold; without a term of its own, errors of the paper's light would drown those of the strokes. `floor` is
-    added to the error: with one as small as that of 8-bit rounding, images that need nothing outweigh the
-    others a thousand times, and nothing is learned about those (docs/restoration.md).
-    """
-    error = _alike(restored, clean)
-    return {
-        name: (10 * torch.log10(part.square().mean((1, 2, 3)) + floor)).mean()
-        for name, part in (("db", error), ("detail_db", error - smooth(error)))
-    }
 
 
 def gradient(restored: Tensor, clean: Tensor) -> Tensor:

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from vision_core import checkpoints, devices, weights
-from vision_core.restoration.hybrid import HybridRestorer
+from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.vit import SIZES, ViTRestorer
 
-Restorer = HybridRestorer | ViTRestorer
-NETWORKS = ("hybrid", *SIZES)
+Restorer = PageRestorer | ViTRestorer
+NETWORKS = ("pages", *SIZES)
 
 
 def build(name: str, seed: int = 0, image_size: int = 256) -> Restorer:
-    """An untrained network: "hybrid", or the original in tiny, small, base or large.
+    """An untrained network: "pages", or the original in tiny, small, base or large.
 
     Raises:
         ValueError: another name.
@@ -20,7 +20,7 @@ def build(name: str, seed: int = 0, image_size: int = 256) -> Restorer:
     if name not in NETWORKS:
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     with devices.seeded(seed):
-        return HybridRestorer() if name == "hybrid" else ViTRestorer(name, image_size)
+        return PageRestorer() if name == "pages" else ViTRestorer(name, image_size)
 
 
 def load(path: str | Path | None = None) -> tuple[Restorer, dict[str, Any]]:
@@ -30,4 +30,24 @@ def load(path: str | Path | None = None) -> tuple[Restorer, dict[str, Any]]:
         ValueError: not a checkpoint of a restorer, or a damaged one.
         WeightsMissing: no path, and the embedded weights are not there.
     """
-    return checkpoints.load(weights.find("restoration", path), HybridRestorer, ViTRestorer)
+    return checkpoints.load(weights.find("restoration", path), PageRestorer, ViTRestorer)
+
+
+def join(detail: str | Path, light: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write one network with the detail of one file and the light of another, in half precision.
+
+    Returns:
+        The metadata: those of both.
+
+    Raises:
+        ValueError: one of them is no `PageRestorer`.
+    """
+    (one, detail_facts), (other, light_facts) = (
+        checkpoints.load(path, PageRestorer) for path in (detail, light)
+    )
+    if one.architecture["light"] != other.architecture["light"]:
+        raise ValueError(f"{detail} and {light} have lights of different sizes")
+    one.light.load_state_dict(other.light.state_dict())
+    facts = {"detail": detail_facts, "light": light_facts, "licence": "Apache-2.0"}
+    checkpoints.save(out, one, facts, half=True)
+    return facts

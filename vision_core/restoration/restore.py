@@ -1,9 +1,9 @@
-"""Restores a page of any size: the network in tiles, then strength, protection, gate and kind of output."""
+"""Restores a page of any size: the network in tiles, the light of the whole, gate, strength and output."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from vision_core import devices
 from vision_core.images import Picture
-from vision_core.restoration import classical, gate, tiles
-from vision_core.restoration.gate import Quality, Verdict
-from vision_core.restoration.hybrid import HybridRestorer
+from vision_core.restoration import binary, classical, gate, tiles
+from vision_core.restoration.gate import Verdict
+from vision_core.restoration.light import Answer, read_light
+from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.networks import Restorer
+from vision_core.restoration.thumbnail import thumbnail
 
-Output = Literal["color", "grey", "binary"]
-WHOLE, HALF = 0.25, 0.5  # of a page's size: of the first look, at its light alone, and of the last
-LARGE, SMALLEST = 512, 128  # the shorter side of pages that either is tried for
+Output = Literal["color", "grey", "binary", "soft"]
 BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured by benchmarks/restoration.py
 
 
@@ -29,16 +29,15 @@ class Options:
 
     Args:
         strength: share of the change that is made, 0 to 1.
-        output: "color", "grey", or "binary": ink black on white, by Sauvola's threshold.
-        gate: keep the original where restoring does not help.
+        output: "color", "grey", "binary": ink black on white in one bit, or "soft": ink in shades of grey on
+            white, for reading on a screen.
+        gate: keep the original, region by region, where restoring does not help.
         sharpen: an unsharp mask after restoring, as the original project did.
         method: "network", or "classical": CLAHE and unsharp mask, "denoise": non-local means.
         memory: of what grows with the page and the tiles, in MB.
-        scale: of the page that the network sees, above 0 and up to 1; what it changes there is enlarged and
-            added. None lets the gate choose: the light of the whole page at a quarter of its size, since a
-            shade that is wider than the crops of the training is none there; then all at its own size, or
-            at half of it where only that helps, since the network takes strokes of more than 5 pixels for
-            stains.
+        light: from 0, the light as it is, over 0.5, as far as the network is sure, to 1, as clean pages are.
+        caution: how sure the gate must be to take a region, 0 to 1: less does more.
+        threshold: of black on white: "ink" (the network's), "sauvola", "wolf" or "otsu".
         device: see `devices.pick`.
     """
 
@@ -48,20 +47,39 @@ class Options:
     sharpen: bool = False
     method: Literal["network", "classical", "denoise"] = "network"
     memory: float = 1024
-    scale: float | None = None
+    light: float = 0.5
+    caution: float = 0.5
+    threshold: binary.Threshold = "ink"
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength is {self.strength}; 0 to 1 was expected")
-        if self.output not in get_args(Output):
-            raise ValueError(f"output is {self.output!r}; {', '.join(get_args(Output))} was expected")
-        if self.method not in ("network", "classical", "denoise"):
-            raise ValueError(f"method is {self.method!r}; network, classical or denoise was expected")
-        if self.scale is not None and not 0 < self.scale <= 1:
-            raise ValueError(f"scale is {self.scale}; a number above 0 and up to 1 was expected")
+        for name in ("strength", "caution", "light"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} is {value}; 0 to 1 was expected")
+        for name, known in (
+            ("output", get_args(Output)),
+            ("method", ("network", "classical", "denoise")),
+            ("threshold", get_args(binary.Threshold)),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {value!r}; {', '.join(known)} was expected")
         if not self.memory > 0:
             raise ValueError(f"memory is {self.memory}; a number of MB above 0 was expected")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a method makes of a page, before anything is decided.
+
+    Args:
+        detail: uint8 (H, W, 3), the page with its detail restored, in its own light.
+        ink: uint8 (H, W), 255 where the network is sure of writing; None without such a network.
+        light: what to do about the light; None where nothing is known of it.
+    """
+
+    detail: np.ndarray
+    ink: np.ndarray | None = None
+    light: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -100,47 +118,79 @@ def restore(
     """
     options = options or Options()
     began = time.perf_counter()
-    changed, verdict = _tried(picture.rgb, network, options, None)
-    done = finish(picture, changed, options, protect, verdict)
+    done = finish(picture, change(picture.rgb, network, options), options, protect)
     return replace(done, seconds=time.perf_counter() - began)
 
 
-def finish(
-    picture: Picture,
-    changed: np.ndarray,
+def change(
+    page: np.ndarray,
+    network: Restorer | None,
     options: Options,
-    protect: np.ndarray | None = None,
-    known: Verdict | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> Change:
+    """What `options.method` makes of a page, uint8 (H, W, 3); see `tiles.process` for `tell`."""
+    match options.method:
+        case "classical":
+            return Change(classical.clahe_unsharp(page))
+        case "denoise":
+            return Change(classical.non_local_means(page))
+    if network is None:
+        raise ValueError("restoring takes a network; load one, or choose another method")
+    if not isinstance(network, PageRestorer):
+        run, grid = _prepare(page, network, options)
+        return Change(tiles.process(page, grid, run, tell))
+    answer, inside = read_light(page, network)
+    run, grid = _prepare(page, network, options, seen=thumbnail(inside))
+    both = tiles.process(page, grid, run, tell, channels=4)
+    return Change(np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3]), answer)
+
+
+def finish(
+    picture: Picture, changed: Change, options: Options, protect: np.ndarray | None = None
 ) -> Restored:
-    """What `restore` does after the network: sharpening, strength, protection, gate and kind of output.
+    """What `restore` does after the network: gate, light, sharpening, strength, protection, kind of output.
 
     Args:
-        changed: what `change` made of the picture, uint8 (H, W, 3); stays as it is.
-        known: what the gate said of that, where it was asked.
+        changed: what `change` made of the picture; stays as it is.
     """
     began = time.perf_counter()
-    page, made = picture.rgb, changed
+    page = picture.rgb
     if protect is not None and (protect.shape != page.shape[:2] or protect.dtype != np.uint8):
         raise ValueError(f"the mask is {protect.dtype} {protect.shape}, the page {page.shape[:2]}")
-    if options.sharpen:
-        changed = classical.sharpen(changed)
-    if options.strength < 1:
-        changed = blend(page, changed, options.strength)
-    if protect is not None:
-        changed = blend(page, changed, 1 - protect[..., None].astype(np.float32) / 255)
-    verdict = known if known is not None and changed is made else gate.judge(page, changed)
+    whole = _lit(changed.detail, changed, options)
+    verdict = gate.judge(page, whole, changed.detail, changed.ink, options.caution)
+    made = _lit(gate.mixed(page, changed.detail, verdict.taken), changed, options) if options.gate else whole
+    made, whole = (_adjusted(page, part, options, protect) for part in (made, whole))
     used = verdict.accepted or not options.gate
-    chosen, kind = changed if used else page, options.output
+    chosen, kind = made if used else page, "color"
     match options.output:
         case "grey":
-            chosen = classical.grey(chosen)
-        case "binary" if used or picture.kind != "binary":  # a kept black-and-white page is that already
-            chosen = classical.sauvola(chosen)
+            chosen, kind = classical.grey(chosen), "grey"
+        case "binary" if picture.kind == "binary" and not used:
+            kind = "binary"  # it is that already
+        case "binary" | "soft":
+            chosen, kind, note = binary.page(chosen, changed.ink, options.threshold, options.output == "soft")
+            if note:
+                verdict = replace(verdict, reason=f"{verdict.reason}; {note}")
         case "color" if picture.kind != "color":  # a page that holds no colour gets none
             chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
     kept = picture if options.output == "color" else picture.in_8_bits()
     done = replace(kept.with_rgb(chosen), kind=kind)
-    return Restored(done, changed, verdict, used, time.perf_counter() - began)
+    return Restored(done, whole, verdict, used, time.perf_counter() - began)
+
+
+def _lit(page: np.ndarray, changed: Change, options: Options) -> np.ndarray:
+    return page if changed.light is None else changed.light.applied(page, options.light)
+
+
+def _adjusted(page: np.ndarray, made: np.ndarray, options: Options, protect: np.ndarray | None) -> np.ndarray:
+    if options.sharpen:
+        made = classical.sharpen(made)
+    if options.strength < 1:
+        made = blend(page, made, options.strength)
+    if protect is not None:
+        made = blend(page, made, 1 - protect[..., None].astype(np.float32) / 255)
+    return made
 
 
 def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) -> np.ndarray:
@@ -160,7 +210,7 @@ def uncertainty(
     uint8 (H, W, 3) -> uint8 (H, W): the standard deviation over four views, of the channel where it is
     largest, in 8-bit steps.
     """
-    run, grid = _prepare(page, network, options or Options(), views=4)
+    run, grid = _prepare(page, network, options or Options(), views=4, seen=thumbnail(page))
 
     def spread(batch: Tensor) -> Tensor:
         plain = run(batch)
@@ -168,34 +218,29 @@ def uncertainty(
         shifted = plain.clone()  # what the shift moved out of the tile has one view less
         shifted[:, :, :-5, :-3] = moved[:, :, 5:, 3:]
         views = [plain, run(batch.flip(3)).flip(3), run(batch.flip(2)).flip(2), shifted]
-        return torch.stack(views).std(0, correction=0)
+        return torch.stack(views).std(0, correction=0)[:, :3]
 
     return tiles.process(page, grid, spread, tell).max(2)
 
 
-def attention(page: np.ndarray, network: Restorer, block: int = -1) -> np.ndarray:
-    """How much attention each patch of a page gets in a block, mean of heads and of those who look.
+def attention(page: np.ndarray, network: Any, block: int = -1) -> np.ndarray:
+    """How much attention each patch of a page gets in a block of a ViT, mean of heads and of those who look.
 
-    uint8 (H, W, 3), at most 576 a side -> float32 (rows, columns), mean 1.
+    uint8 (S, S, 3) of the network's size -> float32 (rows, columns), mean 1.
 
     Raises:
-        ValueError: a larger page, or no such block.
+        ValueError: another network or size, or no such block.
     """
-    if max(page.shape[:2]) > tiles.LARGEST:
-        raise ValueError(f"attention is shown for crops of at most {tiles.LARGEST} pixels, not {page.shape}")
-    fixed = not isinstance(network, HybridRestorer)
-    height, width, _ = page.shape
-    grid = tiles.plan(height, width, network.multiple, fixed, BYTES_PER_PIXEL, 4096)
-    rows = tiles.mirrored(page.shape[0], grid.height)
-    tile = page[rows][:, tiles.mirrored(page.shape[1], grid.width)]
+    if isinstance(network, PageRestorer):
+        raise ValueError("this network has no attention to show; the ViT sizes have")
+    batch = torch.from_numpy(np.ascontiguousarray(page.transpose(2, 0, 1)))[None].float() / 255
     with torch.inference_mode():
-        maps = network.attention(torch.from_numpy(tile.transpose(2, 0, 1).copy())[None].float() / 255)
+        maps = network.eval().attention(batch)
     if not -len(maps) <= block < len(maps):
         raise ValueError(f"there is no block {block}: the network has {len(maps)}")
     found = maps[block][0].mean((0, 1))  # (N,)
-    side = network.patch_side
-    shaped = found.view(grid.height // side, grid.width // side) * len(found)
-    return shaped[: -(-page.shape[0] // side), : -(-page.shape[1] // side)].numpy()
+    side = page.shape[0] // network.patch_side
+    return found.view(side, side).mul(len(found)).numpy()
 
 
 def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -205,104 +250,27 @@ def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     return np.abs(original.astype(np.int16) - restored).max(2).astype(np.uint8)
 
 
-def change(
-    page: np.ndarray,
-    network: Restorer | None,
-    options: Options,
-    tell: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """The page by `options.method` alone, uint8 (H, W, 3) -> the same; see `tiles.process` for `tell`."""
-    return _tried(page, network, options, tell)[0]
-
-
-def _tried(
-    page: np.ndarray,
-    network: Restorer | None,
-    options: Options,
-    tell: Callable[[int, int], None] | None,
-) -> tuple[np.ndarray, Verdict | None]:
-    """What `change` gives, and what the gate says of it where it had to be asked."""
-    match options.method:
-        case "classical":
-            return classical.clahe_unsharp(page), None
-        case "denoise":
-            return classical.non_local_means(page), None
-    if network is None:
-        raise ValueError("restoring takes a network; load one, or choose another method")
-    if options.scale is not None:
-        return _change(page, network, options, options.scale, tell), None
-    if not isinstance(network, HybridRestorer) or min(page.shape[:2]) < LARGE:
-        return _looked(page, network, options, tell)
-    lit = _change(page, network, options, WHOLE, tell, network.relit)
-    first = gate.judge(page, lit)
-    if not first.accepted:
-        return _looked(page, network, options, tell, first.before)
-    changed, verdict = _looked(lit, network, options, tell, first.after)
-    if verdict.accepted and (both := gate.judge(page, changed, first.before)).accepted:
-        return changed, both
-    return lit, first
-
-
-def _looked(
-    page: np.ndarray,
-    network: Restorer,
-    options: Options,
-    tell: Callable[[int, int], None] | None,
-    before: Quality | None = None,
-) -> tuple[np.ndarray, Verdict]:
-    """What the network makes of a page at its own size, or at half of it where only that helps."""
-    changed = _change(page, network, options, 1, tell)
-    verdict = gate.judge(page, changed, before)
-    if verdict.accepted or not verdict.needed or min(page.shape[:2]) < SMALLEST:
-        return changed, verdict
-    smaller = _change(page, network, options, HALF, tell)
-    last = gate.judge(page, smaller, verdict.before)
-    clearly = last.after.separation > last.before.separation + gate.CLEARLY
-    return (smaller, last) if last.accepted and clearly else (changed, verdict)
-
-
-def _change(
-    page: np.ndarray,
-    network: Restorer,
-    options: Options,
-    scale: float,
-    tell: Callable[[int, int], None] | None,
-    part: Callable[[Tensor], Tensor] | None = None,
-) -> np.ndarray:
-    """What the network, or `part` of it, makes of a page at `scale` of its size, in the page's own size."""
-    import cv2
-
-    height, width, _ = page.shape
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    seen = page if size == (width, height) else cv2.resize(page, size, interpolation=cv2.INTER_AREA)
-    run, grid = _prepare(seen, network, options, part=part)
-    changed = tiles.process(seen, grid, run, tell)
-    if seen is page:
-        return changed
-    difference = cv2.resize(changed.astype(np.int16) - seen, (width, height), interpolation=cv2.INTER_LINEAR)
-    return (page + difference).clip(0, 255).astype(np.uint8)
-
-
 def _prepare(
-    page: np.ndarray,
-    network: Restorer,
-    options: Options,
-    views: int = 1,
-    part: Callable[[Tensor], Tensor] | None = None,
+    page: np.ndarray, network: Restorer, options: Options, views: int = 1, seen: np.ndarray | None = None
 ) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
     """The network as a function of tiles on the CPU, and the grid for the page."""
     device = devices.pick(options.device)
     dtype = devices.autocast_dtype(device)
     network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore
-    fixed = not isinstance(network, HybridRestorer)
     height, width, _ = page.shape
-    needed = BYTES_PER_PIXEL + 12 * views
+    fixed = not isinstance(network, PageRestorer)
+    needed = BYTES_PER_PIXEL + 16 * views
     grid = tiles.plan(height, width, network.multiple, fixed, needed, options.memory)
+    glance = None if seen is None else torch.from_numpy(seen)[None].to(device)
 
     @torch.inference_mode()
     def run(batch: Tensor) -> Tensor:
         batch = batch.to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            return (part or network)(batch).float().cpu()
+            if not isinstance(network, PageRestorer):
+                return network(batch).float().cpu()
+            assert glance is not None
+            restored, ink = network.detail(batch, glance.expand(len(batch), -1, -1, -1))
+        return torch.cat([restored.float(), torch.sigmoid(ink.float())], 1).cpu()
 
     return run, grid

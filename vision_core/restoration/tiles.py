@@ -41,14 +41,14 @@ def plan(
     Raises:
         ValueError: not even the smallest tiles fit.
     """
-    left = memory * 2**20 - 7 * height * width  # the page in and out, in bytes, and a mask
+    left = memory * 2**20 - 8 * height * width  # the page in and out, in bytes, a mask and the ink
     need = 0.0
     for side in [multiple] if fixed else [s for s in (LARGEST, 384, 256, 192, 128) if s >= multiple]:
         tall, wide = (multiple, multiple) if fixed else (_fit(s, side, multiple) for s in (height, width))
         band, tile = 24 * tall * max(width, wide), tall * wide * bytes_per_pixel
         if (batch := int((left - band) // tile)) >= 1:
             return Grid(tall, wide, _cuts(height, tall), _cuts(width, wide), min(BATCH, batch))
-        need = 7 * height * width + band + tile
+        need = 8 * height * width + band + tile
     raise ValueError(f"{width} x {height} pixels need {ceil(need / 2**20)} MB, and {memory:g} MB are allowed")
 
 
@@ -57,17 +57,19 @@ def process(
     grid: Grid,
     network: Callable[[Tensor], Tensor],
     tell: Callable[[int, int], None] | None = None,
+    channels: int = 3,
 ) -> np.ndarray:
-    """Run `network`, (B, 3, h, w) in [0, 1] -> the same, over a page, uint8 (H, W, 3) -> uint8 (H, W, 3).
+    """Run `network`, (B, 3, h, w) in [0, 1] -> (B, C, h, w), over a page, uint8 (H, W, 3) -> uint8 (H, W, C).
 
     Only one row of tiles is held as floats. A network that changes nothing gives the page back, bit for bit.
 
     Args:
         tell: is called with the number of tiles that are done and of all; what it raises ends the work.
+        channels: C.
     """
     height, width, _ = page.shape
-    out = np.empty_like(page)
-    band = torch.zeros(3, grid.height, max(width, grid.width))
+    out = np.empty((height, width, channels), np.uint8)
+    band = torch.zeros(channels, grid.height, max(width, grid.width))
     starts = [start for start, _ in grid.rows]
     for row, (top, down) in enumerate(grid.rows):
         strip = _padded(page[top : top + grid.height], grid)

@@ -14,45 +14,48 @@ from torch.optim.lr_scheduler import LambdaLR
 from vision_core import devices, runs, training
 from vision_core.events import Event
 from vision_core.loading import made
-from vision_core.restoration import data, losses, networks
+from vision_core.restoration import data, learn_detail, learn_light, losses, networks, text
 from vision_core.restoration.degrade import KINDS, Recipe, degrade, draw, draw_mixture
+from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.validation import SIDE, Validation
+from vision_core.restoration.world import World
 
 SYSTEM = "restore"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; the defaults are the original's.
+    """How to train; the defaults are the original's. `perceptual` and `generated` are for its networks.
 
     Args:
         train_dir: folder of clean pages; None: generated ones.
         val_dir: folder of clean pages to measure on; None: a seventh of the manuscripts of `train_dir`.
         network: see `networks.build`.
         start: a checkpoint to start from instead of random weights.
-        only: the part of the hybrid that learns, "light" or "detail"; None is the whole network.
+        photos_dir: folder of photographs, for pictures and for what lies around pages.
+        fonts_dir: folder of fonts for generated writing; None: those of the package.
+        only: the part of "pages" that learns, "detail" with the ink, or "light".
         crops: an epoch's; None is one of each page.
         crop: their side in pixels; for the original networks it is their image size.
         schedule: "cosine" falls to 0 over all steps; "constant" stays until the last fifth, so that an
             interrupted run has lost nothing, and falls then.
-        loss: "l1" with a perceptual term, as the original, or "decibels", see `losses.decibels`.
-        floor: of the loss in decibels.
+        floor: added to the squared error of the detail before its logarithm: with one as small as that of
+        8-bit
+            rounding, crops that need nothing outweigh all others.
         perceptual: the term beside L1: "vgg16", "gradient" or "none"; "auto" is VGG16 where torchvision keeps
             its weights, else the gradient.
         perceptual_weight: of that term.
         generated: share of the crops that come from generated pages.
-        papers: share of the crops whose paper takes a colour between its own and another page's and which are
-            exposed up to a quarter darker, so that the light learns which papers there are and not which page
-            has which.
-        varied: how far the colours of clean crops are varied beyond that: each channel by 1 +- this.
         workers: processes that damage crops ahead; 0 does it between the steps.
     """
 
     train_dir: str | None = None
     val_dir: str | None = None
-    network: str = "hybrid"
+    photos_dir: str | None = None
+    fonts_dir: str | None = None
+    network: str = "pages"
     start: str | None = None
-    only: Literal["light", "detail"] | None = None
+    only: Literal["detail", "light"] = "detail"
     epochs: int = 100
     crops: int | None = None
     batch_size: int = 16
@@ -60,7 +63,6 @@ class Settings:
     lr: float = 1e-4
     weight_decay: float = 0.01
     schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["l1", "decibels"] = "l1"
     floor: float = 1e-4
     perceptual: Literal["auto", "vgg16", "gradient", "none"] = "auto"
     perceptual_weight: float = 0.1
@@ -68,8 +70,6 @@ class Settings:
     accumulate: int = 1
     ema: float = 0.999
     generated: float = 0.0
-    papers: float = 0.0
-    varied: float = 0.0
     workers: int = 0
     every: int = 1
     seed: int = 0
@@ -83,23 +83,18 @@ class Settings:
         for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6), ("floor", 0, 1)):
             if not low < (value := getattr(self, name)) < high:
                 raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
-        if not 0 <= self.varied < 1:
-            raise ValueError(f"varied is {self.varied}; a number from 0 to 1 was expected")
-        for name in ("generated", "papers"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ValueError(f"{name} is {value}; a share from 0 to 1 was expected")
+        if not 0 <= self.generated <= 1:
+            raise ValueError(f"generated is {self.generated}; a share from 0 to 1 was expected")
         if min(self.weight_decay, self.perceptual_weight) < 0:
             raise ValueError("weights are 0 or more")
         for name, known in (
             ("schedule", ("cosine", "constant")),
-            ("loss", ("l1", "decibels")),
             ("perceptual", ("auto", "vgg16", "gradient", "none")),
             ("network", networks.NETWORKS),
+            ("only", ("detail", "light")),
         ):
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} is {value!r}; {', '.join(known)} was expected")
-        if self.only not in (None, "light", "detail") or (self.only and self.network != "hybrid"):
-            raise ValueError(f"only is {self.only!r}; light or detail of the hybrid was expected")
         if self.crop % 16:
             raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
@@ -143,7 +138,10 @@ def _resolved(settings: Settings) -> Settings:
     perceptual = settings.perceptual
     if perceptual == "auto":
         perceptual = "vgg16" if losses.vgg16_file().is_file() else "gradient"
-    return replace(runs.absolute(settings, "train_dir", "val_dir", "start"), perceptual=perceptual)
+    return replace(
+        runs.absolute(settings, "train_dir", "val_dir", "photos_dir", "fonts_dir", "start"),
+        perceptual=perceptual,
+    )
 
 
 def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
@@ -159,6 +157,9 @@ def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
 def _train(
     run: runs.Run, settings: Settings, pages: list[data.Page], held_out: list[data.Page]
 ) -> Generator[Event]:
+    if settings.network == "pages":
+        yield from _train_part(run, settings, pages, held_out)
+        return
     model = _network(settings)
     per_step = settings.batch_size * settings.accumulate
     steps = max(1, (settings.crops or len(pages)) // per_step)
@@ -166,9 +167,8 @@ def _train(
     optimizer = torch.optim.AdamW(learning, settings.lr, weight_decay=settings.weight_decay, fused=True)
     device = devices.pick(settings.device)
     dtype = devices.autocast_dtype(device)
-    term = losses.perceptual(settings.perceptual, device) if settings.loss == "l1" else None
-    fixed = settings.network in networks.SIZES  # these take images of one size only
-    validation = Validation(held_out, settings.seed, settings.crop if fixed else min(settings.crop, SIDE))
+    term = losses.perceptual(settings.perceptual, device)
+    validation = Validation(held_out, settings.seed, settings.crop)  # images of one size only
     plan = training.Plan(
         epochs=settings.epochs,
         steps_per_epoch=steps,
@@ -178,7 +178,7 @@ def _train(
         ema=settings.ema,
         best={"val_psnr": "max", "val_l1": "min"},
         every=settings.every,
-        seed=settings.seed if fixed else None,  # and these have dropout
+        seed=settings.seed,  # of dropout
         device=settings.device,
         track=settings.track,
     )
@@ -188,8 +188,6 @@ def _train(
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             restored = model(damaged.contiguous(memory_format=torch.channels_last))
         restored = restored.float()
-        if settings.loss == "decibels":
-            return losses.decibels(restored, clean, settings.floor)
         found = {"l1": losses.l1(restored, clean)}
         if term is not None:
             found["perceptual"] = term(restored, clean)
@@ -213,19 +211,88 @@ def _train(
     )
 
 
+def _train_part(
+    run: runs.Run, settings: Settings, pages: list[data.Page], held_out: list[data.Page]
+) -> Generator[Event]:
+    """Train the detail or the light of a `PageRestorer`."""
+    model = _network(settings)
+    steps = max(1, (settings.crops or len(pages)) // (settings.batch_size * settings.accumulate))
+    lesson = _lesson(settings, pages, held_out, steps * settings.accumulate)
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(
+        learning, settings.lr, (0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+    )
+    plan = training.Plan(
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        weights=lesson.weights,
+        clip=settings.clip,
+        accumulate=settings.accumulate,
+        ema=settings.ema,
+        best={"val_score": "max"},
+        every=settings.every,
+        device=settings.device,
+        track=settings.track,
+    )
+
+    def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
+        assert isinstance(model, PageRestorer)
+        picture = run.folder / "previews" / f"epoch_{epoch:04d}.jpg"
+        return lesson.measure(model, picture if runs.is_first_process() else None)
+
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        lesson.batches,
+        lesson.terms,  # pyright: ignore[reportArgumentType]
+        plan,
+        scheduler=LambdaLR(optimizer, partial(_rate, settings.schedule, settings.epochs * steps)),
+        measure=measured,
+        metadata={**asdict(settings), "pages": len(pages), "licence": "Apache-2.0"},
+        finish=lambda model: measured(model, settings.epochs),
+    )
+
+
+def _lesson(
+    settings: Settings, pages: list[data.Page], held_out: list[data.Page], count: int
+) -> learn_detail.Lesson | learn_light.Lesson:
+    photographs = [] if settings.photos_dir is None else data.read(settings.photos_dir)
+    fonts = () if settings.fonts_dir is None else text.found_fonts(Path(settings.fonts_dir))
+    seen, unseen, around = (
+        [page.pixels.permute(1, 2, 0).contiguous().numpy() for page in part]
+        for part in (pages, held_out, photographs)
+    )
+    if settings.only == "light":
+        lights = [learn_light.Lights(part, around) for part in (seen, unseen)]
+        return learn_light.Lesson(lights[0], lights[1], settings.seed, settings.batch_size, count)
+    worlds = [World(part, around, fonts) for part in (seen, unseen)]
+    return learn_detail.Lesson(
+        worlds[0],
+        worlds[1],
+        settings.seed,
+        size=settings.batch_size,
+        count=count,
+        side=settings.crop,
+        measured=min(settings.crop, SIDE),
+        workers=settings.workers,
+        floor=settings.floor,
+    )
+
+
 def _network(settings: Settings) -> nn.Module:
     if settings.start is None:
         model = networks.build(settings.network, settings.seed, settings.crop)
     else:
         model, _ = networks.load(settings.start)
-    if settings.only is not None:
+    if settings.network == "pages":
         model.requires_grad_(False).get_submodule(settings.only).requires_grad_(True)
     return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
 
 
 def _rate(schedule: str, total: int, step: int) -> float:
     """The share of the learning rate at a step: 2 % warm-up, then the schedule."""
-    warmup = max(1, min(500, total // 50))
+    warmup = max(1, min(100, total // 50))
     if schedule == "cosine":
         return training.cosine(step, total, warmup, 0.01)
     return min(1.0, (step + 1) / warmup) * min(1.0, 5 * (1 - min(1.0, step / total)) + 1e-3)
@@ -253,19 +320,15 @@ def _bytes(images: Tensor) -> Tensor:
 
 def _crop(pages: list[data.Page], settings: Settings, drawn: torch.Generator) -> Tensor:
     """A clean crop, mirrored or not: half of them of a page made up to half as large, one in twelve grey."""
-    chance = torch.rand(9, generator=drawn).tolist()
+    chance = torch.rand(8, generator=drawn).tolist()
     if chance[0] < settings.generated:
         from vision_core.restoration import pages as generator
 
         number = int(torch.randint(2**31, (), generator=drawn))
         image = generator.crop(number, settings.crop)
     else:
-        page, other = (pages[int(torch.randint(len(pages), (), generator=drawn))] for _ in range(2))
+        page = pages[int(torch.randint(len(pages), (), generator=drawn))]
         scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
         image = data.crop(page, settings.crop, drawn, scale)
-        if chance[3] < settings.papers:
-            image = image * (other.paper / page.paper) ** chance[4] * (1 - 0.25 * chance[8] ** 2)
-    factors = 1 + settings.varied * (2 * torch.rand(3, 1, 1, generator=drawn) - 1)
-    image = (image * factors).clamp(0, 1)
     image = image.flip([axis for axis in (1, 2) if chance[4 + axis] < 0.5])
     return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[7] < 1 / 12 else image

@@ -1,0 +1,57 @@
+"""Twelve pages before and after, as they come, the worst of many among them.
+
+    python benchmarks/restoration_pairs.py docs/img/restoration-pairs.jpg
+
+The first three are the examples of the package; the others are parts of generated pages, damaged by mixtures:
+of 30 the three that gain most, the three in the middle, and the three that gain least.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vision_core import images
+from vision_core.files import bundled
+from vision_core.images import Picture
+from vision_core.restoration import Restored, degrade, draw_mixture, load, metrics, pages, restore
+
+SIDE = 400
+EXAMPLES = ("stained", "shaded", "faded")
+
+
+def main(out: Path) -> None:
+    network, _ = load()
+    pairs = []
+    for name in EXAMPLES:
+        picture = images.read(bundled("assets") / "restoration" / f"{name}.jpg")
+        pairs.append((_middle(picture.rgb), _middle(restore(picture, network).picture.rgb)))
+    found: list[tuple[float, np.ndarray, Restored]] = []
+    for number in range(30):
+        clean = pages.crop(1000 + number, SIDE)[None]
+        damaged = images.from_tensor(degrade(clean, [draw_mixture(number)]))
+        done = restore(Picture(damaged), network)
+        before, after = (
+            metrics.psnr(images.to_tensor(rgb), clean).item() for rgb in (damaged, done.picture.rgb)
+        )
+        found.append((after - before, damaged, done))
+    found.sort(key=lambda entry: -entry[0])
+    for gain, damaged, done in [*found[:3], *found[14:17], *found[-3:]]:
+        print(f"{gain:+.1f} dB: {done.verdict.reason}")
+        pairs.append((damaged, done.picture.rgb))
+    both = [np.hstack([before, after, np.full((SIDE, 16, 3), 255, np.uint8)]) for before, after in pairs]
+    rows = [np.hstack(both[first : first + 3]) for first in range(0, 12, 3)]
+    sheet = np.vstack([np.vstack([row, np.full((16, row.shape[1], 3), 255, np.uint8)]) for row in rows])
+    small = Image.fromarray(sheet).resize((sheet.shape[1] // 2 + 200, (sheet.shape[0] // 2) + 133))
+    images.save(Picture(np.array(small)), out)
+
+
+def _middle(rgb: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (length - SIDE) // 2) for length in rgb.shape[:2])
+    part = rgb[top : top + SIDE, left : left + SIDE]
+    return np.pad(part, ((0, SIDE - part.shape[0]), (0, SIDE - part.shape[1]), (0, 0)), constant_values=255)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

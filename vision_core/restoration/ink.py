@@ -1,0 +1,46 @@
+"""Ink: where a clean page has writing, as a truth to train on."""
+
+import numpy as np
+
+UNSURE = 128  # in a map of ink: neither ink (255) nor paper (0) for certain
+LINE = 61  # pixels over which paper is looked for; thicker than any stroke at a page's size of 1,280
+
+
+def of_clean_page(rgb: np.ndarray) -> np.ndarray:
+    """Ink of a clean page at about 1,280 pixels: uint8 (H, W, 3) -> (H, W), 255 ink, 0 paper, 128 unsure.
+
+    A pixel is ink where it is darker than the paper around it by more than half of what the darkest of its
+    stroke is. Edges of strokes, faint traces and dark areas that are larger than a stroke are unsure:
+    pictures, a table beside the page, show-through.
+    """
+    import cv2
+
+    luma = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (0, 0), 0.7)
+    paper = cv2.morphologyEx(cv2.medianBlur(luma, 5), cv2.MORPH_CLOSE, np.ones((LINE, LINE), np.uint8))
+    paper = cv2.blur(paper, (LINE, LINE)).astype(np.float32).clip(16)
+    depth = ((paper - luma) / paper).clip(0, 1)  # 0 paper, towards 1 black
+    typical = _typical(depth)
+    stroke = cv2.blur(cv2.dilate(depth, np.ones((9, 9), np.uint8)), (9, 9))  # the darkest of the stroke here
+    share = depth / stroke.clip(0.05)
+    ink = (share > 0.62) & (stroke > 0.6 * typical)
+    blank = (share < 0.38) | (stroke < 0.25 * typical)
+    found = np.full(luma.shape, UNSURE, np.uint8)
+    found[ink], found[blank] = 255, 0
+    large = cv2.morphologyEx(
+        (depth > 0.45 * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((19, 19), np.uint8)
+    )
+    large = ((large > 0) | (paper < 70)).astype(np.uint8)
+    found[cv2.dilate(large, np.ones((41, 41), np.uint8)) > 0] = UNSURE
+    return found
+
+
+def _typical(depth: np.ndarray) -> float:
+    """How deep the page's ink is: Otsu's upper class of what is not plainly paper."""
+    import cv2
+
+    values = (depth[depth > 0.08] * 255).astype(np.uint8)
+    if values.size < 100:
+        return 1.0
+    threshold, _ = cv2.threshold(values.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
+    upper = values[values > threshold]
+    return float(np.median(upper)) / 255 if upper.size else 1.0

@@ -1,0 +1,175 @@
+"""Fits the gate on damaged crops, where it is known what helps and where writing was erased or invented."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_core import devices
+from vision_core.files import write_json
+from vision_core.restoration import evidence, gate
+from vision_core.restoration.network import PageRestorer
+from vision_core.restoration.world import World
+
+SIDE = 256
+EQUAL = 2e-5  # added to both mean squared errors: what is below 47 dB is equally good
+HIDDEN = 24
+RATE = 3e-3
+LEAST = 0.25  # dB: cells between which there is less have nothing to decide
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Evidence (N, F), what restoring a cell gains in dB (N,), and the crop that each is from (N,)."""
+
+    evidence: np.ndarray
+    gain: np.ndarray
+    crop: np.ndarray
+
+
+def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
+    """Cells of `count` crops, each restored by the network, truly, and wrongly."""
+    found, gains, crops = [], [], []
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        sample = world.sample(int(rng.integers(2**31)), SIDE, plain=bool(rng.random() < 0.35))
+        damaged, target = (
+            part.permute(1, 2, 0).contiguous().numpy() for part in (sample.damaged, sample.target)
+        )
+        if rng.random() < 0.15:
+            damaged = target
+        restored, ink = _restored(network, damaged, sample.thumbnail)
+        for page, made, seen in _versions(rng, damaged, restored, target, ink):
+            found.append(evidence.cells(page, made, seen).reshape(-1, evidence.FEATURES))
+            gains.append((error(page, target) - error(made, target)).ravel())
+            crops.append(np.full(gains[-1].size, number))
+    return Cells(np.concatenate(found), np.concatenate(gains), np.concatenate(crops))
+
+
+def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str, Any]:
+    """Fit on four crops of six, choose the threshold by one, write the gate; how it decides the last one."""
+    fitted, choosing, fresh = cells.crop % 6 > 1, cells.crop % 6 == 1, cells.crop % 6 == 0
+    mean, scale = cells.evidence[fitted].mean(0), cells.evidence[fitted].std(0) + 1e-4
+    x = torch.from_numpy(((cells.evidence - mean) / scale).clip(-6, 6))
+    model = _learn(x, torch.from_numpy(cells.gain), torch.from_numpy(fitted), seed, steps)
+    with torch.no_grad():
+        logits = model(x)[:, 0].numpy()
+    threshold = _threshold(logits[choosing], cells.gain[choosing])
+    layers = [
+        [part.tolist() for part in (each.weight, each.bias)] for each in model if isinstance(each, nn.Linear)
+    ]
+    write_json(
+        path, {"mean": mean.tolist(), "scale": scale.tolist(), "layers": layers, "threshold": threshold}
+    )
+    return decision(gate.share(logits[fresh] - threshold), cells.gain[fresh])
+
+
+def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn.Sequential:
+    """Logistic regression behind one hidden layer; what harms counts twice."""
+    with devices.seeded(seed):
+        model = nn.Sequential(
+            nn.Dropout(0.1), nn.Linear(evidence.FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
+        )
+    decided = fitted & (gain.abs() > LEAST)
+    x, gain = x[decided], gain[decided]
+    helps = (gain > 0).float()
+    weight = gain.abs().clamp(max=6) * torch.where(gain > 0, 1.0, 2.0)
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.3)
+    for step in range(steps):
+        picked = torch.randint(len(x), (1024,), generator=devices.generator(seed, step))
+        with devices.seeded(step):  # dropout
+            logits = model(x[picked])[:, 0]
+        each = F.binary_cross_entropy_with_logits(logits, helps[picked], reduction="none")
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1 - step / steps)
+        optimizer.zero_grad()
+        (each * weight[picked]).mean().backward()
+        optimizer.step()
+    return model.eval()
+
+
+def decision(taken: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[str, float]:
+    """Shares of the area that the gate takes where restoring helps and where it harms by `least` dB."""
+    helps, harms = gain >= least, gain <= -least
+    return {
+        "helps_taken": round(float(taken[helps].mean()), 4) if helps.any() else 1.0,
+        "harms_taken": round(float(taken[harms].mean()), 4) if harms.any() else 0.0,
+        "helps": round(float(helps.mean()), 4),
+        "harms": round(float(harms.mean()), 4),
+    }
+
+
+def _threshold(logits: np.ndarray, gain: np.ndarray) -> float:
+    """The lowest threshold at which at most 2 % of the harmful area is taken, between -1 and 1.5."""
+    harms = logits[gain <= -1.0]
+    for threshold in np.arange(-1.0, 1.5, 0.05):
+        if not harms.size or gate.share(harms - threshold).mean() <= 0.02:
+            return float(threshold)
+    return 1.5
+
+
+def _restored(network: PageRestorer, damaged: np.ndarray, thumbnail: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    x = torch.from_numpy(damaged.transpose(2, 0, 1).copy())[None].float() / 255
+    dtype = devices.autocast_dtype(torch.device("cpu"))
+    with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        restored, ink = network.detail(x.contiguous(memory_format=torch.channels_last), thumbnail[None])
+    made = (restored[0].float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return made, (torch.sigmoid(ink[0, 0].float()) * 255).round().byte().numpy()
+
+
+def _versions(
+    rng: np.random.Generator, damaged: np.ndarray, restored: np.ndarray, target: np.ndarray, ink: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """A page and what was made of it: by the network, truly, and with writing erased, invented or smeared."""
+    yield damaged, restored, ink
+    if rng.random() < 0.4:
+        yield damaged, restored, None
+    if rng.random() < 0.5:
+        yield damaged, target, None if rng.random() < 0.5 else ink
+    if rng.random() < 0.3:
+        yield _grainy(rng, target), target, None if rng.random() < 0.5 else ink
+    spoiled = _spoiled(rng, restored if rng.random() < 0.7 else damaged)
+    yield damaged, spoiled, ink if rng.random() < 0.6 else None
+
+
+def _grainy(rng: np.random.Generator, page: np.ndarray) -> np.ndarray:
+    """With noise or dead pixels alone."""
+    if rng.random() < 0.5:
+        return (page + rng.normal(0, rng.uniform(3, 20), page.shape)).clip(0, 255).round().astype(np.uint8)
+    chance = rng.random(page.shape)
+    ratio = rng.uniform(0.001, 0.01) / 2
+    return np.where(chance < ratio, 0, np.where(chance > 1 - ratio, 255, page)).astype(np.uint8)
+
+
+def _spoiled(rng: np.random.Generator, page: np.ndarray) -> np.ndarray:
+    import cv2
+
+    out, side = page.copy(), page.shape[0]
+    top, left = (int(rng.integers(0, side // 2)) for _ in range(2))
+    tall, wide = (int(rng.integers(side // 6, side // 2)) for _ in range(2))
+    area = out[top : top + tall, left : left + wide]
+    match rng.integers(5):
+        case 0:  # erased
+            area[:] = cv2.morphologyEx(area, cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))
+        case 1:  # other writing in its place
+            area[:] = area[::-1, ::-1]
+        case 2:  # thinner
+            area[:] = cv2.dilate(area, np.ones((3, 3), np.uint8))
+        case 3:  # smeared
+            area[:] = cv2.GaussianBlur(area, (0, 0), rng.uniform(1.5, 4))
+        case _:  # invented
+            other = np.roll(page, (side // 3, side // 3), (0, 1))[top : top + tall, left : left + wide]
+            area[:] = np.minimum(area, other)
+    return out
+
+
+def error(page: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Mean squared error of each cell in dB, (h, w)."""
+    squared = ((page.astype(np.float32) - target) ** 2).mean(2) / 255**2
+    side = page.shape[0] // evidence.CELL
+    return 10 * np.log10(squared.reshape(side, evidence.CELL, side, evidence.CELL).mean((1, 3)) + EQUAL)

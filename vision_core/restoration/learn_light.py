@@ -1,0 +1,224 @@
+"""What teaches the light: pages as they are, half of them damaged, and pages whose light nobody can know.
+
+A light is judged by the mean squared error of the page that it costs, computed from means, variances and
+covariances of 12 x 12 blocks, so that a page need be looked at once only.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_core import devices
+from vision_core.restoration.damage import LUMA
+from vision_core.restoration.degrade import KINDS
+from vision_core.restoration.network import PageRestorer
+from vision_core.restoration.thumbnail import thumbnail
+from vision_core.restoration.world import _cut, _damage, _drawn, _log, _mixture, _tensor
+
+BLOCKS = 12  # rows and columns of the blocks that a light is judged on
+MARGIN = 1.2  # of the logarithm of the error that a light must promise: clean held-out pages stay above 34 dB
+SAMPLES = 8_000  # five times as many from as few pages gain little
+FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
+SHARES = {"mixture": 0.3, "shade": 0.22, "kinds": 0.12, "clean": 0.27, "strange": 0.09}
+GREY = 0.12  # of the pages are scans without colour
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Lights:
+    """Samples by number, each made once: a damaged page's thumbnail and the moments of its true light.
+
+    A sample is float16 (14, 24, 24) and (15, 12, 12): in each block the mean, for each colour, of the page in
+    the damaged light and of the clean one, then their variances, then their covariance.
+    """
+
+    pages: Sequence[np.ndarray]
+    photographs: Sequence[np.ndarray] = ()
+    _made: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def sample(self, seed: int, kind: str = "any") -> tuple[Tensor, Tensor]:
+        """`kind` is "mixture", "shade", "clean" or "strange" to measure on, and "any" to train."""
+        if kind != "any":
+            return self._make(np.random.default_rng(seed), kind)
+        if seed not in self._made:
+            rng = np.random.default_rng(seed)
+            self._made[seed] = self._make(rng, str(rng.choice(list(SHARES), p=list(SHARES.values()))))
+        return self._made[seed]
+
+    def _make(self, rng: np.random.Generator, kind: str) -> tuple[Tensor, Tensor]:
+        clean = self._region(rng)
+        if kind == "strange":
+            clean = self._strange(rng, clean)
+        if kind != "strange" and rng.random() < GREY:
+            clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
+        if kind == "mixture":
+            steps = _mixture(rng)
+        elif kind == "shade":
+            steps = _drawn(rng, ["uneven_light"]) | (_mixture(rng) if rng.random() < 0.4 else {})
+            steps = {name: steps[name] for name in KINDS if name in steps}
+        elif kind == "kinds":
+            common = ["fading", "yellow_tint", "uneven_light"]
+            count = int(rng.integers(1, 4))
+            drawn = rng.choice(common if rng.random() < 0.6 else list(KINDS), count).tolist()
+            steps = {name: value for name, value in _drawn(rng, drawn).items()}
+            steps = {name: steps[name] for name in KINDS if name in steps}
+        else:
+            steps = {}
+        damaged, lit = _damage(_tensor(clean), steps, None, rng, usual=True)
+        seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
+        moments = _moments(lit.permute(1, 2, 0).float().numpy() / 255, clean)
+        return torch.from_numpy(seen).half(), torch.from_numpy(moments).half()
+
+    def _region(self, rng: np.random.Generator) -> np.ndarray:
+        """A whole page made smaller, or a square of it, float32 (H, W, 3) in [0, 1]."""
+        import cv2
+
+        page = self.pages[int(rng.integers(len(self.pages)))]
+        if rng.random() < 0.5:
+            side = int(min(rng.integers(256, 512), *page.shape[:2]))
+            return (_cut(rng, page, side, 1.0) / 255).astype(np.float32)
+        scale = min(1.0, _log(rng, 420, 800) / max(page.shape[:2]))
+        size = [round(scale * length) for length in page.shape[1::-1]]
+        whole = cv2.resize(page, size, interpolation=cv2.INTER_AREA)
+        edges = [int(rng.integers(0, 1 + length // 12)) for length in (*whole.shape[:2], *whole.shape[:2])]
+        whole = whole[edges[0] : len(whole) - edges[2], edges[1] : whole.shape[1] - edges[3]]
+        return np.ascontiguousarray(whole[:, :: int(rng.choice([1, -1]))], np.float32) / 255
+
+    def _strange(self, rng: np.random.Generator, clean: np.ndarray) -> np.ndarray:
+        """Writing on a card of a colour that no age gives to paper, or a photograph."""
+        if self.photographs and rng.random() < 0.35:
+            photograph = self.photographs[int(rng.integers(len(self.photographs)))]
+            return (_cut(rng, photograph, 384, 1.0) / 255).astype(np.float32)
+        paper = np.quantile(clean[::8, ::8].reshape(-1, 3), 0.8, axis=0).clip(0.05)
+        while True:
+            color = rng.uniform(0.15, 0.95, 3)
+            if (
+                color[1] > 1.04 * color[0]
+                or color[2] > 1.02 * color[1]
+                or color.max() < 0.42
+                or np.ptp(color) > 0.45
+            ):
+                return (clean * (color / paper)).clip(0, 1).astype(np.float32)
+
+
+def _moments(lit: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    import cv2
+
+    both = np.dstack([lit, clean])
+    stack = np.dstack([both, both**2, lit * clean])
+    means = np.dstack(
+        [
+            cv2.resize(stack[..., i : i + 3], (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+            for i in range(0, 15, 3)
+        ]
+    )
+    lit_mean, clean_mean = means[..., :3], means[..., 3:6]
+    means[..., 6:9] -= lit_mean**2
+    means[..., 9:12] -= clean_mean**2
+    means[..., 12:] -= lit_mean * clean_mean
+    return means.transpose(2, 0, 1)
+
+
+def cost(light: Tensor, moments: Tensor) -> Tensor:
+    """Mean squared error (B,) of pages in a light, (B, 6, h, w), by their moments, (B, 15, 12, 12)."""
+    gain, offset = F.interpolate(light, (BLOCKS, BLOCKS), mode="bicubic", align_corners=False).split(3, 1)
+    lit, clean, lit_spread, clean_spread, common = moments.float().split(3, 1)
+    shift = gain * lit + offset - clean
+    within = gain**2 * lit_spread - 2 * gain * common + clean_spread
+    return (shift**2 + within).mean((1, 2, 3)).clamp(min=0)
+
+
+def terms(model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
+    """The logarithm of what the answer costs each page, and how wrong the network's own estimate of it is."""
+    seen, moments = batch
+    light, expected = model.light(seen.float())
+    found = torch.log(cost(light, moments) + FLOOR)
+    own = torch.log(cost(_unchanged(light), moments) + FLOOR)
+    known = torch.stack([found, own], 1).detach()
+    rough = light.diff(dim=2).square().mean() + light.diff(dim=3).square().mean()
+    return {"error": found.mean(), "doubt": F.smooth_l1_loss(expected, known), "rough": rough}
+
+
+def _unchanged(light: Tensor) -> Tensor:
+    return light.new_tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]).view(1, 6, 1, 1).expand(len(light), -1, 1, 1)
+
+
+class Lesson:
+    """What `training.run` needs to teach the light: `size` pages a batch, `count` batches an epoch."""
+
+    weights: ClassVar = {"error": 1.0, "doubt": 0.3, "rough": 0.1}
+
+    def __init__(self, lights: Lights, unseen: Lights, seed: int, size: int, count: int) -> None:
+        self.lights, self.seed, self.size, self.count = lights, seed, size, count
+        self.validation = LightValidation(unseen, seed)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """An epoch's batches out of samples that are made once: a function of seed and epoch alone."""
+        drawn = torch.randint(SAMPLES, (self.count, self.size), generator=devices.generator(self.seed, epoch))
+        for numbers in drawn.tolist():
+            seen, moments = zip(*(self.lights.sample(self.seed + number) for number in numbers), strict=True)
+            yield torch.stack(seen), torch.stack(moments)
+
+    def terms(self, model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
+        return terms(model, batch)
+
+    def measure(self, model: PageRestorer, preview: Path | None = None) -> dict[str, Any]:
+        return self.validation.measure(model)
+
+
+class LightValidation:
+    """Held-out pages: under the original's mixtures, clean, and strange; the same in every run."""
+
+    def __init__(self, lights: Lights, seed: int, number: int = 96) -> None:
+        self.parts: dict[str, Batch] = {}
+        for kind in ("mixture", "shade", "clean", "strange"):
+            made = [lights.sample(10**6 + seed + n, kind) for n in range(number)]
+            self.parts[kind] = (
+                torch.stack([seen for seen, _ in made]),
+                torch.stack([moments for _, moments in made]),
+            )
+
+    def measure(self, model: PageRestorer) -> dict[str, Any]:
+        """PSNR in dB that the light alone sets: of mixtures (and gained), clean and strange pages.
+
+        `val_score`, by which weights are chosen, is their mean, mixtures twice, with 40 dB as the best.
+        """
+        found: dict[str, Any] = {}
+        scores: list[Tensor] = []
+        device = next(model.parameters()).device
+        for kind, (seen, moments) in self.parts.items():
+            with torch.inference_mode():
+                light, expected = (part.cpu() for part in model.light(seen.float().to(device)))
+            chosen = taken(light, expected)
+            after, before = (-10 * torch.log10(cost(x, moments) + FLOOR) for x in (chosen, _unchanged(light)))
+            found[f"val_{kind}"] = after.mean().item()
+            if kind == "shade":
+                found["val_shade_gain"] = (after - before).mean().item()
+            if kind == "mixture":
+                found["val_gain"] = (after - before).mean().item()
+                found["val_gain_always"] = (
+                    (-10 * torch.log10(cost(light, moments) + FLOOR) - before).mean().item()
+                )
+                found["val_worse"] = (after < before - 1).float().mean().item()
+                scores.append(after)
+            elif kind != "shade":
+                found[f"val_{kind}_below_34"] = (after < 34).float().mean().item()
+            scores.append(after)
+        return {"val_score": torch.cat(scores).mean().item(), **found}
+
+
+def taken(light: Tensor, expected: Tensor) -> Tensor:
+    """The light as far as it is sure."""
+    sure = share(expected)[:, None, None, None]
+    return sure * light + (1 - sure) * _unchanged(light)
+
+
+def share(expected: Tensor) -> Tensor:
+    """How much of a light to take, (B,): all where it promises less error than the page's own, (B, 2)."""
+    return torch.sigmoid(4 * (expected[:, 1] - expected[:, 0] - MARGIN))

@@ -1,0 +1,107 @@
+"""The light of a whole page: one smooth field of gain and offset, read off a thumbnail of the page itself."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vision_core.restoration import surroundings
+from vision_core.restoration.learn_light import share
+from vision_core.restoration.network import PageRestorer
+from vision_core.restoration.thumbnail import thumbnail
+
+ROWS = 256  # of a page that are lit at once
+LEAST = 0.02  # share of a light that is anything
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to do about a page's light.
+
+    Args:
+        field: float32 (6, 6, 6): gains of the three colours, then offsets, in a grid over the `box`.
+        sure: from 0, keep the light that the page has, to 1.
+        box: top, left, bottom, right of the page in the picture.
+        page: float32 (h, w), a small map: 1 on the page, 0 beside it; None where all is page.
+    """
+
+    field: np.ndarray
+    sure: float
+    box: tuple[int, int, int, int]
+    page: np.ndarray | None = None
+
+    def applied(self, picture: np.ndarray, wish: float = 0.5) -> np.ndarray:
+        """A picture, uint8 (H, W, 3), in this light: none of it at 0, as much as is sure at 0.5, all at 1."""
+        share = 2 * wish * self.sure if wish <= 0.5 else self.sure + (2 * wish - 1) * (1 - self.sure)
+        if share < LEAST:
+            return picture
+        height, width, _ = picture.shape
+        identity = np.array([1, 1, 1, 0, 0, 0], np.float32)[:, None, None]
+        field = identity + share * (self.field - identity)
+        top, left, bottom, right = self.box
+        down, across = (
+            _weights(*place, field.shape[1]) for place in ((top, bottom, height), (left, right, width))
+        )
+        page_down = page_across = None
+        if self.page is not None:
+            page_down, page_across = (
+                _weights(0, side, side, of) for side, of in zip((height, width), self.page.shape, strict=True)
+            )
+        out = np.empty_like(picture)
+        columns = (field @ across.T).astype(np.float32)  # (6, 6, W)
+        for first in range(0, height, ROWS):
+            rows = slice(first, first + ROWS)
+            here = np.moveaxis(down[rows] @ columns, 0, 2)  # (rows, W, 6)
+            before = picture[rows].astype(np.float32)
+            after = before * here[..., :3] + 255 * here[..., 3:]
+            if page_down is not None and page_across is not None:
+                inside = (page_down[rows] @ self.page @ page_across.T)[..., None].clip(0, 1)
+                after = before + inside * (after - before)
+            out[rows] = after.clip(0, 255).round().astype(np.uint8)
+        return out
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON; `Answer.of` is the opposite."""
+        page = None if self.page is None else self.page.round(3).tolist()
+        return {"field": self.field.tolist(), "sure": self.sure, "box": list(self.box), "page": page}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Answer":
+        field, page = (
+            None if plain[name] is None else np.array(plain[name], np.float32) for name in ("field", "page")
+        )
+        assert field is not None
+        top, left, bottom, right = plain["box"]
+        return cls(field, plain["sure"], (top, left, bottom, right), page)
+
+
+@torch.inference_mode()
+def read_light(picture: np.ndarray, network: PageRestorer) -> tuple[Answer, np.ndarray]:
+    """What the network makes of a picture's light, and the page in it, cut out, uint8 (h, w, 3)."""
+    box, page = surroundings.find(picture)
+    top, left, bottom, right = box
+    inside = np.ascontiguousarray(picture[top:bottom, left:right])
+    device = next(network.parameters()).device
+    seen = torch.from_numpy(thumbnail(inside))[None].to(device)
+    field, expected = (part.cpu() for part in network.eval().light(seen))
+    return Answer(field[0].numpy(), share(expected)[0].item(), box, page), inside
+
+
+def _weights(start: int, end: int, length: int, fields: int) -> np.ndarray:
+    """(length, fields): how much each field of a grid from `start` to `end` counts at each pixel, cubic."""
+    at = ((np.arange(length) + 0.5 - start) / (end - start) * fields - 0.5).clip(-0.5, fields - 0.5)
+    first = np.floor(at).astype(int)
+    part = at - first
+    near, far = part, 1 - part
+    a = -0.75  # as torch's and OpenCV's bicubic
+    weights = {
+        -1: ((a * (near + 1) - 5 * a) * (near + 1) + 8 * a) * (near + 1) - 4 * a,
+        0: ((a + 2) * near - (a + 3)) * near * near + 1,
+        1: ((a + 2) * far - (a + 3)) * far * far + 1,
+        2: ((a * (far + 1) - 5 * a) * (far + 1) + 8 * a) * (far + 1) - 4 * a,
+    }
+    out = np.zeros((length, fields), np.float32)
+    for offset, weight in weights.items():
+        np.add.at(out, (np.arange(length), (first + offset).clip(0, fields - 1)), weight)
+    return out

@@ -1,0 +1,101 @@
+"""Judged by reading: how many letters an offline reader gets wrong on damaged, restored and clean pages.
+
+The reader is Tesseract, a program of its own (Debian: tesseract-ocr and tesseract-ocr-fra).
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_core import images
+from vision_core.files import read_json
+from vision_core.images import Picture
+from vision_core.restoration.degrade import degrade, draw
+from vision_core.restoration.networks import Restorer
+from vision_core.restoration.restore import restore
+
+KINDS = ("bleed_through", "fading", "stains", "noise")  # what makes letters hard to read
+SEVERITY = 5
+MISSING = "reading takes Tesseract: install it (Debian: apt-get install tesseract-ocr tesseract-ocr-fra)"
+
+
+def evaluate_text(
+    folder: Path, network: Restorer, lines: int = 40, seed: int = 0, language: str = "fra"
+) -> Iterator[dict[str, Any]]:
+    """Pages with their text in lines.json: page -> [{"box": [left, top, right, bottom], "text"}].
+
+    One row a page: character error rates of its lines in %, on the clean page, on that restored, on the
+    damaged one and on that restored.
+
+    Args:
+        lines: at most so many in all, spread over the pages.
+
+    Raises:
+        ValueError: no lines.json, or no reader on this machine.
+    """
+    if shutil.which("tesseract") is None:
+        raise ValueError(MISSING)
+    if not (folder / "lines.json").is_file():
+        raise ValueError(f"{folder} holds no lines.json with the text of its pages")
+    known = read_json(folder / "lines.json")
+    each = -(-lines // len(known))
+    for number, (name, entries) in enumerate(known.items()):
+        picture = images.read(folder / name)
+        recipe = draw(seed + number, KINDS, SEVERITY)
+        damaged = images.from_tensor(degrade(images.to_tensor(picture.rgb), [recipe]))
+        pages = {
+            "clean": picture.rgb,
+            "clean_restored": restore(picture, network).picture.rgb,
+            "damaged": damaged,
+            "restored": restore(Picture(damaged), network).picture.rgb,
+        }
+        longest = sorted(entries, key=lambda entry: -len(entry["text"]))[:each]
+        row: dict[str, Any] = {"page": name, "letters": sum(len(entry["text"]) for entry in longest)}
+        for title, page in pages.items():
+            wrong = sum(
+                distance(read_line(_cut(page, entry["box"]), language), entry["text"]) for entry in longest
+            )
+            row[title] = round(100 * wrong / max(1, row["letters"]), 2)
+        yield row
+
+
+def text_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean error rates over all letters, and the share of the damage's errors that restoring undoes."""
+    letters = np.array([row["letters"] for row in rows], float)
+    names = ("clean", "clean_restored", "damaged", "restored")
+    found = {
+        name: round(float((letters * [row[name] for row in rows]).sum() / letters.sum()), 2) for name in names
+    }
+    undone = (found["damaged"] - found["restored"]) / max(1e-9, found["damaged"] - found["clean"])
+    return {**found, "undone": round(undone, 3)}
+
+
+def read_line(rgb: np.ndarray, language: str) -> str:
+    """What Tesseract reads in a picture of one line."""
+    command = ["tesseract", "-", "-", "-l", language, "--psm", "7"]
+    done = subprocess.run(command, input=images.encode(Picture(rgb)), capture_output=True, check=False)
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip()
+        raise ValueError(
+            f"Tesseract cannot read {language}: {words.splitlines()[0] if words else 'no reason'}"
+        )
+    return done.stdout.decode(errors="replace").strip()
+
+
+def distance(found: str, text: str) -> int:
+    """Levenshtein's: the fewest letters to add, leave out or replace."""
+    row = list(range(len(text) + 1))
+    for i, letter in enumerate(found, 1):
+        previous, row[0] = row[0], i
+        for j, wanted in enumerate(text, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (letter != wanted))
+    return row[-1]
+
+
+def _cut(page: np.ndarray, box: list[int]) -> np.ndarray:
+    left, top, right, bottom = box
+    return np.ascontiguousarray(page[max(0, top - 4) : bottom + 4, max(0, left - 4) : right + 4])

@@ -1,0 +1,346 @@
+"""The world of the detail: crops with strokes of every size, as they should be and as damage left them.
+
+Pages as they are, enlarged and reduced; their writing laid on other papers; print and handwriting of many
+scripts; blank paper, covers and photographs. Light (fading, tint, shade) is part of what a crop should be: a
+crop cannot know it, see `light`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_core import devices
+from vision_core.restoration import damage, ink, text
+from vision_core.restoration.degrade import KINDS
+from vision_core.restoration.thumbnail import thumbnail
+
+AROUND = 1.5  # of the crop's side: of the region that its thumbnail shows, for one in three
+
+Image = np.ndarray  # float32 (S, S, 3) in [0, 1]
+Mask = np.ndarray  # float32 (S, S) in [0, 1]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """uint8 (3, S, S) damaged and as it should be, (1, S, S) ink as in `ink`, its region's thumbnail."""
+
+    damaged: Tensor
+    target: Tensor
+    ink: Tensor
+    thumbnail: Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """What crops are drawn from: clean pages and photographs, uint8 (H, W, 3), and files of fonts."""
+
+    pages: Sequence[Image]
+    photographs: Sequence[Image] = ()
+    fonts: Sequence[Path] = ()
+    _inks: dict[int, np.ndarray] = field(default_factory=dict)
+    _both: dict[int, np.ndarray] = field(default_factory=dict)  # page and ink, (H, W, 4)
+
+    def sample(self, seed: int, side: int, plain: bool = False) -> Sample:
+        """The crop of a seed; `plain` is a page at its own size under the original's mixture: to measure."""
+        rng = np.random.default_rng(seed)
+        region = side if plain or rng.random() < 0.65 else round(AROUND * side)
+        clean, truth = self._page(rng, region, 1.0) if plain else self._clean(rng, region)
+        steps = _mixture(rng) if plain else _steps(rng)
+        verso = None if plain else self._verso(rng, region)
+        damaged, target = _damage(_tensor(clean), steps, verso, rng)
+        top, left = (int(rng.integers(region - side + 1)) for _ in range(2))
+        area = (slice(None), slice(top, top + side), slice(left, left + side))
+        seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
+        parts = [part[area].contiguous() for part in (damaged, target, torch.from_numpy(truth)[None])]
+        return Sample(parts[0], parts[1], parts[2], torch.from_numpy(seen))
+
+    def pair(self, seed: int, side: int) -> tuple[Tensor, Tensor]:
+        """A crop of a page, clean and under the original's mixture, uint8 (3, S, S): to measure on."""
+        rng = np.random.default_rng(seed)
+        clean, _ = self._page(rng, side, 1.0)
+        return _bytes(_tensor(clean)), _damage(_tensor(clean), _mixture(rng), None, rng, usual=True)[0]
+
+    def _clean(self, rng: np.random.Generator, side: int) -> tuple[Image, np.ndarray]:
+        """A clean crop and its ink, uint8."""
+        chance = rng.random()
+        if chance < 0.5:
+            scale = _log(rng, 0.5, 1.7) if rng.random() < 0.5 else 1.0
+            clean, truth = self._page(rng, side, scale)
+        elif chance < 0.72:
+            clean, truth = _written(rng, self._mask(rng, side))
+        elif chance < 0.92 or not self.photographs:
+            clean, truth = _written(rng, text.mask(rng, side, self.fonts))
+        elif chance < 0.95:
+            clean, truth = _written(rng, np.zeros((side, side), np.float32))
+        else:
+            photograph = self.photographs[int(rng.integers(len(self.photographs)))]
+            clean, truth = _cut(rng, photograph, side, 1.0) / 255, np.zeros((side, side), np.uint8)
+        if rng.random() < 0.08:
+            self._surround(rng, clean, truth)
+        if rng.random() < 0.15:
+            clean = np.repeat(clean @ np.array(damage.LUMA, np.float32)[:, None], 3, 2)
+        if rng.random() < 0.1:  # nearly black on white, as many scans are
+            low, high = np.percentile(clean, (2, 70))
+            clean = (clean - 0.8 * low) / max(high - 0.8 * low, 0.1)
+        return clean.clip(0, 1).astype(np.float32), truth
+
+    def _page(self, rng: np.random.Generator, side: int, scale: float) -> tuple[Image, np.ndarray]:
+        number = int(rng.integers(len(self.pages)))
+        if number not in self._both:
+            self._both[number] = np.dstack([self.pages[number], self._ink(number)])
+        cut = _cut(rng, self._both[number], side, scale)
+        ends = np.array([0, ink.UNSURE, 255], np.uint8)[np.digitize(cut[..., 3], (40, 215))]
+        return (cut[..., :3] / 255).astype(np.float32), ends
+
+    def _mask(self, rng: np.random.Generator, side: int) -> Mask:
+        """Writing of a page alone, in a size of its own, its strokes now and then thicker or thinner."""
+        import cv2
+
+        scale = _log(rng, 0.4, 3.2)
+        cut = _cut(rng, self._ink(int(rng.integers(len(self.pages)))), side, scale) / 255
+        if scale > 1:  # an edge that is enlarged is sharp again
+            cut = cv2.GaussianBlur(cut, (0, 0), 0.5 * scale)
+        width = 0.5 + rng.normal(0, 0.1)
+        return ((cut - width) * max(2.0, 2 * scale) + 0.5).clip(0, 1).astype(np.float32)
+
+    def _verso(self, rng: np.random.Generator, side: int) -> Mask:
+        """The ink of the other side: another hand and size, mirrored."""
+        if rng.random() < 0.7:
+            mask = self._mask(rng, side)
+        else:
+            mask = text.mask(rng, side, self.fonts)
+        return np.ascontiguousarray(mask[:, ::-1]) if rng.random() < 0.9 else mask
+
+    def _surround(self, rng: np.random.Generator, clean: Image, truth: np.ndarray) -> None:
+        """Lay a table, a cover or a dark background over one side of a crop, in place."""
+        import cv2
+
+        side = clean.shape[0]
+        angle, depth = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.45) * side
+        y, x = np.mgrid[:side, :side] - side / 2
+        cover = 1 / (
+            1
+            + np.exp(
+                (-(x * math.cos(angle) + y * math.sin(angle) - depth) / rng.uniform(0.3, 2)).clip(-50, 50)
+            )
+        )
+        if self.photographs and rng.random() < 0.3:
+            behind = _cut(rng, self.photographs[int(rng.integers(len(self.photographs)))], side, 1.0) / 255
+        else:
+            behind = rng.uniform(0, 0.4) * rng.uniform(0.7, 1.3, 3) + 0.05 * _cloud(rng, side, 12)[..., None]
+        shadow = 1 - rng.uniform(0, 0.4) * cv2.GaussianBlur(cover, (0, 0), rng.uniform(2, 9))
+        share = cover[..., None]
+        clean[:] = clean * shadow[..., None] * (1 - share) + behind * share
+        truth[cover > 0.5] = 0
+        truth[(cover > 0.05) & (cover <= 0.5)] = ink.UNSURE
+
+    def _ink(self, number: int) -> np.ndarray:
+        if number not in self._inks:
+            self._inks[number] = ink.of_clean_page(self.pages[number])
+        return self._inks[number]
+
+
+def _written(rng: np.random.Generator, mask: Mask) -> tuple[Image, np.ndarray]:
+    """Writing on a sheet of any paper, with ink of any colour and of uneven strength; and its exact truth."""
+    import cv2
+
+    side = len(mask)
+    tone = rng.uniform(0.45, 0.97)
+    paper = np.clip(tone - np.array([0, rng.uniform(0, 0.08), rng.uniform(0, 0.2)]), 0.2, 1)
+    dark = rng.uniform(0.02, 0.4) * tone * (1 + rng.uniform(-0.3, 0.3, 3)).clip(0, None)
+    if rng.random() < 0.25:  # brown ink that has paled
+        dark = rng.uniform(0.45, 0.8) * tone * np.array([1, rng.uniform(0.75, 1), rng.uniform(0.5, 0.95)])
+    if rng.random() < 0.08:
+        dark = rng.permutation([rng.uniform(0.5, 0.75), rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.3)]) * tone
+    clouds = rng.uniform(0, 0.05) * _cloud(rng, side, 3) + rng.uniform(0, 0.03) * _cloud(
+        rng, side, side // 10
+    )
+    grain = rng.normal(0, rng.uniform(0.001, 0.012), (side, side))
+    sheet = paper * (1 + clouds + grain)[..., None]
+    if rng.random() < 0.1:
+        sheet = sheet * (1 - rng.uniform(0.1, 0.4) * _ruled(rng, side))[..., None]
+    dense = (
+        rng.uniform(0.6, 1)
+        + rng.uniform(0, 0.25) * _cloud(rng, side, 12)
+        + rng.uniform(0, 0.2) * _cloud(rng, side, side // 6)
+    )
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 0.9))
+    cover = (soft * np.clip(dense, 0.3, 1))[..., None]
+    truth = np.where(mask > 0.5, 255, 0).astype(np.uint8)
+    return (sheet * (1 - cover) + dark * cover).clip(0, 1).astype(np.float32), truth
+
+
+def _ruled(rng: np.random.Generator, side: int) -> Mask:
+    """Thin lines across, and sometimes down: ruled paper and tables."""
+    import cv2
+
+    lines = np.zeros((side, side), np.float32)
+    for axis in range(1 + (rng.random() < 0.4)):
+        step, at = rng.uniform(16, 90), rng.uniform(0, 60)
+        while at < side:
+            ends = (0, at, side, at + rng.uniform(-2, 2)) if axis == 0 else (at, 0, at, side)
+            a, b = (round(v) for v in ends[:2]), (round(v) for v in ends[2:])
+            cv2.line(lines, tuple(a), tuple(b), 1.0, 1 + int(rng.random() < 0.2), cv2.LINE_AA)
+            at += step
+    return lines
+
+
+def _steps(rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """What one crop suffers, wider than the recipes of `degrade`: kinds and their parameters, in order."""
+    chance = rng.random()
+    if chance < 0.09:
+        return {}
+    if chance < 0.5:
+        steps = _mixture(rng)
+        extra = {
+            "bleed_through": 0.3,
+            "creases": 0.15,
+            "holes": 0.1,
+            "uneven_light": 0.2,
+            "low_resolution": 0.1,
+            "jpeg": 0.3,
+        }
+    elif chance < 0.75:
+        steps, extra = _drawn(rng, [str(rng.choice(list(KINDS)))]), {}
+    else:  # as real pages are: little noise, and the other side shows
+        steps = {"noise": {"sigma": rng.uniform(0.002, 0.025)}} if rng.random() < 0.5 else {}
+        extra = {
+            "bleed_through": 0.6,
+            "stains": 0.3,
+            "uneven_light": 0.4,
+            "fading": 0.4,
+            "yellow_tint": 0.3,
+            "jpeg": 0.5,
+            "blur": 0.25,
+            "creases": 0.2,
+        }
+    steps |= _drawn(rng, [kind for kind, share in extra.items() if rng.random() < share])
+    return {kind: steps[kind] for kind in KINDS if kind in steps}
+
+
+def _drawn(rng: np.random.Generator, kinds: list[str]) -> dict[str, dict[str, float]]:
+    """Parameters anywhere in each kind's range; what real pages show more of reaches further."""
+    wider = {
+        "bleed_through": {"strength": (0.08, 0.72), "sigma": (0.3, 3.2)},
+        "noise": {"sigma": (0.003, 0.09)},
+        "jpeg": {"quality": (95, 25)},
+    }
+    ranges = {kind: KINDS[kind].ranges | wider.get(kind, {}) for kind in kinds}
+    return {
+        kind: {name: float(rng.uniform(*sorted(ends))) for name, ends in each.items()}
+        for kind, each in ranges.items()
+    }
+
+
+def _mixture(rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """Several kinds at once, as the original project damages its pages."""
+    shares = {
+        "fading": 0.6,
+        "yellow_tint": 0.6,
+        "stains": 0.4,
+        "blur": 0.7,
+        "noise": 0.7,
+        "salt_and_pepper": 0.5,
+    }
+    steps = _drawn(rng, [kind for kind, share in shares.items() if rng.random() < share])
+    if "stains" in steps:
+        steps["stains"] |= {"radius": float(rng.uniform(10, 50)), "factor": float(rng.uniform(0.3, 0.7))}
+    return steps
+
+
+LIGHT = ("fading", "yellow_tint", "uneven_light")
+
+
+def _damage(
+    clean: Tensor,
+    steps: dict[str, dict[str, float]],
+    verso: Mask | None,
+    rng: np.random.Generator,
+    usual: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Damage (3, S, S) in [0, 1]: the damaged crop, and the clean one in the same light, uint8.
+
+    With `usual`, what tints paper is its age alone, not any light.
+    """
+    damaged, target = clean, clean
+    tinted = clean.new_tensor(rng.uniform(0.8, 1.0, 3).astype(np.float32)).view(3, 1, 1)
+    any_tint, grey_grain = rng.random() < 0.3 and not usual, rng.random() < 0.2
+    seed = int(rng.integers(2**31))
+    for number, (kind, parameters) in enumerate(steps.items()):
+        if kind == "bleed_through" and verso is not None:
+            damaged = _shown_through(damaged, verso, rng, **parameters)
+        elif kind == "yellow_tint" and any_tint:
+            damaged, target = damaged * tinted, target * tinted
+        elif kind in LIGHT:
+            damaged, target = (
+                KINDS[kind].apply(x, devices.generator(seed, number), **parameters) for x in (damaged, target)
+            )
+        elif kind == "noise" and grey_grain:
+            grain = torch.randn(damaged.shape[1:], generator=devices.generator(seed, number))
+            damaged = damaged + parameters["sigma"] * grain
+        else:
+            damaged = KINDS[kind].apply(damaged, devices.generator(seed, number), **parameters)
+    return _bytes(damaged), _bytes(target)
+
+
+def _shown_through(
+    image: Tensor, verso: Mask, rng: np.random.Generator, strength: float, sigma: float
+) -> Tensor:
+    """The other side's ink: blurred or sharp, brownish, uneven over the page, in places not at all."""
+    import cv2
+
+    soft = cv2.GaussianBlur(verso, (0, 0), sigma)
+    uneven = (0.75 + 0.6 * _cloud(rng, len(verso), 4)).clip(0, 1)
+    absorbed = image.new_tensor([rng.uniform(0.8, 1), 1.0, rng.uniform(1, 1.1)]).view(3, 1, 1)
+    return image * (1 - strength * absorbed * torch.from_numpy(soft * uneven.astype(np.float32)))
+
+
+def _cut(rng: np.random.Generator, page: np.ndarray, side: int, scale: float) -> np.ndarray:
+    """A random square of a page, uint8, at `scale` of its size, turned over or not: float32 in 0..255."""
+    import cv2
+
+    wide = min(round(side / scale), *page.shape[:2])
+    cut = _square(rng, page, wide)
+    for _ in range(3):  # beside a page it is nearly black
+        if cut.ndim == 2 or cut[::8, ::8, :3].mean() > 48:
+            break
+        cut = _square(rng, page, wide)
+    if rng.random() < 0.5:
+        cut = cut[:, ::-1]
+    if rng.random() < 0.25:
+        cut = cut[::-1]
+    if wide != side:
+        how = cv2.INTER_AREA if wide > side else cv2.INTER_CUBIC
+        cut = cv2.resize(np.ascontiguousarray(cut), (side, side), interpolation=how)
+    return np.ascontiguousarray(cut, np.float32)
+
+
+def _square(rng: np.random.Generator, page: np.ndarray, wide: int) -> np.ndarray:
+    top, left = (int(rng.integers(have - wide + 1)) for have in page.shape[:2])
+    return page[top : top + wide, left : left + wide]
+
+
+def _cloud(rng: np.random.Generator, side: int, cells: int) -> Mask:
+    """A smooth random field in about -1..1 with `cells` hills a side."""
+    import cv2
+
+    coarse = rng.uniform(-1, 1, (max(2, cells), max(2, cells))).astype(np.float32)
+    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+def _log(rng: np.random.Generator, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _tensor(image: Image) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))
+
+
+def _bytes(image: Tensor) -> Tensor:
+    """As in a file: nothing that rounding takes away is there to learn from."""
+    return (image.clamp(0, 1) * 255).round().byte()
