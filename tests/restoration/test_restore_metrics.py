@@ -49,20 +49,6 @@ def test_the_losses_are_their_formulas(pair):
     assert losses.gradient(*pair).item() == pytest.approx(steps)
 
 
-def test_decibels_are_minus_the_psnr_and_tell_light_from_detail():
-    drawn = torch.Generator().manual_seed(0)
-    clean = torch.rand(2, 3, 48, 48, generator=drawn)
-    noise = 0.1 * torch.randn(clean.shape, generator=drawn)
-    noisy, both = losses.decibels(clean + noise, clean), losses.decibels(clean + noise - 0.3, clean)
-    assert noisy["db"].item() == pytest.approx(-metrics.psnr(clean + noise, clean).mean().item(), abs=0.1)
-    assert both["db"] > noisy["db"] + 9 and both["detail_db"].item() == pytest.approx(
-        noisy["detail_db"].item(), abs=1e-3
-    )
-    assert losses.decibels(clean - 0.3, clean)["detail_db"].item() == pytest.approx(-40, abs=0.01)
-    each = [losses.decibels(a[None], b[None])["db"] for a, b in zip(clean + noise, clean, strict=True)]
-    assert noisy["db"].item() == pytest.approx(sum(each).item() / 2, rel=1e-5)
-
-
 @pytest.mark.parametrize("loss", [losses.l1, losses.gradient, metrics.ssim])
 def test_losses_have_the_gradient_of_their_values(loss):
     drawn = torch.Generator().manual_seed(0)
