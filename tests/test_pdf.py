@@ -191,6 +191,11 @@ def test_form_fields_and_annotations_are_drawn_and_become_part_of_a_new_picture(
             mark.Rect = Array([left, 5, left + 20, 25])
             marks.append(pdf.make_indirect(mark))
         marks[0].FT, marks[0].T, marks[0].V = Name.Tx, pikepdf.String("field"), pikepdf.String("x")
+        unseen = Dictionary(Type=Name.Annot, Subtype=Name.Widget, FT=Name.Sig, Rect=Array([0, 0, 0, 0]))
+        hidden = Dictionary(Type=Name.Annot, Subtype=Name.Square, F=2, Rect=Array([0, 0, 9, 9]))
+        pdf.pages[0].Annots = Array([pdf.make_indirect(unseen), pdf.make_indirect(hidden)])
+        pdf.save(path)
+        assert np.array_equal(documents.read(path, 1).rgb, RGB)  # nothing of these can be seen
         link = Dictionary(Type=Name.Annot, Subtype=Name.Link, Rect=Array([0, 0, 5, 5]))
         pdf.pages[0].Annots = Array([*marks, pdf.make_indirect(link)])
         pdf.Root.AcroForm = Dictionary(Fields=Array([marks[0]]))

@@ -119,5 +119,10 @@ def write(
             pdf_writing.write(list(parts.values()), file)
 
 
+def keeps_pages(source: Path, target: Path) -> bool:
+    """Whether unchanged pages of a document stay as they are when it is written; see `write`."""
+    return _is_pdf(source) and _is_pdf(target)
+
+
 def _is_pdf(path: Path) -> bool:
     return path.suffix.lower() == ".pdf"

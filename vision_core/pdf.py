@@ -1,5 +1,6 @@
 """Pages of a PDF as pictures: a scan in its own pixels, anything else drawn at a stated resolution."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -121,7 +122,8 @@ class Pages:
         if marked or not any(map(pdf_scans.is_rounded, images)):
             return self._drawing, self._drawing[number - 1]
         buffer = BytesIO()
-        with pikepdf.new() as copy:
+        with pikepdf.new() as copy, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fields that are not seen are lost, which does not matter here
             copy.pages.append(self._streams.pages[number - 1])
             for image in pdf_streams.images(copy.pages[0].obj):
                 pdf_scans.write_exact(image)

@@ -10,6 +10,9 @@ from typing import Any
 
 MOST_CONTENT = 16 << 20  # bytes of instructions a page; a dense map has 5 MB, a scan 100 bytes
 DEEPEST = 12  # forms inside of forms
+# marks that pdfium draws by itself where the file has no picture of them
+_DRAWN_BY_KIND = {f"/{kind}" for kind in ("Widget", "Circle", "Highlight", "Ink", "Square", "Text")}
+_DRAWN_BY_KIND |= {"/Squiggly", "/StrikeOut", "/Underline"}
 _DRAWN = re.compile(rb"/([^\s/\[\]<>(){}%]+)\s+Do\b")
 
 
@@ -66,12 +69,14 @@ def inherited(page: Any, key: str, default: Any = None) -> Any:
 
 def marks(page: Any) -> list[Any]:
     """The form fields and annotations that can be seen on a page."""
-    unseen = ("/Link", "/Popup")
-    return [
-        mark
-        for mark in page.get("/Annots", [])
-        if mark.get("/Subtype") not in unseen and "/AP" in mark and not int(mark.get("/F", 0)) & 2
-    ]
+    return [mark for mark in page.get("/Annots", []) if _is_seen(mark)]
+
+
+def _is_seen(mark: Any) -> bool:
+    kind, hidden = str(mark.get("/Subtype")), int(mark.get("/F", 0)) & (2 | 32)  # hidden, not on a screen
+    left, bottom, right, top = map(float, mark.get("/Rect", [0, 0, 0, 0]))  # of a signature often empty
+    drawn = "/AP" in mark or kind in _DRAWN_BY_KIND
+    return drawn and not hidden and kind not in ("/Link", "/Popup") and left != right and bottom != top
 
 
 def _content(container: Any) -> bytes:

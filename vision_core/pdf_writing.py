@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -37,7 +38,9 @@ def replace(source: Path, parts: Mapping[int, Path], file: BinaryIO) -> None:
             image = next(iter(picture.Resources.XObject.values()))
             _show(pdf, pdf.pages[number - 1], pdf.copy_foreign(image))
         pdf.remove_unreferenced_resources()
-        pdf.save(file, deterministic_id=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what was odd in the source already
+            pdf.save(file, deterministic_id=True)
 
 
 def lost(source: Path, target: Path) -> list[str]:

@@ -214,6 +214,8 @@ def _with_notes(report: PageReport, source: Path, target: Path) -> PageReport:
     if report.written is None:
         return report
     notes = [report.notes] if report.notes else []
+    if notes and report.unchanged and documents.keeps_pages(source, target):
+        notes.append("the page itself stays as it is in the PDF")
     notes += documents.assumed(source, Path(report.written), target)
     notes += documents.lost(source, target) if report.page == 1 else []
     return replace(report, notes="; ".join(notes))
