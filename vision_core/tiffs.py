@@ -398,7 +398,9 @@ def _checked(page: Directory) -> tuple[int, int, int]:
             f"cannot be used: it holds {max(bits)}-bit {found} values, which have no fixed white"
         )
     if max(bits) > 16:
-        raise Unsupported(f"cannot be used: it holds {max(bits)}-bit values, which have no fixed white")
+        raise Unsupported(
+            f"cannot be used: it holds {max(bits)}-bit values, which have no fixed white; export 8 or 16 bits"
+        )
     readable = len(set(bits)) == 1 and bits[0] > 0 and _COLORS.get(kind, 99) <= samples <= MAX_SAMPLES
     readable &= kind != 5 or page.value(INK_SET, 1) == 1
     readable &= kind not in (8, 9) or bits[0] in (8, 16)
