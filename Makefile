@@ -19,7 +19,7 @@ fuzz: $(READY)
 	FUZZ=$(FUZZ) $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)
 
 spaces: $(READY)
-	SPACES=all $(PY) -m pytest tests/apps/test_spaces.py $(ARGS)
+	SPACES=all $(PY) -m pytest tests/apps/test_hub_spaces.py $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .
