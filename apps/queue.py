@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 
 from apps import session
-from apps.common import duration
 from vision_core import runs
 
 PLACES = 2  # heavy jobs that run at once on this server, of whatever app
@@ -98,6 +97,8 @@ class HeavyQueue:
 
     def words(self, owner: str) -> str:
         """What the page of a waiting owner says."""
+        from apps.common import duration  # here: the dashboard alone has no Gradio
+
         with self._lock:
             ticket = self._of(owner)
             ahead = self._ahead(ticket) if ticket else 0

@@ -100,6 +100,13 @@ def test_a_space_brings_the_weights_that_its_code_asks_for_and_no_others(name):
     assert set(spaces.SPACES[name].weights) == asked
 
 
+def test_the_server_loads_no_package_of_an_app_that_it_does_not_serve():
+    blocked = ("gradio", "streamlit", "cv2", "torchvision")
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import apps.suite"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """Writes a Space once, by the command, and gives its folder."""
