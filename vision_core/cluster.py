@@ -199,13 +199,13 @@ def connected(address: str, workers: int | None) -> Iterator[Any]:
     """
     extras.need("cluster", "jobs on a cluster", "ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when it is imported
+    # its own words say nothing to the person, and that it cannot know `held` to be kept
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     given: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address == LOCAL:
         given |= {"num_cpus": workers, "include_dashboard": False}
         for name, most in (("raylet_start_wait_time_s", "120"), ("agent_register_timeout_ms", "120000")):
             os.environ.setdefault(f"RAY_{name}", most)  # a busy machine is slow to start it
-        # else it warns of `held`, which it cannot know to be kept
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     else:
         given["address"] = address
     import ray
