@@ -29,6 +29,8 @@ from vision_core.weights import WeightsMissing
 MAX_FILE_SIZE = "40mb"
 MAX_PIXELS = 26_000_000  # a 24-megapixel camera's picture, with some room
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
+# Looks at what goes on: they wait for no other event, and are many more than one can press
+POLL: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "poll"}
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
 HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
 SHARED = (

@@ -25,6 +25,7 @@ LIFETIME = 6 * 3600  # seconds without a visit after which a folder is removed
 UPLOAD_LIFETIME = 3600  # of what was uploaded and never used: what is used is copied into a session
 FREE_BYTES = 500 << 20  # of disk that always stay free
 SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
+M_ARENA_MAX = -8  # of glibc's mallopt
 FULL = "The server's disk is full: please come back later"
 log = logging.getLogger("vision_core.apps")
 _KEY = re.compile(r"[\w-]{32}")
@@ -233,19 +234,23 @@ class Janitor:
         while True:
             try:
                 sweep()
-                _return_memory()
+                return_memory()
             except Exception:  # the next minute is another chance
                 log.exception("the sweep failed")
             if self._ended.wait(every):
                 return
 
 
-def _return_memory() -> None:
+def bound_arenas() -> None:
+    """Let glibc allocate for all threads from two arenas: of eight a core each keeps what it once needed."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(M_ARENA_MAX, 2)
+
+
+def return_memory() -> None:
     """Give freed memory back to the system: glibc keeps what many threads allocated and freed."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def size(path: Path) -> int:

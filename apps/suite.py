@@ -84,6 +84,7 @@ def serve(
 
 def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     """Serve what `build` makes until interrupted; see `serve`."""
+    session.bound_arenas()  # before there are threads
     listener = _listen(host, port)
     try:
         config = uvicorn.Config(

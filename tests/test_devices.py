@@ -1,14 +1,22 @@
 """Where to compute, and random numbers that a seed alone decides."""
 
+import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from vision_core.devices import autocast_dtype, bf16_speedup, generator, pick, seeded
+from vision_core.devices import (
+    autocast_dtype,
+    bf16_speedup,
+    generator,
+    pick,
+    seeded,
+)
 
 
 def draws(*seed: int, count: int = 4000) -> torch.Tensor:
@@ -102,3 +110,54 @@ def test_bfloat16_is_chosen_where_it_was_measured_faster():
     assert speedup > 0 and bf16_speedup() == speedup  # measured once
     assert autocast_dtype(torch.device("cpu")) == (torch.bfloat16 if speedup >= 1.5 else torch.float32)
     assert autocast_dtype(torch.device("mps")) == torch.float32
+
+
+SHARING = """
+import os, sys, time, torch
+os.sched_getaffinity = lambda pid: range(8)
+from vision_core import devices
+torch.set_num_threads(6)
+devices.LOOK = 0
+fixed = "fixed" in sys.argv
+for line in sys.stdin:
+    print(devices.share_cores(fixed), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the machine's cores are set for the test")
+def test_work_takes_its_share_of_the_cores_and_all_of_them_when_the_others_end(tmp_path):
+    def worker(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", SHARING, *arguments],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def threads(one: subprocess.Popen[str]) -> int:
+        assert one.stdin and one.stdout
+        one.stdin.write("\n")
+        one.stdin.flush()
+        return int(one.stdout.readline())
+
+    first, second, training = worker(), worker(), worker("fixed")
+    try:
+        assert threads(first) == 6  # never more than it had
+        assert threads(second) == 4 and threads(first) == 4
+        assert threads(training) == 6 and threads(first) == 2  # a training keeps its number, and counts
+        training.kill()
+        training.wait()
+        assert threads(second) == 4
+        assert second.stdin
+        second.stdin.close()
+        second.wait(60)
+        assert threads(first) == 6
+        [mark] = (tmp_path / f"vision-core-{os.getuid()}" / "cores").iterdir()
+        mark.with_name(f"{os.getpid()}-1").touch()
+        long_ago = time.time() - 60
+        os.utime(mark.with_name(f"{os.getpid()}-1"), (long_ago, long_ago))
+        assert threads(first) == 6  # lives, but works no more
+    finally:
+        for one in (first, second, training):
+            one.kill()

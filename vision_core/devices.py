@@ -1,15 +1,23 @@
-"""Which device to compute on, what it is good at, and where random numbers come from."""
+"""Which device to compute on, what it is good at, how many cores are ours, where random numbers come from."""
 
+import atexit
 import os
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from threading import RLock
+from pathlib import Path
+from tempfile import gettempdir
+from threading import RLock, get_native_id, local
 
 import numpy as np
+import psutil
 import torch
 
+AT_WORK = 10.0  # seconds after its last sign for which work counts
+LOOK = 0.5  # seconds between two looks at the ledger
+_mine = local()  # when this thread looked last, and with how many threads it computes alone
 _SEEDING = RLock()  # a checkpoint may be loaded where a network is drawn
 
 
@@ -31,6 +39,81 @@ def pick(device: str = "auto") -> torch.device:
             f"device {device!r} is not on this machine; here: {', '.join(n for n in here if here[n])}"
         )
     return torch.device(device)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_cores(fixed: bool = False) -> int:
+    """How many threads the calling thread computes with: its share of the cores, as others of ours work, too.
+
+    Two processes with two threads each on two cores take six times as long as one alone; with a thread each
+    they take as long as one after the other. Work of any process calls this between its steps: that tells the
+    others of it, by a file in the temporary folder, and sets the threads of torch and OpenCV to what is left.
+    A first call never gives more threads than torch had. Where there is no such folder, nothing is shared.
+
+    Args:
+        fixed: for a training, whose numbers may not depend on who else works: its threads stay as they are.
+    """
+    now = time.monotonic()
+    if not hasattr(_mine, "alone"):
+        _mine.alone, _mine.looked = torch.get_num_threads(), -LOOK
+        atexit.register(_leave, _mark())
+    if now - _mine.looked >= LOOK:
+        _mine.looked, others = now, 0
+        with suppress(OSError):
+            others = _tell_others()
+        if not (fixed or getattr(_mine, "fixed", False)):
+            _set_threads(max(1, min(_mine.alone, cores() // (1 + others))))
+    return torch.get_num_threads()
+
+
+@contextmanager
+def fixed_cores() -> Iterator[None]:
+    """In the block `share_cores` leaves this thread's number of threads as it is."""
+    _mine.fixed = True
+    try:
+        yield
+    finally:
+        _mine.fixed = False
+
+
+def _mark() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(gettempdir()).resolve() / f"vision-core-{user}" / "cores"
+    return folder / f"{os.getpid()}-{get_native_id()}"
+
+
+def _tell_others() -> int:
+    """Say that this thread works; how many other threads of ours do, in whatever process."""
+    mark, others = _mark(), 0
+    mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mark.touch(mode=0o600)
+    for other in mark.parent.iterdir():
+        pid = other.name.partition("-")[0]
+        if other.name == mark.name or not pid.isdecimal():
+            continue
+        with suppress(FileNotFoundError):  # it has just ended
+            age = time.time() - other.stat().st_mtime
+            if not psutil.pid_exists(int(pid)) or age > 3600:
+                other.unlink()
+            elif age < AT_WORK:
+                others += 1
+    return others
+
+
+def _set_threads(count: int) -> None:
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+    if "cv2" in sys.modules and sys.modules["cv2"].getNumThreads() != count:
+        sys.modules["cv2"].setNumThreads(count)
+
+
+def _leave(mark: Path) -> None:
+    with suppress(OSError):
+        mark.unlink()
 
 
 def generator(seed: int, *stream: int) -> torch.Generator:

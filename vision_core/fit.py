@@ -62,6 +62,7 @@ def fit(
             torch.manual_seed(devices.generator(seed, epoch).initial_seed())
         for group in _groups(batches(epoch), accumulate, steps_per_epoch, epoch):
             step += 1
+            devices.share_cores(fixed=True)
             if not model.training:  # the caller may have evaluated it while we were paused
                 model.train()
             model.zero_grad()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -234,7 +234,8 @@ def _created(folder: Path) -> float:
 def start(run: Run) -> int:
     """Train or resume `run` in a process of its own that outlives this one; the id of that process.
 
-    What it prints goes to `log.txt` in the run's folder.
+    It has one core fewer than there are and a low priority, so that a page beside it stays quick. What it
+    prints goes to `log.txt` in the run's folder.
 
     Raises:
         ValueError: there is no run, or a live process trains it already.
@@ -250,7 +251,10 @@ def start(run: Run) -> int:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) - 1)), **os.environ},
         )
+    with suppress(psutil.Error):
+        psutil.Process(process.pid).nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
     _note_process(run, process.pid)
     return process.pid
 

@@ -358,7 +358,7 @@ def record(run: Run, events: Iterable[E], resumed_from: tuple[int, int] | None =
         yield from _until_stopped(run, events)
         return
     ending: dict[str, Any] = {"event": "stopped"}  # also when our caller closes us
-    with runs.being_trained(run):
+    with runs.being_trained(run), devices.fixed_cores():
         try:
             if resumed_from is None:
                 run.log({"event": "start"})

@@ -48,20 +48,22 @@ def build() -> gr.Blocks:
         begun = start.click(
             training.begin, [visit, *settings], None, concurrency_id="apply", concurrency_limit=4
         )
-        begun.success(*follow, **quiet).then(None, js=common.TO_RESULT)
+        begun.success(*follow, **{**quiet, **common.POLL}).then(None, js=common.TO_RESULT)
         used = reuse.click(results.use_saved, [visit, saved], None, concurrency_id="apply")
-        used.success(*follow, **quiet).then(None, js=common.TO_RESULT)
-        view["timer"].tick(*follow, **quiet)
-        view["stop"].click(training.stop, visit, None, queue=False).success(*follow, **quiet)
+        used.success(*follow, **{**quiet, **common.POLL}).then(None, js=common.TO_RESULT)
+        view["timer"].tick(*follow, **{**quiet, **common.POLL})
+        view["stop"].click(training.stop, visit, None, queue=False).success(
+            *follow, **{**quiet, **common.POLL}
+        )
         for control in view["strengths"]:
-            control.change(*follow, trigger_mode="always_last", **quiet)
+            control.change(*follow, trigger_mode="always_last", **{**quiet, **common.POLL})
         for piece in (view["strip"], view["facts"]):
             clicked = piece.click(results.act, [visit, view["strengths"][1]], view["strengths"][1], **quiet)
-            clicked.success(*follow, **quiet)
+            clicked.success(*follow, **{**quiet, **common.POLL})
         _more_steps(visit, view, follow)
         opened = page.load(_opened, None, [visit, key, *chosen], show_progress="hidden")
         opened.success(None, key, js=common.KEEP_KEY)
-        opened.success(*follow, **quiet)
+        opened.success(*follow, **{**quiet, **common.POLL})
     return page.queue(max_size=common.EVENTS)
 
 

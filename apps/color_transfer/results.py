@@ -1,5 +1,6 @@
 """The result on the page: before and after at any strength, progress, its measures, past results."""
 
+import threading
 from io import BytesIO
 from typing import Any
 
@@ -17,6 +18,7 @@ from vision_core import color, guarded, images
 from vision_core.color import colormap, lut, lut_files, metrics
 from vision_core.color.advice import warnings
 
+_DRAWING = threading.BoundedSemaphore()  # of pictures that the next epoch replaces
 REFRESH = 1.0  # seconds between two looks at a training
 MEASURED = 480  # longest side of what is measured, here and in the comparison
 THUMBNAIL = 120
@@ -38,16 +40,15 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
     color_strength, lightness_strength = strengths(strength, lightness)
     now = f"{look.name} {version(look)} {color_strength} {lightness_strength}"
     pair, facts, files, row = gr.skip(), gr.skip(), gr.skip(), gr.skip()
-    if now != seen:
-        before, after = view(look, color_strength, lightness_strength)
-        pair = session.shown(known.session, before), session.shown(known.session, after)
-        row = views.strip([_card(other) for other in looks.every(known)[:12]], known.look)
-        if not going_on:
-            facts = _facts(look, before, after, color_strength, lightness_strength)
-        else:
-            facts = ""
-        network = not going_on and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()
-        files = views.downloads(known, color_strength, lightness_strength, network)
+    if now != seen and not going_on:
+        pair, facts, files, row = _drawn(known, look, color_strength, lightness_strength, True)
+    elif now != seen and _DRAWING.acquire(blocking=False):
+        try:
+            pair, facts, files, row = _drawn(known, look, color_strength, lightness_strength, False)
+        finally:
+            _DRAWING.release()
+    elif now != seen:
+        now = seen  # a look waits for no other visitor's pictures: they come with one of the next
     steps = looks.steps_of(look) if going_on or now != seen else []
     curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
     if look.facts["kind"] != "training":
@@ -66,6 +67,16 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
         "" if going_on else look.name,
         now,
     )
+
+
+def _drawn(known: visit.Visit, look: Look, strength: float, lightness: float, final: bool) -> tuple[Any, ...]:
+    """(before and after, measures, downloads, past results) as they are now."""
+    before, after = view(look, strength, lightness)
+    pair = session.shown(known.session, before), session.shown(known.session, after)
+    row = views.strip([_card(other) for other in looks.every(known)[:12]], known.look)
+    facts = _facts(look, before, after, strength, lightness) if final else ""
+    network = final and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()
+    return pair, facts, views.downloads(known, strength, lightness, network), row
 
 
 def nothing() -> tuple[Any, ...]:

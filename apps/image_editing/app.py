@@ -71,12 +71,12 @@ def build() -> gr.Blocks:
             ]),
         ):  # fmt: skip
             begun = button.click(handler, inputs, seed, **QUIET)
-            begun.success(*follow, **QUIET).then(None, js=common.TO_RESULT)
-        view["timer"].tick(*follow, **QUIET)
+            begun.success(*follow, **{**QUIET, **common.POLL}).then(None, js=common.TO_RESULT)
+        view["timer"].tick(*follow, **{**QUIET, **common.POLL})
         stopped = view["stop"].click(results.stop, visit, None, queue=False, api_visibility="private")
-        stopped.success(*follow, **QUIET)
+        stopped.success(*follow, **{**QUIET, **common.POLL})
         for piece in (view["candidates"], view["history"]):
-            piece.click(results.act, visit, None, **QUIET).success(*follow, **QUIET)
+            piece.click(results.act, visit, None, **QUIET).success(*follow, **{**QUIET, **common.POLL})
         view["again"].click(results.go_on, visit, shown, **QUIET)
         restored = [
             view["said"],
@@ -97,8 +97,8 @@ def build() -> gr.Blocks:
             _opened, None, [visit, key, *shown, listing], show_progress="hidden", api_visibility="private"
         )
         opened.success(None, key, js=common.KEEP_KEY)
-        opened.success(*follow, **QUIET)
-        opened.success(*lessons, **QUIET)
+        opened.success(*follow, **{**QUIET, **common.POLL})
+        opened.success(*lessons, **{**QUIET, **common.POLL})
     return page.queue(max_size=common.EVENTS)
 
 

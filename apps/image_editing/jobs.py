@@ -81,6 +81,7 @@ def _work(
         _left(work)
     finally:
         HEAVY.leave(ticket)
+        session.return_memory()
 
 
 def _left(work: Work) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from apps import session
+from apps import common, session
 from apps.common import Slider, loss_curves, note, progress, read_picture, user_errors, whole
 from apps.image_editing import edits, jobs
 from apps.image_editing.visit import Visit, change, current, source_of
@@ -216,7 +216,9 @@ def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.D
     scenes.click(add_scenes, [visit, count], listing, **hidden)
     none.click(clear, visit, listing, **hidden)
     begun = start.click(begin, [visit, epochs, anchors, steps, budget, seed], None, **hidden)
-    begun.success(*looks, **hidden)
-    halt.click(stop, visit, None, queue=False, api_visibility="private").success(*looks, **hidden)
-    timer.tick(*looks, **hidden)
+    begun.success(*looks, **{**hidden, **common.POLL})
+    halt.click(stop, visit, None, queue=False, api_visibility="private").success(
+        *looks, **{**hidden, **common.POLL}
+    )
+    timer.tick(*looks, **{**hidden, **common.POLL})
     return looks, listing

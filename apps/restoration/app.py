@@ -40,7 +40,7 @@ def build() -> gr.Blocks:
         opened.success(None, key, js=common.KEEP_KEY)
         opened.success(_chosen, given, one["chosen"], **quiet)
         for look in looks:
-            opened.success(*look, **quiet)
+            opened.success(*look, **{**quiet, **common.POLL})
     return page.queue(max_size=common.EVENTS)
 
 

@@ -159,7 +159,11 @@ def build(given: gr.State) -> tuple[Any, ...]:
     look = (follow, given, [words, ended, start, timer, pictures, table])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"
-    start.click(begin, [given, source, number, seed, *levels], None, **quiet).success(*look, **quiet)
-    ended.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
-    timer.tick(*look, **quiet)
+    start.click(begin, [given, source, number, seed, *levels], None, **quiet).success(
+        *look, **{**quiet, **common.POLL}
+    )
+    ended.click(stop, given, None, queue=False, api_visibility="private").success(
+        *look, **{**quiet, **common.POLL}
+    )
+    timer.tick(*look, **{**quiet, **common.POLL})
     return look

@@ -247,7 +247,9 @@ def _wire(given: gr.State, start: Any, ended: Any, words: Any, acts: tuple[Any, 
     look = (follow, given, [words, ended, start, timer])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"
-    start.click(begin, inputs, None, **quiet).success(*look, **quiet)
-    ended.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
-    timer.tick(*look, **quiet)
+    start.click(begin, inputs, None, **quiet).success(*look, **{**quiet, **common.POLL})
+    ended.click(stop, given, None, queue=False, api_visibility="private").success(
+        *look, **{**quiet, **common.POLL}
+    )
+    timer.tick(*look, **{**quiet, **common.POLL})
     return look

@@ -274,11 +274,13 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     picker.release(turn, [given, picker], chosen, **quiet)
     picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **quiet)
     started = start.click(begin, [given, method], None, **quiet)
-    started.success(*look, **quiet).then(None, js=common.TO_RESULT)
-    stopper.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
-    timer.tick(*look, **quiet)
+    started.success(*look, **{**quiet, **common.POLL}).then(None, js=common.TO_RESULT)
+    stopper.click(stop, given, None, queue=False, api_visibility="private").success(
+        *look, **{**quiet, **common.POLL}
+    )
+    timer.tick(*look, **{**quiet, **common.POLL})
     for control in controls:
-        control.change(*look, trigger_mode="always_last", **quiet)
+        control.change(*look, trigger_mode="always_last", **{**quiet, **common.POLL})
     verdict.click(lambda: False, None, gate, **quiet)
-    viewer.click(act, given, None, **quiet).success(*look, **quiet)
+    viewer.click(act, given, None, **quiet).success(*look, **{**quiet, **common.POLL})
     return {"look": look, "quiet": quiet, "chosen": chosen, "book": whole_book}

@@ -320,8 +320,10 @@ def build(given: gr.State) -> tuple[Any, ...]:
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"
     inputs = [given, source, archive, start_from, epochs, crops, batch, side, lr, every, seed]
-    begun.click(begin, inputs, None, **quiet).success(*look, **quiet)
-    ended.click(stop, given, None, queue=False, api_visibility="private").success(*look, **quiet)
-    again.click(resume, given, None, **quiet).success(*look, **quiet)
-    timer.tick(*look, **quiet)
+    begun.click(begin, inputs, None, **quiet).success(*look, **{**quiet, **common.POLL})
+    ended.click(stop, given, None, queue=False, api_visibility="private").success(
+        *look, **{**quiet, **common.POLL}
+    )
+    again.click(resume, given, None, **quiet).success(*look, **{**quiet, **common.POLL})
+    timer.tick(*look, **{**quiet, **common.POLL})
     return look

@@ -97,6 +97,7 @@ def _run(known: Session, ticket: Ticket, job: Job, act: Callable[[Job], str]) ->
                 write_json(known.path(f"{job.kind}.json"), {"state": state, "words": said})
             del _JOBS[known.owner]
         HEAVY.leave(ticket)
+        session.return_memory()
 
 
 def told(error: Exception) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core import images
+from vision_core import devices, images
 from vision_core.editing import masks
 from vision_core.events import Event, Preview, Step
 
@@ -80,6 +80,7 @@ def fill(
     for core, around in tiles:
         x, unknown = images.to_tensor(result[around]), torch.from_numpy(hole[around])[None, None]
         for number, sigma in enumerate(np.geomspace(*NOISE, steps)):
+            devices.share_cores()
             with torch.inference_mode():
                 shift = (number % STRIDE, number // STRIDE % STRIDE)
                 x = torch.where(unknown, denoise(x, float(sigma), shift), x)

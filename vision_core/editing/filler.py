@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import checkpoints, images, unet
+from vision_core import checkpoints, devices, images, unet
 from vision_core.bounds import Bounds
 from vision_core.checkpoints import HubMixin
 from vision_core.editing import masks, push_pull
@@ -106,6 +106,7 @@ def fill(network: Filler, rgb: np.ndarray, hole: np.ndarray) -> Generator[Event,
         smooth, unknown = images.to_tensor(start[around]), torch.from_numpy(hole[around])[None, None]
         found = torch.zeros_like(smooth)
         for turn in range(turns):
+            devices.share_cores()
             with torch.inference_mode():
                 found += _turned_back(network(_turned(smooth, turn), _turned(unknown, turn)), turn) / turns
             done += 1

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision_core import devices
+
 OVERLAP = 48  # beyond it the embedded network looks only faintly
 LARGEST = 576  # side of a tile; larger ones win nothing
 BATCH = 4
@@ -74,6 +76,7 @@ def process(
     for row, (top, down) in enumerate(grid.rows):
         strip = _padded(page[top : top + grid.height], grid)
         for first in range(0, len(grid.columns), grid.batch):
+            devices.share_cores()
             part = grid.columns[first : first + grid.batch]
             tiles = torch.stack([_tensor(strip[:, left : left + grid.width]) for left, _ in part])
             for (left, across), done in zip(part, network(tiles), strict=True):
