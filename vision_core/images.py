@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -48,6 +48,7 @@ READABLE = (
     ".hif",
 )  # fmt: skip; the endings of what `read` opens, which goes by content
 MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
+OPAQUE = ("JPEG", "BMP")  # formats without transparency
 WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 Kind = Literal["color", "grey", "binary"]
 _TURNS = {
@@ -99,6 +100,41 @@ class Picture:
         colors = self.rgb.reshape(-1, 3)
         seen = None if self.alpha is None else self.alpha.ravel() > 0
         return colors[seen] if seen is not None and seen.any() else colors
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """uint8 (H, W, 3), a wholly transparent pixel with the colour of the nearest one that can be seen.
+
+        For all that looks at neighbours: the colours stored under transparency are nobody's. White where
+        nothing can be seen.
+        """
+        if self.alpha is None or self.alpha.all():
+            return self.rgb
+        import cv2
+
+        hidden = self.alpha == 0
+        if hidden.all():
+            return np.full_like(self.rgb, 255)
+        kind = cv2.DIST_LABEL_PIXEL
+        _, labels = cv2.distanceTransformWithLabels(hidden.astype(np.uint8), cv2.DIST_L2, 5, labelType=kind)
+        nearest = np.zeros(labels.max() + 1, np.int64)
+        nearest[labels[~hidden]] = np.flatnonzero(~hidden)
+        rgb = self.rgb.copy()
+        rgb[hidden] = self.rgb.reshape(-1, 3)[nearest[labels[hidden]]]
+        return rgb
+
+    def on_white(self) -> "Picture":
+        """The picture laid on white, with a note that says so; an opaque one is as it is."""
+        if self.alpha is None:
+            return self
+        share = self.alpha[..., None] / np.float32(255)
+        rgb = np.rint(self.rgb * share + 255 * (1 - share)).astype(np.uint8)
+        wide = None
+        if self.wide is not None:
+            alpha = self.wide[..., 3:] / np.float32(65535) if self.wide.shape[2] == 4 else share
+            wide = np.rint(self.wide[..., :3] * alpha + 65535 * (1 - alpha)).astype(np.uint16)
+        notes = (*self.notes, "what is transparent was laid on white")
+        return replace(self, rgb=rgb, alpha=None, wide=wide, notes=notes)
 
     def with_rgb(self, rgb: np.ndarray) -> "Picture":
         """The same picture, alpha and metadata with other colours of the same size.
@@ -193,7 +229,7 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
         raise ValueError(
             f"{format} holds at most {most:,} pixels a side, not {longest:,}: save as PNG or TIFF"
         )
-    if picture.alpha is not None and format in ("JPEG", "BMP"):
+    if picture.alpha is not None and format in OPAQUE:
         raise ValueError(f"{format} cannot hold transparency: save as PNG, WebP or TIFF")
     if picture.wide is not None and format in ("PNG", "TIFF"):
         values = _wide_samples(picture, picture.wide)
@@ -278,6 +314,11 @@ def save(picture: Picture, path: str | Path, quality: int = 95) -> None:
     data = encode(picture, SUFFIXES[suffix], quality)
     with atomic(path) as file:
         file.write(data)
+
+
+def suited(picture: Picture, path: str | Path) -> Picture:
+    """The picture as the format of `path` can hold it: laid on white where that has no transparency."""
+    return picture.on_white() if SUFFIXES.get(Path(path).suffix.lower()) in OPAQUE else picture
 
 
 def shrink(rgb: np.ndarray, side: int) -> np.ndarray:

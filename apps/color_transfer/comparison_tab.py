@@ -25,8 +25,8 @@ def run(given: Session | None) -> Iterator[tuple[Any, ...]]:
     with HEAVY.ticket(known.session.owner, "compare") as turn:
         for waiting in turn:
             yield gr.skip(), note(waiting)
-        source = images.shrink(images.shrink(look.source.rgb, looks.VIEW), results.MEASURED)
-        wanted = None if target is None else images.shrink(target.rgb, results.MEASURED)
+        source = images.shrink(images.shrink(look.source.on_white().rgb, looks.VIEW), results.MEASURED)
+        wanted = None if target is None else images.shrink(target.on_white().rgb, results.MEASURED)
         entries = compare.compare(source, model.palette, model, wanted, looks.seconds(look))
     given_pictures = [(source, "The picture")] + ([] if wanted is None else [(wanted, "The colours")])
     pictures = [*given_pictures, *((entry.image, entry.name) for entry in entries)]

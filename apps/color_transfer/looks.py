@@ -160,7 +160,7 @@ def finish(look: Look) -> bool:
 
 def keep_view(look: Look, picture: Picture) -> None:
     """Store the picture at the size of the page."""
-    images.save(Picture(images.shrink(picture.rgb, VIEW)), look.path("view.png"))
+    images.save(Picture(images.shrink(picture.on_white().rgb, VIEW)), look.path("view.png"))
 
 
 def keep_first(look: Look, values: np.ndarray) -> None:

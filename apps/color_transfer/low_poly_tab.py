@@ -31,36 +31,38 @@ def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
     if options["coloring"] != "wireframe":
         links.append(views.link(known, "lowpoly.svg", "SVG", options))
     words = note(f"{triangles:,} triangles") + f'<div class="vc-downloads"><div>{"".join(links)}</div></div>'
-    shown = session.shown(known.session, images.shrink(drawn, looks.VIEW))
+    shown = session.shown(known.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
     return gr.Image(shown, visible=True), words
 
 
-def drawing(look: Look, options: Mapping[str, str]) -> tuple[np.ndarray, int, str]:
-    """The picture as triangles, uint8 (H, W, 3), how many, and the same as SVG ("" for a wireframe)."""
+def drawing(look: Look, options: Mapping[str, str]) -> tuple[images.Picture, int, str]:
+    """The picture as triangles, how many, and the same as SVG ("" for a wireframe)."""
     coloring = options.get("coloring", COLORINGS[0])
     if coloring not in COLORINGS:
         raise ValueError(f"The colouring is {coloring!r}, expected one of {', '.join(COLORINGS)}")
-    rgb = look.source.rgb
+    source = look.source
     mesh = lowpoly.triangulate(
-        rgb,
+        source.seen,
         number(options.get("threshold"), 0, 255, "The threshold"),
         number(options.get("density"), 1, 1000, "The density"),
         whole(options.get("seed"), 0, 2**31, "The seed"),
         options.get("scatter") == "True",
+        source.alpha,
     )
     if coloring == "wireframe":
-        return lowpoly.wireframe(mesh), len(mesh.triangles), ""
+        return images.Picture(lowpoly.wireframe(mesh)), len(mesh.triangles), ""
     strengths = results.strengths(options.get("color"), options.get("lightness"))  # pyright: ignore
-    means = lowpoly.triangle_colors(mesh, rgb)
+    means = lowpoly.triangle_colors(mesh, source.seen)
     colors = _recolored(means, coloring, results.table(look, *strengths), look)
-    return lowpoly.render_png(mesh, colors), len(mesh.triangles), lowpoly.render_svg(mesh, colors)
+    svg = lowpoly.render_svg(mesh, colors, source.alpha)
+    return lowpoly.draw(mesh, colors, source.alpha), len(mesh.triangles), svg
 
 
 def write(look: Look, path: Path, options: Mapping[str, str]) -> None:
     """The PNG or the SVG of a drawing, by the suffix."""
     drawn, _, svg = drawing(look, options)
     if path.suffix == ".png":
-        images.save(images.Picture(drawn), path)
+        images.save(drawn, path)
     elif svg:
         write_text(path, svg)
     else:

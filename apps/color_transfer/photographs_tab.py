@@ -60,7 +60,7 @@ def _one(known: Visit, look: Look, file: tuple[str, str], baked: Any) -> tuple[A
     unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
     words = note(f"{unknown}.", "warning") if unknown else note(f"{file[0]} is ready.", "good")
     words += "".join(note(text) for text in picture.notes)
-    return _pair(known, picture.rgb, output.rgb), words + _link(known, PNG, "Download the picture (PNG)")
+    return _pair(known, picture, output), words + _link(known, PNG, "Download the picture (PNG)")
 
 
 def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) -> Iterator[tuple[Any, ...]]:
@@ -77,7 +77,7 @@ def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) ->
                     session.make_room(known.session, len(data))
                     archive.writestr(inside, data)
                     if len(written) == 1:
-                        pair = _pair(known, picture.rgb, output.rgb)
+                        pair = _pair(known, picture, output)
                 except ValueError as error:
                     failed.append(f"{name}: {sentence(error)}")
                 yield pair, note(f"{number} of {len(files)} photographs …") + _failures(failed)
@@ -106,8 +106,10 @@ def _encoded(picture: images.Picture, name: str, written: set[str]) -> tuple[byt
     return data, inside
 
 
-def _pair(known: Visit, before: Any, after: Any) -> Any:
-    both = [session.shown(known.session, images.shrink(rgb, looks.VIEW)) for rgb in (before, after)]
+def _pair(known: Visit, before: images.Picture, after: images.Picture) -> Any:
+    both = [
+        session.shown(known.session, images.shrink(one.on_white().rgb, looks.VIEW)) for one in (before, after)
+    ]
     return gr.ImageSlider((both[0], both[1]), visible=True)
 
 

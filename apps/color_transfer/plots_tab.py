@@ -25,14 +25,16 @@ TRAINING = {
 }
 MORE: dict[str, Callable[[Look, str], go.Figure]] = {
     "Palette bars": lambda look, space: plots.palette_bars(
-        {"Of the picture": color.extract(look.source.rgb), "To take": look.model.palette}
+        {"Of the picture": color.extract(look.source.visible), "To take": look.model.palette}
     ),
     "All colours and the top five": lambda look, space: plots.dual_palette(look.model.palette),
     "Colour wheel": lambda look, space: plots.color_wheel(look.model.palette),
     "Clusters": lambda look, space: plots.clusters(
         cluster(color.count_colors(_target(look))), look.model.palette, space
     ),
-    "Wireframe": lambda look, space: plots.wireframe(lowpoly.triangulate(look.source.rgb)),
+    "Wireframe": lambda look, space: plots.wireframe(
+        lowpoly.triangulate(look.source.seen, alpha=look.source.alpha)
+    ),
 }
 SPACES = [("RGB", "rgb"), ("CIELAB", "lab"), ("OKLab", "oklab")]
 
@@ -72,7 +74,7 @@ def build(visit: gr.State, section: gr.Accordion) -> list[gr.components.Componen
 
 
 def _training_figure(look: Look, key: str, space: str) -> go.Figure:
-    model, counted = look.model, color.count_colors(look.source.rgb)
+    model, counted = look.model, color.count_colors(look.source.visible)
     steps = looks.steps_of(look)
     if not steps and key in ("total_loss", "losses"):
         raise ValueError("This network was not trained here: it has no curves")
@@ -82,4 +84,4 @@ def _training_figure(look: Look, key: str, space: str) -> go.Figure:
 def _target(look: Look) -> Any:
     if (target := look.target) is None:
         raise ValueError("The palette came from a file: there is no picture whose clusters could be shown")
-    return target.rgb
+    return target.visible

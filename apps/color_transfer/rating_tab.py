@@ -1,6 +1,5 @@
 """Rating: say which colours are used too little or too much, and train a little more towards that."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -55,9 +54,7 @@ def fine_tune(given: Session | None, *answers: Any) -> Iterator[str]:
         )
         looks.keep_view(made, source)
         color.save(tuned, made.path(looks.MODEL))
-        if (file := feedback.file_of(look.path(looks.MODEL))).exists():
-            shutil.copyfile(file, feedback.file_of(made.path(looks.MODEL)))
-        feedback.add(made.path(looks.MODEL), model.palette, ratings)
+        feedback.add(made.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
         looks.keep_lut(made, tuned.lut())
     change(known.session, look=made.name)
     yield note(f"{title}: the result above is the new one.", "good")

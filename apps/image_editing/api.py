@@ -107,7 +107,7 @@ def _mask(picture: Picture, path: str | None, words: str) -> Any:
         return masks.of(read_picture(path), *picture.rgb.shape[:2])
     if not (words or "").strip():
         return None
-    hint = mask_panel.eyes().hint(picture.rgb, words[:200], photo.FOUND)
+    hint = mask_panel.eyes().hint(picture.seen, words[:200], photo.FOUND)
     if hint.mask is None:
         raise ValueError(f"{hint.word!r} was not found (score {number(hint.score, 0, 1, 'score'):.2f})")
     return hint.mask

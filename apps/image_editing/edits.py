@@ -256,7 +256,7 @@ def begin(
     if HEAVY.before(known.session.owner) is not None:
         raise ValueError("Something of yours is still going on: wait for its end, or stop it")
     work = works.create(known, width=picture.rgb.shape[1], **facts)
-    images.save(Picture(images.shrink(picture.rgb, jobs.VIEW)), work.path("before.png"))
+    images.save(Picture(images.shrink(picture.on_white().rgb, jobs.VIEW)), work.path("before.png"))
     change(known.session, work=work.name)
     jobs.start(work, make, recipe_of)
     return work
@@ -308,7 +308,7 @@ def show_regions(
     known: Visit, picture: Picture, saliency: Any = None, chosen: int | None = None
 ) -> tuple[Any, ...]:
     """(heat, boxes, chips); the heat stays as it is without `saliency`."""
-    small = images.shrink(picture.rgb, 720)
+    small = images.shrink(picture.on_white().rgb, 720)
     if (longer := max(small.shape[:2])) < 512:  # the numbers would cover a small picture
         small = cv2.resize(small, None, fx=512 / longer, fy=512 / longer, interpolation=cv2.INTER_CUBIC)
     scale = small.shape[1] / picture.rgb.shape[1]

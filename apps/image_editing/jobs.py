@@ -135,14 +135,14 @@ class Told:
         recipe.save(candidate.picture, made, self.work.path(f"candidate-{number}.png"))
         (self.work.path(f"candidate-{number}.json")).write_text(recipe.to_json(made), "utf-8")
         box = None if candidate.box is None else list(asdict(candidate.box).values())
-        thumbnail = data_uri(images.shrink(candidate.picture.rgb, 160))
+        thumbnail = data_uri(images.shrink(candidate.picture.on_white().rgb, 160))
         entry = {"scores": candidate.scores, "box": box, "thumbnail": thumbnail}
         self.note(candidates=[*self.state["candidates"], entry], words="")
 
     def _keep_source(self, found: Edit) -> None:
         """An extended picture is compared with itself on a larger, still empty canvas."""
         if self.work.facts.get("task") == "extend":
-            before = np.where(found.mask[..., None], np.uint8(226), found.source.rgb)
+            before = np.where(found.mask[..., None], np.uint8(226), found.source.on_white().rgb)
             images.save(Picture(images.shrink(before, VIEW)), self.work.path("before.png"))
         self.state["changed"] = float((found.picture.rgb != found.source.rgb).any(2).mean())
 

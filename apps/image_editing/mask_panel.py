@@ -41,7 +41,7 @@ def canvas(known: Visit, picture: Picture | None = None) -> str:
         return views.nothing_yet()
     picture = picture or source_of(known)
     mask = mask_of(known, picture)
-    shown = Path(session.shown(known.session, images.shrink(picture.rgb, VIEW))).name
+    shown = Path(session.shown(known.session, images.shrink(picture.on_white().rgb, VIEW))).name
     over = "" if mask is None else overlay(mask)
     share = 0.0 if mask is None else float(mask.mean())
     undo, redo = known.at > 0, known.at < len(known.steps)
@@ -131,9 +131,9 @@ def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: flo
         raise ValueError("Drag the box over the picture from one corner to the other")
     match tool:
         case "click":
-            return photo.from_point(picture.rgb, min(xs[0], width - 1), min(ys[0], height - 1))
+            return photo.from_point(picture.seen, min(xs[0], width - 1), min(ys[0], height - 1))
         case "around":
-            return eyes().from_box(picture.rgb, left, top, right, bottom)
+            return eyes().from_box(picture.seen, left, top, right, bottom)
         case "box":
             return masks.box(height, width, left, top, right, bottom)
         case "brush":
@@ -173,7 +173,7 @@ def named(known: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None,
             kinds = ", ".join(thing.kind for thing in scene.things)
             return None, f"“{text}” is not in this drawing. What is: {kinds}."
         return np.logical_or.reduce(things), "Marked from the drawing itself: this scene's masks are known."
-    hint = eyes().hint(picture.rgb, text)
+    hint = eyes().hint(picture.seen, text)
     if hint.mask is None:
         return None, (
             f"“{hint.word}” was not found (score {hint.score:.2f}, {photo.FOUND} is needed). "
@@ -191,12 +191,12 @@ def by_shape(given: Session | None, kind: str) -> str:
     known = current(given)
     picture = source_of(known)
     if kind == "scratches":
-        found = tasks.find_damage(picture.rgb)
+        found = tasks.find_damage(picture.seen)
         if not found.any():
             raise ValueError("No scratches were found: mark what is to be repaired")
     elif kind == "stands out":
-        look = eyes().look(picture.rgb)
-        found = photo.from_heat(picture.rgb, look.saliency)
+        look = eyes().look(picture.seen)
+        found = photo.from_heat(picture.seen, look.saliency)
         if not found.any():
             raise ValueError("Nothing stands out here: mark the thing by a box or a brush")
     else:

@@ -80,7 +80,7 @@ def slider(work: Work, number: int | None) -> Any:
     """Before and after; nothing while nothing is painted."""
     if number is None:
         return gr.ImageSlider(value=None, visible=False)
-    after = images.shrink(images.read(work.path(f"candidate-{number}.png")).rgb, jobs.VIEW)
+    after = images.shrink(images.read(work.path(f"candidate-{number}.png")).on_white().rgb, jobs.VIEW)
     before = images.read(work.path("before.png")).rgb
     pair = tuple(session.shown(work.session, rgb) for rgb in (before, after))
     return gr.ImageSlider(pair, visible=True)  # pyright: ignore[reportArgumentType]

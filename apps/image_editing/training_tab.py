@@ -68,7 +68,7 @@ def listed(known: Visit) -> str:
         return '<p class="vc-empty">No pictures yet.</p>'
     items = []
     for name, caption, prompt in known.lessons:
-        small = images.shrink(read_picture(known.session.path(name)).rgb, 160)
+        small = images.shrink(read_picture(known.session.path(name)).on_white().rgb, 160)
         items.append(
             f'<li><img src="{jobs.data_uri(small)}" alt="">'
             f"<span>{escape(caption)}<br>→ {escape(prompt)}</span></li>"

@@ -65,6 +65,10 @@ def test_train_apply_lut_lowpoly_feedback():
     usage = {row["color"]: row for row in run("feedback", *words)["usage"]}
     assert usage["#3c5aa0"]["wanted"] > 0.25
     assert json.loads(Path("m.feedback.json").read_text())["sessions"][0]["ratings"]
+    before = Path("m.feedback.json").read_bytes()
+    run("feedback", *words, "--save", "new.safetensors")
+    assert Path("m.feedback.json").read_bytes() == before  # that model was not tuned again
+    assert len(json.loads(Path("new.feedback.json").read_text())["sessions"]) == 2
 
 
 def test_compare_writes_a_grid_and_a_table():

@@ -194,17 +194,17 @@ def lowpoly(
     if suffix not in (".png", ".svg") or (wireframe and suffix == ".svg"):
         raise ValueError(f"low poly is saved as .png or .svg, a wireframe as .png; not as {out.name}")
     picture = images.read(image)
-    mesh = low.triangulate(picture.rgb, threshold, density, seed, scatter)
-    colors = low.triangle_colors(mesh, picture.rgb)
+    mesh = low.triangulate(picture.seen, threshold, density, seed, scatter, picture.alpha)
+    colors = low.triangle_colors(mesh, picture.seen)
     if model is not None:
         colors = color.load(model).recolor_colors(colors)
     elif palette is not None:
         colors = nearest(colors, palette_files.read(palette))
     if suffix == ".svg":
-        files.write_text(out, low.render_svg(mesh, colors))
+        files.write_text(out, low.render_svg(mesh, colors, picture.alpha))
     else:
-        drawn = low.wireframe(mesh) if wireframe else low.render_png(mesh, colors)
-        images.save(images.Picture(drawn), out)
+        wires = images.Picture(low.wireframe(mesh)) if wireframe else None
+        images.save(wires or low.draw(mesh, colors, picture.alpha), out)
     facts = {"file": str(out), "triangles": len(mesh.triangles), "points": len(mesh.points)}
     return Answer(f"{out}: {facts['triangles']} triangles", facts)
 
@@ -248,16 +248,18 @@ def compare(
 
     _drawn_as(out)
     read, goal = images.read(source), images.read(target)
-    picture, wanted, began = read.rgb, color.extract(goal.visible), time.perf_counter()
+    picture, wanted, began = read.seen, color.extract(goal.visible), time.perf_counter()
     if model is not None:
         color_map = color.load(model)
     else:
         color_map = watch(
             color.train(color.count_picture(read), wanted, color.Settings(epochs=epochs, seed=seed)), "train"
         )
-    entries = comparing.compare(picture, wanted, color_map, goal.rgb, time.perf_counter() - began)
-    pictures = {"Source": picture, "Target": goal.rgb, **{entry.name: entry.image for entry in entries}}
-    images.save(images.Picture(comparing.grid(pictures)), out)
+    entries = comparing.compare(picture, wanted, color_map, goal.seen, time.perf_counter() - began)
+    results = {entry.name: read.with_rgb(entry.image) for entry in entries}
+    shown = {"Source": read, "Target": goal, **results}
+    grid = comparing.grid({name: one.on_white().rgb for name, one in shown.items()})
+    images.save(images.Picture(grid), out)
     rows = comparing.table(entries)
     files.write_json(out.with_suffix(".json"), rows)
     return Answer(f"{out}\n{_as_text(rows, comparing.COLUMNS)}", {"file": str(out), "table": rows})
@@ -294,8 +296,8 @@ def feedback(
     events = color.fine_tune(color_map, color.count_picture(picture), shares, bad, epochs=epochs)
     tuned = watch(events, "fine-tune")
     color.save(tuned, save or model)
-    rating.add(model, color_map.palette, ratings)
-    before, after = (m.used_shares(picture.rgb) for m in (color_map, tuned))
+    rating.add(save or model, color_map.palette, ratings, before=model)
+    before, after = (m.used_shares(picture.visible[None]) for m in (color_map, tuned))
     rows = [
         {
             "color": name,

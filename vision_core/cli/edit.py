@@ -204,7 +204,7 @@ def regions(
     found = editing.find_regions(picture, editing.load_saliency(vit, backend, device), anchors, max_window)
     if out:
         middle = [row[len(row) // 2] for row in found.boxes]
-        images.save(images.Picture(editing.draw_boxes(picture.rgb, middle, 0)), out)
+        images.save(images.Picture(editing.draw_boxes(picture.on_white().rgb, middle, 0)), out)
     lines = [f"{a.x:.2f}, {a.y:.2f}: {a.saliency:.2f}" for a in found.anchors]
     data = {
         "anchors": [asdict(a) for a in found.anchors],

@@ -38,11 +38,17 @@ def file_of(model: str | Path) -> Path:
     return Path(model).with_suffix(".feedback.json")
 
 
-def add(model: str | Path, palette: Palette, ratings: Sequence[Rating]) -> None:
-    """Append a session to the model's file, once a network was trained on it."""
+def add(
+    model: str | Path, palette: Palette, ratings: Sequence[Rating], before: str | Path | None = None
+) -> None:
+    """Append a session to the model's file, once a network was trained on it.
+
+    Args:
+        before: the model that was fine-tuned, whose sessions go on in the new one; None is `model` itself.
+    """
     data = {"palette": palette.colors.tolist(), "sessions": []}
-    if read(model, palette):
-        data = read_json(file_of(model))
+    if read(before or model, palette):
+        data = read_json(file_of(before or model))
     time = datetime.now(UTC).isoformat(timespec="seconds")
     data["sessions"].append({"time": time, "ratings": [asdict(rating) for rating in ratings]})
     write_json(file_of(model), data)

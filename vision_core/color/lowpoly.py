@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vision_core.color.palette_files import to_hex
+from vision_core.images import Picture
 
 EDGE_PIXELS = 2_000_000  # larger pictures are reduced first, so that the style does not change with size
 MAX_POINTS = 100_000
@@ -33,7 +34,12 @@ class Mesh:
 
 
 def triangulate(
-    rgb: np.ndarray, threshold: float = 50, density: float = 60, seed: int = 0, scatter: bool = False
+    rgb: np.ndarray,
+    threshold: float = 50,
+    density: float = 60,
+    seed: int = 0,
+    scatter: bool = False,
+    alpha: np.ndarray | None = None,
 ) -> Mesh:
     """Spread points along the edges of a picture, uint8 (H, W, 3), and triangulate them.
 
@@ -47,6 +53,7 @@ def triangulate(
             never more than 100,000.
         seed: chooses the points.
         scatter: spread as many points at random instead.
+        alpha: uint8 (H, W) of a picture that is transparent somewhere: its outline counts as edges, too.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3), at least one pixel")
@@ -55,7 +62,7 @@ def triangulate(
     height, width = rgb.shape[:2]
     rng = np.random.default_rng(seed)
     grid = _grid(width, height, rng)
-    strong, step = _edge_pixels(rgb, threshold)
+    strong, step = _edge_pixels(rgb, threshold, alpha)
     number = min(int(len(strong) / density), MAX_POINTS)
     if scatter:
         inner = rng.random((number, 2)) * (width, height)
@@ -86,6 +93,21 @@ def triangle_colors(mesh: Mesh, rgb: np.ndarray) -> np.ndarray:
     return np.rint(means).astype(np.uint8)
 
 
+def draw(mesh: Mesh, colors: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
+    """The triangles in their colours, uint8 (T, 3), each as opaque as `alpha`, uint8 (H, W), is in it."""
+    opacity = _opacity(mesh, alpha)
+    shown = None if opacity is None else render_png(mesh, np.repeat(opacity[:, None], 3, 1))[..., 0]
+    return Picture(render_png(mesh, colors), None if shown is None else np.ascontiguousarray(shown))
+
+
+def _opacity(mesh: Mesh, alpha: np.ndarray | None) -> np.ndarray | None:
+    """uint8 (T,), or None where all is opaque."""
+    if alpha is None:
+        return None
+    opacity = triangle_colors(mesh, np.repeat(alpha[..., None], 3, 2))[:, 0]
+    return None if (opacity == 255).all() else opacity
+
+
 def render_png(mesh: Mesh, colors: np.ndarray) -> np.ndarray:
     """Draw the triangles in their colours, uint8 (T, 3) -> uint8 (H, W, 3), every pixel covered."""
     width, height = mesh.size
@@ -95,8 +117,8 @@ def render_png(mesh: Mesh, colors: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(colors[_labels(mesh, 2)]).reduce(2))
 
 
-def render_svg(mesh: Mesh, colors: np.ndarray) -> str:
-    """The same as SVG, without hairlines.
+def render_svg(mesh: Mesh, colors: np.ndarray, alpha: np.ndarray | None = None) -> str:
+    """The same as SVG, without hairlines; what `alpha`, uint8 (H, W), makes transparent is left out.
 
     Where two anti-aliased triangles meet, the page behind shows through. A stroke of one pixel in each
     triangle's own fill closes the seams (with half a pixel 8 % of the page still shows in them, without any
@@ -105,15 +127,19 @@ def render_svg(mesh: Mesh, colors: np.ndarray) -> str:
     width, height = mesh.size
     _check_colors(mesh, colors)
     corners = mesh.points[mesh.triangles].reshape(-1, 6).tolist()
+    opacity = _opacity(mesh, alpha)
+    shares = [255] * len(colors) if opacity is None else opacity.tolist()
+    veils = [f' opacity="{share / 255:.3g}"' if share < 255 else "" for share in shares]
     shapes = [
-        f'<path d="M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}L{e:.6g} {f:.6g}z" fill="{color}" stroke="{color}"/>'
-        for (a, b, c, d, e, f), color in zip(corners, to_hex(colors), strict=True)
+        f'<path d="M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}L{e:.6g} {f:.6g}z" fill="{color}" stroke="{color}"{veil}/>'
+        for (a, b, c, d, e, f), color, veil in zip(corners, to_hex(colors), veils, strict=True)
+        if veil != ' opacity="0"'
     ]
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
     ground = to_hex(np.rint(colors.mean(0, keepdims=True)).astype(np.uint8))[0]
-    rect = f'<rect width="{width}" height="{height}" fill="{ground}"/>'
-    return "\n".join([head, rect, '<g stroke-linejoin="round">', *shapes, "</g>", "</svg>", ""])
+    rect = [f'<rect width="{width}" height="{height}" fill="{ground}"/>'] if opacity is None else []
+    return "\n".join([head, *rect, '<g stroke-linejoin="round">', *shapes, "</g>", "</svg>", ""])
 
 
 def edges(mesh: Mesh) -> np.ndarray:
@@ -133,16 +159,20 @@ def wireframe(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") ->
     return np.asarray(image.reduce(scale))
 
 
-def _edge_pixels(rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
+def _edge_pixels(rgb: np.ndarray, threshold: float, alpha: np.ndarray | None) -> tuple[np.ndarray, int]:
     """Pixels (N, 2), x and y, of the reduced picture with Sobel magnitude above the threshold; its factor."""
     height, width = rgb.shape[:2]
     step = int(np.ceil(np.sqrt(height * width / EDGE_PIXELS)))
-    grey = np.asarray(Image.fromarray(rgb).convert("L").reduce(step), np.float32)
     from scipy.ndimage import gaussian_filter, sobel
 
-    grey = gaussian_filter(grey, 1.0)
-    strength = np.hypot(sobel(grey, 0), sobel(grey, 1))
-    strength *= 255 / max(strength.max(), 1e-6)
+    def edges_of(levels: Image.Image) -> np.ndarray:
+        smooth = gaussian_filter(np.asarray(levels.reduce(step), np.float32), 1.0)
+        strength = np.hypot(sobel(smooth, 0), sobel(smooth, 1))
+        return strength * (255 / max(strength.max(), 1e-6))
+
+    strength = edges_of(Image.fromarray(rgb).convert("L"))
+    if alpha is not None:
+        strength = np.maximum(strength, edges_of(Image.fromarray(alpha)))
     y, x = np.nonzero(strength > threshold)
     return np.stack([x, y], 1), step
 

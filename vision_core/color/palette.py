@@ -83,7 +83,7 @@ def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
 
 def count_picture(picture: Picture) -> CountedColors:
     """`count_colors` of what can be seen of a picture, with pairs of its neighbours."""
-    return with_fields(count_colors(picture.visible), pairs=_alike(picture.rgb))
+    return with_fields(count_colors(picture.visible), pairs=_alike(picture.seen))
 
 
 def _alike(rgb: np.ndarray) -> np.ndarray:

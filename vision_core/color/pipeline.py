@@ -62,7 +62,7 @@ def transfer(
         palette, target_rgb = target, None
     else:
         wanted = target if isinstance(target, Picture) else images.read(target)
-        target_rgb, palette = wanted.rgb, extract(wanted.visible, clusters, colors)
+        target_rgb, palette = wanted.seen, extract(wanted.visible, clusters, colors)
     if model is None:
         color_map = next(
             e.result for e in train(count_picture(picture), palette, settings) if isinstance(e, Done)
@@ -73,14 +73,15 @@ def transfer(
         save(color_map, save_to)
     baked = lut.with_strength(color_map.lut(), strength, lightness_strength)
     output = picture.mapped(partial(lut.apply, baked))
-    mesh = lowpoly.triangulate(picture.rgb, threshold, density, 0)
-    facets = lowpoly.triangle_colors(mesh, picture.rgb)
+    mesh = lowpoly.triangulate(picture.seen, threshold, density, 0, alpha=picture.alpha)
+    facets = lowpoly.triangle_colors(mesh, picture.seen)
+    low_poly = lowpoly.draw(mesh, lut.apply(baked, facets[None])[0], picture.alpha)
     return Transfer(
         picture=output,
-        low_poly=lowpoly.render_png(mesh, lut.apply(baked, facets[None])[0]),
+        low_poly=low_poly.on_white().rgb,
         palette=color_map.palette,
         color_map=color_map,
         lut=baked,
-        metrics=metrics.measure(picture.rgb, output.rgb, color_map.palette, target_rgb),
+        metrics=metrics.measure(picture.seen, output.seen, color_map.palette, target_rgb),
         warnings=warnings(color_map, picture),
     )

@@ -34,8 +34,9 @@ class Recolorer:
         """Write the recoloured picture; what there is to say of it."""
         picture = images.read(source)
         table = self._own(picture) if self.exactly else self._shared
-        images.save(picture.mapped(partial(lut.apply, table)), target)
-        notes = [*picture.notes, *images.loss(picture, target)]
+        result = images.suited(picture.mapped(partial(lut.apply, table)), target)
+        images.save(result, target)
+        notes = [*result.notes, *images.loss(result, target)]
         if self.color_map is None:
             return notes
         from vision_core.color.advice import warnings
@@ -43,5 +44,5 @@ class Recolorer:
         return [*notes, *warnings(self.color_map, picture)]
 
     def _own(self, picture: images.Picture) -> Any:
-        table = self.color_map.lut(colors=count_colors(picture.rgb).colors)
+        table = self.color_map.lut(colors=count_colors(picture.visible).colors)
         return lut.with_strength(table, *self.strengths)

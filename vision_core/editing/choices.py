@@ -64,7 +64,7 @@ def painter(
             if not material:
                 raise ValueError("say which picture: --material FILE")
             other = images.read(material) if isinstance(material, str) else material
-            return materials.picture(other.rgb, other.alpha, fit=other.alpha is not None)
+            return materials.picture(other.seen, other.alpha, fit=other.alpha is not None)
     from vision_core.editing.diffusion import DEFAULT, Diffusion
 
     source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
@@ -158,7 +158,7 @@ def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> n
             raise ValueError(f"{text!r} was not found (score {score:.2f}): mark it by a box or a brush")
         return found
     if task == "repair":
-        found = tasks.find_damage(picture.rgb)
+        found = tasks.find_damage(picture.seen)
         if not found.any():
             raise ValueError("no scratches were found: mark what is to be repaired")
         return found
@@ -176,10 +176,10 @@ def select(
     if [text, box, point].count(None) != 2:
         raise ValueError("say what to mark: words, a box or a point, one of them")
     if box is not None:
-        return photo.PhotoEyes().from_box(picture.rgb, *_numbers(box, 4)), 1.0
+        return photo.PhotoEyes().from_box(picture.seen, *_numbers(box, 4)), 1.0
     if point is not None:
-        return photo.from_point(picture.rgb, *_numbers(point, 2)), 1.0
-    hint = photo.PhotoEyes().hint(picture.rgb, text or "")
+        return photo.from_point(picture.seen, *_numbers(point, 2)), 1.0
+    hint = photo.PhotoEyes().hint(picture.seen, text or "")
     return hint.mask, hint.score
 
 

@@ -59,7 +59,7 @@ def paint(
 ) -> Generator[Event, None, Picture]:
     """Carry out one plan: steps and previews, and the picture; off mask and feather it is bit-identical."""
     blending = blending or Blending()
-    rgb, mask = picture.rgb, masks.check(chosen.mask, *picture.rgb.shape[:2])
+    rgb, mask = picture.seen, masks.check(chosen.mask, *picture.rgb.shape[:2])
     least = min(rgb.shape[:2]) if painter.whole else (painter.side or 0) // 2
     where = compose.window(mask, chosen.padding, least, square=painter.side is not None)
     inside = where.slices
@@ -69,7 +69,7 @@ def paint(
         painted = compose.match_colors(painted, rgb[inside], reach)
     if blending.poisson:
         painted = compose.poisson(painted, rgb[inside], mask[inside])
-    return picture.with_rgb(compose.paste(rgb, painted, where, mask, chosen.feather))
+    return picture.with_rgb(compose.paste(picture.rgb, painted, where, mask, chosen.feather))
 
 
 def perform(
@@ -104,7 +104,7 @@ def perform(
         )
     canvas, given = picture, mask
     if task == "extend":
-        rgb, mask = compose.extend(picture.rgb, *sides, seam=0)
+        rgb, mask = compose.extend(picture.seen, *sides, seam=0)
         alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
         wide = None if picture.wide is None else rgb * np.uint16(257)
         if wide is not None and picture.wide is not None:  # what was there keeps its 16 bits
@@ -149,7 +149,7 @@ class Regions:
 
 def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window: int = 15) -> Found:
     """Anchors at the peaks of the saliency, and the boxes around them."""
-    look = saliency.look(picture.rgb)
+    look = saliency.look(picture.seen)
     count = min(count, look.saliency.size)
     anchors, sizes = regions.anchors(look.saliency, count), regions.window_sizes(max_window)
     height, width = picture.rgb.shape[:2]
@@ -207,12 +207,12 @@ def edit(
     sizes = choose_sizes(network, found, height, width)
     chosen = [row[size] for row, size in zip(found.boxes, sizes, strict=True)]
     yield Regions(found, chosen)
-    scores, candidates = clip.judge(picture.rgb, caption, prompt, weighting), []
+    scores, candidates = clip.judge(picture.seen, caption, prompt, weighting), []
     for number, box in enumerate(chosen):
         plan = EditPlan(box.mask(height, width), prompt, seed=seed)
         painted = yield from _quiet(paint(picture, plan, painter, blending))
-        yield Preview(f"anchor {number}", painted.rgb)
-        candidates.append(Candidate(painted, box, scores(painted.rgb)))
+        yield Preview(f"anchor {number}", painted.on_white().rgb)
+        candidates.append(Candidate(painted, box, scores(painted.seen)))
         yield candidates[-1]
     ranked = sorted(candidates, key=lambda candidate: -candidate.scores["score"])
     best = ranked[0].box
@@ -272,7 +272,7 @@ def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
         if candidate.box:
             b = candidate.box
             made = replace(made, box=(b.left, b.top, b.right, b.bottom))
-            drawn = draw_boxes(found.source.rgb, boxes, boxes.index(b))
+            drawn = draw_boxes(found.source.on_white().rgb, boxes, boxes.index(b))
             images.save(Picture(drawn), place / f"boxes/{number}_rank{index}.png")
         recipe.save(candidate.picture, made, place / file)
         box = None if candidate.box is None else list(made.box or ())

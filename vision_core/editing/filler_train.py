@@ -104,7 +104,7 @@ def read(folder: str | Path) -> list[np.ndarray]:
     Raises:
         ValueError: no such folder, no photograph in it, or one that cannot be read.
     """
-    return [images.read(path).rgb for path in folders.below(folder)]
+    return [images.read(path).seen for path in folders.below(folder)]
 
 
 def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -146,19 +146,41 @@ def read(source: str | Path | bytes, height: int, width: int) -> np.ndarray:
 
 
 def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
-    """The mask that a picture is: where it is opaque if it has transparency, else where it is light.
+    """The mask that a picture is, where its `strength` is one half or more.
 
     Raises:
         ValueError: as `check`.
     """
-    level = picture.alpha if picture.alpha is not None else picture.rgb.mean(axis=2).round().astype(np.uint8)
-    return check(level, height, width)
+    if (size := picture.rgb.shape[:2]) != (height, width):
+        raise ValueError(
+            f"the mask has {size[1]} x {size[0]} pixels, but the picture has {width} x {height}: "
+            "save it in the size of the picture"
+        )
+    return check(strength(picture), height, width)
+
+
+def strength(picture: images.Picture) -> np.ndarray:
+    """How strongly a picture marks as a mask, uint8 (H, W): as it is light, but no more than it is opaque.
+
+    A picture that is transparent in places, and not black and white in the others, is a layer that was
+    painted on or a thing cut out: it marks as it is opaque.
+    """
+    light = cv2.transform(picture.rgb, np.full((1, 3), 1 / 3, np.float32))  # the mean of the channels
+    if picture.alpha is None:
+        return light
+    opaque = picture.alpha >= 128
+    if not opaque.all():
+        levels = np.bincount(light[opaque], minlength=256)
+        black, white = levels[:16].sum(), levels[240:].sum()
+        if not (black and white and black + white > 0.98 * levels.sum()):
+            return picture.alpha
+    return cv2.multiply(light, picture.alpha, scale=1 / 255)
 
 
 def encode(mask: np.ndarray) -> bytes:
     """The mask as a PNG, white where it marks: what `read` reads back."""
     buffer = BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
+    Image.fromarray(mask).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

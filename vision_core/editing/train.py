@@ -222,7 +222,7 @@ def resume(out: str | Path) -> Generator[Event]:
         mask = found[picture].boxes[anchor][size].mask(*source.rgb.shape[:2])
         events = paint(source, EditPlan(mask, prompt, seed=settings.seed), painter)
         edited = _finish(events)
-        terms = clip.terms(source.rgb, [edited.rgb], caption, prompt)
+        terms = clip.terms(source.seen, [edited.seen], caption, prompt)
         return float(losses.total(terms, settings.alpha, settings.beta, settings.gamma)[0])
 
     anchors, sizes = boxes[0].shape[:2]
