@@ -88,7 +88,7 @@ def test_a_saved_mask_reads_back(tmp_path):
     mask = masks.brush(40, 60, [[(5, 5), (30, 20)], [(50, 30)]], 3)
     masks.save(mask, tmp_path / "mask.png")
     assert (masks.read(tmp_path / "mask.png", 40, 60) == mask).all()
-    with pytest.raises(ValueError, match="needs"):
+    with pytest.raises(ValueError, match="60 x 40 pixels, but the picture has 40 x 60"):
         masks.read(tmp_path / "mask.png", 60, 40)
 
 
