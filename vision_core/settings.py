@@ -10,6 +10,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from vision_core.messages import quote
+
 Settings = TypeVar("Settings")
 
 
@@ -59,7 +61,7 @@ def check(settings: Any) -> None:
         value, bounds = getattr(settings, each.name), each.metadata
         choices = [c for hint in (hints[each.name], *get_args(hints[each.name])) for c in _choices(hint)]
         if choices and value is not None and value not in choices:
-            raise ValueError(f"{each.name} is {value!r}; {' or '.join(map(str, choices))} was expected")
+            raise ValueError(f"{each.name} is {quote(value)}; {' or '.join(map(str, choices))} was expected")
         if isinstance(value, int | float) and not isinstance(value, bool) and not _within(value, bounds):
             raise ValueError(f"{each.name} is {value}; a number {range_of(bounds)} was expected")
 
@@ -110,7 +112,7 @@ def from_plain(kind: type[Settings], data: Any) -> Settings:
         raise ValueError(f"expected the fields of {kind.__name__}, got {type(data).__name__}")
     known = {each.name: each for each in fields(kind)}  # pyright: ignore[reportArgumentType]
     if unknown := sorted(map(str, data.keys() - known.keys())):
-        raise ValueError(f"{unknown[0]!r} is not a setting")
+        raise ValueError(f"{quote(unknown[0])} is not a setting")
     for name, each in known.items():
         if name not in data and each.default is MISSING and each.default_factory is MISSING:
             raise ValueError(f"{name} is missing")
@@ -142,4 +144,4 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
     elif hint in (int, str, bool, NoneType) and type(value) is hint:
         return value
     wanted = getattr(hint, "__name__", str(hint)) if not arguments else str(hint)
-    raise ValueError(f"{name} is {value!r}, which is not {wanted}")
+    raise ValueError(f"{name} is {quote(value)}, which is not {wanted}")

@@ -181,7 +181,7 @@ def lowpoly(
     ] = 50,
     density: Annotated[float, Option(help="One of so many edge pixels becomes a point.")] = 60,
     wireframe: Annotated[bool, Option("--wireframe", help="Draw the sides only (PNG).")] = False,
-    seed: Annotated[int, Option(min=0)] = 0,
+    seed: Annotated[int, Option(min=0, max=2**63 - 1)] = 0,
     scatter: Annotated[bool, Option("--scatter", help="As many points, but anywhere.")] = False,
 ) -> Answer:
     """Redraw a picture as triangles between points on its edges."""
@@ -238,7 +238,7 @@ def compare(
     out: Annotated[Path, Option(help="The grid as an image; the table goes beside it as .json.")],
     model: Annotated[Path | None, Option(help="A model trained before; without it, one is trained.")] = None,
     epochs: Annotated[int, Option(min=1)] = 1000,
-    seed: Annotated[int, Option(min=0)] = 0,
+    seed: Annotated[int, Option(min=0, max=2**63 - 1)] = 0,
 ) -> Answer:
     """Compare the trained map with the classic methods, in one grid and one table."""
     import time

@@ -26,7 +26,7 @@ app.add_typer(edit_tiny.app, name="tiny")
 app.add_typer(edit_filler.app, name="filler")
 
 Out = Annotated[Path, Option(help="Folder for the results.")]
-Seed = Annotated[int, Option(min=0, help="Of the painting: the same seed, the same picture.")]
+Seed = Annotated[int, Option(min=0, max=2**63 - 1, help="Of the painting: the same seed, the same picture.")]
 Mask = Annotated[
     str | None, Option(help="A PNG, a kind (center, circle, ...), or box:LEFT,TOP,RIGHT,BOTTOM in pixels.")
 ]
@@ -281,7 +281,7 @@ def again(
     out: Annotated[Path, Option(help="The file to write, *.png.")],
     model: Model = None,
     material: Annotated[str | None, Option(help="The material, where the recipe names one.")] = None,
-    seed: Annotated[int | None, Option(min=0, help="Another seed than the recipe's.")] = None,
+    seed: Annotated[int | None, Option(min=0, max=2**63 - 1, help="Another seed than the recipe's.")] = None,
     device: Device = "auto",
 ) -> Answer:
     """Repeat an edit from the recipe inside its PNG."""

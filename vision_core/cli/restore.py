@@ -219,7 +219,7 @@ def flow(
 @command(app)
 def pages(
     out: Annotated[Path, Option(help="Folder for the pages.")],
-    number: Annotated[int, Option(min=1)] = 12,
+    number: Annotated[int, Option(min=1, max=100_000)] = 12,
     seed: Seed = 0,
 ) -> Answer:
     """Draw manuscript-like pages: training material for a machine without any."""

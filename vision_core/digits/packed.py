@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vision_core.files import read_json
-from vision_core.messages import reason
+from vision_core.messages import quote, reason
 
 FORMAT, VERSION = "vision-core-digits", 1
 DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
@@ -58,7 +58,9 @@ def read_export(path: str | Path) -> Export:
     index = read_json(path)
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         found = index.get("format") if isinstance(index, dict) else type(index).__name__
-        raise ValueError(f"{path} is not a packed digit export: its format is {found!r}, expected {FORMAT!r}")
+        raise ValueError(
+            f"{path} is not a packed digit export: its format is {quote(found)}, expected {FORMAT!r}"
+        )
     if index.get("version") != VERSION:
         raise ValueError(f"{path} has version {index.get('version')}; this program reads version {VERSION}")
     try:
