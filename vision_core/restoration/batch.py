@@ -156,15 +156,17 @@ def _page(
     result = restore(page, network, options, protect)
     done = result.picture
     room(done.rgb.nbytes)
+    verdict = result.verdict
+    against = result.used and not verdict.accepted
     images.save(done, target)
     return PageReport(
         source="",
         page=1,
         written=str(target),
         outcome="restored" if result.used else "kept",
-        reason=result.verdict.reason,
+        reason=f"the gate, which is off, says: {verdict.reason}" if against else verdict.reason,
         notes="; ".join([*done.notes, *images.loss(done, target)]),
-        change=round(result.verdict.change, 2),
+        change=round(verdict.change, 2),
         seconds=round(result.seconds, 2),
         unchanged=(done.kind, done.wide is None) == (page.kind, page.wide is None)
         and np.array_equal(done.rgb, page.rgb),
