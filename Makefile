@@ -1,4 +1,4 @@
-# make demo, test, fuzz, spaces, lint or bench. Each sets up .venv first; the next call finds it ready.
+# make demo, test, fuzz, soak, spaces, lint or bench. Each sets up .venv first; the next call finds it ready.
 
 VENV ?= .venv
 PORT ?= 7860
@@ -7,13 +7,16 @@ FUZZ ?= 20
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test fuzz spaces lint bench
+.PHONY: demo test fuzz soak spaces lint bench
 
 demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
 
 test: $(READY)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+soak: $(READY)
+	$(PY) tests/soak/visitors.py $(ARGS)
 
 fuzz: $(READY)
 	FUZZ=$(FUZZ) $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)

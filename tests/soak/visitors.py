@@ -6,7 +6,6 @@ Each visitor's picture has a size that no other's has: a result of another size 
 import argparse
 import io
 import json
-import os
 import random
 import re
 import sys
@@ -185,8 +184,6 @@ def main() -> None:
             found["peak_mb"] = memory.peak
             time.sleep(options.rest)
             found["after_mb"] = memory.now()
-            if "DUMP" in os.environ:
-                httpx.get(f"{address}/healthz")
         text = log.read_text()
     tracebacks = text.count("Traceback")
     found |= {
