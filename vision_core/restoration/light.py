@@ -48,17 +48,20 @@ class Answer:
             page_down, page_across = (
                 _weights(0, side, side, of) for side, of in zip((height, width), self.page.shape, strict=True)
             )
+        import cv2
+
         out = np.empty_like(picture)
         columns = (field @ across.T).astype(np.float32)  # (6, 6, W)
         for first in range(0, height, ROWS):
             rows = slice(first, first + ROWS)
-            here = np.moveaxis(down[rows] @ columns, 0, 2)  # (rows, W, 6)
-            before = picture[rows].astype(np.float32)
-            after = before * here[..., :3] + 255 * here[..., 3:]
+            inside = None
             if page_down is not None and page_across is not None:
-                inside = (page_down[rows] @ self.page @ page_across.T)[..., None].clip(0, 1)
-                after = before + inside * (after - before)
-            out[rows] = after.clip(0, 255).round().astype(np.uint8)
+                inside = (page_down[rows] @ self.page @ page_across.T).clip(0, 1)
+            planes = []
+            for color, before in enumerate(cv2.split(picture[rows].astype(np.float32))):
+                after = before * (down[rows] @ columns[color]) + 255 * (down[rows] @ columns[3 + color])
+                planes.append(after if inside is None else before + inside * (after - before))
+            out[rows] = np.rint(cv2.merge(planes).clip(0, 255)).astype(np.uint8)
         return out
 
     def plain(self) -> dict[str, Any]:

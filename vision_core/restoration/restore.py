@@ -159,10 +159,13 @@ def finish(
         raise ValueError(f"the mask is {protect.dtype} {protect.shape}, the page {page.shape[:2]}")
     whole = _lit(changed.detail, changed, options)
     verdict = gate.judge(page, whole, changed.detail, changed.ink, options.caution)
-    made = _lit(gate.mixed(page, changed.detail, verdict.taken), changed, options) if options.gate else whole
-    made, whole = (_adjusted(page, part, options, protect) for part in (made, whole))
-    used = verdict.accepted or not options.gate
-    chosen, kind = made if used else page, "color"
+    used, chosen, kind = verdict.accepted or not options.gate, page, "color"
+    if used and options.gate:
+        mixed = gate.mixed(page, changed.detail, verdict.taken)
+        chosen = _adjusted(page, _lit(mixed, changed, options), options, protect)
+    whole = _adjusted(page, whole, options, protect)
+    if not options.gate:
+        chosen = whole
     match options.output:
         case "grey":
             chosen, kind = classical.grey(chosen), "grey"
