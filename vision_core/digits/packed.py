@@ -62,7 +62,9 @@ def read_export(path: str | Path) -> Export:
             f"{path} is not a packed digit export: its format is {quote(found)}, expected {FORMAT!r}"
         )
     if index.get("version") != VERSION:
-        raise ValueError(f"{path} has version {index.get('version')}; this program reads version {VERSION}")
+        raise ValueError(
+            f"{path} has version {quote(index.get('version'))}; this program reads version {VERSION}"
+        )
     try:
         binary, dtype = path.with_name(Path(index["binary"]).name), DTYPES[index["dtype"]]
         shape = (len(index["epochs"]), index["values_per_epoch"])

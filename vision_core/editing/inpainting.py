@@ -1,6 +1,6 @@
 """What paints into a hole: one small protocol, and its two sides, classical filling and diffusion models."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, Protocol
 
 import cv2
@@ -115,8 +115,8 @@ def _depth(hole: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(np.pad(hole, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
-def split(hole: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The parts of a hole that are thin as one mask, and each other part as its own.
+def split(hole: np.ndarray) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """The parts of a hole that are thin as one mask, and each other part as its own, one after another.
 
     A part is thin where less than half of it lies within `THIN` pixels of places deeper than that: strokes
     that cross are deep where they do, and still strokes.
@@ -127,7 +127,8 @@ def split(hole: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     share = np.bincount(labels[near], minlength=count) / np.maximum(
         1, np.bincount(labels[hole], minlength=count)
     )
-    wide = [labels == number for number in range(1, count) if share[number] > 0.5]
+    # one at a time: a mask of thousands of blobs would take as many pictures of memory
+    wide = (labels == number for number in range(1, count) if share[number] > 0.5)
     return hole & ~np.isin(labels, np.flatnonzero(share > 0.5)), wide
 
 
