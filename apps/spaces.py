@@ -57,7 +57,7 @@ SPACES = {
         ("editing-inpainting", "editing-clip", "editing-dino", "editing-filler", "imagenet"),
         ("color",),
     ),
-    "restore": Space("restoration", ("restoration",), ("restoration", "restoration-gate")),
+    "restore": Space("restoration", ("restoration", "restoration-gate"), ("restoration",)),
     "dashboard": Space(
         "dashboard", ("digits", "leaves", "imagenet"), ("digits", "leaves", "color"), ("digits_site",)
     ),
