@@ -172,7 +172,7 @@ def test_bad_masks_are_sentences(visitor, tmp_path):
     Image.new("L", (10, 10), 255).save(tmp_path / "off.png")
     Image.new("L", (120, 80)).save(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("no picture")
-    for name, sentence in (("off", "shape"), ("empty", "empty"), ("text", "not an image")):
+    for name, sentence in (("off", "10 x 10 pixels"), ("empty", "empty"), ("text", "not an image")):
         with pytest.raises(gr.Error, match=sentence):
             mask_panel.by_file(visitor, str(tmp_path / f"{name}.png"))
     with pytest.raises(gr.Error, match="does not lie"):
