@@ -94,7 +94,7 @@ def test_requirements_are_what_the_app_imports_and_no_more(name):
 @pytest.mark.parametrize("name", PYTHON_SPACES)
 def test_a_space_brings_the_weights_that_its_code_asks_for_and_no_others(name):
     text = "\n".join(path.read_text("utf-8") for path in reached(name)[0] if path.name != "weights.py")
-    asked = set(re.findall(r'\b(?:weights\.)?find\("(\w+)"', text))
+    asked = set(re.findall(r'\b(?:weights\.)?find\("([\w-]+)"', text))
     if name == "edit":
         asked |= {f"editing-{part}" for part in re.findall(r'shipped\("(\w+)"\)', text)} | {"editing-filler"}
     assert set(spaces.SPACES[name].weights) == asked
