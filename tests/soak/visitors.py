@@ -22,7 +22,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "apps"))
 
-from server import served
+from server import served  # pyright: ignore[reportMissingImports]  # found by the line above
 
 POLL = {"color-transfer": 1.0, "restoration": 0.7, "image-editing": 0.7}  # seconds, as the pages' timers
 
@@ -82,7 +82,8 @@ class Page:
         [link, *_] = re.findall(rf'href=\\"([^"\\]*{ending}[^"\\]*)', text)
         host = str(self.client.base_url).split("/color")[0].split("/rest")[0].split("/image")[0]
         data = httpx.get(f"{host}{link}".replace("&amp;", "&"), timeout=300).raise_for_status().content
-        return Image.open(io.BytesIO(data)).size[::-1]
+        width, height = Image.open(io.BytesIO(data)).size
+        return height, width
 
 
 def picture(height: int, width: int, seed: int) -> np.ndarray:
