@@ -581,7 +581,6 @@ def attempt(read: Reader, folder: Path) -> str:
         said = str(error)
         assert said and "\n" not in said and len(said) < 2000
     assert time.process_time() - start < SECONDS
-    assert "more memory" not in said
     return said
 
 
