@@ -11,6 +11,7 @@ Threshold = Literal["ink", "sauvola", "wolf", "otsu"]
 MOSTLY = 0.55  # of a page: where more than this is dark, dark is not ink
 HARDLY = 0.002  # of a page: less ink by the network, where a threshold finds five times as much, is doubtful
 FLAT = 8  # 8-bit steps between the darkest and the brightest: less is an empty page
+NEAR = 96  # pixels beside a dark area
 WIDE = 16  # a dark area is as wide as the shorter side of the page over this, or 24 pixels
 DARK = "mostly dark, binary result not to be trusted"
 DOUBTFUL = "the network finds hardly any writing: black on white is by Wolf's threshold, not to be trusted"
@@ -39,12 +40,22 @@ def page(
     else:
         dark, note = _ink(rgb, ink, threshold)
         area = _wide(luma, middle) if high - low > 24 else np.zeros(luma.shape, bool)
-        dark[area] = _reversed(luma, middle)[area]
+        if area.any():
+            near = _around(area)  # beside a dark area the network loses letters
+            dark[near] = np.maximum(dark, 255 - classical.wolf(rgb)[..., 0])[near]
+            dark[area] = _reversed(luma, middle)[area]
     if not dark.any():
         note = EMPTY
     if not soft:
         return np.repeat(np.where(dark > 128, 0, 255).astype(np.uint8)[..., None], 3, 2), "binary", note
     return np.repeat(255 - dark[..., None], 3, 2), "grey", note
+
+
+def _around(area: np.ndarray) -> np.ndarray:
+    import cv2
+
+    window = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+    return cv2.dilate(area.astype(np.uint8), window) > 0
 
 
 def _reversed(luma: np.ndarray, middle: float) -> np.ndarray:
