@@ -1,4 +1,4 @@
-"""Reads digits on synthetic photographs of paper, and says how many are right, refused and wrong on each ground.
+"""Reads digits on synthetic photographs of paper: how many are right, refused and wrong on each ground.
 
     python benchmarks/digits_paper.py [--mnist DIR] [--pen FILE] [--count 200] [--seed 1] [--save DIR]
 
@@ -115,7 +115,9 @@ class Scene:
         share = np.zeros(self.shape, np.float32)
         rows = slice(max(0, top), min(self.shape[0], top + h))
         columns = slice(max(0, left), min(self.shape[1], left + w))
-        share[rows, columns] = marks[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        share[rows, columns] = marks[
+            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
         if self.density < 1:  # a pencil's grain
             share = share * np.clip(1 + 0.25 * rng.normal(0, 1, self.shape), 0.3, 1.4)
         self.draw(np.clip(share, 0, 1), self.pen, self.density)
@@ -124,7 +126,9 @@ class Scene:
         lit = self.rgb * self.light[..., None] * (1 + 0.03 * smooth(self.rng, self.shape, 2)[..., None])
         lit = cv2.GaussianBlur(lit, (0, 0), self.blur) + self.rng.normal(0, self.noise, lit.shape)
         buffer = BytesIO()
-        Image.fromarray((np.clip(lit, 0, 1) * 255).astype(np.uint8)).save(buffer, "JPEG", quality=int(self.rng.integers(70, 96)))
+        Image.fromarray((np.clip(lit, 0, 1) * 255).astype(np.uint8)).save(
+            buffer, "JPEG", quality=int(self.rng.integers(70, 96))
+        )
         return images.read(buffer.getvalue()).rgb
 
 
@@ -165,7 +169,13 @@ def hand_shadow(scene: Scene) -> None:
     cv2.circle(mask, np.round(base).astype(int).tolist(), int(side * rng.uniform(0.18, 0.3)), 255, -1)
     for angle in np.linspace(-0.9, 0.9, 5) + rng.uniform(-0.5, 0.5) - np.pi / 2:
         tip = base + side * rng.uniform(0.45, 0.7) * np.array([np.cos(angle), np.sin(angle)])
-        cv2.line(mask, np.round(base).astype(int).tolist(), np.round(tip).astype(int).tolist(), 255, int(side * rng.uniform(0.07, 0.12)))
+        cv2.line(
+            mask,
+            np.round(base).astype(int).tolist(),
+            np.round(tip).astype(int).tolist(),
+            255,
+            int(side * rng.uniform(0.07, 0.12)),
+        )
     turned = np.rot90(mask, rng.integers(4))
     mask = cv2.resize(np.ascontiguousarray(turned), (w, h))
     soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), side * rng.uniform(0.012, 0.05))
@@ -195,7 +205,6 @@ def printed_box(scene: Scene) -> None:
     box = cv2.boxPoints(((w / 2, h / 2), (2 * half, 2 * half * rng.uniform(1, 1.2)), rng.uniform(-3, 3)))
     cv2.polylines(line, [np.round(box).astype(np.int32)], True, 255, thick, cv2.LINE_AA)
     scene.draw(line / np.float32(255), np.full(3, color))
-    scene.boxed = True  # pyright: ignore
 
 
 def pencil(scene: Scene) -> None:
@@ -207,13 +216,22 @@ def marker(scene: Scene) -> None:
 
 
 def chalk(scene: Scene) -> None:
-    scene.rgb = np.ones_like(scene.rgb) * np.array([[0.1, 0.12, 0.11], [0.12, 0.2, 0.16]])[scene.rng.integers(2)]
+    scene.rgb = (
+        np.ones_like(scene.rgb) * np.array([[0.1, 0.12, 0.11], [0.12, 0.2, 0.16]])[scene.rng.integers(2)]
+    )
     scene.rgb *= 1 + 0.12 * smooth(scene.rng, scene.shape, 6)[..., None]
     scene.pen, scene.density = np.array([0.92, 0.92, 0.9]), scene.rng.uniform(0.6, 0.9)
 
 
 def colored(scene: Scene) -> None:
-    inks = [[0.1, 0.2, 0.7], [0.8, 0.1, 0.1], [0.1, 0.5, 0.2], [0.9, 0.45, 0.05], [0.5, 0.1, 0.5], [0.2, 0.6, 0.9]]
+    inks = [
+        [0.1, 0.2, 0.7],
+        [0.8, 0.1, 0.1],
+        [0.1, 0.5, 0.2],
+        [0.9, 0.45, 0.05],
+        [0.5, 0.1, 0.5],
+        [0.2, 0.6, 0.9],
+    ]
     scene.pen = np.array(inks[scene.rng.integers(6)])
 
 
@@ -249,10 +267,23 @@ def no_paper(scene: Scene) -> None:
     scene.rgb = np.clip(rng.uniform(0.2, 0.6, 3) * (1 + 0.35 * hills), 0, 1).astype(np.float32)
 
 
-WRITTEN = (plain, desk, shadow, hand_shadow, squared, ruled, printed_box, pencil, marker, chalk, colored,
-           colored_paper, small, screen)  # fmt: skip
-EMPTY = {"empty": plain, "empty ruled": ruled, "empty squared": squared, "empty shaded": shadow, "empty desk": desk,
-         "empty box": printed_box, "empty screen": screen, "no paper": no_paper}  # fmt: skip
+WRITTEN = {
+    ground.__name__: ground
+    for ground in (
+        *(plain, desk, shadow, hand_shadow, squared, ruled, printed_box),
+        *(pencil, marker, chalk, colored, colored_paper, small, screen),
+    )
+}
+EMPTY = {
+    "empty": plain,
+    "empty ruled": ruled,
+    "empty squared": squared,
+    "empty shaded": shadow,
+    "empty desk": desk,
+    "empty box": printed_box,
+    "empty screen": screen,
+    "no paper": no_paper,
+}
 
 
 def pictures(name: str, inks: list[Ink], rng: Rng) -> list[np.ndarray]:
@@ -270,16 +301,19 @@ def pictures(name: str, inks: list[Ink], rng: Rng) -> list[np.ndarray]:
         elif name == "cut":
             far = float(rng.choice([0.0, 1.0]))
             away = abs(far - 0.25 * scene.digit / scene.shape[0])
-            scene.write(ink, (away, 0.5) if rng.random() < 0.5 else (0.5, abs(far - 0.12 * scene.digit / scene.shape[1])))
+            scene.write(
+                ink,
+                (away, 0.5) if rng.random() < 0.5 else (0.5, abs(far - 0.12 * scene.digit / scene.shape[1])),
+            )
         else:
-            globals()[name](scene)
+            WRITTEN[name](scene)
             scene.write(ink, (0.5, 0.5) if name == "printed_box" else None)
         found.append(scene.photograph())
     return found
 
 
 def grounds() -> list[str]:
-    return [ground.__name__ for ground in WRITTEN] + ["two digits", "cut", *EMPTY]
+    return [*WRITTEN, "two digits", "cut", *EMPTY]
 
 
 def load_mnist(folder: Path | None, count: int) -> list[tuple[int, np.ndarray]]:
@@ -308,8 +342,7 @@ def judge(rgb: np.ndarray) -> tuple[int | None, str]:
         found = digits.classify(images.Picture(rgb))
     except ValueError as error:
         return None, str(error)
-    found = np.asarray(getattr(found, "probabilities", found))
-    return int(found.argmax()), f"{found.max():.2f}"
+    return digits.answer(found), "not sure" if digits.answer(found) is None else f"{found.max():.2f}"
 
 
 def main() -> None:
@@ -321,23 +354,29 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--save", type=Path, help="folder for the pictures that are not read right")
     asked = parser.parse_args()
-    source = load_pen(asked.pen, asked.count, asked.seed) if asked.pen else load_mnist(asked.mnist, asked.count)
+    pen = asked.pen
+    source = load_pen(pen, asked.count, asked.seed) if pen else load_mnist(asked.mnist, asked.count)
     print("| ground | right | refused | wrong | refused as |\n|---|---|---|---|---|")
     for name in asked.only or grounds():
-        rng = np.random.default_rng([asked.seed, grounds().index(name)])
-        readable = name not in EMPTY and name not in ("two digits", "cut")
-        tally, reasons = Counter(), Counter()
-        for number, rgb in enumerate(pictures(name, inks_of(name, source, rng), rng)):
-            answer, why = judge(rgb)
-            right = answer == source[number][0] if readable else answer is None
-            kind = "right" if right else "refused" if answer is None else "wrong"
-            tally[kind] += 1
-            reasons[why.split(":")[0]] += answer is None
-            if asked.save and kind != "right":
-                asked.save.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(rgb).save(asked.save / f"{name}-{number}-is{source[number][0]}-{kind}-{answer}-{why[:40].replace('/', '')}.png")
-        shares = " | ".join(f"{tally[kind] / len(source):.3f}" for kind in ("right", "refused", "wrong"))
-        print(f"| {name.replace('_', ' ')} | {shares} | {', '.join(f'{w} {n}' for w, n in (+reasons).most_common(4))} |", flush=True)
+        print(line(name, source, asked.seed, asked.save), flush=True)
+
+
+def line(name: str, source: list, seed: int, save: Path | None) -> str:
+    """The row of a ground."""
+    rng = np.random.default_rng([seed, grounds().index(name)])
+    tally, reasons = Counter[str](), Counter[str]()
+    for number, rgb in enumerate(pictures(name, inks_of(name, source, rng), rng)):
+        answer, why = judge(rgb)
+        right = answer == source[number][0] if name in WRITTEN else answer is None
+        kind = "right" if right else "refused" if answer is None else "wrong"
+        tally[kind] += 1
+        reasons[why.split(":")[0]] += answer is None
+        if save and kind != "right":
+            save.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rgb).save(save / f"{name}-{number}-{kind}-is{source[number][0]}-read{answer}.png")
+    shares = " | ".join(f"{tally[kind] / len(source):.3f}" for kind in ("right", "refused", "wrong"))
+    said = ", ".join(f"{why} {count}" for why, count in (+reasons).most_common(3))
+    return f"| {name.replace('_', ' ')} | {shares} | {said} |"
 
 
 if __name__ == "__main__":

@@ -138,13 +138,6 @@ def test_folders_that_cannot_be_split_are_refused_with_the_reason(folder, spoil,
         data.split(data.survey(folder))
 
 
-def test_a_folder_of_folders_names_the_one_to_take(folder, tmp_path):
-    (tmp_path / "outer").mkdir()
-    folder.rename(tmp_path / "outer" / "color")
-    with pytest.raises(ValueError, match=r"outer/color holds folders, not pictures"):
-        data.survey(tmp_path / "outer")
-
-
 def test_a_class_of_three_has_one_on_each_side(folder):
     for path in sorted((folder / "rot").iterdir())[3:]:
         path.unlink()

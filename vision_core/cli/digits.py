@@ -69,13 +69,14 @@ def site(
 
 @command(app)
 def predict(
-    image: Annotated[Path, Argument(help="One digit on a plain ground.")],
+    image: Annotated[Path, Argument(help="One digit, drawn or photographed on paper.")],
     weights: Annotated[Path | None, Option(help="A .pth or .safetensors of your own training.")] = None,
 ) -> Answer:
-    """Read the digit in a picture."""
+    """Read the digit in a picture: status 1 where it is not sure, 2 where there is no single digit."""
     from vision_core import digits, images
 
     probabilities = digits.classify(images.read(image), weights)
-    best = int(probabilities.argmax())
-    text = f"{best} ({probabilities[best]:.1%})"
-    return Answer(text, {"digit": best, "probabilities": probabilities.tolist()})
+    sure, order = digits.answer(probabilities), probabilities.argsort()[::-1]
+    best, second = (f"{digit} ({probabilities[digit]:.1%})" for digit in order[:2].tolist())
+    text = f"not sure: {best} or {second}" if sure is None else best
+    return Answer(text, {"digit": sure, "probabilities": probabilities.tolist()}, incomplete=sure is None)

@@ -43,8 +43,13 @@ def distribution(
     lines = [f"{name}: {count}" for name, count in counts.items()]
     if told["small"]:
         lines.append(f"less than half as many as the mean: {', '.join(told['small'])}")
-    lines += _skipped(found.skipped)
-    told["skipped"] = list(found.skipped)
+    if any(found.sides):
+        for side in dict.fromkeys(found.sides):
+            part = found.part(side).counts()
+            lines.append(f"{side}: {', '.join(f'{name} {count}' for name, count in part.items())}")
+            told.setdefault("splits", {})[side] = part
+    lines += _notes(found.notes) + _skipped(found.skipped)
+    told |= {"skipped": list(found.skipped), "notes": list(found.notes)}
     return Answer("\n".join(lines), {**told, "counts": counts, "file": out and str(out)})
 
 
@@ -60,23 +65,28 @@ def split(
     """Divide a folder into training, validation and test pictures, and report near duplicates."""
     from vision_core import leaves
 
-    manifest = leaves.split(leaves.survey(data), seed, groups=groups)
+    found = leaves.survey(data)
+    manifest = leaves.split(found, seed, groups=groups)
     if out is not None:
         manifest.save(out)
     lines = [
         f"{name}: {n['train']} train, {n['validation']} validation, {n['test']} test"
         for name, n in manifest.counts().items()
     ]
-    lines.append(f"near duplicates: {len(manifest.leaks)} pairs, each kept on one side")
+    sides = {photo.file: photo.split for photo in manifest.photos}
+    crossing = sum(sides[a] != sides[b] for a, b in manifest.leaks)
+    where = f"{crossing} of them in two of the folder's own splits" if crossing else "each kept on one side"
+    lines.append(f"near duplicates: {len(manifest.leaks)} pairs, {where}")
     lines += [f"one picture in two classes: {a} and {b}" for a, b in manifest.conflicts]
     answer = {
         "counts": manifest.counts(),
         "leaks": [list(pair) for pair in manifest.leaks],
         "conflicts": [list(pair) for pair in manifest.conflicts],
         "skipped": list(manifest.skipped),
+        "notes": list(found.notes),
         "file": out and str(out),
     }
-    return Answer("\n".join([*lines, *_skipped(manifest.skipped)]), answer)
+    return Answer("\n".join([*lines, *_notes(found.notes), *_skipped(manifest.skipped)]), answer)
 
 
 @command(app)
@@ -94,8 +104,9 @@ def augment(
     if balance:
         found = leaves.survey(source)
         files = {name: [] for name in found.classes}
-        for file, label in zip(found.files, found.labels, strict=True):
-            files[found.classes[label]].append(file)
+        for file, label, side in zip(found.files, found.labels, found.sides, strict=True):
+            if side in ("", "train"):
+                files[found.classes[label]].append(file)
         written = leaves.balance(source, files, out, seed)
         text = "\n".join(f"{name}: {count} more" for name, count in written.items())
         return Answer(f"{text}\nwritten to {out}", {"written": written, "out": str(out)})
@@ -117,7 +128,7 @@ def transform(
     """Blur, mask, region, analysis, landmarks and colour histogram of leaves."""
     from vision_core import images, leaves, plots
     from vision_core.files import write_json
-    from vision_core.leaves.data import pictures
+    from vision_core.leaves.folders import pictures
     from vision_core.leaves.plots import histograms
 
     folder, done, skipped = source.is_dir(), {}, []
@@ -200,7 +211,7 @@ def evaluate(
     if found["trained_on"]:
         lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
     if ground:
-        survey = leaves.survey(data)
+        survey = leaves.survey(data).measured()
         chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]
         chosen = [(file, name) for file, name in chosen if name in net.classes]
         truth = np.array([net.classes.index(name) for _, name in chosen])
@@ -210,7 +221,7 @@ def evaluate(
             f"from the ground alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
             f"from the leaf alone {bias['leaf_only']:.1%}, from the whole picture {bias['whole']:.1%}"
         )
-    return Answer("\n".join([*lines, *_skipped(found["skipped"])]), found)
+    return Answer("\n".join([*lines, *_notes(found["notes"]), *_skipped(found["skipped"])]), found)
 
 
 @command(app)
@@ -227,7 +238,8 @@ def predict(
     answers, skipped = leaves.predict_files(leaves.load(model)[0], paths, spread)
     rows = [{"file": file, **asdict(answer)} for file, answer in answers]
     lines = [f"{row['file']}: {_verdict(row)}" for row in rows]
-    return Answer("\n".join([*lines, *_skipped(skipped)]), {"predictions": rows, "skipped": skipped})
+    answer = {"predictions": rows, "skipped": skipped}
+    return Answer("\n".join([*lines, *_skipped(skipped)]), answer, incomplete=bool(skipped))
 
 
 @command(app)
@@ -272,6 +284,10 @@ def _verdict(row: dict[str, Any]) -> str:
     return f"{row['label']} ({row['probability']:.1%})"
 
 
+def _notes(sentences: Any) -> list[str]:
+    return [f"note: {sentence}" for sentence in sentences]
+
+
 def _skipped(entries: Any) -> list[str]:
     return [f"skipped: {entry['file']} {entry['reason']}" for entry in entries]
 
@@ -284,7 +300,9 @@ def _page(out: Path) -> Path:
 
 def _one_of_each(folder: Path) -> list[Path]:
     """The first picture of each class."""
-    from vision_core.leaves.data import class_folders, pictures
+    from vision_core.leaves import folders
 
-    found = [pictures(folder / name)[:1] for name in class_folders(folder)]
-    return [path for first in found for path in first]
+    first: dict[str, Path] = {}
+    for name, _, path in folders.read(folder).files():
+        first.setdefault(name, path)
+    return list(first.values())

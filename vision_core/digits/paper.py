@@ -1,4 +1,4 @@
-"""Finds the one mark on a photograph of paper: its ink, without sheet, desk, shadows, rules and printed boxes."""
+"""Finds the one mark on a photograph of paper: its ink, without desk, shadows, rules and printed boxes."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,11 @@ SMALLEST = 280  # a smaller picture is enlarged, each pixel to a square
 ZOOM = 160  # a mark smaller than this is looked at again in the pixels of the photograph
 WINDOWS = (0.07, 0.13, 0.25)  # of the ground around a stroke, as shares of the shorter side
 STRENGTHS = (0.5, 0.7)  # of the strongest contrast, above which a pixel is ink
+FLOORS = (24.0, 128.0)  # of dark and light ink: the least brightness that contrast is a share of
 FAINTEST = 0.1  # contrast of ink with its ground
+UNEVEN = 0.12  # of the ink's contrast, which most of the ground has at most
+LEAST = 0.02  # of the picture's longer side, which a mark measures at least
+FADING = 0.12  # of the size of a mark, over which the edge of ink fades at most
 EMPTY = "the picture is empty: a digit that stands out from its ground was expected"
 SEVERAL = "there is more than one mark: cut the picture to a single digit"
 CUT = "the mark is cut off by the edge: a whole digit with a margin around it was expected"
@@ -38,9 +42,7 @@ def find(picture: Picture) -> np.ndarray:
     Raises:
         NoDigit: nothing, more than one mark, one that is cut off, or no plain ground.
     """
-    rgb = _on_white(picture)
-    dark, light = rgb.min(2), 255 - rgb.max(2)  # each ink in the channel where it is strongest
-    return _ink(max(dark, light, key=lambda level: _distance(_resized(level, SIDE))))
+    return _ink(*_darker(_on_white(picture)))
 
 
 def _on_white(picture: Picture) -> np.ndarray:
@@ -50,17 +52,17 @@ def _on_white(picture: Picture) -> np.ndarray:
     return np.rint(picture.rgb * share + 255 * (1 - share)).astype(np.uint8)
 
 
-def _ink(level: np.ndarray) -> np.ndarray:
+def _ink(level: np.ndarray, floor: float) -> np.ndarray:
     """`find` for dark ink, uint8 (H, W)."""
     small = _resized(level, SIDE)
-    ink, box = _look(small)
+    ink, box = _look(small, floor)
     longer = max(box[2] - box[0], box[3] - box[1])
     scale = max(level.shape) / max(small.shape)
     if scale > 1.2 and longer < ZOOM:
         top, left, bottom, right = (round(edge * scale) for edge in box)
         margin = round(0.8 * longer * scale)
         near = level[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-        ink, _ = _look(_resized(near, SIDE))
+        ink, _ = _look(_resized(near, SIDE), floor)
     return ink
 
 
@@ -74,11 +76,11 @@ def _resized(level: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(level, size, interpolation=cv2.INTER_AREA)
 
 
-def _look(level: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+def _look(level: np.ndarray, floor: float) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """The ink of the one mark, and its box (top, left, bottom, right) in `level`."""
-    level, first = _without_rules(_sheet_only(level)), None
+    level, first = _without_rules(_sheet_only(level), floor), None
     for strength in STRENGTHS:
-        found = _strokes(level, strength)
+        found = _strokes(level, floor, strength)
         if found is None:
             raise NoDigit(EMPTY)
         try:
@@ -89,25 +91,36 @@ def _look(level: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     else:
         assert first
         raise first
+    if float(np.median(found.contrast)) > UNEVEN * found.peak:
+        raise NoDigit(GROUND)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     return _soft(found, mask), box
 
 
-def _distance(level: np.ndarray) -> float:
-    """How much darker what stands out is than most of what is around it; that of ink, not of gaps in it."""
-    marks = _strokes(_sheet_only(level), STRENGTHS[0])
-    if marks is None:
-        return 0.0
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(marks.mask, connectivity=8)
-    if count < 2:
-        return 0.0
-    x, y, w, h, _ = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())].tolist()
-    margin = max(w, h) // 2
-    rows, columns = slice(max(0, y - margin), y + h + margin), slice(max(0, x - margin), x + w + margin)
-    around, inside = level[rows, columns].astype(float), marks.mask[rows, columns] > 0
-    ground = float(np.median(around))
-    return (ground - float(np.median(around[inside]))) / max(ground, 24)
+def _darker(rgb: np.ndarray) -> tuple[np.ndarray, float]:
+    """A picture (H, W, 3) as (H, W) in which its ink is darker than its ground, and the floor of contrast.
+
+    Between the strokes of light ink the ground looks like dark ink, and the other way round; but such gaps
+    are no different from what lies around all strokes.
+    """
+    levels = rgb.min(2), 255 - rgb.max(2)
+    small = [_resized(level, SIDE) for level in levels]
+    masks = [
+        _strokes(_sheet_only(level), floor, STRENGTHS[0]) for level, floor in zip(small, FLOORS, strict=True)
+    ]
+    masks = [np.zeros_like(small[0]) if marks is None else marks.mask for marks in masks]
+    if not (either := masks[0] | masks[1]).any():
+        return levels[0], FLOORS[0]
+    rows, columns = np.flatnonzero(either.any(1)), np.flatnonzero(either.any(0))
+    margin = max(np.ptp(rows), np.ptp(columns)) // 2 + 4
+    near = tuple(slice(max(0, at[0] - margin), at[-1] + margin) for at in (rows, columns))
+    distances = [
+        float(np.median(level[near]) - np.median(level[mask > 0])) if mask.any() else 0.0
+        for level, mask in zip(small, masks, strict=True)
+    ]
+    light = distances[1] > distances[0]
+    return levels[light], FLOORS[light]
 
 
 def _window(level: np.ndarray, share: float) -> np.ndarray:
@@ -121,7 +134,7 @@ def _sheet_only(level: np.ndarray) -> np.ndarray:
     edge = len(window)  # else a strip of desk narrower than the window would vanish
     padded = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
     ground = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, window)[edge:-edge, edge:-edge]
-    limit, bright = cv2.threshold(ground, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    _, bright = cv2.threshold(ground, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if not 0.05 < bright.mean() < 0.98:
         return level
     light, dark = ground[bright > 0].mean(), ground[bright == 0].mean()
@@ -155,44 +168,76 @@ def _sharpness(level: np.ndarray, sheet: np.ndarray, outline: np.ndarray) -> flo
     return float(np.median(inside[y[free], x[free]].astype(float) - outside[y[free], x[free]]))
 
 
-def _contrast(level: np.ndarray, share: float) -> np.ndarray:
+def _contrast(level: np.ndarray, floor: float, share: float) -> np.ndarray:
     """How much darker a pixel is than the ground around it, as a share of that ground: (h, w) in 0..1."""
     ground = cv2.morphologyEx(level, cv2.MORPH_CLOSE, _window(level, share)).astype(np.float32)
-    return (ground - level) / np.maximum(ground, 24)
+    return (ground - level) / np.maximum(ground, floor)
 
 
-def _strokes(level: np.ndarray, strength: float) -> _Marks | None:
-    """What stands out at the smallest window to which a larger one adds little; None where nothing does."""
-    found = None
-    for share in WINDOWS:
-        marks = _stands_out(level, share, strength)
-        if marks is None:
-            continue
-        if found is not None and not _grows(found, marks):
-            break
-        found = marks
-    return found
+def _strokes(level: np.ndarray, floor: float, strength: float) -> _Marks | None:
+    """What stands out, None where nothing does.
+
+    The window is the smallest in which strokes are whole, for larger ones take in shadows, too; but a larger
+    one where it adds next to nothing, for there the ground is surer.
+    """
+    found = [_stands_out(level, floor, share, strength) for share in WINDOWS]
+    there = [marks for marks in found if marks is not None]
+    missed = [_missed(level, marks) for marks in there]
+    whole = [marks for marks, share in zip(there, missed, strict=True) if share < 0.02]
+    if not whole:
+        return there[int(np.argmin(missed))] if there else None
+    chosen = whole[0]
+    for larger in whole[1:]:
+        if larger.mask.sum() < 1.15 * chosen.mask.sum():
+            chosen = larger
+    return chosen
 
 
-def _stands_out(level: np.ndarray, share: float, strength: float) -> _Marks | None:
-    contrast = _contrast(level, share)
-    steady = cv2.GaussianBlur(contrast, (0, 0), 0.8)
+def _missed(level: np.ndarray, marks: _Marks) -> float:
+    """The share of what is as dark as the ink beside it: much where strokes are wider than the window."""
+    ink = marks.mask > 0
+    darkest = float(np.median(level[ink]))
+    contrast = min(0.95, float(np.median(marks.contrast[ink])))
+    limit = darkest + 0.25 * contrast / (1 - contrast) * max(darkest, 8)
+    dark = (ink | (level <= limit)).astype(np.uint8)
+    _, labels = cv2.connectedComponents(dark, connectivity=8)
+    touched = np.isin(labels, np.unique(labels[ink]))
+    return float(touched.sum() / ink.sum() - 1)
+
+
+def _stands_out(level: np.ndarray, floor: float, share: float, strength: float) -> _Marks | None:
+    contrast = _contrast(level, floor, share)
+    steady = cv2.GaussianBlur(contrast, (0, 0), 1.0)
     noise = 1.5 * float(np.median(steady))
-    peak = float(steady.max())
-    if peak < max(FAINTEST, 5 * noise):
+    highest = float(steady.max())
+    if highest < max(FAINTEST, 5 * noise):
         return None
-    return _Marks(contrast, (steady > strength * peak).astype(np.uint8), peak)
+    peak = float(np.median(steady[steady > 0.5 * highest]))  # ink has a grain, with a few darkest spots
+    mask = _with_edges(steady, (steady > strength * peak).astype(np.uint8), peak)
+    return _Marks(contrast, mask, peak) if mask.any() else None
 
 
-def _grows(before: _Marks, after: _Marks) -> bool:
-    """Whether a larger window finds clearly more ink: the strokes were wider than the smaller one."""
-    return bool(after.mask.sum() > 1.15 * before.mask.sum())
+def _with_edges(contrast: np.ndarray, mask: np.ndarray, peak: float) -> np.ndarray:
+    """The parts of a mask that have edges as ink has; shades fade over much of their size."""
+    x, y = (
+        cv2.Sobel(contrast, cv2.CV_32F, 1, 0, scale=1 / 8),
+        cv2.Sobel(contrast, cv2.CV_32F, 0, 1, scale=1 / 8),
+    )
+    slope = np.hypot(x, y)
+    rim = mask - cv2.erode(mask, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    at = labels[rim > 0]
+    mean = np.bincount(at, slope[rim > 0], count) / np.maximum(np.bincount(at, minlength=count), 1)
+    size = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    keep = mean * np.maximum(6, FADING * size) > peak
+    keep[0] = False
+    return keep[labels].astype(np.uint8)
 
 
-def _without_rules(level: np.ndarray) -> np.ndarray:
+def _without_rules(level: np.ndarray, floor: float) -> np.ndarray:
     """The level with the lines of ruled and squared paper painted over; they run from edge to edge."""
     height, width = level.shape
-    contrast = _contrast(level, WINDOWS[0])
+    contrast = _contrast(level, floor, WINDOWS[0])
     noise = float(np.median(contrast))
     thin = (contrast > max(0.05, 3 * noise, 0.12 * float(contrast.max()))).astype(np.uint8)
     least = 0.6 * min(height, width)
@@ -250,6 +295,8 @@ def _single(mask: np.ndarray) -> np.ndarray:
     while near := [i for i in others if i not in group and any(_belongs(stats[i], stats[j]) for j in group)]:
         group |= {*near}
     main = np.isin(labels, [*group])
+    if max(np.ptp(at) for at in np.nonzero(main)) < LEAST * max(mask.shape):
+        raise NoDigit(EMPTY)
     rest = sum(int(areas[i - 1]) for i in others if i not in group and areas[i - 1] > 0.1 * main.sum())
     if rest:
         raise NoDigit(SEVERAL)
@@ -265,6 +312,9 @@ def _belongs(piece: np.ndarray, other: np.ndarray) -> bool:
     size = max(w0, h0, w1, h1)
     gap = np.hypot(max(0, -across), max(0, -down))
     if across > 0.3 * min(w0, w1) and gap < 0.25 * size:
+        return True
+    together = max(x0 + w0, x1 + w1) - min(x0, x1), max(y0 + h0, y1 + h1) - min(y0, y1)
+    if gap < 0.15 * size and together[0] < 1.1 * together[1]:
         return True
     return gap < 0.12 * size and min(a0, a1) < 0.35 * max(a0, a1)
 
@@ -283,7 +333,9 @@ def _soft(found: _Marks, mark: np.ndarray) -> np.ndarray:
     level = float(np.quantile(found.contrast[mark], 0.75))
     noise = min(0.4, 3 * float(np.median(found.contrast)) / level)
     ink = np.clip((found.contrast / level - noise) / (1 - noise), 0, 1)
-    near = cv2.dilate(mark.astype(np.uint8), np.ones((7, 7), np.uint8))
+    width = 2 * float(cv2.distanceTransform(mark.astype(np.uint8), cv2.DIST_L2, 5).max())
+    rim = max(7, round(0.5 * width) | 1)  # the soft edge of a stroke lies around what is surely ink
+    near = cv2.dilate(mark.astype(np.uint8), np.ones((rim, rim), np.uint8))
     ink = (ink * near).astype(np.float32)
     rows, columns = np.flatnonzero((ink > 0.1).any(1)), np.flatnonzero((ink > 0.1).any(0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ from PIL import Image
 
 from vision_core import images, messages
 from vision_core.files import ordinary, read_json, write_json
-from vision_core.leaves import duplicates
+from vision_core.leaves import duplicates, folders
+from vision_core.leaves.folders import SPLITS
 from vision_core.limits import TABLE
 from vision_core.settings import from_plain
 
-SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
 SIDE = 256  # pixels of the square that is cut from a picture before anything looks at it
-IGNORED = {"thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
@@ -80,83 +79,97 @@ def load(path: str | Path) -> Manifest:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds, before it is split; hashes is uint64 (N, 8)."""
+    """What a folder holds, before it is split; hashes is uint64 (N, 8).
+
+    `sides` has the split of each picture, "" where the folder has none; `notes` say what was found deeper or
+    left out.
+    """
 
     folder: Path
     classes: tuple[str, ...]
     files: tuple[str, ...]
     labels: np.ndarray
+    sides: tuple[str, ...]
     digests: tuple[str, ...]
     hashes: np.ndarray
     skipped: tuple[dict[str, str], ...]
+    notes: tuple[str, ...]
 
     def counts(self) -> dict[str, int]:
         """Pictures of each class, empty ones included."""
         found = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, found.tolist(), strict=True))
 
+    def part(self, side: str) -> "Survey":
+        """The pictures of one split of a folder that is split already."""
+        rows = [row for row, mine in enumerate(self.sides) if mine == side]
+        files, sides, digests = (
+            tuple(kept[row] for row in rows) for kept in (self.files, self.sides, self.digests)
+        )
+        return replace(
+            self,
+            files=files,
+            sides=sides,
+            digests=digests,
+            labels=self.labels[rows],
+            hashes=self.hashes[rows],
+        )
+
+    def measured(self) -> "Survey":
+        """What a model is measured on: where there are splits, the test pictures, or those to validate."""
+        side = next((side for side in reversed(SPLITS) if side in self.sides), None)
+        if side is None:
+            return self
+        return replace(self.part(side), notes=(*self.notes, f"measured on the {side} pictures"))
+
 
 def survey(folder: str | Path) -> Survey:
-    """Read every picture of a folder whose subfolders are the classes.
+    """Read every picture of a folder whose subfolders are the classes, or splits that hold the classes.
 
     Subfolders of a class belong to it. What is no picture, or damaged, is skipped and listed. Hidden files
     are ignored.
 
     Raises:
-        ValueError: no folder, no subfolders, pictures beside the classes only, or folders of folders.
+        ValueError: as `folders.read`.
     """
     folder = Path(folder)
-    classes = class_folders(folder)
-    listed = [(name, path) for name in classes for path in pictures(folder / name)]
+    layout = folders.read(folder)
+    listed = layout.files()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = list(pool.map(_examine, [path for _, path in listed]))
+        read = list(pool.map(_examine, [path for _, _, path in listed]))
     kept, skipped = [], []
-    for (name, path), found in zip(listed, read, strict=True):
+    for (name, side, path), found in zip(listed, read, strict=True):
         file = path.relative_to(folder).as_posix()
         if isinstance(found, str):
             skipped.append({"file": file, "reason": found})
         else:
-            kept.append((file, classes.index(name), *found))
-    files, labels, digests, hashes = zip(*kept, strict=True) if kept else ((), (), (), ())
+            kept.append((file, layout.classes.index(name), side, *found))
+    files, labels, sides, digests, hashes = zip(*kept, strict=True) if kept else ((), (), (), (), ())
     return Survey(
         folder,
-        classes,
+        layout.classes,
         files,
         np.array(labels, np.int64),
+        sides,
         digests,
         np.array(hashes, np.uint64).reshape(-1, 8),
         tuple(skipped),
+        layout.notes,
     )
-
-
-def class_folders(folder: Path) -> tuple[str, ...]:
-    """The names of the classes, sorted."""
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    if not found:
-        raise ValueError(f"{folder} has no subfolders: one for each class was expected, its pictures inside")
-    deeper = [name for name in found if _only_folders(folder / name)]
-    if len(deeper) == len(found):
-        raise ValueError(
-            f"{folder / deeper[0]} holds folders, not pictures: "
-            "name the folder whose subfolders are the classes"
-        )
-    return tuple(found)
 
 
 def check_folder(folder: str | Path) -> None:
     """Refuse, by the names of its files alone, a folder that cannot be split.
 
     Raises:
-        ValueError: no folder, fewer than two classes, or a class of fewer than three files.
+        ValueError: as `folders.read`; fewer than two classes, or a class of fewer than three files.
     """
-    folder = Path(folder)
-    classes = class_folders(folder)
-    _check_classes(folder, classes)
-    for name in classes:
-        if (count := len(pictures(folder / name))) < len(SPLITS):
-            raise _too_few(name, f"{count} pictures")
+    layout = folders.read(folder)
+    _check_classes(Path(folder), layout.classes)
+    counts = Counter(name for name, split, _ in layout.files() if split in ("", "train"))
+    for name in layout.classes:
+        if counts[name] < len(SPLITS):
+            raise _too_few(name, f"{counts[name]} pictures")
 
 
 def _check_classes(folder: Path, classes: Sequence[str]) -> None:
@@ -169,24 +182,6 @@ def _too_few(name: str, what: str) -> ValueError:
         f"the class {name!r} has {what}; at least 3 are needed, one each to train, to validate and to test: "
         "add some, or take its folder away"
     )
-
-
-def _only_folders(folder: Path) -> bool:
-    entries = [path for path in folder.iterdir() if not _hidden(path)]
-    return bool(entries) and all(path.is_dir() for path in entries)
-
-
-def pictures(folder: Path) -> list[Path]:
-    """All files of a folder and its subfolders that are not hidden, sorted; folder links are not followed."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        found += [path for name in sorted(names) if not _hidden(path := Path(parent, name))]
-    return found
-
-
-def _hidden(path: Path) -> bool:
-    return path.name[0] == "." or path.name.lower() in IGNORED
 
 
 def _examine(path: Path) -> tuple[str, np.ndarray] | str:
@@ -214,6 +209,7 @@ def split(
 ) -> Manifest:
     """Divide the pictures into train, validation and test, each class by the same fractions.
 
+    Splits that the folder has are kept; those it lacks are taken from its training pictures.
     Near duplicates stay on one side, and so do the pictures that `groups`, a CSV file with the columns `file`
     and `leaf_group`, says to show one leaf.
 
@@ -226,7 +222,8 @@ def split(
     pairs = duplicates.near_pairs(found.hashes)
     links = [pairs[:, :2], _same_leaf(found.files, groups)]
     group = duplicates.groups(len(found.files), np.concatenate(links))
-    sides = _sides(found, group, seed, fractions)
+    divide = _kept_sides if any(found.sides) else _sides
+    sides = divide(found, group, seed, fractions)
     names = [(found.files[i], found.files[j]) for i, j, _ in pairs]
     crossing = found.labels[pairs[:, 0]] != found.labels[pairs[:, 1]]
     return Manifest(
@@ -278,6 +275,23 @@ def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[floa
             needed = last < 2 and SPLITS[last + 1] not in sides[found.labels == label]
             side = last + 1 if needed else int(lacking.argmax())
             sides[rows], lacking[side] = SPLITS[side], lacking[side] - len(rows)
+    return sides.tolist()
+
+
+def _kept_sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
+    """The split of each picture as the folder has it; what it lacks comes from the training pictures."""
+    sides = np.array(found.sides, object)
+    lacking = {s: share for s, share in zip(SPLITS, fractions, strict=True) if s not in found.sides}
+    random = np.random.default_rng(seed)
+    for label, name in enumerate(found.classes):
+        mine = (found.labels == label) & (sides == "train")
+        members = [np.flatnonzero(mine & (group == g)) for g in np.unique(group[mine])]
+        if len(members) < 1 + len(lacking):
+            raise _too_few(name, f"{len(members)} different pictures to train on")
+        order = iter([members[i] for i in random.permutation(len(members))])
+        for side, share in lacking.items():
+            for _ in range(max(1, round(share * len(members)))):
+                sides[next(order)] = side
     return sides.tolist()
 
 

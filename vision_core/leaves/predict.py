@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vision_core.images import Picture
-from vision_core.leaves import data, features
+from vision_core.leaves import data, features, folders
 from vision_core.leaves.augment import centre
 from vision_core.leaves.data import read_square
 from vision_core.leaves.evaluate import judged, measures, refusal
@@ -50,32 +50,31 @@ def predict_files(
     paths: Iterable[str | Path],
     spread: Callable[[Callable[[Sequence[Path]], Answers], list[list[Path]]], Iterable[Answers]] = map,
 ) -> tuple[list[tuple[str, Prediction]], list[dict[str, str]]]:
-    """The answers to files and to all pictures in folders, and what was skipped in the folders, and why.
+    """The answers to files and to all pictures in folders, and which of them cannot be read, and why.
 
     Args:
         spread: as `map`, called with a function of a list of files, and with such lists.
 
     Raises:
-        ValueError: a file that was named is no picture; a folder holds none; nothing was named.
+        ValueError: none can be read; a folder holds none; nothing was named.
     """
-    named: list[tuple[Path, bool]] = []
+    named: list[Path] = []
     for path in map(Path, paths):
-        inside = data.pictures(path) if path.is_dir() else [path]
+        inside = folders.pictures(path) if path.is_dir() else [path]
         if not inside:
             raise ValueError(f"{path} holds no pictures")
-        named += [(file, path.is_dir()) for file in inside]
+        named += inside
     if not named:
         raise ValueError("no picture was named")
     answers, skipped = [], []
-    files = [path for path, _ in named]
-    lists = [files[start : start + features.BATCH] for start in range(0, len(files), features.BATCH)]
+    lists = [named[start : start + features.BATCH] for start in range(0, len(named), features.BATCH)]
     found = chain.from_iterable(spread(partial(_answered, model), lists))
-    for (path, in_folder), answer in zip(named, found, strict=True):
+    for path, answer in zip(named, found, strict=True):
         if isinstance(answer, Prediction):
             answers.append((str(path), answer))
             continue
         said = ValueError(answer.replace(FILE, str(path)))
-        if not in_folder:
+        if len(named) == 1:
             raise said
         skipped.append({"file": str(path), "reason": data.reason(said, path)})
     if not answers:
@@ -125,7 +124,7 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
     Raises:
         ValueError: none of the folder's classes is known to the model, or none has a picture.
     """
-    found = data.survey(folder)
+    found = data.survey(folder).measured()
     if not set(found.classes) & set(model.classes):
         raise ValueError(
             f"{folder} has the classes {', '.join(found.classes)}, of which the model knows none; "
@@ -147,6 +146,7 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
         "refused": float((strange[known] > 1).mean()),
         "trained_on": sum(d in hashes for d, here in zip(found.digests, known, strict=True) if here),
         "skipped": list(found.skipped),
+        "notes": list(found.notes),
     }
     if not known.all():
         result["unknown"] = {

@@ -36,6 +36,8 @@ def show_classes(found: leaves.Survey) -> None:
     if told["small"]:
         names = ", ".join(jobs.quoted(name) for name in told["small"])
         st.warning(f"Less than half as many as the mean: {names}. Balance them when you train.")
+    for note in found.notes:
+        st.info(jobs.quoted(note), icon=":material/info:")
     if found.skipped:
         with st.expander(f"{len(found.skipped)} files are skipped"):
             st.dataframe([*found.skipped], hide_index=True, alt="The skipped files and why")
@@ -99,8 +101,9 @@ def show_split(found: leaves.Survey) -> None:
         return
     rows = [{"class": name, **counts} for name, counts in manifest.counts().items()]
     st.dataframe(rows, hide_index=True, alt="Pictures of each class in each split")
+    where = "" if any(found.sides) else ", each kept on one side"
     st.markdown(
-        f"**{len(manifest.leaks)} pairs of near duplicates**, each kept on one side; "
+        f"**{len(manifest.leaks)} pairs of near duplicates**{where}; "
         f"{len(manifest.conflicts)} of them lie in two classes."
     )
     for pair in (*manifest.conflicts, *manifest.leaks)[:PAIRS]:

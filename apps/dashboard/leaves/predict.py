@@ -79,7 +79,8 @@ def show(found: leaves.Explanation, name: str) -> None:
     bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
     st.dataframe(rows, hide_index=True, alt="Probability of each class", column_config={"probability": bar})
     st.caption(f"Strangeness {answer.strangeness:.2f}; above 1 the picture is refused.")
-    offer("Answer", rows, "prediction", {"file": name, **asdict(answer), "outside": found.outside})
+    known = [{"file": name, "known": answer.known, **row} for row in rows]  # a refusal is in the table, too
+    offer("Answer", known, "prediction", {"file": name, **asdict(answer), "outside": found.outside})
 
 
 def _plain(label: str) -> str:

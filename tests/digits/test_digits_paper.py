@@ -1,0 +1,122 @@
+"""Digits on photographs of paper: read right, or refused for the reason that is true."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vision_core import checkpoints, digits, images, weights
+from vision_core.cli import app
+from vision_core.digits import paper
+from vision_core.digits.classify import normalise
+from vision_core.digits.measure import predict
+from vision_core.images import Picture
+
+ROOT = Path(__file__).parents[2]
+INK = np.array([[16, 20, 30], [255, 255, 255]])  # the colours of the page's canvas
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """The benchmark's grounds."""
+    spec = importlib.util.spec_from_file_location("digits_paper", ROOT / "benchmarks" / "digits_paper.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def answers(scenes, name, count):
+    source = scenes.load_mnist(None, count)
+    rng = np.random.default_rng([7, scenes.grounds().index(name)])
+    pictures = scenes.pictures(name, scenes.inks_of(name, source, rng), rng)
+    return [(digit, *scenes.judge(rgb)) for (digit, _), rgb in zip(source, pictures, strict=True)]
+
+
+READ = ("desk", "shadow", "hand_shadow", "squared", "ruled", "printed_box", "pencil", "chalk", "screen")
+REFUSED = ("two digits", "cut", "empty", "empty ruled", "empty squared", "no paper")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_digits_on_paper_are_read(scenes, name):
+    found = answers(scenes, name, 6)
+    assert sum(digit == answer for digit, answer, _ in found) >= 5, found
+    assert sum(answer not in (digit, None) for digit, answer, _ in found) <= 1, found
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_single_digit_is_refused(scenes, name):
+    found = answers(scenes, name, 5)
+    assert all(answer is None for _, answer, _ in found), found
+    reason = {"two digits": "more than one mark", "empty": "is empty"}.get(name, "")
+    assert sum(reason in why for _, _, why in found) >= 4, found
+
+
+def test_a_small_digit_in_a_large_turned_photograph(tmp_path):
+    seven = digits.load().test.first(1)[7, 0].numpy()
+    large = np.asarray(Image.fromarray(seven).resize((140, 140), Image.Resampling.BICUBIC)) / 255
+    sheet = np.full((3000, 2000), 235, np.uint8)
+    sheet[700:840, 1200:1340] = 235 - 200 * large
+    photo = Image.fromarray(sheet).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    photo.save(tmp_path / "photo.jpg", exif=exif, quality=92)
+    done = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "photo.jpg"), "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["digit"]) == (0, 7)
+
+
+def test_an_unsure_answer_is_no_answer(tmp_path):
+    """A mark between two digits: the network's own probabilities decide."""
+    model, _ = checkpoints.load(weights.find("digits"), digits.DigitNet)
+    test = digits.load().test
+    unsure = predict(model, test.images).softmax(1).max(1).values.argmin()
+    image = test.images[unsure, 0].numpy()
+    Image.fromarray(255 - image).resize((280, 280), Image.Resampling.NEAREST).save(tmp_path / "x.png")
+    done = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "x.png"), "--json"])
+    told = json.loads(done.stdout)
+    assert done.exit_code == 1 and told["digit"] is None and max(told["probabilities"]) < 0.6
+    assert digits.answer(np.eye(10)[3]) == 3 and digits.answer(np.full(10, 0.1)) is None
+
+
+def test_mnist_pictures_come_through_as_they_are():
+    """Raw 28 x 28 images: looking for a sheet must not change what the network gets."""
+    test = digits.load().test
+    found = []
+    for image, label in zip(test.images[:150, 0].numpy(), test.labels[:150].tolist(), strict=True):
+        probabilities = digits.classify(Picture(np.repeat(image[..., None], 3, 2)))
+        found.append(probabilities.argmax() == label)
+    assert np.mean(found) >= 0.97
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_page_and_command_line_prepare_a_drawing_alike():
+    """A drawing saved from the page, in its colours, gives the page's own 28 x 28 picture."""
+    script = ROOT / "tests" / "js" / "prepared.mjs"
+    done = subprocess.run(["node", script], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 12
+    for line in map(json.loads, lines):
+        ink = np.array(line["ink"], np.float32).reshape(line["side"], -1) / 255
+        theirs = np.array(line["normal"]).reshape(28, 28)
+        assert np.abs(normalise(ink) - theirs).max() <= 3  # the canvas has 256 greys
+        saved = np.rint(INK[0] + ink[..., None] * (INK[1] - INK[0])).astype(np.uint8)
+        for rgb in (saved, 255 - saved):
+            assert np.abs(normalise(paper.find(Picture(rgb))) - theirs).max() <= 4
+
+
+def test_the_photographs_of_the_case(shared_data):
+    case = shared_data / "cases" / "digit-photos"
+    for name in ("five_desk", "five_shadow", "five_squared", "five_plain"):
+        assert digits.classify(images.read(case / f"{name}.png")).argmax() == 5
+    refused = {"empty_ruled": "is empty", "empty_shaded": "is empty", "two": "more than one mark"}
+    for name, reason in refused.items():
+        with pytest.raises(digits.NoDigit, match=reason):
+            digits.classify(images.read(case / f"{name}.png"))
