@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -71,7 +72,9 @@ def test_commands_and_options_exist(path):
         while rest and not rest[0].startswith("-") and (children := getattr(node, "commands", None)):
             assert rest[0].split("|")[0] in children, f"there is no command {' '.join(arguments)}"
             node, rest = children[rest[0].split("|")[0]], rest[1:]
-        options = {option for parameter in node.params for option in parameter.opts} | {"--help"}
+        options = {
+            option for parameter in node.get_params(typer.Context(node)) for option in parameter.opts
+        } | {"--help"}
         unknown = {word for word in rest if word.startswith("--")} - options
         assert not unknown, f"vision-core {' '.join(arguments)} has no {unknown}"
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Generator
 from dataclasses import MISSING, Field, fields
 from dataclasses import replace as replaced
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +47,7 @@ def training(
     """
 
     def register(describe: Callable[[Path, Any], Answer]) -> Callable[[Path, Any], Answer]:
+        @cache
         def build() -> Any:
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             command(alone, "train")(_command(import_module(module), arguments, start or begin, describe))
@@ -54,6 +56,9 @@ def training(
         class Later(TyperCommand):
             def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
                 return build().make_context(info_name, args, parent, **extra)
+
+            def get_params(self, ctx: Any) -> Any:
+                return build().get_params(ctx)
 
         @app.command("train", cls=Later, help=describe.__doc__)
         def placeholder() -> None: ...

@@ -17,10 +17,9 @@ BATCHES = [10, 25, 50, 100, 125]  # of 64 images; 125 are all 8,000 training ima
 def begin() -> None:
     """Start what the form asks. Only the button's own click gets here, never a reload."""
     asked = st.session_state
-    batches = None if asked["batches"] == BATCHES[-1] else int(asked["batches"])
     settings = Settings(
         epochs=int(asked["epochs"]),
-        batches=batches,
+        batches=0 if asked["batches"] == BATCHES[-1] else int(asked["batches"]),
         lr=float(asked["lr"]),
         seed=int(asked["seed"]),
         augment=bool(asked["augment"]),

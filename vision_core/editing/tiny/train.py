@@ -70,7 +70,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # where a network wants other settings 
 }
 
 
-def defaults(network: str, changes: dict[str, Any]) -> Settings:
+def defaults(network: Any, changes: dict[str, Any]) -> Settings:
     """The settings of a network, with some of them changed; an unknown network is a `ValueError`."""
     return Settings(network, **(DEFAULTS.get(network, {}) | changes))
 
