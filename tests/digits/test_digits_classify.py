@@ -66,8 +66,8 @@ def test_a_long_thin_picture_is_read_in_little_memory(tmp_path):
     code = (
         "import resource; from vision_core import digits, images\n"
         "resource.setrlimit(resource.RLIMIT_AS, (6 << 30,) * 2)\n"
-        f"picture = images.read({str(tmp_path / 'line.png')!r})\\n"
-        "try: digits.classify(picture)\\n"
+        f"picture = images.read({str(tmp_path / 'line.png')!r})\n"
+        "try: digits.classify(picture)\n"
         "except digits.NoDigit as error: print(error)"
     )
     line = np.full((40, 20_000), 255, np.uint8)
