@@ -150,7 +150,8 @@ def _sheet_only(level: np.ndarray) -> np.ndarray:
     if _sharpness(level, sheet, outline) < 0.6 * (light - dark):
         return level  # the soft edge of a shadow
     inner = cv2.erode(sheet, np.ones((7, 7), np.uint8), borderValue=1)
-    _, labels = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, found = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(found, np.intp)
     nearest = np.zeros(labels.max() + 1, np.uint8)
     nearest[labels[inner > 0]] = level[inner > 0]
     return nearest[labels]
@@ -250,7 +251,8 @@ def _without_rules(level: np.ndarray, floor: float) -> np.ndarray:
             cv2.line(found, (int(x0), int(y0)), (int(x1), int(y1)), 1, 3)
     if not found.any():
         return level
-    rules = cv2.dilate(found, np.ones((3, 3), np.uint8)) & cv2.dilate(thin, np.ones((3, 3), np.uint8))
+    square = np.ones((3, 3), np.uint8)
+    rules = cv2.bitwise_and(cv2.dilate(found, square), cv2.dilate(thin, square))
     return cv2.inpaint(level, rules, 3, cv2.INPAINT_TELEA)
 
 
