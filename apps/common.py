@@ -20,14 +20,12 @@ from fastapi import APIRouter, FastAPI
 from gradio.components.plot import PlotData
 
 from apps import doors, logs, session
-from vision_core import guarded, messages, plots
+from vision_core import guarded, limits, messages, plots
 from vision_core.events import Step
 from vision_core.extras import ExtraMissing
 from vision_core.images import Picture
 from vision_core.weights import WeightsMissing
 
-MAX_FILE_SIZE = "40mb"
-MAX_PIXELS = 26_000_000  # a 24-megapixel camera's picture, with some room
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
 # Looks at what goes on: they wait for no other event, and are many more than one can press
 POLL: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "poll"}
@@ -127,7 +125,7 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
         root_path=path.rstrip("/"),
         theme=theme(),
         css=CSS,
-        max_file_size=MAX_FILE_SIZE,
+        max_file_size=limits.UPLOAD.value,
         show_error=False,
         enable_monitoring=False,
         run_history=False,
@@ -185,7 +183,7 @@ def user_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_picture(path: str | Path) -> Picture:
     """A stranger's picture, decoded in a process of its own, with a deadline."""
-    return guarded.read(path, MAX_PIXELS)
+    return guarded.read(path, limits.UPLOAD_PIXELS.value)
 
 
 def event_data(event: gr.EventData, name: str) -> Any:

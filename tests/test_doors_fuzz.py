@@ -385,7 +385,7 @@ def archive(folder: Path) -> Reader:
         for name in ("a.png", "b/c.png"):
             file.writestr(name, images.encode(images.Picture(COLORS)))
         file.writestr("README.md", "no picture")
-    return lambda folder: archives.members(folder / "x.zip", (".png",), 10, 1 << 20)
+    return lambda folder: archives.members(folder / "x.zip", (".png",))
 
 
 # Where files are opened, and the doors above that stand for it, or who has written what is opened there

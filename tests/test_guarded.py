@@ -87,7 +87,7 @@ def test_the_same_sentences_as_in_this_process(tmp_path):
         with pytest.raises(ValueError) as found:
             guarded.read(source)
         assert str(found.value) == str(expected.value)
-    with pytest.raises(ValueError, match=r"53 x 37 pixels, .* the most we open is 0\.001"):
+    with pytest.raises(ValueError, match=r"53 x 37 pixels, .* at most 0\.001 are accepted"):
         guarded.read(encode(Picture(COLORS)), max_pixels=1000)
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
-from vision_core import images, pngs, tiffs
+from vision_core import images, limits, pngs, tiffs
 from vision_core.images import Picture, encode, read, save
 
 RNG = np.random.default_rng(0)
@@ -171,8 +171,10 @@ def test_refuses_paths_that_are_no_images(tmp_path):
 
 def test_refuses_a_file_too_large_to_be_an_image(tmp_path):
     with open(tmp_path / "film.png", "wb") as file:
-        file.truncate(images.MAX_BYTES + 1)  # takes no room on the disk
-    with pytest.raises(ValueError, match="larger than 512 MB"):
+        file.truncate(limits.FILE.value + 1)  # takes no room on the disk
+    with pytest.raises(
+        ValueError, match=r"it has .* MB; at most 512 are accepted \(VISION_CORE_MAX_FILE_MB\)"
+    ):
         read(tmp_path / "film.png")
 
 
@@ -330,7 +332,7 @@ def test_refuses_a_jpeg_of_many_scans():
 def test_refuses_a_side_that_costs_more_memory_than_its_pixels():
     for width, height in ((1, 50_000_000), (100_001, 1)):
         with pytest.raises(
-            ValueError, match=f"has {width} x {height} pixels; a side may have at most 100,000"
+            ValueError, match=f"has {width:,} x {height:,} pixels; a side may have at most 100,000"
         ):
             read(png(width, height, 8, 0, b""))
 

@@ -1,10 +1,17 @@
 """Every limit: a test at it and one above, its sentence and its variable; the table of the docs."""
 
+import ast
+import re
 from pathlib import Path
 
+import numpy as np
+import pdf_files
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
-from vision_core import limits
+from vision_core import documents, guarded, images, limits
+from vision_core.cli import app
 from vision_core.limits import LIMITS, check_size
 from vision_core.messages import LONGEST
 
@@ -34,10 +41,14 @@ def test_a_variable_that_is_no_number_is_named(monkeypatch, text):
 
 def test_the_size_of_a_picture_is_refused_by_its_numbers():
     check_size(5000, 10_000, "x.png")
-    with pytest.raises(ValueError, match=r"x\.png has 10,000 x 5,001 pixels, 50 megapixels; at most 50 are"):
+    with pytest.raises(
+        ValueError, match=r"x\.png has 10,000 x 5,001 pixels, 50\.01 megapixels; at most 50 are"
+    ):
         check_size(5001, 10_000, "x.png")
     for side in (100_001, 10**400, float("inf"), float("nan")):
-        with pytest.raises(ValueError, match=r"it has .* pixels; at most 100,000 are accepted"):
+        with pytest.raises(
+            ValueError, match=r"it has .* pixels; a side may have at most 100,000 \(VISION_CORE_MAX_SIDE\)"
+        ):
             check_size(1, side, "it")
 
 
@@ -47,3 +58,66 @@ def test_the_docs_print_the_table_and_name_tests_that_exist():
     assert limits.table() in text, "print(limits.table()) gives the table of docs/security.md"
     named = {word for word in text.split("`") if word.startswith("tests/")}
     assert len(named) > 9 and all((root / word).is_file() for word in named)
+
+
+def test_every_command_asks_for_the_limit_of_pixels_when_it_reads(tmp_path, monkeypatch):
+    picture, several, pdf = tmp_path / "a.png", tmp_path / "b.tif", tmp_path / "c.pdf"
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (110, 150, 3), np.uint8))
+    image.save(picture)
+    image.save(several, save_all=True, append_images=[image])
+    pdf_files.page(pdf, pdf_files.scan())
+    table, out = tmp_path / "two.cube", tmp_path / "out"
+    table.write_text("LUT_3D_SIZE 2\n" + "0 0 0\n" * 8)
+    restored = ["--method", "classical", "--out", out]
+    commands = [
+        ["color", "apply", picture, "--lut", table, "--out", out / "a.png"],
+        *(["restore", "run", file, *restored] for file in (picture, several, pdf)),
+        ["edit", "task", "extend", picture, "--out", out / "e.png", "--left", 5, "--backend", "classical"],
+        ["digits", "predict", picture],
+    ]
+    guarded.read(picture)  # the process was started without the variable
+    monkeypatch.setenv("VISION_CORE_MAX_PIXELS", "1000")
+    for words in commands:
+        done = CliRunner().invoke(app, list(map(str, words)))
+        assert done.exit_code in (1, 2), (words, done.output, done.exception)
+        said = " ".join(done.output.split())
+        assert re.search(r"has 1\d0 x 1\d0 pixels, 0\.0165 megapixels; at most 0\.001 are accepted", said), (
+            said
+        )
+        assert "(VISION_CORE_MAX_PIXELS)" in said and "Traceback" not in said
+    monkeypatch.setenv("VISION_CORE_MAX_PIXELS", "20000")
+    monkeypatch.setenv("VISION_CORE_MAX_PAGES", "1")
+    for door in (documents.count, guarded.count):
+        with pytest.raises(ValueError, match=r"more than 1 pages, .*VISION_CORE_MAX_PAGES"):
+            door(several)
+    monkeypatch.delenv("VISION_CORE_MAX_PAGES")
+    assert guarded.count(several) == 2 and guarded.read(picture).rgb.shape == (110, 150, 3)
+
+
+def test_a_larger_limit_counts_as_well_and_a_variable_that_is_wrong_is_not_blamed_on_the_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.bmp")
+    assert images.read(tmp_path / "a.bmp").rgb.shape == (100, 100, 3)
+    for name in ("PIXELS", "SIDE", "FILE_MB"):
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match=f"^VISION_CORE_MAX_{name} is"):
+            patch.setenv(f"VISION_CORE_MAX_{name}", "many")
+            images.read(tmp_path / "a.bmp")
+
+
+def test_no_other_module_has_limits_of_its_own():
+    """Of pixels, bytes, pages and sides of files; bounds inside of one format stay beside its parser."""
+    root, found = Path(__file__).parents[1], []
+    own = re.compile(
+        r"(MAX|MOST|LARGEST|LONGEST).*(PIXELS|BYTES|PAGES|SIDE|SECONDS|FILE)|(MEGA)?PIXELS|MEGABYTES"
+    )
+    for file in [*(root / "vision_core").rglob("*.py"), *(root / "apps").rglob("*.py")]:
+        if file.name == "limits.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and own.fullmatch(node.id):
+                found.append(f"{file}:{node.lineno} {node.id}")
+            if isinstance(node, ast.Constant) and node.value in (50_000_000, 26_000_000):
+                found.append(f"{file}:{node.lineno} {node.value}")
+    assert not found

@@ -172,7 +172,7 @@ def test_a_page_without_scans_that_would_be_too_large_is_drawn_smaller_and_says_
     (note,) = found.notes
     assert "instead of 300 dpi, within 1 megapixels" in note and 0.98e6 < found.rgb[..., 0].size <= 1e6
     page(path, scan())
-    with pytest.raises(ValueError, match=r"page 1 of .* has 110 x 150 pixels, .* the most we open is 0\.01"):
+    with pytest.raises(ValueError, match=r"page 1 of .* has 110 x 150 pixels, .* at most 0\.01 are accepted"):
         documents.read(path, 1, max_pixels=10_000)
 
 

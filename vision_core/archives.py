@@ -5,30 +5,27 @@ from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
 from vision_core.folders import is_system
+from vision_core.limits import ARCHIVE, ARCHIVE_PAGES
 
 
-def members(
-    path: str | Path, suffixes: Collection[str], most: int, most_bytes: int
-) -> list[tuple[str, bytes]]:
+def members(path: str | Path, suffixes: Collection[str]) -> list[tuple[str, bytes]]:
     """(name, content) of the files in a ZIP that have one of these suffixes, by name; nothing is written.
 
-    Args:
-        most, most_bytes: of all of them together; a few bytes of a ZIP can hold gigabytes.
-
     Raises:
-        ValueError: no ZIP, a damaged one, or too many files or bytes.
+        ValueError: no ZIP, a damaged one, or more than ARCHIVE_PAGES files or ARCHIVE_MB of `limits` in
+            all: a few bytes of a ZIP can hold gigabytes.
     """
-    found, room = [], most_bytes
+    found, room = [], ARCHIVE.value
     try:
         with ZipFile(path) as archive:
             chosen = [one for one in archive.infolist() if _wanted(one, suffixes)]
-            if len(chosen) > most:
-                raise ValueError(f"the ZIP has {len(chosen):,} such files; the most is {most:,}")
+            ARCHIVE_PAGES.check(len(chosen), "the ZIP")
             for member in sorted(chosen, key=lambda one: one.filename):
                 with archive.open(member) as file:
                     content = file.read(room + 1)
                 if len(content) > room:
-                    raise ValueError(f"the ZIP holds more than {most_bytes >> 20} MB")
+                    most = f"{ARCHIVE.value / ARCHIVE.scale:g} MB, the most that is accepted"
+                    raise ValueError(f"the ZIP holds more than {most} ({ARCHIVE.variable})")
                 room -= len(content)
                 found.append((member.filename, content))
     except ValueError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vision_core import images, pdf, pdf_writing, tiffs
+from vision_core import images, limits, pdf, pdf_writing, tiffs
 from vision_core.files import atomic
 from vision_core.images import Picture
 
@@ -31,7 +31,7 @@ class Document:
 
 
 @contextmanager
-def opened(path: Path, max_pixels: int = images.MAX_PIXELS) -> Iterator[Document]:
+def opened(path: Path, max_pixels: int | None = None) -> Iterator[Document]:
     """An image, a TIFF or a PDF.
 
     Raises:
@@ -39,9 +39,9 @@ def opened(path: Path, max_pixels: int = images.MAX_PIXELS) -> Iterator[Document
     """
     match path.suffix.lower():
         case ".pdf":
-            pages = pdf.Pages(path)
+            pages, most = pdf.Pages(path), max_pixels or limits.PIXELS.value
             try:
-                yield Document(pages.count, lambda number, allow: pages.read(number, max_pixels, allow))
+                yield Document(pages.count, lambda number, allow: pages.read(number, most, allow))
             finally:
                 pages.close()
         case ".tif" | ".tiff":
@@ -57,7 +57,7 @@ def count(path: Path) -> int:
         return document.count
 
 
-def read(path: Path, number: int, max_pixels: int = images.MAX_PIXELS) -> Picture:
+def read(path: Path, number: int, max_pixels: int | None = None) -> Picture:
     """Page `number`, from 1, of an image, a TIFF or a PDF.
 
     Raises:

@@ -82,6 +82,7 @@ def _ask_one(request: dict[str, Any], source: str | Path | bytes, seconds: float
     request |= {
         "path": str(Path(source).absolute()) if by_name else None,
         "data": b"" if by_name else source,
+        "limits": limits.changed(),
         "seconds": limits.SECONDS.value if seconds is None else seconds,
     }
     if not _slots().acquire(timeout=request["seconds"]):

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import psutil
 
-from vision_core import documents, images, wire
+from vision_core import documents, images, limits, wire
 from vision_core.confined import confine
 
 PAGE_SECONDS, PIXELS_PER_SECOND = 4, 1_000_000  # of the processor, for a page of a PDF and its pixels
@@ -39,6 +39,7 @@ def serve() -> None:
 def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
     """One request; what it took is free again before the next is awaited."""
     request = wire.receive(requests)
+    limits.adopt(request["limits"])
     source = Path(request["path"]) if request["path"] else request["data"]
     try:
         function = _reader(request)
@@ -122,12 +123,12 @@ def _limit(request: dict[str, Any]) -> None:
     process, threads = psutil.Process(), os.cpu_count() or 1
     room = BYTES_PER_PIXEL * request["max_pixels"] + (256 + 16 * threads << 20)  # AVIF starts threads
     now = resource.getrusage(resource.RUSAGE_SELF)
-    limits = {
+    bounds = {
         resource.RLIMIT_AS: process.memory_info().vms + room,
         resource.RLIMIT_CORE: 0,  # a crash must not leave somebody's picture on the disk
         resource.RLIMIT_CPU: int(now.ru_utime + now.ru_stime + request["seconds"]) + 2,
     }
-    for kind, soft in limits.items():
+    for kind, soft in bounds.items():
         _restrict(kind, soft)
 
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from vision_core import bitmaps, colorspaces, heif, icc, kinds, metadata, pngs, tiffs
+from vision_core import bitmaps, colorspaces, heif, icc, kinds, limits, metadata, pngs, tiffs
 from vision_core.files import atomic
 from vision_core.messages import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_PIXELS = 50_000_000
-LONGEST_SIDE = 100_000  # each row costs Pillow memory of its own: 1 x 50,000,000 pixels would take 2 GB
 MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "AVIF", "HEIF")  # Pillow's; TIFF is read by `tiffs`
 SUFFIXES = {
@@ -47,7 +45,6 @@ READABLE = (
     ".heif",
     ".hif",
 )  # fmt: skip; the endings of what `read` opens, which goes by content
-MAX_BYTES = 512 << 20  # the largest file within MAX_PIXELS, 16-bit RGBA without compression, has 400 MB
 OPAQUE = ("JPEG", "BMP")  # formats without transparency
 WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 Kind = Literal["color", "grey", "binary"]
@@ -164,7 +161,7 @@ class Picture:
         return replace(self, wide=None, notes=(*self.notes, _rounded(self.bit_depth)))
 
 
-def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(source: str | Path | bytes, max_pixels: int | None = None) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC image, whatever its suffix says.
 
     The size is checked from the header before anything is decoded. The orientation is applied, an ICC
@@ -173,8 +170,8 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     bounds time and memory.
 
     Raises:
-        ValueError: missing, empty, damaged, of another format, of more than `max_pixels` pixels, with a side
-            longer than `LONGEST_SIDE`, or a JPEG of more than `MAX_SCANS` scans.
+        ValueError: missing, empty, damaged, of another format, of more than `max_pixels` pixels (None is
+            PIXELS of `limits`), with a side longer than SIDE, or a JPEG of more than `MAX_SCANS` scans.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
     with _one_sentence(name, max_pixels), _opened(source) as file:
@@ -187,7 +184,7 @@ def read(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         return _image(file.read(), max_pixels)
 
 
-def tiff_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Picture]]:
+def tiff_pages(path: str | Path, max_pixels: int | None = None) -> list[Callable[[], Picture]]:
     """The pages of a TIFF in order, each decoded when it is called; thumbnails and masks are none.
 
     Where the file is damaged after some pages, calling the last one says so.
@@ -349,18 +346,23 @@ class _Refused(ValueError):
 
 
 @contextmanager
-def _one_sentence(name: str, max_pixels: int) -> Iterator[None]:
+def _one_sentence(name: str, max_pixels: int | None) -> Iterator[None]:
     """Whatever reading raises becomes a `ValueError` of one sentence that begins with the name."""
     try:
+        if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or limits.PIXELS.value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's; what matters becomes an error or a note
             yield
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {name}") from error
+    except limits.NoLimit:
+        raise
     except (_Refused, tiffs.Unsupported) as error:
         raise ValueError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} has more than {max_pixels / 1e6:g} megapixels, the most we open") from error
+        most = limits.megapixels_at_most(max_pixels)
+        raise ValueError(f"{name} has far too many megapixels; at most {most}") from error
     except MemoryError as error:
         raise ValueError(f"{name} needs more memory than there is") from error
     except Exception as error:  # decoders raise nearly anything
@@ -379,10 +381,9 @@ def _opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
             raise _Refused("is a folder; the name of an image was expected")
         if path.exists() and not path.is_file():
             raise _Refused("cannot be read: it is not an ordinary file")
-        if path.stat().st_size > MAX_BYTES:
-            raise _Refused(f"cannot be read: it is larger than {MAX_BYTES >> 20} MB")
+        limits.FILE.check(path.stat().st_size, "it")
         file = open(path, "rb")
-    except (FileNotFoundError, _Refused):
+    except (FileNotFoundError, limits.NoLimit, _Refused):
         raise
     except (OSError, ValueError) as error:  # ValueError: also a NUL in the name
         raise _Refused(f"cannot be read: {reason(error)}") from error
@@ -408,7 +409,7 @@ class _Decoded:
     kind: Kind = "color"
 
 
-def _image(data: bytes, max_pixels: int) -> Picture:
+def _image(data: bytes, max_pixels: int | None) -> Picture:
     """Any image but a TIFF."""
     if data.startswith(pngs.SIGNATURE):
         return _finished(_png(data, max_pixels))
@@ -434,7 +435,7 @@ def _image(data: bytes, max_pixels: int) -> Picture:
     return _finished(found)
 
 
-def _png(data: bytes, max_pixels: int) -> _Decoded:
+def _png(data: bytes, max_pixels: int | None) -> _Decoded:
     bare = pngs.bare(data)
     image = _open(bare)
     _check_size(*image.size, max_pixels)
@@ -462,7 +463,7 @@ def _png(data: bytes, max_pixels: int) -> _Decoded:
     return found
 
 
-def _tiff(file: BinaryIO, page: tiffs.Directory | None, max_pixels: int) -> Picture:
+def _tiff(file: BinaryIO, page: tiffs.Directory | None, max_pixels: int | None) -> Picture:
     """A page of a TIFF, by default the first."""
     found = _Decoded(Image.new("L", (1, 1)))
     if page is None:
@@ -592,18 +593,13 @@ def _register_heif() -> None:
             register_heif_opener(thumbnails=False)
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int | None) -> None:
     """Refuse from the header what would take too much memory to decode."""
-    if width * height > max_pixels:
-        raise _Refused(
-            f"has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
-            f"the most we open is {max_pixels / 1e6:g}"
-        )
-    if max(width, height) > LONGEST_SIDE:
-        raise _Refused(f"has {width} x {height} pixels; a side may have at most {LONGEST_SIDE:,}")
+    if refused := limits.too_large(height, width, max_pixels):
+        raise _Refused(refused)
 
 
-def _check_work(image: Image.Image, data: bytes, max_pixels: int) -> None:
+def _check_work(image: Image.Image, data: bytes, max_pixels: int | None) -> None:
     """Refuse from the header what would take too much memory or time to decode."""
     _check_size(*image.size, max_pixels)
     if image.format in ("JPEG", "MPO") and _scans(data) > MAX_SCANS:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from vision_core.messages import quote
 
 
+class NoLimit(ValueError):
+    """A fault of the environment, which is no fault of the file that is read."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """The most of one thing.
@@ -37,7 +41,7 @@ class Limit:
         """The limit now, in base units.
 
         Raises:
-            ValueError: the variable holds no positive number.
+            NoLimit: the variable holds no positive number.
         """
         text = os.environ.get(self.variable, "").strip()
         try:
@@ -45,7 +49,7 @@ class Limit:
         except ValueError:
             number = math.nan
         if not 0 < number < 1e15:
-            raise ValueError(f"{self.variable} is {quote(text)}; a number of {self.unit} was expected")
+            raise NoLimit(f"{self.variable} is {quote(text)}; a number of {self.unit} was expected")
         return round(number * self.scale)
 
     def check(self, amount: float, what: str) -> None:
@@ -65,7 +69,9 @@ class Limit:
 
 PIXELS = Limit("PIXELS", 50_000_000, "pixels", "a picture that is opened or made")
 UPLOAD_PIXELS = Limit("UPLOAD_PIXELS", 26_000_000, "pixels", "a picture that a visitor sends")
-SIDE = Limit("SIDE", 100_000, "pixels", "the longer side of a picture")
+SIDE = Limit(
+    "SIDE", 100_000, "pixels", "the longer side of a picture"
+)  # each row costs Pillow memory of its own
 FILE = Limit("FILE_MB", 512, "MB", "a picture, or any file without a limit of its own", 1 << 20)
 JSON = Limit("JSON_MB", 64, "MB", "a JSON file: settings, recipes, exports", 1 << 20)
 UPLOAD = Limit("UPLOAD_MB", 40, "MB", "one upload", 1 << 20)
@@ -73,6 +79,12 @@ JSON_VALUES = Limit("JSON_VALUES", 5_000_000, "values", "a JSON file, lists and 
 HEADER = Limit("HEADER_MB", 16, "MB", "the header of a .safetensors file", 1 << 20)
 RECIPE = Limit("RECIPE_MB", 16, "MB", "the recipe of an edit, with its mask", 1 << 20)
 TABLE = Limit("TABLE_MB", 16, "MB", "a CSV file", 1 << 20)
+LUT = Limit("LUT_MB", 64, "MB", "a LUT; a .cube of 130 nodes has as much", 1 << 20)
+PALETTE = Limit("PALETTE_MB", 1, "MB", "a palette file", 1 << 20)
+BUNDLE = Limit("BUNDLE_MB", 64, "MB", "the model in a ZIP of the leaf classifier", 1 << 20)
+ARCHIVE = Limit("ARCHIVE_MB", 60, "MB", "the pages in a ZIP that a visitor trains on, unpacked", 1 << 20)
+ARCHIVE_PAGES = Limit("ARCHIVE_PAGES", 200, "pages", "the pages in such a ZIP")
+ARCHIVE_PIXELS = Limit("ARCHIVE_PIXELS", 150_000_000, "pixels", "all pages of such a ZIP together")
 DIGITS = Limit("DIGITS_MB", 200, "MB", "an idx file of digits, unpacked; MNIST's largest has 47", 1 << 20)
 PAGES = Limit("PAGES", 5_000, "pages", "a PDF or TIFF")
 SECONDS = Limit("SECONDS", 30, "seconds", "opening one picture or page in the guarded process")
@@ -89,19 +101,49 @@ ALL_CONNECTIONS = Limit("ALL_CONNECTIONS", 500, "connections", "connections of a
 LIMITS = {one.name: one for one in list(globals().values()) if isinstance(one, Limit)}
 
 
-def check_size(height: float, width: float, what: str) -> None:
-    """Refuse a picture that would be too large to make, before anything is allocated.
+def too_large(height: float, width: float, most: int | None = None) -> str:
+    """Why a picture of this size is refused, as what follows its name; "" where it is accepted.
+
+    Args:
+        most: pixels together; None is PIXELS.
+    """
+    size = f"has {SIDE._shown(width)} x {SIDE._shown(height)} pixels"
+    if not (height <= SIDE.value and width <= SIDE.value):
+        return f"{size}; a side may have at most {SIDE.value:,} ({SIDE.variable})"
+    if height * width <= (most or PIXELS.value):
+        return ""
+    megapixels = height * width / 1e6
+    came = f"{megapixels:,.0f}" if megapixels >= 1000 else f"{megapixels:.4g}"
+    return f"{size}, {came} megapixels; at most {megapixels_at_most(most)}"
+
+
+def megapixels_at_most(most: int | None = None) -> str:
+    """The end of a sentence on too many pixels: how many millions are accepted, and by which variable."""
+    most = most or PIXELS.value
+    names = [f" ({one.variable})" for one in (PIXELS, UPLOAD_PIXELS) if one.value == most]
+    return f"{most / 1e6:g} are accepted{''.join(names[:1])}"
+
+
+def check_size(height: float, width: float, what: str, most: int | None = None) -> None:
+    """Refuse a picture that would be too large to make, before anything is allocated; see `too_large`.
 
     Raises:
-        ValueError: a side above SIDE, or more than PIXELS pixels together; starts with `what`.
+        ValueError: a side above SIDE, or more than `most` pixels together; starts with `what`.
     """
-    for side in (height, width):
-        SIDE.check(side, what)
-    if not height * width <= PIXELS.value:
-        raise ValueError(
-            f"{what} has {width:,} x {height:,} pixels, {height * width / 1e6:,.0f} megapixels; "
-            f"at most {PIXELS.value / 1e6:g} are accepted ({PIXELS.variable})"
-        )
+    if refused := too_large(height, width, most):
+        raise ValueError(f"{what} {refused}")
+
+
+def changed() -> dict[str, str]:
+    """The variables that are set, for a process that works for this one; see `adopt`."""
+    return {one.variable: os.environ[one.variable] for one in LIMITS.values() if one.variable in os.environ}
+
+
+def adopt(variables: dict[str, str]) -> None:
+    """Take the limits of the process that this one works for, which `changed` listed."""
+    for one in LIMITS.values():
+        os.environ.pop(one.variable, None)
+    os.environ.update(variables)
 
 
 def table() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vision_core import limits, pdf_layout, pdf_scans, pdf_streams
-from vision_core.images import LONGEST_SIDE, Kind, Picture
+from vision_core.images import Kind, Picture
 from vision_core.messages import reason
 from vision_core.pdf_layout import SLACK, Layout, Matrix, Scan, share
 from vision_core.pdf_streams import Refused
@@ -134,13 +134,8 @@ class Pages:
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
-    if width * height > max_pixels:
-        raise Refused(
-            f"has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels; "
-            f"the most we open is {max_pixels / 1e6:g}"
-        )
-    if max(size) > LONGEST_SIDE:
-        raise Refused(f"has {width} x {height} pixels; a side may have at most {LONGEST_SIDE:,}")
+    if refused := limits.too_large(height, width, max_pixels):
+        raise Refused(refused)
 
 
 def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]]:
@@ -164,7 +159,7 @@ def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]
         larger = -(-READABLE // dpi)
         grid = _even(layout.size, (grid.scale[0] * larger, grid.scale[1] * larger))
     notes, (width, height) = [], grid.size
-    most = min((max_pixels / (width * height)) ** 0.5, LONGEST_SIDE / max(width, height))
+    most = min((max_pixels / (width * height)) ** 0.5, limits.SIDE.value / max(width, height))
     if most < 1:
         wanted = _resolution(grid, unit)
         grid = _even(layout.size, (grid.scale[0] * most * 0.999, grid.scale[1] * most * 0.999))

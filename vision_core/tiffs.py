@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-MAX_PAGES = 5000
+from vision_core import limits
+
 MAX_SAMPLES = 64
 PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -179,16 +180,18 @@ def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
     No thumbnail, pyramid level or mask is a page.
 
     Raises:
-        ValueError: no or a damaged first directory, more than `MAX_PAGES`, a camera raw file.
+        ValueError: no or a damaged first directory, more than PAGES of `limits`, a camera raw file.
     """
-    found, damage = [], None
+    found, damage, most = [], None, limits.PAGES.value
     try:
-        for each in islice(directories(file), MAX_PAGES + 1):
+        for each in islice(directories(file), most + 1):
             found.append(each)
     except (ValueError, struct.error) as error:
         damage = error
-    if len(found) > MAX_PAGES:
-        raise ValueError(f"it has more than {MAX_PAGES:,} pages")
+    if len(found) > most:
+        raise ValueError(
+            f"it has more than {most:,} pages, the most that is accepted ({limits.PAGES.variable})"
+        )
     refuse_raw(file, found)
     if not found:
         raise damage or ValueError("it holds no page")
@@ -203,7 +206,7 @@ def first_page(file: BinaryIO) -> tuple[Directory, bool]:
     """
     found, real = [], []
     try:
-        for each in islice(directories(file), MAX_PAGES):
+        for each in islice(directories(file), limits.PAGES.value):
             found.append(each)
             real += [] if each.is_reduced else [each]
             if len(real) == 2:

@@ -19,7 +19,6 @@ from vision_core import images, plots
 from vision_core.color import lut, lut_files, palette_files
 
 router = APIRouter()
-ROOM = 200 << 20  # bytes that the largest download may need: a PNG of 26 megapixels
 PALETTES = tuple(f"palette{end}" for end in (".gpl", ".ase", ".hex", ".json", ".css"))
 READY = (looks.MODEL, "photographs.zip", "photograph.png")
 _slots = threading.BoundedSemaphore(2)  # made at once: each may hold a whole photograph

@@ -17,7 +17,7 @@ from apps.image_editing import jobs, mask_panel, views, works
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
 from apps.queue import HEAVY
 from apps.session import Session
-from vision_core import editing, images
+from vision_core import editing, images, limits
 from vision_core.editing import masks, tasks
 from vision_core.editing.inpainting import Painter
 from vision_core.editing.saliency import Looker
@@ -34,7 +34,6 @@ FILLS = {
     "diffusers": "Text, by Stable Diffusion",
 }
 MOST = 4096  # pixels that may be added at a side
-PIXELS = 26_000_000  # of an extended picture
 NO_TEXT = (
     "No text model is on this machine: choose a blur, a colour or another picture to fill with. The small "
     "world's model answers as soon as models/editing holds its networks"
@@ -151,8 +150,9 @@ def begin_task(
     height, width = picture.rgb.shape[:2]
     if task == "extend" and not any(sides):
         raise ValueError("Say how many pixels to add at which side")
-    if task == "extend" and (height + sides[1] + sides[3]) * (width + sides[0] + sides[2]) > PIXELS:
-        raise ValueError(f"That would be more than {PIXELS // 10**6} megapixels")
+    if task == "extend":
+        extended = height + sides[1] + sides[3], width + sides[0] + sides[2]
+        limits.check_size(*extended, "The extended picture", limits.UPLOAD_PIXELS.value)
     chosen = seed_of(seed, locked)
     prompt = text(prompt, "The prompt")
     options = {

@@ -9,7 +9,7 @@ from apps import common, gpu, session
 from apps.common import number, user_errors, whole
 from apps.queue import HEAVY
 from apps.restoration import networks, visit
-from vision_core import guarded, images, restoration
+from vision_core import guarded, images, limits, restoration
 from vision_core.restoration import KINDS
 from vision_core.restoration.restore import Options
 
@@ -29,7 +29,7 @@ def restore(
     if method == "own":
         raise ValueError("A script has no network of its own: network, classical or denoise was expected")
     options = Options(strength, output, bool(gate), bool(sharpen), networks.method_of(method))  # pyright: ignore
-    picture = guarded.read(file, common.MAX_PIXELS, page=whole(page, 1, 10**6, "The page"))
+    picture = guarded.read(file, limits.UPLOAD_PIXELS.value, page=whole(page, 1, 10**6, "The page"))
     with HEAVY.ticket(session.new(visit.APP).owner) as turn:
         for _ in turn:
             pass

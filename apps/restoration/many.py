@@ -19,7 +19,7 @@ from apps.restoration.sheets import Choice
 from apps.restoration.visit import current
 from apps.restoration.work import Job
 from apps.session import Session
-from vision_core import documents, guarded
+from vision_core import documents, guarded, limits
 from vision_core.files import atomic, read_json
 from vision_core.folders import distinct
 from vision_core.restoration import batch, reports
@@ -106,7 +106,7 @@ def _restored(
             options,
             journal,
             name=name,
-            max_pixels=common.MAX_PIXELS,
+            max_pixels=limits.UPLOAD_PIXELS.value,
             room=partial(session.make_room, known),
         )
 

@@ -16,7 +16,7 @@ from apps.restoration.sheets import Choice
 from apps.restoration.visit import change, current
 from apps.restoration.work import Job
 from apps.session import Session
-from vision_core import documents, guarded, images
+from vision_core import documents, guarded, images, limits
 from vision_core.files import bundled
 from vision_core.restoration.restore import Options, uncertainty
 from vision_core.restoration.restore import change as change_page
@@ -79,7 +79,7 @@ def shown(known: Session) -> tuple[Any, ...]:
 
 def _take(known: Session, path: Any, title: str) -> tuple[Any, ...]:
     pages = guarded.count(path)
-    guarded.read(path, common.MAX_PIXELS, page=1)
+    guarded.read(path, limits.UPLOAD_PIXELS.value, page=1)
     kept = session.keep(known, path, [sheet.folder for sheet in reversed(sheets.every(known))])
     change(known, source=kept, title=title, pages=pages, page=1)
     return shown(known)

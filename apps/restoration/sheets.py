@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from apps import session
-from apps.common import MAX_PIXELS, number
+from apps.common import number
 from apps.restoration import visit
 from apps.session import Session
-from vision_core import guarded, images, restoration
+from vision_core import guarded, images, limits, restoration
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
 from vision_core.restoration.light import Answer
@@ -157,7 +157,7 @@ def keep_guesses(sheet: Sheet, values: np.ndarray) -> None:
 
 def keep_mask(sheet: Sheet, png: bytes) -> None:
     """Store what the visitor painted: its alpha, at whatever size, says where the original stays."""
-    painted = guarded.read(png, MAX_PIXELS).alpha
+    painted = guarded.read(png, limits.UPLOAD_PIXELS.value).alpha
     if painted is None or not painted.any():
         session.remove(sheet.path(MASK))
         return
@@ -183,7 +183,7 @@ def source(known: Session, number: int | None = None) -> Picture:
     if not chosen.source:
         raise ValueError("Please choose a page first: a file of yours or an example")
     path = known.path(chosen.source)
-    return guarded.read(path, MAX_PIXELS, page=number or chosen.page)
+    return guarded.read(path, limits.UPLOAD_PIXELS.value, page=number or chosen.page)
 
 
 def _pair(sheet: Sheet) -> tuple[Picture, Change]:

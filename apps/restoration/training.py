@@ -11,13 +11,12 @@ from apps.queue import HEAVY
 from apps.restoration import networks, views, work
 from apps.restoration.visit import change, current
 from apps.session import Session
-from vision_core import archives, guarded, plots, restoration, runs
+from vision_core import archives, guarded, limits, plots, restoration, runs
 from vision_core.files import atomic
 from vision_core.images import READABLE
 from vision_core.restoration import data
 
 BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
-MOST_PAGES, MOST_PIXELS, MOST_BYTES = 200, 150_000_000, 60 << 20  # of an archive
 SYSTEM = "restore"
 CURVES = {
     "loss": "Loss",
@@ -76,14 +75,11 @@ def unpack(archive: str, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no ZIP, too many pages, pixels or bytes, or a page that cannot be read.
     """
-    found = guarded.call(archives.members, archive, tuple(READABLE), MOST_PAGES, MOST_BYTES)
+    found = guarded.call(archives.members, archive, tuple(READABLE))
     pages, pixels = [("__".join(Path(name).parts[-2:]).lstrip("."), content) for name, content in found], 0
     for name, content in pages:
         pixels += _read(content, name).rgb.size // 3
-        if pixels > MOST_PIXELS:
-            raise ValueError(
-                f"The pages are too large: {MOST_PIXELS // 10**6} megapixels in all are the most"
-            )
+        limits.ARCHIVE_PIXELS.check(pixels, "The archive")
     if len(pages) < 2:
         raise ValueError("At least two pages are needed, one of them to measure on")
     return _write(pages, folder)
@@ -91,7 +87,7 @@ def unpack(archive: str, folder: Path) -> dict[str, Any]:
 
 def _read(content: bytes, name: str) -> Any:
     try:
-        return guarded.read(content, common.MAX_PIXELS)
+        return guarded.read(content, limits.UPLOAD_PIXELS.value)
     except ValueError as error:
         raise ValueError(str(error).replace("the image", name, 1)) from error
 

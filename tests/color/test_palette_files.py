@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import swatch
 
+from vision_core import limits
 from vision_core.color import palette_files
 from vision_core.color.palette import Palette
 
@@ -240,8 +241,8 @@ def test_missing_large_and_unwritable_files(tmp_path):
         palette_files.read(tmp_path / "none.gpl")
     with pytest.raises(ValueError, match="no palette file"):
         palette_files.read(tmp_path)
-    (tmp_path / "large.hex").write_bytes(b"\n" * (palette_files.MAX_BYTES + 1))
-    with pytest.raises(ValueError, match="larger than 1 MB"):
+    (tmp_path / "large.hex").write_bytes(b"\n" * (limits.PALETTE.value + 1))
+    with pytest.raises(ValueError, match="at most 1 are accepted"):
         palette_files.read(tmp_path / "large.hex")
     with pytest.raises(ValueError, match=r"cannot write a palette as '\.png'"):
         palette_files.write(tmp_path / "palette.png", PALETTE)

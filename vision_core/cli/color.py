@@ -274,7 +274,7 @@ def feedback(
     ],
     misplaced: Annotated[list[str] | None, Option(help="A colour that stands in the wrong places.")] = None,
     epochs: Annotated[int, Option(min=1)] = 150,
-    save: Annotated[Path | None, Option(help="Where the new model goes. [default: over --model]")] = None,
+    save: Annotated[Path | None, Option(help=r"Where the new model goes. \[default: over --model]")] = None,
 ) -> Answer:
     """Rate how a model uses its palette, and fine-tune it accordingly."""
     from vision_core import color, images

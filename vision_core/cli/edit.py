@@ -243,7 +243,7 @@ def train(folder: Path, result: Any) -> Answer:
 
 @command(app)
 def batch(
-    file: Annotated[Path, Argument(help="A JSON {file: [caption, prompt]}; files lie beside it.")],
+    file: Annotated[Path, Argument(help=r"A JSON {file: \[caption, prompt]}; files lie beside it.")],
     out: Out,
     backend: Backend = "auto",
     model: Model = None,

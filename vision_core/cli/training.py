@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand
 
 from vision_core.cli.verbs import (
@@ -127,13 +128,12 @@ def _parameter(each: "Field[Any]", hint: Any, argument: bool) -> inspect.Paramet
         bounds = {"min": facts["least"], "max": most if most is None or most < 2**62 else None}
     if default is None and type(None) not in get_args(hint):
         hint = hint | None  # required, but not beside --resume
+    help = escape(facts["help"])  # brackets are brackets, no markup
     if argument:
-        return _keyword(
-            each.name, Annotated[hint, typer.Argument(help=facts["help"], metavar=shown)], default
-        )
+        return _keyword(each.name, Annotated[hint, typer.Argument(help=help, metavar=shown)], default)
     flag = facts["option"] or f"--{each.name.replace('_', '-')}"
     return _keyword(
-        each.name, Annotated[hint, typer.Option(flag, help=facts["help"], metavar=shown, **bounds)], default
+        each.name, Annotated[hint, typer.Option(flag, help=help, metavar=shown, **bounds)], default
     )
 
 

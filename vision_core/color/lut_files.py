@@ -5,9 +5,9 @@ from pathlib import Path
 from vision_core.color import cube, lut_pictures
 from vision_core.color.lut import Lut, plain
 from vision_core.files import atomic
+from vision_core.limits import LUT
 from vision_core.messages import reason
 
-MAX_BYTES = 64 << 20  # a .cube of some 130 nodes
 OTHERS = {
     ".3dl": "a Lustre or Flame LUT",
     ".csp": "a cineSpace LUT",
@@ -45,8 +45,7 @@ def read(path: str | Path) -> Lut:
     suffix = path.suffix.lower()
     if not path.is_file():
         raise ValueError(f"there is no LUT file {path}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path.name} is larger than {MAX_BYTES >> 20} MB, the most we open")
+    LUT.check(path.stat().st_size, path.name)
     readers = {".cube": cube.parse, ".png": lut_pictures.parse}
     if suffix not in readers:
         known = f" ({OTHERS[suffix]})" if suffix in OTHERS else ""

@@ -11,9 +11,9 @@ from vision_core.color.palette import Palette
 from vision_core.color.palette_parsers import Color
 from vision_core.color.palette_parsers import from_hex as from_hex
 from vision_core.files import atomic
+from vision_core.limits import PALETTE
 from vision_core.messages import quote, reason
 
-MAX_BYTES = 1 << 20
 MAX_COLORS = 256
 PARSERS = {
     ".gpl": parsers.gpl,
@@ -54,8 +54,7 @@ def read(path: str | Path) -> Palette:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no palette file {path}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path.name} is larger than 1 MB, which no palette file is")
+    PALETTE.check(path.stat().st_size, path.name)
     try:
         return loads(path.read_bytes(), path.suffix)
     except (ValueError, OSError) as error:

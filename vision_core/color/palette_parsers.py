@@ -143,8 +143,9 @@ def css(data: bytes) -> Entries:
             raise ValueError(
                 f"holds {other[0]}...), expected #3366cc, rgb(51, 102, 204) or hsl(220, 60%, 50%)"
             )
-        named = ImageColor.colormap.get(value.strip().lower())
-        colors = [from_hex(str(named))] if named else [_css_color(match) for match in _CSS.finditer(value)]
+        name = value.strip().lower()
+        named = name in ImageColor.colormap  # whose values Pillow replaces by tuples as they are asked for
+        colors = [ImageColor.getrgb(name)[:3]] if named else map(_css_color, _CSS.finditer(value))
         entries += [(color, 1.0) for color in colors if color]
     return entries
 

@@ -19,12 +19,12 @@ from vision_core.leaves import features, gate
 from vision_core.leaves.data import SIDE, SPLITS, Manifest
 from vision_core.leaves.evaluate import fit_temperature, judged, measures
 from vision_core.leaves.network import MEAN, STD, LeafNet
+from vision_core.limits import BUNDLE
 from vision_core.runs import Run
 
 VERSION = 1  # of what a model file tells of itself
 MODEL, REPORT = "model.safetensors", "report.json"
 FORMATS = (".safetensors", ".pth", ".zip", ".onnx")
-MAX_BYTES = 64 << 20  # of the model in a ZIP
 SCALARS = (
     "images",
     "accuracy",
@@ -125,14 +125,11 @@ def _from_zip(path: Path) -> bytes:
                 _check_entry(entry)
             [model] = [entry for entry in entries if entry.filename == MODEL]
             with archive.open(model) as file:
-                data = file.read(MAX_BYTES + 1)
+                data = file.read(BUNDLE.value + 1)
     except Exception as error:  # a parser's door: a stranger's archive
         said = str(error) if isinstance(error, _Unsafe) else "it holds no complete model.safetensors"
         raise ValueError(f"{path} is not a bundle that can be opened: {said}") from error
-    if len(data) > MAX_BYTES:
-        raise ValueError(
-            f"{path} is not a bundle that can be opened: {MODEL} is larger than {MAX_BYTES >> 20} MB"
-        )
+    BUNDLE.check(len(data), f"{path} is not a bundle that can be opened: {MODEL}")
     return data
 
 
@@ -144,8 +141,10 @@ def _check_entry(entry: ZipInfo) -> None:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or stat.S_ISLNK(entry.external_attr >> 16):
         raise _Unsafe(f"the name {entry.filename!r} leads out of it")
-    if entry.file_size > MAX_BYTES:
-        raise _Unsafe(f"{entry.filename} is larger than {MAX_BYTES >> 20} MB")
+    try:
+        BUNDLE.check(entry.file_size, entry.filename)
+    except ValueError as error:
+        raise _Unsafe(str(error)) from error
 
 
 def bundle(folder: str | Path, out: str | Path) -> Path:

@@ -21,7 +21,7 @@ from vision_core import images, messages
 from vision_core.files import ordinary, read_json, write_json
 from vision_core.leaves import duplicates, folders
 from vision_core.leaves.folders import SPLITS
-from vision_core.limits import TABLE
+from vision_core.limits import FILE, TABLE
 from vision_core.settings import from_plain
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -187,7 +187,7 @@ def _too_few(name: str, what: str) -> ValueError:
 def _examine(path: Path) -> tuple[str, np.ndarray] | str:
     """Hashes of a picture's bytes and looks; a sentence where it is none."""
     try:
-        data = path.read_bytes() if path.is_file() and path.stat().st_size <= images.MAX_BYTES else path
+        data = path.read_bytes() if path.is_file() and path.stat().st_size <= FILE.value else path
         rgb = images.read(data).rgb
     except (ValueError, OSError) as error:
         return reason(error, path)

@@ -103,7 +103,7 @@ def pages(
     journal: Journal | None = None,
     protect: np.ndarray | None = None,
     name: str = "",
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int | None = None,
     room: Callable[[int], None] = lambda size: None,
 ) -> Iterator[PageReport]:
     """Restore each page of a file into a file of its own; the pages are decoded in a process of their own.

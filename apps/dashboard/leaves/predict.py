@@ -7,7 +7,7 @@ import streamlit as st
 from apps.dashboard import jobs
 from apps.dashboard.leaves import models
 from apps.dashboard.tables import offer
-from vision_core import guarded, leaves
+from vision_core import guarded, leaves, limits
 from vision_core.files import bundled
 from vision_core.images import Picture
 from vision_core.leaves.generate import CLASSES, leaf
@@ -19,7 +19,6 @@ PHOTOS = {  # of PlantVillage's, two that the shipped classifier was neither tra
 }
 DRAWN = {f"a drawn leaf: {name}": name for name in CLASSES}
 WAYS = ("Example", "Upload", "Camera")
-MEGABYTES = 20
 
 
 def ask(shipped: bool) -> tuple[str, Picture] | None:
@@ -35,7 +34,10 @@ def ask(shipped: bool) -> tuple[str, Picture] | None:
         return name, _example(name)
     if way == "Upload":
         file = st.file_uploader(
-            "A picture of one leaf", type="image", max_upload_size=MEGABYTES, key="leaf_file"
+            "A picture of one leaf",
+            type="image",
+            max_upload_size=max(1, limits.UPLOAD.value >> 20),
+            key="leaf_file",
         )
     else:
         file = st.camera_input("A photograph of one leaf", key="leaf_camera")
@@ -43,7 +45,7 @@ def ask(shipped: bool) -> tuple[str, Picture] | None:
         st.info("One leaf that fills most of the picture works best. It stays in this session's memory.")
         return None
     try:
-        return file.name, guarded.read(file.getvalue())
+        return file.name, guarded.read(file.getvalue(), limits.UPLOAD_PIXELS.value)
     except ValueError as error:
         st.error(f"{jobs.quoted(file.name)}: {error}", icon=":material/broken_image:")
         return None
