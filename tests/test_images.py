@@ -332,7 +332,7 @@ def test_refuses_a_jpeg_of_many_scans():
 def test_refuses_a_side_that_costs_more_memory_than_its_pixels():
     for width, height in ((1, 50_000_000), (100_001, 1)):
         with pytest.raises(
-            ValueError, match=f"has {width:,} x {height:,} pixels; a side may have at most 100,000"
+            ValueError, match=f"has {width:,} x {height:,} pixels; at most 100,000 a side are accepted"
         ):
             read(png(width, height, 8, 0, b""))
 

@@ -37,4 +37,5 @@ def members(path: str | Path, suffixes: Collection[str]) -> list[tuple[str, byte
 
 def _wanted(member: ZipInfo, suffixes: Collection[str]) -> bool:
     path = Path(member.filename)
-    return path.suffix.lower() in suffixes and not member.is_dir() and not any(map(is_system, path.parts))
+    parts = [part for part in path.parts if part != ".."]  # leads nowhere: only the content is taken
+    return path.suffix.lower() in suffixes and not member.is_dir() and not any(map(is_system, parts))

@@ -109,7 +109,7 @@ def too_large(height: float, width: float, most: int | None = None) -> str:
     """
     size = f"has {SIDE._shown(width)} x {SIDE._shown(height)} pixels"
     if not (height <= SIDE.value and width <= SIDE.value):
-        return f"{size}; a side may have at most {SIDE.value:,} ({SIDE.variable})"
+        return f"{size}; at most {SIDE.value:,} a side are accepted ({SIDE.variable})"
     if height * width <= (most or PIXELS.value):
         return ""
     megapixels = height * width / 1e6
