@@ -140,8 +140,15 @@ def download(url: str, path: Path) -> None:
     system.get_file(place, str(path))
 
 
+def remove(url: str) -> None:
+    from fsspec.core import url_to_fs
+
+    system, place = url_to_fs(url)
+    system.rm_file(place)
+
+
 def upload(folder: Path, url: str) -> None:
-    """Put every file below `folder` below `url`."""
+    """Put every file below `folder` below `url`, in the order of their names."""
     from fsspec.core import url_to_fs
 
     system, root = url_to_fs(url)

@@ -256,7 +256,10 @@ def batch(
     ray: Ray = None,
     workers: Workers = None,
 ) -> Answer:
-    """Edit many pictures by text; one that fails is named and the rest goes on."""
+    """Edit many pictures by text; one that fails is named and the rest goes on.
+
+    Started again, it leaves out what is done already of the same picture, texts and settings.
+    """
     from vision_core import cluster
     from vision_core.editing.many import Editor
     from vision_core.editing.train import read_data
@@ -264,14 +267,21 @@ def batch(
     editor = Editor(
         read_data(file), _follow, backend, model, steps, device, anchor_net, anchors, max_window, seed
     )
-    if ray is None:
+    pairs, done = editor.pairs(out), editor.done(out)
+    todo = [pair for pair in pairs if pair not in done]
+    if todo and ray is None:
         _ = editor.models  # what is missing is said before the first picture
-    pairs = editor.pairs(out)
-    found = {done.item: done for done in cluster.files(pairs, editor, ray, workers)}
-    written = [cluster.as_typed(pair[1]) for pair in pairs if not found[pair].error]
-    failed = [{"file": str(pair[0]), "error": found[pair].error} for pair in pairs if found[pair].error]
-    lines = [*written, *(f"{entry['file']}: {entry['error']}" for entry in failed)]
-    return Answer("\n".join(lines), {"written": written, "failed": failed}, incomplete=bool(failed))
+    found = {outcome.item: outcome for outcome in cluster.files(todo, editor, ray, workers)}
+    there = [cluster.as_typed(pair[1]) for pair in pairs if pair in done]
+    written = [cluster.as_typed(pair[1]) for pair in todo if not found[pair].error]
+    failed = [{"file": str(pair[0]), "error": found[pair].error} for pair in todo if found[pair].error]
+    if failed and not written and not there:
+        raise ValueError("; ".join(dict.fromkeys(entry["error"] for entry in failed)))
+    lines = [*written, *(f"{name} is there already" for name in there)]
+    lines += [f"{entry['file']}: {entry['error']}" for entry in failed]
+    return Answer(
+        "\n".join(lines), {"written": written, "skipped": there, "failed": failed}, incomplete=bool(failed)
+    )
 
 
 @command(app)

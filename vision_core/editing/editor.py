@@ -21,6 +21,8 @@ from vision_core.events import Done, Event, Preview
 from vision_core.files import write_json
 from vision_core.images import Picture
 
+SCORES = "scores.json"  # in the folder of an edit
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -256,13 +258,17 @@ def draw_boxes(rgb: np.ndarray, boxes: Sequence[Box], chosen: int | None = None)
     return result
 
 
-def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
+def write(found: Edit, folder: str | Path, number: int = 0, key: str = "") -> Path:
     """Write an edit as `{number}_{caption}/` under `folder`: input, boxes, results, the chosen one, scores.
 
     Boxes and results are numbered by their rank, 0 for the best. Every result carries its recipe. Returns the
-    folder; an older one of that name is written over.
+    folder; an older one of that name is written over. The scores come last: where they are, all is.
+
+    Args:
+        key: of all that the edit was made of, kept with the scores.
     """
     place = Path(folder) / folder_of(found.recipe.caption or found.recipe.task, number)
+    (place / SCORES).unlink(missing_ok=True)
     images.save(found.source, place / "input_image.png")
     boxes = [c.box for c in found.candidates if c.box]
     entries = []
@@ -278,7 +284,8 @@ def write(found: Edit, folder: str | Path, number: int = 0) -> Path:
         box = None if candidate.box is None else list(made.box or ())
         entries.append({"file": file, "box": box, "scores": candidate.scores})
     recipe.save(found.picture, found.recipe, place / "final_output.png")
-    write_json(place / "scores.json", {"chosen": found.chosen, "candidates": entries})
+    kept = {"key": key} if key else {}
+    write_json(place / SCORES, {"chosen": found.chosen, "candidates": entries, **kept})
     return place
 
 

@@ -1,14 +1,18 @@
-"""Edits many pictures by text with models that are loaded once."""
+"""Edits many pictures by text with models that are loaded once; started again, it leaves out what is done."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from vision_core import images
-from vision_core.editing.choices import load_clip, load_saliency, painter
-from vision_core.editing.editor import edit, folder_of, load_anchor_net, write
+from vision_core import __version__, cluster, files, images
+from vision_core.editing.choices import load_clip, load_saliency, painter, shipped
+from vision_core.editing.editor import SCORES, edit, folder_of, load_anchor_net, write
+from vision_core.weights import WeightsMissing
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,85 @@ class Editor:
     def pairs(self, out: Path) -> list[tuple[Path, Path]]:
         """Each picture and the folder of its result."""
         return [
-            (path, out / folder_of(caption, number)) for number, (path, caption, _) in enumerate(self.entries)
+            (path, out / folder_of(caption or "run", number))
+            for number, (path, caption, _) in enumerate(self.entries)
         ]
 
+    def done(self, out: Path) -> set[tuple[Path, Path]]:
+        """The pairs with a complete result of the same picture, texts and settings in `out`, a folder or URL.
+
+        What killed runs left half-written in the folders of the results is removed.
+        """
+        _ = self.settings  # goes to the workers, whose files of weights have other times
+        if cluster.is_url(out):
+            there = cluster.below(cluster.as_typed(out))
+            return {pair for pair in self.pairs(out) if self._done_at_url(*pair, there)}
+        found = set()
+        for source, target in self.pairs(out):
+            for folder in (target, target / "boxes", target / "results"):
+                files.sweep(folder)
+            there = {path.relative_to(out).as_posix() for path in target.rglob("*") if path.is_file()}
+            if self._is_done(source, target, target / SCORES, there):
+                found.add((source, target))
+        return found
+
+    def _done_at_url(self, source: Path, target: Path, there: set[str]) -> bool:
+        if f"{target.name}/{SCORES}" not in there:
+            return False
+        scores = f"{cluster.as_typed(target)}/{SCORES}"
+        with TemporaryDirectory(prefix="vision-core-") as scratch:
+            cluster.download(scores, local := Path(scratch) / SCORES)
+            done = self._is_done(source, target, local, there)
+        if not done:
+            cluster.remove(scores)  # or it would stand for what an upload that is killed has half replaced
+        return done
+
+    def _is_done(self, source: Path, target: Path, scores: Path, there: set[str]) -> bool:
+        """Whether `scores`, written last, is of this key, and all it lists is `there`."""
+        try:
+            listed = files.read_json(scores)
+            names = [
+                "input_image.png",
+                "final_output.png",
+                *(entry["file"] for entry in listed["candidates"]),
+            ]
+            complete = all(f"{target.name}/{name}" in there for name in names)
+            return complete and listed["key"] == self._key(source, self._number(target))
+        except (ValueError, OSError, LookupError, TypeError):  # none, of a single edit, or damaged
+            return False
+
+    def _key(self, source: Path, number: int) -> str:
+        """Of all that decides what a picture becomes."""
+        picture = hashlib.sha256(source.read_bytes()).hexdigest()
+        whole = json.dumps([self.settings, picture, *self.entries[number][1:]])
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+    @cached_property
+    def settings(self) -> str:
+        """All that is the same for every picture, as text; found once, where the command runs."""
+        chosen = (self.backend, self.model, self.steps, self.anchors, self.max_window, self.seed)
+        parts = () if self.backend == "diffusers" else ("inpainting", "clip", "dino")
+        weights = [_state(path) for path in (self.anchor_net, self.model, *map(_shipped, parts))]
+        return json.dumps([__version__, *chosen, str(self.anchor_net), weights])
+
+    @staticmethod
+    def _number(target: Path) -> int:
+        return int(target.name.partition("_")[0])
+
     def __call__(self, source: Path, target: Path) -> None:
-        number = int(target.name.partition("_")[0])
+        number = self._number(target)
         _, caption, prompt = self.entries[number]
+        key = self._key(source, number)
         own, eyes, judge, sizes = self.models
         events = edit(
             images.read(source), caption, prompt, own, eyes, judge, sizes,
             anchors=self.anchors, max_window=self.max_window, seed=self.seed,
         )  # fmt: skip
-        write(self.follow(events), target.parent, number)
+        found = self.follow(events)
+        for pattern in (f"results/{number}_*_rank*.png", f"boxes/{number}_rank*.png"):
+            for older in [*target.glob(pattern)]:  # of another prompt or number of anchors
+                older.unlink()
+        write(found, target.parent, number, key)
 
     @cached_property
     def models(self) -> tuple[Any, Any, Any, Any]:
@@ -59,3 +130,19 @@ class Editor:
     def __getstate__(self) -> dict[str, Any]:
         """Without the models: they are loaded where they are used."""
         return {name: value for name, value in vars(self).items() if name != "models"}
+
+
+def _state(path: str | Path | None) -> list[tuple[str, int, int]]:
+    """Name, size and time of each file of a model that is a file or folder here, else nothing."""
+    place = Path(path) if path else None
+    if place is None or not place.exists():
+        return []
+    parts = [place] if place.is_file() else sorted(part for part in place.rglob("*") if part.is_file())
+    return [(part.name, part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
+
+
+def _shipped(part: str) -> str | None:
+    try:
+        return str(shipped(part))
+    except WeightsMissing:
+        return None
