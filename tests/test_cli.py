@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from vision_core import images
+from vision_core.cli import app as program
 from vision_core.cli.verbs import Answer, command, watch
 from vision_core.events import Done, Epoch, Step
 from vision_core.runs import Run
@@ -210,3 +211,9 @@ def test_an_answer_that_cannot_be_printed_is_a_sentence():
     with open("/dev/full", "w") as full:
         done = subprocess.run([*PYTHON, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr == "vision-core: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", [["edit", "train"], ["edit", "batch"]])
+def test_help_shows_brackets_as_brackets(words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "{file: [caption, prompt]}" in CliRunner().invoke(program, [*words, "--help"]).output

@@ -180,7 +180,8 @@ def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
     No thumbnail, pyramid level or mask is a page.
 
     Raises:
-        ValueError: no or a damaged first directory, more than PAGES of `limits`, a camera raw file.
+        Unsupported: more pages than PAGES of `limits`, or a camera raw file.
+        ValueError: no or a damaged first directory.
     """
     found, damage, most = [], None, limits.PAGES.value
     try:
@@ -189,9 +190,7 @@ def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
     except (ValueError, struct.error) as error:
         damage = error
     if len(found) > most:
-        raise ValueError(
-            f"it has more than {most:,} pages, the most that is accepted ({limits.PAGES.variable})"
-        )
+        raise Unsupported(f"has more pages than the {most:,} that are accepted ({limits.PAGES.variable})")
     refuse_raw(file, found)
     if not found:
         raise damage or ValueError("it holds no page")

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import swatch
+from PIL import ImageColor
 
 from vision_core import limits
 from vision_core.color import palette_files
@@ -247,3 +248,8 @@ def test_missing_large_and_unwritable_files(tmp_path):
     with pytest.raises(ValueError, match=r"cannot write a palette as '\.png'"):
         palette_files.write(tmp_path / "palette.png", PALETTE)
     assert [file.name for file in tmp_path.iterdir()] == ["large.hex"]
+
+
+def test_a_named_colour_is_read_again_after_pillow_has_looked_it_up():
+    ImageColor.getrgb("red")  # keeps a tuple in the table of names
+    assert palette_files.loads(b"a { color: Red }", ".css").colors.tolist() == [[255, 0, 0]]
