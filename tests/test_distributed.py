@@ -25,7 +25,7 @@ from vision_core.editing.tiny import train
 torch.set_num_threads(1)
 devices.bf16_speedup = lambda device: 0.0  # bfloat16, where it is fast, would hide what is compared
 for network in train.NETWORKS.values():
-    network.TESTED = network.SHOWN = 12  # how well they do is not asked here
+    network.TESTED, network.SHOWN = 16, 8  # how well they do is not asked here
 end = torch.distributed.destroy_process_group
 torch.distributed.destroy_process_group = lambda: None  # a command ends it, and here another follows
 for folder, words in json.loads(sys.argv[1]):
@@ -88,7 +88,7 @@ def test_two_processes_train_the_weights_of_one(trained, name):
     alone, together = ([e for e in run.events() if e["event"] == "step"] for run in (one, two))
     assert len(alone) == len(together)
     for a, b in zip(alone, together, strict=True):
-        assert b["losses"] == pytest.approx(a["losses"], rel=1e-4, abs=1e-6), f"step {a['step']}"
+        assert b["losses"] == pytest.approx(a["losses"], rel=1e-3, abs=1e-6), f"step {a['step']}"
     first, second = (load_file(run.folder / "last.safetensors") for run in (one, two))
     assert first.keys() == second.keys()
     differ, size = (

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vision_core import checkpoints, runs, states, training
 from vision_core.bounds import Bounds, OneOf
 from vision_core.devices import generator, seeded
-from vision_core.events import Done, Epoch, Step
+from vision_core.events import Done, Epoch, Prepare, Step
 from vision_core.training import Plan
 
 STEPS = 3
@@ -331,6 +331,37 @@ def test_a_plan_that_cannot_work_is_refused():
         Plan(1, 1, device="cuda:99")
     with pytest.raises(ValueError, match="patience needs a metric"):
         Plan(1, 1, patience=3)
+
+
+def test_what_comes_before_the_first_step_is_recorded_stopped_and_run_again(tmp_path):
+    done: list[int] = []
+
+    def prepare():
+        for number in range(len(done), 5):
+            done.append(number)
+            yield Prepare(number + 1, 5)
+
+    def events(run):
+        model = Net()
+        return training.run(
+            run,
+            model,
+            torch.optim.SGD(model.parameters(), 0.1),
+            lambda epoch: [torch.randn(16, 3, generator=generator(epoch))],
+            lambda model, x: {"mse": model(x).square().mean()},
+            Plan(2, 1),
+            prepare=prepare(),
+        )
+
+    run = runs.create(tmp_path / "run", "digits", Settings())
+    for event in events(run):
+        if event == Prepare(2, 5):
+            runs.request_stop(run)
+    assert run.status() == "stopped" and done == [0, 1]
+    names = [type(event).__name__ for event in events(run)]
+    assert names == ["Prepare"] * 3 + ["Step", "Epoch", "Step", "Epoch", "Done"] and done == list(range(5))
+    said = [(e["step"], e["total"]) for e in run.events() if e["event"] == "prepare"]
+    assert said == [(number, 5) for number in range(1, 6)] and run.status() == "done"
 
 
 def test_without_a_run_nothing_is_written(tmp_path, monkeypatch):

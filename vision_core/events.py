@@ -5,6 +5,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """A piece of what comes before the first step, such as cached features: its number, of how many."""
+
+    step: int
+    total: int
+    eta: float = 0.0
+
+
+@dataclass(frozen=True)
 class Step:
     """One optimiser step: its number, of how many, the losses by name (with "total"), seconds left."""
 
@@ -38,4 +47,4 @@ class Done:
     result: Any
 
 
-Event = Step | Epoch | Preview | Done
+Event = Prepare | Step | Epoch | Preview | Done

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from vision_core import checkpoints, devices, runs, states
-from vision_core.events import Done, Epoch, Event, Step
+from vision_core.events import Done, Epoch, Event, Prepare, Step
 from vision_core.fit import Batches, Terms, fit
 from vision_core.messages import quote, reason
 from vision_core.runs import Run
@@ -85,6 +85,8 @@ def run(
     measure: Callable[[nn.Module, int], dict[str, Any]] | None = None,
     metadata: dict[str, Any] | None = None,
     finish: Callable[[nn.Module], Any] | None = None,
+    prepare: Generator[Event] | None = None,
+    keep: Mapping[str, Any] | None = None,
 ) -> Generator[Event]:
     """Train by `plan` in the folder of `run`, from its last state if it has one; see `fit` for the rest.
 
@@ -99,6 +101,9 @@ def run(
             the run's folder, too.
         metadata: stored with the weights, beside the epoch and its metrics.
         finish: gives the trained model's result, `Done.result`, before the run counts as done.
+        prepare: what comes before the first step, as `Prepare` events; it is recorded, a stop closes it, and
+            a resume runs it again, so that it should keep what it has done.
+        keep: further parts of the state by name, with `state_dict` and `load_state_dict`.
 
     Raises:
         ValueError: the run is complete, another process trains it, or its state cannot be used.
@@ -110,9 +115,10 @@ def run(
     if plan.ema is not None:
         average = _moving_average(plan.ema)
         parts["ema"] = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-    trainer = _Trainer(run, parts, plan, measure, metadata or {}, finish)
+    trainer = _Trainer(run, parts | dict(keep or {}), plan, measure, metadata or {}, finish)
+    events = _prepared(prepare, trainer.events(batches, terms))
     if run is None:
-        yield from trainer.events(batches, terms)
+        yield from events
         return
     if run.status() == "done":
         raise ValueError(f"{run.folder} is complete: there is nothing to resume")
@@ -120,10 +126,16 @@ def run(
     if run.events():
         resumed_from = (trainer.epoch, max(trainer.epoch, 0) * plan.steps_per_epoch)
     try:
-        yield from record(run, trainer.events(batches, terms), resumed_from)
+        yield from record(run, events, resumed_from)
     finally:
         if runs.is_first_process() and run.status() == "done":
             run.resume_file.unlink(missing_ok=True)
+
+
+def _prepared(prepare: Generator[Event] | None, events: Generator[Event]) -> Generator[Event]:
+    if prepare is not None:
+        yield from prepare
+    yield from events
 
 
 class _Trainer:
@@ -368,7 +380,7 @@ def record(run: Run, events: Iterable[E], resumed_from: tuple[int, int] | None =
                 for event in stream:
                     if isinstance(event, Done):
                         ending = {"event": "done"}
-                    elif isinstance(event, Step | Epoch):
+                    elif isinstance(event, Prepare | Step | Epoch):
                         run.log({"event": type(event).__name__.lower(), **asdict(event)})
                     yield event
             if not (run.folder / "stop").exists():

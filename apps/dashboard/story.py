@@ -98,7 +98,7 @@ def _entries(folder: str, stamp: tuple[int, int] | None, scalars: tuple[str, ...
         "losses": [_number(e["losses"]["total"]) for e in steps],
         "total": steps[-1]["total"] if steps else 0,
         "eta": steps[-1]["eta"] if steps else 0.0,
-        "prepared": (last["step"], last["total"]) if last["event"] == "embed" else None,
+        "prepared": (last["step"], last["total"]) if last["event"] == "prepare" else None,
         "seconds": sum(b["time"] - a["time"] for a, b in pairwise(entries) if b["event"] != "resume"),
         "updated": last["time"] if entries else None,
         "problem": last["error"] if last["event"] == "failed" else "",

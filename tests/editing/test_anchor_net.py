@@ -1,5 +1,7 @@
 """AnchorNet learns: every parameter moves, the gradients are the expected loss's, new pictures profit."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -86,8 +88,6 @@ def trained(request, tmp_path_factory):
         return float(losses_[where])
 
     table = train.Table(run.folder / "table.npy", (12, 4, 3), score, request.param)
-    if not request.param:
-        list(train._complete(table))
     events = list(train.optimize(run, boxes, table, settings, {}))
     return request.param, run, asked, events
 
@@ -103,6 +103,39 @@ def test_it_learns_and_new_pictures_profit(trained):
     if not budget:
         assert found["regret"] < 0.5 * min(fixed)
     assert isinstance(events[-1], Done)
+
+
+@pytest.mark.parametrize("budget", [0, 9])
+def test_killed_anywhere_it_ends_with_the_same_weights_and_paints_nothing_twice(budget, tmp_path):
+    """A copy of the folder in the middle of a step is what a killed process leaves."""
+    boxes, losses_ = planted(4, 0)
+    settings = train.Settings(data="", epochs=30, lr=1e-2, budget=budget)  # a state each epoch
+    asked = []
+
+    def score(*where: int) -> float:
+        asked.append(where)
+        return float(losses_[where])
+
+    def events(run: runs.Run):
+        table = train.Table(run.folder / "table.npy", (4, 4, 3), score, budget)
+        return train.optimize(run, boxes, table, settings, {})
+
+    run = runs.create(tmp_path / "whole", "edit", settings)
+    places = (3, 30, 47, 75) if budget else (3, 40, 75, 120)
+    event = None
+    for number, event in enumerate(events(run)):  # noqa: B007
+        if number in places:
+            shutil.copytree(run.folder, tmp_path / f"cut{number}")
+    assert isinstance(event, Done)
+    painted = len(asked)
+    for number in places:
+        cut = runs.Run(tmp_path / f"cut{number}")
+        before = train.Table(cut.folder / "table.npy", (4, 4, 3), score, budget).painted
+        asked.clear()
+        assert isinstance(list(events(cut))[-1], Done)
+        assert len(asked) == painted - (~np.isnan(before)).sum()
+        for name in ("last.safetensors", "best.safetensors", "table.npy"):
+            assert (cut.folder / name).read_bytes() == (run.folder / name).read_bytes(), (number, name)
 
 
 def test_every_parameter_moves(trained):

@@ -133,7 +133,7 @@ def watch(events: Generator[Any], label: str) -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from torch import distributed
 
-    from vision_core.events import Done, Epoch, Step
+    from vision_core.events import Done, Epoch, Prepare, Step
 
     console = Console(stderr=True, quiet=not is_first_process())
     columns = (
@@ -149,7 +149,13 @@ def watch(events: Generator[Any], label: str) -> Any:
         try:
             for event in events:
                 match event:
+                    case Prepare(step, total):
+                        bar.update(task, description="prepare", completed=step, total=total)
+                        if not console.is_terminal and (step == total or step * 10 // total > printed):
+                            printed = step * 10 // total % 10
+                            console.print(f"prepare: {step} of {total}", highlight=False, soft_wrap=True)
                     case Step(step, total, losses, eta):
+                        bar.update(task, description=label)
                         loss = f"loss {losses['total']:.4f}" if losses else ""  # none while preparing
                         bar.update(task, completed=step, total=total, loss=loss)
                         printed = 0 if step == 1 else printed

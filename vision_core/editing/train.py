@@ -7,6 +7,7 @@ paint are drawn from pi, and REINFORCE takes its place, with the mean of the kno
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from vision_core.editing import choices, losses
 from vision_core.editing.anchor_net import AnchorNet
 from vision_core.editing.editor import find_regions, paint, pooled
 from vision_core.editing.tasks import EditPlan
-from vision_core.events import Event, Step
+from vision_core.events import Event, Prepare
 from vision_core.files import atomic, read_json
 from vision_core.runs import Run
 from vision_core.settings import absolute, check, device, seed, setting, track
@@ -57,9 +58,13 @@ class Settings:
 
 
 class Table:
-    """Losses L[picture, anchor, size] that are known, in a file; NaN where nothing was painted yet.
+    """Losses L[picture, anchor, size] that a training knows; NaN where it has painted nothing yet.
+
+    What was painted is kept in a file beside it, so that a training that repeats its steps does not paint
+    again; what is known belongs to the training's state.
 
     Args:
+        path: the file of all paintings' losses.
         score: paints and scores one candidate.
         budget: of them at most; 0 is no limit.
     """
@@ -67,6 +72,7 @@ class Table:
     def __init__(self, path: Path, shape: tuple[int, int, int], score: Score, budget: int = 0) -> None:
         self.path, self.score, self.budget = path, score, budget or int(np.prod(shape))
         self.values = np.full(shape, np.nan, np.float32)
+        self.painted = self.values.copy()
         if path.is_file():
             try:
                 stored = np.load(path, allow_pickle=False)
@@ -74,23 +80,34 @@ class Table:
                 raise ValueError(f"{path} is damaged: remove it to paint the candidates again") from error
             if stored.shape != shape or stored.dtype != np.float32:
                 raise ValueError(f"{path} holds the losses of another run")
-            self.values = stored
+            self.painted = stored
 
     @property
     def known(self) -> np.ndarray:
         return ~np.isnan(self.values)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"known": torch.from_numpy(self.known), "values": torch.from_numpy(np.nan_to_num(self.values))}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        values, known = state["values"].numpy(), state["known"].numpy()
+        if not values.shape == known.shape == self.values.shape or known.dtype != bool:
+            raise ValueError("the state holds the losses of another run")
+        self.values = np.where(known, values, np.nan).astype(np.float32)
+
     def get(self, picture: int, anchor: int, size: int) -> float | None:
         """The loss, painted now if need be; None where the budget is used up."""
-        if np.isnan(self.values[picture, anchor, size]):
+        place = picture, anchor, size
+        if np.isnan(self.values[place]):
             if self.known.sum() >= self.budget:
                 return None
-            found = distributed.from_first(lambda: self.score(picture, anchor, size))
-            self.values[picture, anchor, size] = found
-            if runs.is_first_process():
-                with atomic(self.path) as file:
-                    np.save(file, self.values)
-        return float(self.values[picture, anchor, size])
+            if np.isnan(self.painted[place]):
+                self.painted[place] = distributed.from_first(lambda: self.score(*place))
+                if runs.is_first_process():
+                    with atomic(self.path) as file:
+                        np.save(file, self.painted)
+            self.values[place] = self.painted[place]
+        return float(self.values[place])
 
 
 def expected(log_pi: Tensor, table: Tensor) -> Tensor:
@@ -168,6 +185,8 @@ def optimize(
             "painted": int(table.known.sum()),
             **measure(model, boxes, table.values),
         },
+        prepare=None if sampled else _complete(table),
+        keep={"table": table},
     )
 
 
@@ -227,8 +246,6 @@ def resume(out: str | Path) -> Generator[Event]:
 
     anchors, sizes = boxes[0].shape[:2]
     table = Table(run.folder / "table.npy", (len(boxes), anchors, sizes), score, settings.budget)
-    if table.budget >= table.values.size:
-        yield from _complete(table)
     digest = hashlib.sha256(_data_file(settings.data).read_bytes()).hexdigest()
     metadata = {
         "licence": "Apache-2.0",
@@ -281,11 +298,13 @@ def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generat
     return reinforce(log_pi, drawn, values, torch.full_like(values, float(baseline)))
 
 
-def _complete(table: Table) -> Generator[Step]:
-    """Paint every candidate that is not known yet."""
-    for number, (picture, anchor, size) in enumerate(np.argwhere(~table.known).tolist()):
+def _complete(table: Table) -> Generator[Prepare]:
+    """Paint every candidate that is not painted yet; the training knows all of them."""
+    table.values = table.painted.copy()
+    began, places = time.monotonic(), np.argwhere(~table.known).tolist()
+    for number, (picture, anchor, size) in enumerate(places, 1):
         table.get(picture, anchor, size)
-        yield Step(number + 1, table.values.size, {"total": float(np.nanmean(table.values))}, 0.0)
+        yield Prepare(number, len(places), (time.monotonic() - began) / number * (len(places) - number))
 
 
 def _finish(events: Generator[Event, None, Any]) -> Any:

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from vision_core import devices
-from vision_core.events import Step
+from vision_core import devices, runs
+from vision_core.events import Prepare
 from vision_core.files import atomic
 from vision_core.leaves import data
 from vision_core.leaves.augment import centre, random_views
@@ -67,36 +67,38 @@ def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
 
 
 def prepare(
-    run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int
-) -> Generator[Step, None, dict[str, Tensor] | None]:
-    """The embeddings of "train" (V, N, 1280), of which the first is of the whole, and "validation" (M, 1280).
+    run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int, kept: dict[str, Tensor]
+) -> Generator[Prepare]:
+    """Fill `kept` with embeddings: "train" (V, N, 1280), first of the whole, and "validation" (M, 1280).
 
-    Computed once, then read from the run's folder. With no `views`, the training pictures are left out. None
-    when the run is asked to stop meanwhile; it goes on from there.
+    Computed once, then read from the run's folder. With no `views`, the training pictures are left out. A
+    generator that is closed meanwhile keeps what it has, and the next one goes on from there.
     """
-    if kept := _read(run.folder / FILE):
-        return kept
+    kept |= _read(run.folder / FILE)
+    if kept:
+        return
     started = _read(run.folder / PARTIAL)
     wanted = {"validation": 0} | ({"train": views - 1} if views else {})
     files = {split: [photo.file for photo in manifest.of(split)] for split in wanted}
     total, done = sum(-(-len(names) // BATCH) for names in files.values()), 0
-    for split, random in wanted.items():
-        parts = [started[split]] if split in started else []
-        first = -(-parts[0].shape[1] // BATCH) if parts else 0
-        done += first
-        for part in embeddings(model, manifest.folder, files[split], random, seed, first):
-            parts.append(part)
-            done += 1
-            run.log({"event": "embed", "step": done, "total": total})
-            yield Step(done, total, {}, 0.0)
-            if (run.folder / "stop").exists():
-                _write(run.folder / PARTIAL, kept | {split: torch.cat(parts, 1)})
-                return None
-        kept[split] = torch.cat(parts, 1)
+    parts: dict[str, list[Tensor]] = {}
+    try:
+        for split, random in wanted.items():
+            parts[split] = [started[split]] if split in started else []
+            first = -(-parts[split][0].shape[1] // BATCH) if parts[split] else 0
+            done += first
+            for part in embeddings(model, manifest.folder, files[split], random, seed, first):
+                parts[split].append(part)
+                done += 1
+                yield Prepare(done, total)
+    except GeneratorExit:
+        _write(run.folder / PARTIAL, {split: torch.cat(part, 1) for split, part in parts.items() if part})
+        raise
+    kept |= {split: torch.cat(part, 1) for split, part in parts.items()}
     kept["validation"] = kept["validation"][0].clone()
     _write(run.folder / FILE, kept)
-    (run.folder / PARTIAL).unlink(missing_ok=True)
-    return kept
+    if runs.is_first_process():
+        (run.folder / PARTIAL).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -107,5 +109,6 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _write(path: Path, kept: dict[str, Tensor]) -> None:
-    with atomic(path) as file:
-        file.write(save(kept))
+    if runs.is_first_process():
+        with atomic(path) as file:
+            file.write(save(kept))

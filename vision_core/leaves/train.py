@@ -112,35 +112,18 @@ def resume(out: str | Path) -> Generator[Event]:
         raise ValueError(f"{out} is complete: there is nothing to resume")
     with runs.being_trained(run):
         try:
-            prepared = yield from _prepared(run, settings)
+            manifest = _split_once(run, settings)
+            model = _initial(settings, manifest.classes).to(devices.pick(settings.device))
         except Exception as error:
-            run.log({"event": "failed", "error": str(error) or type(error).__name__})
+            if runs.is_first_process():
+                run.log({"event": "failed", "error": str(error) or type(error).__name__})
             raise
-        if prepared is None:
-            run.log({"event": "stopped"})
-        else:
-            yield from _train(run, settings, *prepared)
+    yield from _train(run, settings, manifest, model)
 
 
 def manifest_of(run: Run) -> Manifest:
     """The split that a run trains on."""
     return data.load(run.folder / MANIFEST)
-
-
-def _prepared(
-    run: Run, settings: Settings
-) -> Generator[Event, None, tuple[Manifest, LeafNet, dict[str, Tensor]] | None]:
-    """What a training needs: the split, the network, and what its frozen features make of the pictures.
-
-    The features are asked before the training, where they are all frozen. None where a stop is asked for.
-    """
-    manifest = _split_once(run, settings)
-    model = _initial(settings, manifest.classes).to(devices.pick(settings.device))
-    cached = {}
-    if not settings.trained_blocks:
-        views = settings.views if settings.cache_features else 0
-        cached = yield from features.prepare(run, model, manifest, views, settings.seed)
-    return None if cached is None else (manifest, model, cached)
 
 
 def _split_once(run: Run, settings: Settings) -> Manifest:
@@ -179,9 +162,13 @@ def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
     return model
 
 
-def _train(
-    run: Run, settings: Settings, manifest: Manifest, model: LeafNet, cached: dict[str, Tensor]
-) -> Generator[Event]:
+def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> Generator[Event]:
+    """What frozen features make of the pictures is computed before the first step, where it is asked for."""
+    cached: dict[str, Tensor] = {}
+    prepare = None
+    if not settings.trained_blocks:
+        views = settings.views if settings.cache_features else 0
+        prepare = features.prepare(run, model, manifest, views, settings.seed, cached)
     train, validation = manifest.of("train"), manifest.of("validation")
     labels = torch.tensor([photo.label for photo in train])
     optimizer = _optimizer(model, settings)
@@ -230,6 +217,7 @@ def _train(
         measure=measure,
         metadata={"classes": list(manifest.classes), "licence": "Apache-2.0"},
         finish=finished,
+        prepare=prepare,
     )
 
 
