@@ -18,7 +18,7 @@ from vision_core.restoration.restore import Options
 from vision_core.weights import find
 
 ASSETS = Path(__file__).parents[1] / "assets"
-OPTIONS = Options(gate=False, scale=1, device="cpu")
+OPTIONS = Options(gate=False, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from vision_core.editing.editor import find_regions, paint, pooled
 from vision_core.editing.tasks import EditPlan
 from vision_core.events import Event, Prepare
 from vision_core.files import atomic, read_json
+from vision_core.messages import quote
 from vision_core.runs import Run
 from vision_core.settings import absolute, check, device, seed, setting, track
 from vision_core.training import Plan
@@ -269,7 +270,7 @@ def read_data(path: str | Path) -> list[tuple[Path, str, str]]:
     entries = []
     for name, texts in data.items():
         if not (isinstance(texts, list) and len(texts) == 2 and all(isinstance(text, str) for text in texts)):
-            raise ValueError(f"{path}: {name} is {texts!r}; [caption, prompt] was expected")
+            raise ValueError(f"{path}: {quote(name)} is {quote(texts)}; [caption, prompt] was expected")
         file = path.parent / name
         try:
             beside = file.resolve().is_relative_to(path.parent.resolve()) and file.is_file()
