@@ -264,6 +264,22 @@ def test_a_report_is_no_formula():
     assert rows[1][0] == "'=cmd()" and rows[1][4] == "a, b" and rows[0][0] == "source"
 
 
+def test_a_result_that_was_written_otherwise_since_is_done_again(tmp_path, picture, untrained):
+    """A run with other options, killed between a result and its line, must not pass for done either."""
+    images.save(picture, tmp_path / "in" / "a.png")
+    args = [tmp_path / "in"], tmp_path / "out", untrained
+    list(run(*args, GREY))
+    wanted = (tmp_path / "out" / "a.png").read_bytes()
+    list(run(*args, Options(gate=False)))
+    assert (tmp_path / "out" / "a.png").read_bytes() != wanted
+    assert [r.skipped for r in run(*args, GREY)] == [False]
+    assert (tmp_path / "out" / "a.png").read_bytes() == wanted
+    journal = tmp_path / "out" / "restored.jsonl"
+    list(run(*args, Options(gate=False)))
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    assert [r.skipped for r in run(*args, GREY)] == [False]
+
+
 def test_the_journal_survives_half_a_line(tmp_path, picture, untrained):
     images.save(picture, tmp_path / "in" / "a.png")
     images.save(Picture(picture.rgb[::-1].copy()), tmp_path / "in" / "b.png")

@@ -129,6 +129,8 @@ def pages(
             continue
         try:
             page = guarded.read(source, max_pixels, page=number)
+            if journal:
+                journal.begin(source, number)
             report = _page(page, target, network, options, protect, room)
             report = replace(report, source=name, page=number)
         except ValueError as error:
@@ -199,6 +201,8 @@ def _document(
             said = f"{target} was not written; the pages that can be read are in {folder}"
             yield failed(str(source), 0, said)
         return
+    if journal is not None:
+        journal.begin(source, 0)
     try:
         _join(source, target, parts, {report.page for report in reports if report.unchanged})
     except ValueError as error:

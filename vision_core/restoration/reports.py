@@ -63,6 +63,8 @@ def save(reports: Sequence[PageReport], path: Path) -> None:
 class Journal:
     """Which pages are done, one JSON line each; another key or file makes them undone.
 
+    Of several lines about a page the last one counts, for its result was written since.
+
     Args:
         key: of all that decides what a page becomes.
         identity: what tells a file from any other; by default its path, size and time.
@@ -74,8 +76,10 @@ class Journal:
         for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []:
             try:
                 entry = json.loads(line)
-                if entry["key"] == key:
-                    self.done[entry["file"], entry["report"]["page"]] = entry["report"]
+                place = entry["file"], entry["report"]["page"]
+                self.done.pop(place, None)
+                if entry["key"] == key and "outcome" in entry["report"]:
+                    self.done[place] = entry["report"]
             except Exception:  # half a line of a killed run, or anything: that page is done again
                 continue
 
@@ -89,9 +93,16 @@ class Journal:
         except TypeError:
             return None
 
+    def begin(self, source: Path, page: int) -> None:
+        """What was done of a page counts no longer: its result is about to be written again."""
+        self._write(source, {"page": page})
+
     def add(self, source: Path, report: PageReport) -> None:
+        self._write(source, asdict(report))
+
+    def _write(self, source: Path, report: dict) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": self.key, "file": self._identity(source), "report": asdict(report)})
+        line = json.dumps({"key": self.key, "file": self._identity(source), "report": report})
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 

@@ -30,6 +30,9 @@ class _Entries(Journal):
     def find(self, source: Path, page: int, target: Path) -> PageReport | None:
         return None
 
+    def begin(self, source: Path, page: int) -> None:
+        """The one process has said so."""
+
     def add(self, source: Path, report: PageReport) -> None:
         self.entries.append(report)
 
@@ -62,6 +65,8 @@ def run(
             if done:
                 yield replace(done[0], source=str(source))
             else:
+                for page in (0, 1):
+                    journal.begin(source, page)
                 todo.append((source, target))
         act = partial(_restored, network, options, key)
         for outcome in cluster.files(todo, act, address, workers):
