@@ -17,7 +17,15 @@ from vision_core.cli.verbs import Answer
 from vision_core.events import Done
 from vision_core.settings import absolute, check, from_plain, setting
 
-TRAINERS = ["color.objective", "digits.train", "leaves.train", "editing.train", "editing.filler_train"]
+TRAINERS = [
+    "color.objective",
+    "digits.train",
+    "leaves.train",
+    "restoration.train",
+    "editing.train",
+    "editing.filler_train",
+    "editing.tiny.train",
+]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -196,19 +196,6 @@ def open(folder: str | Path, system: str, kind: type[Settings]) -> tuple[Run, Se
         return run, from_plain(kind, config.get("settings"))
     except ValueError as error:
         raise ValueError(f"{run.folder / 'config.json'} has settings that cannot be used: {error}") from error
-
-
-def check_lowest(settings: Any, **lowest: int) -> None:
-    """Refuse with a `ValueError` the first named setting that is below its lowest value; None passes."""
-    for name, low in lowest.items():
-        if (value := getattr(settings, name)) is not None and value < low:
-            raise ValueError(f"{name} is {value}; it must be {low} or more")
-
-
-def absolute(settings: Any, *names: str) -> Any:
-    """The settings with these paths absolute, so that they mean the same on a later day; None stays."""
-    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
-    return replace(settings, **{name: str(Path(value).absolute()) for name, value in given.items()})
 
 
 def new_folder(root: str | Path, system: str) -> Path:

@@ -159,11 +159,11 @@ def test_wrong_settings_and_folders_are_one_sentence(tmp_path, whole):
     for change, message in (
         ({"network": "huge"}, "was expected"),
         ({"crop": 40}, "a multiple of 16"),
-        ({"lr": 2.0}, "between 0 and 1"),
-        ({"schedule": "steps"}, "cosine, constant"),
-        ({"generated": 1.5}, "share from 0 to 1"),
-        ({"only": "colour"}, "detail, light"),
-        ({"floor": 0.0}, "between 0 and 1"),
+        ({"lr": 2.0}, "above 0 and below 1"),
+        ({"schedule": "steps"}, "cosine or constant"),
+        ({"generated": 1.5}, "a number from 0 to 1"),
+        ({"only": "colour"}, "detail or light"),
+        ({"floor": 0.0}, "above 0 and below 1"),
         ({"epochs": 0}, "1 or more"),
     ):
         with pytest.raises(ValueError, match=message):

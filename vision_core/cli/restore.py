@@ -9,20 +9,14 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from vision_core.cli.training import training
 from vision_core.cli.verbs import (
     Answer,
     Device,
     Ray,
-    Replace,
-    Resume,
-    RunFolder,
     Seed,
-    Track,
     Workers,
     command,
-    run_folder,
-    stopped,
-    watch,
     with_notes,
 )
 
@@ -234,83 +228,9 @@ def pages(
     return Answer(f"{out}: {number} pages", {"files": [str(file) for file in files]})
 
 
-@command(app)
-def train(
-    out: RunFolder = None,
-    train_dir: Annotated[
-        Path | None, Option(help="Folder of clean pages; without it, generated ones.")
-    ] = None,
-    val_dir: Annotated[
-        Path | None, Option(help="To measure on; without it, a seventh of the manuscripts of --train-dir.")
-    ] = None,
-    photos_dir: Annotated[Path | None, Option(help="Photographs for covers, tables and pictures.")] = None,
-    fonts_dir: Annotated[
-        Path | None, Option(help="Fonts for generated writing; without it, those of the package.")
-    ] = None,
-    size: Annotated[str, Option(help="pages, or the original: tiny, small, base, large.")] = "pages",
-    start: Annotated[Path | None, Option(help="Weights to start from.")] = None,
-    only: Annotated[
-        str, Option(help="The part of pages that learns: detail (with the ink), or light.")
-    ] = "detail",
-    epochs: Annotated[int, Option(min=1)] = 100,
-    crops: Annotated[int, Option(min=0, help="An epoch's; 0: one of each page.")] = 0,
-    batch_size: Annotated[int, Option(min=1)] = 16,
-    crop: Annotated[int, Option(help="Side in pixels.")] = 256,
-    lr: Annotated[float, Option(help="AdamW's learning rate.")] = 1e-4,
-    schedule: Annotated[
-        str, Option(help="cosine; or constant, which falls in the last fifth only.")
-    ] = "cosine",
-    floor: Annotated[float, Option(help="Added to the squared error before its logarithm.")] = 1e-4,
-    perceptual: Annotated[str, Option(help="auto, vgg16, gradient or none.")] = "auto",
-    perceptual_weight: Annotated[float, Option(help="Of that term beside L1.")] = 0.1,
-    accumulate: Annotated[int, Option(min=1, help="Batches a step.")] = 1,
-    ema: Annotated[float, Option(help="Decay of the averaged weights.")] = 0.999,
-    generated: Annotated[float, Option(help="Share of generated pages.")] = 0.0,
-    workers: Annotated[int, Option(min=0, help="Processes that damage crops ahead.")] = 0,
-    every: Annotated[int, Option(min=1, help="Epochs between measurements.")] = 1,
-    replace: Replace = False,
-    resume: Resume = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    track: Track = None,
-) -> Answer:
+@training(app, "vision_core.restoration.train")
+def train(folder: Path, result: Any) -> Answer:
     """Train a restorer from clean pages: crop, damage, restore, compare."""
-    from vision_core import restoration
-
-    if resume is not None:
-        folder, events = resume, restoration.resume(resume)
-    else:
-        folder = run_folder(out)
-        settings = restoration.Settings(
-            train_dir=train_dir and str(train_dir),
-            val_dir=val_dir and str(val_dir),
-            photos_dir=photos_dir and str(photos_dir),
-            fonts_dir=fonts_dir and str(fonts_dir),
-            network=size,
-            start=start and str(start),
-            only=only,  # pyright: ignore[reportArgumentType]
-            epochs=epochs,
-            crops=crops or None,
-            batch_size=batch_size,
-            crop=crop,
-            lr=lr,
-            schedule=schedule,  # pyright: ignore[reportArgumentType]
-            floor=floor,
-            perceptual=perceptual,  # pyright: ignore[reportArgumentType]
-            perceptual_weight=perceptual_weight,
-            accumulate=accumulate,
-            ema=ema,
-            generated=generated,
-            workers=workers,
-            every=every,
-            seed=seed,
-            device=device,
-            track=track,
-        )
-        events = restoration.train(folder, settings, replace=replace)
-    result = watch(events, "train")
-    if result is None:
-        return stopped(folder)
     text = f"{folder}: {result['val_gain']:+.2f} dB over the damaged crops of held-out pages"
     return Answer(text, {"out": str(folder), **result})
 

@@ -25,7 +25,6 @@ Replace = Annotated[bool, typer.Option("--replace", help="Remove an earlier run 
 Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder, as it was started.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Decides every random number.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Track = Annotated[str | None, typer.Option(help="An experiment tracker, e.g. tensorboard.")]
 # Options of every command that works through a folder.
 Ray = Annotated[
     str | None,

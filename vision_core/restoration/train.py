@@ -19,82 +19,57 @@ from vision_core.restoration.degrade import KINDS, Recipe, degrade, draw, draw_m
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.validation import SIDE, Validation
 from vision_core.restoration.world import World
+from vision_core.settings import absolute, check, device, seed, setting, track
 
 SYSTEM = "restore"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; the defaults are the original's. `perceptual` and `generated` are for its networks.
+    """How to train; the defaults are the original's."""
 
-    Args:
-        train_dir: folder of clean pages; None: generated ones.
-        val_dir: folder of clean pages to measure on; None: a seventh of the manuscripts of `train_dir`.
-        network: see `networks.build`.
-        start: a checkpoint to start from instead of random weights.
-        photos_dir: folder of photographs, for pictures and for what lies around pages.
-        fonts_dir: folder of fonts for generated writing; None: those of the package.
-        only: the part of "pages" that learns, "detail" with the ink, or "light".
-        crops: an epoch's; None is one of each page.
-        crop: their side in pixels; for the original networks it is their image size.
-        schedule: "cosine" falls to 0 over all steps; "constant" stays until the last fifth, so that an
-            interrupted run has lost nothing, and falls then.
-        floor: added to the squared error of the detail before its logarithm: with one as small as that of
-        8-bit
-            rounding, crops that need nothing outweigh all others.
-        perceptual: the term beside L1: "vgg16", "gradient" or "none"; "auto" is VGG16 where torchvision keeps
-            its weights, else the gradient.
-        perceptual_weight: of that term.
-        generated: share of the crops that come from generated pages.
-        workers: processes that damage crops ahead; 0 does it between the steps.
-    """
-
-    train_dir: str | None = None
-    val_dir: str | None = None
-    photos_dir: str | None = None
-    fonts_dir: str | None = None
-    network: str = "pages"
-    start: str | None = None
-    only: Literal["detail", "light"] = "detail"
-    epochs: int = 100
-    crops: int | None = None
-    batch_size: int = 16
-    crop: int = 256
-    lr: float = 1e-4
-    weight_decay: float = 0.01
-    schedule: Literal["cosine", "constant"] = "cosine"
-    floor: float = 1e-4
-    perceptual: Literal["auto", "vgg16", "gradient", "none"] = "auto"
-    perceptual_weight: float = 0.1
-    clip: float = 1.0
-    accumulate: int = 1
-    ema: float = 0.999
-    generated: float = 0.0
-    workers: int = 0
-    every: int = 1
-    seed: int = 0
-    device: str = "auto"
-    track: str | None = None
+    train_dir: str | None = setting(None, "Folder of clean pages; without it, generated ones.", path=True)
+    val_dir: str | None = setting(
+        None, "Pages to measure on; without it, a seventh of the manuscripts of --train-dir.", path=True
+    )
+    photos_dir: str | None = setting(None, "Photographs for covers, tables and pictures.", path=True)
+    fonts_dir: str | None = setting(
+        None, "Fonts for generated writing; without it, those of the package.", path=True
+    )
+    network: Literal["pages", "tiny", "small", "base", "large"] = setting(
+        "pages", "The project's own network, or a size of the original's.", option="--size"
+    )
+    start: str | None = setting(None, "Weights to start from.", path=True)
+    only: Literal["detail", "light"] = setting(
+        "detail", "The part of pages that learns: detail (with the ink), or light."
+    )
+    epochs: int = setting(100, "Passes, of --crops crops each.", least=1)
+    crops: int | None = setting(None, "Crops of an epoch; without it, one of each page.", least=1)
+    batch_size: int = setting(16, "Crops of a batch.", least=1)
+    crop: int = setting(256, "Side of the crops in pixels, a multiple of 16.", least=16)
+    lr: float = setting(1e-4, "AdamW's learning rate.", above=0, below=1)
+    weight_decay: float = setting(0.01, least=0, below=1)
+    schedule: Literal["cosine", "constant"] = setting(
+        "cosine", "Of the learning rate; constant falls in the last fifth only, for runs that may be stopped."
+    )
+    # as small as that of 8-bit rounding, crops that need nothing would outweigh all others
+    floor: float = setting(1e-4, "Added to the squared error before its logarithm.", above=0, below=1)
+    perceptual: Literal["auto", "vgg16", "gradient", "none"] = setting(
+        "auto", "The term beside L1 of the original's networks; auto is VGG16 where its weights are."
+    )
+    perceptual_weight: float = setting(0.1, "Of that term.", least=0)
+    clip: float = setting(1.0, above=0, below=1e6)
+    accumulate: int = setting(1, "Batches of a step.", least=1)
+    ema: float = setting(0.999, "Decay of the averaged weights.", above=0, below=1)
+    generated: float = setting(0.0, "Share of generated pages, for the original's networks.", least=0, most=1)
+    workers: int = setting(0, "Processes that damage crops ahead; 0: between the steps.", least=0)
+    every: int = setting(1, "Epochs between measurements.", least=1)
+    seed: int = seed()
+    device: str = device()
+    track: str | None = track()
 
     def __post_init__(self) -> None:
-        runs.check_lowest(
-            self, epochs=1, crops=1, batch_size=1, crop=16, accumulate=1, every=1, seed=0, workers=0
-        )
-        for name, low, high in (("lr", 0, 1), ("ema", 0, 1), ("clip", 0, 1e6), ("floor", 0, 1)):
-            if not low < (value := getattr(self, name)) < high:
-                raise ValueError(f"{name} is {value}; a number between {low:g} and {high:g} was expected")
-        if not 0 <= self.generated <= 1:
-            raise ValueError(f"generated is {self.generated}; a share from 0 to 1 was expected")
-        if min(self.weight_decay, self.perceptual_weight) < 0:
-            raise ValueError("weights are 0 or more")
-        for name, known in (
-            ("schedule", ("cosine", "constant")),
-            ("perceptual", ("auto", "vgg16", "gradient", "none")),
-            ("network", networks.NETWORKS),
-            ("only", ("detail", "light")),
-        ):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"{name} is {value!r}; {', '.join(known)} was expected")
+        check(self)
         if self.crop % 16:
             raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
@@ -139,7 +114,7 @@ def _resolved(settings: Settings) -> Settings:
     if perceptual == "auto":
         perceptual = "vgg16" if losses.vgg16_file().is_file() else "gradient"
     return replace(
-        runs.absolute(settings, "train_dir", "val_dir", "photos_dir", "fonts_dir", "start"),
+        absolute(settings),
         perceptual=perceptual,
     )
 
