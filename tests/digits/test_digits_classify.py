@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -85,6 +86,25 @@ def test_a_long_thin_picture_is_read_in_little_memory(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "is empty" in done.stdout  # a line of a pixel's height is no digit
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_specks_and_odd_shapes_are_refused_or_read_and_nothing_else(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(25):
+        height, width = (int(n) for n in rng.choice([1, 2, 7, 29, 64, 300], 2))
+        grey = np.full((height, width), rng.integers(256), np.uint8)
+        specks = rng.random((height, width)) < rng.choice([0, 1e-4, 1e-3, 0.02, 0.5])
+        grey[specks] = rng.integers(256)
+        with suppress(digits.NoDigit):
+            assert abs(digits.classify(Picture(np.repeat(grey[..., None], 3, 2))).sum() - 1) < 1e-5
+
+
+def test_a_few_specks_are_no_digit():
+    grey = np.full((300, 300), 240, np.uint8)
+    grey[150, 150:152] = 20
+    with pytest.raises(digits.NoDigit):
+        digits.classify(Picture(np.repeat(grey[..., None], 3, 2)))
 
 
 def test_transparent_ground_is_paper(test_images):

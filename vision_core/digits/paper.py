@@ -291,6 +291,8 @@ def _single(mask: np.ndarray) -> np.ndarray:
     if not count > 1:
         raise NoDigit(EMPTY)
     pieces = [i + 1 for i in np.argsort(-areas) if areas[i] >= max(4, 0.02 * areas.max())]
+    if not pieces:
+        raise NoDigit(EMPTY)  # specks
     if len(pieces) > 12:
         raise NoDigit(GROUND)
     group, others = {pieces[0]}, pieces[1:]
