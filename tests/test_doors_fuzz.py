@@ -406,6 +406,7 @@ PLACES = {
     "digits/data": "mnist",
     "digits/packed": "export",
     "documents": "(pages of ours, joined)",
+    "editing/many": "(results of ours)",
     "editing/hub": "(the hub's cache)",
     "editing/photo": "(weights of the table)",
     "editing/recipe": "recipe .png",

@@ -442,7 +442,7 @@ def test_faults_are_sentences_without_the_servers_folders(visitor, tmp_path):
         palette_panel.choose_target(visitor, str(text), 25, 10)
     assert str(tmp_path) not in str(said.value)
     Image.new("1", (12000, 12000)).save(tmp_path / "bomb.png")
-    with pytest.raises(gr.Error, match="12000 x 12000"):
+    with pytest.raises(gr.Error, match="12,000 x 12,000"):
         palette_panel.choose_source(visitor, str(tmp_path / "bomb.png"))
     with pytest.raises(gr.Error) as said:
         results.use_saved(visitor, str(text.rename(tmp_path / "a.safetensors")))

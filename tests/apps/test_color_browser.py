@@ -160,7 +160,7 @@ def test_a_bad_upload_is_answered_with_a_sentence(browser, address, tmp_path, ki
     page.goto(f"{address}/color-transfer/")
     page.wait_for_selector("#start")
     page.locator("input[type=file]").first.set_input_files(file)
-    sentence = "is not an image we can read" if kind == "text" else "12000 x 12000 pixels"
+    sentence = "is not an image we can read" if kind == "text" else "12,000 x 12,000 pixels"
     page.wait_for_selector(f"text={sentence}")
     page.close()
 

@@ -106,7 +106,7 @@ def test_a_bad_file_is_answered_with_a_sentence(visitor, tmp_path):
     (tmp_path / "page.pdf").write_bytes(b"%PDF no pages")
     Image.new("1", (12000, 12000)).save(tmp_path / "page.png")
     page = visitor()
-    for name, sentence in (("page.pdf", "is not a PDF we can read"), ("page.png", "12000 x 12000 pixels")):
+    for name, sentence in (("page.pdf", "is not a PDF we can read"), ("page.png", "12,000 x 12,000 pixels")):
         page.locator("#page-file input[type=file]").set_input_files(tmp_path / name)
         page.wait_for_selector(f"text={sentence}")
         page.reload()
