@@ -202,3 +202,12 @@ def test_names_and_files_that_are_not_there():
     lost = Weights("digits/lost.pth", "0" * 64, "MIT", "a test")
     with pytest.raises(WeightsMissing, match=r"belong in models/digits/lost\.pth"):
         find("lost", table={"lost": lost})
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "models").rglob("*.safetensors")), ids=str
+)
+def test_what_is_shipped_names_no_folder_of_who_trained_it(path):
+    with path.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    assert b'"/' not in header and b":\\\\" not in header

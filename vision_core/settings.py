@@ -102,6 +102,14 @@ def absolute(settings: Settings) -> Settings:
     return replace(settings, **{name: str(Path(value).absolute()) for name, value in given.items()})  # pyright: ignore
 
 
+def shareable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts for a file that is given away: of absolute paths only the last part stays."""
+    return {
+        name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for name, value in facts.items()
+    }
+
+
 def from_plain(kind: type[Settings], data: Any) -> Settings:
     """A dataclass from the plain data of `asdict`, every field checked against its annotation.
 

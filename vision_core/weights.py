@@ -35,7 +35,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/pages.safetensors",
-        "a7e21abf0a101c040f21fab2a2659c9cc653e4072148ff6f66538de2009d46c5",
+        "4d6bfd784315489b6dc3bc83b5cb44ca2ec446fa7adb92268b8dd91e2c661529",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),

@@ -21,7 +21,7 @@ from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import BLOCKS, LeafNet
 from vision_core.runs import Run
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import absolute, check, device, seed, setting, shareable, track
 
 MANIFEST = "manifest.json"
 
@@ -203,7 +203,11 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
     def finished(model: torch.nn.Module) -> dict[str, Any]:
         # the smallest loss, not the best accuracy: on a few hundred pictures many epochs tie in that
         best, told = checkpoints.load(run.folder / "best_val_loss.safetensors", LeafNet)
-        facts = {"epoch": told["epoch"], "settings": _shareable(settings), "best_epoch": told["metrics"]}
+        facts = {
+            "epoch": told["epoch"],
+            "settings": shareable(asdict(settings)),
+            "best_epoch": told["metrics"],
+        }
         return finish(run, best.to(next(model.parameters()).device), manifest, cached, facts)
 
     yield from training.run(
@@ -225,14 +229,6 @@ def _absolute(settings: Settings) -> Settings:
     settings = absolute(settings)
     named = settings.weights in ("imagenet", "none")
     return settings if named else replace(settings, weights=str(Path(settings.weights).absolute()))
-
-
-def _shareable(settings: Settings) -> dict[str, Any]:
-    """The settings, but of paths only the last part: a model is given away."""
-    paths = {
-        name: Path(value).name for name in ("data", "groups", "weights") if (value := getattr(settings, name))
-    }
-    return {**asdict(settings), **paths}
 
 
 def _plan(settings: Settings, count: int) -> training.Plan:

@@ -6,6 +6,7 @@ from typing import Any
 from vision_core import checkpoints, devices, weights
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.vit import SIZES, ViTRestorer
+from vision_core.settings import shareable
 
 Restorer = PageRestorer | ViTRestorer
 NETWORKS = ("pages", *SIZES)
@@ -48,6 +49,6 @@ def join(detail: str | Path, light: str | Path, out: str | Path) -> dict[str, An
     if one.architecture["light"] != other.architecture["light"]:
         raise ValueError(f"{detail} and {light} have lights of different sizes")
     one.light.load_state_dict(other.light.state_dict())
-    facts = {"detail": detail_facts, "light": light_facts, "licence": "Apache-2.0"}
+    facts = {"detail": shareable(detail_facts), "light": shareable(light_facts), "licence": "Apache-2.0"}
     checkpoints.save(out, one, facts, half=True)
     return facts
