@@ -105,7 +105,8 @@ def _fill(space: Space, stage: Path) -> None:
     for path in APPS.iterdir():
         if path.is_file() and path.suffix != ".pyc":
             shutil.copy(path, stage / "apps")
-    shutil.copytree(own, stage / "apps" / own.name, ignore=NEVER)
+    for folder in (APPS / "shared", own):
+        shutil.copytree(folder, stage / "apps" / folder.name, ignore=NEVER)
     for name in ("README.md", "requirements.txt", "Dockerfile"):
         if (moved := stage / "apps" / own.name / name).exists():
             moved.replace(stage / name)

@@ -17,10 +17,11 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 import vision_core
-from apps import doors, landing, logs, session
-from apps.connections import Connection, proxies
-from apps.queue import HEAVY, take_over
-from apps.quota import UploadQuota
+from apps import landing
+from apps.shared import doors, logs, visits
+from apps.shared.connections import Connection, proxies
+from apps.shared.queue import HEAVY, take_over
+from apps.shared.quota import UploadQuota
 from vision_core.files import bundled
 
 HERE = Path(__file__).parent
@@ -60,10 +61,10 @@ def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
 
 def _mount(suite: FastAPI, name: str, path: str) -> None:
     """A Gradio app, imported here: one that is not served needs none of its packages."""
-    from apps import common, gpu
+    from apps.shared import gpu, wiring
 
     app: Any = importlib.import_module(f"apps.{name}.app")
-    common.mount(suite, app, path)
+    wiring.mount(suite, app, path)
     gpu.ready()
 
 
@@ -84,7 +85,7 @@ def serve(
 
 def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     """Serve what `build` makes until interrupted; see `serve`."""
-    session.bound_arenas()  # before there are threads
+    visits.bound_arenas()  # before there are threads
     listener = _listen(host, port)
     try:
         config = uvicorn.Config(
@@ -110,7 +111,7 @@ def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         take_over(HEAVY)
-        janitor = session.Janitor()
+        janitor = visits.Janitor()
         janitor.start()
         async with AsyncExitStack() as stack:
             stack.callback(janitor.stop)

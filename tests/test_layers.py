@@ -72,6 +72,16 @@ def test_core_imports_no_page_framework():
     assert trespasses(files, lambda name: top(name) not in {"gradio", "streamlit", "fastapi", "apps"}) == []
 
 
+@pytest.mark.parametrize("folder", sorted(path.name for path in (ROOT / "apps").iterdir() if path.is_dir()))
+def test_a_page_imports_the_shared_parts_and_never_another_page(folder):
+    files = sorted((ROOT / "apps" / folder).rglob("*.py"))
+    within = (f"apps.{folder}.", "apps.shared.")
+    assert (
+        folder == "digits_site"
+        or trespasses(files, lambda name: top(name) != "apps" or f"{name}.".startswith(within)) == []
+    )
+
+
 @pytest.mark.parametrize("system", sorted(SYSTEMS))
 def test_a_system_never_imports_another(system):
     others = tuple(f"vision_core.{other}" for other in (SYSTEMS | {"cli"}) - {system})

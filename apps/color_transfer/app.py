@@ -4,7 +4,6 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
 from apps.color_transfer import (
     comparison_tab,
     low_poly_tab,
@@ -19,8 +18,9 @@ from apps.color_transfer.files import router as files
 from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
 from apps.color_transfer.views import CLICKED, palette_editor
 from apps.color_transfer.visit import APP, current
-from apps.examples import examples
-from apps.session import LIFETIME
+from apps.shared import faults, inputs, theme, visits, wiring
+from apps.shared.inputs import examples
+from apps.shared.visits import LIFETIME
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE
 
@@ -37,7 +37,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False) as page:
         visit = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(common.home())
+        gr.HTML(theme.home())
         gr.Markdown(INTRO, elem_classes="vc-intro")
         chosen = _choices(visit)
         start, settings, reuse, saved = _training_step()
@@ -48,29 +48,29 @@ def build() -> gr.Blocks:
         begun = start.click(
             training.begin, [visit, *settings], None, concurrency_id="apply", concurrency_limit=4
         )
-        begun.success(*follow, **{**quiet, **common.POLL}).then(None, js=common.TO_RESULT)
+        begun.success(*follow, **{**quiet, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
         used = reuse.click(results.use_saved, [visit, saved], None, concurrency_id="apply")
-        used.success(*follow, **{**quiet, **common.POLL}).then(None, js=common.TO_RESULT)
-        view["timer"].tick(*follow, **{**quiet, **common.POLL})
+        used.success(*follow, **{**quiet, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
+        view["timer"].tick(*follow, **{**quiet, **wiring.POLL})
         view["stop"].click(training.stop, visit, None, queue=False).success(
-            *follow, **{**quiet, **common.POLL}
+            *follow, **{**quiet, **wiring.POLL}
         )
         for control in view["strengths"]:
-            control.change(*follow, trigger_mode="always_last", **{**quiet, **common.POLL})
+            control.change(*follow, trigger_mode="always_last", **{**quiet, **wiring.POLL})
         for piece in (view["strip"], view["facts"]):
             clicked = piece.click(results.act, [visit, view["strengths"][1]], view["strengths"][1], **quiet)
-            clicked.success(*follow, **{**quiet, **common.POLL})
+            clicked.success(*follow, **{**quiet, **wiring.POLL})
         _more_steps(visit, view, follow)
         opened = page.load(_opened, None, [visit, key, *chosen], show_progress="hidden")
-        opened.success(None, key, js=common.KEEP_KEY)
-        opened.success(*follow, **{**quiet, **common.POLL})
-    return page.queue(max_size=common.EVENTS)
+        opened.success(None, key, js=wiring.KEEP_KEY)
+        opened.success(*follow, **{**quiet, **wiring.POLL})
+    return page.queue(max_size=wiring.EVENTS)
 
 
-@common.user_errors
+@faults.user_errors
 def _opened(request: gr.Request) -> tuple[Any, ...]:
     """The visit that the address names, with its pictures and palette; else a new one."""
-    found = session.find(APP, request.query_params.get("visit")) or session.new(APP)
+    found = visits.find(APP, request.query_params.get("visit")) or visits.new(APP)
     return found, found.key, *palette_panel.reload(current(found))
 
 
@@ -86,14 +86,14 @@ def _choices(visit: gr.State) -> list[gr.components.Component]:
             target = _picture("Colours to take", "the picture with the colours to take", "target")
             targets = gr.HTML(examples(EXAMPLES, TARGETS), js_on_load=CLICKED)
             with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
-                palette_file = common.UploadFile(
+                palette_file = inputs.UploadFile(
                     label="Palette file", file_types=list(READABLE), height=120, elem_id="palette-file"
                 )
     gr.Markdown("## 2 · The palette")
     colors = gr.HTML(palette_editor(current(None)), js_on_load=CLICKED, elem_id="palette")
     with gr.Accordion("Palette settings", open=False):
-        count = common.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
-        clusters = common.Slider(
+        count = inputs.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
+        clusters = inputs.Slider(
             2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
         )
     light: dict[str, Any] = {
@@ -113,9 +113,9 @@ def _choices(visit: gr.State) -> list[gr.components.Component]:
     return [source, facts, target, colors]
 
 
-def _picture(label: str, alt: str, name: str) -> common.Upload:
+def _picture(label: str, alt: str, name: str) -> inputs.Upload:
     """An upload that hands over the untouched file: only the core decodes pictures."""
-    return common.Upload(
+    return inputs.Upload(
         label=label,
         alt_text=alt,
         type="filepath",
@@ -133,7 +133,7 @@ def _training_step() -> tuple[gr.Button, list[gr.components.Component], gr.Butto
     with gr.Accordion("Training settings", open=False):
         settings = _training_settings()
     with gr.Accordion("Use a saved model, or a .cube file from anywhere", open=False):
-        saved = common.UploadFile(
+        saved = inputs.UploadFile(
             label="Model (.safetensors, .pth) or LUT (.cube)", file_types=[".safetensors", ".pth", ".cube"]
         )
         reuse = gr.Button("Recolour with this file", elem_id="reuse")
@@ -143,10 +143,10 @@ def _training_step() -> tuple[gr.Button, list[gr.components.Component], gr.Butto
 def _training_settings() -> list[gr.components.Component]:
     default, weights = Settings(), LossWeights()
     with gr.Row():
-        epochs = common.Slider(
+        epochs = inputs.Slider(
             10, 5000, default.epochs, step=10, label="Epochs", info="Batches of 512 colours each."
         )
-        patience = common.Slider(
+        patience = inputs.Slider(
             0,
             1000,
             0,
@@ -155,8 +155,8 @@ def _training_settings() -> list[gr.components.Component]:
             info="Stop early after so many epochs without progress; 0: never.",
         )
     with gr.Row():
-        lr = common.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
-        seed = common.Number(default.seed, label="Seed", precision=0, minimum=0)
+        lr = inputs.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
+        seed = inputs.Number(default.seed, label="Seed", precision=0, minimum=0)
         head = gr.Radio(
             [("free colours", "rgb"), ("mixtures of the palette", "palette")],
             value=default.head,
@@ -169,7 +169,7 @@ def _training_settings() -> list[gr.components.Component]:
     gr.Markdown("How much each term of the loss counts:")
     with gr.Row():
         terms = [
-            common.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110)
+            inputs.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110)
             for name in training.TERMS
         ]
     return [epochs, patience, lr, seed, head, *terms]
@@ -192,8 +192,8 @@ def _results_step(visit: gr.State, start: gr.Button) -> dict[str, Any]:
             with gr.Column(scale=1, min_width=260):
                 status = gr.HTML(elem_id="progress")
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-                color = common.Slider(0, 1, 1, step=0.05, label="Colour strength", elem_id="strength")
-                lightness = common.Slider(
+                color = inputs.Slider(0, 1, 1, step=0.05, label="Colour strength", elem_id="strength")
+                lightness = inputs.Slider(
                     0,
                     1,
                     1,

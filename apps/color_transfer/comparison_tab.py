@@ -5,13 +5,14 @@ from typing import Any
 
 import gradio as gr
 
-from apps import session
 from apps.color_transfer import looks, results
 from apps.color_transfer.views import methods
 from apps.color_transfer.visit import current
-from apps.common import note, user_errors
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.progress import note
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import images
 from vision_core.color import compare
 
@@ -30,7 +31,7 @@ def run(given: Session | None) -> Iterator[tuple[Any, ...]]:
         entries = compare.compare(source, model.palette, model, wanted, looks.seconds(look))
     given_pictures = [(source, "The picture")] + ([] if wanted is None else [(wanted, "The colours")])
     pictures = [*given_pictures, *((entry.image, entry.name) for entry in entries)]
-    gallery = [(session.shown(known.session, rgb), name) for rgb, name in pictures]
+    gallery = [(visits.shown(known.session, rgb), name) for rgb, name in pictures]
     yield gr.Gallery(gallery, visible=True), methods(compare.table(entries), dict(compare.COLUMNS))
 
 

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from starlette.background import BackgroundTask
 
-from apps import session
 from apps.color_transfer import looks, low_poly_tab, plots_tab, results, visit
 from apps.color_transfer.looks import Look
-from apps.common import sentence
+from apps.shared import visits
+from apps.shared.faults import sentence
 from vision_core import images, plots
 from vision_core.color import lut, lut_files, palette_files
 
@@ -29,7 +29,7 @@ Options = Mapping[str, str]
 def download(key: str, name: str, file: str, request: Request) -> Response:
     """A file of one result of the visit with that key."""
     try:
-        found = session.find(visit.APP, key)
+        found = visits.find(visit.APP, key)
         if found is None:
             raise ValueError("This visit is over: its files were removed")
         look = looks.get(visit.current(found), name)
@@ -44,19 +44,19 @@ def download(key: str, name: str, file: str, request: Request) -> Response:
     except ValueError as error:
         return _page(sentence(error), 404)
     except OSError:
-        return _page(session.FULL + ".", 507)
+        return _page(visits.FULL + ".", 507)
 
 
 def _made(look: Look, file: str, options: Options) -> Response:
     with _slots:
-        session.make_room(look.session, 0)
-        folder = Path(mkdtemp(dir=session.uploads()))
+        visits.make_room(look.session, 0)
+        folder = Path(mkdtemp(dir=visits.uploads()))
         try:
             MAKERS[file](look, folder / file, options)
         except BaseException:
-            session.remove(folder)
+            visits.remove(folder)
             raise
-    return FileResponse(folder / file, filename=file, background=BackgroundTask(session.remove, folder))
+    return FileResponse(folder / file, filename=file, background=BackgroundTask(visits.remove, folder))
 
 
 def _page(text: str, status: int) -> HTMLResponse:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from apps import session
 from apps.color_transfer.visit import Visit
-from apps.common import read_picture, sentence
-from apps.queue import HEAVY
+from apps.shared import visits
+from apps.shared.faults import sentence
+from apps.shared.inputs import read_picture
+from apps.shared.queue import HEAVY
 from vision_core import color, images, runs
 from vision_core.color.lut import Lut, Shaped, check
 from vision_core.events import Step
@@ -36,7 +37,7 @@ class Look:
     pictures), "title".
     """
 
-    session: session.Session
+    session: visits.Session
     name: str
 
     @property
@@ -80,10 +81,10 @@ class Look:
 
 def create(visit: Visit, kind: str, title: str) -> Look:
     """A folder for a new result of the pictures now chosen; the oldest results go when there is no room."""
-    session.opened(visit.session)
+    visits.opened(visit.session)
     old = [look.folder for look in reversed(every(visit)) if look.name != visit.look]
-    session.make_room(visit.session, BYTES, old)
-    look = Look(visit.session, session.next_name(visit.session, "look"))
+    visits.make_room(visit.session, BYTES, old)
+    look = Look(visit.session, visits.next_name(visit.session, "look"))
     look.folder.mkdir()
     facts = {"kind": kind, "title": title, "source": visit.source, "target": visit.target}
     write_json(look.path("look.json"), facts)
@@ -92,7 +93,7 @@ def create(visit: Visit, kind: str, title: str) -> Look:
 
 def every(visit: Visit) -> list[Look]:
     """The results of a visit, newest first."""
-    return [Look(visit.session, name) for name in session.numbered(visit.session, "look", "look.json")]
+    return [Look(visit.session, name) for name in visits.numbered(visit.session, "look", "look.json")]
 
 
 def get(visit: Visit, name: object = None) -> Look:

@@ -7,12 +7,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps import common, session
 from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import current
-from apps.common import note, number, user_errors, whole
-from apps.session import Session
+from apps.shared import inputs, visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import number, whole
+from apps.shared.progress import note
+from apps.shared.visits import Session
 from vision_core import images
 from vision_core.color import lowpoly, lut, palette
 from vision_core.files import write_text
@@ -31,7 +33,7 @@ def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
     if options["coloring"] != "wireframe":
         links.append(views.link(known, "lowpoly.svg", "SVG", options))
     words = note(f"{triangles:,} triangles") + f'<div class="vc-downloads"><div>{"".join(links)}</div></div>'
-    shown = session.shown(known.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
+    shown = visits.shown(known.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
     return gr.Image(shown, visible=True), words
 
 
@@ -84,11 +86,11 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
             )
         with gr.Column(scale=1, min_width=240):
             coloring = gr.Radio(list(COLORINGS), value="network", label="Colours")
-            threshold = common.Slider(0, 255, 50, step=5, label="Edge threshold", info="Lower: more edges.")
-            density = common.Slider(
+            threshold = inputs.Slider(0, 255, 50, step=5, label="Edge threshold", info="Lower: more edges.")
+            density = inputs.Slider(
                 5, 300, 60, step=5, label="Pixels a point", info="Lower makes smaller triangles."
             )
-            seed = common.Number(1, label="Seed", precision=0, minimum=0)
+            seed = inputs.Number(1, label="Seed", precision=0, minimum=0)
             scatter = gr.Checkbox(False, label="Points anywhere, not on edges")
             make = gr.Button("Draw low poly", variant="primary", elem_id="draw")
             words = gr.HTML()

@@ -7,12 +7,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps import session
 from apps.color_transfer import looks, visit
 from apps.color_transfer.views import bar, palette_editor
 from apps.color_transfer.visit import Visit, change, current
-from apps.common import event_data, note, read_picture, user_errors, whole
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import event_data, read_picture, whole
+from apps.shared.progress import note
+from apps.shared.visits import Session
 from vision_core import color, guarded
 from vision_core.color import palette as palettes
 from vision_core.color import palette_files
@@ -147,7 +149,7 @@ def _extract(picture: Picture, locked: tuple[str, ...], clusters: float, colors:
 
 
 def _keep(known: Visit, path: str | Path) -> str:
-    return session.keep(known.session, path, [look.folder for look in reversed(looks.every(known))])
+    return visits.keep(known.session, path, [look.folder for look in reversed(looks.every(known))])
 
 
 def _palette(known: Visit) -> color.Palette:

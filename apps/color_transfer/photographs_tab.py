@@ -8,13 +8,15 @@ from zipfile import ZIP_STORED, ZipFile
 
 import gradio as gr
 
-from apps import session
 from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, current
-from apps.common import Uploads, note, read_picture, sentence, user_errors
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import sentence, user_errors
+from apps.shared.inputs import Uploads, read_picture
+from apps.shared.progress import note
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import images
 from vision_core.color import lut
 from vision_core.color.advice import warnings
@@ -55,7 +57,7 @@ def recolor(
 def _one(known: Visit, look: Look, file: tuple[str, str], baked: Any) -> tuple[Any, ...]:
     picture = read_picture(file[1])
     output = picture.mapped(partial(lut.apply, baked))
-    session.make_room(known.session, output.rgb.nbytes // 2)
+    visits.make_room(known.session, output.rgb.nbytes // 2)
     images.save(output, look.path(PNG))
     unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
     words = note(f"{unknown}.", "warning") if unknown else note(f"{file[0]} is ready.", "good")
@@ -74,7 +76,7 @@ def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) ->
                     output = picture.mapped(partial(lut.apply, baked))
                     data, inside = _encoded(output, name, written)
                     noted += [f"{name}: {text}" for text in (*picture.notes, *images.loss(output, inside))]
-                    session.make_room(known.session, len(data))
+                    visits.make_room(known.session, len(data))
                     archive.writestr(inside, data)
                     if len(written) == 1:
                         pair = _pair(known, picture, output)
@@ -108,7 +110,7 @@ def _encoded(picture: images.Picture, name: str, written: set[str]) -> tuple[byt
 
 def _pair(known: Visit, before: images.Picture, after: images.Picture) -> Any:
     both = [
-        session.shown(known.session, images.shrink(one.on_white().rgb, looks.VIEW)) for one in (before, after)
+        visits.shown(known.session, images.shrink(one.on_white().rgb, looks.VIEW)) for one in (before, after)
     ]
     return gr.ImageSlider((both[0], both[1]), visible=True)
 

@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from apps.color_transfer import looks, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import current
-from apps.common import plot, user_errors
-from apps.session import Session
+from apps.shared.curves import plot
+from apps.shared.faults import user_errors
+from apps.shared.visits import Session
 from vision_core import color
 from vision_core.color import lowpoly, plots, training_plots
 from vision_core.color.palette import cluster

@@ -9,9 +9,11 @@ import gradio as gr
 
 from apps.color_transfer import looks
 from apps.color_transfer.visit import change, current
-from apps.common import note, number, progress, user_errors
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared.faults import user_errors
+from apps.shared.inputs import number
+from apps.shared.progress import note, progress
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import color
 from vision_core.color import feedback
 from vision_core.color.feedback import Rating

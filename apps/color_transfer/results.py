@@ -8,12 +8,14 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from apps import session
 from apps.color_transfer import looks, training, views, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import change, current
-from apps.common import event_data, loss_curves, number, user_errors
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.curves import loss_curves
+from apps.shared.faults import user_errors
+from apps.shared.inputs import event_data, number
+from apps.shared.visits import Session
 from vision_core import color, guarded, images
 from vision_core.color import colormap, lut, lut_files, metrics
 from vision_core.color.advice import warnings
@@ -72,7 +74,7 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
 def _drawn(known: visit.Visit, look: Look, strength: float, lightness: float, final: bool) -> tuple[Any, ...]:
     """(before and after, measures, downloads, past results) as they are now."""
     before, after = view(look, strength, lightness)
-    pair = session.shown(known.session, before), session.shown(known.session, after)
+    pair = visits.shown(known.session, before), visits.shown(known.session, after)
     row = views.strip([_card(other) for other in looks.every(known)[:12]], known.look)
     facts = _facts(look, before, after, strength, lightness) if final else ""
     network = final and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()

@@ -1,12 +1,14 @@
 """The transfer: a first picture at once, then a network in a process of its own, which the page watches."""
 
-from apps import session
 from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
-from apps.common import duration, note, number, progress, user_errors, whole
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import number, whole
+from apps.shared.progress import duration, note, progress
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import color, runs
 from vision_core.color import classical
 from vision_core.color.palette import CountedColors
@@ -71,7 +73,7 @@ def stop(given: Session | None) -> None:
         if not HEAVY.leave_line(known.session.owner):  # its turn came just now
             runs.request_stop(look.run)
             return
-        session.remove(look.folder)
+        visits.remove(look.folder)
         earlier = looks.every(known)
         change(known.session, look=earlier[0].name if earlier else "")
     else:

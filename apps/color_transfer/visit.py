@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from apps import session
-from apps.common import read_picture
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.inputs import read_picture
+from apps.shared.visits import Session
 from vision_core import color
 from vision_core.color.palette_files import from_hex, to_hex
 from vision_core.files import read_json, write_json
@@ -51,8 +51,8 @@ def current(given: Session | None) -> Visit:
     A client that never opened the page has no session, and gets a new one.
     """
     if given is None or not given.path(FILE).exists():
-        return Visit(given or session.new(APP))
-    known = read_json(session.opened(given).path(FILE))
+        return Visit(given or visits.new(APP))
+    known = read_json(visits.opened(given).path(FILE))
     palette = None
     if known["palette"]:
         colors = np.array([from_hex(text) for text in known["palette"]], np.uint8)
@@ -71,7 +71,7 @@ def change(given: Session, **choices: Any) -> Visit:
             "shares": None if palette is None else palette.shares.tolist(),
             **{name: getattr(visit, name) for name in _PLAIN},
         }
-        write_json(session.opened(given).path(FILE), known)
+        write_json(visits.opened(given).path(FILE), known)
     return visit
 
 

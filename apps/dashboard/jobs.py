@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from apps.doors import BROWSER_COOKIE
+from apps.shared.doors import BROWSER_COOKIE
 from vision_core import messages, runs
 
 FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB

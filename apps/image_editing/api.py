@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from apps import gpu, session
-from apps.common import Number, UploadFile, number, read_picture, user_errors, whole
 from apps.image_editing import edits, mask_panel
 from apps.image_editing.visit import APP, Visit
-from apps.queue import HEAVY
+from apps.shared import gpu, visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import Number, UploadFile, number, read_picture, whole
+from apps.shared.queue import HEAVY
 from vision_core import editing
 from vision_core.editing import masks, photo, recipe, tasks
 from vision_core.events import Done
@@ -47,7 +48,7 @@ def edit_task(
     filled = edits.own_fill(task) if fill in ("", "auto", None) else fill
     chosen = whole(seed, 0, 2**31, "The seed")
     found = None
-    with HEAVY.ticket(session.new(APP).owner) as turn:
+    with HEAVY.ticket(visits.new(APP).owner) as turn:
         for _ in turn:
             yield None
         own = partial(edits.painter, filled, color or "#808080", None, 20, 7.5, "")
@@ -71,7 +72,7 @@ def make_mask(image: str | None, words: str, box: str, point: str) -> str:
     if given.count(None) != 2:
         raise ValueError("Say what to mark: words, a box or a point, one of them")
     if given[0] is not None:
-        found, said = mask_panel.named(Visit(session.new(APP)), picture, given[0])
+        found, said = mask_panel.named(Visit(visits.new(APP)), picture, given[0])
         if found is None:
             raise ValueError(said)
     else:
@@ -115,7 +116,7 @@ def _mask(picture: Picture, path: str | None, words: str) -> Any:
 
 def _folder() -> Path:
     """A folder of Gradio's, swept by age, from which a client may take a file."""
-    return Path(mkdtemp(dir=session.uploads()))
+    return Path(mkdtemp(dir=visits.uploads()))
 
 
 def build() -> None:

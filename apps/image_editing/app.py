@@ -4,12 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
-from apps.examples import examples
 from apps.image_editing import api, edits, mask_panel, picture_panel, results, training_tab, views
 from apps.image_editing.files import router as files
 from apps.image_editing.visit import APP, current
-from apps.session import LIFETIME
+from apps.shared import faults, inputs, theme, visits, wiring
+from apps.shared.inputs import examples
+from apps.shared.visits import LIFETIME
 from vision_core.editing import TASKS
 from vision_core.editing.inpainting import GUIDANCE
 
@@ -30,7 +30,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Image editing · vision-core", analytics_enabled=False) as page:
         visit = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(common.home())
+        gr.HTML(theme.home())
         gr.Markdown(INTRO, elem_classes="vc-intro")
         source, chooser, facts = _picture_step()
         gr.Markdown("## 2 · What may change")
@@ -71,12 +71,12 @@ def build() -> gr.Blocks:
             ]),
         ):  # fmt: skip
             begun = button.click(handler, inputs, seed, **QUIET)
-            begun.success(*follow, **{**QUIET, **common.POLL}).then(None, js=common.TO_RESULT)
-        view["timer"].tick(*follow, **{**QUIET, **common.POLL})
+            begun.success(*follow, **{**QUIET, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
+        view["timer"].tick(*follow, **{**QUIET, **wiring.POLL})
         stopped = view["stop"].click(results.stop, visit, None, queue=False, api_visibility="private")
-        stopped.success(*follow, **{**QUIET, **common.POLL})
+        stopped.success(*follow, **{**QUIET, **wiring.POLL})
         for piece in (view["candidates"], view["history"]):
-            piece.click(results.act, visit, None, **QUIET).success(*follow, **{**QUIET, **common.POLL})
+            piece.click(results.act, visit, None, **QUIET).success(*follow, **{**QUIET, **wiring.POLL})
         view["again"].click(results.go_on, visit, shown, **QUIET)
         restored = [
             view["said"],
@@ -96,16 +96,16 @@ def build() -> gr.Blocks:
         opened = page.load(
             _opened, None, [visit, key, *shown, listing], show_progress="hidden", api_visibility="private"
         )
-        opened.success(None, key, js=common.KEEP_KEY)
-        opened.success(*follow, **{**QUIET, **common.POLL})
-        opened.success(*lessons, **{**QUIET, **common.POLL})
-    return page.queue(max_size=common.EVENTS)
+        opened.success(None, key, js=wiring.KEEP_KEY)
+        opened.success(*follow, **{**QUIET, **wiring.POLL})
+        opened.success(*lessons, **{**QUIET, **wiring.POLL})
+    return page.queue(max_size=wiring.EVENTS)
 
 
-@common.user_errors
+@faults.user_errors
 def _opened(request: gr.Request) -> tuple[Any, ...]:
     """The visit that the address names, with its picture and mask; else a new one."""
-    found = session.find(APP, request.query_params.get("visit")) or session.new(APP)
+    found = visits.find(APP, request.query_params.get("visit")) or visits.new(APP)
     known = current(found)
     return found, found.key, *picture_panel.reload(known), training_tab.listed(known)
 
@@ -115,7 +115,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
     gr.Markdown("## 1 · A picture")
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            source = common.Upload(
+            source = inputs.Upload(
                 label="Picture to edit", alt_text="the picture to edit", type="filepath", image_mode=None,
                 format="png", sources=["upload", "clipboard"], height=220, elem_id="source",
             )  # fmt: skip
@@ -141,13 +141,13 @@ def _task_tab() -> tuple[gr.Radio, list[Any], gr.Button]:
             label="Prompt", info="What shall be there; text models alone read it.", max_length=10_000
         )
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
-    other = common.Upload(
+    other = inputs.Upload(
         label="The other picture", alt_text="the picture to put there", type="filepath", image_mode=None,
         format="png", sources=["upload", "clipboard"], height=180, visible=False, elem_id="other",
     )  # fmt: skip
     with gr.Row(visible=False) as sides:
         left, top, right, bottom = (
-            common.Number(0, label=f"Pixels at the {side}", minimum=0, maximum=edits.MOST, min_width=120)
+            inputs.Number(0, label=f"Pixels at the {side}", minimum=0, maximum=edits.MOST, min_width=120)
             for side in ("left", "top", "right", "bottom")
         )
     start = gr.Button("Edit the marked place", variant="primary", size="lg", elem_id="start")
@@ -193,8 +193,8 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
         )  # fmt: skip
     with gr.Accordion("Regions", open=False):
         with gr.Row():
-            anchors = common.Slider(1, 16, 9, step=1, label="Regions to try")
-            window = common.Slider(
+            anchors = inputs.Slider(1, 16, 9, step=1, label="Regions to try")
+            window = inputs.Slider(
                 4, 16, 15, step=1, label="Largest window", info="Half the largest box, in 32nds."
             )
             learnt = gr.Dropdown(
@@ -227,7 +227,7 @@ def _painting_settings() -> list[Any]:
     """Seed and blending, for both tabs; in the order of `edits.begin_task`."""
     with gr.Accordion("Seed, blending and the text model's settings", open=False):
         with gr.Row():
-            seed = common.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+            seed = inputs.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
             locked = gr.Checkbox(False, label="Lock the seed", info="Else each edit draws a new one.")
             poisson = gr.Checkbox(False, label="Blend the gradients", info="Poisson: no step at the edge.")
         with gr.Row():
@@ -240,8 +240,8 @@ def _painting_settings() -> list[Any]:
                 )
             ]
         with gr.Row():
-            steps = common.Slider(1, 100, 20, step=1, label="Steps")
-            guidance = common.Slider(
+            steps = inputs.Slider(1, 100, 20, step=1, label="Steps")
+            guidance = inputs.Slider(
                 0, 20, GUIDANCE["tiny"], step=0.5, label="Guidance",
                 info="{tiny:g} suits the small world, {diffusers:g} Stable Diffusion.".format(**GUIDANCE),
             )  # fmt: skip
@@ -272,7 +272,7 @@ def _results_step(visit: gr.State) -> dict[str, Any]:
         candidates = gr.HTML(js_on_load=views.CLICKED, elem_id="candidates")
         history = gr.HTML(js_on_load=views.CLICKED, elem_id="history")
     with gr.Accordion("Take the settings of an earlier result", open=False):
-        recipe = common.UploadFile(
+        recipe = inputs.UploadFile(
             label="A result (PNG) or its recipe (JSON)",
             file_types=[".png", ".json"],
             height=110,

@@ -11,12 +11,14 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from apps import session
-from apps.common import event_data, note, number, read_picture, user_errors, whole
 from apps.image_editing import jobs, mask_panel, views, works
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import event_data, number, read_picture, whole
+from apps.shared.progress import note
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import editing, images, limits
 from vision_core.editing import masks, tasks
 from vision_core.editing.inpainting import Painter
@@ -280,7 +282,7 @@ def looker(known: Visit) -> Looker:
 def networks(known: Visit) -> dict[str, str]:
     """The AnchorNets that the visitor has trained, by name, with their files."""
     weights = "run/last.safetensors"
-    names = reversed(session.numbered(known.session, "lessons", weights))
+    names = reversed(visits.numbered(known.session, "lessons", weights))
     return {n.replace("lessons-", "training "): str(known.session.path(n) / weights) for n in names}
 
 
@@ -326,8 +328,8 @@ def show_regions(
         level = cv2.resize(np.clip(saliency, 0, 1), small.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         color = cv2.applyColorMap((level.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
         mixed = cv2.addWeighted(small, 0.45, np.ascontiguousarray(color), 0.55, 0)
-        heat = gr.Image(session.shown(known.session, mixed), visible=True)
-    return heat, gr.Image(session.shown(known.session, drawn), visible=True), views.regions(middle, chosen)
+        heat = gr.Image(visits.shown(known.session, mixed), visible=True)
+    return heat, gr.Image(visits.shown(known.session, drawn), visible=True), views.regions(middle, chosen)
 
 
 @user_errors

@@ -6,9 +6,9 @@ from html import escape
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from apps import session
-from apps.common import sentence
 from apps.image_editing import visit, works
+from apps.shared import visits
+from apps.shared.faults import sentence
 
 router = APIRouter()
 VIEW = re.compile(r"shown-[0-9a-f]{24}\.png")
@@ -19,7 +19,7 @@ FILE = re.compile(r"candidate-\d{1,3}\.(png|json)")
 def download(key: str, name: str, file: str) -> Response:
     """A file of one result of the visit with that key, or (`view`) a picture that its page shows."""
     try:
-        found = session.find(visit.APP, key)
+        found = visits.find(visit.APP, key)
         if found is None:
             raise ValueError("This visit is over: its files were removed")
         if name == "view" and VIEW.fullmatch(file):

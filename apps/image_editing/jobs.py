@@ -15,10 +15,10 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from apps import gpu, session
-from apps.common import sentences
 from apps.image_editing.works import Work
-from apps.queue import HEAVY, Left, Ticket
+from apps.shared import gpu, visits
+from apps.shared.faults import sentences
+from apps.shared.queue import HEAVY, Left, Ticket
 from vision_core import images
 from vision_core.editing import Candidate, Edit, Regions, draw_boxes, recipe
 from vision_core.editing.recipe import Recipe
@@ -53,7 +53,7 @@ def run(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate],
     """As `start`, in this thread, when it is the visitor's turn already."""
     told = Told(work, recipe_of)
     try:
-        with sentences(), session.locked(work.session):
+        with sentences(), visits.locked(work.session):
             told.note(words="Loading the models …")
             # a partial may be pickled, and needs a large model; what is not needs none
             with closing(gpu.stream(make) if isinstance(make, partial) else make()) as events:
@@ -81,7 +81,7 @@ def _work(
         _left(work)
     finally:
         HEAVY.leave(ticket)
-        session.return_memory()
+        visits.return_memory()
 
 
 def _left(work: Work) -> None:

@@ -11,11 +11,13 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from apps import session
-from apps.common import UploadFile, event_data, note, number, read_picture, user_errors
 from apps.image_editing import views
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import UploadFile, event_data, number, read_picture
+from apps.shared.progress import note
+from apps.shared.visits import Session
 from vision_core import images
 from vision_core.editing import masks, photo, tasks
 from vision_core.editing.photo import PhotoEyes
@@ -41,7 +43,7 @@ def canvas(known: Visit, picture: Picture | None = None) -> str:
         return views.nothing_yet()
     picture = picture or source_of(known)
     mask = mask_of(known, picture)
-    shown = Path(session.shown(known.session, images.shrink(picture.on_white().rgb, VIEW))).name
+    shown = Path(visits.shown(known.session, images.shrink(picture.on_white().rgb, VIEW))).name
     over = "" if mask is None else overlay(mask)
     share = 0.0 if mask is None else float(mask.mean())
     undo, redo = known.at > 0, known.at < len(known.steps)

@@ -7,11 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from apps import session
-from apps.common import event_data, note, read_picture, user_errors
 from apps.image_editing import mask_panel, works
 from apps.image_editing.visit import Visit, change, current, source_of
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import event_data, read_picture
+from apps.shared.progress import note
+from apps.shared.visits import Session
 from vision_core import images
 from vision_core.editing.tiny import world
 from vision_core.files import bundled
@@ -37,12 +39,12 @@ def take_example(given: Session | None, event: gr.EventData) -> str:
 def draw(known: Visit, seed: int | None = None) -> str:
     """A scene of the small world as the source; the path of its picture."""
     number = secrets.randbelow(100_000) if seed is None else seed
-    folder = Path(mkdtemp(dir=session.uploads()))
+    folder = Path(mkdtemp(dir=visits.uploads()))
     try:
         images.save(Picture(world.render(world.scene(number, 2), SCENE)), folder / "scene.png")
         name = keep(known, folder / "scene.png")
     finally:
-        session.remove(folder)
+        visits.remove(folder)
     change(known.session, source=name, scene=number, steps=(), at=0, boxes=())
     return str(known.session.path(name))
 
@@ -86,4 +88,4 @@ def reload(known: Visit) -> tuple[Any, ...]:
 
 def keep(known: Visit, path: str | Path) -> str:
     """Copy an upload into the visitor's folder; its name there."""
-    return session.keep(known.session, path, [work.folder for work in reversed(works.every(known))])
+    return visits.keep(known.session, path, [work.folder for work in reversed(works.every(known))])

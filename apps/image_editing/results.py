@@ -5,13 +5,15 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps import session
-from apps.common import duration, event_data, note, user_errors
 from apps.image_editing import jobs, mask_panel, picture_panel, views, works
 from apps.image_editing.visit import change, current, source_of, with_mask
 from apps.image_editing.works import Work
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import event_data
+from apps.shared.progress import duration, note
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import guarded, images
 from vision_core.editing import packed, recipe
 from vision_core.editing.inpainting import GUIDANCE
@@ -82,7 +84,7 @@ def slider(work: Work, number: int | None) -> Any:
         return gr.ImageSlider(value=None, visible=False)
     after = images.shrink(images.read(work.path(f"candidate-{number}.png")).on_white().rgb, jobs.VIEW)
     before = images.read(work.path("before.png")).rgb
-    pair = tuple(session.shown(work.session, rgb) for rgb in (before, after))
+    pair = tuple(visits.shown(work.session, rgb) for rgb in (before, after))
     return gr.ImageSlider(pair, visible=True)  # pyright: ignore[reportArgumentType]
 
 
@@ -148,7 +150,7 @@ def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
     source = images.read(work.path("before.png")).rgb
     scale = source.shape[1] / work.facts["width"]
     scaled = [[round(side * scale) for side in box] for box in state["boxes"]]
-    return gr.Image(session.shown(work.session, jobs.boxed(source, scaled, number)), visible=True)
+    return gr.Image(visits.shown(work.session, jobs.boxed(source, scaled, number)), visible=True)
 
 
 def card(work: Work) -> tuple[str, str, str]:

@@ -6,12 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
-from apps.common import Slider, loss_curves, note, progress, read_picture, user_errors, whole
 from apps.image_editing import edits, jobs
 from apps.image_editing.visit import Visit, change, current, source_of
-from apps.queue import HEAVY
-from apps.session import Session
+from apps.shared import visits, wiring
+from apps.shared.curves import loss_curves
+from apps.shared.faults import user_errors
+from apps.shared.inputs import Slider, read_picture, whole
+from apps.shared.progress import note, progress
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import editing, images, runs
 from vision_core.editing import train
 from vision_core.editing.tiny import world
@@ -42,7 +45,7 @@ def add_scenes(given: Session | None, count: float) -> str:
     for _ in range(whole(count, 1, MOST, "The number of scenes")):
         seed = len(known.lessons) + 1000
         scene = world.scene(seed, 2)
-        path = session.opened(known.session).path(f"kept-scene-{seed}.png")
+        path = visits.opened(known.session).path(f"kept-scene-{seed}.png")
         images.save(Picture(world.render(scene, 128)), path)
         wanted = world.variants(scene)[seed % 7]
         known = _with(known, (path.name, str(world.caption(scene)), str(world.caption(wanted))))
@@ -92,8 +95,8 @@ def begin(
         )
     if HEAVY.before(known.session.owner) is not None:
         raise ValueError("Something of yours is still going on: wait for its end, or stop it")
-    folder = known.session.path(session.next_name(known.session, "lessons"))
-    session.make_room(known.session, 64 << 20)
+    folder = known.session.path(visits.next_name(known.session, "lessons"))
+    visits.make_room(known.session, 64 << 20)
     data = {}
     for number, (name, caption, prompt) in enumerate(known.lessons):
         picture = read_picture(known.session.path(name))
@@ -114,7 +117,7 @@ def begin(
 
 def newest(known: Visit) -> Run | None:
     """The visitor's last training."""
-    found = session.numbered(known.session, "lessons", "run/config.json")
+    found = visits.numbered(known.session, "lessons", "run/config.json")
     return Run(known.session.path(found[0]) / "run") if found else None
 
 
@@ -216,9 +219,9 @@ def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.D
     scenes.click(add_scenes, [visit, count], listing, **hidden)
     none.click(clear, visit, listing, **hidden)
     begun = start.click(begin, [visit, epochs, anchors, steps, budget, seed], None, **hidden)
-    begun.success(*looks, **{**hidden, **common.POLL})
+    begun.success(*looks, **{**hidden, **wiring.POLL})
     halt.click(stop, visit, None, queue=False, api_visibility="private").success(
-        *looks, **{**hidden, **common.POLL}
+        *looks, **{**hidden, **wiring.POLL}
     )
-    timer.tick(*looks, **{**hidden, **common.POLL})
+    timer.tick(*looks, **{**hidden, **wiring.POLL})
     return looks, listing

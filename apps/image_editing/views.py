@@ -4,8 +4,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from apps.common import note
 from apps.image_editing.works import Work
+from apps.shared.progress import note
 from vision_core.editing import at_hand
 
 # events of a piece: whatever carries data-act tells what it carries

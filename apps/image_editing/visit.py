@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from apps import session
-from apps.common import read_picture
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.inputs import read_picture
+from apps.shared.visits import Session
 from vision_core.editing import masks
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
@@ -49,8 +49,8 @@ class Visit:
 def current(given: Session | None) -> Visit:
     """What the visitor has chosen so far, read anew: several events of a page may run at once."""
     if given is None or not given.path(FILE).exists():
-        return Visit(given or session.new(APP))
-    known = read_json(session.opened(given).path(FILE))
+        return Visit(given or visits.new(APP))
+    known = read_json(visits.opened(given).path(FILE))
     lists = {name: tuple(map(tuple, known[name])) for name in ("steps", "boxes", "lessons")}
     return Visit(given, **{**known, **lists})
 
@@ -59,7 +59,7 @@ def change(given: Session, **choices: Any) -> Visit:
     """Write some choices down, leaving the others as another event may just have made them."""
     with _CHANGING:
         visit = replace(current(given), **choices)
-        write_json(session.opened(given).path(FILE), {name: getattr(visit, name) for name in _PLAIN})
+        write_json(visits.opened(given).path(FILE), {name: getattr(visit, name) for name in _PLAIN})
     return visit
 
 
@@ -87,9 +87,9 @@ def with_mask(visit: Visit, mask: np.ndarray | None, done: str) -> Visit:
     if mask is not None and mask.any():
         data = masks.encode(mask)
         name = f"mask-{sha256(data).hexdigest()[:24]}.png"
-        path = session.opened(visit.session).path(name)
+        path = visits.opened(visit.session).path(name)
         if not path.exists():
-            session.make_room(visit.session, len(data))
+            visits.make_room(visit.session, len(data))
             path.write_bytes(data)
     steps = (*visit.steps[: visit.at], (name, done))[-STEPS:]
     return change(visit.session, steps=steps, at=len(steps))

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from apps import session
 from apps.image_editing.visit import Visit
-from apps.queue import HEAVY
+from apps.shared import visits
+from apps.shared.queue import HEAVY
 from vision_core.files import read_json, write_json
 
 NAME = re.compile(r"work-\d{3,6}")
@@ -24,7 +24,7 @@ class Work:
     done, stopped, failed), `words`, `step`, `total`, `eta`, `candidates` and what else the page shows.
     """
 
-    session: session.Session
+    session: visits.Session
     name: str
 
     @property
@@ -73,10 +73,10 @@ def chosen(work: Work, state: dict[str, Any]) -> int | None:
 
 def create(visit: Visit, **facts: Any) -> Work:
     """A folder for a new result; the oldest results go when there is no room."""
-    session.opened(visit.session)
+    visits.opened(visit.session)
     old = [work.folder for work in reversed(every(visit)) if work.name != visit.work]
-    session.make_room(visit.session, BYTES, old)
-    work = Work(visit.session, session.next_name(visit.session, "work"))
+    visits.make_room(visit.session, BYTES, old)
+    work = Work(visit.session, visits.next_name(visit.session, "work"))
     work.folder.mkdir()
     write_json(work.path("work.json"), facts)
     work.note(status="working", words="", step=0, total=0, eta=0, candidates=[])
@@ -85,7 +85,7 @@ def create(visit: Visit, **facts: Any) -> Work:
 
 def every(visit: Visit) -> list[Work]:
     """The results of a visit, newest first."""
-    return [Work(visit.session, name) for name in session.numbered(visit.session, "work", "work.json")]
+    return [Work(visit.session, name) for name in visits.numbered(visit.session, "work", "work.json")]
 
 
 def get(visit: Visit, name: object = None) -> Work:

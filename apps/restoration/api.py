@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, gpu, session
-from apps.common import number, user_errors, whole
-from apps.queue import HEAVY
 from apps.restoration import networks, visit
+from apps.shared import gpu, inputs, visits
+from apps.shared.faults import user_errors
+from apps.shared.inputs import number, whole
+from apps.shared.queue import HEAVY
 from vision_core import guarded, images, limits, restoration
 from vision_core.restoration import KINDS
 from vision_core.restoration.restore import Options
@@ -30,7 +31,7 @@ def restore(
         raise ValueError("A script has no network of its own: network, classical or denoise was expected")
     options = Options(strength, output, bool(gate), bool(sharpen), networks.method_of(method))  # pyright: ignore
     picture = guarded.read(file, limits.UPLOAD_PIXELS.value, page=whole(page, 1, 10**6, "The page"))
-    with HEAVY.ticket(session.new(visit.APP).owner) as turn:
+    with HEAVY.ticket(visits.new(visit.APP).owner) as turn:
         for _ in turn:
             pass
         network = networks.embedded() if options.method == "network" else None
@@ -54,13 +55,13 @@ def damage(file: str | None, kind: str, severity: float, seed: float) -> tuple[s
         recipe = restoration.draw_mixture(start, level)
     else:
         recipe = restoration.draw(start, (kind,), level)
-    picture = common.read_picture(file)
+    picture = inputs.read_picture(file)
     rgb = images.from_tensor(restoration.degrade(images.to_tensor(picture.rgb), [recipe]))
     return _saved(picture.with_rgb(rgb), "damaged.png"), recipe
 
 
 def _saved(picture: images.Picture, name: str) -> str:
-    folder = mkdtemp(dir=session.uploads())
+    folder = mkdtemp(dir=visits.uploads())
     path = f"{folder}/{name}"
     images.save(picture, path)
     return path
@@ -69,20 +70,20 @@ def _saved(picture: images.Picture, name: str) -> str:
 def build() -> None:
     """The endpoints; their fields are there for their types, and never shown."""
     with gr.Column(visible=False):
-        file = common.UploadFile(label="file")
-        page = common.Number(1, label="page", precision=0)
+        file = inputs.UploadFile(label="file")
+        page = inputs.Number(1, label="page", precision=0)
         method = gr.Dropdown(["network", "classical", "denoise"], value="network", label="method")
-        strength = common.Number(1, label="strength")
+        strength = inputs.Number(1, label="strength")
         output = gr.Dropdown(["color", "grey", "binary", "soft"], value="color", label="output")
         sharpen, gate = gr.Checkbox(False, label="sharpen"), gr.Checkbox(True, label="gate")
         kind = gr.Dropdown(["mixture", *KINDS], value="mixture", label="kind")
-        severity, seed = common.Number(3, label="severity"), common.Number(0, label="seed", precision=0)
+        severity, seed = inputs.Number(3, label="severity"), inputs.Number(0, label="seed", precision=0)
         png, said = gr.File(label="png"), gr.JSON(label="said")
         damaged, recipe = gr.File(label="png"), gr.JSON(label="recipe")
         one = gr.Button("restore")
         other = gr.Button("damage")
-    inputs = [file, page, method, strength, output, sharpen, gate]
-    one.click(restore, inputs, [png, said], api_name="restore", concurrency_limit=2)
+    fields = [file, page, method, strength, output, sharpen, gate]
+    one.click(restore, fields, [png, said], api_name="restore", concurrency_limit=2)
     other.click(
         damage, [file, kind, severity, seed], [damaged, recipe], api_name="damage", concurrency_limit=2
     )

@@ -4,12 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
-from apps.common import user_errors
 from apps.restoration import api, lab, many, restore_tab, training
 from apps.restoration.files import router as files
 from apps.restoration.visit import APP
-from apps.session import LIFETIME
+from apps.shared import theme, visits, wiring
+from apps.shared.faults import user_errors
+from apps.shared.visits import LIFETIME
 
 __all__ = ["build", "files"]
 
@@ -23,7 +23,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Manuscript restoration · vision-core", analytics_enabled=False) as page:
         given = gr.State(None, time_to_live=LIFETIME)
         key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(common.home())
+        gr.HTML(theme.home())
         gr.Markdown(INTRO, elem_classes="vc-intro")
         with gr.Tabs():
             with gr.Tab("One page", id="page"):
@@ -37,19 +37,19 @@ def build() -> gr.Blocks:
         api.build()
         quiet = one["quiet"]
         opened = page.load(_opened, None, [given, key], show_progress="hidden", api_visibility="private")
-        opened.success(None, key, js=common.KEEP_KEY)
+        opened.success(None, key, js=wiring.KEEP_KEY)
         opened.success(_chosen, given, one["chosen"], **quiet)
         for look in looks:
-            opened.success(*look, **{**quiet, **common.POLL})
-    return page.queue(max_size=common.EVENTS)
+            opened.success(*look, **{**quiet, **wiring.POLL})
+    return page.queue(max_size=wiring.EVENTS)
 
 
 def _opened(request: gr.Request) -> tuple[Any, ...]:
     """The visit that the address names, else a new one."""
-    found = session.find(APP, request.query_params.get("visit")) or session.new(APP)
+    found = visits.find(APP, request.query_params.get("visit")) or visits.new(APP)
     return found, found.key
 
 
 @user_errors
-def _chosen(given: session.Session | None) -> tuple[Any, ...]:
-    return restore_tab.shown(given or session.new(APP))
+def _chosen(given: visits.Session | None) -> tuple[Any, ...]:
+    return restore_tab.shown(given or visits.new(APP))

@@ -6,9 +6,9 @@ from html import escape
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from apps import session
-from apps.common import sentence
 from apps.restoration import sheets, visit
+from apps.shared import visits
+from apps.shared.faults import sentence
 from vision_core import images
 from vision_core.images import Picture
 
@@ -21,7 +21,7 @@ _slots = threading.BoundedSemaphore(2)  # made at once: each holds a whole page
 @router.get("/files/{key}/{file}")
 def ready(key: str, file: str) -> Response:
     """A file that some work of the visit with that key left."""
-    found = session.find(visit.APP, key)
+    found = visits.find(visit.APP, key)
     if found is None:
         return _page("This visit is over: its files were removed", 404)
     if file not in READY or not found.path(file).is_file():
@@ -33,7 +33,7 @@ def ready(key: str, file: str) -> Response:
 def made(key: str, name: str, file: str, request: Request) -> Response:
     """A picture of one result of the visit with that key."""
     try:
-        found = session.find(visit.APP, key)
+        found = visits.find(visit.APP, key)
         if found is None:
             raise ValueError("This visit is over: its files were removed")
         sheet = sheets.get(found, name)
@@ -53,7 +53,7 @@ def made(key: str, name: str, file: str, request: Request) -> Response:
     except ValueError as error:
         return _page(sentence(error), 404)
     except OSError:
-        return _page(session.FULL + ".", 507)
+        return _page(visits.FULL + ".", 507)
 
 
 def _png(data: bytes) -> Response:

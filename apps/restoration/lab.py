@@ -5,12 +5,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps import common, gpu, session
-from apps.common import user_errors, whole
 from apps.restoration import networks, sheets, views, work
 from apps.restoration.visit import current
 from apps.restoration.work import Job
-from apps.session import Session
+from apps.shared import gpu, inputs, visits, wiring
+from apps.shared.faults import user_errors
+from apps.shared.inputs import whole
+from apps.shared.visits import Session
 from vision_core import images, restoration
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
@@ -116,7 +117,7 @@ def _crop(rgb: np.ndarray) -> np.ndarray:
 
 
 def _keep(known: Session, *pictures: np.ndarray) -> None:
-    session.make_room(known, sum(rgb.nbytes for rgb in pictures))
+    visits.make_room(known, sum(rgb.nbytes for rgb in pictures))
     for name, rgb in zip(SHOWN, pictures, strict=True):
         images.save(Picture(rgb), known.path(f"lab-{name}.png"))
 
@@ -133,8 +134,8 @@ def build(given: gr.State) -> tuple[Any, ...]:
             value="generated",
             label="Clean page",
         )
-        number = common.Number(1, label="Generated page", precision=0, minimum=0, maximum=1_000_000)
-        seed = common.Number(0, label="Seed of the damage", precision=0, minimum=0)
+        number = inputs.Number(1, label="Generated page", precision=0, minimum=0, maximum=1_000_000)
+        seed = inputs.Number(0, label="Seed of the damage", precision=0, minimum=0)
     levels = []
     kinds = list(KINDS)
     for first in range(0, len(kinds), 4):
@@ -142,7 +143,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
             for kind in kinds[first : first + 4]:
                 name = kind.replace("_", " ").capitalize()
                 levels.append(
-                    common.Slider(
+                    inputs.Slider(
                         0, 5, FIRST.get(kind, 0), step=1, label=name, info=KINDS[kind].words, min_width=150,
                         elem_id=f"damage-{kind}",
                     )
@@ -160,10 +161,10 @@ def build(given: gr.State) -> tuple[Any, ...]:
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"
     start.click(begin, [given, source, number, seed, *levels], None, **quiet).success(
-        *look, **{**quiet, **common.POLL}
+        *look, **{**quiet, **wiring.POLL}
     )
     ended.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **common.POLL}
+        *look, **{**quiet, **wiring.POLL}
     )
-    timer.tick(*look, **{**quiet, **common.POLL})
+    timer.tick(*look, **{**quiet, **wiring.POLL})
     return look

@@ -12,13 +12,14 @@ from zipfile import ZIP_STORED, ZipFile
 
 import gradio as gr
 
-from apps import common, session
-from apps.common import note, sentence, user_errors
 from apps.restoration import networks, views, work
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import current
 from apps.restoration.work import Job
-from apps.session import Session
+from apps.shared import inputs, visits, wiring
+from apps.shared.faults import sentence, user_errors
+from apps.shared.progress import note
+from apps.shared.visits import Session
 from vision_core import documents, guarded, limits
 from vision_core.files import atomic, read_json
 from vision_core.folders import distinct
@@ -66,7 +67,7 @@ def _start(known: Session, files: list[File], kind: str, form: str, method: str,
     options = replace(choice.options, method=networks.method_of(method))
     network = networks.loader(known, method)
     for name in FORMS.values():
-        session.remove(known.path(name))
+        visits.remove(known.path(name))
 
     def act(job: Job) -> str:
         total = _count(files, job)
@@ -80,7 +81,7 @@ def _start(known: Session, files: list[File], kind: str, form: str, method: str,
         if not written:
             raise ValueError(f"None of the {len(files)} files could be restored. {failed[0]}")
         _join(known, files, form, rows, failed)
-        session.remove(known.path("done"))
+        visits.remove(known.path("done"))
         restored = sum(row.outcome == "restored" for row in written)
         said = f"{len(written)} of {len(rows)} pages are ready; {restored} of them were restored."
         notes = dict.fromkeys(row.notes for row in written if row.notes)
@@ -94,7 +95,7 @@ def _restored(
     known: Session, files: list[File], network: Any, options: Options, version: str
 ) -> Iterator[PageReport]:
     """Every page of every file, as PNG files named by what they were made from; what is there stays."""
-    folder, key = session.opened(known).path("done"), batch.digest(version, options)
+    folder, key = visits.opened(known).path("done"), batch.digest(version, options)
     journal = Journal(folder / batch.JOURNAL, key, _content)
     for name, path in files:
         stem = sha256(f"{_content(Path(path))} {key}".encode()).hexdigest()[:24]
@@ -107,7 +108,7 @@ def _restored(
             journal,
             name=name,
             max_pixels=limits.UPLOAD_PIXELS.value,
-            room=partial(session.make_room, known),
+            room=partial(visits.make_room, known),
         )
 
 
@@ -137,7 +138,7 @@ def _join(known: Session, files: list[File], form: str, rows: list[PageReport], 
     """Put the pages into one file; a book with a page missing would be worse than none."""
     target = known.path(FORMS[form])
     written = [row for row in rows if row.written]
-    session.make_room(known, sum(Path(row.written or "").stat().st_size for row in written))
+    visits.make_room(known, sum(Path(row.written or "").stat().st_size for row in written))
     if form != "zip":
         if failed:
             raise ValueError(f"A {form.upper()} needs every page, and {failed[0]} Take a ZIP of the others")
@@ -221,13 +222,13 @@ def build(given: gr.State) -> tuple[Any, ...]:
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            chosen = common.Uploads(
+            chosen = inputs.Uploads(
                 label="Pages and books", file_count="multiple", height=150, elem_id="many"
             )
-            folder = common.Uploads(label="or a whole folder", file_count="directory", height=110)
+            folder = inputs.Uploads(label="or a whole folder", file_count="directory", height=110)
         with gr.Column(min_width=300):
             method = gr.Radio(networks.HOW, value="network", label="Restored by")
-            strength = common.Slider(0, 1, 1, step=0.05, label="Strength")
+            strength = inputs.Slider(0, 1, 1, step=0.05, label="Strength")
             output = gr.Radio(
                 [("colour", "color"), ("grey", "grey"), ("black on white", "binary")],
                 value="color",
@@ -237,8 +238,8 @@ def build(given: gr.State) -> tuple[Any, ...]:
     start = gr.Button("Restore all", variant="primary", size="lg", elem_id="restore-many")
     words = gr.HTML(elem_id="many-words")
     ended = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-many")
-    inputs = [given, chosen, folder, method, strength, output, gate]
-    return _wire(given, start, ended, words, (begin, inputs, follow))
+    fields = [given, chosen, folder, method, strength, output, gate]
+    return _wire(given, start, ended, words, (begin, fields, follow))
 
 
 def _wire(given: gr.State, start: Any, ended: Any, words: Any, acts: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -247,9 +248,9 @@ def _wire(given: gr.State, start: Any, ended: Any, words: Any, acts: tuple[Any, 
     look = (follow, given, [words, ended, start, timer])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"
-    start.click(begin, inputs, None, **quiet).success(*look, **{**quiet, **common.POLL})
+    start.click(begin, inputs, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
     ended.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **common.POLL}
+        *look, **{**quiet, **wiring.POLL}
     )
-    timer.tick(*look, **{**quiet, **common.POLL})
+    timer.tick(*look, **{**quiet, **wiring.POLL})
     return look

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from apps.restoration.visit import current
-from apps.session import Session
+from apps.shared.visits import Session
 from vision_core import restoration, runs
 
 HOW = [

@@ -8,14 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, gpu, session
-from apps.common import event_data, note, user_errors, whole
-from apps.examples import examples
 from apps.restoration import many, networks, sheets, views, work
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import change, current
 from apps.restoration.work import Job
-from apps.session import Session
+from apps.shared import gpu, inputs, visits, wiring
+from apps.shared.faults import user_errors
+from apps.shared.inputs import event_data, examples, whole
+from apps.shared.progress import note
+from apps.shared.visits import Session
 from vision_core import documents, guarded, images, limits
 from vision_core.files import bundled
 from vision_core.restoration.restore import Options, uncertainty
@@ -70,9 +71,9 @@ def shown(known: Session) -> tuple[Any, ...]:
     said = ". ".join([f"{chosen.title}{pages}: {width:,} x {height:,} pixels", *page.notes])
     several = chosen.pages > 1
     return (
-        gr.Image(session.shown(known, images.shrink(page.rgb, PREVIEW)), visible=True),
+        gr.Image(visits.shown(known, images.shrink(page.rgb, PREVIEW)), visible=True),
         note(said),
-        common.Slider(1, max(2, chosen.pages), chosen.page, visible=several, label=f"Page of {chosen.pages}"),
+        inputs.Slider(1, max(2, chosen.pages), chosen.page, visible=several, label=f"Page of {chosen.pages}"),
         gr.Column(visible=several),
     )
 
@@ -80,7 +81,7 @@ def shown(known: Session) -> tuple[Any, ...]:
 def _take(known: Session, path: Any, title: str) -> tuple[Any, ...]:
     pages = guarded.count(path)
     guarded.read(path, limits.UPLOAD_PIXELS.value, page=1)
-    kept = session.keep(known, path, [sheet.folder for sheet in reversed(sheets.every(known))])
+    kept = visits.keep(known, path, [sheet.folder for sheet in reversed(sheets.every(known))])
     change(known, source=kept, title=title, pages=pages, page=1)
     return shown(known)
 
@@ -192,7 +193,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     gr.Markdown("## 1 · A page")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            upload = common.UploadFile(
+            upload = inputs.UploadFile(
                 label="Image, TIFF or PDF",
                 file_types=[*documents.READABLE],
                 height=170,
@@ -208,7 +209,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                 elem_id="preview", buttons=[],
             )  # fmt: skip
             said = gr.HTML(elem_id="page-words")
-            picker = common.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="page-number")
+            picker = inputs.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="page-number")
     gr.Markdown("## 2 · Restore")
     start = gr.Button("Restore", variant="primary", size="lg", elem_id="restore")
     with gr.Accordion("How", open=False):
@@ -225,7 +226,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                     viewer = gr.HTML(js_on_load=views.VIEWER, elem_id="viewer")
                 with gr.Column(scale=1, min_width=260):
                     verdict = gr.HTML(elem_id="verdict", js_on_load=views.CLICKED)
-                    strength = common.Slider(
+                    strength = inputs.Slider(
                         0,
                         1,
                         1,
@@ -236,7 +237,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                     )
                     output = gr.Radio(OUTPUTS, value="color", label="The page in", elem_id="output")
                     sharpen = gr.Checkbox(False, label="Sharpen", elem_id="sharpen")
-                    light = common.Slider(
+                    light = inputs.Slider(
                         0,
                         1,
                         0.5,
@@ -251,7 +252,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                         info="Keeps the original wherever restoring does not help.",
                         elem_id="gate",
                     )
-                    caution = common.Slider(
+                    caution = inputs.Slider(
                         0,
                         1,
                         0.5,
@@ -274,13 +275,13 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     picker.release(turn, [given, picker], chosen, **quiet)
     picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **quiet)
     started = start.click(begin, [given, method], None, **quiet)
-    started.success(*look, **{**quiet, **common.POLL}).then(None, js=common.TO_RESULT)
+    started.success(*look, **{**quiet, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
     stopper.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **common.POLL}
+        *look, **{**quiet, **wiring.POLL}
     )
-    timer.tick(*look, **{**quiet, **common.POLL})
+    timer.tick(*look, **{**quiet, **wiring.POLL})
     for control in controls:
-        control.change(*look, trigger_mode="always_last", **{**quiet, **common.POLL})
+        control.change(*look, trigger_mode="always_last", **{**quiet, **wiring.POLL})
     verdict.click(lambda: False, None, gate, **quiet)
-    viewer.click(act, given, None, **quiet).success(*look, **{**quiet, **common.POLL})
+    viewer.click(act, given, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
     return {"look": look, "quiet": quiet, "chosen": chosen, "book": whole_book}

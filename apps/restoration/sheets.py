@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from apps import session
-from apps.common import number
 from apps.restoration import visit
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.inputs import number
+from apps.shared.visits import Session
 from vision_core import guarded, images, limits, restoration
 from vision_core.files import read_json, write_json
 from vision_core.images import Picture
@@ -92,10 +92,10 @@ def choice(query: dict[str, str] | Any) -> Choice:
 
 def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
     """Store a page and what was made of it; the oldest results go when there is no room."""
-    session.opened(known)
+    visits.opened(known)
     old = [sheet.folder for sheet in reversed(every(known))]
-    session.make_room(known, 3 * page.rgb.nbytes, old)
-    sheet = Sheet(known, session.next_name(known, "sheet"))
+    visits.make_room(known, 3 * page.rgb.nbytes, old)
+    sheet = Sheet(known, visits.next_name(known, "sheet"))
     images.save(page, sheet.path(PAGE))
     images.save(Picture(changed.detail), sheet.path(CHANGED))
     if changed.ink is not None:
@@ -108,7 +108,7 @@ def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]
 
 def every(known: Session) -> list[Sheet]:
     """The results of a visit, newest first."""
-    return [Sheet(known, name) for name in session.numbered(known, "sheet", "sheet.json")]
+    return [Sheet(known, name) for name in visits.numbered(known, "sheet", "sheet.json")]
 
 
 def get(known: Session, name: object = None) -> Sheet:
@@ -130,11 +130,11 @@ def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
     if not (path.exists() and said.exists()):
         page, changed = _pair(sheet)
         done = finish(page, changed, chosen.options, protected(sheet))
-        session.make_room(sheet.session, done.picture.rgb.nbytes // 2)
+        visits.make_room(sheet.session, done.picture.rgb.nbytes // 2)
         images.save(done.picture, path)
         write_json(said, _verdict(done.verdict))
         for old in sorted(sheet.folder.glob("view-*.png"), key=_written)[:-KEPT_VIEWS]:
-            session.remove(old)
+            visits.remove(old)
     return path, read_json(said)
 
 
@@ -159,7 +159,7 @@ def keep_mask(sheet: Sheet, png: bytes) -> None:
     """Store what the visitor painted: its alpha, at whatever size, says where the original stays."""
     painted = guarded.read(png, limits.UPLOAD_PIXELS.value).alpha
     if painted is None or not painted.any():
-        session.remove(sheet.path(MASK))
+        visits.remove(sheet.path(MASK))
         return
     images.save(Picture(np.repeat(painted[..., None], 3, 2)), sheet.path(MASK))
 

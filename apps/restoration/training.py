@@ -5,12 +5,15 @@ from typing import Any
 
 import gradio as gr
 
-from apps import common, session
-from apps.common import duration, note, number, sentence, user_errors, whole
-from apps.queue import HEAVY
 from apps.restoration import networks, views, work
 from apps.restoration.visit import change, current
-from apps.session import Session
+from apps.shared import inputs, visits, wiring
+from apps.shared.curves import plot
+from apps.shared.faults import sentence, user_errors
+from apps.shared.inputs import number, whole
+from apps.shared.progress import duration, note
+from apps.shared.queue import HEAVY
+from apps.shared.visits import Session
 from vision_core import archives, guarded, limits, plots, restoration, runs
 from vision_core.files import atomic
 from vision_core.images import READABLE
@@ -49,10 +52,10 @@ def begin(given: Session | None, source: str, archive: str | None, start: str, *
     }
     if chosen_settings["crops"] < chosen_settings["batch_size"]:
         raise ValueError("An epoch needs at least as many crops as a batch has")
-    session.opened(known)
+    visits.opened(known)
     for old in known.folder.glob("run-*"):
-        session.remove(old)
-    session.make_room(known, BYTES)
+        visits.remove(old)
+    visits.make_room(known, BYTES)
     name = f"run-{1 + int(chosen.run[4:] or 0) if chosen.run else 1:03}"
     folders: dict[str, Any] = (
         unpack(archive, known.path(f"{name}-pages")) if source == "archive" and archive else {}
@@ -146,7 +149,7 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     now = f"{run.name} {len(events)} {len(previews)} {going_on}"
     curves, preview, download = gr.skip(), gr.skip(), gr.skip()
     if now != seen:
-        curves = gr.Plot(common.plot(_curves(events)), visible=any(e["event"] == "step" for e in events))
+        curves = gr.Plot(plot(_curves(events)), visible=any(e["event"] == "step" for e in events))
         if previews:
             preview = gr.Image(str(previews[-1]), visible=True, label=_title(previews[-1]))
         else:
@@ -256,7 +259,7 @@ def _download(known: Session, run: runs.Run) -> str:
     if not best.exists():
         return ""
     target = known.path("network.safetensors")
-    session.remove(target)
+    visits.remove(target)
     target.hardlink_to(best)
     return views.ready(known, target.name, "Your network (.safetensors)")
 
@@ -275,7 +278,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
                 value="generated",
                 label="Learn from",
             )
-            archive = common.UploadFile(
+            archive = inputs.UploadFile(
                 label="ZIP of clean pages", file_types=[".zip"], height=110, elem_id="archive"
             )
             start_from = gr.Radio(
@@ -285,16 +288,16 @@ def build(given: gr.State) -> tuple[Any, ...]:
             )
         with gr.Column(min_width=300):
             with gr.Row():
-                epochs = common.Number(20, label="Epochs", precision=0, minimum=1, elem_id="epochs")
-                crops = common.Number(32, label="Crops an epoch", precision=0, minimum=1)
-                batch = common.Number(4, label="Crops a batch", precision=0, minimum=1, maximum=64)
+                epochs = inputs.Number(20, label="Epochs", precision=0, minimum=1, elem_id="epochs")
+                crops = inputs.Number(32, label="Crops an epoch", precision=0, minimum=1)
+                batch = inputs.Number(4, label="Crops a batch", precision=0, minimum=1, maximum=64)
             with gr.Row():
-                side = common.Number(
+                side = inputs.Number(
                     128, label="Side of a crop", precision=0, minimum=64, maximum=512, step=16
                 )
-                lr = common.Number(1e-4, label="Learning rate", minimum=1e-6, maximum=0.1, min_width=90)
-                every = common.Number(5, label="Epochs a look", precision=0, minimum=1, min_width=90)
-                seed = common.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+                lr = inputs.Number(1e-4, label="Learning rate", minimum=1e-6, maximum=0.1, min_width=90)
+                every = inputs.Number(5, label="Epochs a look", precision=0, minimum=1, min_width=90)
+                seed = inputs.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
     begun = gr.Button("Train", variant="primary", size="lg", elem_id="train")
     said = gr.HTML(elem_id="training-words")
     with gr.Row():
@@ -315,11 +318,11 @@ def build(given: gr.State) -> tuple[Any, ...]:
     look = (follow, [given, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"
-    inputs = [given, source, archive, start_from, epochs, crops, batch, side, lr, every, seed]
-    begun.click(begin, inputs, None, **quiet).success(*look, **{**quiet, **common.POLL})
+    fields = [given, source, archive, start_from, epochs, crops, batch, side, lr, every, seed]
+    begun.click(begin, fields, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
     ended.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **common.POLL}
+        *look, **{**quiet, **wiring.POLL}
     )
-    again.click(resume, given, None, **quiet).success(*look, **{**quiet, **common.POLL})
-    timer.tick(*look, **{**quiet, **common.POLL})
+    again.click(resume, given, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
+    timer.tick(*look, **{**quiet, **wiring.POLL})
     return look

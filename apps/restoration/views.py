@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from apps.common import duration, note
 from apps.restoration import sheets
 from apps.restoration.sheets import Choice, Sheet
-from apps.session import Session
+from apps.shared.progress import duration, note
+from apps.shared.visits import Session
 
 VIEWER = Path(__file__).with_name("viewer.js").read_text("utf-8")
 # events of a piece: whatever carries data-act tells what it carries

@@ -4,8 +4,8 @@ import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from apps import session
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.visits import Session
 from vision_core.files import read_json, write_json
 
 APP = "restoration"
@@ -35,13 +35,13 @@ class Visit:
 def current(given: Session | None) -> tuple[Session, Visit]:
     """The session and its choices, read anew; a client that never opened the page gets a new session."""
     if given is None or not given.path(FILE).exists():
-        return given or session.new(APP), Visit()
-    return given, Visit(**read_json(session.opened(given).path(FILE)))
+        return given or visits.new(APP), Visit()
+    return given, Visit(**read_json(visits.opened(given).path(FILE)))
 
 
 def change(given: Session, **choices: Any) -> Visit:
     """Write some choices down, leaving the others as another event may just have made them."""
     with _CHANGING:
         visit = replace(current(given)[1], **choices)
-        write_json(session.opened(given).path(FILE), asdict(visit))
+        write_json(visits.opened(given).path(FILE), asdict(visit))
     return visit

@@ -8,10 +8,11 @@ from html import escape, unescape
 
 import gradio as gr
 
-from apps import session
-from apps.common import duration, note, sentences
-from apps.queue import HEAVY, Left, Ticket
-from apps.session import Session
+from apps.shared import visits
+from apps.shared.faults import sentences
+from apps.shared.progress import duration, note
+from apps.shared.queue import HEAVY, Left, Ticket
+from apps.shared.visits import Session
 from vision_core.files import read_json, write_json
 
 REFRESH = 0.7  # seconds between two looks
@@ -52,7 +53,7 @@ def begin(known: Session, kind: str, act: Callable[[Job], str]) -> None:
         ValueError: something of this visitor still goes on, or too many wait.
     """
     ticket = HEAVY.join(known.owner, kind)
-    write_json(session.opened(known).path(f"{kind}.json"), {"state": "working", "words": INTERRUPTED})
+    write_json(visits.opened(known).path(f"{kind}.json"), {"state": "working", "words": INTERRUPTED})
     job = _JOBS[known.owner] = Job(kind)
     threading.Thread(target=_run, args=(known, ticket, job, act), daemon=True).start()
 
@@ -85,7 +86,7 @@ def _run(known: Session, ticket: Ticket, job: Job, act: Callable[[Job], str]) ->
     try:
         for _ in HEAVY.wait(ticket):
             pass
-        with session.locked(known):
+        with visits.locked(known):
             state, said = "done", act(job)
     except (Left, Stopped):
         pass
@@ -97,7 +98,7 @@ def _run(known: Session, ticket: Ticket, job: Job, act: Callable[[Job], str]) ->
                 write_json(known.path(f"{job.kind}.json"), {"state": state, "words": said})
             del _JOBS[known.owner]
         HEAVY.leave(ticket)
-        session.return_memory()
+        visits.return_memory()
 
 
 def told(error: Exception) -> str:

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from apps import common, queue, session, suite
+from apps import suite
 from apps.color_transfer import (
     app,
     comparison_tab,
@@ -29,6 +29,7 @@ from apps.color_transfer import (
     views,
     visit,
 )
+from apps.shared import faults, queue, theme, visits
 from vision_core import color, images
 from vision_core.color import classical, lut, lut_files, palette_files
 from vision_core.color.palette_files import from_hex, to_hex
@@ -59,15 +60,15 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chosen(small):
     """The visitor that `visitor` copies."""
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     palette_panel.choose_source(known, small)
     palette_panel.choose_target(known, TARGET, 25, 10)
     return known
 
 
-def another(known: session.Session) -> session.Session:
+def another(known: visits.Session) -> visits.Session:
     """A new visitor who has what this one has."""
-    copied = session.new(visit.APP)
+    copied = visits.new(visit.APP)
     shutil.copytree(known.folder, copied.folder)
     return copied
 
@@ -148,9 +149,9 @@ def contrast(*colors: str) -> float:
 
 
 def test_an_unticked_box_can_be_seen():
-    theme = common.theme()
-    light = contrast(theme.checkbox_border_color, "#ffffff")
-    dark = contrast(theme.checkbox_border_color_dark, theme.block_background_fill_dark)
+    look = theme.theme()
+    light = contrast(look.checkbox_border_color, "#ffffff")
+    dark = contrast(look.checkbox_border_color_dark, look.block_background_fill_dark)
     assert min(light, dark) >= 3  # WCAG 1.4.11
 
 
@@ -209,7 +210,7 @@ def test_two_events_at_once_lose_nothing(visitor):
 
 
 def test_a_reload_finds_pictures_palette_progress_and_result(trained, small):
-    known = session.find(visit.APP, trained[0].key)
+    known = visits.find(visit.APP, trained[0].key)
     source, words, target, palette = palette_panel.reload(visit.current(known))
     assert np.array_equal(images.read(source).rgb, images.read(small).rgb)
     assert np.array_equal(images.read(target).rgb, images.read(TARGET).rgb)
@@ -290,7 +291,7 @@ def test_past_results_can_be_gone_back_to(trained):
     assert other[PAIR][1] != seen[-1][PAIR][1] and other[6].count("data-act") == 2
     results.act(known, 1, clicked(act="show", value="look-001"))
     assert results.follow(known, 1, 1, "")[PAIR] == seen[-1][PAIR]
-    session.remove(looks.get(visit.current(known), "look-002").folder)
+    visits.remove(looks.get(visit.current(known), "look-002").folder)
     with pytest.raises(gr.Error, match="no longer here"):
         results.act(known, 1, clicked(act="show", value="look-002"))
 
@@ -353,8 +354,8 @@ def test_downloads_are_made_when_asked_for_and_say_the_same_as_the_page(client, 
     palette = looks.get(visit.current(loaded)).model.palette
     assert np.array_equal(palette_files.read(files["palette.gpl"]).colors, palette.colors)
     assert color.load(files["model.safetensors"]).metadata == color.load(MODEL).metadata
-    assert set(loaded.folder.rglob("*")) == folder and not list(session.uploads().glob("*/palette*"))
-    assert client.get("/" + links[0].replace(loaded.key, session.new("color").key)).status_code == 404
+    assert set(loaded.folder.rglob("*")) == folder and not list(visits.uploads().glob("*/palette*"))
+    assert client.get("/" + links[0].replace(loaded.key, visits.new("color").key)).status_code == 404
 
 
 def test_many_photographs_become_one_zip_and_a_bad_one_is_named(loaded, client, small, tmp_path):
@@ -423,7 +424,7 @@ def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):
     kept = json.loads(tuned.path("model.feedback.json").read_text())
     assert kept["sessions"][0]["ratings"][index]["usage"] == -2
     visit.change(known, look=look.name)
-    session.remove(tuned.folder)
+    visits.remove(tuned.folder)
 
 
 @pytest.mark.parametrize(
@@ -447,7 +448,7 @@ def test_faults_are_sentences_without_the_servers_folders(visitor, tmp_path):
     with pytest.raises(gr.Error) as said:
         results.use_saved(visitor, str(text.rename(tmp_path / "a.safetensors")))
     assert str(tmp_path) not in str(said.value) and "a.safetensors is not a complete" in str(said.value)
-    fresh = session.new(visit.APP)
+    fresh = visits.new(visit.APP)
     with pytest.raises(gr.Error, match="transfer the colours first"):
         training.stop(fresh)
     with pytest.raises(gr.Error, match="choose a picture to recolour"):
@@ -457,7 +458,7 @@ def test_faults_are_sentences_without_the_servers_folders(visitor, tmp_path):
 
 
 def test_our_own_faults_are_logged_and_not_shown(caplog):
-    @common.user_errors
+    @faults.user_errors
     def broken():
         raise KeyError("secret")
 
@@ -467,7 +468,7 @@ def test_our_own_faults_are_logged_and_not_shown(caplog):
 
 
 def test_a_fault_with_a_bracket_is_shown_whole():
-    @common.user_errors
+    @faults.user_errors
     def broken():
         raise ValueError("a <b> and a <script> were found, expected 1 < 2")
 

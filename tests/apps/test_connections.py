@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import pytest
 import uvicorn
 
-from apps.connections import REFUSED, Connection, shared
+from apps.shared.connections import REFUSED, Connection, shared
 
 WAIT = 20  # seconds after which a connection that should have ended has not
 

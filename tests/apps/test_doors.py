@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from apps import common, doors
+from apps.shared import doors, wiring
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def echo(tmp_path, monkeypatch):
     """The address of an app that answers with what it was sent."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     app = FastAPI()
-    common.mount(app, Echo, "/echo/")
+    wiring.mount(app, Echo, "/echo/")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from apps import queue, session, suite
+from apps import suite
 from apps.image_editing import (
     app,
     edits,
@@ -23,6 +23,7 @@ from apps.image_editing import (
     visit,
     works,
 )
+from apps.shared import queue, visits
 from vision_core import editing, images
 from vision_core.editing import masks, recipe
 from vision_core.editing.tiny import world
@@ -52,7 +53,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture
 def visitor(small):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     picture_panel.choose(known, small)
     return known
 
@@ -180,7 +181,7 @@ def test_bad_masks_are_sentences(visitor, tmp_path):
 
 
 def test_words_of_a_drawn_scene_are_its_true_masks_and_others_are_not_found():
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     path = picture_panel.draw(visit.current(known), 45)
     picture_panel.choose(known, path)
     scene = world.scene(45, 2)
@@ -209,7 +210,7 @@ def test_the_download_is_what_the_core_gives_and_the_rest_is_bit_identical(visit
     rest = ~masks.grow(done.mask, kind.feather)
     assert (edited[rest] == picture.rgb[rest]).all() and (edited != picture.rgb).any()
     assert recipe.read(files.download(key, name, "candidate-0.json").path) == done.recipe
-    for strange in (session.new(visit.APP).key, "x"):
+    for strange in (visits.new(visit.APP).key, "x"):
         assert files.download(strange, name, "candidate-0.png").status_code == 404
     assert files.download(key, name, "work.json").status_code == 404
 
@@ -248,7 +249,7 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
 
 
 def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_world):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
     edits.begin_text(known, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
     looks = watch(known)
@@ -343,7 +344,7 @@ def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visito
     with pytest.raises(ValueError, match="this is a photograph"):
         edits.own_fill("replace", drawn=False)
     assert edits.own_fill("replace", drawn=True) == "tiny"
-    scene = session.new(visit.APP)
+    scene = visits.new(visit.APP)
     picture_panel.take_example(scene, clicked(value="scene"))
     assert "knows the things and colours" in edits.who_paints(scene)
     monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")  # looked for at each question: no restart
@@ -362,7 +363,7 @@ def test_a_region_that_is_picked_becomes_the_mask(visitor):
 
 
 def test_two_visitors_share_nothing(small):
-    first, second = session.new(visit.APP), session.new(visit.APP)
+    first, second = visits.new(visit.APP), visits.new(visit.APP)
     for known in (first, second):
         picture_panel.choose(known, small)
     draw(first, "box", "[[30, 20], [60, 50]]")
@@ -375,7 +376,7 @@ def test_two_visitors_share_nothing(small):
 
 @pytest.mark.slow
 def test_anchor_net_is_taught_in_a_process_of_its_own_and_used(small_world):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
     training_tab.add_scenes(known, 1)
     training_tab.begin(known, 8, 2, 1, 0, 0)
@@ -425,7 +426,7 @@ def test_a_stranger_gets_nothing():
     with TestClient(suite.create(only="image_editing"), base_url="http://localhost") as client:
         assert "Image editing" in client.get("/").text
         for address in (
-            f"/files/{session.new(visit.APP).key}/work-001/candidate-0.png",
+            f"/files/{visits.new(visit.APP).key}/work-001/candidate-0.png",
             "/files/x/view/y.png",
         ):
             answer = client.get(address)

@@ -46,7 +46,7 @@ def GPU(function, duration):
 '''
 SCRIPT = """
 import os, sys
-from apps import gpu, session
+from apps.shared import gpu, visits
 from apps.image_editing import api as editing, edits, jobs, visit
 from apps.restoration import api as restoration
 from vision_core import devices

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from apps import session
-from apps.queue import QUEUED, RESTARTED, HeavyQueue, Left, take_over
+from apps.shared import visits
+from apps.shared.queue import QUEUED, RESTARTED, HeavyQueue, Left, take_over
 from vision_core import digits, runs
 
 SHORT = digits.Settings(epochs=1, batches=1)
@@ -135,7 +135,7 @@ def visitors(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def visit(settings: digits.Settings):
-        visitor = session.opened(session.new("color-transfer"))
+        visitor = visits.opened(visits.new("color-transfer"))
         return visitor.owner, runs.create(visitor.path("run"), "digits", settings)
 
     return visit

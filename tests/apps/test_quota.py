@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from apps import session
-from apps.quota import UploadQuota, visitor
+from apps.shared import visits
+from apps.shared.quota import UploadQuota, visitor
 
 MEGABYTE = 1 << 20
 
@@ -76,7 +76,7 @@ def test_all_visits_together_have_a_limit_and_other_visits_none_of_mine(send):
 
 
 def test_what_lies_there_from_an_earlier_server_counts(send):
-    (session.uploads() / "old").write_bytes(bytes(3 * MEGABYTE))
+    (visits.uploads() / "old").write_bytes(bytes(3 * MEGABYTE))
     assert send[0]()(1)[0] == 413
 
 
@@ -88,7 +88,7 @@ def test_after_a_while_there_is_room_again_and_json_never_counts(send):
 
 
 def test_a_full_disk_takes_nothing(send, monkeypatch):
-    monkeypatch.setattr(session, "FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(visits, "FREE_BYTES", 1 << 60)
     status, text = send[0]()(1)
     assert status == 413 and "disk is full" in text
 

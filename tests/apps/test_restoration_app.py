@@ -16,9 +16,10 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from apps import queue, session, suite
+from apps import suite
 from apps.restoration import api, app, lab, many, networks, restore_tab, sheets, training, views, visit, work
 from apps.restoration.sheets import Choice
+from apps.shared import queue, visits
 from vision_core import checkpoints, devices, documents, images, restoration, weights
 from vision_core.images import Picture
 from vision_core.restoration import Options, degrade, draw, pages
@@ -99,7 +100,7 @@ def wait(known, kind: str, seconds: float = 120) -> str:
 @pytest.fixture(scope="module")
 def restored(file):
     """A visitor who has restored the page."""
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     restore_tab.choose(known, file)
     restore_tab.begin(known, "network")
     assert "is done" in wait(known, "restore")
@@ -185,7 +186,7 @@ def test_overlays_show_where_and_how_much(restored, client, page):
 
 
 def test_a_reload_finds_the_page_and_its_result(restored):
-    known = session.find(visit.APP, restored.key)
+    known = visits.find(visit.APP, restored.key)
     preview, words, *_ = restore_tab.shown(known)
     assert "96 x 128 pixels" in words and preview.value
     assert "vc-viewer" in follow(known)[2] and follow(known)[SEEN] == follow(restored)[SEEN]
@@ -193,7 +194,7 @@ def test_a_reload_finds_the_page_and_its_result(restored):
 
 
 def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     restore_tab.choose(known, book)
     assert visit.current(known)[1].pages == 3
     restore_tab.turn(known, 3)
@@ -210,7 +211,7 @@ def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
 def test_many_files_become_one_zip_and_the_bad_ones_are_named(file, book, client, tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
     (tmp_path / "locked.pdf").write_bytes(b"%PDF-1.4 broken")
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     files = [
         ("a.png", file),
         ("notes.png", str(tmp_path / "notes.png")),
@@ -236,7 +237,7 @@ def test_many_files_become_one_zip_and_the_bad_ones_are_named(file, book, client
 
 
 def test_a_full_disk_keeps_what_is_done_and_the_next_start_goes_on_there(book, monkeypatch):
-    known, real, written = session.new(visit.APP), images.save, []
+    known, real, written = visits.new(visit.APP), images.save, []
 
     def save(picture, path):
         if "done" in path.parts:
@@ -256,7 +257,7 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_start_goes_on_there(book, m
 
 
 def test_stop_ends_the_work_and_leaves_the_queue(file):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     restore_tab.choose(known, file)
     others = ["someone", "someone else"]
     tickets = [queue.HEAVY.join(other) for other in others]
@@ -277,7 +278,7 @@ def test_stop_ends_the_work_and_leaves_the_queue(file):
 
 
 def test_the_lab_measures_what_the_core_measures():
-    known, levels = session.new(visit.APP), [0] * len(restoration.KINDS)
+    known, levels = visits.new(visit.APP), [0] * len(restoration.KINDS)
     with pytest.raises(gr.Error, match="at least one slider"):
         lab.begin(known, "generated", 1, 0, *levels)
     names = list(restoration.KINDS)
@@ -296,7 +297,7 @@ def test_the_lab_measures_what_the_core_measures():
 
 
 def test_bad_input_is_a_sentence(tmp_path, file):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     with pytest.raises(gr.Error, match="choose a page first"):
         restore_tab.begin(known, "network")
     with pytest.raises(gr.Error, match="no way to restore"):
@@ -342,7 +343,7 @@ def test_a_zip_of_clean_pages_is_unpacked_with_some_held_out_and_bad_ones_are_re
 
 
 def test_a_training_is_started_stopped_resumed_and_used(tmp_path, page, file):
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     assert training.follow(known, "")[0] == ""
     with zipfile.ZipFile(tmp_path / "pages.zip", "w") as archive:
         for name in ("a/1.png", "b/1.png"):

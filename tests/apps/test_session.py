@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from apps import session
+from apps.shared import visits
 from vision_core import images
 
 
@@ -15,14 +15,14 @@ from vision_core import images
 def visitor(tmp_path, monkeypatch):
     """A session in a temporary folder of its own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return session.opened(session.new("test"))
+    return visits.opened(visits.new("test"))
 
 
 def test_a_session_is_found_by_its_key_and_by_nothing_else(visitor):
-    assert session.find("test", visitor.key) == visitor
+    assert visits.find("test", visitor.key) == visitor
     for key in (None, "", visitor.owner, "../" + visitor.key, visitor.key[:-1], 10**400, {"a": 1}):
-        assert session.find("test", key) is None
-    assert session.find("other", visitor.key) is None
+        assert visits.find("test", key) is None
+    assert visits.find("other", visitor.key) is None
     assert visitor.key not in str(visitor.folder)
 
 
@@ -32,38 +32,38 @@ def test_the_thousandth_folder_is_newer_than_the_one_before(visitor):
     (visitor.path("work-1000") / "work.json").touch()
     (visitor.path("work-999") / "work.json").touch()
     (visitor.path("work-mine")).mkdir()
-    names = session.numbered(visitor, "work")
+    names = visits.numbered(visitor, "work")
     assert names == ["work-1001", "work-1000", "work-999", "work-002", "work-001"]
-    assert session.numbered(visitor, "work", "work.json") == ["work-1000", "work-999"]
-    assert session.next_name(visitor, "work") == "work-1002"
-    assert session.next_name(visitor, "look") == "look-001"
+    assert visits.numbered(visitor, "work", "work.json") == ["work-1000", "work-999"]
+    assert visits.next_name(visitor, "work") == "work-1002"
+    assert visits.next_name(visitor, "look") == "look-001"
 
 
 def test_the_folder_of_all_is_for_this_user_alone(visitor):
-    assert session.root().stat().st_mode & 0o777 == 0o700
+    assert visits.root().stat().st_mode & 0o777 == 0o700
 
 
 def test_a_second_holder_of_the_lock_is_refused_and_a_third_is_not(visitor):
-    with session.locked(visitor), pytest.raises(ValueError, match="still going on"), session.locked(visitor):
+    with visits.locked(visitor), pytest.raises(ValueError, match="still going on"), visits.locked(visitor):
         pass
-    with session.locked(visitor):
+    with visits.locked(visitor):
         pass
 
 
 def test_a_picture_is_shown_from_one_file_and_old_ones_go(visitor):
-    paths = [session.shown(visitor, np.full((4, 4, 3), n, np.uint8)) for n in range(40)]
+    paths = [visits.shown(visitor, np.full((4, 4, 3), n, np.uint8)) for n in range(40)]
     assert images.read(paths[-1]).rgb[0, 0].tolist() == [39, 39, 39]
     written = os.stat(paths[-1]).st_ino
-    assert session.shown(visitor, np.full((4, 4, 3), 39, np.uint8)) == paths[-1]
+    assert visits.shown(visitor, np.full((4, 4, 3), 39, np.uint8)) == paths[-1]
     assert os.stat(paths[-1]).st_ino == written
-    assert len(list(visitor.folder.glob("shown-*"))) == session.SHOWN
+    assert len(list(visitor.folder.glob("shown-*"))) == visits.SHOWN
 
 
 def test_an_upload_is_kept_once_under_a_name_without_what_the_visitor_called_it(visitor, tmp_path):
     upload = tmp_path / "my secret holiday.PNG"
     upload.write_bytes(b"data")
-    name = session.keep(visitor, upload)
-    assert session.keep(visitor, upload) == name and "secret" not in name and name.endswith(".png")
+    name = visits.keep(visitor, upload)
+    assert visits.keep(visitor, upload) == name and "secret" not in name and name.endswith(".png")
     assert visitor.path(name).read_bytes() == b"data"
 
 
@@ -71,32 +71,32 @@ def test_too_much_removes_old_results_first_and_is_then_refused(visitor, monkeyp
     monkeypatch.setenv("VISION_CORE_MAX_VISIT_MB", str(1000 / (1 << 20)))
     for name in ("old", "new"):
         visitor.path(name).write_bytes(bytes(400))
-    session.make_room(visitor, 300, [visitor.path("old")])
+    visits.make_room(visitor, 300, [visitor.path("old")])
     assert not visitor.path("old").exists() and visitor.path("new").exists()
     with pytest.raises(ValueError, match="keeps for a visitor"):
-        session.make_room(visitor, 900)
+        visits.make_room(visitor, 900)
 
 
 def test_all_visitors_together_have_a_limit_and_the_longest_absent_goes(visitor, monkeypatch):
-    away, here = session.opened(session.new("test")), session.opened(session.new("test"))
+    away, here = visits.opened(visits.new("test")), visits.opened(visits.new("test"))
     for other in (away, here):
         other.path("x").write_bytes(bytes(600))
-    long_ago = time.time() - 2 * session.UPLOAD_LIFETIME
+    long_ago = time.time() - 2 * visits.UPLOAD_LIFETIME
     os.utime(away.folder, (long_ago, long_ago))
     monkeypatch.setenv("VISION_CORE_MAX_ALL_VISITS_MB", str(1000 / (1 << 20)))
-    session.make_room(visitor, 300)
+    visits.make_room(visitor, 300)
     assert not away.folder.exists() and here.folder.exists()
     with pytest.raises(ValueError, match="disk is full"):
-        session.make_room(visitor, 900)
+        visits.make_room(visitor, 900)
 
 
 def test_the_work_of_making_room_grows_with_the_files_not_with_their_square(visitor, monkeypatch):
     def folders_looked_into(visitors: int) -> int:
-        session.remove(session.root())
+        visits.remove(visits.root())
         for _ in range(visitors):
-            other = session.opened(session.new("test"))
+            other = visits.opened(visits.new("test"))
             other.path("x").write_bytes(bytes(600))
-            long_ago = time.time() - 2 * session.UPLOAD_LIFETIME
+            long_ago = time.time() - 2 * visits.UPLOAD_LIFETIME
             os.utime(other.folder, (long_ago, long_ago))
         looked = 0
 
@@ -107,8 +107,8 @@ def test_the_work_of_making_room_grows_with_the_files_not_with_their_square(visi
                 yield found
 
         monkeypatch.setattr(os, "walk", walk)
-        session.make_room(visitor, 300)
-        assert len(session.everyone()) == 1
+        visits.make_room(visitor, 300)
+        assert len(visits.everyone()) == 1
         return looked
 
     real = os.walk
@@ -118,32 +118,32 @@ def test_the_work_of_making_room_grows_with_the_files_not_with_their_square(visi
 
 
 def test_a_nearly_full_disk_is_a_sentence(visitor, monkeypatch):
-    monkeypatch.setattr(session, "FREE_BYTES", shutil.disk_usage(session.root()).total * 2)
+    monkeypatch.setattr(visits, "FREE_BYTES", shutil.disk_usage(visits.root()).total * 2)
     with pytest.raises(ValueError, match="disk is full"):
-        session.shown(visitor, np.zeros((4, 4, 3), np.uint8))
+        visits.shown(visitor, np.zeros((4, 4, 3), np.uint8))
 
 
 def test_the_sweep_takes_what_is_out_of_date_and_nobody_uses(visitor):
-    gone, busy = session.opened(session.new("test")), session.opened(session.new("test"))
-    abandoned, fresh = session.uploads() / "tmpabandoned", session.uploads() / "fresh"
+    gone, busy = visits.opened(visits.new("test")), visits.opened(visits.new("test"))
+    abandoned, fresh = visits.uploads() / "tmpabandoned", visits.uploads() / "fresh"
     abandoned.write_bytes(b"half an upload")
     fresh.mkdir()
     for path in (gone.folder, busy.folder, abandoned):
         os.utime(path, (0, 0))
-    with session.locked(busy):
-        session.sweep()
+    with visits.locked(busy):
+        visits.sweep()
     assert [p.exists() for p in (gone.folder, abandoned)] == [False, False]
     assert [p.exists() for p in (busy.folder, visitor.folder, fresh)] == [True, True, True]
 
 
 def test_no_fault_ends_the_janitor(visitor, monkeypatch):
-    (session.root() / "uploads").write_text("a file where the folder should be")
-    gone = session.opened(session.new("test"))
+    (visits.root() / "uploads").write_text("a file where the folder should be")
+    gone = visits.opened(visits.new("test"))
     os.utime(gone.folder, (0, 0))
-    janitor = session.Janitor(every=0.05)
+    janitor = visits.Janitor(every=0.05)
     janitor.start()
     time.sleep(0.2)
-    (session.root() / "uploads").unlink()
+    (visits.root() / "uploads").unlink()
     deadline = time.monotonic() + 20
     while gone.folder.exists() and time.monotonic() < deadline:
         time.sleep(0.05)

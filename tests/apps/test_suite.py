@@ -13,7 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from server import served
 
-from apps import landing, logs, session, suite
+from apps import landing, suite
+from apps.shared import logs, visits
 from vision_core.files import bundled
 
 PAGES = ["/", "/digits/", "/color-transfer/", "/image-editing/", "/restoration/"]
@@ -122,7 +123,7 @@ def test_bad_arguments_of_a_client_are_sentences(client, caplog, capfd, name, ar
 
 def test_a_download_needs_the_key_of_its_visit(client):
     page = "/color-transfer/files"
-    strange = session.new("color").key
+    strange = visits.new("color").key
     for address in (
         f"{page}/{strange}/look-001/recoloured.png",
         f"{page}/..%2f../look-001/x",
@@ -189,7 +190,7 @@ def test_what_strangers_send_is_one_line_each_in_the_log(tmp_path):
 def test_a_fault_of_ours_keeps_its_traceback(caplog, monkeypatch):
     logs.install()
     try:
-        session.make_room(None)  # pyright: ignore[reportArgumentType]  # a mistake inside code of ours
+        visits.make_room(None)  # pyright: ignore[reportArgumentType]  # a mistake inside code of ours
     except AttributeError:
         logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
     try:

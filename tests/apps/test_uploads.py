@@ -11,13 +11,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from apps import session
 from apps.color_transfer import palette_panel, visit
 from apps.color_transfer import results as colors
 from apps.dashboard.digits import sources
 from apps.image_editing import edits, mask_panel, picture_panel, results
 from apps.image_editing.visit import APP
 from apps.restoration import training
+from apps.shared import visits
 from vision_core import images
 from vision_core.color import lut, lut_files
 from vision_core.editing import masks, packed, recipe
@@ -78,7 +78,7 @@ def uploads(tmp_path_factory, monkeypatch):
     """A folder as Gradio's, in which uploads lie."""
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
     monkeypatch.setattr("tempfile.tempdir", None)
-    return session.uploads()
+    return visits.uploads()
 
 
 OPENED: list[str] = []
@@ -98,7 +98,7 @@ def _audit(event: str, arguments: tuple) -> None:
 
 @contextmanager
 def watched(*files: Path) -> Iterator[None]:
-    """Nothing in this process opens these files meanwhile, but `session.keep`, which copies them."""
+    """Nothing in this process opens these files meanwhile, but `visits.keep`, which copies them."""
     if _audit not in _HOOKED:
         sys.addaudithook(_audit)
         _HOOKED.append(_audit)
@@ -132,7 +132,7 @@ def test_uploads_of_the_editing_page_are_opened_in_the_guarded_process_only(uplo
     masks.save(marked, mask)
     made = uploads / "made.png"
     recipe.save(Picture(rgb), Recipe("remove", mask=packed.pack_mask(marked)), made)
-    known = session.new(APP)
+    known = visits.new(APP)
     with watched(photo, mask, material, made):
         picture_panel.choose(known, str(photo))
         mask_panel.by_file(known, str(mask))
@@ -149,7 +149,7 @@ def test_uploads_of_the_colour_page_are_opened_in_the_guarded_process_only(uploa
     lut_files.write(cube, lut.identity(3))
     colours.write_text("ff0000\n0000ff\n")
     model.write_bytes((bundled("models") / "color" / "astronaut-coffee.safetensors").read_bytes())
-    known = session.new(visit.APP)
+    known = visits.new(visit.APP)
     with watched(photo, cube, colours, model):
         palette_panel.choose_source(known, str(photo))
         palette_panel.take_file(known, str(colours), 25, 10)

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.responses import JSONResponse
 
-from apps import session
-from apps.connections import shared
-from apps.doors import App, Receive, Scope, Send, header
+from apps.shared import visits
+from apps.shared.connections import shared
+from apps.shared.doors import App, Receive, Scope, Send, header
 from vision_core import limits
 
 LOOK_AT_DISK = 4 << 20  # bytes between two looks at what is free
@@ -22,14 +22,14 @@ class UploadQuota:
 
     A visitor is an address. Where many share one (a proxy, this machine), it is the visit that the page's
     address names; whoever names none counts with all others who do not. What is sent within
-    `session.UPLOAD_LIFETIME` counts, for so long uploads are kept.
+    `visits.UPLOAD_LIFETIME` counts, for so long uploads are kept.
     """
 
-    def __init__(self, app: App, seconds: float = session.UPLOAD_LIFETIME) -> None:
+    def __init__(self, app: App, seconds: float = visits.UPLOAD_LIFETIME) -> None:
         self.app, self.seconds = app, seconds
         self._sent: Counter[str] = Counter()  # bytes of each visitor
         self._expiring: deque[tuple[float, str, int]] = deque()
-        self._count("an earlier server", session.size(session.uploads()))
+        self._count("an earlier server", visits.size(visits.uploads()))
 
     def _count(self, who: str, sent: int) -> None:
         self._sent[who] += sent
@@ -80,8 +80,8 @@ class UploadQuota:
                 limit.check(amount, whose)
             except ValueError as error:
                 return f"{error}: please come back later."
-        full = look_at_disk and shutil.disk_usage(session.root()).free < session.FREE_BYTES
-        return f"{session.FULL}." if full else ""
+        full = look_at_disk and shutil.disk_usage(visits.root()).free < visits.FREE_BYTES
+        return f"{visits.FULL}." if full else ""
 
     def _forget_old(self) -> None:
         now = time.monotonic()

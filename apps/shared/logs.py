@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import apps
 import vision_core
 from vision_core.messages import reason
 
 PASSED = {"connections.py", "doors.py", "quota.py", "suite.py"}  # what every request goes through
-_OURS = tuple(str(folder.resolve()) for folder in (Path(__file__).parent, Path(vision_core.__file__).parent))
+_OURS = tuple(str(path.resolve().parent) for path in (Path(apps.__file__), Path(vision_core.__file__)))
 log = logging.getLogger("vision_core.apps")
 
 

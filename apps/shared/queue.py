@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 
-from apps import session
+from apps.shared import visits
+from apps.shared.progress import duration
 from vision_core import runs
 
 PLACES = 2  # heavy jobs that run at once on this server, of whatever app
@@ -97,7 +98,6 @@ class HeavyQueue:
 
     def words(self, owner: str) -> str:
         """What the page of a waiting owner says."""
-        from apps.common import duration  # here: the dashboard alone has no Gradio
 
         with self._lock:
             ticket = self._of(owner)
@@ -215,8 +215,8 @@ class HeavyQueue:
 def take_over(queue: HeavyQueue) -> None:
     """Put into `queue` what an earlier server left: trainings that go on, then in order those that waited."""
     waiting: list[tuple[float, str, runs.Run]] = []
-    for folder in session.everyone():
-        for run in session.trainings(folder):
+    for folder in visits.everyone():
+        for run in visits.trainings(folder):
             queue.adopt(folder.name, run)
         for mark in folder.rglob(QUEUED):
             run = runs.Run(mark.parent)

@@ -1,0 +1,127 @@
+"""What comes from a visitor: uploads, clicks, numbers, and the examples for who has no picture at hand."""
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from apps.shared import doors, visits
+from apps.shared.faults import refusal
+from vision_core import guarded, limits, messages
+from vision_core.images import Picture
+
+
+def read_picture(path: str | Path) -> Picture:
+    """A stranger's picture, decoded in a process of its own, with a deadline."""
+    return guarded.read(path, limits.UPLOAD_PIXELS.value)
+
+
+def event_data(event: gr.EventData, name: str) -> Any:
+    """What a click carries; a client that sends none gets a sentence."""
+    data = event._data
+    if not isinstance(data, dict) or not isinstance(data.get(name), str):
+        raise ValueError("That was not a click on this page")
+    return data[name]
+
+
+class Upload(gr.Image):
+    """`gr.Image` that hands over the untouched upload.
+
+    Gradio's own opens the file first, where a fault cannot be told in a sentence of ours.
+    """
+
+    is_template = True  # drawn as a gr.Image
+
+    def preprocess(self, payload: Any) -> str | None:
+        return received(payload)
+
+
+class UploadFile(gr.File):
+    """`gr.File` for one upload."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return received(payload)
+
+
+class Slider(gr.Slider):
+    """`gr.Slider` whose value the handler checks: Gradio's own check fills the log with tracebacks."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+
+
+class Number(gr.Number):
+    """`gr.Number` whose value the handler checks."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+
+
+class Uploads(gr.File):
+    """`gr.File` for many uploads: (name, path) of each."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        files = [] if payload is None else getattr(payload, "root", payload)
+        files = files if isinstance(files, list) else [files]
+        return [(Path(file.orig_name or file.path).name, str(received(file))) for file in files]
+
+
+def received(payload: Any) -> str | None:
+    """The path of an upload: checked again, for an app that is launched alone has no `doors.OnlyUploads`."""
+    if payload is None:
+        return None
+    if not Path(payload.path).is_file() or visits.uploads() not in Path(payload.path).resolve().parents:
+        raise refusal(doors.STRANGER)
+    return payload.path
+
+
+def number(value: Any, low: float, high: float, name: str) -> float:
+    """A number from a page, checked again: what a browser sends can be anything."""
+    try:
+        checked = float(value)
+    except (TypeError, ValueError, OverflowError):
+        checked = math.nan
+    if not low <= checked <= high:
+        came = messages.sentence(value, 40)
+        raise ValueError(f"{name} is {came}, expected a number from {low:g} to {high:g}")
+    return checked
+
+
+def whole(value: Any, low: int, high: int, name: str) -> int:
+    """Like `number`, for counts."""
+    return round(number(value, low, high, name))
+
+
+def examples(folder: Path, names: Sequence[str], captions: Mapping[str, str] | None = None) -> str:
+    """A button for each `NAME.jpg` of a folder, the picture inside the HTML; its caption is below, if any."""
+    buttons = []
+    for name in names:
+        buffer = BytesIO()
+        with Image.open(folder / f"{name}.jpg") as image:
+            image.thumbnail((200, 200))
+            image.save(buffer, "JPEG", quality=80)
+        uri = f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+        alt, below = ("", f"<span>{escape(captions[name])}</span>") if captions else (name, "")
+        buttons.append(
+            f'<button type="button" data-act="example" data-value="{name}">'
+            f'<img src="{uri}" alt="{alt}">{below}</button>'
+        )
+    kind, label = (" vc-pages", "example pages") if captions else ("", "example pictures")
+    return (
+        f'<div class="vc-examples{kind}" role="group" aria-label="{label}">'
+        f"<span>or take one of these</span><div>{''.join(buttons)}</div></div>"
+    )
