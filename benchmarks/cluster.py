@@ -12,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from vision_core import cluster, images, restoration
-from vision_core.images import Picture
+from vision_core import cluster, restoration
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import Options, pages, spread
 
 

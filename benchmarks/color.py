@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from vision_core import color, images
+from vision_core import color
 from vision_core.color import lut, objective
 from vision_core.color.compare import compare
 from vision_core.color.metrics import measure
 from vision_core.color.palette import Palette
 from vision_core.events import Done
 from vision_core.files import bundled
+from vision_core.pictures import images
 
 PAIRS = (("astronaut", "coffee"), ("coffee", "palace"), ("cat", "flower"), ("palace", "astronaut"))
 

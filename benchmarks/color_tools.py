@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, ImageFilter
 from sklearn.cluster import KMeans
 
-from vision_core import images
 from vision_core.color import lowpoly, lut
 from vision_core.color.colormap import NODES
 from vision_core.color.palette import count_colors, extract
 from vision_core.color.spaces import encode
 from vision_core.files import bundled
+from vision_core.pictures import images
 
 SMALL, MEDIUM, LARGE = (660, 440), (3000, 2000), (6000, 4000)
 

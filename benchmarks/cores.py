@@ -11,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from vision_core import images, restoration, runs
+from vision_core import restoration, runs
+from vision_core.pictures import images
 from vision_core.restoration import pages
 
 CROPS, SIDE, ROUNDS = 8, 384, 3

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vision_core import digits, images
+from vision_core import digits
+from vision_core.pictures import images
 
 Rng = np.random.Generator
 Ink = Callable[[int], np.ndarray]  # the longer side in pixels -> ink 0..1, cut to its box

@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from vision_core import devices, editing, images, torchvision_cpu
+from vision_core import devices, editing, torchvision_cpu
 from vision_core.editing import compose
 from vision_core.editing.scoring import Clip
 from vision_core.events import Preview, Step
+from vision_core.pictures import images
 
 PICTURE = Path(__file__).parents[1] / "assets" / "color" / "astronaut.jpg"
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vision_core import devices, images
-from vision_core.images import Picture
+from vision_core import devices
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import (
     Options,
     PageRestorer,

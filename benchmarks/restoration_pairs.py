@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vision_core import images
 from vision_core.files import bundled
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import Restored, degrade, draw_mixture, load, metrics, pages, restore
 
 SIDE = 400

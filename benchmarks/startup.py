@@ -18,7 +18,8 @@ from vision_core.files import bundled
 
 ROUNDS = 3
 FIRST_STEP = """
-from vision_core import color, images
+from vision_core import color
+from vision_core.pictures import images
 from vision_core.events import Step
 source, target = images.read({source!r}), images.read({target!r})
 events = color.train(color.count_picture(source), color.extract(target.visible))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import vision_core
-from vision_core.bounds import OneOf, Real, Several, Text, Whole, check
+from vision_core.safety.bounds import OneOf, Real, Several, Text, Whole, check
 
 
 def networks() -> dict[str, type[nn.Module]]:

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vision_core.bounds import Bounds, Real, Several, Whole
 from vision_core.checkpoints import HEADER, load, save
-from vision_core.messages import LONGEST
+from vision_core.safety.bounds import Bounds, Real, Several, Whole
+from vision_core.safety.messages import LONGEST
 from vision_core.states import load_state, save_state
 
 METADATA = {"seed": 3, "metrics": {"accuracy": 0.5}, "data": ["a", "grün"], "licence": None}

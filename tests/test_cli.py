@@ -16,10 +16,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from vision_core import images
 from vision_core.cli import app as program
 from vision_core.cli.verbs import Answer, command, watch
 from vision_core.events import Done, Epoch, Step
+from vision_core.pictures import images
 from vision_core.runs import Run
 from vision_core.weights import WEIGHTS, WeightsMissing
 

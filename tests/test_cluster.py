@@ -10,9 +10,10 @@ import psutil
 import pytest
 import torch
 
-from vision_core import cluster, images, leaves, restoration
+from vision_core import cluster, leaves, restoration
 from vision_core.cli.color import apply
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import batch, spread
 from vision_core.restoration.restore import Options
 from vision_core.weights import find

@@ -26,19 +26,7 @@ from extremes import deep, extreme
 from PIL import Image, PngImagePlugin
 from torch import nn
 
-from vision_core import (
-    archives,
-    checkpoints,
-    digits,
-    documents,
-    editing,
-    images,
-    leaves,
-    restoration,
-    runs,
-    states,
-)
-from vision_core.bounds import Bounds, Several, Text, Whole
+from vision_core import checkpoints, digits, editing, leaves, restoration, runs, states
 from vision_core.color import colormap, feedback, lut, lut_files, lut_pictures, palette_files
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings as ColorSettings
@@ -50,7 +38,10 @@ from vision_core.editing.anchor_net import AnchorNet
 from vision_core.files import bundled, read_json, write_json
 from vision_core.leaves import data as leaf_data
 from vision_core.leaves.bundle import MODEL
+from vision_core.pictures import documents, images
 from vision_core.restoration.network import PageRestorer
+from vision_core.safety import archives
+from vision_core.safety.bounds import Bounds, Several, Text, Whole
 from vision_core.weights import WeightsMissing
 
 TURNS = round(60 * float(os.environ.get("FUZZ", "1")))
@@ -393,10 +384,7 @@ def archive(folder: Path) -> Reader:
 OPENING = {"safe_open", "open", "load_file", "ZipFile", "read_bytes", "read_text", "PdfDocument", "GzipFile"}
 OPENING |= {"ordinary", "read_json", "parse_json", "load_state", "torch.load", "np.load"}
 PLACES = {
-    "archives": "archive",
     "checkpoints": "checkpoint .safetensors",
-    "states": "resume",
-    "training": "resume",
     "cluster": "(files for workers, which open them as one process does)",
     "color/feedback": "ratings",
     "color/lut_files": "cube",
@@ -404,37 +392,40 @@ PLACES = {
     "color/palette_files": "palette .gpl",
     "color/trainer": "(a run's own table)",
     "digits/data": "mnist",
+    "digits/export": "(a run)",
     "digits/packed": "export",
-    "documents": "(pages of ours, joined)",
-    "editing/many": "(results of ours)",
+    "digits/train": "run",
     "editing/hub": "(the hub's cache)",
+    "editing/many": "(results of ours)",
     "editing/photo": "(weights of the table)",
     "editing/recipe": "recipe .png",
-    "editing/train": "texts",
     "editing/tiny/autoencoder": "(networks of the small world)",
     "editing/tiny/clip": "(the same)",
     "editing/tiny/data": "(the same)",
     "editing/tiny/painter": "(the same)",
+    "editing/train": "texts",
     "files": "(what the doors call)",
-    "images": "PNG RGB",
     "leaves/bundle": "leaves .zip",
     "leaves/data": "groups",
-    "pdf": "document .pdf",
     "leaves/features": "(a run's own cache)",
     "leaves/network": "(weights of the table)",
-    "runs": "run",
-    "pdf_scans": "document .pdf",
-    "pdf_streams": "document .pdf",
-    "pdf_writing": "document .pdf",
-    "pngs": "PNG RGB",
-    "restoration/gate": "(weights of the table)",
-    "restoration/reading": "(pages that are measured on)",
+    "pdf/pages": "document .pdf",
+    "pdf/scans": "document .pdf",
+    "pdf/streams": "document .pdf",
+    "pdf/writing": "document .pdf",
+    "pictures/documents": "(pages of ours, joined)",
+    "pictures/images": "PNG RGB",
+    "pictures/pngs": "PNG RGB",
+    "pictures/tiffs": "TIFF RGB",
     "restoration/damage": "(a JPEG of its own)",
-    "tiffs": "TIFF RGB",
+    "restoration/gate": "(weights of the table)",
     "restoration/losses": "(torchvision's weights)",
+    "restoration/reading": "(pages that are measured on)",
     "restoration/reports": "(its own report)",
-    "digits/export": "(a run)",
-    "digits/train": "run",
+    "runs": "run",
+    "safety/archives": "archive",
+    "states": "resume",
+    "training": "resume",
     "weights": "(hashes of the table's files)",
 }
 

@@ -15,7 +15,7 @@ import pytest
 
 from vision_core import files
 from vision_core.files import atomic, bundled, parse_json, read_json, without_nan, write_json, write_text
-from vision_core.limits import JSON
+from vision_core.safety.limits import JSON
 
 
 def test_writes_a_file_and_the_folders_above_it(tmp_path):

@@ -16,10 +16,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from vision_core import guarded, images, limits
 from vision_core.editing import packed, recipe
 from vision_core.editing.recipe import Recipe
-from vision_core.images import Picture, encode
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture, encode
+from vision_core.safety import guarded, limits
 
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (37, 53, 3), np.uint8)
@@ -93,7 +94,9 @@ def test_the_same_sentences_as_in_this_process(tmp_path):
 
 def workers() -> set[int]:
     return {
-        child.pid for child in psutil.Process().children() if "vision_core.guarded_worker" in child.cmdline()
+        child.pid
+        for child in psutil.Process().children()
+        if "vision_core.safety.guarded_worker" in child.cmdline()
     }
 
 
@@ -220,7 +223,7 @@ def attempts(path) -> dict[str, str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
 def test_a_taken_over_decoder_has_no_network_no_processes_and_writes_nothing(tmp_path):
-    code = "from vision_core.confined import confine; print(*confine())"
+    code = "from vision_core.safety.confined import confine; print(*confine())"
     held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     if "network" not in held:
         pytest.skip("this kernel has no seccomp")
@@ -240,7 +243,7 @@ def test_the_worker_ends_with_its_server(tmp_path, end):
     (tmp_path / "x.png").write_bytes(encode(Picture(COLORS)))
     code = f"""
 import os, sys
-from vision_core import guarded
+from vision_core.safety import guarded
 guarded.read(sys.argv[1])
 print(guarded._idle[0].pid, flush=True)
 {end}

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
-from vision_core import images, limits, pngs, tiffs
-from vision_core.images import Picture, encode, read, save
+from vision_core.pictures import images, pngs, tiffs
+from vision_core.pictures.images import Picture, encode, read, save
+from vision_core.safety import limits
 
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (37, 53, 3), np.uint8)
@@ -185,7 +186,7 @@ def test_refuses_a_decompression_bomb_from_its_header(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(bomb)
     code = """
 import resource, sys
-from vision_core import images, pngs, tiffs
+from vision_core.pictures import images, pngs, tiffs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     images.read(sys.argv[1])
@@ -813,7 +814,7 @@ def test_resolution_author_and_profile_stay_and_the_place_goes():
 
 def test_equal_pictures_are_equal_files(tmp_path):
     code = (
-        "import sys; from vision_core import images;"
+        "import sys; from vision_core.pictures import images;"
         "sys.stdout.buffer.write(images.encode(images.read(sys.argv[1])))"
     )
     data = file_of(Image.fromarray(COLORS), "PNG", icc_profile=rgb_profile(1.8, ADOBE_RGB, "X"))
@@ -874,7 +875,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path):
 
     code = f"""
 import signal, numpy as np
-from vision_core import images, pngs, tiffs
+from vision_core.pictures import images, pngs, tiffs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
 try:

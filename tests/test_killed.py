@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_core import images
 from vision_core.cli import main
 from vision_core.editing.tiny import world
 from vision_core.files import write_json
-from vision_core.images import from_tensor
 from vision_core.leaves.generate import generate
+from vision_core.pictures import images
+from vision_core.pictures.images import from_tensor
 from vision_core.restoration import pages
 from vision_core.runs import Run
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vision_core import documents, guarded, images, limits
 from vision_core.cli import app
-from vision_core.limits import LIMITS, check_size
-from vision_core.messages import LONGEST
+from vision_core.pictures import documents, images
+from vision_core.safety import guarded, limits
+from vision_core.safety.limits import LIMITS, check_size
+from vision_core.safety.messages import LONGEST
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from vision_core import messages
+from vision_core.safety import messages
 
 ODD = "a\x1b[31mb\0c\x85\u202edc\u2066\u200b\ud800\ufeff\u2028e"
 

@@ -14,7 +14,8 @@ from pdf_files import BITS, GREY, HEIGHT, POINT, RGB, WIDTH, coded, encoded, gre
 from pikepdf import Array, Dictionary, Name, Stream
 from PIL import Image
 
-from vision_core import documents, guarded, images
+from vision_core.pictures import documents, images
+from vision_core.safety import guarded
 
 WIDE, TALL = WIDTH * POINT, HEIGHT * POINT
 

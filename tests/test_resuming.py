@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_core import checkpoints, runs, states, training
-from vision_core.bounds import Bounds, OneOf
 from vision_core.devices import generator, seeded
 from vision_core.events import Done, Epoch, Prepare, Step
+from vision_core.safety.bounds import Bounds, OneOf
 from vision_core.training import Plan
 
 STEPS = 3

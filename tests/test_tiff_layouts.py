@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vision_core.images import Picture, read
+from vision_core.pictures.images import Picture, read
 
 tifffile = pytest.importorskip("tifffile")
 imagecodecs = pytest.importorskip("imagecodecs")

@@ -30,7 +30,9 @@ for package in (vision_core, apps):
         if not module.name.endswith((".__main__", ".space")):  # these run when they are imported
             importlib.import_module(module.name)
 
-from vision_core import files, guarded, guarded_worker, images
+from vision_core import files
+from vision_core.pictures import images
+from vision_core.safety import guarded, guarded_worker
 from vision_core.cli import main
 
 folder = Path(sys.argv[1])

@@ -6,8 +6,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from vision_core import wire
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
+from vision_core.safety import wire
 
 RNG = np.random.default_rng(0)
 
@@ -73,7 +73,7 @@ STRANGE = [
     {"array": ["B", [0] * 9]},
     {"bytes": 2**40},
     {"dataclass": ["subprocess", "Popen", [["args", "true"]]]},
-    {"dataclass": ["vision_core.images", "Image", []]},
+    {"dataclass": ["vision_core.pictures.images", "Image", []]},
     {"dataclass": ["vision_core.nothing", "X", []]},
     {"x": 1},
 ]

@@ -11,10 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from vision_core import bounds, devices
+from vision_core import devices
 from vision_core.files import atomic, ordinary, parse_json
-from vision_core.limits import HEADER as HEADER_BYTES
-from vision_core.messages import PART, quote, reason, sentence
+from vision_core.safety import bounds
+from vision_core.safety.limits import HEADER as HEADER_BYTES
+from vision_core.safety.messages import PART, quote, reason, sentence
 from vision_core.states import load_state, save_state
 from vision_core.weights import WeightsMissing
 

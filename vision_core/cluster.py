@@ -11,7 +11,7 @@ from typing import Any
 
 from vision_core import extras, folders
 from vision_core.folders import Outcome
-from vision_core.messages import reason
+from vision_core.safety.messages import reason
 
 LOCAL = "local"  # the address that starts a cluster on this machine, for this job alone
 RETRIES = 3  # of a task whose worker was lost

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vision_core.limits import JSON, JSON_VALUES, Limit
-from vision_core.messages import reason
+from vision_core.safety.limits import JSON, JSON_VALUES, Limit
+from vision_core.safety.messages import reason
 
 SWEEP_SECONDS = 60  # a folder of many files is searched for remains once in so long, not at each write
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from vision_core.images import READABLE, SUFFIXES
-from vision_core.messages import reason, sentence
+from vision_core.pictures.images import READABLE, SUFFIXES
+from vision_core.safety.messages import reason, sentence
 
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "#recycle",
            "system volume information", "lost+found"}  # fmt: skip

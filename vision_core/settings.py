@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from vision_core.messages import quote
+from vision_core.safety.messages import quote
 
 Settings = TypeVar("Settings")
 

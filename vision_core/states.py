@@ -10,7 +10,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo, is_zipfile
 import torch
 
 from vision_core.files import atomic, ordinary
-from vision_core.messages import reason
+from vision_core.safety.messages import reason
 
 DEEPEST, MOST_PARTS = 50, 200_000  # of what a file holds: lists and all
 

@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from vision_core import checkpoints, devices, runs, states
 from vision_core.events import Done, Epoch, Event, Prepare, Step
 from vision_core.fit import Batches, Terms, fit
-from vision_core.messages import quote, reason
 from vision_core.runs import Run
+from vision_core.safety.messages import quote, reason
 
 E = TypeVar("E", bound=Event)
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.bounds import Bounds, Several, Whole
+from vision_core.safety.bounds import Bounds, Several, Whole
 
 BOUNDS: Bounds = {
     "widths": Several(Whole(1, 4096), 1, 8),

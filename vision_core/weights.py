@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vision_core.files import bundled
-from vision_core.messages import reason
+from vision_core.safety.messages import reason
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from apps.shared.faults import user_errors
 from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import images
 from vision_core.color import compare
+from vision_core.pictures import images
 
 
 @user_errors

@@ -15,8 +15,9 @@ from apps.color_transfer import looks, low_poly_tab, plots_tab, results, visit
 from apps.color_transfer.looks import Look
 from apps.shared import visits
 from apps.shared.faults import sentence
-from vision_core import images, plots
+from vision_core import plots
 from vision_core.color import lut, lut_files, palette_files
+from vision_core.pictures import images
 
 router = APIRouter()
 PALETTES = tuple(f"palette{end}" for end in (".gpl", ".ase", ".hex", ".json", ".css"))

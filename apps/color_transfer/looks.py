@@ -14,11 +14,12 @@ from apps.shared import visits
 from apps.shared.faults import sentence
 from apps.shared.inputs import read_picture
 from apps.shared.queue import HEAVY
-from vision_core import color, images, runs
+from vision_core import color, runs
 from vision_core.color.lut import Lut, Shaped, check
 from vision_core.events import Step
 from vision_core.files import read_json, write_json
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 NAME = re.compile(r"look-\d{3,6}")
 VIEW = 1280  # longest side of a result on the page; downloads have every pixel

@@ -15,9 +15,9 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import number, whole
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core import images
 from vision_core.color import lowpoly, lut, palette
 from vision_core.files import write_text
+from vision_core.pictures import images
 
 COLORINGS = ("network", "nearest palette colour", "original", "wireframe")
 

@@ -15,12 +15,13 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, read_picture, whole
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core import color, guarded
+from vision_core import color
 from vision_core.color import palette as palettes
 from vision_core.color import palette_files
 from vision_core.color.palette_files import from_hex, to_hex
 from vision_core.files import bundled
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
+from vision_core.safety import guarded
 
 EXAMPLES = bundled("assets") / "color"
 SOURCES = ("astronaut", "palace", "coffee", "cat", "flower", "rocket")

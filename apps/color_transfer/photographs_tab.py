@@ -17,10 +17,10 @@ from apps.shared.inputs import Uploads, read_picture
 from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import images
 from vision_core.color import lut
 from vision_core.color.advice import warnings
-from vision_core.images import SUFFIXES
+from vision_core.pictures import images
+from vision_core.pictures.images import SUFFIXES
 
 MOST = 200  # photographs at once
 ZIP, PNG = "photographs.zip", "photograph.png"

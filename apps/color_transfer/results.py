@@ -16,9 +16,11 @@ from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, number
 from apps.shared.visits import Session
-from vision_core import color, guarded, images
+from vision_core import color
 from vision_core.color import colormap, lut, lut_files, metrics
 from vision_core.color.advice import warnings
+from vision_core.pictures import images
+from vision_core.safety import guarded
 
 _DRAWING = threading.BoundedSemaphore()  # of pictures that the next epoch replaces
 REFRESH = 1.0  # seconds between two looks at a training

@@ -12,7 +12,7 @@ from apps.shared.visits import Session
 from vision_core import color
 from vision_core.color.palette_files import from_hex, to_hex
 from vision_core.files import read_json, write_json
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 APP = "color"
 FILE = "visit.json"

@@ -12,7 +12,8 @@ from typing import Any
 import streamlit as st
 
 from apps.shared.doors import BROWSER_COOKIE
-from vision_core import messages, runs
+from vision_core import runs
+from vision_core.safety import messages
 
 FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB
 OWNER = "owner"  # file of a run that tells which browser began it

@@ -17,7 +17,7 @@ from apps.shared.queue import HEAVY
 from vision_core import editing
 from vision_core.editing import masks, photo, recipe, tasks
 from vision_core.events import Done
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 
 @user_errors

@@ -19,12 +19,14 @@ from apps.shared.inputs import event_data, number, read_picture, whole
 from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import editing, images, limits
+from vision_core import editing
 from vision_core.editing import masks, tasks
 from vision_core.editing.inpainting import Painter
 from vision_core.editing.saliency import Looker
-from vision_core.images import Picture
-from vision_core.messages import quote
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
+from vision_core.safety import limits
+from vision_core.safety.messages import quote
 
 FILLS = {
     "auto": "Automatic",

@@ -19,11 +19,11 @@ from apps.image_editing.works import Work
 from apps.shared import gpu, visits
 from apps.shared.faults import sentences
 from apps.shared.queue import HEAVY, Left, Ticket
-from vision_core import images
 from vision_core.editing import Candidate, Edit, Regions, draw_boxes, recipe
 from vision_core.editing.recipe import Recipe
 from vision_core.events import Done, Preview, Step
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 VIEW = 1280  # longest side of a picture on the page
 PREVIEW = 256  # longest side of what is shown while it is painted

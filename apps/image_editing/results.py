@@ -14,9 +14,10 @@ from apps.shared.inputs import event_data
 from apps.shared.progress import duration, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import guarded, images
 from vision_core.editing import packed, recipe
 from vision_core.editing.inpainting import GUIDANCE
+from vision_core.pictures import images
+from vision_core.safety import guarded
 
 REFRESH = 0.7  # seconds between two looks at an edit
 HISTORY = 12

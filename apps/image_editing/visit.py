@@ -12,7 +12,7 @@ from apps.shared.inputs import read_picture
 from apps.shared.visits import Session
 from vision_core.editing import masks
 from vision_core.files import read_json, write_json
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 APP = "editing"
 FILE = "visit.json"

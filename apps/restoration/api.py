@@ -10,9 +10,11 @@ from apps.shared import gpu, inputs, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import number, whole
 from apps.shared.queue import HEAVY
-from vision_core import guarded, images, limits, restoration
+from vision_core import restoration
+from vision_core.pictures import images
 from vision_core.restoration import KINDS
 from vision_core.restoration.restore import Options
+from vision_core.safety import guarded, limits
 
 
 @user_errors

@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from apps.restoration import sheets, visit
 from apps.shared import visits
 from apps.shared.faults import sentence
-from vision_core import images
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 router = APIRouter()
 READY = ("pages.zip", "pages.pdf", "pages.tiff", "network.safetensors")

@@ -12,9 +12,10 @@ from apps.shared import gpu, inputs, visits, wiring
 from apps.shared.faults import user_errors
 from apps.shared.inputs import whole
 from apps.shared.visits import Session
-from vision_core import images, restoration
+from vision_core import restoration
 from vision_core.files import read_json, write_json
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import KINDS, pages
 from vision_core.restoration.evaluate import compare
 

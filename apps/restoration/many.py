@@ -20,12 +20,13 @@ from apps.shared import inputs, visits, wiring
 from apps.shared.faults import sentence, user_errors
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core import documents, guarded, limits
 from vision_core.files import atomic, read_json
 from vision_core.folders import distinct
+from vision_core.pictures import documents
 from vision_core.restoration import batch, reports
 from vision_core.restoration.reports import Journal, PageReport
 from vision_core.restoration.restore import Options
+from vision_core.safety import guarded, limits
 
 MOST = 500  # pages at once
 NOTES = 3  # different ones that are shown; the report has all

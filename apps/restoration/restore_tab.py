@@ -17,10 +17,11 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, examples, whole
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core import documents, guarded, images, limits
 from vision_core.files import bundled
+from vision_core.pictures import documents, images
 from vision_core.restoration.restore import Options, uncertainty
 from vision_core.restoration.restore import change as change_page
+from vision_core.safety import guarded, limits
 
 EXAMPLES = bundled("assets") / "restoration"
 WORDS = {"stained": "stained", "shaded": "in shade, folded", "faded": "faded, ink shows through"}

@@ -13,11 +13,13 @@ from apps.restoration import visit
 from apps.shared import visits
 from apps.shared.inputs import number
 from apps.shared.visits import Session
-from vision_core import guarded, images, limits, restoration
+from vision_core import restoration
 from vision_core.files import read_json, write_json
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration.light import Answer
 from vision_core.restoration.restore import Change, Options, difference, finish
+from vision_core.safety import guarded, limits
 
 NAME = re.compile(r"sheet-\d{3,6}")
 PAGE, CHANGED, INK = "page.png", "changed.png", "ink.png"

@@ -14,10 +14,11 @@ from apps.shared.inputs import number, whole
 from apps.shared.progress import duration, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import archives, guarded, limits, plots, restoration, runs
+from vision_core import plots, restoration, runs
 from vision_core.files import atomic
-from vision_core.images import READABLE
+from vision_core.pictures.images import READABLE
 from vision_core.restoration import data
+from vision_core.safety import archives, guarded, limits
 
 BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
 SYSTEM = "restore"

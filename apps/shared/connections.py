@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from vision_core import limits
+from vision_core.safety import limits
 
 LOOKS = 4  # at a connection, within the seconds that it may be idle
 REFUSED = b"This server has too many open connections: please come back in a minute.\n"

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from vision_core import limits
+from vision_core.safety import limits
 
 STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
 STREAM_LOOK = 0.02  # seconds between two looks whether another answer is awaited

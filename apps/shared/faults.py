@@ -12,8 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from vision_core import messages
 from vision_core.extras import ExtraMissing
+from vision_core.safety import messages
 from vision_core.weights import WeightsMissing
 
 log = logging.getLogger("vision_core.apps")

@@ -13,8 +13,8 @@ from PIL import Image
 
 from apps.shared import doors, visits
 from apps.shared.faults import refusal
-from vision_core import guarded, limits, messages
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
+from vision_core.safety import guarded, limits, messages
 
 
 def read_picture(path: str | Path) -> Picture:

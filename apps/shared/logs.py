@@ -11,7 +11,7 @@ from typing import Any
 
 import apps
 import vision_core
-from vision_core.messages import reason
+from vision_core.safety.messages import reason
 
 PASSED = {"connections.py", "doors.py", "quota.py", "suite.py"}  # what every request goes through
 _OURS = tuple(str(path.resolve().parent) for path in (Path(apps.__file__), Path(vision_core.__file__)))

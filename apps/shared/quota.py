@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from apps.shared import visits
 from apps.shared.connections import shared
 from apps.shared.doors import App, Receive, Scope, Send, header
-from vision_core import limits
+from vision_core.safety import limits
 
 LOOK_AT_DISK = 4 << 20  # bytes between two looks at what is free
 

@@ -18,8 +18,10 @@ from tempfile import gettempdir
 
 import numpy as np
 
-from vision_core import images, limits, runs
-from vision_core.images import Picture
+from vision_core import runs
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
+from vision_core.safety import limits
 
 LIFETIME = 6 * 3600  # seconds without a visit after which a folder is removed
 UPLOAD_LIFETIME = 3600  # of what was uploaded and never used: what is used is copied into a session

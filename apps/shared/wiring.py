@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 
 from apps.shared import doors, logs, visits
 from apps.shared.theme import CSS, theme
-from vision_core import limits
+from vision_core.safety import limits
 
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
 # Looks at what goes on: they wait for no other event, and are many more than one can press

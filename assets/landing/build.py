@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from vision_core import images
 from vision_core.color import transfer
+from vision_core.pictures import images
 
 HERE = Path(__file__).parent
 SIZE = (1280, 800)

@@ -5,8 +5,8 @@ python assets/restoration/build.py
 
 from pathlib import Path
 
-from vision_core import images
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import degrade, draw, pages
 
 HERE = Path(__file__).parent

@@ -30,9 +30,10 @@ from apps.color_transfer import (
     visit,
 )
 from apps.shared import faults, queue, theme, visits
-from vision_core import color, images
+from vision_core import color
 from vision_core.color import classical, lut, lut_files, palette_files
 from vision_core.color.palette_files import from_hex, to_hex
+from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
 TARGET = str(ROOT / "assets/color/flower.jpg")

@@ -9,8 +9,8 @@ from accessibility import violations_by_scheme
 from PIL import Image
 from server import served
 
-from vision_core import images
 from vision_core.color import lut, lut_files
+from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120_000  # ms; a busy machine is no failure

@@ -24,9 +24,10 @@ from apps.image_editing import (
     works,
 )
 from apps.shared import queue, visits
-from vision_core import editing, images
+from vision_core import editing
 from vision_core.editing import masks, recipe
 from vision_core.editing.tiny import world
+from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))

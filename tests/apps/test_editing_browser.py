@@ -9,8 +9,8 @@ import pytest
 from accessibility import violations_by_scheme
 from server import served
 
-from vision_core import images
 from vision_core.editing import masks, packed, recipe
+from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))

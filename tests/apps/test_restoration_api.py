@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from server import served
 
-from vision_core import images, restoration
-from vision_core.images import Picture
+from vision_core import restoration
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import Options, degrade, draw, pages
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,9 @@ from apps import suite
 from apps.restoration import api, app, lab, many, networks, restore_tab, sheets, training, views, visit, work
 from apps.restoration.sheets import Choice
 from apps.shared import queue, visits
-from vision_core import checkpoints, devices, documents, images, restoration, weights
-from vision_core.images import Picture
+from vision_core import checkpoints, devices, restoration, weights
+from vision_core.pictures import documents, images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import Options, degrade, draw, pages
 
 CHOICES = [

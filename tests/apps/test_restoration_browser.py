@@ -9,7 +9,7 @@ from accessibility import violations
 from PIL import Image
 from server import served
 
-from vision_core import images
+from vision_core.pictures import images
 from vision_core.restoration import Options, restore
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apps.shared import visits
-from vision_core import images
+from vision_core.pictures import images
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ from apps.image_editing import edits, mask_panel, picture_panel, results
 from apps.image_editing.visit import APP
 from apps.restoration import training
 from apps.shared import visits
-from vision_core import images
 from vision_core.color import lut, lut_files
 from vision_core.editing import masks, packed, recipe
 from vision_core.editing.recipe import Recipe
 from vision_core.files import bundled
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 ROOT = Path(__file__).parents[2]
 # what parses a file, by the last two parts of its dotted name

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from vision_core import color, images
+from vision_core import color
 from vision_core.cli import app
 from vision_core.color import lut, lut_files, palette_files
 from vision_core.files import bundled
+from vision_core.pictures import images
 from vision_core.weights import find
 
 CAT = bundled("assets") / "color" / "cat.jpg"

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from vision_core import color, images
+from vision_core import color
 from vision_core.color import compare, lut, lut_files
 from vision_core.color.advice import warnings
 from vision_core.color.palette import count_colors
 from vision_core.files import bundled
+from vision_core.pictures import images
 from vision_core.weights import find
 
 EXAMPLES = bundled("assets") / "color"

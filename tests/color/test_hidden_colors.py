@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vision_core import images
 from vision_core.cli import app
 from vision_core.color import lowpoly
 from vision_core.color.palette import count_picture
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.weights import find
 
 MAGENTA, GREEN = (255, 0, 255), (0, 255, 0)

@@ -8,9 +8,9 @@ import pytest
 import swatch
 from PIL import ImageColor
 
-from vision_core import limits
 from vision_core.color import palette_files
 from vision_core.color.palette import Palette
+from vision_core.safety import limits
 
 PALETTE = Palette(
     np.array([(255, 255, 255), (1, 128, 254), (0, 0, 0)], np.uint8), np.array([0.5, 0.3, 0.2], np.float64)

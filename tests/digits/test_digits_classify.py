@@ -9,7 +9,7 @@ from PIL import Image
 from vision_core import digits
 from vision_core.digits import paper
 from vision_core.digits.classify import normalise
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 
 def as_photo(image, scale=9, shift=(40, 5), sheet=230, ink=30):
@@ -74,7 +74,7 @@ def test_chalk_is_read_as_ink(test_images):
 
 def test_a_long_thin_picture_is_read_in_little_memory(tmp_path):
     code = (
-        "import resource; from vision_core import digits, images\n"
+        "import resource; from vision_core import digits; from vision_core.pictures import images\n"
         "resource.setrlimit(resource.RLIMIT_AS, (6 << 30,) * 2)\n"
         f"picture = images.read({str(tmp_path / 'line.png')!r})\n"
         "try: digits.classify(picture)\n"

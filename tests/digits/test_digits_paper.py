@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vision_core import checkpoints, digits, images, weights
+from vision_core import checkpoints, digits, weights
 from vision_core.cli import app
 from vision_core.digits import paper
 from vision_core.digits.classify import normalise
 from vision_core.digits.measure import predict
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 ROOT = Path(__file__).parents[2]
 INK = np.array([[16, 20, 30], [255, 255, 255]])  # the colours of the page's canvas

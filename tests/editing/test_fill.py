@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core import images
 from vision_core.editing import denoise, exemplar, inpainting, masks, materials
 from vision_core.editing.push_pull import push_pull
+from vision_core.pictures import images
 
 
 def finish(generator):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core import checkpoints, images, runs
+from vision_core import checkpoints, runs
 from vision_core.devices import generator, seeded
 from vision_core.editing import filler, filler_train, holes, inpainting, masks, push_pull
 from vision_core.editing.filler import Filler
 from vision_core.editing.filler_train import Settings, decibels
 from vision_core.events import Done, Epoch, Preview, Step
+from vision_core.pictures import images
 
 SMALL = {"widths": (8, 12), "down": (1, 1), "up": (1,)}
 

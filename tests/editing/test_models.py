@@ -8,13 +8,14 @@ import small_models
 import torch
 from test_fill import finish
 
-from vision_core import editing, images
+from vision_core import editing
 from vision_core.editing import masks, recipe
 from vision_core.editing.diffusion import Diffusion
 from vision_core.editing.saliency import Saliency
 from vision_core.editing.scoring import Clip, Weighting
 from vision_core.events import Done, Preview, Step
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vision_core import images
 from vision_core.cli import app
 from vision_core.editing import photo, words
+from vision_core.pictures import images
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from vision_core import editing, images
+from vision_core import editing
 from vision_core.editing import packed, recipe
 from vision_core.editing.recipe import Recipe
-from vision_core.images import Picture
-from vision_core.messages import LONGEST
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
+from vision_core.safety.messages import LONGEST
 
 HUGE = 4611686018427387904  # four of these are 0 in 64 bits
 SIZES = {"strength": 0.5, "padding": 0.5, "feather": 1, "sides": [1, 2, 3, 4]}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_core import images
 from vision_core.leaves import data, duplicates
 from vision_core.leaves.generate import CLASSES, leaf
+from vision_core.pictures import images
 
 
 @pytest.fixture

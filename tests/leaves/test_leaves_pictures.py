@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 from skimage.color import rgb2lab
 
-from vision_core import images
 from vision_core.devices import generator
 from vision_core.events import Done
-from vision_core.images import Picture
 from vision_core.leaves import data
 from vision_core.leaves.augment import KINDS, augment, balance, centre, gallery, random_views
 from vision_core.leaves.generate import CLASSES, GROUNDS, generate, leaf
 from vision_core.leaves.transform import BINS, CHANNELS, STEPS, leaf_mask, transform
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 
 def test_one_seed_draws_the_same_folder_and_another_others(drawn, tmp_path):

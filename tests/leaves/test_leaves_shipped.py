@@ -6,7 +6,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from vision_core import images, leaves, weights
+from vision_core import leaves, weights
+from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
 

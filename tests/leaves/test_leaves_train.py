@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core import checkpoints, images, leaves
+from vision_core import checkpoints, leaves
 from vision_core.devices import generator
 from vision_core.events import Done, Epoch, Step
 from vision_core.leaves import LeafNet, Settings
 from vision_core.leaves.explain import grad_cam
 from vision_core.leaves.generate import leaf
+from vision_core.pictures import images
 from vision_core.runs import Run, request_stop
 
 

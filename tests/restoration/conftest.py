@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vision_core import devices
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 from vision_core.restoration import PageRestorer, networks, pages
 
 SMALL = {"widths": (8, 8, 8, 8), "down": (1, 1, 1, 1), "up": (1, 1, 1), "light": (4, 8, 8)}

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core import devices, images
-from vision_core.images import Picture
+from vision_core import devices
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import data, pages
 
 

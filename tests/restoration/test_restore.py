@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 from vision_core.restoration import (
     Options,
     binary,
@@ -334,7 +334,7 @@ def test_black_on_white_is_never_empty_and_dark_areas_stay_dark(picture):
 
 
 def test_pairs_are_found_by_their_names(untrained, picture, tmp_path):
-    from vision_core import images
+    from vision_core.pictures import images
 
     images.save(picture, tmp_path / "x_source.png")
     images.save(Picture(sauvola(picture.rgb)), tmp_path / "x_target.png")

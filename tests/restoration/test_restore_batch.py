@@ -12,8 +12,8 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from vision_core import documents, images
-from vision_core.images import Picture
+from vision_core.pictures import documents, images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import Options, batch, run
 from vision_core.restoration.reports import PageReport, csv_table
 
@@ -327,7 +327,7 @@ def test_joining_pages_needs_the_memory_of_one(tmp_path):
     """120 pages of 0.8 MB each: a thousand large ones must not be held at once."""
     Image.linear_gradient("L").resize((512, 512)).convert("RGB").save(tmp_path / "page.png")
     code = (
-        "import resource, sys; from pathlib import Path; from vision_core import documents\n"
+        "import resource, sys; from pathlib import Path; from vision_core.pictures import documents\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "folder = Path(sys.argv[1]); parts = [folder / 'page.png'] * 120\n"
         "documents.write(folder / 'few.tif', dict(enumerate(parts[:2]))); before = peak()\n"

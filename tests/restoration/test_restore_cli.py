@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vision_core import checkpoints, images
+from vision_core import checkpoints
 from vision_core.cli import app
+from vision_core.pictures import images
 from vision_core.restoration import batch, reports
 
 

@@ -29,9 +29,9 @@ def palette(
     out: Annotated[Path | None, Option(help="Palette file: .gpl .ase .hex .txt .json .css")] = None,
 ) -> Answer:
     """Find the palette of a picture: its most distinct colours and their shares."""
-    from vision_core import images
     from vision_core.color import palette_files
     from vision_core.color.palette import extract
+    from vision_core.pictures import images
 
     found = extract(images.read(image).visible, clusters, colors, space)  # pyright: ignore[reportArgumentType]
     if out is not None:
@@ -64,8 +64,9 @@ def _start(
         list[str] | None, Option(help="Weight of a loss, e.g. smoothness=8; may be repeated.")
     ] = None,
 ) -> Started:
-    from vision_core import color, images, runs
+    from vision_core import color, runs
     from vision_core.color import palette_files
+    from vision_core.pictures import images
 
     if source is None or (target is None) == (palette is None):
         raise ValueError("give a SOURCE picture, and either a TARGET picture or --palette FILE")
@@ -185,10 +186,11 @@ def lowpoly(
     scatter: Annotated[bool, Option("--scatter", help="As many points, but anywhere.")] = False,
 ) -> Answer:
     """Redraw a picture as triangles between points on its edges."""
-    from vision_core import color, files, images
+    from vision_core import color, files
     from vision_core.color import lowpoly as low
     from vision_core.color import palette_files
     from vision_core.color.palette import nearest
+    from vision_core.pictures import images
 
     suffix = out.suffix.lower()
     if suffix not in (".png", ".svg") or (wireframe and suffix == ".svg"):
@@ -243,8 +245,9 @@ def compare(
     """Compare the trained map with the classic methods, in one grid and one table."""
     import time
 
-    from vision_core import color, files, images
+    from vision_core import color, files
     from vision_core.color import compare as comparing
+    from vision_core.pictures import images
 
     _drawn_as(out)
     read, goal = images.read(source), images.read(target)
@@ -277,9 +280,10 @@ def feedback(
     save: Annotated[Path | None, Option(help=r"Where the new model goes. \[default: over --model]")] = None,
 ) -> Answer:
     """Rate how a model uses its palette, and fine-tune it accordingly."""
-    from vision_core import color, images
+    from vision_core import color
     from vision_core.color import feedback as rating
     from vision_core.color import palette_files
+    from vision_core.pictures import images
 
     _saved_as(save or model)
     if unrated := [entry for entry in rate if "=" not in entry]:
@@ -323,7 +327,7 @@ def _fewer(found: int, asked: int) -> str:
 
 
 def _drawn_as(path: Path) -> None:
-    from vision_core.images import SUFFIXES
+    from vision_core.pictures.images import SUFFIXES
 
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--out is {path}: a picture is saved as {', '.join(SUFFIXES)}")

@@ -73,7 +73,8 @@ def predict(
     weights: Annotated[Path | None, Option(help="A .pth or .safetensors of your own training.")] = None,
 ) -> Answer:
     """Read the digit in a picture: status 1 where it is not sure, 2 where there is no single digit."""
-    from vision_core import digits, images
+    from vision_core import digits
+    from vision_core.pictures import images
 
     probabilities = digits.classify(images.read(image), weights)
     sure, order = digits.answer(probabilities), probabilities.argsort()[::-1]

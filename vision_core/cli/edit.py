@@ -67,8 +67,9 @@ def run(
     device: Device = "auto",
 ) -> Answer:
     """Edit by text: find regions, paint each, rank the results. With --mask or --task, edit there."""
-    from vision_core import editing, images
+    from vision_core import editing
     from vision_core.editing import scoring
+    from vision_core.pictures import images
 
     picture = images.read(image)
     painter = editing.painter(
@@ -126,8 +127,9 @@ def perform(
     device: Device = "auto",
 ) -> Answer:
     """Carry out one of the ten tasks; everything outside the mask stays bit-identical."""
-    from vision_core import editing, images
+    from vision_core import editing
     from vision_core.editing import recipe, tasks
+    from vision_core.pictures import images
 
     picture, kind = images.read(image), tasks.named(name)
     marked = editing.marked(picture, mask, words, name)
@@ -173,8 +175,9 @@ def mask(
     invert: Annotated[bool, Option("--invert", help="Mark everything else.")] = False,
 ) -> Answer:
     """Mark a thing by words, by a box around it or by a point on it; "not found" is an answer."""
-    from vision_core import editing, images
+    from vision_core import editing
     from vision_core.editing import masks
+    from vision_core.pictures import images
 
     picture = images.read(image)
     found, score = editing.select(picture, text, box, point)
@@ -198,7 +201,8 @@ def regions(
     device: Device = "auto",
 ) -> Answer:
     """Show what stands out: anchors, and the boxes of every size around each."""
-    from vision_core import editing, images
+    from vision_core import editing
+    from vision_core.pictures import images
 
     picture = images.read(image)
     found = editing.find_regions(picture, editing.load_saliency(vit, backend, device), anchors, max_window)
@@ -221,9 +225,9 @@ def scene(
     size: Annotated[int, Option(min=32, max=2048, help="Pixels a side.")] = 128,
 ) -> Answer:
     """Draw a picture of the small world, with its caption and a mask of each thing beside it."""
-    from vision_core import images
     from vision_core.editing import masks
     from vision_core.editing.tiny import world
+    from vision_core.pictures import images
 
     drawn = world.scene(seed)
     images.save(images.Picture(world.render(drawn, size)), out)
@@ -295,8 +299,9 @@ def again(
     device: Device = "auto",
 ) -> Answer:
     """Repeat an edit from the recipe inside its PNG."""
-    from vision_core import editing, images
+    from vision_core import editing
     from vision_core.editing import recipe
+    from vision_core.pictures import images
 
     made = recipe.read(result)
     made = made if seed is None else replace(made, seed=seed)

@@ -99,7 +99,8 @@ def augment(
     seed: Seed = 0,
 ) -> Answer:
     """Make six kinds of a picture, or of one of each class; or fill up the small classes."""
-    from vision_core import images, leaves
+    from vision_core import leaves
+    from vision_core.pictures import images
 
     if balance:
         found = leaves.survey(source)
@@ -126,10 +127,11 @@ def transform(
     out: Annotated[Path, Option(help="Folder for the pictures and measurements.")],
 ) -> Answer:
     """Blur, mask, region, analysis, landmarks and colour histogram of leaves."""
-    from vision_core import images, leaves, plots
+    from vision_core import leaves, plots
     from vision_core.files import write_json
     from vision_core.leaves.folders import pictures
     from vision_core.leaves.plots import histograms
+    from vision_core.pictures import images
 
     folder, done, skipped = source.is_dir(), {}, []
     for path in pictures(source) if folder else [source]:
@@ -250,7 +252,8 @@ def explain(
     label: Annotated[str | None, Option(help="Explain this class instead of the likeliest.")] = None,
 ) -> Answer:
     """Show which parts of a picture speak for the answer."""
-    from vision_core import images, leaves
+    from vision_core import leaves
+    from vision_core.pictures import images
 
     found = leaves.explain(leaves.load(model)[0], images.read(image), label)
     images.save(images.Picture(leaves.side_by_side(found)), out)

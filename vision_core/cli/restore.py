@@ -56,7 +56,8 @@ def run(
     workers: Workers = None,
 ) -> Answer:
     """Restore pages; started again, a run over many goes on where it stopped."""
-    from vision_core import cluster, images, restoration, weights
+    from vision_core import cluster, restoration, weights
+    from vision_core.pictures import images
     from vision_core.restoration import batch, reports, spread
     from vision_core.restoration.restore import Options
 
@@ -121,8 +122,9 @@ def damage(
     seed: Seed = 0,
 ) -> Answer:
     """Damage a clean page, by a recipe that repeats it; without --kind a mixture."""
-    from vision_core import images, restoration
+    from vision_core import restoration
     from vision_core.files import atomic, read_json
+    from vision_core.pictures import images
 
     if recipe is not None and (kind or severity):
         raise ValueError("--recipe says all: leave --kind and --severity out")
@@ -202,7 +204,8 @@ def flow(
     seed: Seed = 0,
 ) -> Answer:
     """Six pictures: clean, damaged, restored, what changed, where it guesses, and all compared."""
-    from vision_core import images, restoration
+    from vision_core import restoration
+    from vision_core.pictures import images
 
     network, _ = restoration.load(model)
     steps = restoration.flow(images.read(image), network, restoration.draw_mixture(seed, severity), out)
@@ -217,7 +220,7 @@ def pages(
     seed: Seed = 0,
 ) -> Answer:
     """Draw manuscript-like pages: training material for a machine without any."""
-    from vision_core.images import Picture, save
+    from vision_core.pictures.images import Picture, save
     from vision_core.restoration import pages as generator
 
     files = []

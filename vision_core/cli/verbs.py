@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vision_core import messages
 from vision_core.files import without_nan
 from vision_core.runs import is_first_process
+from vision_core.safety import messages
 
 EXIT_INCOMPLETE, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 

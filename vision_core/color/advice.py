@@ -2,7 +2,7 @@
 
 from vision_core.color.colormap import ColorMap
 from vision_core.color.palette import count_colors
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 UNSEEN_WARNING = 0.05  # share of unseen pixels from which a warning is due
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from vision_core import bounds, checkpoints
+from vision_core import checkpoints
 from vision_core.color import lut
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors, shares
-from vision_core.messages import reason
+from vision_core.safety import bounds
+from vision_core.safety.messages import reason
 from vision_core.settings import from_plain
 
 NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255

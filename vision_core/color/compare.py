@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vision_core import images
 from vision_core.color import baselines, lut
 from vision_core.color.colormap import ColorMap
 from vision_core.color.metrics import measure
 from vision_core.color.palette import Palette
+from vision_core.pictures import images
 
 COLUMNS = (
     ("method", "Method"),

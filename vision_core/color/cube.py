@@ -13,7 +13,7 @@ from io import BytesIO, TextIOWrapper
 import numpy as np
 
 from vision_core.color.lut import MAX_NODES, MAX_VALUE, Lut, Shaped, check, identity
-from vision_core.messages import quote
+from vision_core.safety.messages import quote
 
 MAX_CURVE = 65_536  # rows of a 1D LUT
 MAX_LINE = 4_096  # characters

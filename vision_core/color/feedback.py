@@ -10,7 +10,7 @@ import numpy as np
 
 from vision_core.color.palette import Palette
 from vision_core.files import read_json, write_json
-from vision_core.messages import reason
+from vision_core.safety.messages import reason
 
 STEP = 0.6  # a rating of 1 multiplies the wanted share by exp(0.6) = 1.8, a rating of 2 by 3.3
 OLDEST = 0.3  # weight of the oldest session; the newest has 1

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vision_core.color.palette_files import to_hex
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 EDGE_PIXELS = 2_000_000  # larger pictures are reduced first, so that the style does not change with size
 MAX_POINTS = 100_000

@@ -5,8 +5,8 @@ from pathlib import Path
 from vision_core.color import cube, lut_pictures
 from vision_core.color.lut import Lut, plain
 from vision_core.files import atomic
-from vision_core.limits import LUT
-from vision_core.messages import reason
+from vision_core.safety.limits import LUT
+from vision_core.safety.messages import reason
 
 OTHERS = {
     ".3dl": "a Lustre or Flame LUT",

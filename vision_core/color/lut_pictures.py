@@ -13,9 +13,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from vision_core import pngs
 from vision_core.color.lut import MAX_NODES, check, identity, sample
-from vision_core.messages import reason
+from vision_core.pictures import pngs
+from vision_core.safety.messages import reason
 
 LEVELS = range(2, 17)  # of a HaldCLUT; 16 holds MAX_NODES
 ROUGH = (

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core.bounds import Bounds, OneOf, Real, Several, Whole
 from vision_core.checkpoints import HubMixin
+from vision_core.safety.bounds import Bounds, OneOf, Real, Several, Whole
 
 Head = Literal["rgb", "palette"]
 MAX_LAYERS, MAX_HIDDEN = 64, 4096  # a model file must not ask for hours and gigabytes

@@ -8,7 +8,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 
 from vision_core.color.spaces import Space, decode, encode
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 CHUNK = 1 << 19  # pixels counted at a time, so that memory does not grow with the picture
 SAMPLE = 1 << 19  # the mean colours of the bins come from at least so many pixels, where there are as many

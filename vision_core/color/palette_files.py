@@ -11,8 +11,8 @@ from vision_core.color.palette import Palette
 from vision_core.color.palette_parsers import Color
 from vision_core.color.palette_parsers import from_hex as from_hex
 from vision_core.files import atomic
-from vision_core.limits import PALETTE
-from vision_core.messages import quote, reason
+from vision_core.safety.limits import PALETTE
+from vision_core.safety.messages import quote, reason
 
 MAX_COLORS = 256
 PARSERS = {

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ImageColor
 
 from vision_core.color.spaces import lab_to_srgb
-from vision_core.messages import quote, reason
+from vision_core.safety.messages import quote, reason
 
 Color = tuple[int, int, int]
 Entries = list[tuple[Color, float]]  # each with its weight

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vision_core import images
 from vision_core.color import lowpoly, lut, metrics
 from vision_core.color.advice import warnings
 from vision_core.color.colormap import ColorMap, load, save
@@ -15,7 +14,8 @@ from vision_core.color.objective import Settings
 from vision_core.color.palette import Palette, count_picture, extract
 from vision_core.color.trainer import train
 from vision_core.events import Done
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from vision_core import images
 from vision_core.color import lut
 from vision_core.color.palette import count_colors
+from vision_core.pictures import images
 
 
 class Recolorer:

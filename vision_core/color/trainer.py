@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import devices, optim, runs, training
-from vision_core.color import feedback, objective
+from vision_core import devices, runs, training
+from vision_core.color import feedback, objective, optim
 from vision_core.color.colormap import ColorMap, seen_colors
 from vision_core.color.colormap import save as save_map
 from vision_core.color.network import ColorMapper

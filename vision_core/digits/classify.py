@@ -9,7 +9,7 @@ from vision_core import checkpoints, weights
 from vision_core.digits import paper
 from vision_core.digits.measure import predict
 from vision_core.digits.network import DigitNet
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 SURE = 0.6  # of 10,000 test digits 97.7 % are read right and as surely, 1.1 % wrong
 FAINT = 0.1  # ink below this does not count for the box and the middle of a digit

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_core.files import bundled, ordinary
-from vision_core.limits import DIGITS
-from vision_core.messages import reason
+from vision_core.safety.limits import DIGITS
+from vision_core.safety.messages import reason
 
 SPLIT_SEED = 0  # one split for all runs, so that runs of different seeds can be compared
 SHOWN = 10  # test images of each digit that an export shows

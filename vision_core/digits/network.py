@@ -9,8 +9,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.bounds import Bounds, Several, Whole
 from vision_core.checkpoints import HubMixin
+from vision_core.safety.bounds import Bounds, Several, Whole
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's 60,000 training images, in [0, 1]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vision_core.files import read_json
-from vision_core.messages import quote, reason
+from vision_core.safety.messages import quote, reason
 
 FORMAT, VERSION = "vision-core-digits", 1
 DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 SIDE = 640  # pixels of the longer side in which a mark is looked for
 SMALLEST = 280  # a smaller picture is enlarged, each pixel to a square

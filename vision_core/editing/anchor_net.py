@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.bounds import Bounds, OneOf, Whole
+from vision_core.safety.bounds import Bounds, OneOf, Whole
 
 GRID = 8  # cells along the side of a box
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_core import images
 from vision_core.editing import masks, materials, packed, photo, tasks
 from vision_core.editing.editor import Blending, paint, perform
 from vision_core.editing.inpainting import GUIDANCE, Classical, Painter
@@ -15,7 +14,8 @@ from vision_core.editing.saliency import Looker, Saliency
 from vision_core.editing.scoring import Clip
 from vision_core.events import Done, Event
 from vision_core.files import bundled
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.weights import WEIGHTS, WeightsMissing, find
 
 BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")

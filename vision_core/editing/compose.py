@@ -8,7 +8,7 @@ import numpy as np
 
 from vision_core.editing.masks import distance
 from vision_core.editing.regions import Box
-from vision_core.limits import check_size
+from vision_core.safety.limits import check_size
 
 
 def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool = False) -> Box:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core import devices, images
+from vision_core import devices
 from vision_core.editing import masks
 from vision_core.events import Event, Preview, Step
+from vision_core.pictures import images
 
 STEPS = 20
 NOISE = (50 / 255, 3 / 255)  # standard deviation of the noise that the first and the last step take away

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vision_core import checkpoints, images
+from vision_core import checkpoints
 from vision_core.editing import compose, masks, packed, recipe, regions, tasks
 from vision_core.editing.anchor_net import AnchorNet, pool
 from vision_core.editing.inpainting import Painter
@@ -19,7 +19,8 @@ from vision_core.editing.scoring import Clip, Weighting
 from vision_core.editing.tasks import EditPlan, named
 from vision_core.events import Done, Event, Preview
 from vision_core.files import write_json
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 SCORES = "scores.json"  # in the folder of an edit
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import checkpoints, devices, images, unet
-from vision_core.bounds import Bounds
+from vision_core import checkpoints, devices, unet
 from vision_core.checkpoints import HubMixin
 from vision_core.editing import masks, push_pull
 from vision_core.events import Event, Preview, Step
+from vision_core.pictures import images
+from vision_core.safety.bounds import Bounds
 from vision_core.unet import UNet
 from vision_core.weights import WEIGHTS, find, locate
 

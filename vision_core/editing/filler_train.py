@@ -13,12 +13,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vision_core import checkpoints, devices, folders, images, runs, training
+from vision_core import checkpoints, devices, folders, runs, training
 from vision_core.editing import holes
 from vision_core.editing.filler import Filler
 from vision_core.editing.push_pull import push_pull
 from vision_core.events import Event
 from vision_core.loading import made
+from vision_core.pictures import images
 from vision_core.settings import absolute, check, device, seed, setting, track
 
 SYSTEM = "edit filler"

@@ -11,8 +11,9 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-from vision_core import extras, messages
+from vision_core import extras
 from vision_core.events import Step
+from vision_core.safety import messages
 from vision_core.weights import WeightsMissing
 
 # what loading reads: never a pickle, and of several formats of one tensor only one

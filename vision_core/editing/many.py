@@ -9,9 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from vision_core import __version__, cluster, files, images
+from vision_core import __version__, cluster, files
 from vision_core.editing.choices import load_clip, load_saliency, painter, shipped
 from vision_core.editing.editor import SCORES, edit, folder_of, load_anchor_net, write
+from vision_core.pictures import images
 from vision_core.weights import WeightsMissing
 
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vision_core import images
 from vision_core.files import atomic
+from vision_core.pictures import images
 
 KINDS = ("center", "rectangle", "circle", "corners", "multiple", "ellipses")
 

@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from vision_core.limits import PIXELS, check_size
-from vision_core.messages import quote, reason
+from vision_core.safety.limits import PIXELS, check_size
+from vision_core.safety.messages import quote, reason
 
 
 def pack_mask(mask: np.ndarray) -> str:

@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from vision_core import images, torchvision_cpu
+from vision_core import torchvision_cpu
 from vision_core.editing import compose, masks, selection, words
 from vision_core.editing.saliency import Look, normalized
+from vision_core.pictures import images
 from vision_core.weights import find
 
 SCALES = (224, 352, 512)  # the shorter side, in pixels, at which a photograph is looked at

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core import images
+from vision_core.pictures import images
 
 
 def push_pull(rgb: Tensor, hole: Tensor) -> Tensor:

@@ -12,12 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from vision_core import __version__, images, pngs
+from vision_core import __version__
 from vision_core.editing import packed
 from vision_core.files import atomic, ordinary, parse_json
-from vision_core.images import Picture
-from vision_core.limits import RECIPE, SIDE
-from vision_core.messages import quote, reason
+from vision_core.pictures import images, pngs
+from vision_core.pictures.images import Picture
+from vision_core.safety.limits import RECIPE, SIDE
+from vision_core.safety.messages import quote, reason
 
 KEY = "vision-core-edit"
 MASK = b"vcMK"  # ancillary, private, and dropped by programs that change the pixels

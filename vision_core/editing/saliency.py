@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vision_core import devices, images
+from vision_core import devices
 from vision_core.editing import hub
+from vision_core.pictures import images
 
 DEFAULT = "facebook/dino-vitb16"
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core import devices, images
+from vision_core import devices
 from vision_core.editing import hub, losses
+from vision_core.pictures import images
 
 DEFAULT = "timm/vit_base_patch16_clip_224.openai"
 TEMPLATE = "a high quality image of {}."

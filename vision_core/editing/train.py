@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import devices, distributed, images, runs, training
+from vision_core import devices, distributed, runs, training
 from vision_core.editing import choices, losses
 from vision_core.editing.anchor_net import AnchorNet
 from vision_core.editing.editor import find_regions, paint, pooled
 from vision_core.editing.tasks import EditPlan
 from vision_core.events import Event, Prepare
 from vision_core.files import atomic, read_json
-from vision_core.messages import quote
+from vision_core.pictures import images
 from vision_core.runs import Run
+from vision_core.safety.messages import quote
 from vision_core.settings import absolute, check, device, seed, setting, track
 from vision_core.training import Plan
 

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core import images
 from vision_core.devices import generator
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 KINDS = ("flip", "rotate", "crop", "blur", "contrast", "perspective")
 

@@ -19,8 +19,8 @@ from vision_core.leaves import features, gate
 from vision_core.leaves.data import SIDE, SPLITS, Manifest
 from vision_core.leaves.evaluate import fit_temperature, judged, measures
 from vision_core.leaves.network import MEAN, STD, LeafNet
-from vision_core.limits import BUNDLE
 from vision_core.runs import Run
+from vision_core.safety.limits import BUNDLE
 
 VERSION = 1  # of what a model file tells of itself
 MODEL, REPORT = "model.safetensors", "report.json"

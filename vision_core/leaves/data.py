@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vision_core import images, messages
 from vision_core.files import ordinary, read_json, write_json
 from vision_core.leaves import duplicates, folders
 from vision_core.leaves.folders import SPLITS
-from vision_core.limits import FILE, TABLE
+from vision_core.pictures import images
+from vision_core.safety import messages
+from vision_core.safety.limits import FILE, TABLE
 from vision_core.settings import from_plain
 
 FRACTIONS = (0.7, 0.15, 0.15)

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_core.images import Picture
 from vision_core.leaves import data, features
 from vision_core.leaves.augment import centre
 from vision_core.leaves.evaluate import judged
 from vision_core.leaves.network import LeafNet
 from vision_core.leaves.predict import Prediction, predict
 from vision_core.leaves.transform import leaf_mask
+from vision_core.pictures.images import Picture
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from vision_core import images
 from vision_core.events import Done, Event, Step
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 
 CLASSES = ("healthy", "rot", "rust", "scab")
 SHAPES = ("ovate", "lance", "round", "lobed")

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vision_core import torchvision_cpu, weights
-from vision_core.bounds import Bounds, OneOf, Several, Text, Whole
 from vision_core.checkpoints import HubMixin
 from vision_core.leaves.gate import Gate
+from vision_core.safety.bounds import Bounds, OneOf, Several, Text, Whole
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1]
 BLOCKS, WIDTH = 19, 1280  # of MobileNetV2's features: their number, and the channels of the last

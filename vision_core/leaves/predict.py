@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vision_core.images import Picture
 from vision_core.leaves import data, features, folders
 from vision_core.leaves.augment import centre
 from vision_core.leaves.data import read_square
 from vision_core.leaves.evaluate import judged, measures, refusal
 from vision_core.leaves.network import LeafNet
+from vision_core.pictures.images import Picture
 
 
 @dataclass(frozen=True)

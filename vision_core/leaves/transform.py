@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 
 STEPS = ("original", "blur", "mask", "roi", "analysis", "landmarks")
 CHANNELS = ("red", "green", "blue", "hue", "saturation", "value", "lightness", "green-magenta", "blue-yellow")

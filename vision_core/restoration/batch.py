@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_core import documents, files, guarded, images
+from vision_core import files
 from vision_core.folders import Found, distinct, find, refuse_replacing
-from vision_core.images import Picture
-from vision_core.messages import reason
+from vision_core.pictures import documents, images
+from vision_core.pictures.images import Picture
 from vision_core.restoration.networks import Restorer
 from vision_core.restoration.reports import Journal, PageReport, failed
 from vision_core.restoration.restore import Options, restore
+from vision_core.safety import guarded
+from vision_core.safety.messages import reason
 
 JOURNAL = "restored.jsonl"
 PAGES = ".pages"  # after the name of a document: the folder of its pages until they are joined

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from vision_core.images import Kind
+from vision_core.pictures.images import Kind
 from vision_core.restoration import classical
 
 Threshold = Literal["ink", "sauvola", "wolf", "otsu"]

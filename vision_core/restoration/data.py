@@ -10,7 +10,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from vision_core import folders, images
+from vision_core import folders
+from vision_core.pictures import images
 from vision_core.restoration.tiles import mirrored
 
 HELD_OUT = 7  # every seventh manuscript is kept for validation

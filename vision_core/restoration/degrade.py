@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vision_core.devices import generator
-from vision_core.messages import quote
 from vision_core.restoration import damage
+from vision_core.safety.messages import quote
 
 Recipe = dict[str, Any]
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_core import devices, images
+from vision_core import devices
+from vision_core.pictures import images
 from vision_core.restoration import classical, data, gate, learn_gate, metrics
 from vision_core.restoration.classical import BASELINES
 from vision_core.restoration.degrade import KINDS, SEVERITIES, degrade, draw, draw_mixture

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vision_core import images
 from vision_core.files import write_json
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration import metrics
 from vision_core.restoration.degrade import Recipe, degrade
 from vision_core.restoration.networks import Restorer

@@ -168,8 +168,8 @@ def _figures(model: PageRestorer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]
 
 def _save_preview(path: Path, batch: Batch, model: nn.Module) -> None:
     """Four rows: damaged, restored, as it should be, ink."""
-    from vision_core import images
     from vision_core.files import atomic
+    from vision_core.pictures import images
 
     assert isinstance(model, PageRestorer)
     some = slice(0, 12)

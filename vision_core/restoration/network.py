@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.bounds import Bounds, Several, Whole
 from vision_core.restoration import enlarge
 from vision_core.restoration.thumbnail import CHANNELS, FIELDS
+from vision_core.safety.bounds import Bounds, Several, Whole
 from vision_core.unet import ConvBlock, UNet, zeroed
 
 LIGHT_FIELDS = 6  # rows and columns of the answer of the light

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vision_core import images
 from vision_core.files import read_json
-from vision_core.images import Picture
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
 from vision_core.restoration.degrade import degrade, draw
 from vision_core.restoration.networks import Restorer
 from vision_core.restoration.restore import restore

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_core import devices
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
 from vision_core.restoration import binary, classical, gate, tiles
 from vision_core.restoration.gate import Verdict
 from vision_core.restoration.light import Answer, read_light

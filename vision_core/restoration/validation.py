@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision_core import devices, images
+from vision_core import devices
 from vision_core.files import atomic
+from vision_core.pictures import images
 from vision_core.restoration import data, metrics
 from vision_core.restoration.degrade import KINDS, SEVERITIES, degrade, draw, draw_mixture
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.bounds import Bounds, OneOf, Real, Whole
 from vision_core.distributed import dropout
+from vision_core.safety.bounds import Bounds, OneOf, Real, Whole
 
 SIZES = {  # width, blocks, heads -> parameters: 5,683,797 / 21,983,637 / 86,433,813 / 304,148,245
     "tiny": (192, 12, 3),

@@ -12,9 +12,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 
 from apps.dashboard.tables import csv_bytes
-from vision_core import digits, guarded
+from vision_core import digits
 from vision_core.digits.packed import decode_images
 from vision_core.files import bundled, read_json
+from vision_core.safety import guarded
 
 SCALARS = ("loss", "val_loss", "train_accuracy", "val_accuracy", "test_accuracy")
 

@@ -10,9 +10,10 @@ import streamlit as st
 from apps.dashboard import charts, jobs
 from apps.dashboard.leaves import datasets
 from apps.dashboard.tables import offer
-from vision_core import guarded, leaves
+from vision_core import leaves
 from vision_core.leaves import plots
 from vision_core.leaves.data import square
+from vision_core.safety import guarded
 
 EACH = 6  # pictures shown of a class
 PAIRS = 6  # of near duplicates

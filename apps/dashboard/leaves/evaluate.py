@@ -9,8 +9,9 @@ import streamlit as st
 from apps.dashboard import charts, jobs
 from apps.dashboard.leaves import models
 from apps.dashboard.tables import offer, show_metrics
-from vision_core import images, leaves, runs
+from vision_core import leaves, runs
 from vision_core.leaves import plots
+from vision_core.pictures import images
 
 SPLITS = {"test": "Test pictures", "validation": "Validation pictures"}
 SHOWN = 12  # pictures of a cell

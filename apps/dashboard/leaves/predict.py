@@ -7,10 +7,11 @@ import streamlit as st
 from apps.dashboard import jobs
 from apps.dashboard.leaves import models
 from apps.dashboard.tables import offer
-from vision_core import guarded, leaves, limits
+from vision_core import leaves
 from vision_core.files import bundled
-from vision_core.images import Picture
 from vision_core.leaves.generate import CLASSES, leaf
+from vision_core.pictures.images import Picture
+from vision_core.safety import guarded, limits
 
 PHOTOS = {  # of PlantVillage's, two that the shipped classifier was neither trained nor chosen on
     "an apple leaf with rust": "leaves/apple-rust.jpg",

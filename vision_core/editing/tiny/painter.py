@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from vision_core import devices
-from vision_core.bounds import Bounds, OneOf, Several, Whole
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
 from vision_core.editing.inpainting import GUIDANCE
@@ -27,6 +26,7 @@ from vision_core.editing.tiny import clip, data, paint, tokens, world
 from vision_core.editing.tiny.autoencoder import save as save_autoencoder
 from vision_core.editing.tiny.grammar import COLOURS, KINDS, Caption
 from vision_core.loading import made
+from vision_core.safety.bounds import Bounds, OneOf, Several, Whole
 
 EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 8
 GRID = data.SIDE // 8

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
-from vision_core import colorspaces
+from vision_core.pictures import colorspaces
 
 
 def to_srgb(

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from vision_core import bitmaps, colorspaces, heif, icc, kinds, limits, metadata, pngs, tiffs
 from vision_core.files import atomic
-from vision_core.messages import reason
+from vision_core.pictures import bitmaps, colorspaces, heif, icc, kinds, metadata, pngs, tiffs
+from vision_core.safety import limits
+from vision_core.safety.messages import reason
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vision_core import pdf_streams
+from vision_core.pdf import streams
 
 AT_ONCE = 16  # pictures that are in memory together
 ASSUMED_DPI = 96  # where a picture names no resolution, by img2pdf
@@ -54,7 +54,7 @@ def lost(source: Path, target: Path) -> list[str]:
             said = ["its digital signature does not hold for the result"] * signed
             return said + ["the result is not encrypted as the source is"] * locked
         names = {
-            "text": any("/Font" in pdf_streams.inherited(page.obj, "/Resources", {}) for page in pdf.pages),
+            "text": any("/Font" in streams.inherited(page.obj, "/Resources", {}) for page in pdf.pages),
             "bookmarks": "/Outlines" in pdf.Root,
             "title and author": "/Title" in pdf.docinfo or "/Author" in pdf.docinfo,
             "attachments": len(pdf.attachments) > 0,
@@ -94,7 +94,7 @@ def _show(pdf: Any, page: Any, image: Any) -> None:
     drawn = " ".join(f"{value:.5f}" for value in _matrix(page))
     over = f"\nQ\nq {drawn} cm {name} Do Q\n".encode()
     page.obj.Contents = pdf.make_stream(b"q\n" + content + over)
-    drawn_in = {mark.objgen for mark in pdf_streams.marks(page.obj)}
+    drawn_in = {mark.objgen for mark in streams.marks(page.obj)}
     if drawn_in:
         page.obj.Annots = pikepdf.Array([m for m in page.obj.Annots if m.objgen not in drawn_in])
         if fields := pdf.Root.get("/AcroForm", {}).get("/Fields"):
@@ -108,7 +108,7 @@ def _matrix(page: Any) -> tuple[float, ...]:
         for index, pick in enumerate((max, max, min, min))
     )
     width, height = right - left, top - bottom
-    match int(pdf_streams.inherited(page.obj, "/Rotate", 0)) % 360:
+    match int(streams.inherited(page.obj, "/Rotate", 0)) % 360:
         case 90:
             return (0, height, -width, 0, right, bottom)
         case 180:
@@ -127,7 +127,7 @@ def _without_images(pdf: Any, container: Any, depth: int = 0) -> tuple[Any, byte
     """Resources and content of a page or form that draw the same but for images, also in its forms."""
     import pikepdf
 
-    resources = pikepdf.Dictionary(pdf_streams.inherited(container, "/Resources", {}))
+    resources = pikepdf.Dictionary(streams.inherited(container, "/Resources", {}))
     drawn = resources.get("/XObject", {})
     resources.XObject = pikepdf.Dictionary()
     kept = []
@@ -139,7 +139,7 @@ def _without_images(pdf: Any, container: Any, depth: int = 0) -> tuple[Any, byte
         if inner is not None:
             if inner.get("/Subtype") == "/Image":
                 continue
-            if depth < pdf_streams.DEEPEST and pdf_streams.images(inner):
+            if depth < streams.DEEPEST and streams.images(inner):
                 inner = _form_without_images(pdf, inner, depth + 1)
             resources.XObject[str(step.operands[0])] = inner
         kept.append(step)

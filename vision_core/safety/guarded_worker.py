@@ -16,8 +16,9 @@ from typing import IO, Any
 
 import psutil
 
-from vision_core import documents, images, limits, wire
-from vision_core.confined import confine
+from vision_core.pictures import documents, images
+from vision_core.safety import limits, wire
+from vision_core.safety.confined import confine
 
 PAGE_SECONDS, PIXELS_PER_SECOND = 4, 1_000_000  # of the processor, for a page of a PDF and its pixels
 PAGE_BYTES = 512 << 20  # for what it draws beside pixels

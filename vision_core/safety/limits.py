@@ -8,7 +8,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from vision_core.messages import quote
+from vision_core.safety.messages import quote
 
 
 class NoLimit(ValueError):

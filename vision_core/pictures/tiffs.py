@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from vision_core import limits
+from vision_core.safety import limits
 
 MAX_SAMPLES = 64
 PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -225,7 +225,7 @@ def refuse_raw(file: BinaryIO, found: list[Directory]) -> None:
     Raises:
         Unsupported: a camera raw file, by name.
     """
-    from vision_core.kinds import RAW
+    from vision_core.pictures.kinds import RAW
 
     file.seek(0)
     head = file.read(16)

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from PIL import Image
 
-from vision_core import images, limits, pdf, pdf_writing, tiffs
 from vision_core.files import atomic
-from vision_core.images import Picture
+from vision_core.pdf import pages as pdf
+from vision_core.pdf import writing
+from vision_core.pictures import images, tiffs
+from vision_core.pictures.images import Picture
+from vision_core.safety import limits
 
 SUFFIXES = (*images.SUFFIXES, ".pdf")
 READABLE = (*images.READABLE, ".pdf")
 
-JOINING = pdf_writing.JOINING  # a folder beside the pages while they are joined
+JOINING = writing.JOINING  # a folder beside the pages while they are joined
 
 Allow = Callable[[float], None]  # called with the pixels that are to be worked on next
 
@@ -85,12 +88,12 @@ def assumed(source: Path, part: Path, target: Path) -> list[str]:
         return []
     with Image.open(part) as image:
         known = "dpi" in image.info
-    return [] if known else [f"it names no resolution: {pdf_writing.ASSUMED_DPI} dpi were assumed"]
+    return [] if known else [f"it names no resolution: {writing.ASSUMED_DPI} dpi were assumed"]
 
 
 def lost(source: Path, target: Path) -> list[str]:
     """What of a document cannot be in a `target` that is made from its pages, as sentences."""
-    return pdf_writing.lost(source, target) if _is_pdf(source) else []
+    return writing.lost(source, target) if _is_pdf(source) else []
 
 
 def write(
@@ -99,7 +102,7 @@ def write(
     """Join page images, PNG files by page number, into one PDF or TIFF, atomically and without loss.
 
     The same pages give the same bytes. A PDF from a `source` that is a PDF is that one with other pictures on
-    its pages, but for the `unchanged` ones: see `pdf_writing.replace`.
+    its pages, but for the `unchanged` ones: see `writing.replace`.
 
     Raises:
         ValueError: another suffix, or no pages.
@@ -114,9 +117,9 @@ def write(
             tiffs.join(file, (images.encode(images.read(part), "TIFF") for part in parts.values()))
         elif source is not None and _is_pdf(source):
             changed = {number: part for number, part in parts.items() if number not in unchanged}
-            pdf_writing.replace(source, changed, file)
+            writing.replace(source, changed, file)
         else:
-            pdf_writing.write(list(parts.values()), file)
+            writing.write(list(parts.values()), file)
 
 
 def keeps_pages(source: Path, target: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
 from vision_core.folders import is_system
-from vision_core.limits import ARCHIVE, ARCHIVE_PAGES
+from vision_core.safety.limits import ARCHIVE, ARCHIVE_PAGES
 
 
 def members(path: str | Path, suffixes: Collection[str]) -> list[tuple[str, bytes]]:

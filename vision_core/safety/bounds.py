@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vision_core.messages import quote
+from vision_core.safety.messages import quote
 
 
 class Bound(Protocol):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vision_core import pdf_streams
-from vision_core.pdf_streams import Refused
+from vision_core.pdf import streams
+from vision_core.pdf.streams import Refused
 
 SLACK = 1.0  # points by which the edges of a scan and of its page may differ
 MOST_OBJECTS = 20_000  # that are looked at; a page with more is no scan
@@ -45,7 +45,7 @@ class Layout:
     drawn: bool
 
 
-def layout(page: Any) -> Layout:
+def of_page(page: Any) -> Layout:
     """What can be seen on a page, an object of pypdfium2."""
     import pypdfium2.raw as raw
 
@@ -99,7 +99,7 @@ def _objects(page: Any, shown: Matrix) -> Iterator[tuple[Any, int, Matrix]]:
             matrix = _times((own.a, own.b, own.c, own.d, own.e, own.f), outer)
             if kind != raw.FPDF_PAGEOBJ_FORM:
                 yield item, kind, matrix
-            elif depth < pdf_streams.DEEPEST:
+            elif depth < streams.DEEPEST:
                 count = raw.FPDFFormObj_CountObjects(item)
                 yield from inside(
                     count, lambda at, item=item: raw.FPDFFormObj_GetObject(item, at), matrix, depth + 1

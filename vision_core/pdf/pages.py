@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from vision_core import limits, pdf_layout, pdf_scans, pdf_streams
-from vision_core.images import Kind, Picture
-from vision_core.messages import reason
-from vision_core.pdf_layout import SLACK, Layout, Matrix, Scan, share
-from vision_core.pdf_streams import Refused
+from vision_core.pdf import layout, scans, streams
+from vision_core.pdf.layout import SLACK, Layout, Matrix, Scan, share
+from vision_core.pdf.streams import Refused
+from vision_core.pictures.images import Kind, Picture
+from vision_core.safety import limits
+from vision_core.safety.messages import reason
 
 DPI = 300  # of a page without scans
 READABLE = 200  # the least dpi of a page on which more than scans can be seen
@@ -85,30 +86,30 @@ class Pages:
         try:
             allow(0)
             source = self._streams.pages[number - 1].obj
-            images = pdf_streams.images(source)
-            sizes = [pdf_scans.size(image) for image in images]
+            images = streams.images(source)
+            sizes = [scans.size(image) for image in images]
             for size in sizes:
                 _check_size(size, max_pixels)
             pixels = sum(width * height for width, height in sizes)
             allow(pixels)
-            notes = [f"damaged in places: {said}" for said in map(pdf_scans.complaint, images) if said]
-            marks = pdf_streams.marks(source)
+            notes = [f"damaged in places: {said}" for said in map(scans.complaint, images) if said]
+            marks = streams.marks(source)
             drawing, page = self._loaded(number, images, bool(marks))
-            layout = pdf_layout.layout(page)
-            layout = replace(layout, drawn=layout.drawn or bool(marks))
+            page_layout = layout.of_page(page)
+            page_layout = replace(page_layout, drawn=page_layout.drawn or bool(marks))
             unit = float(source.get("/UserUnit", 1))
-            grid, said = _grid(layout, unit, max_pixels)
+            grid, said = _grid(page_layout, unit, max_pixels)
             allow(pixels + grid.size[0] * grid.size[1])
-            rgb = _render(page, drawing.formenv, layout, grid)
+            rgb = _render(page, drawing.formenv, page_layout, grid)
         except Refused as error:
             raise ValueError(f"page {number} of {self.path} {error}") from error
         except Exception as error:  # parsers let nearly anything out, MemoryError too
             raise ValueError(f"page {number} of {self.path} cannot be read: {reason(error)}") from error
-        depth = max(map(pdf_scans.bits, images), default=8)
+        depth = max(map(scans.bits, images), default=8)
         notes += [f"{depth} bits per channel were rounded to 8"] if depth > 8 else []
         notes += ["form fields and annotations are part of the picture"] if marks else []
         dpi = (round(grid.scale[0] * POINTS / unit, 3), round(grid.scale[1] * POINTS / unit, 3))
-        kind = _kind(rgb, bool(images) and depth == 1 and not layout.drawn)
+        kind = _kind(rgb, bool(images) and depth == 1 and not page_layout.drawn)
         return Picture(rgb, dpi=dpi, bit_depth=max(8, depth), notes=(*notes, *said), kind=kind)
 
     def _loaded(self, number: int, images: list[Any], marked: bool) -> tuple[Any, Any]:
@@ -119,14 +120,14 @@ class Pages:
         import pikepdf
         import pypdfium2
 
-        if marked or not any(map(pdf_scans.is_rounded, images)):
+        if marked or not any(map(scans.is_rounded, images)):
             return self._drawing, self._drawing[number - 1]
         buffer = BytesIO()
         with pikepdf.new() as copy, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fields that are not seen are lost, which does not matter here
             copy.pages.append(self._streams.pages[number - 1])
-            for image in pdf_streams.images(copy.pages[0].obj):
-                pdf_scans.write_exact(image)
+            for image in streams.images(copy.pages[0].obj):
+                scans.write_exact(image)
             copy.save(buffer)
         drawing = pypdfium2.PdfDocument(buffer.getvalue())
         return drawing, drawing[0]

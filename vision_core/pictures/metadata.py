@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from vision_core import tiffs
+from vision_core.pictures import tiffs
 
 EXIF_DIRECTORY, INTEROPERABILITY, ORIENTATION, XP_AUTHOR, ARTIST = 34665, 40965, 274, 0x9C9D, 315
 FIRST = (270, 271, 272, 306, ARTIST, 33432)  # description, make, model, change, artist, copyright

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from vision_core.messages import reason
-from vision_core.pdf_streams import Refused, filters, is_stream
+from vision_core.pdf.streams import Refused, filters, is_stream
+from vision_core.safety.messages import reason
 
 
 def complaint(image: Any) -> str:

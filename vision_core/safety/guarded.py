@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import psutil
 
-from vision_core import limits, wire
-from vision_core.images import Picture
+from vision_core.pictures.images import Picture
+from vision_core.safety import limits, wire
 
 LOADING_SECONDS = 120  # for the libraries of a reader, which may be torch on a busy machine
 IDLE_BYTES = 300 << 20  # a worker that has become larger is not kept
@@ -156,7 +156,7 @@ def _idle_worker() -> subprocess.Popen[bytes] | None:
 def _start() -> subprocess.Popen[bytes]:
     """A worker that has loaded what it needs."""
     worker = subprocess.Popen(
-        [sys.executable, "-P", "-m", "vision_core.guarded_worker"],
+        [sys.executable, "-P", "-m", "vision_core.safety.guarded_worker"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_FEW_THREADS},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,0 +1,1 @@
+"""PDF documents: their pages as pictures, and restored pages put back."""

@@ -1,0 +1,1 @@
+"""Untrusted input: guarded processes, limits, and sentences about faults."""
