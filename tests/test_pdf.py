@@ -270,6 +270,13 @@ def test_broken_and_packed_files_are_read_as_far_as_they_can_be(path):
         documents.count(path)
 
 
+def test_a_file_that_is_too_large_is_not_opened(path, monkeypatch):
+    page(path, scan())
+    monkeypatch.setenv("VISION_CORE_MAX_FILE_MB", "0.001")
+    with pytest.raises(ValueError, match=r"page\.pdf has .* MB; at most 0.00 are accepted .*_FILE_MB"):
+        documents.count(path)
+
+
 def nested(pdf: pikepdf.Pdf, key: str) -> Stream:
     """Forms or patterns inside of one another, ten of each in each: 10 ** 10 dots from 3 kB."""
     inner = pdf.make_stream(b"0 0 1 1 re f")

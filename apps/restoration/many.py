@@ -136,12 +136,12 @@ def _digest(path: Path, time: int) -> str:
 
 
 def _join(known: Session, files: list[File], form: str, rows: list[PageReport], failed: list[str]) -> None:
-    """Put the pages into one file; a book with a page missing would be worse than none."""
+    """Put the pages into one file; pages that cannot be read stay in a PDF, elsewhere there is no file."""
     target = known.path(FORMS[form])
     written = [row for row in rows if row.written]
     visits.make_room(known, sum(Path(row.written or "").stat().st_size for row in written))
     if form != "zip":
-        if failed:
+        if failed and not documents.keeps_pages(Path(files[0][1]), target):
             raise ValueError(f"A {form.upper()} needs every page, and {failed[0]} Take a ZIP of the others")
         parts = {row.page: Path(row.written or "") for row in written}
         documents.write(target, parts, Path(files[0][1]), {row.page for row in rows if row.unchanged})

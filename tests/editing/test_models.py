@@ -164,3 +164,20 @@ def test_tasks_say_what_they_lack(picture):
                 picture, "background", editing.painter(material="blur"), mask=np.ones((48, 80), bool)
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"num_hidden_layers": 10**7}, "'num_hidden_layers' is 10,000,000, 1,000 at most can be built"),
+        ({"vision_cfg": {"layers": [2, 10**7]}}, "'layers' is 10,000,000"),
+        ({"down_block_types": ["DownBlock2D"] * 2000}, "'down_block_types' has 2,000 entries"),
+        ({"hidden_size": 2**40}, "'hidden_size' is 1,099,511,627,776"),
+    ],
+)
+def test_a_configuration_that_no_machine_could_build_is_refused_at_once(tmp_path, config, said):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "unet" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=said):
+        Diffusion(tmp_path)

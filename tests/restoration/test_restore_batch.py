@@ -119,7 +119,7 @@ def test_a_tiff_cut_off_in_the_middle_is_not_joined(picture, untrained, tmp_path
 
 
 def test_a_damaged_page_ends_neither_the_run_nor_the_next_one(picture, untrained, tmp_path):
-    """The document is left out with a report of page 0; all others are done, then and the next time."""
+    """It stays in the PDF as it was, which a report of page 0 says, then and the next time."""
     for name in ("a", "c"):
         images.save(picture, tmp_path / "in" / f"{name}.png")
     pages = [str(tmp_path / "in" / "a.png"), str(tmp_path / "in" / "c.png")]
@@ -134,16 +134,25 @@ def test_a_damaged_page_ends_neither_the_run_nor_the_next_one(picture, untrained
         pdf.save(tmp_path / "in" / "b.pdf")
     found = list(run([tmp_path / "in"], tmp_path / "out", untrained, Options()))
     assert [(Path(r.source).name, r.page, r.outcome) for r in found] == [
-        ("a.png", 1, "kept"), ("b.pdf", 1, "failed"), ("b.pdf", 2, "kept"), ("b.pdf", 0, "failed"),
+        ("a.png", 1, "kept"), ("b.pdf", 1, "failed"), ("b.pdf", 2, "kept"), ("b.pdf", 0, "joined"),
         ("c.png", 1, "kept"),
     ]  # fmt: skip
-    assert "damaged" in found[1].reason and "b.pdf was not written" in found[3].reason
+    assert "damaged" in found[1].reason and found[3].reason.endswith("could not be read: page 1")
+    with pikepdf.open(tmp_path / "out" / "b.pdf") as pdf, pikepdf.open(tmp_path / "in" / "b.pdf") as before:
+        kept, old = (next(iter(one.pages[0].Resources.XObject.values())) for one in (pdf, before))
+        assert kept.read_raw_bytes() == old.read_raw_bytes()
     again = list(run([tmp_path / "in"], tmp_path / "out", untrained, Options()))
-    assert [r.skipped for r in again] == [True, False, True, False, True]
-    assert not (tmp_path / "out" / "b.pdf").exists()
+    assert [(r.page, r.outcome) for r in again if r.source.endswith("b.pdf")] == [
+        (0, "joined"),
+        (1, "failed"),
+    ]
+    assert all(r.skipped for r in again)
     (tmp_path / "in" / "b.pdf").write_bytes(whole)
     mended = list(run([tmp_path / "in"], tmp_path / "out", untrained, Options()))
     assert {r.outcome for r in mended} == {"kept"} and documents.count(tmp_path / "out" / "b.pdf") == 2
+    assert [r.reason for r in run([tmp_path / "in"], tmp_path / "out", untrained, Options())][1:2] == [
+        "done before: 0 of 2 pages restored"
+    ]
 
 
 def test_results_inside_of_the_sources_are_no_sources(picture, untrained, tmp_path, monkeypatch):

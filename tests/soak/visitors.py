@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,27 @@ class Page:
         self.client = httpx.Client(base_url=f"{address}/{app}", timeout=300)
         self.app, self.polls, self.key = app, polls, f"{rng.getrandbits(48):x}"
         config = self.client.get("/config").raise_for_status().json()
-        self.functions = {each["api_name"]: each for each in reversed(config["dependencies"])}
-        self.values = {each["id"]: each["props"].get("value") for each in config["components"]}
+        self.functions = config["dependencies"]
+        self.fields = {
+            each["id"]: (
+                each["props"].get("elem_id") or each["props"].get("label"),
+                each["props"].get("value"),
+            )
+            for each in config["components"]
+        }
         self.call("_opened")
 
-    def call(self, name: str, **changed: Any) -> list[Any]:
-        """The outputs of an event; inputs are `changed` by number, as i0, i1; others have their defaults."""
-        function = self.functions[name]
-        data = [self.values.get(number) for number in function["inputs"]]
-        for place, value in changed.items():
-            data[int(place[1:])] = value
+    def call(self, name: str, changed: dict[str, Any] | None = None, shows: str = "") -> list[Any]:
+        """The outputs of an event.
+
+        Args:
+            changed: inputs by id or label of their field; the others have their defaults.
+            shows: the field among its outputs that tells it from others of its name.
+        """
+        changed = changed or {}
+        function = next(each for each in self.functions if self._is(each, name, {*changed}, shows))
+        inputs = [self.fields[number] for number in function["inputs"]]
+        data = [changed.get(field, value) for field, value in inputs]
         asked = {"data": data, "fn_index": function["id"], "session_hash": self.key}
         began = time.perf_counter()
         event = self.client.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
@@ -58,6 +70,11 @@ class Page:
                     return said["output"]["data"]
         raise AssertionError(f"{self.app} {name}: the stream ended without an answer")
 
+    def _is(self, function: dict[str, Any], name: str, inputs: set[str], shows: str) -> bool:
+        called = re.sub(r"_\d+$", "", function["api_name"] or "")
+        there, shown = ({self.fields[n][0] for n in function[way]} for way in ("inputs", "outputs"))
+        return called == name and inputs <= there and (not shows or shows in shown)
+
     def upload(self, picture: np.ndarray) -> dict[str, Any]:
         """A file as Gradio's components name it."""
         buffer = io.BytesIO()
@@ -65,23 +82,22 @@ class Page:
         sent = self.client.post("/gradio_api/upload", files={"files": ("a.png", buffer.getvalue())})
         return {"path": sent.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
 
-    def watch(self, seen: int, **inputs: Any) -> list[Any]:
-        """Look again and again until the page's timer rests; the last outputs. `seen` is that input."""
-        token = ""
+    def watch(self, shows: str) -> str:
+        """Look again and again until the page's timer rests; all that was shown, the last first."""
+        seen = ""
         while True:
-            outputs = self.call("follow", **inputs, **{f"i{seen}": token})
-            token = outputs[-1]
-            timers = [each for each in outputs if isinstance(each, dict) and set(each) >= {"active"}]
-            if not timers[0]["active"]:
-                return outputs
+            outputs = self.call("follow", shows=shows)
+            seen = json.dumps(outputs) + seen
+            [timer] = [each for each in outputs if isinstance(each, dict) and "active" in each]
+            if not timer["active"]:
+                return seen
             time.sleep(POLL[self.app])
 
-    def download(self, outputs: list[Any], ending: str) -> tuple[int, int]:
-        """(height, width) of the picture behind the first such link on the page."""
-        text = json.dumps(outputs)
-        [link, *_] = re.findall(rf'href=\\"([^"\\]*{ending}[^"\\]*)', text)
-        host = str(self.client.base_url).split("/color")[0].split("/rest")[0].split("/image")[0]
-        data = httpx.get(f"{host}{link}".replace("&amp;", "&"), timeout=300).raise_for_status().content
+    def download(self, shown: str, name: str) -> tuple[int, int]:
+        """(height, width) of the picture behind the first link to a file of that name."""
+        found = re.search(rf'href=\\"([^"\\]*{re.escape(name)}[^"\\]*)', shown)
+        assert found, f"{self.app} shows no {name}: {shown[:300]}"
+        data = self.client.get(f"/{unescape(found[1]).lstrip('/')}").raise_for_status().content
         width, height = Image.open(io.BytesIO(data)).size
         return height, width
 
@@ -93,25 +109,22 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def recolour(page: Page, height: int, width: int, seed: int) -> None:
-    page.call("choose_source", i1=page.upload(picture(height, width, seed)))
-    page.call("choose_target", i1=page.upload(picture(60, 80, seed + 1)))
-    page.call("begin", i1=150)
-    outputs = page.watch(3)
-    assert page.download(outputs, "recoloured.png") == (height, width)
+    page.call("choose_source", {"source": page.upload(picture(height, width, seed))})
+    page.call("choose_target", {"target": page.upload(picture(60, 80, seed + 1))})
+    page.call("begin", {"Epochs": 150})
+    assert page.download(page.watch("curves"), "recoloured.png") == (height, width)
 
 
 def restore(page: Page, height: int, width: int, seed: int) -> None:
-    page.call("choose", i1=page.upload(picture(height, width, seed)))
-    page.call("begin", i1="network")
-    outputs = page.watch(5)
-    assert page.download(outputs, "restored.png") == (height, width)
+    page.call("choose", {"page-file": page.upload(picture(height, width, seed))})
+    page.call("begin", {"method": "network"})
+    assert page.download(page.watch("viewer"), "restored.png") == (height, width)
 
 
 def extend(page: Page, height: int, width: int, seed: int) -> None:
-    page.call("choose", i1=page.upload(picture(height, width, seed)))
-    page.call("begin_task", i1="extend", i6=16)
-    outputs = page.watch(1)
-    assert page.download(outputs, r"candidate|edited|\.png") == (height, width + 16)
+    page.call("choose", {"source": page.upload(picture(height, width, seed))}, shows="canvas")
+    page.call("begin_task", {"task": "extend", "Pixels at the left": 16})
+    assert page.download(page.watch("candidates"), ".png") == (height, width + 16)
 
 
 VISITS = {"color-transfer": recolour, "restoration": restore, "image-editing": extend}

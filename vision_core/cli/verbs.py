@@ -65,6 +65,7 @@ def command(
                 if kwargs.get("resume") is not None and (others := given.keys() - {"resume", "as_json"}):
                     first = given[min(others)]
                     raise ValueError(f"--resume goes on as the run was started: leave {first} out")
+                _check_texts({**dict(zip(signature.parameters, args, strict=False)), **kwargs})
                 if "given" in signature.parameters:
                     kwargs["given"] = {*given}
                 # Ray's messages about lost workers go to standard output, which is --json's
@@ -98,6 +99,17 @@ def command(
         return function
 
     return register
+
+
+def _check_texts(values: dict[str, Any]) -> None:
+    """Refuse bytes that are no text where text is meant; names of files may hold any."""
+    for name, value in values.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise ValueError(f"{name} is {messages.quote(text)}, which is no UTF-8 text") from None
 
 
 def _given(context: typer.Context) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,12 +14,18 @@ from typing import Any
 
 from vision_core import extras
 from vision_core.events import Step
+from vision_core.files import read_json
 from vision_core.safety import messages
+from vision_core.safety.messages import quote
 from vision_core.weights import WeightsMissing
 
 # what loading reads: never a pickle, and of several formats of one tensor only one
 PATTERNS = ["*.json", "*.txt", "*.safetensors", "*.model"]
 IGNORED = ["*.fp16.safetensors", "*.non_ema.safetensors", "*openvino*", "*onnx*", "*flax*", "*.ckpt", "*.bin"]
+
+# what a network's configuration asks for one by one, as a number or as a list, and any other size
+COUNTED, LISTED = re.compile("layers|blocks|heads|depth|stages"), re.compile("layer|block|depth|stage")
+MOST_PARTS, MOST_WIDE = 1_000, 1 << 24
 
 
 def prepare() -> None:
@@ -46,7 +53,7 @@ def folder(source: str | Path, needed: str) -> Path:
     if Path(source).is_dir():
         if not (Path(source) / needed).is_file():
             raise ValueError(f"the folder {source} holds no {needed}")
-        return Path(source)
+        return _checked(Path(source))
     name = _name(source)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
@@ -64,7 +71,33 @@ def folder(source: str | Path, needed: str) -> Path:
         raise WeightsMissing(f"{name} is not on this machine: vision-core edit fetch {name}") from error
     if not (found / needed).is_file() or _unfinished(name).exists():
         raise WeightsMissing(part)
-    return found
+    return _checked(found)
+
+
+def _checked(folder: Path) -> Path:
+    """The folder, where its configurations ask for no network that no machine could build.
+
+    Raises:
+        ValueError: names the file, the entry and what came.
+    """
+    for path in sorted([*folder.glob("*config.json"), *folder.glob("*/*config.json")]):
+        if path.name != "tokenizer_config.json":  # its lengths may be 1e30, and build nothing
+            _check_sizes(read_json(path), path)
+    return folder
+
+
+def _check_sizes(config: Any, path: Path, key: str = "") -> None:
+    match config:
+        case dict():
+            for name, value in config.items():
+                _check_sizes(value, path, str(name))
+        case list():
+            if LISTED.search(key) and len(config) > MOST_PARTS:
+                raise ValueError(f"{path}: {quote(key)} has {len(config):,} entries, {MOST_PARTS:,} at most")
+            for value in config:
+                _check_sizes(value, path, key)
+        case int() if config > (most := MOST_PARTS if COUNTED.search(key) else MOST_WIDE):
+            raise ValueError(f"{path}: {quote(key)} is {config:,}, {most:,} at most can be built")
 
 
 def missing(repo: str) -> dict[str, int]:

@@ -41,7 +41,7 @@ class Pages:
     """The pages of a PDF, read one by one.
 
     Raises:
-        ValueError: no file, no PDF, locked by a password, or more pages than are opened.
+        ValueError: no file, no PDF, locked by a password, too large, or more pages than are opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,6 +50,7 @@ class Pages:
 
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
+        limits.FILE.check(path.stat().st_size, str(path))
         self.path = path
         try:
             self._streams = pikepdf.open(path)

@@ -36,9 +36,9 @@ def run(
 
     One source and an `out` with a suffix give that file; otherwise `out` is a folder, in which each file has
     the name of its source, with a number where two are called alike.
-    Pages of a document wait in `NAME.pages` until all of them are there; a document with a page that cannot
-    be read is not joined, and a report of page 0 says so. Started again with the same options, the run leaves
-    out what it has done.
+    Pages of a document wait in `NAME.pages` until all of them are there. A page of a PDF that cannot be read
+    stays as it was in a PDF; any other document with such a page is not joined. A report of page 0 says so.
+    Started again with the same options, the run leaves out what it has done.
 
     Args:
         protect: for one single image.
@@ -186,8 +186,9 @@ def _document(
     journal: Journal | None,
 ) -> Iterator[PageReport]:
     """Pages go into NAME.pages one by one and are joined at the end."""
-    if (finished := journal and journal.find(source, 0, target)) is not None:
-        yield replace(finished, source=str(source))
+    finished = journal.rows(source, target) if journal else []
+    if finished and not finished[0].page:
+        yield from (replace(row, source=str(source)) for row in finished)
         return
     folder = target.with_name(target.name + PAGES)
     files.sweep(folder)
@@ -198,7 +199,8 @@ def _document(
         reports.append(report)
         yield report
     parts = {report.page: Path(report.written) for report in reports if report.written is not None}
-    if len(parts) < len(reports):  # a book with a page missing would be worse than none
+    lost = [report for report in reports if report.written is None]
+    if lost and not (parts and documents.keeps_pages(source, target)):  # worse than none: a page is missing
         if parts:
             said = f"{target} was not written; the pages that can be read are in {folder}"
             yield failed(str(source), 0, said)
@@ -211,10 +213,16 @@ def _document(
         yield failed(str(source), 0, f"{error}; its pages are in {folder}")
         return
     _remove(folder, parts.values())
+    restored = sum(report.outcome == "restored" for report in reports)
+    said = f"{restored} of {len(reports)} pages restored"
+    if lost:
+        numbers = ", ".join(str(report.page) for report in lost[:9]) + ", ..." * (len(lost) > 9)
+        said += f"; as it was, for it could not be read: page {numbers}"
+        yield PageReport(str(source), 0, str(target), "joined", said)
     if journal is not None:
-        restored = sum(report.outcome == "restored" for report in reports)
-        said = f"done before: {restored} of {len(reports)} pages restored"
-        journal.add(source, PageReport(str(source), 0, str(target), "joined", said))
+        journal.add(source, PageReport(str(source), 0, str(target), "joined", f"done before: {said}"))
+        for report in lost:
+            journal.add(source, report)
 
 
 def _with_notes(report: PageReport, source: Path, target: Path) -> PageReport:

@@ -19,7 +19,7 @@ class PageReport:
         source: the file, as the person named it.
         written: where the page is; None where there is none.
         outcome: "restored"; "kept": the original, in the asked kind of output; "joined": a whole document
-            that an earlier run had finished; "failed".
+            that an earlier run had finished, or with pages that could not be read; "failed".
         reason: why, as half a sentence.
         notes: sentences about what reading and writing changed, separated by "; ".
         change: mean absolute difference of the restored page, 0 to 255.
@@ -92,6 +92,12 @@ class Journal:
             return replace(PageReport(**entry), skipped=True)
         except TypeError:
             return None
+
+    def rows(self, source: Path, target: Path) -> list[PageReport]:
+        """All rows of a document whose result is still at `target`, in the order of its pages."""
+        place = self._identity(source)
+        found = [self.find(source, page, target) for file, page in sorted(self.done) if file == place]
+        return [row for row in found if row is not None]
 
     def begin(self, source: Path, page: int) -> None:
         """What was done of a page counts no longer: its result is about to be written again."""
