@@ -9,9 +9,8 @@ LINE = 61  # pixels over which paper is looked for; thicker than any stroke at a
 def of_clean_page(rgb: np.ndarray) -> np.ndarray:
     """Ink of a clean page at about 1,280 pixels: uint8 (H, W, 3) -> (H, W), 255 ink, 0 paper, 128 unsure.
 
-    A pixel is ink where it is darker than the paper around it by more than half of what the darkest of its
-    stroke is. Edges of strokes, faint traces and dark areas that are larger than a stroke are unsure:
-    pictures, a table beside the page, show-through.
+    Strokes are as wide as `strokes` has them. Faint traces and dark areas that are larger than a stroke are
+    unsure, too: pictures, a table beside the page, show-through.
     """
     import cv2
 
@@ -20,17 +19,29 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
     paper = cv2.blur(paper, (LINE, LINE)).astype(np.float32).clip(16)
     depth = ((paper - luma) / paper).clip(0, 1)  # 0 paper, towards 1 black
     typical = _typical(depth)
-    stroke = cv2.blur(cv2.dilate(depth, np.ones((9, 9), np.uint8)), (9, 9))  # the darkest of the stroke here
-    share = depth / stroke.clip(0.05)
-    ink = (share > 0.62) & (stroke > 0.6 * typical)
-    blank = (share < 0.38) | (stroke < 0.25 * typical)
-    found = np.full(luma.shape, UNSURE, np.uint8)
-    found[ink], found[blank] = 255, 0
+    found = strokes(depth, 0.25 * typical, 0.6 * typical)
     large = cv2.morphologyEx(
         (depth > 0.45 * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((19, 19), np.uint8)
     )
     large = ((large > 0) | (paper < 70)).astype(np.uint8)
     found[cv2.dilate(large, np.ones((41, 41), np.uint8)) > 0] = UNSURE
+    return found
+
+
+def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
+    """Ink by how much darker than paper each pixel is, (H, W) in [0, 1]: uint8 (H, W) as `of_clean_page`.
+
+    A pixel is ink where it has half of the darkness of its stroke, and paper where it has less than a third, as
+    people mark writing: with the blurred edge that is seen. What is between them is unsure, and so are
+    strokes whose darkest is between `faint` and `certain`; fainter ones are paper.
+    """
+    import cv2
+
+    stroke = cv2.blur(cv2.dilate(depth, np.ones((9, 9), np.uint8)), (9, 9))  # the darkest of the stroke here
+    share = depth / stroke.clip(0.05)
+    found = np.full(depth.shape, UNSURE, np.uint8)
+    found[(share > 0.52) & (stroke > certain)] = 255
+    found[(share < 0.32) | (stroke < faint)] = 0
     return found
 
 

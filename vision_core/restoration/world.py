@@ -52,7 +52,8 @@ class World:
         clean, truth = self._page(rng, region, 1.0) if plain else self._clean(rng, region)
         steps = _mixture(rng) if plain else _steps(rng)
         verso = None if plain else self._verso(rng, region)
-        damaged, target = _damage(_tensor(clean), steps, verso, rng)
+        darkest = _darkness(clean, truth)
+        damaged, target = _damage(_tensor(clean), steps, verso, rng, usual=plain, darkest=darkest)
         top, left = (int(rng.integers(region - side + 1)) for _ in range(2))
         area = (slice(None), slice(top, top + side), slice(left, left + side))
         seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
@@ -71,6 +72,8 @@ class World:
         if chance < 0.5:
             scale = _log(rng, 0.5, 1.7) if rng.random() < 0.5 else 1.0
             clean, truth = self._page(rng, side, scale)
+            if rng.random() < 0.2:
+                clean = _paled(rng, clean)
         elif chance < 0.72:
             clean, truth = _written(rng, self._mask(rng, side))
         elif chance < 0.92 or not self.photographs:
@@ -145,6 +148,26 @@ class World:
         return self._inks[number]
 
 
+def _paled(rng: np.random.Generator, clean: Image) -> Image:
+    """A page whose ink has paled, towards the paper around it and, as a rule, towards brown."""
+    import cv2
+
+    side = len(clean)
+    paper = cv2.blur(cv2.dilate(clean, np.ones((15, 15), np.uint8)), (31, 31))
+    share = rng.uniform(0.25, 0.8) * np.array([1, rng.uniform(1, 1.2), rng.uniform(1, 1.4)])
+    share = share * (1 + 0.2 * _cloud(rng, side, 4)[..., None])
+    return (paper + (clean - paper) * share.clip(0, 1)).astype(np.float32)
+
+
+def _darkness(clean: Image, truth: np.ndarray) -> float:
+    """How much darker than its paper the ink of a crop is, in [0, 1]; 1 where there is hardly any."""
+    here = truth == 255
+    if here.mean() < 0.003 or not (truth == 0).any():
+        return 1.0
+    luma = clean @ np.array(damage.LUMA, np.float32)
+    return float(1 - np.median(luma[here]) / max(np.median(luma[truth == 0]), 0.05))
+
+
 def _written(rng: np.random.Generator, mask: Mask) -> tuple[Image, np.ndarray]:
     """Writing on a sheet of any paper, with ink of any colour and of uneven strength; and its exact truth."""
     import cv2
@@ -171,7 +194,7 @@ def _written(rng: np.random.Generator, mask: Mask) -> tuple[Image, np.ndarray]:
     )
     soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 0.9))
     cover = (soft * np.clip(dense, 0.3, 1))[..., None]
-    truth = np.where(mask > 0.5, 255, 0).astype(np.uint8)
+    truth = ink.strokes(soft, 0.12, 0.25)
     return (sheet * (1 - cover) + dark * cover).clip(0, 1).astype(np.float32), truth
 
 
@@ -262,24 +285,32 @@ def _damage(
     verso: Mask | None,
     rng: np.random.Generator,
     usual: bool = False,
+    darkest: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Damage (3, S, S) in [0, 1]: the damaged crop, and the clean one in the same light, uint8.
 
-    With `usual`, what tints paper is its age alone, not any light.
+    With `usual`, what tints paper is its age alone, not any light, and what stains it brown. The other side's
+    ink shows with at most nine tenths of `darkest`, the darkness of the ink that is to stay.
     """
     damaged, target = clean, clean
     tinted = clean.new_tensor(rng.uniform(0.8, 1.0, 3).astype(np.float32)).view(3, 1, 1)
     any_tint, grey_grain = rng.random() < 0.3 and not usual, rng.random() < 0.2
+    any_stain = None if usual or rng.random() < 0.65 else clean.new_tensor(rng.uniform(0.2, 1.2, 3))
     seed = int(rng.integers(2**31))
     for number, (kind, parameters) in enumerate(steps.items()):
         if kind == "bleed_through" and verso is not None:
-            damaged = _shown_through(damaged, verso, rng, **parameters)
+            strength = min(parameters["strength"], max(0.06, 0.9 * darkest))
+            damaged = _shown_through(damaged, verso, rng, strength, parameters["sigma"])
         elif kind == "yellow_tint" and any_tint:
             damaged, target = damaged * tinted, target * tinted
         elif kind in LIGHT:
             damaged, target = (
                 KINDS[kind].apply(x, devices.generator(seed, number), **parameters) for x in (damaged, target)
             )
+        elif kind == "stains" and any_stain is not None:
+            plain = KINDS[kind].apply(torch.ones_like(damaged), devices.generator(seed, number), **parameters)
+            absorbed = any_stain.view(3, 1, 1).float() * (1 - plain[1])
+            damaged = damaged * (1 - absorbed).clamp(min=0.05)
         elif kind == "noise" and grey_grain:
             grain = torch.randn(damaged.shape[1:], generator=devices.generator(seed, number))
             damaged = damaged + parameters["sigma"] * grain
