@@ -31,9 +31,9 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
 def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
     """Ink by how much darker than paper each pixel is, (H, W) in [0, 1]: uint8 (H, W) as `of_clean_page`.
 
-    A pixel is ink where it has half of the darkness of its stroke, and paper where it has less than a third, as
-    people mark writing: with the blurred edge that is seen. What is between them is unsure, and so are
-    strokes whose darkest is between `faint` and `certain`; fainter ones are paper.
+    A pixel is ink where it has half of the darkness of its stroke and paper where it has less than a third:
+    people mark writing with the blurred edge that they see. What is between is unsure, and so are strokes
+    whose darkest is between `faint` and `certain`; fainter ones are paper.
     """
     import cv2
 

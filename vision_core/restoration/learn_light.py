@@ -27,6 +27,7 @@ SAMPLES = 8_000  # five times as many from as few pages gain little
 FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
 SHARES = {"mixture": 0.3, "shade": 0.22, "kinds": 0.12, "clean": 0.27, "strange": 0.09}
 GREY = 0.12  # of the pages are scans without colour
+BETWEEN = 0.5  # of the pages have a paper between their own and another page's: there are too few pages
 Batch = tuple[Tensor, Tensor]
 
 
@@ -40,6 +41,7 @@ class Lights:
 
     pages: Sequence[np.ndarray]
     photographs: Sequence[np.ndarray] = ()
+    between: float = 0.0  # share of the pages whose paper lies between their own and another page's
     _made: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def sample(self, seed: int, kind: str = "any") -> tuple[Tensor, Tensor]:
@@ -77,9 +79,16 @@ class Lights:
 
     def _region(self, rng: np.random.Generator) -> np.ndarray:
         """A whole page made smaller, or a square of it, float32 (H, W, 3) in [0, 1]."""
+        page = self.pages[int(rng.integers(len(self.pages)))]
+        tone = np.ones(3, np.float32)
+        if rng.random() < self.between:
+            other = self.pages[int(rng.integers(len(self.pages)))]
+            tone = (_paper(other) / _paper(page)) ** rng.uniform(0, 1)
+        return (self._cut(rng, page) * tone.astype(np.float32)).clip(0, 1)
+
+    def _cut(self, rng: np.random.Generator, page: np.ndarray) -> np.ndarray:
         import cv2
 
-        page = self.pages[int(rng.integers(len(self.pages)))]
         if rng.random() < 0.5:
             side = int(min(rng.integers(256, 512), *page.shape[:2]))
             return (_cut(rng, page, side, 1.0) / 255).astype(np.float32)
@@ -95,7 +104,7 @@ class Lights:
         if self.photographs and rng.random() < 0.35:
             photograph = self.photographs[int(rng.integers(len(self.photographs)))]
             return (_cut(rng, photograph, 384, 1.0) / 255).astype(np.float32)
-        paper = np.quantile(clean[::8, ::8].reshape(-1, 3), 0.8, axis=0).clip(0.05)
+        paper = _paper(clean)
         while True:
             color = rng.uniform(0.15, 0.95, 3)
             if (
@@ -105,6 +114,11 @@ class Lights:
                 or np.ptp(color) > 0.45
             ):
                 return (clean * (color / paper)).clip(0, 1).astype(np.float32)
+
+
+def _paper(page: np.ndarray) -> np.ndarray:
+    """The colour of a page's paper, (3,) in the units of the page."""
+    return np.quantile(page[::8, ::8].reshape(-1, 3), 0.8, axis=0).clip(0.05)
 
 
 def _moments(lit: np.ndarray, clean: np.ndarray) -> np.ndarray:
@@ -160,10 +174,13 @@ class Lesson:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """An epoch's batches out of samples that are made once: a function of seed and epoch alone."""
-        drawn = torch.randint(SAMPLES, (self.count, self.size), generator=devices.generator(self.seed, epoch))
-        for numbers in drawn.tolist():
-            seen, moments = zip(*(self.lights.sample(self.seed + number) for number in numbers), strict=True)
-            yield torch.stack(seen), torch.stack(moments)
+        drawn = devices.generator(self.seed, epoch)
+        numbers = torch.randint(SAMPLES, (self.count, self.size), generator=drawn)
+        turns = torch.randint(4, (self.count,), generator=drawn)
+        for row, turn in zip(numbers.tolist(), turns.tolist(), strict=True):
+            seen, moments = zip(*(self.lights.sample(self.seed + number) for number in row), strict=True)
+            mirrored = [axis for axis in (2, 3) if turn & axis - 1]
+            yield torch.stack(seen).flip(mirrored), torch.stack(moments).flip(mirrored)
 
     def terms(self, model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
         return terms(model, batch)

@@ -239,8 +239,10 @@ def _lesson(
         for part in (pages, held_out, photographs)
     )
     if settings.only == "light":
-        lights = [learn_light.Lights(part, around) for part in (seen, unseen)]
-        return learn_light.Lesson(lights[0], lights[1], settings.seed, settings.batch_size, count)
+        lights = learn_light.Lights(seen, around, learn_light.BETWEEN)
+        return learn_light.Lesson(
+            lights, learn_light.Lights(unseen, around), settings.seed, settings.batch_size, count
+        )
     worlds = [World(part, around, fonts) for part in (seen, unseen)]
     return learn_detail.Lesson(
         worlds[0],
