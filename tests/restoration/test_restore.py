@@ -39,7 +39,7 @@ from vision_core.restoration.evaluate import (
 )
 from vision_core.restoration.light import Answer, read_light
 from vision_core.restoration.network import relit
-from vision_core.restoration.restore import attention
+from vision_core.restoration.restore import Change, attention, finish
 
 ALWAYS = Options(gate=False)
 
@@ -121,6 +121,26 @@ def test_the_picture_keeps_what_it_had(network, picture):
     rich = replace(picture, alpha=alpha, icc=b"profile", exif={0x013B: "scribe"})
     found = restore(rich, network, ALWAYS).picture
     assert (found.dpi, found.icc, found.exif) == (rich.dpi, rich.icc, rich.exif) and (found.alpha == 7).all()
+
+
+def test_a_page_of_16_bits_keeps_them_where_it_is_restored():
+    """A slope finer than 8 bits, in another light and with a detail changed, against the same in floats."""
+    slope = np.linspace(20_000, 45_000, 128 * 192).reshape(128, 192, 1).repeat(3, 2)
+    wide = slope.round().astype(np.uint16)
+    page = (wide / 257).round().astype(np.uint8)
+    detail = page.copy()
+    detail[40:60, 40:60] += 30
+    field = np.array([1.2, 1.1, 1.0, 0.05, 0.0, 0.02], np.float32)[:, None, None].repeat(6, 1).repeat(6, 2)
+    changed = Change(detail, light=Answer(field, 1.0, (0, 0, 128, 192)))
+    done = finish(Picture(page, bit_depth=16, wide=wide), changed, ALWAYS).picture
+    expected = wide / 65535
+    expected[40:60, 40:60] += 30 / 255
+    expected = expected * [1.2, 1.1, 1.0] + [0.05, 0.0, 0.02]
+    assert done.wide is not None and np.abs(done.wide / 65535 - expected).max() < 1.5 / 65535
+    assert np.abs(done.rgb / 255 - expected).max() < 0.55 / 255
+    grey_page = finish(Picture(page, bit_depth=16, wide=wide, kind="grey"), changed, ALWAYS).picture
+    assert grey_page.kind == "grey" and grey_page.wide is not None
+    assert len(np.unique(grey_page.wide)) > 10_000
 
 
 def test_grey_and_binary(untrained, picture):

@@ -85,9 +85,9 @@ def _black(ink: np.ndarray) -> np.ndarray:
 
 
 def grey(rgb: np.ndarray) -> np.ndarray:
-    """Luma in all three channels, uint8 (H, W, 3)."""
+    """Luma in all three channels, uint8 or uint16 (H, W, 3)."""
     luma = rgb @ np.array([0.299, 0.587, 0.114])
-    return np.repeat(luma.round().astype(np.uint8)[..., None], 3, 2)
+    return np.repeat(luma.round().astype(rgb.dtype)[..., None], 3, 2)
 
 
 BASELINES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

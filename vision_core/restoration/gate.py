@@ -121,7 +121,10 @@ def share(likely: np.ndarray) -> np.ndarray:
 
 
 def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """The restored page, uint8 (H, W, 3), where it is taken, and the original elsewhere, joined softly."""
+    """The restored page where it is taken, and the original elsewhere, joined softly.
+
+    Both uint8 or uint16 (H, W, 3), as is what comes back.
+    """
     import cv2
 
     height, width, _ = original.shape
@@ -131,7 +134,7 @@ def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.n
     )
     share = ((large[:height, :width, None] - 0.02) / 0.96).clip(0, 1)  # nearly all is all, bit for bit
     out = original + share * (restored.astype(np.float32) - original)
-    return out.clip(0, 255).round().astype(np.uint8)
+    return out.clip(0, np.iinfo(original.dtype).max).round().astype(original.dtype)
 
 
 @dataclass(frozen=True)

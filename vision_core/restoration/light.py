@@ -32,7 +32,10 @@ class Answer:
     page: np.ndarray | None = None
 
     def applied(self, picture: np.ndarray, wish: float = 0.5) -> np.ndarray:
-        """A picture, uint8 (H, W, 3), in this light: none of it at 0, as much as is sure at 0.5, all at 1."""
+        """A picture in this light: none of it at 0, as much as is sure at 0.5, all at 1.
+
+        uint8 or uint16 (H, W, 3), as is what comes back.
+        """
         share = 2 * wish * self.sure if wish <= 0.5 else self.sure + (2 * wish - 1) * (1 - self.sure)
         if share < LEAST:
             return picture
@@ -50,7 +53,7 @@ class Answer:
             )
         import cv2
 
-        out = np.empty_like(picture)
+        out, most = np.empty_like(picture), np.iinfo(picture.dtype).max
         columns = (field @ across.T).astype(np.float32)  # (6, 6, W)
         for first in range(0, height, ROWS):
             rows = slice(first, first + ROWS)
@@ -59,9 +62,9 @@ class Answer:
                 inside = (page_down[rows] @ self.page @ page_across.T).clip(0, 1)
             planes = []
             for color, before in enumerate(cv2.split(picture[rows].astype(np.float32))):
-                after = before * (down[rows] @ columns[color]) + 255 * (down[rows] @ columns[3 + color])
+                after = before * (down[rows] @ columns[color]) + most * (down[rows] @ columns[3 + color])
                 planes.append(after if inside is None else before + inside * (after - before))
-            out[rows] = np.rint(cv2.merge(planes).clip(0, 255)).astype(np.uint8)
+            out[rows] = np.rint(cv2.merge(planes).clip(0, most)).astype(picture.dtype)
         return out
 
     def plain(self) -> dict[str, Any]:

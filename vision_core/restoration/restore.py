@@ -159,13 +159,15 @@ def finish(
         raise ValueError(f"the mask is {protect.dtype} {protect.shape}, the page {page.shape[:2]}")
     whole = _lit(changed.detail, changed, options)
     verdict = gate.judge(page, whole, changed.detail, changed.ink, options.caution)
-    used, chosen, kind = verdict.accepted or not options.gate, page, "color"
-    if used and options.gate:
-        mixed = gate.mixed(page, changed.detail, verdict.taken)
-        chosen = _adjusted(page, _lit(mixed, changed, options), options, protect)
+    used, kind = verdict.accepted or not options.gate, "color"
+    source, detail = page, changed.detail
+    if picture.wide is not None and options.output == "color":
+        source, detail = _in_16_bits(page, detail, np.ascontiguousarray(picture.wide[..., :3]))
+    chosen = source
+    if used:
+        made = gate.mixed(source, detail, verdict.taken) if options.gate else detail
+        chosen = _adjusted(source, _lit(made, changed, options), options, protect)
     whole = _adjusted(page, whole, options, protect)
-    if not options.gate:
-        chosen = whole
     match options.output:
         case "grey":
             chosen, kind = classical.grey(chosen), "grey"
@@ -178,8 +180,14 @@ def finish(
         case "color" if picture.kind != "color":  # a page that holds no colour gets none
             chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
     kept = picture if options.output == "color" else picture.in_8_bits()
-    done = replace(kept.with_rgb(chosen), kind=kind)
+    done = replace(kept.mapped(lambda _: chosen), kind=kind)
     return Restored(done, whole, verdict, used, time.perf_counter() - began)
+
+
+def _in_16_bits(page: np.ndarray, detail: np.ndarray, wide: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The page in uint16, and with the change from `page` to `detail`, uint8, made to it."""
+    change = 257 * (detail.astype(np.int32) - page)
+    return wide, (wide + change).clip(0, 65535).astype(np.uint16)
 
 
 def _lit(page: np.ndarray, changed: Change, options: Options) -> np.ndarray:
@@ -197,9 +205,12 @@ def _adjusted(page: np.ndarray, made: np.ndarray, options: Options, protect: np.
 
 
 def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) -> np.ndarray:
-    """`share` of the changed page and the rest of the original; where it is 0, bit for bit the original."""
+    """`share` of the changed page and the rest of the original; where it is 0, bit for bit the original.
+
+    Both uint8 or uint16, as is what comes back.
+    """
     mixed = original + share * (changed.astype(np.float32) - original)
-    return mixed.clip(0, 255).round().astype(np.uint8)
+    return mixed.clip(0, np.iinfo(original.dtype).max).round().astype(original.dtype)
 
 
 def uncertainty(
