@@ -27,13 +27,15 @@ import cv2
 import numpy as np
 
 from vision_core import checkpoints, editing, runs
-from vision_core.editing import filler, holes, inpainting, losses, selection, train, words
+from vision_core.editing import losses, train
 from vision_core.editing.anchor_net import AnchorNet
 from vision_core.editing.editor import pooled
-from vision_core.editing.filler import Filler
-from vision_core.editing.photo import FOUND, PhotoEyes, from_heat, from_point, heat_of
-from vision_core.editing.tiny import evaluate, world
+from vision_core.editing.fill import filler, holes, inpainting
+from vision_core.editing.fill.filler import Filler
+from vision_core.editing.find import selection, words
+from vision_core.editing.find.photo import FOUND, PhotoEyes, from_heat, from_point, heat_of
 from vision_core.pictures import images
+from vision_core.smallworld import evaluate, world
 
 LEAST = 0.01  # share of the picture from which a thing counts
 

@@ -20,7 +20,7 @@ import trainers_loaded
 import torch
 from vision_core import devices
 from vision_core.cli import app
-from vision_core.editing.tiny import train
+from vision_core.smallworld import train
 
 torch.set_num_threads(1)
 devices.bf16_speedup = lambda device: 0.0  # bfloat16, where it is fast, would hide what is compared

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from vision_core.cli import main
-from vision_core.editing.tiny import world
 from vision_core.files import write_json
 from vision_core.leaves.generate import generate
 from vision_core.pictures import images
 from vision_core.pictures.images import from_tensor
 from vision_core.restoration import pages
 from vision_core.runs import Run
+from vision_core.smallworld import world
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))  # the small models

@@ -23,8 +23,8 @@ TRAINERS = [
     "leaves.train",
     "restoration.train",
     "editing.train",
-    "editing.filler_train",
-    "editing.tiny.train",
+    "editing.fill.filler_train",
+    "smallworld.train",
 ]
 
 

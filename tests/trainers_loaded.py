@@ -11,8 +11,7 @@ import torchvision.models  # noqa: E402, F401
 
 from vision_core.color import trainer  # noqa: E402, F401
 from vision_core.digits import train as digits  # noqa: E402, F401
-from vision_core.editing import filler_train  # noqa: E402, F401
 from vision_core.editing import train as anchors  # noqa: E402, F401
-from vision_core.editing.tiny import train as tiny  # noqa: E402, F401
 from vision_core.leaves import train as leaves  # noqa: E402, F401
 from vision_core.restoration import train as restoration  # noqa: E402, F401
+from vision_core.smallworld import train as tiny  # noqa: E402, F401

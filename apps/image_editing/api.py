@@ -15,7 +15,8 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import Number, UploadFile, number, read_picture, whole
 from apps.shared.queue import HEAVY
 from vision_core import editing
-from vision_core.editing import masks, photo, recipe, tasks
+from vision_core.editing import masks, recipe, tasks
+from vision_core.editing.find import photo
 from vision_core.events import Done
 from vision_core.pictures.images import Picture
 

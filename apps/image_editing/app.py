@@ -11,7 +11,7 @@ from apps.shared import faults, inputs, theme, visits, wiring
 from apps.shared.inputs import examples
 from apps.shared.visits import LIFETIME
 from vision_core.editing import TASKS
-from vision_core.editing.inpainting import GUIDANCE
+from vision_core.editing.fill.inpainting import GUIDANCE
 
 __all__ = ["build", "files"]
 

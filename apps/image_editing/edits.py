@@ -21,8 +21,8 @@ from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core import editing
 from vision_core.editing import masks, tasks
-from vision_core.editing.inpainting import Painter
-from vision_core.editing.saliency import Looker
+from vision_core.editing.fill.inpainting import Painter
+from vision_core.editing.find.saliency import Looker
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits

@@ -18,12 +18,13 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import UploadFile, event_data, number, read_picture
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core.editing import masks, photo, tasks
-from vision_core.editing.photo import PhotoEyes
-from vision_core.editing.tiny import world
+from vision_core.editing import masks, tasks
+from vision_core.editing.find import photo
+from vision_core.editing.find.photo import PhotoEyes
 from vision_core.files import parse_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
+from vision_core.smallworld import world
 
 VIEW = 1024  # longest side of the picture on the page
 POINTS = 4000  # of one stroke

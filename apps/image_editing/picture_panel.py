@@ -14,10 +14,10 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, read_picture
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core.editing.tiny import world
 from vision_core.files import bundled
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
+from vision_core.smallworld import world
 
 EXAMPLES = bundled("assets") / "color"
 NAMES = ("cat", "coffee", "palace", "rocket", "astronaut", "flower")

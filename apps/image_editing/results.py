@@ -15,7 +15,7 @@ from apps.shared.progress import duration, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core.editing import packed, recipe
-from vision_core.editing.inpainting import GUIDANCE
+from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.pictures import images
 from vision_core.safety import guarded
 

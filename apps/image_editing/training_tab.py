@@ -17,12 +17,12 @@ from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core import editing, runs
 from vision_core.editing import train
-from vision_core.editing.tiny import world
 from vision_core.events import Step
 from vision_core.files import write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.runs import Run
+from vision_core.smallworld import world
 
 REFRESH = 1.5  # seconds between two looks at the training
 MOST = 12  # pictures of one training

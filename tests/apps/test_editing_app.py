@@ -26,8 +26,8 @@ from apps.image_editing import (
 from apps.shared import queue, visits
 from vision_core import editing
 from vision_core.editing import masks, recipe
-from vision_core.editing.tiny import world
 from vision_core.pictures import images
+from vision_core.smallworld import world
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))

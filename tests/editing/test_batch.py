@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from vision_core.cli import main
-from vision_core.editing.tiny import world
 from vision_core.files import write_json
 from vision_core.pictures import images
+from vision_core.smallworld import world
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["a house", "a tree"]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core.editing import denoise, exemplar, inpainting, masks, materials
-from vision_core.editing.push_pull import push_pull
+from vision_core.editing import masks, materials
+from vision_core.editing.fill import denoise, exemplar, inpainting
+from vision_core.editing.fill.push_pull import push_pull
 from vision_core.pictures import images
 
 

@@ -9,9 +9,10 @@ import torch
 
 from vision_core import checkpoints, runs
 from vision_core.devices import generator, seeded
-from vision_core.editing import filler, filler_train, holes, inpainting, masks, push_pull
-from vision_core.editing.filler import Filler
-from vision_core.editing.filler_train import Settings, decibels
+from vision_core.editing import masks
+from vision_core.editing.fill import filler, filler_train, holes, inpainting, push_pull
+from vision_core.editing.fill.filler import Filler
+from vision_core.editing.fill.filler_train import Settings, decibels
 from vision_core.events import Done, Epoch, Preview, Step
 from vision_core.pictures import images
 

@@ -10,8 +10,8 @@ from test_fill import finish
 
 from vision_core import editing
 from vision_core.editing import masks, recipe
-from vision_core.editing.diffusion import Diffusion
-from vision_core.editing.saliency import Saliency
+from vision_core.editing.fill.diffusion import Diffusion
+from vision_core.editing.find.saliency import Saliency
 from vision_core.editing.scoring import Clip, Weighting
 from vision_core.events import Done, Preview, Step
 from vision_core.pictures import images

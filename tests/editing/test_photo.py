@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vision_core.cli import app
-from vision_core.editing import photo, words
+from vision_core.editing.find import photo, words
 from vision_core.pictures import images
 
 

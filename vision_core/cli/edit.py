@@ -226,8 +226,8 @@ def scene(
 ) -> Answer:
     """Draw a picture of the small world, with its caption and a mask of each thing beside it."""
     from vision_core.editing import masks
-    from vision_core.editing.tiny import world
     from vision_core.pictures import images
+    from vision_core.smallworld import world
 
     drawn = world.scene(seed)
     images.save(images.Picture(world.render(drawn, size)), out)

@@ -15,7 +15,7 @@ from vision_core.cli.verbs import (
 app = typer.Typer(help="The network that fills scratches and lost pixels.", no_args_is_help=True)
 
 
-@training(app, "vision_core.editing.filler_train")
+@training(app, "vision_core.editing.fill.filler_train")
 def train(folder: Path, result: Any) -> Answer:
     """Train on photographs alone: holes are made, filled and compared with what was there."""
     measures = ", ".join(f"{name} {value:.2f}" for name, value in result.items())
@@ -28,7 +28,7 @@ def export(
     out: Annotated[Path, Option(help="The file to write, e.g. models/editing/filler.safetensors.")],
 ) -> Answer:
     """Write a run's best network in half precision."""
-    from vision_core.editing import filler_train as trainer
+    from vision_core.editing.fill import filler_train as trainer
 
     written = trainer.export(run, out)
     return Answer(f"{written} is written", {"out": str(written)})

@@ -21,7 +21,7 @@ def _start(trainer: ModuleType, out: Path | None, replace: bool, given: dict[str
     return folder, trainer.train(folder, settings, replace=replace), []
 
 
-@training(app, "vision_core.editing.tiny.train", arguments=("network",), start=_start)
+@training(app, "vision_core.smallworld.train", arguments=("network",), start=_start)
 def train(folder: Path, result: Any) -> Answer:
     """Train one network of the small world, for as long as there is time; --resume goes on.
 
@@ -38,7 +38,7 @@ def draw(
     workers: Annotated[int, Option(min=0, help="Processes that draw.")] = 0,
 ) -> Answer:
     """Draw ahead what a training needs; it would do so itself at its start."""
-    from vision_core.editing.tiny import train as trainer
+    from vision_core.smallworld import train as trainer
 
     trainer.draw(network, str(cache.resolve()), scenes, workers)
     return Answer(f"{cache} holds {scenes} scenes for {network}", {"cache": str(cache), "scenes": scenes})
@@ -50,7 +50,7 @@ def export(
     out: Annotated[Path, Option(help="Folder of the models, e.g. models/editing.")],
 ) -> Answer:
     """Write a run's network in the format of diffusers, transformers or open_clip, in half precision."""
-    from vision_core.editing.tiny import train as trainer
+    from vision_core.smallworld import train as trainer
 
     written = trainer.export(run, out)
     return Answer(f"{written} is written", {"out": str(written)})
@@ -67,8 +67,8 @@ def evaluate(
     ] = None,
 ) -> Answer:
     """Measure retrieval, pointing, and edits as the judge sees them, on held-out scenes."""
-    from vision_core.editing.inpainting import GUIDANCE
-    from vision_core.editing.tiny.evaluate import measure
+    from vision_core.editing.fill.inpainting import GUIDANCE
+    from vision_core.smallworld.evaluate import measure
 
     found = measure(models, edits, scenes, seed, GUIDANCE["tiny"] if guidance is None else guidance)
     lines = [f"{name.replace('_', ' ')}: {value:.1%}" for name, value in found.items()]

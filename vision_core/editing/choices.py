@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_core.editing import masks, materials, packed, photo, tasks
+from vision_core.editing import masks, materials, packed, tasks
 from vision_core.editing.editor import Blending, paint, perform
-from vision_core.editing.inpainting import GUIDANCE, Classical, Painter
+from vision_core.editing.fill.inpainting import GUIDANCE, Classical, Painter
+from vision_core.editing.find import photo
+from vision_core.editing.find.saliency import Looker, Saliency
 from vision_core.editing.recipe import Recipe
-from vision_core.editing.saliency import Looker, Saliency
 from vision_core.editing.scoring import Clip
 from vision_core.events import Done, Event
 from vision_core.files import bundled
@@ -65,7 +66,7 @@ def painter(
                 raise ValueError("say which picture: --material FILE")
             other = images.read(material) if isinstance(material, str) else material
             return materials.picture(other.seen, other.alpha, fit=other.alpha is not None)
-    from vision_core.editing.diffusion import DEFAULT, Diffusion
+    from vision_core.editing.fill.diffusion import DEFAULT, Diffusion
 
     source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
     name = "tiny" if backend == "tiny" else "diffusers"
@@ -109,7 +110,7 @@ def load_clip(source: str | None = None, backend: str = "auto", device: str = "a
 def at_hand() -> dict[str, bool]:
     """Which networks are here: `inpainting`, `clip` and `dino` of the small world, and `diffusers`."""
     from vision_core.editing import hub
-    from vision_core.editing.diffusion import DEFAULT
+    from vision_core.editing.fill.diffusion import DEFAULT
 
     def there(look: Callable[[], object]) -> bool:
         try:

@@ -11,10 +11,10 @@ import torch
 from vision_core import checkpoints
 from vision_core.editing import compose, masks, packed, recipe, regions, tasks
 from vision_core.editing.anchor_net import AnchorNet, pool
-from vision_core.editing.inpainting import Painter
+from vision_core.editing.fill.inpainting import Painter
+from vision_core.editing.find.saliency import Look, Looker
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.regions import Anchor, Box
-from vision_core.editing.saliency import Look, Looker
 from vision_core.editing.scoring import Clip, Weighting
 from vision_core.editing.tasks import EditPlan, named
 from vision_core.events import Done, Event, Preview

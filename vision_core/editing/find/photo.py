@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from vision_core import torchvision_cpu
-from vision_core.editing import compose, masks, selection, words
-from vision_core.editing.saliency import Look, normalized
+from vision_core.editing import compose, masks
+from vision_core.editing.find import selection, words
+from vision_core.editing.find.saliency import Look, normalized
 from vision_core.pictures import images
 from vision_core.weights import find
 

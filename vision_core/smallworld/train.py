@@ -15,9 +15,9 @@ from torch import nn
 
 from vision_core import checkpoints, runs, training
 from vision_core.devices import seeded
-from vision_core.editing.tiny import autoencoder, clip, data, dino, judge, painter, world
 from vision_core.events import Event
 from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.smallworld import autoencoder, clip, data, dino, judge, painter, world
 from vision_core.training import Plan
 
 SYSTEM = "edit tiny"

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from vision_core import checkpoints
 from vision_core.devices import generator
-from vision_core.editing.tiny import data, world
-from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SKIES, TONES
 from vision_core.safety.bounds import Bounds, Whole
+from vision_core.smallworld import data, world
+from vision_core.smallworld.grammar import GROUNDS, KINDS, PLACES, SKIES, TONES
 
 SIZES = (1 + len(KINDS), len(TONES))  # of the answers for each place: nothing or a kind, a colour
 VIEW = (len(GROUNDS), len(SKIES))

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
-from vision_core.editing.tiny import clip, data, paint, world
 from vision_core.files import read_json, write_json
 from vision_core.loading import made
 from vision_core.safety.bounds import Bounds, Whole
+from vision_core.smallworld import clip, data, paint, world
 
 CROP, TESTED, EVERY = 64, 64, 4
 

@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from vision_core.devices import generator
 from vision_core.editing.hub import prepare
-from vision_core.editing.tiny import data, tokens, world
-from vision_core.editing.tiny.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES, TONES, Caption
 from vision_core.files import read_json
 from vision_core.loading import made
 from vision_core.safety.bounds import Bounds, Whole
+from vision_core.smallworld import data, tokens, world
+from vision_core.smallworld.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES, TONES, Caption
 
 EVERY, TESTED, HARD, RIVALS = 10, 100, 7, 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
 
-from vision_core.editing.tiny.pen import Colour, Pen, dark, light, mix
+from vision_core.smallworld.pen import Colour, Pen, dark, light, mix
 
 BARK, LEAF, WOOD, LAMP = (108, 76, 54), (84, 142, 66), (134, 94, 60), (255, 214, 120)
 GLASS, SLATE = (70, 88, 112), (104, 82, 86)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from vision_core import checkpoints, devices, folders, runs, training
-from vision_core.editing import holes
-from vision_core.editing.filler import Filler
-from vision_core.editing.push_pull import push_pull
+from vision_core.editing.fill import holes
+from vision_core.editing.fill.filler import Filler
+from vision_core.editing.fill.push_pull import push_pull
 from vision_core.events import Event
 from vision_core.loading import made
 from vision_core.pictures import images

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vision_core.editing.tiny.pen import PAINTS, Colour, Pen, dark, light, mix
-from vision_core.editing.tiny.things import PAINTERS
+from vision_core.smallworld.pen import PAINTS, Colour, Pen, dark, light, mix
+from vision_core.smallworld.things import PAINTERS
 
 if TYPE_CHECKING:
-    from vision_core.editing.tiny.world import Scene, Thing
+    from vision_core.smallworld.world import Scene, Thing
 
 FINER = 4  # samples of a pixel along each side
 HORIZON = 0.56  # below the top, in pictures

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from vision_core import devices
 from vision_core.devices import generator
+from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.editing.hub import prepare
-from vision_core.editing.inpainting import GUIDANCE
-from vision_core.editing.tiny import clip, data, paint, tokens, world
-from vision_core.editing.tiny.autoencoder import save as save_autoencoder
-from vision_core.editing.tiny.grammar import COLOURS, KINDS, Caption
 from vision_core.loading import made
 from vision_core.safety.bounds import Bounds, OneOf, Several, Whole
+from vision_core.smallworld import clip, data, paint, tokens, world
+from vision_core.smallworld.autoencoder import save as save_autoencoder
+from vision_core.smallworld.grammar import COLOURS, KINDS, Caption
 
 EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 8
 GRID = data.SIDE // 8

@@ -6,8 +6,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from vision_core.editing.tiny import grammar, paint, world
-from vision_core.editing.tiny.world import Scene, Thing
+from vision_core.smallworld import grammar, paint, world
+from vision_core.smallworld.world import Scene, Thing
 
 SIZE = 48
 SCENES = [world.scene(seed) for seed in range(40)]

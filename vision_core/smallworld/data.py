@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from vision_core.devices import autocast_dtype
-from vision_core.editing.tiny import world
 from vision_core.files import atomic
 from vision_core.loading import made
+from vision_core.smallworld import world
 
 SIDE, CHUNK = 128, 512
 HELD_OUT = 1 << 30  # scenes from here on are never trained on

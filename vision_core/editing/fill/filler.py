@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vision_core import checkpoints, devices, unet
 from vision_core.checkpoints import HubMixin
-from vision_core.editing import masks, push_pull
+from vision_core.editing import masks
+from vision_core.editing.fill import push_pull
 from vision_core.events import Event, Preview, Step
 from vision_core.pictures import images
 from vision_core.safety.bounds import Bounds

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core.devices import generator
+from vision_core.editing.find.saliency import stand_out
 from vision_core.editing.hub import prepare
-from vision_core.editing.saliency import stand_out
-from vision_core.editing.tiny import data, world
 from vision_core.loading import made
 from vision_core.safety.bounds import Bounds, Whole
+from vision_core.smallworld import data, world
 
 EVERY, TESTED = 2, 128
 SIZES, WHOLE, PART = (96, 48), (88, 128), (64, 112)  # of views; sides of what is cut out, in pixels

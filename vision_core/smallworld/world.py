@@ -21,8 +21,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_core.editing.tiny import paint
-from vision_core.editing.tiny.grammar import (
+from vision_core.smallworld import paint
+from vision_core.smallworld.grammar import (
     COLOURS,
     GROUNDS,
     KINDS,

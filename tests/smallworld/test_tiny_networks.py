@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from vision_core import checkpoints
-from vision_core.editing.saliency import Saliency, stands_out
-from vision_core.editing.tiny import (
+from vision_core.editing.find.saliency import Saliency, stands_out
+from vision_core.smallworld import (
     clip,
     data,
     dino,

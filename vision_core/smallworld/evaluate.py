@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints
+from vision_core.editing.fill.inpainting import GUIDANCE
+from vision_core.editing.find.saliency import Saliency
 from vision_core.editing.hub import prepare
-from vision_core.editing.inpainting import GUIDANCE
-from vision_core.editing.saliency import Saliency
-from vision_core.editing.tiny import clip, data, dino, judge, world
-from vision_core.editing.tiny.grammar import COLOURS, KINDS, PLACES, Phrase
-from vision_core.editing.tiny.painter import WITHHELD, autoencoder
+from vision_core.smallworld import clip, data, dino, judge, world
+from vision_core.smallworld.grammar import COLOURS, KINDS, PLACES, Phrase
+from vision_core.smallworld.painter import WITHHELD, autoencoder
 
 
 def measure(

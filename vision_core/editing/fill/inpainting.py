@@ -6,9 +6,10 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from vision_core.editing import compose, denoise, exemplar, filler, masks
-from vision_core.editing.filler import Filler
-from vision_core.editing.push_pull import fill
+from vision_core.editing import compose, masks
+from vision_core.editing.fill import denoise, exemplar, filler
+from vision_core.editing.fill.filler import Filler
+from vision_core.editing.fill.push_pull import fill
 from vision_core.events import Event, Preview
 
 GUIDANCE = {"tiny": 3.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own

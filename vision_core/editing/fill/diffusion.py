@@ -16,7 +16,7 @@ from PIL import Image
 
 from vision_core import devices
 from vision_core.editing import compose, hub
-from vision_core.editing.inpainting import GUIDANCE
+from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.events import Event, Preview, Step
 
 DEFAULT = "stable-diffusion-v1-5/stable-diffusion-inpainting"

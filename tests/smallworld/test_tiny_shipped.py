@@ -5,8 +5,8 @@ from random import Random
 import numpy as np
 
 from vision_core import checkpoints, editing
-from vision_core.editing.tiny import evaluate, judge
 from vision_core.files import bundled
+from vision_core.smallworld import evaluate, judge
 
 
 def test_the_painter_paints_what_is_asked_for():

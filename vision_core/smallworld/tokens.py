@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_core.editing.hub import prepare
-from vision_core.editing.tiny import grammar
+from vision_core.smallworld import grammar
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core.editing.tiny import data, dino, train, world
+from vision_core.smallworld import data, dino, train, world
 
 PLAIN = torch.tensor([0.5, 0.5, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5])  # nothing is mirrored or tinted
 
