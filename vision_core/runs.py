@@ -98,6 +98,16 @@ class Run:
         last = entries[-1]["event"] if entries else "new"
         return last if last in ("new", *_ENDS) else "interrupted"
 
+    def failure(self) -> str:
+        """Why the run failed: its last event's error, or else the last line that its process printed."""
+        last = self.events()[-1:]
+        said = last[0].get("error", "") if last else ""
+        log = self.folder / "log.txt"
+        if not said and log.exists():
+            lines = log.read_text("utf-8", "replace").split("\n")
+            said = next((line for line in reversed(lines) if line.strip()), "")
+        return said.strip().removeprefix("vision-core: ")
+
 
 LAST_BYTES = 1 << 14  # of a log, among which a step is
 _STEP = b'"event": "step"'

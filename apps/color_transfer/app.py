@@ -16,10 +16,11 @@ from apps.color_transfer import (
 )
 from apps.color_transfer.files import router as files
 from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
-from apps.color_transfer.views import CLICKED, palette_editor
+from apps.color_transfer.views import palette_editor
 from apps.color_transfer.visit import APP, current
 from apps.shared import faults, inputs, theme, visits, wiring
 from apps.shared.inputs import examples
+from apps.shared.views import CLICKED
 from apps.shared.visits import LIFETIME
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE

@@ -1,60 +1,41 @@
 """One result of a visit: a folder with its LUT, and with the network and the run that made it, if any."""
 
-import re
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
 from apps.color_transfer.visit import Visit
-from apps.shared import visits
-from apps.shared.faults import sentence
+from apps.shared import results, trainings
 from apps.shared.inputs import read_picture
-from apps.shared.queue import HEAVY
+from apps.shared.results import Result
 from vision_core import color, runs
 from vision_core.color.lut import Lut, Shaped, check
-from vision_core.events import Step
-from vision_core.files import read_json, write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-NAME = re.compile(r"look-\d{3,6}")
 VIEW = 1280  # longest side of a result on the page; downloads have every pixel
 BYTES = 16 << 20  # what a result needs at most: states of a training, a LUT of 3 MB, a model of 1 MB
 PREVIEW_NODES = 17  # of the LUT of a network that still learns: 0.03 s
 MODEL, LAST, LUT, FIRST = "model.safetensors", "run/last.safetensors", "lut.npz", "first.npy"
-NOTHING = "There is no result yet: transfer the colours first"
 NO_NETWORK = "This result came from a .cube file: it has no network"
 
 
 @dataclass(frozen=True)
-class Look:
-    """A result, in the folder of its visitor.
+class Look(Result):
+    """A result with its LUT.
 
-    `facts` are in look.json: "kind" (training, model, cube or tuned), "source" and "target" (names of kept
-    pictures), "title".
+    `facts`: "kind" (training, model, cube or tuned), "source" and "target" (names of kept pictures), "title".
     """
 
-    session: visits.Session
-    name: str
-
-    @property
-    def folder(self) -> Path:
-        return self.session.path(self.name)
+    KIND: ClassVar[str] = "look"
+    NOTHING: ClassVar[str] = "There is no result yet: transfer the colours first"
 
     @property
     def run(self) -> runs.Run:
         return runs.Run(self.folder / "run")
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        return read_json(self.folder / "look.json")
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
 
     @property
     def source(self) -> Picture:
@@ -81,56 +62,19 @@ class Look:
 
 
 def create(visit: Visit, kind: str, title: str) -> Look:
-    """A folder for a new result of the pictures now chosen; the oldest results go when there is no room."""
-    visits.opened(visit.session)
-    old = [look.folder for look in reversed(every(visit)) if look.name != visit.look]
-    visits.make_room(visit.session, BYTES, old)
-    look = Look(visit.session, visits.next_name(visit.session, "look"))
-    look.folder.mkdir()
-    facts = {"kind": kind, "title": title, "source": visit.source, "target": visit.target}
-    write_json(look.path("look.json"), facts)
+    """A folder for a new result of the pictures now chosen."""
+    look = results.create(Look, visit, BYTES)
+    look.describe(kind=kind, title=title, source=visit.source, target=visit.target)
     return look
 
 
-def every(visit: Visit) -> list[Look]:
-    """The results of a visit, newest first."""
-    return [Look(visit.session, name) for name in visits.numbered(visit.session, "look", "look.json")]
-
-
-def get(visit: Visit, name: object = None) -> Look:
-    """The result on the page, or the one of that name; none is a `ValueError`."""
-    name = visit.look if name is None else name
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(NOTHING)
-    look = Look(visit.session, name)
-    if not look.path("look.json").exists():
-        raise ValueError("That result is no longer here")
-    return look
+every = partial(results.every, Look)
+get = partial(results.get, Look)
 
 
 def status(look: Look) -> str:
-    """`waiting`, `starting`, `training`; afterwards `done`, `stopped`, `failed`, `interrupted` or `ready`."""
-    if look.facts["kind"] != "training":
-        return "ready"
-    mine = HEAVY.before(look.session.owner)
-    if mine:
-        return "waiting"
-    if look.run.process() is not None:
-        return "training" if steps_of(look) else "starting"
-    ended = look.run.status()
-    if ended == "new":  # its process has not noted itself yet, or never came to it
-        return "starting" if mine == 0 else "failed"
-    return ended
-
-
-def failure(look: Look) -> str:
-    """Why a training failed, as a sentence."""
-    last = look.run.events()[-1:]
-    said = last[0].get("error", "") if last else ""
-    if not said and look.path("run/log.txt").exists():
-        lines = look.path("run/log.txt").read_text("utf-8", "replace").split("\n")
-        said = next((line for line in reversed(lines) if line.strip()), "")
-    return sentence(ValueError(said.strip().removeprefix("vision-core: ") or "It could not start"))
+    """Of a training, see `trainings.status`; `ready` for any other result."""
+    return trainings.status(look.session, look.run) if look.facts["kind"] == "training" else "ready"
 
 
 def table(look: Look) -> Lut:
@@ -182,12 +126,3 @@ def seconds(look: Look) -> float:
     """How long the training took, 0 for what was loaded."""
     times = [event["time"] for event in look.run.events()]
     return times[-1] - times[0] if times else 0.0
-
-
-def steps_of(look: Look) -> list[Step]:
-    """The steps of the training so far."""
-    return [
-        Step(event["step"], event["total"], event["losses"], event["eta"])
-        for event in look.run.events()
-        if event["event"] == "step"
-    ]

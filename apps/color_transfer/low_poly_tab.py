@@ -10,7 +10,7 @@ import numpy as np
 from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import current
-from apps.shared import inputs, visits
+from apps.shared import downloads, inputs, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import number, whole
 from apps.shared.progress import note
@@ -32,7 +32,7 @@ def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
     links = [views.link(known, "lowpoly.png", "PNG", options)]
     if options["coloring"] != "wireframe":
         links.append(views.link(known, "lowpoly.svg", "SVG", options))
-    words = note(f"{triangles:,} triangles") + f'<div class="vc-downloads"><div>{"".join(links)}</div></div>'
+    words = note(f"{triangles:,} triangles") + downloads.links("", "".join(links))
     shown = visits.shown(known.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
     return gr.Image(shown, visible=True), words
 

@@ -10,7 +10,7 @@ import numpy as np
 from apps.color_transfer import looks, visit
 from apps.color_transfer.views import bar, palette_editor
 from apps.color_transfer.visit import Visit, change, current
-from apps.shared import visits
+from apps.shared import results, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, read_picture, whole
 from apps.shared.progress import note
@@ -62,7 +62,7 @@ def choose_target(given: Session | None, path: str | None, clusters: float, colo
     """The picture with the colours to take: its palette replaces the one at hand, locks and all."""
     known = current(given)
     if not path:
-        gone = {} if known.imported else {"palette": None, "locked": ()}
+        gone = {} if known.imported else visit.NO_PALETTE
         return palette_editor(change(known.session, target="", **gone) if known.target else known)
     picture = read_picture(path)
     if (name := _keep(known, path)) == known.target:
@@ -91,7 +91,7 @@ def take_file(given: Session | None, path: str | None, clusters: float, colors: 
         return palette_editor(change(known.session, imported=Path(path).name, **taken))
     if not known.imported:
         return palette_editor(current(given))
-    change(known.session, imported="", palette=None, locked=())
+    change(known.session, imported="", **visit.NO_PALETTE)
     return count_again(known.session, clusters, colors)
 
 
@@ -150,7 +150,7 @@ def _extract(picture: Picture, locked: tuple[str, ...], clusters: float, colors:
 
 
 def _keep(known: Visit, path: str | Path) -> str:
-    return visits.keep(known.session, path, [look.folder for look in reversed(looks.every(known))])
+    return visits.keep(known.session, path, results.removable(looks.Look, known))
 
 
 def _palette(known: Visit) -> color.Palette:

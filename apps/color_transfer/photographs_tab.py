@@ -11,7 +11,7 @@ import gradio as gr
 from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, current
-from apps.shared import visits
+from apps.shared import downloads, visits
 from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import Uploads, read_picture
 from apps.shared.progress import note
@@ -62,7 +62,7 @@ def _one(known: Visit, look: Look, file: tuple[str, str], baked: Any) -> tuple[A
     unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
     words = note(f"{unknown}.", "warning") if unknown else note(f"{file[0]} is ready.", "good")
     words += "".join(note(text) for text in picture.notes)
-    return _pair(known, picture, output), words + _link(known, PNG, "Download the picture (PNG)")
+    return _pair(known, picture, output), words + _link(known, PNG, "Download the picture (PNG)", file[0])
 
 
 def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) -> Iterator[tuple[Any, ...]]:
@@ -119,8 +119,8 @@ def _failures(failed: list[str]) -> str:
     return "".join(note(text, "warning") for text in failed)
 
 
-def _link(known: Visit, name: str, text: str) -> str:
-    return f'<div class="vc-downloads">{views.link(known, name, text, kind="vc-main")}</div>'
+def _link(known: Visit, name: str, text: str, of: str = "") -> str:
+    return downloads.links(views.link(known, name, text, {"of": of} if of else None, main=True))
 
 
 def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Component]:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from apps.color_transfer import looks, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import current
+from apps.shared import downloads, trainings
 from apps.shared.curves import plot
 from apps.shared.faults import user_errors
 from apps.shared.visits import Session
@@ -46,7 +47,7 @@ def draw(given: Session | None, name: str, space: str) -> tuple[Any, ...]:
     known = current(given)
     drawn = plot(figure(looks.get(known), name, space))
     file = views.link(known, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
-    return gr.Plot(drawn, visible=True), f'<div class="vc-downloads"><div>{file}</div></div>'
+    return gr.Plot(drawn, visible=True), downloads.links("", file)
 
 
 def figure(look: Look, name: str, space: str) -> go.Figure:
@@ -76,7 +77,7 @@ def build(visit: gr.State, section: gr.Accordion) -> list[gr.components.Componen
 
 def _training_figure(look: Look, key: str, space: str) -> go.Figure:
     model, counted = look.model, color.count_colors(look.source.visible)
-    steps = looks.steps_of(look)
+    steps = trainings.steps(look.run)
     if not steps and key in ("total_loss", "losses"):
         raise ValueError("This network was not trained here: it has no curves")
     return training_plots.six(counted, model.palette, model.recolor_colors(counted.colors), steps, space)[key]

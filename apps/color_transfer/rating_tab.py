@@ -11,7 +11,7 @@ from apps.color_transfer import looks
 from apps.color_transfer.visit import change, current
 from apps.shared.faults import user_errors
 from apps.shared.inputs import number
-from apps.shared.progress import note, progress
+from apps.shared.progress import note, training
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core import color
@@ -48,7 +48,7 @@ def fine_tune(given: Session | None, *answers: Any) -> Iterator[str]:
                 elif isinstance(event, Step):
                     steps = event.step
                     if steps % EVERY == 0:
-                        yield progress(event)
+                        yield training(event)
         assert tuned is not None
         title = f"Fine-tuned {steps} epochs on your ratings"
         made = looks.create(
@@ -58,7 +58,7 @@ def fine_tune(given: Session | None, *answers: Any) -> Iterator[str]:
         color.save(tuned, made.path(looks.MODEL))
         feedback.add(made.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
         looks.keep_lut(made, tuned.lut())
-    change(known.session, look=made.name)
+    change(known.session, result=made.name)
     yield note(f"{title}: the result above is the new one.", "good")
 
 

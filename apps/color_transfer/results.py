@@ -1,20 +1,19 @@
 """The result on the page: before and after at any strength, progress, its measures, past results."""
 
 import threading
-from io import BytesIO
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from apps.color_transfer import looks, training, views, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import change, current
-from apps.shared import visits
+from apps.shared import trainings, visits
 from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
-from apps.shared.inputs import event_data, number
+from apps.shared.inputs import data_uri, event_data, number
+from apps.shared.views import history
 from apps.shared.visits import Session
 from vision_core import color
 from vision_core.color import colormap, lut, lut_files, metrics
@@ -37,7 +36,7 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
         seen: what the page shows already, as told by the last call.
     """
     known = current(given)
-    if not known.look:
+    if not known.result:
         return nothing()
     look = looks.get(known)
     words, going_on = training.report(look)
@@ -53,7 +52,7 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
             _DRAWING.release()
     elif now != seen:
         now = seen  # a look waits for no other visitor's pictures: they come with one of the next
-    steps = looks.steps_of(look) if going_on or now != seen else []
+    steps = trainings.steps(look.run) if going_on or now != seen else []
     curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
     if look.facts["kind"] != "training":
         curves = gr.Plot(visible=False)
@@ -77,10 +76,10 @@ def _drawn(known: visit.Visit, look: Look, strength: float, lightness: float, fi
     """(before and after, measures, downloads, past results) as they are now."""
     before, after = view(look, strength, lightness)
     pair = visits.shown(known.session, before), visits.shown(known.session, after)
-    row = views.strip([_card(other) for other in looks.every(known)[:12]], known.look)
+    row = history([_card(other) for other in looks.every(known)[:12]], known.result)
     facts = _facts(look, before, after, strength, lightness) if final else ""
     network = final and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()
-    return pair, facts, views.downloads(known, strength, lightness, network), row
+    return pair, facts, views.offered(known, strength, lightness, network), row
 
 
 def nothing() -> tuple[Any, ...]:
@@ -96,9 +95,9 @@ def act(given: Session | None, lightness: float, event: gr.EventData) -> float:
     if event_data(event, "act") == "lightness":
         return number(event_data(event, "value"), 0, 1, "The lightness strength")
     look = looks.get(known, event_data(event, "value"))
-    if looks.status(looks.get(known)) in ("waiting", "starting", "training"):
+    if looks.status(looks.get(known)) in trainings.GOING_ON:
         raise ValueError("The training goes on: wait for its end, or stop it")
-    change(known.session, look=look.name)
+    change(known.session, result=look.name)
     return lightness
 
 
@@ -121,7 +120,7 @@ def use_saved(given: Session | None, file: str | None) -> None:
     if color_map is not None:
         color.save(color_map, look.path(looks.MODEL))
     looks.keep_lut(look, table)
-    change(known.session, look=look.name)
+    change(known.session, result=look.name)
 
 
 def view(look: Look, strength: float, lightness: float) -> tuple[np.ndarray, np.ndarray]:
@@ -175,18 +174,15 @@ def _keeps(
     return None
 
 
-def _card(look: Look) -> tuple[str, str, bytes]:
-    """(name, title, JPEG) of a past result; its thumbnail is drawn once, when the result is final."""
-    final = look.path(looks.LUT).exists()
-    path = look.path("thumbnail.jpg")
+def _card(look: Look) -> tuple[str, str, str]:
+    """(name, title, thumbnail) of a past result; it is drawn once, when the result is final."""
+    path = look.path("thumbnail.txt")
     if path.exists():
-        data = path.read_bytes()
+        drawn = path.read_text()
     else:
-        before = images.read(look.path("view.png")).rgb
-        small, buffer = images.shrink(before, THUMBNAIL), BytesIO()
-        Image.fromarray(lut.apply(looks.table(look), small)).save(buffer, "JPEG", quality=85)
-        data = buffer.getvalue()
-        if final:
-            path.write_bytes(data)
+        small = images.shrink(images.read(look.path("view.png")).rgb, THUMBNAIL)
+        drawn = data_uri(lut.apply(looks.table(look), small))
+        if look.path(looks.LUT).exists():
+            path.write_text(drawn)
     title = {"training": look.facts["title"], "tuned": "fine-tuned", "model": "saved model", "cube": ".cube"}
-    return look.name, f"{int(look.name[5:])} · {title[look.facts['kind']]}", data
+    return look.name, f"{look.number} · {title[look.facts['kind']]}", drawn

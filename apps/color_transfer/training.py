@@ -3,13 +3,13 @@
 from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
-from apps.shared import visits
+from apps.shared import progress, trainings, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import number, whole
-from apps.shared.progress import duration, note, progress
+from apps.shared.progress import duration, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import color, runs
+from vision_core import color
 from vision_core.color import classical
 from vision_core.color.palette import CountedColors
 
@@ -43,8 +43,7 @@ def begin(
             *(number(w, 0, 1000, f"The weight of {t}") for t, w in zip(TERMS, weights, strict=True))
         ),
     )
-    if HEAVY.before(known.session.owner) is not None:
-        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    HEAVY.refuse_second(known.session.owner)
     look = looks.create(known, "training", f"{settings.epochs:,} epochs, seed {settings.seed}")
     counted = color.count_picture(picture)
     first = classical.match_histograms(counted, _wanted(known))
@@ -52,7 +51,7 @@ def begin(
     looks.keep_first(look, first)
     run = color.create(look.run.folder, counted, known.palette, settings)
     HEAVY.train(known.session.owner, run)
-    change(known.session, look=look.name)
+    change(known.session, result=look.name)
 
 
 def _wanted(known: Visit) -> CountedColors:
@@ -69,15 +68,10 @@ def stop(given: Session | None) -> None:
     """End the training after its current step; a visitor who still waits leaves the queue."""
     known = current(given)
     look = looks.get(known)
-    if looks.status(look) == "waiting":
-        if not HEAVY.leave_line(known.session.owner):  # its turn came just now
-            runs.request_stop(look.run)
-            return
+    if trainings.stop(known.session, look.run):
         visits.remove(look.folder)
         earlier = looks.every(known)
-        change(known.session, look=earlier[0].name if earlier else "")
-    else:
-        runs.request_stop(look.run)
+        change(known.session, result=earlier[0].name if earlier else "")
 
 
 def report(look: Look) -> tuple[str, bool]:
@@ -89,8 +83,7 @@ def report(look: Look) -> tuple[str, bool]:
         case "starting":
             return note(f"{FIRST} Starting the network …"), True
         case "training":
-            stopping = (look.run.folder / "stop").exists()
-            return progress(looks.steps_of(look)[-1]) + (note("Stopping …") if stopping else ""), True
+            return progress.training(trainings.steps(look.run)[-1]) + trainings.stopping(look.run), True
         case "ready":
             return note(look.facts["title"] + ".", "good"), False
     learnt = looks.finish(look)
@@ -98,14 +91,14 @@ def report(look: Look) -> tuple[str, bool]:
 
 
 def _ended(look: Look, state: str, learnt: bool) -> str:
-    steps = looks.steps_of(look)
+    steps = trainings.steps(look.run)
     done, total = (steps[-1].step, steps[-1].total) if steps else (0, 0)
     so_far = f"{done:,} of {total:,} epochs in {duration(looks.seconds(look))}"
     if not learnt:
-        why = f" {looks.failure(look)}" if state == "failed" else ""
+        why = f" {trainings.failure(look.run)}" if state == "failed" else ""
         return note(f"The network learnt nothing: what you see is histogram matching.{why}", "warning")
     if state == "failed":
-        return note(f"The training failed after {so_far}. {looks.failure(look)}", "warning")
+        return note(f"The training failed after {so_far}. {trainings.failure(look.run)}", "warning")
     if state == "interrupted":
         return note(f"The training was interrupted after {so_far}; this is what it had learnt.", "warning")
     if state == "stopped" and done < FEW:

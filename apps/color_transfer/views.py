@@ -1,22 +1,13 @@
-"""The colour app's pieces of HTML: swatches, examples, numbers in words, past results, downloads."""
+"""The colour app's pieces of HTML: swatches, numbers in words, methods compared, downloads."""
 
-from base64 import b64encode
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 from apps.color_transfer.visit import Visit
+from apps.shared import downloads
+from apps.shared.views import pressed, table, tiles
 from vision_core.color import Palette
 from vision_core.color.palette_files import to_hex
-
-# Sends what the clicked button carries in its data-* attributes
-CLICKED = """element.addEventListener('click', event => {
-  const button = event.target.closest('[data-act]');
-  if (!button || button.disabled) return;
-  const picker = element.querySelector('input[type=color]');
-  const {act, value = ''} = button.dataset;
-  trigger('click', {act, value, picked: picker ? picker.value : ''});
-})"""
 
 
 def bar(palette: Palette) -> str:
@@ -40,7 +31,7 @@ def palette_editor(visit: Visit) -> str:
         label = f"{color} {share:.1%}{', locked' if locked else ''}"
         buttons.append(
             f'<button type="button" data-act="choose" data-value="{index}" '
-            f'aria-pressed="{str(index == visit.chosen).lower()}" aria-label="{label}">'
+            f'{pressed(index == visit.chosen)} aria-label="{label}">'
             f'<i style="background:{color}"></i><b>{color}</b>'
             f"<small>{share:.1%}{' 🔒' if locked else ''}</small></button>"
         )
@@ -70,7 +61,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
         if used < colors
         else "Every colour has its place."
     )
-    tiles = [
+    numbers = [
         (f"{used} of {colors}", "palette colours in use", f"Hardly used: {missing}." if missing else rare),
         (
             f"{1 - measured['total_variation']:.0%}",
@@ -89,12 +80,9 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
         ),
     ]
     if (grain := measured.get("grain")) is not None:
-        tiles.append(
+        numbers.append(
             (f"{grain:.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % it does not show.")
         )
-    cells = [
-        f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in tiles
-    ]
     advice = ""
     if keeps is not None:
         advice = (
@@ -103,22 +91,17 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
             f'{keeps:g} keeps the drawing.</p><button type="button" data-act="lightness" '
             f'data-value="{keeps:g}">Use lightness strength {keeps:g}</button></div>'
         )
-    return f'{advice}<ul class="vc-facts" aria-label="how good the result is">{"".join(cells)}</ul>'
+    return advice + tiles(numbers, "how good the result is")
 
 
 def methods(rows: list[dict[str, Any]], titles: dict[str, str]) -> str:
     """A table of methods, one a row, in which the best number of each column is marked."""
     best = {key: _best([row[key] for row in rows], key) for key in titles if key != "method"}
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles.values())
-    body = []
-    for row in rows:
-        cells = [f'<th scope="row">{row["method"]}</th>']
-        for key, top in best.items():
-            mark = ' class="best"' if row[key] == top else ""
-            cells.append(f'<td{mark} data-title="{escape(titles[key])}">{_cell(row[key])}</td>')
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<div class="vc-table" tabindex="0" role="region" aria-label="methods compared">{table}</div>'
+    cells = [
+        [row["method"], *("*" * (row[key] == top) + _cell(row[key]) for key, top in best.items())]
+        for row in rows
+    ]
+    return table(list(titles.values()), cells, "methods compared")
 
 
 def _best(values: list[Any], key: str) -> Any:
@@ -131,33 +114,14 @@ def _cell(value: Any) -> str:
     return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def strip(results: list[tuple[str, str, bytes]], shown: str) -> str:
-    """Past results as (name, title, JPEG) to go back to; nothing for a first one."""
-    if len(results) < 2:
-        return ""
-    buttons = [
-        f'<button type="button" data-act="show" data-value="{name}" '
-        f'aria-pressed="{str(name == shown).lower()}">'
-        f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}" alt="">'
-        f"<span>{escape(title)}</span></button>"
-        for name, title, jpeg in results
-    ]
-    return (
-        '<div class="vc-strip" role="group" aria-label="your results"><span>Your results, newest first</span>'
-        f"<div>{''.join(buttons)}</div></div>"
-    )
+def link(
+    visit: Visit, file: str, text: str, options: dict[str, Any] | None = None, main: bool = False
+) -> str:
+    """A download of the result on the page; see `files`."""
+    return downloads.link(downloads.address(visit.session, visit.result, file, options), text, main=main)
 
 
-def link(visit: Visit, file: str, text: str, options: dict[str, Any] | None = None, kind: str = "") -> str:
-    """A download that is made when it is clicked; see `files`."""
-    query = f"?{urlencode(options)}" if options else ""
-    address = f"files/{visit.session.key}/{visit.look}/{file}{query}"
-    return (
-        f'<a class="vc-download {kind}" id="get-{file.replace(".", "-")}" href="{escape(address)}">{text}</a>'
-    )
-
-
-def downloads(visit: Visit, color: float, lightness: float, network: bool) -> str:
+def offered(visit: Visit, color: float, lightness: float, network: bool) -> str:
     """The result in every form, at the strengths on the page."""
     at = {"color": color, "lightness": lightness}
     tables = [link(visit, "colours.cube", "LUT .cube", at), link(visit, "haldclut.png", "HaldCLUT", at)]
@@ -165,8 +129,6 @@ def downloads(visit: Visit, color: float, lightness: float, network: bool) -> st
     if network:
         tables.append(link(visit, "model.safetensors", "Model"))
         palettes = ["<span>The palette as</span>", *palettes]
-    return (
-        '<div class="vc-downloads"><span>Take it with you, strengths included</span>'
-        f"{link(visit, 'recoloured.png', 'Picture (PNG, full size)', at, 'vc-main')}"
-        f"<div>{''.join(tables)}</div><div>{''.join(palettes) if network else ''}</div></div>"
-    )
+    picture = link(visit, "recoloured.png", "Picture (PNG, full size)", at, main=True)
+    title = "Take it with you, strengths included"
+    return downloads.links(picture, "".join(tables), "".join(palettes) if network else "", title=title)

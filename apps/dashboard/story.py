@@ -110,9 +110,7 @@ def _number(value: float | None) -> float:
 
 
 def _without_run(run: runs.Run) -> Story:
-    log = run.folder / "log.txt"
-    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()] if log.exists() else []
-    said = next((line for line in reversed(lines) if line), "")
+    said = run.failure()
     if not said:
         return Story(run, "empty", problem=f"{run.name} holds no training: the folder is empty")
-    return Story(run, "failed", problem=f"the training did not start: {said.removeprefix('vision-core: ')}")
+    return Story(run, "failed", problem=f"the training did not start: {said}")

@@ -7,8 +7,9 @@ import gradio as gr
 from apps.image_editing import api, edits, mask_panel, picture_panel, results, training_tab, views
 from apps.image_editing.files import router as files
 from apps.image_editing.visit import APP, current
-from apps.shared import faults, inputs, theme, visits, wiring
+from apps.shared import faults, inputs, jobs, theme, visits, wiring
 from apps.shared.inputs import examples
+from apps.shared.views import CLICKED
 from apps.shared.visits import LIFETIME
 from vision_core.editing import TASKS
 from vision_core.editing.fill.inpainting import GUIDANCE
@@ -120,7 +121,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
                 format="png", sources=["upload", "clipboard"], height=220, elem_id="source",
             )  # fmt: skip
             pictures = examples(picture_panel.EXAMPLES, picture_panel.NAMES)
-            chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=views.CLICKED)
+            chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=CLICKED)
             facts = gr.HTML(elem_id="facts")
         with gr.Column(scale=1, min_width=280):
             gr.HTML(f'<h3 class="vc-h3">What can be done here, and by whom</h3>{views.models()}')
@@ -203,7 +204,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
     with gr.Row():
         find = gr.Button("Find regions", elem_id="regions")
         start = gr.Button("Edit by text", variant="primary", elem_id="edit-text")
-    chips = gr.HTML(js_on_load=views.CLICKED, elem_id="chips")
+    chips = gr.HTML(js_on_load=CLICKED, elem_id="chips")
     with gr.Row():
         heat, boxes = (
             gr.Image(
@@ -269,8 +270,8 @@ def _results_step(visit: gr.State) -> dict[str, Any]:
                     label="Where it was edited", alt_text="the boxes that were tried", format="png",
                     interactive=False, visible=False, type="filepath", buttons=["fullscreen"],
                 )  # fmt: skip
-        candidates = gr.HTML(js_on_load=views.CLICKED, elem_id="candidates")
-        history = gr.HTML(js_on_load=views.CLICKED, elem_id="history")
+        candidates = gr.HTML(js_on_load=CLICKED, elem_id="candidates")
+        history = gr.HTML(js_on_load=CLICKED, elem_id="history")
     with gr.Accordion("Take the settings of an earlier result", open=False):
         recipe = inputs.UploadFile(
             label="A result (PNG) or its recipe (JSON)",
@@ -279,7 +280,7 @@ def _results_step(visit: gr.State) -> dict[str, Any]:
             elem_id="recipe",
         )
         said = gr.HTML(elem_id="restored")
-    timer, seen = gr.Timer(results.REFRESH, active=False), gr.State("")
+    timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     return {
         "section": section, "slider": slider, "status": status, "stop": stop, "again": again,
         "files": downloads,

@@ -11,7 +11,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from apps.image_editing import jobs, mask_panel, views, works
+from apps.image_editing import mask_panel, painting, views, works
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
 from apps.shared import visits
 from apps.shared.faults import user_errors
@@ -257,12 +257,11 @@ def begin(
     known: Visit, picture: Picture, facts: dict[str, Any], make: Any, recipe_of: Any = None
 ) -> works.Work:
     """A new result, put into the queue and onto the page."""
-    if HEAVY.before(known.session.owner) is not None:
-        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    HEAVY.refuse_second(known.session.owner)
     work = works.create(known, width=picture.rgb.shape[1], **facts)
-    images.save(Picture(images.shrink(picture.on_white().rgb, jobs.VIEW)), work.path("before.png"))
-    change(known.session, work=work.name)
-    jobs.start(work, make, recipe_of)
+    images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
+    painting.start(work, make, recipe_of)
+    change(known.session, result=work.name)
     return work
 
 
@@ -318,7 +317,7 @@ def show_regions(
     scale = small.shape[1] / picture.rgb.shape[1]
     middle = [row[len(row) // 2] for row in known.boxes]
     scaled = [[round(side * scale) for side in box] for box in middle]
-    drawn = jobs.boxed(small, scaled, chosen)
+    drawn = painting.boxed(small, scaled, chosen)
     for index, (left, top, _, _) in enumerate(scaled):
         at = (left + 5, top + 18)
         cv2.putText(drawn, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 3, cv2.LINE_AA)

@@ -9,7 +9,7 @@ import gradio as gr
 
 from apps.image_editing import mask_panel, works
 from apps.image_editing.visit import Visit, change, current, source_of
-from apps.shared import visits
+from apps.shared import results, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, read_picture
 from apps.shared.progress import note
@@ -88,4 +88,4 @@ def reload(known: Visit) -> tuple[Any, ...]:
 
 def keep(known: Visit, path: str | Path) -> str:
     """Copy an upload into the visitor's folder; its name there."""
-    return visits.keep(known.session, path, [work.folder for work in reversed(works.every(known))])
+    return visits.keep(known.session, path, results.removable(works.Work, known))

@@ -5,21 +5,21 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps.image_editing import jobs, mask_panel, picture_panel, views, works
+from apps.image_editing import mask_panel, painting, picture_panel, views, works
 from apps.image_editing.visit import change, current, source_of, with_mask
 from apps.image_editing.works import Work
-from apps.shared import visits
+from apps.shared import jobs, progress, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data
-from apps.shared.progress import duration, note
+from apps.shared.progress import note
 from apps.shared.queue import HEAVY
+from apps.shared.views import history
 from apps.shared.visits import Session
 from vision_core.editing import packed, recipe
 from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.pictures import images
 from vision_core.safety import guarded
 
-REFRESH = 0.7  # seconds between two looks at an edit
 HISTORY = 12
 TITLES = {
     "complete": "Completed", "add": "Added", "remove": "Removed", "replace": "Replaced", "extend": "Extended",
@@ -40,19 +40,19 @@ BY = {
 def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `app`'s outputs."""
     known = current(given)
-    if not known.work:
+    if not known.result:
         return nothing()
     work = works.get(known)
     state = work.state()
     number = works.chosen(work, state)
-    going_on = state["status"] in ("waiting", "working")
+    going_on = state["status"] in jobs.GOING_ON
     now = f"{work.name} {number} {len(state['candidates'])} {len(state.get('boxes', ()))} {going_on}"
     pair, row, past, files, look = gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
     if now != seen:
         pair = slider(work, number)
         row = views.candidates(state["candidates"], number)
-        past = views.history([card(other) for other in works.every(known)[:HISTORY]], work.name)
-        files = "" if number is None else views.downloads(work, number)
+        past = history([card(other) for other in works.every(known)[:HISTORY]], work.name)
+        files = "" if number is None else views.offered(work, number)
         look = regions(work, state, number)
     return (
         gr.Column(visible=True),
@@ -83,7 +83,7 @@ def slider(work: Work, number: int | None) -> Any:
     """Before and after; nothing while nothing is painted."""
     if number is None:
         return gr.ImageSlider(value=None, visible=False)
-    after = images.shrink(images.read(work.path(f"candidate-{number}.png")).on_white().rgb, jobs.VIEW)
+    after = images.shrink(images.read(work.path(f"candidate-{number}.png")).on_white().rgb, painting.VIEW)
     before = images.read(work.path("before.png")).rgb
     pair = tuple(visits.shown(work.session, rgb) for rgb in (before, after))
     return gr.ImageSlider(pair, visible=True)  # pyright: ignore[reportArgumentType]
@@ -96,8 +96,8 @@ def status(work: Work, state: dict[str, Any], number: int | None) -> str:
         case "waiting":
             return note(HEAVY.words(work.session.owner))
         case "working":
-            stopping = note("Stopping …") if work.path("stop").exists() else ""
-            return progress(work, state) + stopping
+            preview = '<img class="vc-preview" src="{preview}" alt="what is being painted">'
+            return progress.job(state) + (preview.format(**state) if "preview" in state else "")
         case "failed":
             return note(state["words"], "warning")
         case "interrupted":
@@ -126,24 +126,6 @@ def _seed(work: Work) -> str:
     return f"Seed {work.facts['seed']}."
 
 
-def progress(work: Work, state: dict[str, Any]) -> str:
-    """A bar, what is being painted, and the time left."""
-    if not state["total"]:
-        said = note(state["words"] or "Painting …")
-    else:
-        percent = 100 * min(1, state["step"] / state["total"])
-        said = (
-            f'<div class="vc-progress" role="progressbar" aria-label="painting" aria-valuemin="0" '
-            f'aria-valuemax="100" aria-valuenow="{percent:.0f}">'
-            f'<span style="width:{percent:.1f}%"></span></div>'
-            f'<div class="vc-progress-words"><b>{percent:.0f} %</b><span>step {state["step"]} of '
-            f"{state['total']}</span><span>about {duration(state['eta'])} left</span></div>"
-        )
-    if state.get("preview"):
-        said += f'<img class="vc-preview" src="{state["preview"]}" alt="what is being painted">'
-    return said
-
-
 def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
     """The picture with the boxes of an edit by text, the chosen one in yellow."""
     if not state.get("boxes"):
@@ -151,7 +133,7 @@ def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
     source = images.read(work.path("before.png")).rgb
     scale = source.shape[1] / work.facts["width"]
     scaled = [[round(side * scale) for side in box] for box in state["boxes"]]
-    return gr.Image(visits.shown(work.session, jobs.boxed(source, scaled, number)), visible=True)
+    return gr.Image(visits.shown(work.session, painting.boxed(source, scaled, number)), visible=True)
 
 
 def card(work: Work) -> tuple[str, str, str]:
@@ -159,7 +141,7 @@ def card(work: Work) -> tuple[str, str, str]:
     state = work.state()
     number = works.chosen(work, state)
     thumbnail = "" if number is None else state["candidates"][number]["thumbnail"]
-    return work.name, f"{int(work.name[5:])} · {work.facts['title']}", thumbnail
+    return work.name, f"{work.number} · {work.facts['title']}", thumbnail
 
 
 @user_errors
@@ -174,15 +156,15 @@ def act(given: Session | None, event: gr.EventData) -> None:
         work.path("chosen").write_text(value)
         return
     work = works.get(known, value)
-    if works.get(known).state()["status"] in ("waiting", "working"):
+    if works.get(known).state()["status"] in jobs.GOING_ON:
         raise ValueError("The edit goes on: wait for its end, or stop it")
-    change(known.session, work=work.name)
+    change(known.session, result=work.name)
 
 
 @user_errors
 def stop(given: Session | None) -> None:
     """End the edit within a step."""
-    jobs.stop(works.get(current(given)))
+    jobs.stop(current(given).session)
 
 
 @user_errors
@@ -192,7 +174,7 @@ def go_on(given: Session | None) -> tuple[Any, ...]:
     work = works.get(known)
     path = work.result(work.state())
     if path is None:
-        raise ValueError(works.NOTHING)
+        raise ValueError(works.Work.NOTHING)
     before = source_of(known).rgb.shape
     name = picture_panel.keep(known, path)
     kept = {} if images.read(path).rgb.shape == before else {"steps": (), "at": 0}

@@ -1,23 +1,21 @@
 """Teach AnchorNet on one's own pictures, in a process of its own, with live curves."""
 
-import re
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from apps.image_editing import edits, jobs
+from apps.image_editing import edits
 from apps.image_editing.visit import Visit, change, current, source_of
-from apps.shared import visits, wiring
+from apps.shared import trainings, visits, wiring
 from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
-from apps.shared.inputs import Slider, read_picture, whole
-from apps.shared.progress import note, progress
+from apps.shared.inputs import Slider, data_uri, read_picture, whole
+from apps.shared.progress import note, training
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core import editing, runs
 from vision_core.editing import train
-from vision_core.events import Step
 from vision_core.files import write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
@@ -74,7 +72,7 @@ def listed(known: Visit) -> str:
     for name, caption, prompt in known.lessons:
         small = images.shrink(read_picture(known.session.path(name)).on_white().rgb, 160)
         items.append(
-            f'<li><img src="{jobs.data_uri(small)}" alt="">'
+            f'<li><img src="{data_uri(small)}" alt="">'
             f"<span>{escape(caption)}<br>→ {escape(prompt)}</span></li>"
         )
     return f'<ul class="vc-lessons" aria-label="pictures to learn from">{"".join(items)}</ul>'
@@ -94,8 +92,7 @@ def begin(
             f"Teaching needs networks that are not on this machine yet ({', '.join(missing)}): every "
             "candidate is painted and scored once"
         )
-    if HEAVY.before(known.session.owner) is not None:
-        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    HEAVY.refuse_second(known.session.owner)
     folder = known.session.path(visits.next_name(known.session, "lessons"))
     visits.make_room(known.session, 64 << 20)
     data = {}
@@ -129,8 +126,7 @@ def stop(given: Session | None) -> None:
     run = newest(known)
     if run is None:
         raise ValueError("There is no training to stop")
-    if not HEAVY.leave_line(known.session.owner):
-        runs.request_stop(run)
+    trainings.stop(known.session, run)
 
 
 @user_errors
@@ -149,8 +145,7 @@ def follow(given: Session | None) -> tuple[Any, ...]:
             choice,
         )
     words, going_on = report(known, run)
-    entries = [e for e in run.events() if e["event"] == "step" and "expected" in e["losses"]]
-    steps = [Step(e["step"], e["total"], e["losses"], e["eta"]) for e in entries]
+    steps = [step for step in trainings.steps(run) if "expected" in step.losses]
     curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
     timer = gr.Timer(active=going_on)
     return words, curves, gr.Button(visible=going_on), gr.Button(interactive=not going_on), timer, choice
@@ -158,21 +153,19 @@ def follow(given: Session | None) -> tuple[Any, ...]:
 
 def report(known: Visit, run: Run) -> tuple[str, bool]:
     """(what to say, whether it still goes on)."""
-    ahead, state = HEAVY.before(known.session.owner), run.status()
-    if ahead and state == "new":
-        return note(HEAVY.words(known.session.owner)), True
-    entries = run.events()
-    steps = [e for e in entries if e["event"] == "step"]
-    if state == "running" or (state == "new" and ahead == 0):
-        if not steps:
+    match state := trainings.status(known.session, run):
+        case "waiting":
+            return note(HEAVY.words(known.session.owner)), True
+        case "starting":
             return note("Painting and scoring each candidate once; then it learns in seconds …"), True
-        last = steps[-1]
-        unit = "step" if "expected" in last["losses"] else "candidate"
-        losses = {"total": last["losses"].get("total", last["losses"].get("expected", 0.0))}
-        return progress(Step(last["step"], last["total"], losses, last["eta"]), unit), True
+        case "training":
+            last = trainings.steps(run)[-1]
+            unit = "step" if "expected" in last.losses else "candidate"
+            return training(last, unit) + trainings.stopping(run), True
+    entries = run.events()
     metrics = [e["metrics"] for e in entries if e["event"] == "epoch" and "regret" in e["metrics"]]
     if not metrics:
-        return note(failure(run), "warning"), False
+        return note(f"It ended before it learnt anything. {trainings.failure(run)}", "warning"), False
     now = metrics[-1]
     verb = {"done": "Trained", "stopped": "Stopped as you asked"}.get(state, "Ended")
     return note(
@@ -180,14 +173,6 @@ def report(known: Visit, run: Run) -> tuple[str, bool]:
         "“Edit by text” under “Sizes by”.",
         "good",
     ), False
-
-
-def failure(run: Run) -> str:
-    """Why a training ended without learning, without the server's folders."""
-    path = run.folder / "log.txt"
-    lines = path.read_text("utf-8", "replace").strip().split("\n") if path.exists() else [""]
-    said = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", lines[-1].removeprefix("vision-core: "))
-    return f"It ended before it learnt anything. {said}".strip()
 
 
 def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.Dropdown) -> tuple[Any, ...]:

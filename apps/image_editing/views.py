@@ -1,19 +1,13 @@
-"""The editing app's pieces of HTML: the picture to mark, candidates, past results, downloads, models."""
+"""The editing app's pieces of HTML: the picture to mark, candidates, downloads, models."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from apps.image_editing.works import Work
+from apps.shared import downloads
 from apps.shared.progress import note
+from apps.shared.views import pressed, strip
 from vision_core.editing import at_hand
-
-# events of a piece: whatever carries data-act tells what it carries
-CLICKED = """element.addEventListener('click', event => {
-  const button = event.target.closest('[data-act]');
-  if (!button || button.disabled) return;
-  trigger('click', {act: button.dataset.act, value: button.dataset.value || ''});
-})"""
 
 DRAWN = Path(__file__).with_name("canvas.js").read_text("utf-8")
 
@@ -128,55 +122,37 @@ def candidates(found: list[dict[str, Any]], chosen: int | None) -> str:
     if not found or "score" not in found[0]["scores"]:
         return ""
     order = sorted(range(len(found)), key=lambda k: -found[k]["scores"]["score"])
-    buttons = "".join(
-        f'<button type="button" data-act="candidate" data-value="{k}" {_pressed(k == chosen)}>'
-        f'<img src="{found[k]["thumbnail"]}" alt=""><span>{place} · box {k + 1}, score '
-        f"{found[k]['scores']['score']:.3f}<br>prompt {found[k]['scores']['text']:.2f}, "
-        f"picture {found[k]['scores']['image']:.2f}</span></button>"
-        for place, k in enumerate(order, 1)
+    title = (
+        "Candidates, the best first; click to choose. Score = 2 x likeness to the prompt + 1 x likeness to "
+        "the picture"
     )
-    return (
-        '<div class="vc-strip" role="group" aria-label="candidates"><span>Candidates, the best first; '
-        "click to choose. Score = 2 x likeness to the prompt + 1 x likeness to the picture</span>"
-        f"<div>{buttons}</div></div>"
-    )
+    entries = []
+    for place, k in enumerate(order, 1):
+        scores = found[k]["scores"]
+        below = (
+            f"{place} · box {k + 1}, score {scores['score']:.3f}<br>prompt {scores['text']:.2f}, "
+            f"picture {scores['image']:.2f}"
+        )
+        entries.append(("candidate", str(k), k == chosen, found[k]["thumbnail"], below))
+    return strip("candidates", title, entries)
 
 
-def history(works: list[tuple[str, str, str]], shown: str) -> str:
-    """Past results as (name, title, thumbnail) to go back to; nothing for a first one."""
-    if len(works) < 2:
-        return ""
-    buttons = "".join(
-        f'<button type="button" data-act="show" data-value="{name}" {_pressed(name == shown)}>'
-        f'<img src="{thumbnail}" alt=""><span>{escape(title)}</span></button>'
-        for name, title, thumbnail in works
-        if thumbnail
-    )
-    return (
-        '<div class="vc-strip" role="group" aria-label="your results"><span>Your results, newest first</span>'
-        f"<div>{buttons}</div></div>"
-    )
-
-
-def downloads(work: Work, number: int) -> str:
+def offered(work: Work, number: int) -> str:
     """The result and its recipe."""
-    base = f"files/{work.session.key}/{work.name}/candidate-{number}"
-    return (
-        '<div class="vc-downloads"><span>Exact: outside the mask every pixel is the original\'s</span>'
-        f'<a class="vc-download vc-main" id="get-png" href="{base}.png" download="edited.png">'
-        'Picture (PNG, full size)</a><div><a class="vc-download" id="get-recipe" '
-        f'href="{base}.json" download="recipe.json">Recipe</a></div></div>'
+    png, recipe = (
+        downloads.address(work.session, work.name, f"candidate-{number}.{e}") for e in ("png", "json")
     )
-
-
-def _pressed(pressed: bool) -> str:
-    return f'aria-pressed="{str(pressed).lower()}"'
+    return downloads.links(
+        downloads.link(png, "Picture (PNG, full size)", "png", main=True),
+        downloads.link(recipe, "Recipe", "recipe"),
+        title="Exact: outside the mask every pixel is the original's",
+    )
 
 
 def regions(rows: list[list[int]], chosen: int | None) -> str:
     """The boxes found, to pick one."""
     chips = "".join(
-        f'<button type="button" data-act="box" data-value="{k}" {_pressed(k == chosen)}>Box {k + 1}</button>'
+        f'<button type="button" data-act="box" data-value="{k}" {pressed(k == chosen)}>Box {k + 1}</button>'
         for k in range(len(rows))
     )
     return f'<div class="vc-editor" role="group" aria-label="regions">{chips}</div>' + note(

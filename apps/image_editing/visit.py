@@ -1,26 +1,23 @@
 """What a visitor of the editing page has chosen: a picture, a mask and the steps that led to it, a result."""
 
-import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from apps.shared import visits
 from apps.shared.inputs import read_picture
-from apps.shared.visits import Session
 from vision_core.editing import masks
-from vision_core.files import read_json, write_json
 from vision_core.pictures.images import Picture
 
 APP = "editing"
-FILE = "visit.json"
 STEPS = 30  # of the mask that can be undone
 
 
 @dataclass(frozen=True)
-class Visit:
+class Visit(visits.Visit):
     """A visitor's choices; pictures and masks are names of files in the session's folder.
 
     Args:
@@ -28,17 +25,15 @@ class Visit:
         steps: (file, what was done) of each step of the mask; an empty name is an empty mask.
         at: how many of the steps count: the others were undone.
         boxes: of the regions found, [left, top, right, bottom] by size, by anchor; empty before.
-        work: name of the result on the page.
         lessons: (picture, caption, prompt) that AnchorNet shall learn from.
     """
 
-    session: Session
+    APP: ClassVar[str] = APP
     source: str = ""
     scene: int | None = None
     steps: tuple[tuple[str, str], ...] = ()
     at: int = 0
     boxes: tuple[Any, ...] = ()
-    work: str = ""
     lessons: tuple[tuple[str, str, str], ...] = ()
 
     @property
@@ -46,25 +41,8 @@ class Visit:
         return self.steps[self.at - 1][0] if self.at else ""
 
 
-def current(given: Session | None) -> Visit:
-    """What the visitor has chosen so far, read anew: several events of a page may run at once."""
-    if given is None or not given.path(FILE).exists():
-        return Visit(given or visits.new(APP))
-    known = read_json(visits.opened(given).path(FILE))
-    lists = {name: tuple(map(tuple, known[name])) for name in ("steps", "boxes", "lessons")}
-    return Visit(given, **{**known, **lists})
-
-
-def change(given: Session, **choices: Any) -> Visit:
-    """Write some choices down, leaving the others as another event may just have made them."""
-    with _CHANGING:
-        visit = replace(current(given), **choices)
-        write_json(visits.opened(given).path(FILE), {name: getattr(visit, name) for name in _PLAIN})
-    return visit
-
-
-_CHANGING = threading.Lock()
-_PLAIN = ("source", "scene", "steps", "at", "boxes", "work", "lessons")
+current = partial(visits.current, Visit)
+change = partial(visits.change, Visit)
 
 
 def source_of(visit: Visit) -> Picture:

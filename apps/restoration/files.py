@@ -1,63 +1,44 @@
 """Files of a visit: pictures for the viewer and downloads, each made when it is asked for."""
 
-import threading
-from html import escape
+from collections.abc import Mapping
+from urllib.parse import quote
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import Response
 
 from apps.restoration import sheets, visit
-from apps.shared import visits
-from apps.shared.faults import sentence
+from apps.shared import downloads, visits
+from apps.shared.visits import Session
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-router = APIRouter()
+WORK = "work"  # stands for a result's name where some work of the visit left a file
 READY = ("pages.zip", "pages.pdf", "pages.tiff", "network.safetensors")
-KEEP = {"cache-control": "private, max-age=3600"}  # an address says all that the picture depends on
-_slots = threading.BoundedSemaphore(2)  # made at once: each holds a whole page
 
 
-@router.get("/files/{key}/{file}")
-def ready(key: str, file: str) -> Response:
-    """A file that some work of the visit with that key left."""
-    found = visits.find(visit.APP, key)
-    if found is None:
-        return _page("This visit is over: its files were removed", 404)
-    if file not in READY or not found.path(file).is_file():
-        return _page("There is no such file", 404)
-    return FileResponse(found.path(file), filename=file)
+def _find(session: Session, name: str, file: str, options: Mapping[str, str]) -> Response:
+    if name == WORK:
+        if file not in READY:
+            raise ValueError("There is no such file")
+        return downloads.stored(session.path(file), file)
+    sheet = sheets.get(session, name)
+    chosen = sheets.choice(options)
+    stem = visits.title(session, sheet.facts["source"])
+    match file:
+        case sheets.PAGE:
+            return downloads.stored(sheet.path(file), keep=True)
+        case "restored.png":
+            path, _ = sheets.finished(sheet, chosen)
+            return downloads.stored(path, f"{stem}-restored.png", keep=True)
+        case "changed.png" | "guesses.png":
+            return _png(sheets.overlay(sheet, file[:-4], chosen), f"{stem}-{file}")
+        case "mask-overlay.png":
+            return _png(_mask(sheet), file)
+    raise ValueError(f"There is no download {file!r}")
 
 
-@router.get("/files/{key}/{name}/{file}")
-def made(key: str, name: str, file: str, request: Request) -> Response:
-    """A picture of one result of the visit with that key."""
-    try:
-        found = visits.find(visit.APP, key)
-        if found is None:
-            raise ValueError("This visit is over: its files were removed")
-        sheet = sheets.get(found, name)
-        chosen = sheets.choice(request.query_params)
-        with _slots:
-            match file:
-                case sheets.PAGE:
-                    return FileResponse(sheet.path(file), headers=KEEP)
-                case "restored.png":
-                    path, _ = sheets.finished(sheet, chosen)
-                    return FileResponse(path, headers=KEEP)
-                case "changed.png" | "guesses.png":
-                    return _png(sheets.overlay(sheet, file[:-4], chosen))
-                case "mask-overlay.png":
-                    return _png(_mask(sheet))
-        raise ValueError(f"There is no download {file!r}")
-    except ValueError as error:
-        return _page(sentence(error), 404)
-    except OSError:
-        return _page(visits.FULL + ".", 507)
-
-
-def _png(data: bytes) -> Response:
-    return Response(data, media_type="image/png", headers=KEEP)
+def _png(data: bytes, name: str) -> Response:
+    saved = {"content-disposition": f"inline; filename*=utf-8''{quote(name)}"}
+    return Response(data, media_type="image/png", headers={**downloads.KEEP, **saved})
 
 
 def _mask(sheet: sheets.Sheet) -> bytes:
@@ -69,9 +50,4 @@ def _mask(sheet: sheets.Sheet) -> bytes:
     return images.encode(rgb)
 
 
-def _page(text: str, status: int) -> HTMLResponse:
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
-        f'<title>Download</title><p>{escape(text)}</p><p><a href="/">Home</a></p></html>',
-        status,
-    )
+router = downloads.router(visit.APP, _find)

@@ -5,12 +5,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps.restoration import networks, sheets, views, work
+from apps.restoration import networks, sheets
 from apps.restoration.visit import current
-from apps.restoration.work import Job
-from apps.shared import gpu, inputs, visits, wiring
+from apps.shared import gpu, inputs, jobs, visits, wiring
 from apps.shared.faults import user_errors
 from apps.shared.inputs import whole
+from apps.shared.jobs import Job
+from apps.shared.views import table
 from apps.shared.visits import Session
 from vision_core import restoration
 from vision_core.files import read_json, write_json
@@ -29,7 +30,7 @@ COLUMNS = ["damage", "damaged", "restored", "best classical", "gain", "SSIM dama
 @user_errors
 def begin(given: Session | None, source: str, number: float, seed: float, *levels: float) -> None:
     """Damage and restore in the background."""
-    known = current(given)[0]
+    known = current(given).session
     recipe = recipe_of(whole(seed, 0, 2**31, "The seed"), levels)
     number = whole(number, 0, 10**6, "The page")
     if source not in ("generated", "mine"):
@@ -59,7 +60,7 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
         write_json(known.path(FILE), rows)
         return "Damaged and restored: the numbers are below."
 
-    work.begin(known, "lab", act)
+    jobs.begin(known, "lab", act)
 
 
 def recipe_of(seed: int, levels: Any) -> dict[str, Any]:
@@ -80,8 +81,8 @@ def recipe_of(seed: int, levels: Any) -> dict[str, Any]:
 @user_errors
 def follow(given: Session | None) -> tuple[Any, ...]:
     """(words, Stop, Start, timer, three pictures, table)."""
-    known = current(given)[0]
-    words, going_on = work.report(known, "lab")
+    known = current(given).session
+    words, going_on = jobs.report(known, "lab")
     pictures, table = gr.Gallery(visible=False), ""
     if known.path(FILE).exists() and not going_on:
         shown = [(str(known.path(f"lab-{name}.png")), name) for name in SHOWN]
@@ -93,7 +94,7 @@ def follow(given: Session | None) -> tuple[Any, ...]:
 
 @user_errors
 def stop(given: Session | None) -> None:
-    work.stop(current(given)[0])
+    jobs.stop(current(given).session)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -108,7 +109,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         "PSNR against the clean page: 10 dB more is a tenth of the squared error. The classical method is "
         "the best of four for this very picture, chosen with the clean page in hand. No gate here."
     )
-    return views.table(COLUMNS, cells, "damage by kind") + f'<p class="vc-empty">{why}</p>'
+    return table(COLUMNS, cells, "damage by kind") + f'<p class="vc-empty">{why}</p>'
 
 
 def _crop(rgb: np.ndarray) -> np.ndarray:
@@ -157,7 +158,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
         interactive=False, visible=False, elem_id="lab-pictures", buttons=["fullscreen", "download"],
     )  # fmt: skip
     table = gr.HTML(elem_id="lab-table")
-    timer = gr.Timer(work.REFRESH, active=False)
+    timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, given, [words, ended, start, timer, pictures, table])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"

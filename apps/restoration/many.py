@@ -12,15 +12,15 @@ from zipfile import ZIP_STORED, ZipFile
 
 import gradio as gr
 
-from apps.restoration import networks, views, work
+from apps.restoration import networks, views
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import current
-from apps.restoration.work import Job
-from apps.shared import inputs, visits, wiring
+from apps.shared import inputs, jobs, visits, wiring
 from apps.shared.faults import sentence, user_errors
+from apps.shared.jobs import Job
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core.files import atomic, read_json
+from vision_core.files import atomic
 from vision_core.folders import distinct
 from vision_core.pictures import documents
 from vision_core.restoration import batch, reports
@@ -45,7 +45,7 @@ def begin(
     gate: bool,
 ) -> None:
     """Restore all uploads in the background, into a ZIP."""
-    known = current(given)[0]
+    known = current(given).session
     files = [*(chosen or []), *(folder or [])]
     if not files:
         raise ValueError("Please choose one or more files first")
@@ -55,7 +55,8 @@ def begin(
 @user_errors
 def begin_book(given: Session | None, form: str, method: str) -> None:
     """Restore every page of the chosen file in the background."""
-    known, chosen = current(given)
+    chosen = current(given)
+    known = chosen.session
     if not chosen.source:
         raise ValueError("Please choose a page first: a file of yours or an example")
     file = (chosen.title, str(known.path(chosen.source)))
@@ -89,7 +90,7 @@ def _start(known: Session, files: list[File], kind: str, form: str, method: str,
         said += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
         return "\n".join([said, *failed])
 
-    work.begin(known, kind, act)
+    jobs.begin(known, kind, act)
 
 
 def _restored(
@@ -169,24 +170,23 @@ def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
 @user_errors
 def follow(given: Session | None) -> tuple[Any, ...]:
     """(words and download, Stop, Start, timer) of the uploads."""
-    return _follow(current(given)[0], "many")
+    return _follow(current(given).session, "many")
 
 
 @user_errors
 def follow_book(given: Session | None) -> tuple[Any, ...]:
     """The same of the whole book."""
-    return _follow(current(given)[0], "book")
+    return _follow(current(given).session, "book")
 
 
 def _follow(known: Session, kind: str) -> tuple[Any, ...]:
-    words, going_on = work.report(known, kind)
+    words, going_on = jobs.report(known, kind)
     if words and not going_on:
-        path = known.path(f"{kind}.json")
-        ended = read_json(path)
+        ended = jobs.state(known, kind)
         first, *failed = ended["words"].split("\n")
-        words = note(first, "good" if ended["state"] == "done" and not failed else "warning")
+        words = note(first, "good" if ended["status"] == "done" and not failed else "warning")
         words += "".join(note(text, "warning") for text in failed)
-        if ended["state"] == "done":
+        if ended["status"] == "done":
             file = next((name for name in FORMS.values() if known.path(name).exists()), "")
             text = (
                 "Download all (ZIP)" if file.endswith(".zip") else f"Download the book ({file[6:].upper()})"
@@ -198,7 +198,7 @@ def _follow(known: Session, kind: str) -> tuple[Any, ...]:
 @user_errors
 def stop(given: Session | None) -> None:
     """End the work; what is done stays, and the next start goes on there."""
-    work.stop(current(given)[0])
+    jobs.stop(current(given).session)
 
 
 def build_book(given: gr.State, method: gr.Radio) -> tuple[Any, ...]:
@@ -245,7 +245,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
 
 def _wire(given: gr.State, start: Any, ended: Any, words: Any, acts: tuple[Any, ...]) -> tuple[Any, ...]:
     begin, inputs, follow = acts
-    timer = gr.Timer(work.REFRESH, active=False)
+    timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, given, [words, ended, start, timer])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"

@@ -42,7 +42,7 @@ def version(known: Session, name: str) -> str:
 
 def own_run(known: Session) -> runs.Run | None:
     """The training of a visit, if any."""
-    name = current(known)[1].run
+    name = current(known).run
     return runs.Run(known.path(name)) if name else None
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from apps.restoration import many, networks, sheets, views, work
+from apps.restoration import many, networks, sheets, views
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import change, current
-from apps.restoration.work import Job
-from apps.shared import gpu, inputs, visits, wiring
+from apps.shared import gpu, inputs, jobs, results, visits, wiring
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, examples, whole
+from apps.shared.jobs import Job
 from apps.shared.progress import note
+from apps.shared.views import CLICKED
 from apps.shared.visits import Session
 from vision_core.files import bundled
 from vision_core.pictures import documents, images
@@ -37,7 +38,7 @@ PREVIEW = 640  # longest side of the page before it is restored
 @user_errors
 def take_example(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
     """Choose an example page."""
-    known, name = current(given)[0], event_data(event, "value")
+    known, name = current(given).session, event_data(event, "value")
     if name not in WORDS:
         raise ValueError(f"There is no example {name!r}")
     return _take(known, EXAMPLES / f"{name}.jpg", f"the {name} example")
@@ -46,7 +47,7 @@ def take_example(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
 @user_errors
 def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
     """Choose an upload; its faults are told at once."""
-    known = current(given)[0]
+    known = current(given).session
     if not path:
         return shown(known)
     return _take(known, path, Path(path).name)
@@ -55,7 +56,8 @@ def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
 @user_errors
 def turn(given: Session | None, number: float) -> tuple[Any, ...]:
     """Choose another page of the same file."""
-    known, chosen = current(given)
+    chosen = current(given)
+    known = chosen.session
     if chosen.pages:
         change(known, page=whole(number, 1, chosen.pages, "The page"))
     return shown(known)
@@ -63,7 +65,7 @@ def turn(given: Session | None, number: float) -> tuple[Any, ...]:
 
 def shown(known: Session) -> tuple[Any, ...]:
     """(preview, words, page picker, controls of a whole document) of what is chosen."""
-    chosen = current(known)[1]
+    chosen = current(known)
     if not chosen.source:
         return gr.Image(visible=False, value=None), "", gr.Slider(visible=False), gr.Column(visible=False)
     page = sheets.source(known)
@@ -82,7 +84,7 @@ def shown(known: Session) -> tuple[Any, ...]:
 def _take(known: Session, path: Any, title: str) -> tuple[Any, ...]:
     pages = guarded.count(path)
     guarded.read(path, limits.UPLOAD_PIXELS.value, page=1)
-    kept = visits.keep(known, path, [sheet.folder for sheet in reversed(sheets.every(known))])
+    kept = visits.keep(known, path, results.removable(sheets.Sheet, current(known)))
     change(known, source=kept, title=title, pages=pages, page=1)
     return shown(known)
 
@@ -90,7 +92,8 @@ def _take(known: Session, path: Any, title: str) -> tuple[Any, ...]:
 @user_errors
 def begin(given: Session | None, method: str) -> None:
     """Restore the chosen page in the background."""
-    known, chosen = current(given)
+    chosen = current(given)
+    known = chosen.session
     options = Options(method=networks.method_of(method), gate=False)
     page = sheets.source(known)
     network = networks.loader(known, method)
@@ -100,17 +103,17 @@ def begin(given: Session | None, method: str) -> None:
         job.tell(0, 1, f"looking at {chosen.title}")
         changed = gpu.call(change_page, page.rgb, network(), options, partial(_tell, job))
         seconds = round(monotonic() - began, 2)
-        facts = {"title": chosen.title, "method": method, "seconds": seconds}
-        change(known, sheet=sheets.create(known, page, changed, facts).name)
+        facts = {"title": chosen.title, "source": chosen.source, "method": method, "seconds": seconds}
+        change(known, result=sheets.create(known, page, changed, facts).name)
         return f"{chosen.title[0].upper()}{chosen.title[1:]} is done."
 
-    work.begin(known, "restore", act)
+    jobs.begin(known, "restore", act)
 
 
 @user_errors
 def stop(given: Session | None) -> None:
     """End what is going on."""
-    work.stop(current(given)[0])
+    jobs.stop(current(given).session)
 
 
 @user_errors
@@ -129,13 +132,14 @@ def follow(
     Args:
         seen: what the page shows already, as told by the last call.
     """
-    known, chosen = current(given)
-    words, going_on = work.report(known, "restore")
+    chosen = current(given)
+    known = chosen.session
+    words, going_on = jobs.report(known, "restore")
     if not going_on:
-        guess, guessing = work.report(known, "guess")
+        guess, guessing = jobs.report(known, "guess")
         words, going_on = (guess, True) if guessing else (words, False)
     buttons = gr.Button(visible=going_on), gr.Button(interactive=not going_on), gr.Timer(active=going_on)
-    if not chosen.sheet:
+    if not chosen.result:
         section = gr.Column(visible=bool(words))
         return section, gr.Column(visible=False), "", words, *buttons, "", "", "", ""
     sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate, light, caution)
@@ -147,7 +151,7 @@ def follow(
             views.viewer(sheet, choice),
             views.verdict(said, bool(gate)),
             views.facts(said, sheet.facts),
-            views.downloads(sheet, choice),
+            views.offered(sheet, choice),
         )
     return gr.Column(visible=True), gr.Column(visible=True), rest[0], words, *buttons, *rest[1:], now
 
@@ -155,7 +159,7 @@ def follow(
 @user_errors
 def act(given: Session | None, event: gr.EventData) -> None:
     """What was done in the viewer: something painted, or asked where the network guesses."""
-    known = current(given)[0]
+    known = current(given).session
     sheet = sheets.get(known)
     match event_data(event, "act"):
         case "protect":
@@ -186,7 +190,7 @@ def _guess(known: Session, sheet: sheets.Sheet) -> None:
         sheets.keep_guesses(sheet, values)
         return "Where it guesses can be shown now."
 
-    work.begin(known, "guess", act)
+    jobs.begin(known, "guess", act)
 
 
 def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
@@ -200,9 +204,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                 height=170,
                 elem_id="page-file",
             )
-            chooser = gr.HTML(
-                examples(EXAMPLES, tuple(WORDS), WORDS), js_on_load=views.CLICKED, elem_id="examples"
-            )
+            chooser = gr.HTML(examples(EXAMPLES, tuple(WORDS), WORDS), js_on_load=CLICKED, elem_id="examples")
         with gr.Column(min_width=300):
             preview = gr.Image(
                 label="The chosen page",
@@ -226,7 +228,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                 with gr.Column(scale=3, min_width=300):
                     viewer = gr.HTML(js_on_load=views.VIEWER, elem_id="viewer")
                 with gr.Column(scale=1, min_width=260):
-                    verdict = gr.HTML(elem_id="verdict", js_on_load=views.CLICKED)
+                    verdict = gr.HTML(elem_id="verdict", js_on_load=CLICKED)
                     strength = inputs.Slider(
                         0,
                         1,
@@ -264,7 +266,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                     )
                     links = gr.HTML(elem_id="downloads")
             facts = gr.HTML(elem_id="facts")
-    timer, seen = gr.Timer(work.REFRESH, active=False), gr.State("")
+    timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
     controls = [strength, output, sharpen, gate, light, caution]
     look = (follow, [given, *controls, seen], outputs)

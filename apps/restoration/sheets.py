@@ -1,17 +1,17 @@
 """One restored page of a visit: a folder with the page and with what the network made of it."""
 
-import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from apps.restoration import visit
-from apps.shared import visits
+from apps.shared import results, visits
 from apps.shared.inputs import number
+from apps.shared.results import Result
 from apps.shared.visits import Session
 from vision_core import restoration
 from vision_core.files import read_json, write_json
@@ -21,32 +21,18 @@ from vision_core.restoration.light import Answer
 from vision_core.restoration.restore import Change, Options, difference, finish
 from vision_core.safety import guarded, limits
 
-NAME = re.compile(r"sheet-\d{3,6}")
 PAGE, CHANGED, INK = "page.png", "changed.png", "ink.png"
 MASK, GUESSES = "mask.png", "guesses.png"
 KEPT_VIEWS = 3  # finished versions of a page that are kept; any other is made again when asked for
-NOTHING = "There is no restored page yet: choose a page and press Restore"
 CHANGE_MOST, GUESS_MOST = 96, 24  # of 255: where the colours of the overlays are fully there
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A page that was restored, in the folder of its visitor; `facts` are in sheet.json."""
+class Sheet(Result):
+    """A page; `facts`: "title", "source" (the kept file), "method", "seconds", "width", "height", "light"."""
 
-    session: Session
-    name: str
-
-    @property
-    def folder(self) -> Path:
-        return self.session.path(self.name)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """ "title", "method", "seconds", "width", "height"."""
-        return read_json(self.path("sheet.json"))
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
+    KIND: ClassVar[str] = "sheet"
+    NOTHING: ClassVar[str] = "There is no restored page yet: choose a page and press Restore"
 
 
 @dataclass(frozen=True)
@@ -94,34 +80,20 @@ def choice(query: dict[str, str] | Any) -> Choice:
 
 def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
     """Store a page and what was made of it; the oldest results go when there is no room."""
-    visits.opened(known)
-    old = [sheet.folder for sheet in reversed(every(known))]
-    visits.make_room(known, 3 * page.rgb.nbytes, old)
-    sheet = Sheet(known, visits.next_name(known, "sheet"))
+    sheet = results.create(Sheet, visit.current(known), 3 * page.rgb.nbytes)
     images.save(page, sheet.path(PAGE))
     images.save(Picture(changed.detail), sheet.path(CHANGED))
     if changed.ink is not None:
         images.save(Picture(np.repeat(changed.ink[..., None], 3, 2), kind="grey"), sheet.path(INK))
     light = None if changed.light is None else changed.light.plain()
     height, width = changed.detail.shape[:2]
-    write_json(sheet.path("sheet.json"), {**facts, "width": width, "height": height, "light": light})
+    sheet.describe(**facts, width=width, height=height, light=light)
     return sheet
-
-
-def every(known: Session) -> list[Sheet]:
-    """The results of a visit, newest first."""
-    return [Sheet(known, name) for name in visits.numbered(known, "sheet", "sheet.json")]
 
 
 def get(known: Session, name: object = None) -> Sheet:
     """The result on the page, or the one of that name; none is a `ValueError`."""
-    name = visit.current(known)[1].sheet if name is None else name
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(NOTHING)
-    sheet = Sheet(known, name)
-    if not sheet.path("sheet.json").exists():
-        raise ValueError("That result is no longer here")
-    return sheet
+    return results.get(Sheet, visit.current(known), name)
 
 
 def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
@@ -181,7 +153,7 @@ def page(sheet: Sheet) -> Picture:
 
 def source(known: Session, number: int | None = None) -> Picture:
     """The page that the visitor has chosen, or another one of the same file."""
-    chosen = visit.current(known)[1]
+    chosen = visit.current(known)
     if not chosen.source:
         raise ValueError("Please choose a page first: a file of yours or an example")
     path = known.path(chosen.source)

@@ -5,36 +5,32 @@ from typing import Any
 
 import gradio as gr
 
-from apps.restoration import networks, views, work
+from apps.restoration import networks, views
 from apps.restoration.visit import change, current
-from apps.shared import inputs, visits, wiring
+from apps.shared import inputs, jobs, progress, trainings, visits, wiring
 from apps.shared.curves import plot
-from apps.shared.faults import sentence, user_errors
+from apps.shared.faults import user_errors
 from apps.shared.inputs import number, whole
-from apps.shared.progress import duration, note
+from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import plots, restoration, runs
+from vision_core import restoration, runs
 from vision_core.files import atomic
 from vision_core.pictures.images import READABLE
 from vision_core.restoration import data
+from vision_core.restoration.curves import curves as curves_of
 from vision_core.safety import archives, guarded, limits
 
 BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
 SYSTEM = "restore"
-CURVES = {
-    "loss": "Loss",
-    "val_psnr": "PSNR on held-out pages (dB)",
-    "val_ink": "Ink on held-out pages (F-measure, %)",
-}
 
 
 @user_errors
 def begin(given: Session | None, source: str, archive: str | None, start: str, *settings: float) -> None:
     """Make a run of the settings and put it into the queue."""
-    known, chosen = current(given)
-    if HEAVY.before(known.owner) is not None:
-        raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+    chosen = current(given)
+    known = chosen.session
+    HEAVY.refuse_second(known.owner)
     epochs, crops, batch, side, lr, every, seed = settings
     if source == "archive" and not archive:
         raise ValueError("Please choose a ZIP with clean pages first")
@@ -113,16 +109,15 @@ def _write(pages: list[tuple[str, bytes]], folder: Path) -> dict[str, Any]:
 @user_errors
 def stop(given: Session | None) -> None:
     """End the training after its current step; who still waits leaves the queue."""
-    known = current(given)[0]
+    known = current(given).session
     run = _run(known)
-    if not HEAVY.leave_line(known.owner):
-        runs.request_stop(run)
+    trainings.stop(known, run)
 
 
 @user_errors
 def resume(given: Session | None) -> None:
     """Go on with a training that was stopped or interrupted."""
-    known = current(given)[0]
+    known = current(given).session
     run = _run(known)
     if not run.resume_file.exists():
         raise ValueError("There is nothing to go on with")
@@ -139,7 +134,7 @@ def _run(known: Session) -> runs.Run:
 @user_errors
 def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     """(words, Stop, Resume, Start, timer, curves, preview, download, seen)."""
-    known = current(given)[0]
+    known = current(given).session
     run = networks.own_run(known)
     if run is None or not run.folder.is_dir():
         still = gr.Button(visible=False), gr.Button(visible=False), gr.Button(interactive=True)
@@ -148,9 +143,9 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     said, going_on = _state(known, run, events)
     previews = sorted((run.folder / "previews").glob("epoch_*.jpg"))
     now = f"{run.name} {len(events)} {len(previews)} {going_on}"
-    curves, preview, download = gr.skip(), gr.skip(), gr.skip()
+    drawn, preview, download = gr.skip(), gr.skip(), gr.skip()
     if now != seen:
-        curves = gr.Plot(plot(_curves(events)), visible=any(e["event"] == "step" for e in events))
+        drawn = gr.Plot(plot(curves_of(events)), visible=any(e["event"] == "step" for e in events))
         if previews:
             preview = gr.Image(str(previews[-1]), visible=True, label=_title(previews[-1]))
         else:
@@ -163,7 +158,7 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
         gr.Button(visible=again),
         gr.Button(interactive=not going_on),
         gr.Timer(active=going_on),
-        curves,
+        drawn,
         preview,
         download,
         now,
@@ -177,82 +172,26 @@ def _title(path: Path) -> str:
 
 def _state(known: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple[str, bool]:
     """(what to say, whether it goes on)."""
-    steps = [event for event in events if event["event"] == "step"]
-    measured = [event for event in events if event["event"] == "epoch"]
-    if run.process() is not None:
-        if not steps:
-            return note("Starting: reading or drawing the pages, and the crops to measure on …"), True
-        stopping = note("Stopping …") if (run.folder / "stop").exists() else ""
-        return _progress(steps[-1], measured) + stopping, True
-    if HEAVY.before(known.owner):
-        return note(HEAVY.words(known.owner)), True
-    state = run.status()
-    if state == "new":
-        if HEAVY.before(known.owner) == 0:
-            return note("Starting …"), True
-        return note(f"The training could not start. {_failure(run)}", "warning"), False
-    so_far = f"{steps[-1]['step'] if steps else 0:,} steps"
-    best = max((event["metrics"].get("val_gain", -99) for event in measured), default=None)
+    steps = trainings.steps(run)
+    measured = [event["metrics"] for event in events if event["event"] == "epoch"]
+    so_far = f"{steps[-1].step if steps else 0:,} steps"
+    best = max((metrics.get("val_gain", -99) for metrics in measured), default=None)
     gained = f" Best gain over the damaged crops: {best:+.1f} dB." if best is not None else ""
-    match state:
+    match trainings.status(known, run):
+        case "waiting":
+            return note(HEAVY.words(known.owner)), True
+        case "starting":
+            return note("Starting: reading or drawing the pages, and the crops to measure on …"), True
+        case "training":
+            psnr = f"PSNR {measured[-1]['val_psnr']:.1f} dB" if measured else ""
+            return progress.training(steps[-1], "step", psnr) + trainings.stopping(run), True
         case "done":
             return note(f"Trained: {so_far}.{gained} “My own network” restores with it.", "good"), False
         case "stopped":
             return note(f"Stopped after {so_far}.{gained} Resume goes on from the last epoch."), False
         case "failed":
-            return note(f"The training failed after {so_far}. {_failure(run)}", "warning"), False
+            return note(f"The training failed after {so_far}. {trainings.failure(run)}", "warning"), False
     return note(f"The training was interrupted after {so_far}.{gained} Resume goes on.", "warning"), False
-
-
-def _progress(step: dict[str, Any], measured: list[dict[str, Any]]) -> str:
-    share = 100 * step["step"] / max(1, step["total"])
-    psnr = f"<span>PSNR {measured[-1]['metrics']['val_psnr']:.1f} dB</span>" if measured else ""
-    return (
-        f'<div class="vc-progress" role="progressbar" aria-label="training" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{share:.0f}"><span style="width:{share:.1f}%"></span></div>'
-        '<div class="vc-progress-words">'
-        f"<b>{share:.0f} %</b><span>step {step['step']:,} of {step['total']:,}</span>{psnr}"
-        f"<span>{duration(step['eta'])} left</span></div>"
-    )
-
-
-def _failure(run: runs.Run) -> str:
-    last = run.events()[-1:]
-    said = last[0].get("error", "") if last else ""
-    log = run.folder / "log.txt"
-    if not said and log.exists():
-        lines = log.read_text("utf-8", "replace").split("\n")
-        said = next((line for line in reversed(lines) if line.strip()), "")
-    return sentence(ValueError(said.strip().removeprefix("vision-core: ") or "It could not start"))
-
-
-def _curves(events: list[dict[str, Any]]) -> Any:
-    """Loss, PSNR and SSIM, one below the other."""
-    from plotly.subplots import make_subplots
-
-    steps = [event for event in events if event["event"] == "step"]
-    epochs = [event for event in events if event["event"] == "epoch"]
-    figure = make_subplots(rows=1, cols=3, subplot_titles=list(CURVES.values()), horizontal_spacing=0.08)
-    look: Any = plots.figure("", 320).layout
-    every = max(1, len(steps) // plots.POINTS)
-    x = [event["step"] for event in steps][::every]
-    y = [event["losses"].get("total", event["losses"].get("l1")) for event in steps][::every]
-    figure.add_scatter(x=x, y=y, mode="lines", line=plots.line(0), name="loss", row=1, col=1)
-    for column, name in enumerate(list(CURVES)[1:], 2):
-        x = [event["epoch"] for event in epochs]
-        y = [event["metrics"].get(name) for event in epochs]
-        figure.add_scatter(
-            x=x, y=y, mode="lines+markers", line=plots.line(column), name=name, row=1, col=column
-        )
-    figure.update_layout(
-        height=320, showlegend=False, paper_bgcolor=look.paper_bgcolor, plot_bgcolor=look.plot_bgcolor,
-        font=look.font, margin={"l": 50, "r": 16, "t": 48, "b": 44},
-    )  # fmt: skip
-    axis = {"gridcolor": plots.GRID, "zerolinecolor": plots.GRID, "automargin": True}
-    figure.update_xaxes(axis).update_yaxes(axis)
-    for column in (1, 2, 3):
-        figure.update_xaxes(title="step" if column == 1 else "epoch", row=1, col=column)
-    return figure
 
 
 def _download(known: Session, run: runs.Run) -> str:
@@ -315,7 +254,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
         buttons=["fullscreen"],
     )
     download = gr.HTML(elem_id="training-download")
-    timer, seen = gr.Timer(2 * work.REFRESH, active=False), gr.State("")
+    timer, seen = gr.Timer(2 * jobs.REFRESH, active=False), gr.State("")
     look = (follow, [given, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
     quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
     quiet["api_visibility"] = "private"

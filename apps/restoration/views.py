@@ -1,21 +1,17 @@
-"""The restoration page's pieces of HTML: examples, the viewer, the verdict in words, numbers, downloads."""
+"""The restoration page's pieces of HTML: the viewer, the verdict in words, numbers, downloads."""
 
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from apps.restoration import sheets
 from apps.restoration.sheets import Choice, Sheet
+from apps.shared import downloads
 from apps.shared.progress import duration, note
+from apps.shared.views import tiles
 from apps.shared.visits import Session
 
 VIEWER = Path(__file__).with_name("viewer.js").read_text("utf-8")
-# events of a piece: whatever carries data-act tells what it carries
-CLICKED = """element.addEventListener('click', event => {
-  const button = event.target.closest('[data-act]');
-  if (button) trigger('click', {act: button.dataset.act, value: button.dataset.value || ''});
-})"""
 METHODS = {
     "network": "the network of this release",
     "own": "the network that you trained here",
@@ -26,8 +22,7 @@ METHODS = {
 
 def address(sheet: Sheet, file: str, chosen: Choice | None = None) -> str:
     """Where a file of a result is made when it is asked for; see `files`."""
-    query = f"?{urlencode(chosen.query(sheet))}" if chosen else ""
-    return escape(f"files/{sheet.session.key}/{sheet.name}/{file}{query}")
+    return downloads.address(sheet.session, sheet.name, file, chosen.query(sheet) if chosen else None)
 
 
 def viewer(sheet: Sheet, chosen: Choice) -> str:
@@ -99,7 +94,7 @@ def _plain(why: str) -> str:
 def facts(said: dict[str, Any], known: dict[str, Any]) -> str:
     """What was measured before and after, each with the sentence that makes sense of it."""
     before, after = said["before"], said["after"]
-    tiles = (
+    numbers = (
         (f"{said['change']:.1f} of 255", "changed, on average", "Below 2 the page counts as untouched."),
         (
             _pair(before["contrast"], after["contrast"]),
@@ -113,58 +108,28 @@ def facts(said: dict[str, Any], known: dict[str, Any]) -> str:
             "Stains and shade that go make a page brighter.",
         ),
     )
-    cells = [
-        f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in tiles
-    ]
     took = (
         f"{known['width']:,} x {known['height']:,} pixels in {duration(known['seconds'])}, "
         f"by {METHODS[known['method']]}."
     )
-    return (
-        f'<ul class="vc-facts" aria-label="before and after in numbers">{"".join(cells)}</ul>'
-        f'<p class="vc-empty">{took}</p>'
-    )
+    return f'{tiles(numbers, "before and after in numbers")}<p class="vc-empty">{took}</p>'
 
 
 def _pair(before: float, after: float) -> str:
     return f"{before:.0%} → {after:.0%}"
 
 
-def downloads(sheet: Sheet, chosen: Choice) -> str:
+def offered(sheet: Sheet, chosen: Choice) -> str:
     """The page at the options of the controls, and what was changed."""
-    links = [
-        link(address(sheet, "restored.png", chosen), "Restored page (PNG, exact)", "vc-main", "get-restored"),
-        link(address(sheet, "changed.png", chosen), "What was changed", "", "get-changed"),
-    ]
+    restored = address(sheet, "restored.png", chosen)
+    others = downloads.link(address(sheet, "changed.png", chosen), "What was changed", "changed")
     if sheet.path(sheets.GUESSES).exists():
-        links.append(link(address(sheet, "guesses.png"), "Where it guesses", "", "get-guesses"))
-    return f'<div class="vc-downloads">{links[0]}<div>{"".join(links[1:])}</div></div>'
-
-
-def link(href: str, text: str, kind: str = "", name: str = "") -> str:
-    """A download; `href` is escaped already."""
-    return f'<a class="vc-download {kind}" id="{name}" href="{href}" download>{text}</a>'
+        others += downloads.link(address(sheet, "guesses.png"), "Where it guesses", "guesses")
+    return downloads.links(
+        downloads.link(restored, "Restored page (PNG, exact)", "restored", main=True), others
+    )
 
 
 def ready(known: Session, file: str, text: str) -> str:
-    """The download of a file that is there, in the session's folder."""
-    address = escape(f"files/{known.key}/{file}")
-    return (
-        f'<div class="vc-downloads">{link(address, text, "vc-main", "get-" + file.replace(".", "-"))}</div>'
-    )
-
-
-def table(columns: list[str], rows: list[list[str]], label: str) -> str:
-    """A table whose first column names the row; cells are text."""
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(
-            f'<td data-title="{escape(title)}">{escape(cell)}</td>'
-            for title, cell in zip(columns[1:], row[1:], strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="vc-table" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
+    """The download of a file that some work left in the session's folder."""
+    return downloads.links(downloads.link(downloads.address(known, "work", file), text, main=True))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from apps.shared import doors, visits
@@ -106,15 +107,21 @@ def whole(value: Any, low: int, high: int, name: str) -> int:
     return round(number(value, low, high, name))
 
 
+def data_uri(picture: np.ndarray | Image.Image) -> str:
+    """A small picture inside a page, as a JPEG."""
+    buffer = BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
 def examples(folder: Path, names: Sequence[str], captions: Mapping[str, str] | None = None) -> str:
     """A button for each `NAME.jpg` of a folder, the picture inside the HTML; its caption is below, if any."""
     buttons = []
     for name in names:
-        buffer = BytesIO()
         with Image.open(folder / f"{name}.jpg") as image:
             image.thumbnail((200, 200))
-            image.save(buffer, "JPEG", quality=80)
-        uri = f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+            uri = data_uri(image)
         alt, below = ("", f"<span>{escape(captions[name])}</span>") if captions else (name, "")
         buttons.append(
             f'<button type="button" data-act="example" data-value="{name}">'

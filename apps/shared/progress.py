@@ -1,6 +1,7 @@
 """What a page says while it works and afterwards: a bar, or a sentence."""
 
 from html import escape
+from typing import Any
 
 from vision_core.events import Step
 
@@ -12,16 +13,29 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def progress(step: Step, unit: str = "epoch") -> str:
-    """A bar with loss, percent and the time left, as HTML."""
-    percent = 100 * step.step / step.total
-    words = f"{unit} {step.step:,} of {step.total:,} · loss {step.losses['total']:.4f}"
+def bar(step: int, total: int, *words: str, eta: float | None = None, label: str = "progress") -> str:
+    """A bar with the percentage, some words and the time left."""
+    percent = 100 * min(1.0, step / total) if total else 0.0
+    left = [f"about {duration(eta)} left"] if eta is not None and percent < 100 else []
+    said = "".join(f"<span>{escape(text)}</span>" for text in (*words, *left) if text)
     return (
-        f'<div class="vc-progress" role="progressbar" aria-label="training" aria-valuemin="0" '
+        f'<div class="vc-progress" role="progressbar" aria-label="{label}" aria-valuemin="0" '
         f'aria-valuemax="100" aria-valuenow="{percent:.0f}"><span style="width:{percent:.1f}%"></span></div>'
-        f'<div class="vc-progress-words"><b>{percent:.0f} %</b><span>{words}</span>'
-        f"<span>{duration(step.eta)} left</span></div>"
+        f'<div class="vc-progress-words"><b>{percent:.0f} %</b>{said}</div>'
     )
+
+
+def training(step: Step, unit: str = "epoch", *words: str) -> str:
+    """The bar of a training, with its loss: the total where there are several."""
+    loss = step.losses.get("total", next(iter(step.losses.values()), None))
+    said = f"{unit} {step.step:,} of {step.total:,}" + ("" if loss is None else f" · loss {loss:.4f}")
+    return bar(step.step, step.total, said, *words, eta=step.eta, label="training")
+
+
+def job(told: dict[str, Any]) -> str:
+    """The bar of a job that is at work; see `jobs.state`."""
+    stopping = note("Stopping …") if told.get("stopping") else ""
+    return bar(told["step"], told["total"], told["words"], eta=told["eta"]) + stopping
 
 
 def note(text: str, kind: str = "info") -> str:

@@ -17,6 +17,7 @@ PLACES = 2  # heavy jobs that run at once on this server, of whatever app
 WAITING = 20  # visitors who may wait; the next is told to come back
 POLL = 0.25  # seconds between two looks at a place or at a process
 REMEMBERED = 20  # jobs of a kind from whose median the time of the next is expected
+SECOND = "Something of yours is still going on: wait for its end, or stop it"
 QUEUED = "queued"  # a file of a run that waits: a new server puts it into its queue again
 RESTARTED = "The server was restarted: it starts again when it is its turn. "
 
@@ -63,7 +64,7 @@ class HeavyQueue:
     def _add(self, ticket: Ticket) -> Ticket:
         with self._lock:
             if self._of(ticket.owner) is not None:
-                raise ValueError("Something of yours is still going on: wait for its end, or stop it")
+                raise ValueError(SECOND)
             if len(self._tickets) >= self.places + self.waiting:
                 raise ValueError(
                     f"The server is busy and {self.waiting} visitors wait already: please come back later"
@@ -71,6 +72,11 @@ class HeavyQueue:
             self._tickets.append(ticket)
             self._begin()
         return ticket
+
+    def refuse_second(self, owner: str) -> None:
+        """Refuse who has a ticket already, with a `ValueError`."""
+        if self.before(owner) is not None:
+            raise ValueError(SECOND)
 
     def leave(self, ticket: Ticket) -> None:
         """Give the ticket back, waiting or at work; one that is not in the queue any more changes nothing."""
@@ -164,8 +170,9 @@ class HeavyQueue:
             while run.process() is not None:
                 time.sleep(POLL)
         except Left:
-            (run.folder / QUEUED).unlink(missing_ok=True)
+            pass
         finally:
+            (run.folder / QUEUED).unlink(missing_ok=True)
             self.leave(ticket)
 
     def _of(self, owner: str) -> Ticket | None:

@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from vision_core import runs
+from vision_core.files import read_json, write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits
@@ -30,7 +32,9 @@ SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copi
 M_ARENA_MAX = -8  # of glibc's mallopt
 FULL = "The server's disk is full: please come back later"
 log = logging.getLogger("vision_core.apps")
+CHOICES = "visit.json"
 _KEY = re.compile(r"[\w-]{32}")
+_CHANGING = threading.Lock()
 _BUSY: set[str] = set()
 _BUSY_LOCK = threading.Lock()
 
@@ -53,6 +57,49 @@ class Session:
 
     def path(self, name: str) -> Path:
         return self.folder / name
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a visitor has chosen on one page; its own choices are further fields, plain values with defaults.
+
+    Args:
+        result: name of the result on the page.
+    """
+
+    APP: ClassVar[str]
+    session: Session
+    result: str = ""
+
+
+Chosen = TypeVar("Chosen", bound=Visit)
+
+
+def current(kind: type[Chosen], given: Session | None) -> Chosen:
+    """What the visitor has chosen so far, read anew: several events of a page may run at once.
+
+    A client that never opened the page has no session, and gets a new one.
+    """
+    if given is None or not given.path(CHOICES).exists():
+        return kind(given or new(kind.APP))
+    known = read_json(opened(given).path(CHOICES))
+    return kind(given, **{name: _tuples(known[name]) for name in _choices(kind) if name in known})
+
+
+def change(kind: type[Chosen], given: Session, **choices: Any) -> Chosen:
+    """Write some choices down, leaving the others as another event may just have made them."""
+    with _CHANGING:
+        visit = replace(current(kind, given), **choices)
+        write_json(opened(given).path(CHOICES), {name: getattr(visit, name) for name in _choices(kind)})
+    return visit
+
+
+def _choices(kind: type[Visit]) -> list[str]:
+    return [field.name for field in fields(kind) if field.name != "session"]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def root() -> Path:
@@ -138,7 +185,7 @@ def _missing(needed: int) -> int:
 
 
 def keep(session: Session, upload: str | Path, removable: list[Path] | None = None) -> str:
-    """Copy an upload into the session: its name there, made of the content and the suffix."""
+    """Copy an upload into the session: its name there, made of the content and the suffix; see `title`."""
     source = Path(upload)
     data = source.read_bytes()
     suffix = source.suffix.lower() if re.fullmatch(r"\.\w{1,11}", source.suffix) else ""
@@ -148,7 +195,21 @@ def keep(session: Session, upload: str | Path, removable: list[Path] | None = No
         part = path.with_suffix(".part")
         part.write_bytes(data)
         part.replace(path)
+        session.path(f"{name}.title").write_text(file_title(source.name), "utf-8")
     return name
+
+
+def title(session: Session, name: str) -> str:
+    """What the visitor called a kept file, without its ending and fit for a file's name."""
+    try:
+        return session.path(f"{name}.title").read_text("utf-8")
+    except OSError:
+        return "picture"
+
+
+def file_title(name: str) -> str:
+    """A file's name without its ending and without what a file's name may not hold."""
+    return re.sub(r"[^\w.() -]+", "-", Path(name).stem).strip("-. ")[:60] or "picture"
 
 
 def numbered(session: Session, kind: str, file: str = "") -> list[str]:

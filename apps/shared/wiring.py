@@ -1,6 +1,7 @@
 """A Gradio page in the suite: its mount, and what its events share."""
 
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gradio as gr
@@ -13,6 +14,14 @@ from vision_core.safety import limits
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
 # Looks at what goes on: they wait for no other event, and are many more than one can press
 POLL: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "poll"}
+QUIET: dict[str, Any] = {
+    "show_progress": "hidden",
+    "concurrency_limit": 8,
+    "concurrency_id": "page",
+    "api_visibility": "private",
+}
+LOOK: dict[str, Any] = {**QUIET, **POLL}
+Look = tuple[Callable[..., Any], Any, Any]  # what shows how far some work is: function, inputs, outputs
 # The visit's key goes into the address: a reload comes back to the work
 KEEP_KEY = """key => {
   const address = new URL(location);
@@ -63,3 +72,17 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
     mounted: Any = suite.routes[-1]
     listening = doors.OpenStream(mounted.app, lambda key: page._queue.pending_event_ids_session.get(key, ()))
     mounted.app = doors.OnlyUploads(listening, visits.uploads())
+
+
+def start(
+    event: Callable[..., Any], handler: Callable[..., Any], inputs: Any, look: Look, out: Any = None
+) -> Any:
+    """When `event` comes, `handler` starts some work, and the page looks at it."""
+    return event(handler, inputs, out, **QUIET).success(*look, **LOOK)
+
+
+def watch(look: Look, timer: gr.Timer, stop: gr.Button, handler: Callable[..., Any], visit: gr.State) -> None:
+    """Look at some work again and again while `timer` is active, and at once after `stop`."""
+    stopped = stop.click(handler, visit, None, queue=False, api_visibility="private")
+    stopped.success(*look, **LOOK)
+    timer.tick(*look, **LOOK)

@@ -29,7 +29,7 @@ from apps.color_transfer import (
     views,
     visit,
 )
-from apps.shared import faults, queue, theme, visits
+from apps.shared import faults, queue, theme, trainings, visits
 from vision_core import color
 from vision_core.color import classical, lut, lut_files, palette_files
 from vision_core.color.palette_files import from_hex, to_hex
@@ -262,7 +262,7 @@ def test_stop_keeps_the_model_so_far_and_says_when_that_is_little(visitor):
     training.stop(visitor)
     last = watch(visitor)[-1]
     look = looks.get(visit.current(visitor))
-    done = looks.steps_of(look)[-1].step
+    done = trainings.steps(look.run)[-1].step
     assert ("hardly begun" if done < training.FEW else "Stopped as you asked") in last[STATUS]
     assert 0 < look.model.metadata["training_epochs"] == done < 20_000
 
@@ -279,7 +279,7 @@ def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
             results.act(visitor, 1, clicked(act="show", value="look-001"))
         training.stop(visitor)
         assert queue.HEAVY.before(visitor.owner) is None
-        assert visit.current(visitor).look == "" and looks.every(visit.current(visitor)) == []
+        assert visit.current(visitor).result == "" and looks.every(visit.current(visitor)) == []
     finally:
         for ticket in tickets:
             queue.HEAVY.leave(ticket)
@@ -323,7 +323,7 @@ def test_much_darker_colours_come_with_a_strength_that_keeps_the_drawing(visitor
     looks.keep_view(look, visit.source_of(visit.current(visitor)))
     color.save(color.load(MODEL), look.path(looks.MODEL))
     looks.keep_lut(look, dark.astype(np.float32))
-    visit.change(visitor, look=look.name)
+    visit.change(visitor, result=look.name)
     facts = results.follow(visitor, 1, 1, "")[FACTS]
     [strength] = re.findall(r'data-act="lightness" data-value="([\d.]+)"', facts)
     assert results.act(visitor, 1, clicked(act="lightness", value=strength)) == float(strength)
@@ -424,7 +424,7 @@ def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):
     assert "Fine-tuned 150" in words and tuned.name != look.name and usage(tuned) < usage(look) - 0.03
     kept = json.loads(tuned.path("model.feedback.json").read_text())
     assert kept["sessions"][0]["ratings"][index]["usage"] == -2
-    visit.change(known, look=look.name)
+    visit.change(known, result=look.name)
     visits.remove(tuned.folder)
 
 

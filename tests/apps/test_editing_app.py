@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -101,6 +102,13 @@ def result_of(known) -> Path:
     path = work.result(work.state())
     assert path is not None
     return path
+
+
+def download(key: str, name: str, file: str):
+    """The server's answer for a file of a result."""
+    server = FastAPI()
+    server.include_router(files.router)
+    return TestClient(server).get(f"/files/{key}/{name}/{file}")
 
 
 def test_the_page_is_built_and_keeps_its_promises():
@@ -204,16 +212,17 @@ def test_the_download_is_what_the_core_gives_and_the_rest_is_bit_identical(visit
     done = list(editing.perform(picture, "remove", editing.painter("classical"), mask=mask, seed=7))[
         -1
     ].result
-    key, name = visitor.key, visit.current(visitor).work
-    sent = files.download(key, name, "candidate-0.png")
-    assert Path(sent.path).read_bytes() == recipe.encode(done.picture, done.recipe)
-    edited, kind = images.read(sent.path).rgb, editing.TASKS["remove"]
+    key, name = visitor.key, visit.current(visitor).result
+    sent = download(key, name, "candidate-0.png")
+    assert sent.content == recipe.encode(done.picture, done.recipe)
+    assert "palace-edited.png" in sent.headers["content-disposition"]
+    edited, kind = images.read(sent.content).rgb, editing.TASKS["remove"]
     rest = ~masks.grow(done.mask, kind.feather)
     assert (edited[rest] == picture.rgb[rest]).all() and (edited != picture.rgb).any()
-    assert recipe.read(files.download(key, name, "candidate-0.json").path) == done.recipe
+    assert download(key, name, "candidate-0.json").text == recipe.to_json(done.recipe)
     for strange in (visits.new(visit.APP).key, "x"):
-        assert files.download(strange, name, "candidate-0.png").status_code == 404
-    assert files.download(key, name, "work.json").status_code == 404
+        assert download(strange, name, "candidate-0.png").status_code == 404
+    assert download(key, name, "work.json").status_code == 404
 
 
 def test_a_recipe_restores_the_settings_and_the_mask(visitor, tmp_path):
@@ -371,8 +380,8 @@ def test_two_visitors_share_nothing(small):
     edits.begin_task(first, "remove", *OWN, *MODEL)
     watch(first)
     assert mask_of(second) is None and results.follow(second, "")[STATUS] == ""
-    name = visit.current(first).work
-    assert files.download(second.key, name, "candidate-0.png").status_code == 404
+    name = visit.current(first).result
+    assert download(second.key, name, "candidate-0.png").status_code == 404
 
 
 @pytest.mark.slow

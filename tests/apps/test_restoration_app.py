@@ -17,9 +17,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from apps import suite
-from apps.restoration import api, app, lab, many, networks, restore_tab, sheets, training, views, visit, work
+from apps.restoration import api, app, lab, many, networks, restore_tab, sheets, training, views, visit
 from apps.restoration.sheets import Choice
-from apps.shared import queue, visits
+from apps.shared import jobs, queue, visits
 from vision_core import checkpoints, devices, restoration, weights
 from vision_core.pictures import documents, images
 from vision_core.pictures.images import Picture
@@ -92,7 +92,7 @@ def book(page, tmp_path_factory):
 def wait(known, kind: str, seconds: float = 120) -> str:
     """What is said once the work has ended."""
     end = time.monotonic() + seconds
-    while (told := work.report(known, kind))[1]:
+    while (told := jobs.report(known, kind))[1]:
         assert time.monotonic() < end
         time.sleep(0.05)
     return told[0]
@@ -197,7 +197,7 @@ def test_a_reload_finds_the_page_and_its_result(restored):
 def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
     known = visits.new(visit.APP)
     restore_tab.choose(known, book)
-    assert visit.current(known)[1].pages == 3
+    assert visit.current(known).pages == 3
     restore_tab.turn(known, 3)
     assert "page 3 of 3" in restore_tab.shown(known)[1]
     many.begin_book(known, "pdf", "classical")
@@ -270,7 +270,7 @@ def test_stop_ends_the_work_and_leaves_the_queue(file):
             restore_tab.begin(known, "network")
         restore_tab.stop(known)
         assert "Stopped as you asked" in wait(known, "restore")
-        assert queue.HEAVY.before(known.owner) is None and visit.current(known)[1].sheet == ""
+        assert queue.HEAVY.before(known.owner) is None and visit.current(known).result == ""
     finally:
         for ticket in tickets:
             queue.HEAVY.leave(ticket)

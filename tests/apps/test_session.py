@@ -59,12 +59,15 @@ def test_a_picture_is_shown_from_one_file_and_old_ones_go(visitor):
     assert len(list(visitor.folder.glob("shown-*"))) == visits.SHOWN
 
 
-def test_an_upload_is_kept_once_under_a_name_without_what_the_visitor_called_it(visitor, tmp_path):
+def test_an_upload_is_kept_once_under_a_name_of_its_content_and_its_title_is_known(visitor, tmp_path):
     upload = tmp_path / "my secret holiday.PNG"
     upload.write_bytes(b"data")
     name = visits.keep(visitor, upload)
     assert visits.keep(visitor, upload) == name and "secret" not in name and name.endswith(".png")
     assert visitor.path(name).read_bytes() == b"data"
+    assert visits.title(visitor, name) == "my secret holiday"
+    visits.keep(visitor, visitor.path(name))  # as a reload does
+    assert visits.title(visitor, name) == "my secret holiday"
 
 
 def test_too_much_removes_old_results_first_and_is_then_refused(visitor, monkeypatch):

@@ -1,0 +1,101 @@
+"""An edit as a job: what happens goes into the folder of its result."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from apps.image_editing.works import Work
+from apps.shared import gpu, jobs
+from apps.shared.inputs import data_uri
+from apps.shared.jobs import Job, Stopped
+from vision_core.editing import Candidate, Edit, Regions, draw_boxes, recipe
+from vision_core.editing.recipe import Recipe
+from vision_core.events import Done, Preview, Step
+from vision_core.pictures import images
+from vision_core.pictures.images import Picture
+
+VIEW = 1280  # longest side of a picture on the page
+PREVIEW = 256  # longest side of what is shown while it is painted
+Events = Generator[Any, None, Any]
+
+
+def start(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate], Recipe] | None) -> None:
+    """Carry out an edit when it is the visitor's turn.
+
+    Args:
+        make: loads the models and gives the events of `editing.perform` or `editing.edit`.
+        recipe_of: of one candidate, where they come one by one; without it, of the `Edit` at the end.
+    """
+
+    def act(job: Job) -> str:
+        told = Told(work, job, recipe_of)
+        job.tell(0, 0, "Loading the models …")
+        # a partial may be pickled, and needs a large model; what is not needs none
+        with closing(gpu.stream(make) if isinstance(make, partial) else make()) as events:
+            for event in events:
+                told.take(event)
+                if job.stopping:
+                    raise Stopped
+        return ""
+
+    jobs.begin(work.session, f"{work.name}/state", act, work.facts["kind"], candidates=[])
+
+
+class Told:
+    """Turns events into files of the result's folder and into its state."""
+
+    def __init__(self, work: Work, job: Job, recipe_of: Callable[[Candidate], Recipe] | None) -> None:
+        self.work, self.job, self.recipe_of = work, job, recipe_of
+        self.planned = 1
+
+    def take(self, event: Any) -> None:
+        done = len(self.job.facts["candidates"])
+        match event:
+            case Step(step, total, _, eta):
+                whole, at = total * self.planned, done * total + step
+                left = eta / (total - step) * (whole - at) if total > step else 0.0
+                self.job.tell(at, whole, f"step {at} of {whole}", left)
+            case Preview(title, image) if title == "saliency":
+                images.save(Picture(images.shrink(image, 640)), self.work.path("saliency.png"))
+            case Preview(title, image) if not title.startswith("anchor"):
+                self.job.note(hurry=False, preview=data_uri(images.shrink(image, PREVIEW)))
+            case Regions(found, chosen):
+                self.planned = len(chosen)
+                boxes = [[box.left, box.top, box.right, box.bottom] for box in chosen]
+                points = [[anchor.x, anchor.y] for anchor in found.anchors]
+                self.job.note(boxes=boxes, anchors=points, words="Painting …")
+            case Candidate() if self.recipe_of is not None:
+                self.keep(event, self.recipe_of(event))
+            case Done(Edit() as found):
+                if self.recipe_of is None:
+                    self._keep_source(found)
+                    self.keep(found.candidates[0], found.recipe)
+                self.job.facts.pop("preview", None)
+
+    def keep(self, candidate: Candidate, made: Recipe) -> None:
+        """Store a candidate with its recipe."""
+        number = len(self.job.facts["candidates"])
+        recipe.save(candidate.picture, made, self.work.path(f"candidate-{number}.png"))
+        (self.work.path(f"candidate-{number}.json")).write_text(recipe.to_json(made), "utf-8")
+        box = None if candidate.box is None else list(asdict(candidate.box).values())
+        thumbnail = data_uri(images.shrink(candidate.picture.on_white().rgb, 160))
+        entry = {"scores": candidate.scores, "box": box, "thumbnail": thumbnail}
+        self.job.note(candidates=[*self.job.facts["candidates"], entry])
+
+    def _keep_source(self, found: Edit) -> None:
+        """An extended picture is compared with itself on a larger, still empty canvas."""
+        if self.work.facts.get("task") == "extend":
+            before = np.where(found.mask[..., None], np.uint8(226), found.source.on_white().rgb)
+            images.save(Picture(images.shrink(before, VIEW)), self.work.path("before.png"))
+        self.job.facts["changed"] = float((found.picture.rgb != found.source.rgb).any(2).mean())
+
+
+def boxed(rgb: np.ndarray, boxes: Any, chosen: int | None) -> np.ndarray:
+    """The picture with boxes from their four numbers drawn on it."""
+    from vision_core.editing.regions import Box
+
+    return draw_boxes(rgb, [Box(*box) for box in boxes], chosen)

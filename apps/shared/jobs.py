@@ -1,0 +1,150 @@
+"""Work that a page started and need not wait for: a thread with a place in the queue and a file of its state.
+
+The file tells the page how far the work is, after a reload and after a restart of the server, too.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from apps.shared import progress, visits
+from apps.shared.faults import sentences
+from apps.shared.queue import HEAVY, Left, Ticket
+from apps.shared.visits import Session
+from vision_core.files import read_json, write_json
+
+REFRESH = 0.7  # seconds between two looks at what goes on
+EVERY = 0.3  # seconds between two notes for the page
+GOING_ON = ("waiting", "working")
+INTERRUPTED = "The server was restarted before this was done: start it again, what was finished is kept."
+_JOBS: dict[str, "Job"] = {}  # by owner; what is going on now, and nothing of what came of it
+
+
+class Stopped(Exception):
+    """The visitor asked for the end."""
+
+
+class Job:
+    """What is going on for one visitor, written into the file that `state` reads."""
+
+    def __init__(self, session: Session, path: Path) -> None:
+        self.session, self.path = session, path
+        self.stopping, self.began, self._noted = False, time.monotonic(), 0.0
+        self.facts: dict[str, Any] = {"words": "Starting …", "step": 0, "total": 0, "eta": None}
+
+    def tell(self, step: int, total: int, words: str = "", eta: float | None = None) -> None:
+        """How far the work is; `eta`, in seconds, is estimated where it is None.
+
+        Raises:
+            Stopped: the visitor asked for the end.
+        """
+        if eta is None and 0 < step < total:
+            eta = (time.monotonic() - self.began) / step * (total - step)
+        new = {"step": step, "total": total, "words": words or self.facts["words"], "eta": eta}
+        self.note(hurry=new["words"] != self.facts["words"], **new)
+        if self.stopping:
+            raise Stopped
+
+    def note(self, status: str = "working", hurry: bool = True, **facts: Any) -> None:
+        """Write the state down; what is in no hurry, not more often than `EVERY`."""
+        self.facts |= facts
+        if hurry or time.monotonic() - self._noted > EVERY:
+            write_json(self.path, {"status": status, **self.facts}, indent=None)
+            self._noted = time.monotonic()
+
+
+def begin(session: Session, name: str, act: Callable[[Job], str], kind: str = "", **facts: Any) -> None:
+    """Call `act` when it is the visitor's turn; its state ends with what it returns, or why it failed.
+
+    Args:
+        name: of the state's file in the session's folder, without .json.
+        kind: jobs of one kind take about as long; the name where none is given.
+        facts: of the state until `act` tells others.
+
+    Raises:
+        ValueError: something of this visitor still goes on, or too many wait.
+    """
+    ticket = HEAVY.join(session.owner, kind or name)
+    job = _JOBS[session.owner] = Job(visits.opened(session), session.path(f"{name}.json"))
+    job.note(**facts)
+    threading.Thread(target=_run, args=(ticket, job, act), daemon=True).start()
+
+
+def stop(session: Session) -> None:
+    """End the work after its current step; who still waits leaves the queue."""
+    job = _JOBS.get(session.owner)
+    if job is None:
+        raise ValueError("Nothing of yours is going on")
+    job.stopping = True
+    HEAVY.leave_line(session.owner)
+
+
+def state(session: Session, name: str) -> dict[str, Any]:
+    """What the job of that name told last; `status` is "none" where there was none.
+
+    Else it is waiting, working, done, stopped, failed, or interrupted: by a restart of the server.
+    """
+    path = session.path(f"{name}.json")
+    job = _JOBS.get(session.owner)
+    if not path.exists():
+        return {"status": "none"}
+    told = read_json(path)
+    if told["status"] != "working":
+        return told
+    if job is None or job.path != path:
+        told = read_json(path)  # it may have ended just now
+        return told if told["status"] != "working" else {**told, "status": "interrupted"}
+    waiting = HEAVY.before(session.owner)
+    return {**told, "status": "waiting" if waiting else "working", "stopping": job.stopping}
+
+
+def report(session: Session, name: str) -> tuple[str, bool]:
+    """(what to say of the job of that name, whether it goes on)."""
+    told = state(session, name)
+    match told["status"]:
+        case "none":
+            return "", False
+        case "waiting":
+            return progress.note(HEAVY.words(session.owner)), True
+        case "working":
+            return progress.job(told), True
+        case "interrupted":
+            return progress.note(INTERRUPTED, "warning"), False
+    return progress.note(told["words"], "good" if told["status"] == "done" else "warning"), False
+
+
+def _run(ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:
+    session = job.session
+    status, words = "stopped", "Stopped as you asked."
+    try:
+        for _ in HEAVY.wait(ticket):
+            pass
+        job.began = time.monotonic()
+        with visits.locked(session):
+            words = act(job)
+        status = "done"
+    except (Left, Stopped):
+        pass
+    except Exception as error:
+        status, words = "failed", why(error)
+    finally:
+        if session.folder.is_dir():
+            job.note(status, words=words)
+        if _JOBS.get(session.owner) is job:  # else a later job has taken its place
+            del _JOBS[session.owner]
+        HEAVY.leave(ticket)
+        visits.return_memory()
+
+
+def why(error: Exception) -> str:
+    """A fault as a sentence for the visitor; one of ours goes to the log, too."""
+    try:
+        with sentences():
+            raise error
+    except gr.Error as refused:
+        return unescape(refused.message)

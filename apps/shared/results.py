@@ -1,0 +1,80 @@
+"""Results of a visit: numbered folders KIND-001, KIND-002 ..., each with its facts in KIND.json."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from apps.shared import visits
+from apps.shared.visits import Session, Visit
+from vision_core.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result, in the folder of its visitor.
+
+    `KIND` starts the folder's name; `NOTHING` is the sentence for a visit without a result.
+    """
+
+    KIND: ClassVar[str]
+    NOTHING: ClassVar[str]
+    session: Session
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.session.path(self.name)
+
+    @property
+    def number(self) -> int:
+        return int(self.name.rpartition("-")[2])
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        return read_json(self.path(f"{self.KIND}.json"))
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def describe(self, **facts: Any) -> None:
+        """Write the facts; with them there is a result."""
+        write_json(self.path(f"{self.KIND}.json"), facts)
+
+
+Kind = TypeVar("Kind", bound=Result)
+
+
+def create(kind: type[Kind], visit: Visit, needed: int) -> Kind:
+    """A folder for a new result of `needed` bytes; `Result.describe` completes it.
+
+    Where there is no room, the oldest results go, but for the one on the page.
+    """
+    visits.opened(visit.session)
+    visits.make_room(visit.session, needed, removable(kind, visit))
+    result = kind(visit.session, visits.next_name(visit.session, kind.KIND))
+    result.folder.mkdir()
+    return result
+
+
+def every(kind: type[Kind], visit: Visit) -> list[Kind]:
+    """The results of a visit, newest first."""
+    names = visits.numbered(visit.session, kind.KIND, f"{kind.KIND}.json")
+    return [kind(visit.session, name) for name in names]
+
+
+def removable(kind: type[Kind], visit: Visit) -> list[Path]:
+    """What may go when there is no room, the oldest first."""
+    return [result.folder for result in reversed(every(kind, visit)) if result.name != visit.result]
+
+
+def get(kind: type[Kind], visit: Visit, name: object = None) -> Kind:
+    """The result on the page, or the one of that name; none is a `ValueError`."""
+    name = visit.result if name is None else name
+    if not isinstance(name, str) or not re.fullmatch(rf"{kind.KIND}-\d{{3,6}}", name):
+        raise ValueError(kind.NOTHING)
+    result = kind(visit.session, name)
+    if not result.path(f"{kind.KIND}.json").exists():
+        raise ValueError("That result is no longer here")
+    return result
