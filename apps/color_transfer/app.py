@@ -44,27 +44,21 @@ def build() -> gr.Blocks:
         start, settings, reuse, saved = _training_step()
         view = _results_step(visit, start)
         follow = (results.follow, [visit, *view["strengths"], view["seen"]], view["outputs"])
-        quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "page"}
-
-        begun = start.click(
-            training.begin, [visit, *settings], None, concurrency_id="apply", concurrency_limit=4
-        )
-        begun.success(*follow, **{**quiet, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
-        used = reuse.click(results.use_saved, [visit, saved], None, concurrency_id="apply")
-        used.success(*follow, **{**quiet, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
-        view["timer"].tick(*follow, **{**quiet, **wiring.POLL})
-        view["stop"].click(training.stop, visit, None, queue=False).success(
-            *follow, **{**quiet, **wiring.POLL}
-        )
+        begun = wiring.start(start.click, training.begin, [visit, *settings], follow)
+        used = wiring.start(reuse.click, results.use_saved, [visit, saved], follow)
+        for shown in (begun, used):
+            shown.then(None, js=wiring.TO_RESULT)
+        wiring.watch(follow, view["timer"], view["stop"], training.stop, visit)
         for control in view["strengths"]:
-            control.change(*follow, trigger_mode="always_last", **{**quiet, **wiring.POLL})
+            control.change(*follow, trigger_mode="always_last", **wiring.LOOK)
         for piece in (view["strip"], view["facts"]):
-            clicked = piece.click(results.act, [visit, view["strengths"][1]], view["strengths"][1], **quiet)
-            clicked.success(*follow, **{**quiet, **wiring.POLL})
+            wiring.start(
+                piece.click, results.act, [visit, view["strengths"][1]], follow, view["strengths"][1]
+            )
         _more_steps(visit, view, follow)
         opened = page.load(_opened, None, [visit, key, *chosen], show_progress="hidden")
         opened.success(None, key, js=wiring.KEEP_KEY)
-        opened.success(*follow, **{**quiet, **wiring.POLL})
+        opened.success(*follow, **wiring.LOOK)
     return page.queue(max_size=wiring.EVENTS)
 
 

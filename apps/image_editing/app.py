@@ -21,9 +21,6 @@ Mark a place, or say what shall change. Everything outside the mask stays as it 
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
 )
-QUIET: dict[str, Any] = {
-    "show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "page", "api_visibility": "private",
-}  # fmt: skip
 
 
 def build() -> gr.Blocks:
@@ -60,10 +57,10 @@ def build() -> gr.Blocks:
         strength, padding, feather, poisson, steps, guidance, negative = rest
         shown = [source, facts, canvas, words["caption"]]
 
-        chooser.click(picture_panel.take_example, visit, source, **QUIET)
-        changed = source.change(picture_panel.choose, [visit, source], shown[1:], **QUIET)
-        changed.success(edits.who_paints, visit, words["who"], **QUIET)
-        changed.success(lambda: regions["empty"], None, regions["outputs"], **QUIET)
+        chooser.click(picture_panel.take_example, visit, source, **wiring.QUIET)
+        changed = source.change(picture_panel.choose, [visit, source], shown[1:], **wiring.QUIET)
+        changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
+        changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
         for button, handler, inputs in (
             (start, edits.begin_task, [visit, task, *own, *model]),
             (begin_text, edits.begin_text, [
@@ -71,14 +68,11 @@ def build() -> gr.Blocks:
                 seed, locked, steps, guidance, negative,
             ]),
         ):  # fmt: skip
-            begun = button.click(handler, inputs, seed, **QUIET)
-            begun.success(*follow, **{**QUIET, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
-        view["timer"].tick(*follow, **{**QUIET, **wiring.POLL})
-        stopped = view["stop"].click(results.stop, visit, None, queue=False, api_visibility="private")
-        stopped.success(*follow, **{**QUIET, **wiring.POLL})
+            wiring.start(button.click, handler, inputs, follow, seed).then(None, js=wiring.TO_RESULT)
+        wiring.watch(follow, view["timer"], view["stop"], results.stop, visit)
         for piece in (view["candidates"], view["history"]):
-            piece.click(results.act, visit, None, **QUIET).success(*follow, **{**QUIET, **wiring.POLL})
-        view["again"].click(results.go_on, visit, shown, **QUIET)
+            wiring.start(piece.click, results.act, visit, follow)
+        view["again"].click(results.go_on, visit, shown, **wiring.QUIET)
         restored = [
             view["said"],
             canvas,
@@ -92,14 +86,14 @@ def build() -> gr.Blocks:
             padding,
         ]
         restored += [feather, poisson, steps, guidance, negative, *own[4:8]]
-        view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **QUIET)
+        view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **wiring.QUIET)
         api.build()
         opened = page.load(
             _opened, None, [visit, key, *shown, listing], show_progress="hidden", api_visibility="private"
         )
         opened.success(None, key, js=wiring.KEEP_KEY)
-        opened.success(*follow, **{**QUIET, **wiring.POLL})
-        opened.success(*lessons, **{**QUIET, **wiring.POLL})
+        opened.success(*follow, **wiring.LOOK)
+        opened.success(*lessons, **wiring.LOOK)
     return page.queue(max_size=wiring.EVENTS)
 
 
@@ -216,8 +210,8 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
                 ("Regions", "the picture with the boxes found"),
             )
         )  # fmt: skip
-    find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **QUIET)
-    chips.click(edits.pick, visit, [canvas, boxes, chips], **QUIET)
+    find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **wiring.QUIET)
+    chips.click(edits.pick, visit, [canvas, boxes, chips], **wiring.QUIET)
     fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window}
     fields |= {"learnt": learnt, "who": who}
     none = gr.update(value=None, visible=False)

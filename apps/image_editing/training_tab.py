@@ -198,16 +198,10 @@ def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.D
     halt = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-teaching")
     curves = gr.Plot(show_label=False, visible=False, elem_id="lesson-curves")
     timer = gr.Timer(REFRESH, active=False)
-    looks = (follow, [visit], [words, curves, halt, start, timer, learnt])
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "page"}
-    hidden: dict[str, Any] = {**quiet, "api_visibility": "private"}
-    take.click(add, [visit, caption, prompt], listing, **hidden)
-    scenes.click(add_scenes, [visit, count], listing, **hidden)
-    none.click(clear, visit, listing, **hidden)
-    begun = start.click(begin, [visit, epochs, anchors, steps, budget, seed], None, **hidden)
-    begun.success(*looks, **{**hidden, **wiring.POLL})
-    halt.click(stop, visit, None, queue=False, api_visibility="private").success(
-        *looks, **{**hidden, **wiring.POLL}
-    )
-    timer.tick(*looks, **{**hidden, **wiring.POLL})
-    return looks, listing
+    look = (follow, [visit], [words, curves, halt, start, timer, learnt])
+    take.click(add, [visit, caption, prompt], listing, **wiring.QUIET)
+    scenes.click(add_scenes, [visit, count], listing, **wiring.QUIET)
+    none.click(clear, visit, listing, **wiring.QUIET)
+    wiring.start(start.click, begin, [visit, epochs, anchors, steps, budget, seed], look)
+    wiring.watch(look, timer, halt, stop, visit)
+    return look, listing

@@ -35,12 +35,11 @@ def build() -> gr.Blocks:
             with gr.Tab("Train", id="train"):
                 looks.append(training.build(given))
         api.build()
-        quiet = one["quiet"]
         opened = page.load(_opened, None, [given, key], show_progress="hidden", api_visibility="private")
         opened.success(None, key, js=wiring.KEEP_KEY)
-        opened.success(_chosen, given, one["chosen"], **quiet)
+        opened.success(_chosen, given, one["chosen"], **wiring.QUIET)
         for look in looks:
-            opened.success(*look, **{**quiet, **wiring.POLL})
+            opened.success(*look, **wiring.LOOK)
     return page.queue(max_size=wiring.EVENTS)
 
 

@@ -160,13 +160,6 @@ def build(given: gr.State) -> tuple[Any, ...]:
     table = gr.HTML(elem_id="lab-table")
     timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, given, [words, ended, start, timer, pictures, table])
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
-    quiet["api_visibility"] = "private"
-    start.click(begin, [given, source, number, seed, *levels], None, **quiet).success(
-        *look, **{**quiet, **wiring.POLL}
-    )
-    ended.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **wiring.POLL}
-    )
-    timer.tick(*look, **{**quiet, **wiring.POLL})
+    wiring.start(start.click, begin, [given, source, number, seed, *levels], look)
+    wiring.watch(look, timer, ended, stop, given)
     return look

@@ -247,11 +247,6 @@ def _wire(given: gr.State, start: Any, ended: Any, words: Any, acts: tuple[Any, 
     begin, inputs, follow = acts
     timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, given, [words, ended, start, timer])
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
-    quiet["api_visibility"] = "private"
-    start.click(begin, inputs, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
-    ended.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **wiring.POLL}
-    )
-    timer.tick(*look, **{**quiet, **wiring.POLL})
+    wiring.start(start.click, begin, inputs, look)
+    wiring.watch(look, timer, ended, stop, given)
     return look

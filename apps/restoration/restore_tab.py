@@ -270,21 +270,15 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
     controls = [strength, output, sharpen, gate, light, caution]
     look = (follow, [given, *controls, seen], outputs)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
-    quiet["api_visibility"] = "private"
     chosen = [preview, said, picker, book]
-    upload.change(choose, [given, upload], chosen, **quiet)
-    chooser.click(take_example, given, chosen, **quiet)
-    picker.release(turn, [given, picker], chosen, **quiet)
-    picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **quiet)
-    started = start.click(begin, [given, method], None, **quiet)
-    started.success(*look, **{**quiet, **wiring.POLL}).then(None, js=wiring.TO_RESULT)
-    stopper.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **wiring.POLL}
-    )
-    timer.tick(*look, **{**quiet, **wiring.POLL})
+    upload.change(choose, [given, upload], chosen, **wiring.QUIET)
+    chooser.click(take_example, given, chosen, **wiring.QUIET)
+    picker.release(turn, [given, picker], chosen, **wiring.QUIET)
+    picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **wiring.QUIET)
+    wiring.start(start.click, begin, [given, method], look).then(None, js=wiring.TO_RESULT)
+    wiring.watch(look, timer, stopper, stop, given)
     for control in controls:
-        control.change(*look, trigger_mode="always_last", **{**quiet, **wiring.POLL})
-    verdict.click(lambda: False, None, gate, **quiet)
-    viewer.click(act, given, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
-    return {"look": look, "quiet": quiet, "chosen": chosen, "book": whole_book}
+        control.change(*look, trigger_mode="always_last", **wiring.LOOK)
+    verdict.click(lambda: False, None, gate, **wiring.QUIET)
+    wiring.start(viewer.click, act, given, look)
+    return {"look": look, "chosen": chosen, "book": whole_book}

@@ -256,13 +256,8 @@ def build(given: gr.State) -> tuple[Any, ...]:
     download = gr.HTML(elem_id="training-download")
     timer, seen = gr.Timer(2 * jobs.REFRESH, active=False), gr.State("")
     look = (follow, [given, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 6, "concurrency_id": "page"}
-    quiet["api_visibility"] = "private"
     fields = [given, source, archive, start_from, epochs, crops, batch, side, lr, every, seed]
-    begun.click(begin, fields, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
-    ended.click(stop, given, None, queue=False, api_visibility="private").success(
-        *look, **{**quiet, **wiring.POLL}
-    )
-    again.click(resume, given, None, **quiet).success(*look, **{**quiet, **wiring.POLL})
-    timer.tick(*look, **{**quiet, **wiring.POLL})
+    wiring.start(begun.click, begin, fields, look)
+    wiring.start(again.click, resume, given, look)
+    wiring.watch(look, timer, ended, stop, given)
     return look
