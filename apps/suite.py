@@ -46,7 +46,7 @@ def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
     if only not in (None, DASHBOARD, *PAGES):
         raise ValueError(f"there is no app {only!r}; there are {', '.join((*PAGES, DASHBOARD))}")
     dashboard = _dashboard() if only in (None, DASHBOARD) else None
-    suite = _server(allow_hosts, dashboard.lifespan() if dashboard else None)
+    suite = _server(allow_hosts, dashboard)
     if only is None:
         suite.add_api_route("/", landing.page, response_class=HTMLResponse)
         suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
@@ -105,7 +105,7 @@ def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
+def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
     """What every server has: its health, its icon, its doors, and someone who cleans up."""
 
     @asynccontextmanager
@@ -115,8 +115,11 @@ def _server(allow_hosts: Iterable[str], lifespan: Any = None) -> FastAPI:
         janitor.start()
         async with AsyncExitStack() as stack:
             stack.callback(janitor.stop)
-            if lifespan is not None:
-                await stack.enter_async_context(lifespan(app))
+            if dashboard is not None:
+                from apps.dashboard import jobs
+
+                take_over(HEAVY, [(jobs.DASHBOARD, jobs.root())])
+                await stack.enter_async_context(dashboard.lifespan()(app))
             yield
 
     logs.install()

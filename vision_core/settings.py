@@ -5,7 +5,7 @@ the limits of the pages' forms.
 """
 
 import math
-from dataclasses import MISSING, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -89,6 +89,27 @@ def _within(value: float, bounds: Any) -> bool:
         and (above is None or value > above)
         and (below is None or value < below)
     )
+
+
+@dataclass(frozen=True)
+class Described:
+    """One setting for a form: whether it is a whole number, its bounds or None, its default and its help."""
+
+    whole: bool
+    least: float | None
+    most: float | None
+    default: Any
+    help: str
+
+
+def described(kind: type, name: str) -> Described:
+    """The setting called `name` of a settings dataclass."""
+    each = next(each for each in fields(kind) if each.name == name)
+    facts, hint = each.metadata, get_type_hints(kind)[name]
+    least, most, below = (facts.get(key) for key in ("least", "most", "below"))
+    default = None if each.default is MISSING else each.default
+    whole = hint is int or int in get_args(hint)
+    return Described(whole, least, below if most is None else most, default, facts.get("help", ""))
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from apps.color_transfer.files import router as files
 from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
 from apps.color_transfer.views import palette_editor
 from apps.color_transfer.visit import APP, current
-from apps.shared import faults, inputs, theme, visits, wiring
+from apps.shared import faults, forms, inputs, theme, visits, wiring
 from apps.shared.inputs import examples
 from apps.shared.views import CLICKED
 from apps.shared.visits import LIFETIME
@@ -136,25 +136,13 @@ def _training_step() -> tuple[gr.Button, list[gr.components.Component], gr.Butto
 
 
 def _training_settings() -> list[gr.components.Component]:
-    default, weights = Settings(), LossWeights()
     with gr.Row():
-        epochs = inputs.Slider(
-            10, 5000, default.epochs, step=10, label="Epochs", info="Batches of 512 colours each."
-        )
-        patience = inputs.Slider(
-            0,
-            1000,
-            0,
-            step=100,
-            label="Patience",
-            info="Stop early after so many epochs without progress; 0: never.",
-        )
+        fields = forms.build(Settings, training.FORM[:2])
     with gr.Row():
-        lr = inputs.Number(default.lr, label="Learning rate", minimum=1e-6, maximum=1)
-        seed = inputs.Number(default.seed, label="Seed", precision=0, minimum=0)
+        fields += forms.build(Settings, training.FORM[2:])
         head = gr.Radio(
             [("free colours", "rgb"), ("mixtures of the palette", "palette")],
-            value=default.head,
+            value=Settings().head,
             label="The network answers with",
         )
     gr.Markdown(
@@ -163,11 +151,8 @@ def _training_settings() -> list[gr.components.Component]:
     )
     gr.Markdown("How much each term of the loss counts:")
     with gr.Row():
-        terms = [
-            inputs.Number(getattr(weights, name), label=name, minimum=0, maximum=1000, min_width=110)
-            for name in training.TERMS
-        ]
-    return [epochs, patience, lr, seed, head, *terms]
+        fields += forms.build(LossWeights, training.TERMS, min_width=110)
+    return [head, *fields]
 
 
 def _results_step(visit: gr.State, start: gr.Button) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
-from apps.shared import progress, trainings, visits
+from apps.shared import forms, progress, trainings, visits
 from apps.shared.faults import user_errors
-from apps.shared.inputs import number, whole
+from apps.shared.forms import Field
 from apps.shared.progress import duration, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
@@ -13,35 +13,29 @@ from vision_core import color
 from vision_core.color import classical
 from vision_core.color.palette import CountedColors
 
-TERMS = tuple(color.LossWeights.__dataclass_fields__)
+FORM = (
+    Field("epochs", "Epochs", most=20_000, slider=5000, step=10, help="Batches of 512 colours each."),
+    Field("patience", "Patience", most=20_000, slider=1000, step=100),
+    Field("lr", "Learning rate", least=1e-6, most=1, step=1e-4, help=""),
+    Field("seed", "Seed", help=""),
+)
+TERMS = tuple(Field(name, name, most=1000) for name in color.LossWeights.__dataclass_fields__)
 FEW = 100  # epochs below which a stopped network has hardly begun
 FIRST = "A first picture by histogram matching; the network's replaces it as it learns."
 
 
 @user_errors
-def begin(
-    given: Session | None,
-    epochs: float,
-    patience: float,
-    lr: float,
-    seed: float,
-    head: str,
-    *weights: float,
-) -> None:
-    """Make the first picture, and put the network's training into the queue."""
+def begin(given: Session | None, head: str, *values: float) -> None:
+    """Make the first picture, and put the training with the forms' `values` into the queue."""
     known = current(given)
     picture = visit.source_of(known)
     if known.palette is None:
         raise ValueError("Please choose the colours to take: a picture or a palette file")
+    own, weights = values[: len(FORM)], values[len(FORM) :]
     settings = color.Settings(
-        epochs=whole(epochs, 1, 20_000, "The number of epochs"),
-        patience=whole(patience, 0, 20_000, "The patience"),
-        lr=number(lr, 1e-6, 1, "The learning rate"),
-        seed=whole(seed, 0, 2**31, "The seed"),
+        **forms.read(color.Settings, FORM, own),
         head=head,  # pyright: ignore[reportArgumentType]  # checked by the network
-        weights=color.LossWeights(
-            *(number(w, 0, 1000, f"The weight of {t}") for t, w in zip(TERMS, weights, strict=True))
-        ),
+        weights=color.LossWeights(**forms.read(color.LossWeights, TERMS, weights)),
     )
     HEAVY.refuse_second(known.session.owner)
     look = looks.create(known, "training", f"{settings.epochs:,} epochs, seed {settings.seed}")

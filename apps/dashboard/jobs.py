@@ -12,11 +12,13 @@ from typing import Any
 import streamlit as st
 
 from apps.shared.doors import BROWSER_COOKIE
+from apps.shared.queue import HEAVY, QUEUED
 from vision_core import runs
 from vision_core.safety import messages
 
 FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB
 OWNER = "owner"  # file of a run that tells which browser began it
+DASHBOARD = "dashboard"  # who owns its one ticket in the queue
 _STARTING = threading.Lock()  # two visitors who press the button at once: one training
 
 
@@ -51,8 +53,27 @@ def running() -> runs.Run | None:
     return None
 
 
+def waiting() -> runs.Run | None:
+    """The training of the dashboard that is in the queue for its turn, or about to start."""
+    if HEAVY.before(DASHBOARD) is None:
+        return None
+    return next((runs.Run(path.parent) for path in root().glob(f"*/*/{QUEUED}")), None)
+
+
+def busy() -> runs.Run | None:
+    """The training that must end before another one of the dashboard."""
+    return running() or waiting()
+
+
+def going_on(run: runs.Run) -> str:
+    """`running`, `waiting` (in the queue) or "" of a training."""
+    if run.process() is not None:
+        return "running"
+    return "waiting" if (run.folder / QUEUED).exists() and HEAVY.before(DASHBOARD) is not None else ""
+
+
 def launch(system: str, settings: Any, create: Callable[[Path, Any], runs.Run] | None = None) -> runs.Run:
-    """Start a training of this browser in a process of its own; another one going on is a `ValueError`.
+    """Put a training of this browser into the queue; another one going on is a `ValueError`.
 
     Args:
         create: makes the run in a folder, where a system has more to write down than its settings.
@@ -65,7 +86,7 @@ def launch(system: str, settings: Any, create: Callable[[Path, Any], runs.Run] |
         folder = runs.new_folder(root(), system)
         run = create(folder, settings) if create else runs.create(folder, system, settings)
         (run.folder / OWNER).write_text(_browser())
-        runs.start(run)
+        HEAVY.train(DASHBOARD, run)
     return run
 
 
@@ -74,13 +95,14 @@ def resume(run: runs.Run) -> None:
     _refuse_stranger(run)
     with _STARTING:
         _refuse_second()
-        runs.start(run)
+        HEAVY.train(DASHBOARD, run)
 
 
 def stop(run: runs.Run) -> None:
-    """Ask a training to end; a stranger's is a `ValueError`."""
+    """Ask a training to end, or take it out of the queue; a stranger's is a `ValueError`."""
     _refuse_stranger(run)
-    runs.request_stop(run)
+    if not ((run.folder / QUEUED).exists() and HEAVY.leave_line(DASHBOARD)):
+        runs.request_stop(run)
 
 
 def mine(run: runs.Run) -> bool:
@@ -105,7 +127,7 @@ def _refuse_stranger(run: runs.Run) -> None:
 
 
 def _refuse_second() -> None:
-    if (other := running()) is not None:
+    if (other := busy()) is not None:
         raise ValueError(f"{other.name} is still training; one training at a time on this machine")
 
 

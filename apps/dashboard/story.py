@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from apps.dashboard.jobs import sentence
+from apps.dashboard.jobs import going_on, sentence
 from vision_core import runs
 
 
@@ -18,7 +18,8 @@ class Story:
     """What a run's folder tells at one moment.
 
     Args:
-        status: a word of `Run.status`, `damaged` (unreadable files) or `empty` (no run in the folder).
+        status: a word of `Run.status`, `waiting` (in the queue), `damaged` (unreadable files) or `empty` (no
+            run in the folder).
         epochs: "epoch", losses and accuracies of each finished epoch.
         steps, losses: the loss of each step so far.
         total, eta: of how many steps, and the seconds that were left at `updated`.
@@ -66,19 +67,19 @@ def read(run: runs.Run, system: str, settings: type, scalars: Sequence[str]) -> 
     Args:
         scalars: the metrics of an epoch that the system's pages show.
     """
-    alive = run.process() is not None
+    alive = going_on(run)
     try:
         if not (run.folder / "config.json").exists():
-            return Story(run, "running") if alive else _without_run(run)
+            return Story(run, alive) if alive else _without_run(run)
         asked = asdict(runs.open(run.folder, system, settings)[1])
         metrics = run.folder / "metrics.jsonl"
         stamp = metrics.stat() if metrics.exists() else None
         entries = _entries(
             str(run.folder), (stamp.st_mtime_ns, stamp.st_size) if stamp else None, tuple(scalars)
         )
-        status = "running" if alive else run.status()
+        status = alive or run.status()
     except (ValueError, KeyError, TypeError, OSError) as error:
-        return Story(run, "running" if alive else "damaged", problem=sentence(error))
+        return Story(run, alive or "damaged", problem=sentence(error))
     return Story(run, status, asked, **entries)
 
 

@@ -9,12 +9,15 @@ import streamlit as st
 
 from apps.dashboard import jobs
 from apps.dashboard.story import Story
+from apps.shared.queue import HEAVY
 from vision_core import runs
 
 REFRESH = 2.0  # seconds between two looks at a running training
 QUIET = 30  # seconds without news after which the page says so
+GOING_ON = ("waiting", "running")
 STATUS = {
     "running": (":blue-badge[:material/progress_activity: running]", ""),
+    "waiting": (":blue-badge[:material/hourglass: waiting]", ""),
     "done": (":green-badge[:material/check: done]", ""),
     "stopped": (
         ":orange-badge[:material/pause: stopped]",
@@ -54,9 +57,10 @@ def await_end(busy: runs.Run) -> None:
     """Say why nothing can be started, until it can."""
 
     def look() -> None:
-        if busy.process() is None:
+        if jobs.busy() is None:
             st.rerun()
-        st.caption(f"**{busy.name}** is training. One training at a time on this machine: wait, or stop it.")
+        waits = HEAVY.words(jobs.DASHBOARD) if HEAVY.before(jobs.DASHBOARD) else "training."
+        st.caption(f"**{busy.name}**: {waits} One training at a time on this machine: wait, or stop it.")
 
     st.fragment(look, run_every=REFRESH)()
 
@@ -94,9 +98,9 @@ def choose(names: list[str], key: str, read: Callable[[str], Story], links: Call
 def _buttons(story: Story) -> None:
     run = story.run
     if not jobs.mine(run):
-        if story.status in ("running", "stopped", "interrupted"):
+        if story.status in (*GOING_ON, "stopped", "interrupted"):
             st.caption("Started from another browser, which can stop and resume it. You can watch.")
-    elif story.status == "running":
+    elif story.status in GOING_ON:
         stopping = (run.folder / "stop").exists()
         st.button(
             "Stopping …" if stopping else "Stop training",
@@ -110,7 +114,7 @@ def _buttons(story: Story) -> None:
         st.button(
             "Resume",
             icon=":material/resume:",
-            disabled=jobs.running() is not None,
+            disabled=jobs.busy() is not None,
             on_click=attempt,
             args=(jobs.resume, run),
             type="primary",
@@ -119,11 +123,11 @@ def _buttons(story: Story) -> None:
 
 def follow(story: Story, read: Callable[[], Story], draw: Callable[[Story], None]) -> None:
     """Show the state of a training, and `draw` it, anew while it runs."""
-    was_running, had_epochs = story.status == "running", bool(story.epochs)
+    was_running, had_epochs = story.status in GOING_ON, bool(story.epochs)
 
     def look() -> None:
         now = read()
-        if (was_running and now.status != "running") or (now.epochs and not had_epochs):
+        if (was_running and now.status not in GOING_ON) or (now.epochs and not had_epochs):
             st.rerun()  # the whole page: buttons change, and the timer may end
         _tell_state(now)
         draw(now)
@@ -137,6 +141,8 @@ def _tell_state(story: Story) -> None:
     st.markdown(f"{badge} {_age(story)}")
     if story.problem:
         st.error(story.problem, icon=":material/error:")
+    elif story.status == "waiting":
+        st.info(HEAVY.words(jobs.DASHBOARD))
     elif meaning:
         st.info(meaning)
     if story.status == "running":

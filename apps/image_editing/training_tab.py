@@ -7,10 +7,11 @@ import gradio as gr
 
 from apps.image_editing import edits
 from apps.image_editing.visit import Visit, change, current, source_of
-from apps.shared import trainings, visits, wiring
+from apps.shared import forms, trainings, visits, wiring
 from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
-from apps.shared.inputs import Slider, data_uri, read_picture, whole
+from apps.shared.forms import Field
+from apps.shared.inputs import data_uri, read_picture, whole
 from apps.shared.progress import note, training
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
@@ -24,6 +25,13 @@ from vision_core.smallworld import world
 
 REFRESH = 1.5  # seconds between two looks at the training
 MOST = 12  # pictures of one training
+FORM = (
+    Field("epochs", "Passes over the pictures", most=1000, slider=300, help=""),
+    Field("anchors", "Regions of each picture", most=25, slider=16, help=""),
+    Field("steps", "Steps of each painting", most=200, slider=50, help=""),
+    Field("budget", "Budget", most=100_000, slider=600, step=10),
+    Field("seed", "Seed", slider=100, help=""),
+)
 
 
 @user_errors
@@ -79,9 +87,7 @@ def listed(known: Visit) -> str:
 
 
 @user_errors
-def begin(
-    given: Session | None, epochs: float, anchors: float, steps: float, budget: float, seed: float
-) -> None:
+def begin(given: Session | None, *values: float) -> None:
     """Write the data down and put the training into the queue."""
     known = current(given)
     if not known.lessons:
@@ -103,11 +109,7 @@ def begin(
     write_json(folder / "data.json", data)
     settings = train.Settings(
         data=str(folder / "data.json"),
-        epochs=whole(epochs, 1, 1000, "The number of passes"),
-        anchors=whole(anchors, 1, 25, "The number of regions"),
-        steps=whole(steps, 1, 200, "The number of steps"),
-        budget=whole(budget, 0, 100_000, "The budget"),
-        seed=whole(seed, 0, 2**31, "The seed"),
+        **forms.read(train.Settings, FORM, values),
         backend="tiny",
     )
     HEAVY.train(known.session.owner, runs.create(folder / "run", "edit", settings))
@@ -188,11 +190,7 @@ def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.D
         none = gr.Button("Clear the list", size="sm")
     listing = gr.HTML(elem_id="lessons")
     with gr.Row():
-        epochs = Slider(1, 300, 100, step=1, label="Passes over the pictures")
-        anchors = Slider(1, 16, 9, step=1, label="Regions of each picture")
-        steps = Slider(1, 50, 20, step=1, label="Steps of each painting")
-        budget = Slider(0, 600, 0, step=10, label="Budget", info="Paintings at most; 0: every candidate.")
-        seed = Slider(0, 100, 0, step=1, label="Seed")
+        fields = forms.build(train.Settings, FORM)
     start = gr.Button("Teach AnchorNet", variant="primary", elem_id="teach")
     words = gr.HTML(elem_id="lesson-status")
     halt = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-teaching")
@@ -202,6 +200,6 @@ def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.D
     take.click(add, [visit, caption, prompt], listing, **wiring.QUIET)
     scenes.click(add_scenes, [visit, count], listing, **wiring.QUIET)
     none.click(clear, visit, listing, **wiring.QUIET)
-    wiring.start(start.click, begin, [visit, epochs, anchors, steps, budget, seed], look)
+    wiring.start(start.click, begin, [visit, *fields], look)
     wiring.watch(look, timer, halt, stop, visit)
     return look, listing

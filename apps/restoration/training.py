@@ -7,14 +7,14 @@ import gradio as gr
 
 from apps.restoration import networks, views
 from apps.restoration.visit import change, current
-from apps.shared import inputs, jobs, progress, trainings, visits, wiring
+from apps.shared import forms, inputs, jobs, progress, trainings, visits, wiring
 from apps.shared.curves import plot
 from apps.shared.faults import user_errors
-from apps.shared.inputs import number, whole
+from apps.shared.forms import Field
 from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
-from vision_core import restoration, runs
+from vision_core import restoration, runs, weights
 from vision_core.files import atomic
 from vision_core.pictures.images import READABLE
 from vision_core.restoration import data
@@ -23,6 +23,15 @@ from vision_core.safety import archives, guarded, limits
 
 BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
 SYSTEM = "restore"
+FORM = (
+    Field("epochs", "Epochs", most=10_000, default=20, help=""),
+    Field("crops", "Crops an epoch", most=10_000, default=32, help=""),
+    Field("batch_size", "Crops a batch", most=64, default=4, help=""),
+    Field("crop", "Side of a crop", least=64, most=512, step=16, default=128, help=""),
+    Field("lr", "Learning rate", least=1e-6, most=0.1, step=1e-5, help=""),
+    Field("every", "Epochs a look", most=1000, default=5, help=""),
+    Field("seed", "Seed", help=""),
+)
 
 
 @user_errors
@@ -31,22 +40,13 @@ def begin(given: Session | None, source: str, archive: str | None, start: str, *
     chosen = current(given)
     known = chosen.session
     HEAVY.refuse_second(known.owner)
-    epochs, crops, batch, side, lr, every, seed = settings
     if source == "archive" and not archive:
         raise ValueError("Please choose a ZIP with clean pages first")
     if start not in ("release", "scratch"):
         raise ValueError(f"There is no start {start!r}")
-    chosen_settings: dict[str, Any] = {
-        "epochs": whole(epochs, 1, 10_000, "The number of epochs"),
-        "crops": whole(crops, 1, 10_000, "The number of crops"),
-        "batch_size": whole(batch, 1, 64, "The batch size"),
-        "crop": whole(side, 64, 512, "The side of a crop") // 16 * 16,
-        "lr": number(lr, 1e-6, 0.1, "The learning rate"),
-        "every": whole(every, 1, 1000, "Epochs between measurements"),
-        "seed": whole(seed, 0, 2**31, "The seed"),
-        "start": str(restoration_weights()) if start == "release" else None,
-        "perceptual": "gradient",
-    }
+    chosen_settings = forms.read(restoration.Settings, FORM, settings)
+    chosen_settings["crop"] = chosen_settings["crop"] // 16 * 16
+    chosen_settings["start"] = str(weights.find("restoration")) if start == "release" else None
     if chosen_settings["crops"] < chosen_settings["batch_size"]:
         raise ValueError("An epoch needs at least as many crops as a batch has")
     visits.opened(known)
@@ -57,16 +57,11 @@ def begin(given: Session | None, source: str, archive: str | None, start: str, *
     folders: dict[str, Any] = (
         unpack(archive, known.path(f"{name}-pages")) if source == "archive" and archive else {}
     )
-    run = runs.create(known.path(name), SYSTEM, restoration.Settings(**chosen_settings, **folders))
+    run = runs.create(
+        known.path(name), SYSTEM, restoration.Settings(**chosen_settings, perceptual="gradient", **folders)
+    )
     change(known, run=name)
     HEAVY.train(known.owner, run)
-
-
-def restoration_weights() -> Path:
-    """The file of this release's network."""
-    from vision_core import weights
-
-    return weights.find("restoration")
 
 
 def unpack(archive: str, folder: Path) -> dict[str, Any]:
@@ -228,16 +223,9 @@ def build(given: gr.State) -> tuple[Any, ...]:
             )
         with gr.Column(min_width=300):
             with gr.Row():
-                epochs = inputs.Number(20, label="Epochs", precision=0, minimum=1, elem_id="epochs")
-                crops = inputs.Number(32, label="Crops an epoch", precision=0, minimum=1)
-                batch = inputs.Number(4, label="Crops a batch", precision=0, minimum=1, maximum=64)
+                fields = forms.build(restoration.Settings, FORM[:3], min_width=90)
             with gr.Row():
-                side = inputs.Number(
-                    128, label="Side of a crop", precision=0, minimum=64, maximum=512, step=16
-                )
-                lr = inputs.Number(1e-4, label="Learning rate", minimum=1e-6, maximum=0.1, min_width=90)
-                every = inputs.Number(5, label="Epochs a look", precision=0, minimum=1, min_width=90)
-                seed = inputs.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+                fields += forms.build(restoration.Settings, FORM[3:], min_width=90)
     begun = gr.Button("Train", variant="primary", size="lg", elem_id="train")
     said = gr.HTML(elem_id="training-words")
     with gr.Row():
@@ -256,8 +244,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
     download = gr.HTML(elem_id="training-download")
     timer, seen = gr.Timer(2 * jobs.REFRESH, active=False), gr.State("")
     look = (follow, [given, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
-    fields = [given, source, archive, start_from, epochs, crops, batch, side, lr, every, seed]
-    wiring.start(begun.click, begin, fields, look)
+    wiring.start(begun.click, begin, [given, source, archive, start_from, *fields], look)
     wiring.start(again.click, resume, given, look)
     wiring.watch(look, timer, ended, stop, given)
     return look

@@ -4,10 +4,11 @@ import statistics
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
+from pathlib import Path
 
 from apps.shared import visits
 from apps.shared.progress import duration
@@ -219,16 +220,20 @@ class HeavyQueue:
         return statistics.median(took) if took else None
 
 
-def take_over(queue: HeavyQueue) -> None:
-    """Put into `queue` what an earlier server left: trainings that go on, then in order those that waited."""
+def take_over(queue: HeavyQueue, folders: Iterable[tuple[str, Path]] | None = None) -> None:
+    """Put into `queue` what an earlier server left: trainings that go on, then in order those that waited.
+
+    Args:
+        folders: an owner and where its runs are; all visits without.
+    """
     waiting: list[tuple[float, str, runs.Run]] = []
-    for folder in visits.everyone():
+    for owner, folder in folders or [(folder.name, folder) for folder in visits.everyone()]:
         for run in visits.trainings(folder):
-            queue.adopt(folder.name, run)
+            queue.adopt(owner, run)
         for mark in folder.rglob(QUEUED):
             run = runs.Run(mark.parent)
             if run.process() is None and (run.folder / "config.json").exists():
-                waiting.append((mark.stat().st_mtime, folder.name, run))
+                waiting.append((mark.stat().st_mtime, owner, run))
     for _, owner, run in sorted(waiting, key=lambda entry: entry[0]):
         with suppress(ValueError):  # there is no room for it
             queue.train(owner, run, restarted=True)

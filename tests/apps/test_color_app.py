@@ -81,7 +81,7 @@ def visitor(chosen):
 
 
 def begin(known, epochs: float = 100) -> None:
-    training.begin(known, epochs, 0, 1e-3, 0, "rgb", *WEIGHTS)
+    training.begin(known, "rgb", epochs, 0, 1e-3, 0, *WEIGHTS)
 
 
 def watch(known, seconds: float = 120):
@@ -430,7 +430,7 @@ def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):
 
 @pytest.mark.parametrize(
     ("epochs", "words"),
-    [(float("nan"), "number of epochs is nan"), (0, "from 1 to"), ("x", "epochs is x"), (10**400, "is 1000")],
+    [(float("nan"), "Epochs is nan"), (0, "from 1 to"), ("x", "Epochs is x"), (10**400, "is 1000")],
 )
 def test_numbers_are_checked_again(visitor, epochs, words):
     with pytest.raises(gr.Error, match=words):

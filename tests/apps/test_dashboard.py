@@ -20,6 +20,7 @@ from apps.dashboard import frame, jobs
 from apps.dashboard.digits import sources
 from apps.dashboard.digits.story import read_story
 from apps.dashboard.tables import csv_bytes
+from apps.shared import queue
 from vision_core import digits, runs
 from vision_core.digits.packed import decode_images
 
@@ -306,10 +307,26 @@ def test_a_training_survives_reloads_and_is_stopped_and_resumed(root):
     assert read_story(run).status == "stopped" and "Resume goes on" in told(app)
 
     checked(next(b for b in app.button if b.label == "Resume").click().run())
-    assert run.process() not in (None, pid)
+    wait_for(lambda: run.process() not in (None, pid))
     wait_for(lambda: len(read_story(run).epochs) > reached)
     runs.request_stop(run)
     wait_for(lambda: run.process() is None)
+
+
+def test_a_training_waits_in_the_queue_of_all_pages_and_can_leave_it(root):
+    tickets = [queue.HEAVY.join(f"other-{number}") for number in range(queue.PLACES)]
+    try:
+        app = checked(visit("digits/training.py").button[0].click().run())
+        run = jobs.busy()
+        assert run is not None and run.process() is None and read_story(run).status == "waiting"
+        app = visit("digits/training.py", run=run.name)
+        assert "before you" in told(app)
+        checked(next(b for b in app.button if b.label == "Stop training").click().run())
+        wait_for(lambda: jobs.busy() is None)
+        assert run.process() is None and read_story(run).status == "new"
+    finally:
+        for ticket in tickets:
+            queue.HEAVY.leave(ticket)
 
 
 def test_only_the_browser_that_began_a_training_may_stop_it(root, monkeypatch):

@@ -120,7 +120,7 @@ def show_numbers(story: Story) -> None:
 st.title("Training", anchor=False)
 st.caption("Train the digit network on 10,000 real digits and watch it learn; an epoch takes about a second.")
 tell_refusal()
-found, busy = jobs.folders(SYSTEM), jobs.running()
+found, busy = jobs.folders(SYSTEM), jobs.busy()
 side, main = st.columns([1, 3], gap="large")
 with side:
     form(busy)

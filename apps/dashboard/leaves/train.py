@@ -123,7 +123,7 @@ st.caption("A network that knows a thousand everyday things learns to tell the l
 if begun := st.session_state.pop("begun", ""):
     st.session_state[KEY] = begun
 tell_refusal()
-found, busy = jobs.folders(SYSTEM), jobs.running()
+found, busy = jobs.folders(SYSTEM), jobs.busy()
 side, main = st.columns([1, 3], gap="large")
 with side:
     form(busy)
