@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
-from vision_core.pictures import images, pngs, tiffs
+from vision_core.pictures import bitmaps, gifs, images, pngs, tiffs
 from vision_core.pictures.images import Picture, encode, read, save
 from vision_core.safety import limits
 
@@ -309,6 +309,28 @@ def test_run_length_bitmaps(bits, runs, rows):
         read(run_length(5, 2, bits, runs[:2]))
 
 
+def test_a_bitmap_of_endless_runs_is_refused(monkeypatch):
+    jumps = [0, 2, 0, 0] * 1000 + [0, 1]
+    monkeypatch.setattr(bitmaps, "MAX_RUNS", 1000)
+    assert read(run_length(5, 2, 8, jumps[-3002:])).rgb.shape == (2, 5, 3)
+    with pytest.raises(ValueError, match="more than 1,004 runs"):
+        read(run_length(5, 2, 8, jumps))
+
+
+def test_a_gif_s_comments_are_not_read(monkeypatch):
+    """Pillow joins their blocks one by one: 15 MB of them take a minute."""
+    plain = file_of(Image.fromarray(COLORS).quantize(64), "GIF", transparency=3)
+    at = plain.index(b"!\xf9")
+    comment = b"!\xfe" + b"\xffcomment".ljust(256) * 30_000 + b"\0"
+    loop = b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0"
+    seen = []
+    monkeypatch.setattr(images, "_open", lambda data, open=images._open: seen.append(data) or open(data))
+    for data in (plain, plain[:at] + comment + loop + plain[at:-1] + comment + b";"):
+        found = read(data)
+        assert np.array_equal(found.rgb, read(plain).rgb) and found.alpha is not None
+    assert {len(data) for data in seen} == {len(gifs.first(plain)[0])} and found.notes == ()
+
+
 def test_heic():
     smooth = np.stack(np.meshgrid(np.arange(0, 192, 2), np.arange(0, 192, 3)), -1).astype(np.uint8)
     smooth = np.concatenate([smooth, smooth[..., :1]], -1)
@@ -328,6 +350,13 @@ def test_refuses_a_jpeg_of_many_scans():
     assert (read(with_scans(images.MAX_SCANS)).rgb == 128).all()
     with pytest.raises(ValueError, match="progressive JPEG of more than 100 scans"):
         read(with_scans(images.MAX_SCANS + 1))
+
+
+def test_refuses_a_large_jpeg_of_fewer_scans(monkeypatch):
+    monkeypatch.setattr(images, "MAX_SCANNED", 30 * 64 * 64)
+    assert (read(with_scans(30)).rgb == 128).all()
+    with pytest.raises(ValueError, match="progressive JPEG of more than 30 scans"):
+        read(with_scans(31))
 
 
 def test_refuses_a_side_that_costs_more_memory_than_its_pixels():

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from vision_core.files import atomic
-from vision_core.pictures import bitmaps, colorspaces, heif, icc, kinds, metadata, pngs, tiffs
+from vision_core.pictures import bitmaps, colorspaces, gifs, heif, icc, kinds, metadata, pngs, tiffs
 from vision_core.safety import limits
 from vision_core.safety.messages import reason
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
+MAX_SCANNED = 1_500_000_000  # pixels of all its scans together
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "AVIF", "HEIF")  # Pillow's; TIFF is read by `tiffs`
 SUFFIXES = {
     ".png": "PNG",
@@ -172,7 +173,8 @@ def read(source: str | Path | bytes, max_pixels: int | None = None) -> Picture:
 
     Raises:
         ValueError: missing, empty, damaged, of another format, of more than `max_pixels` pixels (None is
-            PIXELS of `limits`), with a side longer than SIDE, or a JPEG of more than `MAX_SCANS` scans.
+            PIXELS of `limits`), with a side longer than SIDE, or a JPEG of more
+            than `MAX_SCANS` scans, or of `MAX_SCANNED` pixels in them.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
     with _one_sentence(name, max_pixels), _opened(source) as file:
@@ -414,10 +416,13 @@ def _image(data: bytes, max_pixels: int | None) -> Picture:
     """Any image but a TIFF."""
     if data.startswith(pngs.SIGNATURE):
         return _finished(_png(data, max_pixels))
+    animated = False
+    if gifs.is_gif(data):
+        data, animated = gifs.first(data)
     image = _open(data)
     _check_work(image, data, max_pixels)
     found = _Decoded(image)
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if animated or (getattr(image, "is_animated", False) and image.format != "MPO"):
         found.notes.append("only the first of its frames is used")
     if bitmaps.is_run_length(image):
         image = bitmaps.decode(image, data)
@@ -603,8 +608,9 @@ def _check_size(width: int, height: int, max_pixels: int | None) -> None:
 def _check_work(image: Image.Image, data: bytes, max_pixels: int | None) -> None:
     """Refuse from the header what would take too much memory or time to decode."""
     _check_size(*image.size, max_pixels)
-    if image.format in ("JPEG", "MPO") and _scans(data) > MAX_SCANS:
-        raise _Refused(f"is a progressive JPEG of more than {MAX_SCANS} scans, which no encoder writes")
+    most = min(MAX_SCANS, max(20, MAX_SCANNED // (image.width * image.height)))
+    if image.format in ("JPEG", "MPO") and _scans(data) > most:
+        raise _Refused(f"is a progressive JPEG of more than {most} scans, which no encoder writes")
 
 
 def _scans(data: bytes) -> int:

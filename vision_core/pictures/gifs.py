@@ -1,0 +1,47 @@
+"""GIF files: the first picture alone, for Pillow reads all comments of a file and joins them block by block.
+
+Source: GIF89a specification.
+"""
+
+GRAPHIC_CONTROL, EXTENSION, IMAGE, TRAILER = 0xF9, 0x21, 0x2C, 0x3B
+
+
+def is_gif(data: bytes) -> bool:
+    return data[:6] in (b"GIF87a", b"GIF89a")
+
+
+def first(data: bytes) -> tuple[bytes, bool]:
+    """The file with its first picture and nothing else, and whether others follow.
+
+    What is cut off or no GIF any more after the header is as it was, for the decoder to complain about.
+    """
+    at = 13 + _colors(data[10] if len(data) > 10 else 0)
+    kept = [data[:at]]
+    while at + 1 < len(data) and data[at] == EXTENSION:
+        end = _after_blocks(data, at + 2)
+        if data[at + 1] == GRAPHIC_CONTROL:
+            kept = [kept[0], data[at:end]]
+        at = end
+    if at + 10 > len(data) or data[at] != IMAGE:
+        return kept[0] + data[at:], False
+    end = _after_blocks(data, at + 11 + _colors(data[at + 9]))
+    return b"".join([*kept, data[at:end], bytes([TRAILER])]), _follows(data, end)
+
+
+def _follows(data: bytes, at: int) -> bool:
+    """Whether a picture comes after this place."""
+    while at + 1 < len(data) and data[at] == EXTENSION:
+        at = _after_blocks(data, at + 2)
+    return at < len(data) and data[at] == IMAGE
+
+
+def _colors(flags: int) -> int:
+    """The bytes of a table of colours."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_blocks(data: bytes, at: int) -> int:
+    """The place after a chain of blocks, each with its length before it."""
+    while at < len(data) and data[at]:
+        at += data[at] + 1
+    return min(at + 1, len(data))
