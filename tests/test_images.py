@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
-from vision_core.pictures import bitmaps, gifs, images, pngs, tiffs
+from vision_core.pictures import bitmaps, gifs, images, jpegs, pngs, tiffs
 from vision_core.pictures.images import Picture, encode, read, save
 from vision_core.safety import limits
 
@@ -310,7 +310,7 @@ def test_run_length_bitmaps(bits, runs, rows):
 
 
 def test_a_bitmap_of_endless_runs_is_refused(monkeypatch):
-    jumps = [0, 2, 0, 0] * 1000 + [0, 1]
+    jumps = [0, 2, 0, 0] * 2000 + [0, 1]
     monkeypatch.setattr(bitmaps, "MAX_RUNS", 1000)
     assert read(run_length(5, 2, 8, jumps[-3002:])).rgb.shape == (2, 5, 3)
     with pytest.raises(ValueError, match="more than 1,004 runs"):
@@ -347,13 +347,40 @@ def with_scans(scans: int) -> bytes:
 
 
 def test_refuses_a_jpeg_of_many_scans():
-    assert (read(with_scans(images.MAX_SCANS)).rgb == 128).all()
+    assert (read(with_scans(jpegs.MAX_SCANS)).rgb == 128).all()
     with pytest.raises(ValueError, match="progressive JPEG of more than 100 scans"):
-        read(with_scans(images.MAX_SCANS + 1))
+        read(with_scans(jpegs.MAX_SCANS + 1))
+
+
+@pytest.mark.parametrize(
+    ("filling", "said"),
+    [
+        (b"\xff" * 200_000, "bytes of nothing"),
+        (b"\xff\xfe\0\2" * 60_000, "more than 50,000 segments"),
+    ],
+)
+def test_refuses_a_jpeg_with_a_header_of_fillings(filling, said):
+    data = file_of(Image.fromarray(COLORS), "JPEG", comment=b"\xff\xda")
+    with pytest.raises(ValueError, match=said):
+        read(data[:2] + filling + data[2:])
+    assert np.array_equal(read(data[:2] + filling[:40_000] + data[2:]).rgb, read(data).rgb)
+    with pytest.raises(ValueError, match="not an image we can read"):
+        read(data[:2] + filling[:40_000])
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_damaged_jpeg_says_so(progressive):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    whole = file_of(Image.fromarray(noise), "JPEG", progressive=progressive)
+    assert read(whole).notes == ()
+    middle = len(whole) // 2
+    for damaged in (whole[:middle] + bytes(300) + whole[middle + 300 :], whole[:middle] + b"\xff\xd9"):
+        assert read(damaged).notes[0].startswith("damaged in places: ")
+    assert read(whole[:-2] + b"\0\xff\xd9").notes == ()  # padded
 
 
 def test_refuses_a_large_jpeg_of_fewer_scans(monkeypatch):
-    monkeypatch.setattr(images, "MAX_SCANNED", 30 * 64 * 64)
+    monkeypatch.setattr(jpegs, "MAX_SCANNED", 30 * 64 * 64)
     assert (read(with_scans(30)).rgb == 128).all()
     with pytest.raises(ValueError, match="progressive JPEG of more than 30 scans"):
         read(with_scans(31))

@@ -4,20 +4,16 @@ PDF readers show what they can of damaged data and say nothing.
 """
 
 import base64
-import os
-import re
 import struct
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from vision_core.pdf.streams import Refused, filters, is_stream
+from vision_core.pictures import jpegs
 from vision_core.safety.messages import reason
 
 
@@ -183,19 +179,12 @@ def _text(data: bytes, name: str) -> bytes:
 
 
 def _jpeg(data: bytes) -> str:
-    import cv2
-
-    def decode() -> bool:
-        small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        return small is not None
-
-    shown, said = _listened(decode)
+    shown, said = jpegs.complaint(data)
     if "JPEG file" in said:  # "Premature end of"
         raise Refused("is damaged: the JPEG of its scan ends early")
     if not shown:  # OpenCV knows fewer kinds than Pillow
         _decoded(data, "JPEG", "JPEG")
-    stray = re.search(r"(\d+) extraneous bytes", said)
-    return "" if stray and int(stray[1]) < 4 else said.partition(": ")[2]  # scanners pad to even lengths
+    return said
 
 
 def _jpeg_2000(data: bytes) -> str:
@@ -225,34 +214,7 @@ def _fax(data: bytes, given: Any, height: int) -> str:
             image.load()
 
     try:
-        _, said = _listened(decode)
+        _, said = jpegs.listened(decode)
     except Exception as error:
         raise Refused(f"is damaged: its scan cannot be decoded ({reason(error)})") from error
     return said.partition(": ")[2]
-
-
-def _listened(act: Callable[[], Any]) -> tuple[Any, str]:
-    """What `act` returns, and the first line that a C library wrote to standard error meanwhile."""
-    with _memory() as file, _standard_error(file.fileno()):
-        found = act()
-        file.seek(0)
-        lines = file.read(4096).decode("utf-8", "replace").splitlines()
-    return found, reason(ValueError(lines[0])) if lines else ""
-
-
-def _memory() -> BinaryIO:
-    """A file that a process may have that may not write to the disk, where the system has such."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("said"), "w+b")
-    return tempfile.TemporaryFile()  # pyright: ignore
-
-
-@contextmanager
-def _standard_error(target: int) -> Iterator[None]:
-    kept = os.dup(2)
-    os.dup2(target, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -1,6 +1,5 @@
 """The one door for images: bytes or a path in, an upright sRGB `Picture`, a file out."""
 
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,15 +13,13 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from vision_core.files import atomic
-from vision_core.pictures import bitmaps, colorspaces, gifs, heif, icc, kinds, metadata, pngs, tiffs
+from vision_core.pictures import bitmaps, colorspaces, gifs, heif, icc, jpegs, kinds, metadata, pngs, tiffs
 from vision_core.safety import limits
 from vision_core.safety.messages import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
-MAX_SCANNED = 1_500_000_000  # pixels of all its scans together
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "AVIF", "HEIF")  # Pillow's; TIFF is read by `tiffs`
 SUFFIXES = {
     ".png": "PNG",
@@ -173,8 +170,7 @@ def read(source: str | Path | bytes, max_pixels: int | None = None) -> Picture:
 
     Raises:
         ValueError: missing, empty, damaged, of another format, of more than `max_pixels` pixels (None is
-            PIXELS of `limits`), with a side longer than SIDE, or a JPEG of more
-            than `MAX_SCANS` scans, or of `MAX_SCANNED` pixels in them.
+            PIXELS of `limits`), with a side longer than SIDE, or a JPEG made to keep its decoder busy.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
     with _one_sentence(name, max_pixels), _opened(source) as file:
@@ -419,9 +415,15 @@ def _image(data: bytes, max_pixels: int | None) -> Picture:
     animated = False
     if gifs.is_gif(data):
         data, animated = gifs.first(data)
+    elif data.startswith(b"\xff\xd8"):
+        jpegs.check_segments(data)
     image = _open(data)
-    _check_work(image, data, max_pixels)
+    _check_size(*image.size, max_pixels)
     found = _Decoded(image)
+    if image.format in ("JPEG", "MPO"):
+        jpegs.check_scans(data, image.width * image.height)
+        _, said = jpegs.complaint(data)
+        found.notes += [f"damaged in places: {said}"] if said else []
     if animated or (getattr(image, "is_animated", False) and image.format != "MPO"):
         found.notes.append("only the first of its frames is used")
     if bitmaps.is_run_length(image):
@@ -603,24 +605,6 @@ def _check_size(width: int, height: int, max_pixels: int | None) -> None:
     """Refuse from the header what would take too much memory to decode."""
     if refused := limits.too_large(height, width, max_pixels):
         raise _Refused(refused)
-
-
-def _check_work(image: Image.Image, data: bytes, max_pixels: int | None) -> None:
-    """Refuse from the header what would take too much memory or time to decode."""
-    _check_size(*image.size, max_pixels)
-    most = min(MAX_SCANS, max(20, MAX_SCANNED // (image.width * image.height)))
-    if image.format in ("JPEG", "MPO") and _scans(data) > most:
-        raise _Refused(f"is a progressive JPEG of more than {most} scans, which no encoder writes")
-
-
-def _scans(data: bytes) -> int:
-    """The scans of a JPEG, counted from marker to marker; counting ends past `MAX_SCANS`."""
-    count, at = 0, 0
-    with_length = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of a segment, or the end of the image
-    while (marker := with_length.search(data, at)) and marker[1] != b"\xd9" and count <= MAX_SCANS:
-        count += marker[1] == b"\xda"
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    return count
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:

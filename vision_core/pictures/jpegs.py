@@ -1,0 +1,105 @@
+"""JPEG files: what would keep a decoder busy is refused, and what it complains about is not lost.
+
+libjpeg shows what it can of damaged data; of what it could not read it tells standard error alone.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vision_core.safety.messages import reason
+
+MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
+MAX_SCANNED = 1_500_000_000  # pixels of all its scans together, of large pictures
+MAX_SEGMENTS, MAX_FILLING = 50_000, 1 << 17  # before its pixels; a megabyte of metadata is 16 segments
+_DAMAGE = re.compile(r"(?:Corrupt JPEG data: |Premature end of |Inconsistent progression).*")
+
+
+def check_segments(data: bytes) -> None:
+    """Refuse a JPEG that keeps Pillow busy before its pixels: it goes through fillings byte by byte.
+
+    Raises:
+        ValueError: more than MAX_FILLING bytes between two segments, or more than MAX_SEGMENTS of them.
+    """
+    at, marker = 2, re.compile(rb"\xff([^\x00\xff])")
+    for _ in range(MAX_SEGMENTS):
+        found = marker.search(data, at, at + MAX_FILLING)
+        if found is None and at + MAX_FILLING < len(data):
+            raise ValueError(f"there are {MAX_FILLING:,} bytes of nothing in its header")
+        if found is None or found[1] in b"\xd9\xda":  # cut off, or the pixels
+            return
+        alone = found[1] == b"\1" or b"\xd0" <= found[1] <= b"\xd8"
+        at = found.end() + (0 if alone else int.from_bytes(data[found.end() : found.end() + 2]))
+    raise ValueError(f"it is a JPEG of more than {MAX_SEGMENTS:,} segments, which no program writes")
+
+
+def check_scans(data: bytes, pixels: int) -> None:
+    """Refuse a JPEG of so many pixels whose scans are more than MAX_SCANS, or MAX_SCANNED pixels together.
+
+    Raises:
+        ValueError: says how many are accepted.
+    """
+    most = min(MAX_SCANS, max(20, MAX_SCANNED // pixels))
+    count, at = 0, 0
+    with_length = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of a segment, or the end of the image
+    while (marker := with_length.search(data, at)) and marker[1] != b"\xd9":
+        if (count := count + (marker[1] == b"\xda")) > most:
+            raise ValueError(f"it is a progressive JPEG of more than {most} scans, which no encoder writes")
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+
+
+def complaint(data: bytes) -> tuple[bool, str]:
+    """Whether OpenCV can decode the JPEG, and what its decoder says of damage; "" where it is whole."""
+    import cv2
+
+    def decode() -> bool:
+        small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        return small is not None
+
+    shown, said = listened(decode, _DAMAGE)
+    stray = re.search(r"(\d+) extraneous bytes", said)
+    if stray and int(stray[1]) < 4:  # scanners pad to even lengths
+        said = ""
+    return shown, said.partition(": ")[2] or said
+
+
+def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> tuple[Any, str]:
+    """What `act` returns, and the first line that a C library wrote to standard error meanwhile.
+
+    Args:
+        wanted: lines that are meant; others, which may be another thread's, go on to standard error.
+    """
+    with _memory() as file:
+        with _standard_error(file.fileno()):
+            found = act()
+        file.seek(0)
+        lines = file.read(1 << 16).decode("utf-8", "replace").splitlines()
+    meant = [line for line in lines if wanted is None or wanted.match(line)]
+    for line in lines if wanted else ():
+        if line not in meant:
+            print(line, file=sys.stderr)
+    return found, reason(ValueError(meant[0])) if meant else ""
+
+
+def _memory() -> BinaryIO:
+    """A file that a process may have that may not write to the disk, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("said"), "w+b")
+    return tempfile.TemporaryFile()  # pyright: ignore
+
+
+@contextmanager
+def _standard_error(target: int) -> Iterator[None]:
+    kept = os.dup(2)
+    os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
