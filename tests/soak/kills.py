@@ -22,10 +22,10 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 from test_killed import ROOT, TRAINERS, command, contents  # noqa: E402  # found by the line above
-from vision_core.editing.tiny import world  # noqa: E402
 
 from vision_core.files import write_json  # noqa: E402
 from vision_core.pictures import documents, images  # noqa: E402
+from vision_core.smallworld import world  # noqa: E402
 
 SECONDS = 900  # for one run without a kill
 IN_A_RUN = 4  # kills of one run, which then may end
