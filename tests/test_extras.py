@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 WITHOUT = """
 import json, sys
@@ -48,3 +50,34 @@ def test_each_command_that_lacks_packages_says_the_line_that_brings_them(tmp_pat
             assert status == 2 and f"pip install 'vision-core[{extra}]'" in said, (command, said)
         else:
             assert status == 0, (command, said)
+
+
+OURS = """
+import sys
+from vision_core import extras
+
+if sys.argv[1] == "loaded":
+    import apps
+try:
+    extras.use_own_apps()
+except ValueError as error:
+    print(error)
+import apps
+print(apps.__file__)
+"""
+
+
+@pytest.mark.parametrize("package", [True, False])
+def test_a_folder_apps_of_the_user_is_not_taken_for_our_pages(tmp_path, package):
+    folder = tmp_path / "apps"
+    folder.mkdir()
+    (folder / ("__init__.py" if package else "mine.py")).write_text("")
+    (tmp_path / "script.py").write_text(OURS)  # its folder is the first place to look, as with `python -m`
+
+    def said(how: str) -> str:
+        command = [sys.executable, "script.py", how]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert said("new").strip() == str(ROOT / "apps" / "__init__.py")
+    if package:
+        assert f"another package called apps is loaded, {folder}" in said("loaded")

@@ -30,6 +30,7 @@ def serve(
     from vision_core import extras
 
     extras.need("apps", "the pages", "fastapi", "gradio", "streamlit", "uvicorn")
+    extras.use_own_apps()
     from apps import suite
 
     suite.serve(host, port, allow_host or (), only)
@@ -41,6 +42,9 @@ def space(
     out: Annotated[Path, typer.Option(help="Folder to write: a new one, or an empty one.")],
 ) -> Answer:
     """Write one app as a Hugging Face Space: card, packages, code and the weights it needs."""
+    from vision_core import extras
+
+    extras.use_own_apps()
     from apps import spaces
 
     folder = spaces.write(name, out)
