@@ -1,5 +1,6 @@
 """Every trainer, killed with SIGKILL at random moments and resumed from its folder alone, loses nothing."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -121,22 +122,50 @@ def contents(run: Path) -> dict[str, object]:
     return {str(p.relative_to(run)): p.read_bytes() for p in files if p.suffix != ".part"} | {"log": log}
 
 
+WHOLE = """
+import json, os, sys
+import trainers_loaded
+from vision_core.cli import app
+
+for folder, words in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    assert not app(words, standalone_mode=False), words
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The command of each trainer by its name, and a folder in which it has made the run `whole`.
+
+    One process makes all of them, which loads what they import once, and has its own order of sets.
+    """
+    folder = tmp_path_factory.mktemp("trainers")
+    commands = {}
+    for name, prepare in TRAINERS.items():
+        (folder / name).mkdir()
+        commands[name] = prepare(folder / name)
+    todo = [(str(folder / name), [*words, "--out", "whole"]) for name, words in commands.items()]
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", WHOLE, json.dumps(todo)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    return commands, folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("system", TRAINERS)
-def test_killed_at_random_and_resumed_to_the_same_bytes(system, forks, tmp_path):
-    words = TRAINERS[system](tmp_path)
+def test_killed_at_random_and_resumed_to_the_same_bytes(system, trained, forks):
+    words, folder = trained[0][system], trained[1] / system
 
     def start(*words: str) -> BaseProcess:
-        process = forks.Process(target=command, args=(words, tmp_path), daemon=True)
+        process = forks.Process(target=command, args=(words, folder), daemon=True)
         process.start()
         return process
 
-    # a process of its own from the start, with its own order of sets
-    whole = [sys.executable, "-m", "vision_core", *words, "--out", "whole"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run(whole, cwd=tmp_path, env=environment, check=True, timeout=200, capture_output=True)
-    entries = len(Run(tmp_path / "whole").events())
-    rng, cut, kills = random.Random(system), tmp_path / "cut", 0
+    entries = len(Run(folder / "whole").events())
+    rng, cut, kills = random.Random(system), folder / "cut", 0
     child = start(*words, "--out", "cut")
     for share in (0.0, 0.25, 0.75):  # before anything is saved, on the way, and past a saved state
         wanted = entries * share + 3
@@ -150,7 +179,7 @@ def test_killed_at_random_and_resumed_to_the_same_bytes(system, forks, tmp_path)
             assert Run(cut).status() == "interrupted"
             child = start(*words[: words.index("train") + 1], "--resume", "cut")
     child.join(200)
-    assert child.exitcode == 0, (tmp_path / "said.txt").read_text()
+    assert child.exitcode == 0, (folder / "said.txt").read_text()
     assert kills >= 2 and Run(cut).status() == "done"
     assert any(entry["event"] == "resume" and entry["epoch"] > 0 for entry in Run(cut).events())
-    assert contents(cut) == contents(tmp_path / "whole")
+    assert contents(cut) == contents(folder / "whole")
