@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from apps.shared import visits
+
 PAGE = Path(__file__).with_name("landing.html")
 
 
@@ -70,7 +72,8 @@ CARDS = (
 
 def page() -> str:
     """The whole page as HTML."""
-    return PAGE.read_text("utf-8").replace("<!-- cards -->", "\n".join(map(_card, CARDS)))
+    text = PAGE.read_text("utf-8").replace("<!-- kept -->", str(1000 * visits.lifetime()))
+    return text.replace("<!-- cards -->", "\n".join(map(_card, CARDS)))
 
 
 def not_found() -> str:

@@ -117,7 +117,7 @@ def _fill(space: Space, stage: Path) -> None:
     for name in space.weights:
         _copy_weights(name, stage / "models")
     for name in ("LICENSE", "NOTICE.md"):
-        (stage / name).write_text(_legal(name), "utf-8")
+        (stage / name).write_text(legal(name), "utf-8")
     (stage / "app.py").write_text(START.format(app=space.folder), "utf-8")
     by_lfs = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LARGE)
     (stage / ".gitattributes").write_text(by_lfs, "utf-8")
@@ -147,7 +147,7 @@ def _copy_weights(name: str, models: Path) -> None:
     _copy(bundled("models") / system / "README.md", models / system / "README.md")
 
 
-def _legal(name: str) -> str:
+def legal(name: str) -> str:
     """The text of LICENSE or NOTICE.md: at the top of a checkout, in an installed package's metadata."""
     top = Path(files.__file__).parents[1] / name
     if top.is_file():

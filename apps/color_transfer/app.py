@@ -17,29 +17,24 @@ from apps.color_transfer import (
 from apps.color_transfer.files import router as files
 from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
 from apps.color_transfer.views import palette_editor
-from apps.color_transfer.visit import APP, current
-from apps.shared import faults, forms, inputs, theme, visits, wiring
+from apps.color_transfer.visit import Visit, current
+from apps.shared import forms, inputs, wiring
 from apps.shared.inputs import examples
 from apps.shared.views import CLICKED
-from apps.shared.visits import LIFETIME
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE
 
 __all__ = ["build", "files"]
 
-INTRO = """# Colour transfer
-A small neural network learns the colours of one picture and gives them to another, while you watch.
-Take the result as a picture, or as a LUT for your photo and video programs."""
+INTRO = """A small neural network learns the colours of one picture and gives them to another, while you
+watch. Take the result as a picture, or as a LUT for your photo and video programs."""
 _HIDDEN = gr.update(value=None, visible=False)  # an empty picture would be announced as a button
 
 
 def build() -> gr.Blocks:
     """The page, wired."""
-    with gr.Blocks(title="Colour transfer · vision-core", analytics_enabled=False) as page:
-        visit = gr.State(None, time_to_live=LIFETIME)
-        key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(theme.home())
-        gr.Markdown(INTRO, elem_classes="vc-intro")
+    with wiring.page("Colour transfer", INTRO) as page:
+        visit = page.visit
         chosen = _choices(visit)
         start, settings, reuse, saved = _training_step()
         view = _results_step(visit, start)
@@ -56,17 +51,9 @@ def build() -> gr.Blocks:
                 piece.click, results.act, [visit, view["strengths"][1]], follow, view["strengths"][1]
             )
         _more_steps(visit, view, follow)
-        opened = page.load(_opened, None, [visit, key, *chosen], show_progress="hidden")
-        opened.success(None, key, js=wiring.KEEP_KEY)
-        opened.success(*follow, **wiring.LOOK)
-    return page.queue(max_size=wiring.EVENTS)
-
-
-@faults.user_errors
-def _opened(request: gr.Request) -> tuple[Any, ...]:
-    """The visit that the address names, with its pictures and palette; else a new one."""
-    found = visits.find(APP, request.query_params.get("visit")) or visits.new(APP)
-    return found, found.key, *palette_panel.reload(current(found))
+        kept = [control for control in (*view["strengths"], *settings) if not isinstance(control, gr.State)]
+        wiring.load(page, Visit, lambda given: palette_panel.reload(current(given)), chosen, [follow], kept)
+    return page.blocks
 
 
 def _choices(visit: gr.State) -> list[gr.components.Component]:

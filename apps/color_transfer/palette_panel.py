@@ -97,7 +97,7 @@ def take_file(given: Session | None, path: str | None, clusters: float, colors: 
 
 @user_errors
 def edit(given: Session | None, event: gr.EventData) -> str:
-    """A click on a colour or on a button below: choose, lock, drop or swap."""
+    """A click on a colour or on a button below: choose, lock, drop, swap or undo."""
     known, act = current(given), event_data(event, "act")
     if known.palette is None:
         raise ValueError("Choose a picture or a palette file with the colours to take first")
@@ -111,6 +111,8 @@ def edit(given: Session | None, event: gr.EventData) -> str:
             changes = drop(known)
         case "swap":
             changes = swap(known, event_data(event, "picked"))
+        case "undo":
+            changes = undo(known)
         case _:
             raise ValueError(f"{act!r} is nothing that can be done with a palette")
     return palette_editor(change(known.session, **changes))
@@ -127,12 +129,20 @@ def drop(known: Visit) -> dict[str, Any]:
     """Take the chosen colour out; its pixels go to the nearest of the others."""
     target = None if known.imported else visit.target_of(known)
     counted = None if target is None else color.count_colors(target.visible)
-    return known.with_palette(palettes.drop(_palette(known), known.chosen, counted), known.chosen)
+    return known.edited(palettes.drop(_palette(known), known.chosen, counted))
 
 
 def swap(known: Visit, picked: str) -> dict[str, Any]:
     """Put another colour, "#rrggbb", in the place of the chosen one."""
-    return known.with_palette(palettes.replace(_palette(known), known.chosen, from_hex(picked)), known.chosen)
+    return known.edited(palettes.replace(_palette(known), known.chosen, from_hex(picked)))
+
+
+def undo(known: Visit) -> dict[str, Any]:
+    """The palette before the last colour that was dropped or replaced."""
+    if not known.earlier:
+        raise ValueError("There is nothing to undo")
+    *earlier, last = known.earlier
+    return {**known.with_palette(visit.palette_of(*last)), "earlier": tuple(earlier)}
 
 
 def reload(known: Visit) -> tuple[str | None, str, str | None, str]:

@@ -33,7 +33,7 @@ def palette_editor(visit: Visit) -> str:
             f'<button type="button" data-act="choose" data-value="{index}" '
             f'{pressed(index == visit.chosen)} aria-label="{label}">'
             f'<i style="background:{color}"></i><b>{color}</b>'
-            f"<small>{share:.1%}{' 🔒' if locked else ''}</small></button>"
+            f"<small>{share:.1%}{' locked' if locked else ''}</small></button>"
         )
     chosen = colors[visit.chosen]
     lock = "Unlock" if chosen in visit.locked else "Lock"
@@ -44,7 +44,8 @@ def palette_editor(visit: Visit) -> str:
         f'<div class="vc-editor"><label>The chosen colour <input type="color" value="{chosen}"></label>'
         '<button type="button" data-act="swap">Replace with this colour</button>'
         f'<button type="button" data-act="lock">{lock}</button>'
-        '<button type="button" data-act="drop">Drop</button></div>'
+        '<button type="button" data-act="drop">Drop</button>'
+        f'<button type="button" data-act="undo"{"" if visit.earlier else " disabled"}>Undo</button></div>'
     )
 
 

@@ -13,6 +13,7 @@ from vision_core.color.palette_files import from_hex, to_hex
 from vision_core.pictures.images import Picture
 
 APP = "color"
+STEPS = 20  # of the palette that can be undone
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Visit(visits.Visit):
         colors: of the palette in hex, with their `shares`; none before there is one.
         locked: hex colours that stay when the palette is taken again.
         chosen: index of the colour to edit.
+        earlier: (colors, shares) before each colour that was dropped or replaced, to be undone.
         imported: name of the palette file, when the palette is from one and not from the target picture.
     """
 
@@ -31,34 +33,43 @@ class Visit(visits.Visit):
     shares: tuple[float, ...] = ()
     locked: tuple[str, ...] = ()
     chosen: int = 0
+    earlier: tuple[tuple[tuple[str, ...], tuple[float, ...]], ...] = ()
     source: str = ""
     target: str = ""
     imported: str = ""
 
     @property
     def palette(self) -> color.Palette | None:
-        if not self.colors:
-            return None
-        return color.Palette(
-            np.array([from_hex(text) for text in self.colors], np.uint8), np.array(self.shares)
-        )
+        return palette_of(self.colors, self.shares) if self.colors else None
 
-    def with_palette(self, palette: color.Palette, chosen: int = 0) -> dict[str, Any]:
-        """The choices that change with another palette; locks of colours that are gone go too."""
+    def with_palette(self, palette: color.Palette) -> dict[str, Any]:
+        """The choices that change with another palette; locks of colours that are gone go too.
+
+        The chosen colour stays chosen wherever it now is; one that is gone gives way to the one in its place.
+        """
         colors = tuple(to_hex(palette.colors))
-        locked = tuple(text for text in self.locked if text in colors)
-        last = len(set(colors)) - 1
+        chosen = self.colors[self.chosen] if self.colors else ""
         return {
             "colors": colors,
             "shares": tuple(palette.shares.tolist()),
-            "locked": locked,
-            "chosen": min(chosen, last),
+            "locked": tuple(text for text in self.locked if text in colors),
+            "chosen": colors.index(chosen) if chosen in colors else min(self.chosen, len(colors) - 1),
+            "earlier": (),
         }
 
+    def edited(self, palette: color.Palette) -> dict[str, Any]:
+        """As `with_palette`, and it can be undone."""
+        return {**self.with_palette(palette), "earlier": (*self.earlier, (self.colors, self.shares))[-STEPS:]}
 
-NO_PALETTE: dict[str, Any] = {"colors": (), "shares": (), "locked": ()}
+
+NO_PALETTE: dict[str, Any] = {"colors": (), "shares": (), "locked": (), "earlier": ()}
 current = partial(visits.current, Visit)
 change = partial(visits.change, Visit)
+
+
+def palette_of(colors: tuple[str, ...], shares: tuple[float, ...]) -> color.Palette:
+    """A palette as the visit writes it down."""
+    return color.Palette(np.array([from_hex(text) for text in colors], np.uint8), np.array(shares))
 
 
 def source_of(visit: Visit) -> Picture:

@@ -6,18 +6,17 @@ import gradio as gr
 
 from apps.image_editing import api, edits, mask_panel, picture_panel, results, training_tab, views
 from apps.image_editing.files import router as files
-from apps.image_editing.visit import APP, current
-from apps.shared import faults, inputs, jobs, theme, visits, wiring
+from apps.image_editing.visit import Visit, current
+from apps.shared import inputs, jobs, wiring
 from apps.shared.inputs import examples
 from apps.shared.views import CLICKED
-from apps.shared.visits import LIFETIME
+from apps.shared.visits import Session
 from vision_core.editing import TASKS
 from vision_core.editing.fill.inpainting import GUIDANCE
 
 __all__ = ["build", "files"]
 
-INTRO = """# Image editing
-Mark a place, or say what shall change. Everything outside the mask stays as it is, bit for bit."""
+INTRO = "Mark a place, or say what shall change. Everything outside the mask stays as it is, bit for bit."
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
 )
@@ -25,11 +24,8 @@ SCENE_BUTTON = (
 
 def build() -> gr.Blocks:
     """The page, wired."""
-    with gr.Blocks(title="Image editing · vision-core", analytics_enabled=False) as page:
-        visit = gr.State(None, time_to_live=LIFETIME)
-        key = gr.Textbox(visible="hidden", show_label=False)
-        gr.HTML(theme.home())
-        gr.Markdown(INTRO, elem_classes="vc-intro")
+    with wiring.page("Image editing", INTRO) as page:
+        visit = page.visit
         source, chooser, facts = _picture_step()
         gr.Markdown("## 2 · What may change")
         with gr.Row(equal_height=False):
@@ -87,22 +83,16 @@ def build() -> gr.Blocks:
         ]
         restored += [feather, poisson, steps, guidance, negative, *own[4:8]]
         view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **wiring.QUIET)
+        kept = wiring.controls(page, without=("Caption", "Sizes by"))
         api.build()
-        opened = page.load(
-            _opened, None, [visit, key, *shown, listing], show_progress="hidden", api_visibility="private"
-        )
-        opened.success(None, key, js=wiring.KEEP_KEY)
-        opened.success(*follow, **wiring.LOOK)
-        opened.success(*lessons, **wiring.LOOK)
-    return page.queue(max_size=wiring.EVENTS)
+        wiring.load(page, Visit, _shown, [*shown, listing], [follow, lessons], kept)
+    return page.blocks
 
 
-@faults.user_errors
-def _opened(request: gr.Request) -> tuple[Any, ...]:
-    """The visit that the address names, with its picture and mask; else a new one."""
-    found = visits.find(APP, request.query_params.get("visit")) or visits.new(APP)
-    known = current(found)
-    return found, found.key, *picture_panel.reload(known), training_tab.listed(known)
+def _shown(given: Session) -> tuple[Any, ...]:
+    """The picture with its mask, and the pictures to learn from."""
+    known = current(given)
+    return *picture_panel.reload(known), training_tab.listed(known)
 
 
 def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import gradio as gr
 
+from apps.shared import visits
 from apps.shared.progress import note
 
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
-HOME = '<nav class="vc-home"><a href="/">‹ vision-core</a></nav>'
+HOME = (
+    '<nav class="vc-home"><a href="/">‹ vision-core</a>'
+    "<span>Your work here is kept for {} after your last visit.</span></nav>"
+)
 SHARED = (
     "This Space is one machine for all its visitors: they share its queue and its disk, not each other's "
-    "work. What you upload and make is seen by whoever has the address of your page; it is deleted six hours "
+    "work. What you upload and make is seen by whoever has the address of your page; it is deleted {} "
     "after your last visit, and whenever the Space restarts."
 )
 
@@ -65,4 +69,6 @@ def theme() -> gr.Theme:
 
 def home() -> str:
     """The way back to the landing page; in a Space, which has none, what its visitors share."""
-    return note(SHARED) if "SPACE_ID" in os.environ else HOME
+    hours = visits.lifetime() / 3600
+    kept = f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
+    return note(SHARED.format(kept)) if "SPACE_ID" in os.environ else HOME.format(kept)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
@@ -25,7 +25,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits
 
-LIFETIME = 6 * 3600  # seconds without a visit after which a folder is removed
+SPACE_LIFETIME = 6 * 3600  # seconds without a visit after which a Space, which is shared, removes a folder
 UPLOAD_LIFETIME = 3600  # of what was uploaded and never used: what is used is copied into a session
 FREE_BYTES = 500 << 20  # of disk that always stay free
 SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
@@ -65,11 +65,13 @@ class Visit:
 
     Args:
         result: name of the result on the page.
+        controls: what its sliders, fields and boxes hold, by name.
     """
 
     APP: ClassVar[str]
     session: Session
     result: str = ""
+    controls: dict[str, Any] = field(default_factory=dict)
 
 
 Chosen = TypeVar("Chosen", bound=Visit)
@@ -95,11 +97,18 @@ def change(kind: type[Chosen], given: Session, **choices: Any) -> Chosen:
 
 
 def _choices(kind: type[Visit]) -> list[str]:
-    return [field.name for field in fields(kind) if field.name != "session"]
+    return [each.name for each in fields(kind) if each.name != "session"]
 
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def lifetime() -> int:
+    """Seconds without a visit after which a folder is removed."""
+    limit = limits.VISIT_HOURS
+    shared = "SPACE_ID" in os.environ and limit.variable not in os.environ
+    return SPACE_LIFETIME if shared else limit.value
 
 
 def root() -> Path:
@@ -260,7 +269,7 @@ def sweep(needed: int = 0) -> None:
     missing = _missing(needed)
     for path in sorted(everyone(), key=_written):
         age = now - _written(path)
-        if (age > LIFETIME or (age > UPLOAD_LIFETIME and missing > 0)) and not _in_use(path):
+        if (age > lifetime() or (age > UPLOAD_LIFETIME and missing > 0)) and not _in_use(path):
             missing -= _remove_measured(path)
 
 

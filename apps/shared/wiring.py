@@ -1,14 +1,18 @@
 """A Gradio page in the suite: its mount, and what its events share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gradio as gr
 from fastapi import APIRouter, FastAPI
 
 from apps.shared import doors, logs, visits
-from apps.shared.theme import CSS, theme
+from apps.shared.faults import user_errors
+from apps.shared.theme import CSS, home, theme
+from apps.shared.visits import Session, Visit
 from vision_core.safety import limits
 
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
@@ -30,8 +34,15 @@ KEEP_KEY = """key => {
     history.replaceState(null, '', address);
   }
 }"""
-# Again and again, for the page grows while the pictures load
+OVER = "The visit in this address is over: its files were removed. This is a new one."
+# The landing page offers to go on. Again and again, for the page grows while the pictures load
 TO_RESULT = """() => {
+  try {
+    const visits = JSON.parse(localStorage.getItem('vision-core visits') || '{}');
+    const title = document.title.split(' · ')[0];
+    visits[location.pathname] = {title, address: location.pathname + location.search, time: Date.now()};
+    localStorage.setItem('vision-core visits', JSON.stringify(visits));
+  } catch { /* a browser that keeps nothing */ }
   const find = left => {
     document.querySelector('#result-section')?.scrollIntoView({block: 'start'});
     if (left) setTimeout(find, 200, left - 1);
@@ -72,6 +83,82 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
     mounted: Any = suite.routes[-1]
     listening = doors.OpenStream(mounted.app, lambda key: page._queue.pending_event_ids_session.get(key, ()))
     mounted.app = doors.OnlyUploads(listening, visits.uploads())
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that is being built, with the state that names its visitor's visit."""
+
+    blocks: gr.Blocks
+    visit: gr.State
+    key: gr.Textbox
+
+
+@contextmanager
+def page(title: str, intro: str) -> Iterator[Page]:
+    """The frame of a page: its title, the way home, and what it is for."""
+    with gr.Blocks(title=f"{title} · vision-core", analytics_enabled=False) as blocks:
+        visit = gr.State(None, time_to_live=visits.lifetime())
+        key = gr.Textbox(visible="hidden", show_label=False)
+        gr.HTML(home())
+        gr.Markdown(f"# {title}\n{intro}", elem_classes="vc-intro")
+        yield Page(blocks, visit, key)
+    blocks.queue(max_size=EVENTS)
+
+
+def load(
+    page: Page,
+    kind: type[Visit],
+    shown: Callable[[Session], tuple[Any, ...]],
+    outputs: Sequence[Any],
+    looks: Sequence[Look],
+    controls: Sequence[Any] = (),
+) -> None:
+    """When the page is opened, go on with the visit that its address names, or with a new one.
+
+    Args:
+        shown: what `outputs` show of a visit.
+        looks: what is followed from then on.
+        controls: keep what they hold in the visit, and find it again.
+    """
+    names = [f"{number} {control.label}" for number, control in enumerate(controls)]
+
+    @user_errors
+    def opened(request: gr.Request) -> tuple[Any, ...]:
+        asked = request.query_params.get("visit")
+        session = visits.find(kind.APP, asked) or visits.new(kind.APP)
+        if asked and session.key != asked:
+            gr.Warning(OVER)
+        kept = visits.current(kind, session).controls
+        values = [gr.update(value=kept[name]) if name in kept else gr.skip() for name in names]
+        return session, session.key, *shown(session), *values
+
+    @user_errors
+    def keep(given: Session | None, *values: Any) -> None:
+        held = {name: value for name, value in zip(names, values, strict=True) if _is_plain(value)}
+        visit = visits.current(kind, given)
+        if held != visit.controls:
+            visits.change(kind, visit.session, controls=held)
+
+    filled = [page.visit, page.key, *outputs, *controls]
+    loaded = page.blocks.load(opened, None, filled, show_progress="hidden", api_visibility="private")
+    loaded.success(None, page.key, js=KEEP_KEY)
+    for look in looks:
+        loaded.success(*look, **LOOK)
+    if controls:
+        changes = [control.change for control in controls]
+        gr.on(changes, keep, [page.visit, *controls], None, trigger_mode="always_last", **QUIET)
+
+
+def controls(page: Page, without: Sequence[str] = ()) -> list[Any]:
+    """The sliders, boxes and fields of a page so far, but for those with the labels `without`."""
+    kinds = (gr.Slider, gr.Number, gr.Radio, gr.Checkbox, gr.Dropdown, gr.Textbox, gr.ColorPicker)
+    found = [block for block in page.blocks.blocks.values() if isinstance(block, kinds)]
+    return [block for block in found if block is not page.key and block.label not in without]
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float | bool) or (isinstance(value, str) and len(value) <= 10_000)
 
 
 def start(

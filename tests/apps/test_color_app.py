@@ -189,6 +189,23 @@ def test_a_colour_is_replaced_and_keeps_its_share(visitor):
     assert after.colors[1].tolist() == [16, 32, 48] and after.shares[1] == before.shares[1]
 
 
+def test_what_was_done_to_the_palette_can_be_undone_and_the_chosen_colour_stays_chosen(visitor):
+    before = visit.current(visitor)
+    palette_panel.edit(visitor, clicked(act="choose", value="4"))
+    palette_panel.edit(visitor, clicked(act="swap", picked="#102030"))
+    palette_panel.edit(visitor, clicked(act="choose", value="2"))
+    chosen = visit.current(visitor).colors[2]
+    palette_panel.edit(visitor, clicked(act="undo"))
+    after = visit.current(visitor)
+    assert (after.colors, after.shares, after.colors[after.chosen]) == (before.colors, before.shares, chosen)
+    palette_panel.edit(visitor, clicked(act="drop"))
+    assert chosen not in visit.current(visitor).colors
+    palette_panel.edit(visitor, clicked(act="undo"))
+    assert visit.current(visitor).colors == before.colors
+    with pytest.raises(gr.Error, match="nothing to undo"):
+        palette_panel.edit(visitor, clicked(act="undo"))
+
+
 def test_a_palette_file_stays_until_it_is_cleared_and_then_the_picture_counts_again(visitor, tmp_path):
     from_picture = visit.current(visitor).palette
     file = tmp_path / "two.hex"

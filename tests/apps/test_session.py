@@ -152,3 +152,17 @@ def test_no_fault_ends_the_janitor(visitor, monkeypatch):
         time.sleep(0.05)
     janitor.stop()
     assert not gone.folder.exists()
+
+
+def test_a_visit_is_kept_for_days_here_and_for_hours_on_a_space(visitor, monkeypatch):
+    visits.opened(visitor)
+    long_ago = time.time() - 24 * 3600
+    os.utime(visitor.folder, (long_ago, long_ago))
+    visits.sweep()
+    assert visitor.folder.is_dir() and visits.lifetime() == 7 * 24 * 3600
+    monkeypatch.setenv("SPACE_ID", "somebody/app")
+    assert visits.lifetime() == 6 * 3600
+    visits.sweep()
+    assert not visitor.folder.exists()
+    monkeypatch.setenv("VISION_CORE_MAX_VISIT_HOURS", "2")
+    assert visits.lifetime() == 2 * 3600
