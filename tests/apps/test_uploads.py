@@ -35,9 +35,9 @@ DECODERS = {
     *("archives.members", "cv2.imread", "cv2.imdecode", "pickle.load", "pickle.loads"),
 }
 OURS = {  # what is decoded in a server, and why no visitor can have written it
-    "common.py json.loads": "a figure that this process has just drawn",
-    "doors.py json.loads": "the body of a request, of at most 8 MB, which Gradio parses, too",
-    "examples.py Image.open": "pictures of the package",
+    "shared/curves.py json.loads": "a figure that this process has just drawn",
+    "shared/doors.py json.loads": "the body of a request, of at most 8 MB, which Gradio parses, too",
+    "shared/inputs.py Image.open": "pictures of the package",
     "color_transfer/looks.py color.load": "networks that were trained here, or written anew from arrays",
     "color_transfer/looks.py np.load": "tables that this server wrote",
     "color_transfer/results.py images.read": "the view of a picture, written by this server",
