@@ -1,8 +1,12 @@
 """One result of a visit: a folder with its LUT, and with the network and the run that made it, if any."""
 
 import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +24,9 @@ VIEW = 1280  # longest side of a result on the page; downloads have every pixel
 BYTES = 16 << 20  # what a result needs at most: states of a training, a LUT of 3 MB, a model of 1 MB
 PREVIEW_NODES = 17  # of the LUT of a network that still learns: 0.03 s
 MODEL, LAST, LUT, FIRST = "model.safetensors", "run/last.safetensors", "lut.npz", "first.npy"
+GRACE = 0.1  # seconds that a look waits for the end of what is made
+_SETTLING: dict[Path, threading.Thread] = {}  # by the folder of the look
+_LOCK, _ONE_AT_A_TIME = threading.Lock(), threading.Lock()
 NO_NETWORK = "This result came from a .cube file: it has no network"
 
 
@@ -102,6 +109,31 @@ def finish(look: Look) -> bool:
     for name in ("last.safetensors", "best.safetensors", "resume.pt"):
         (look.run.folder / name).unlink(missing_ok=True)
     return True
+
+
+def settled(look: Look, draw: Callable[[], object]) -> bool | None:
+    """As `finish`, by a thread of its own: None while that is at work: a look waits for nothing.
+
+    Args:
+        draw: what else the page needs, made by the same thread afterwards.
+    """
+    with _LOCK:
+        if look.folder not in _SETTLING and not look.path(LUT).exists():
+            thread = _SETTLING[look.folder] = threading.Thread(target=_settle, args=(look, draw), daemon=True)
+            thread.start()
+        thread = _SETTLING.get(look.folder)
+    if thread is not None:
+        thread.join(GRACE)
+        if thread.is_alive():
+            return None
+        _SETTLING.pop(look.folder, None)
+    return finish(look)
+
+
+def _settle(look: Look, draw: Callable[[], object]) -> None:
+    with suppress(Exception), _ONE_AT_A_TIME:  # who looks next meets the same fault, and is told
+        if finish(look):
+            draw()
 
 
 def keep_view(look: Look, picture: Picture) -> None:

@@ -1,6 +1,7 @@
 """The result on the page: before and after at any strength, progress, its measures, past results."""
 
 import threading
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -18,6 +19,7 @@ from apps.shared.visits import Session
 from vision_core import color
 from vision_core.color import colormap, lut, lut_files, metrics
 from vision_core.color.advice import warnings
+from vision_core.files import write_text
 from vision_core.pictures import images
 from vision_core.safety import guarded
 
@@ -25,6 +27,7 @@ _DRAWING = threading.BoundedSemaphore()  # of pictures that the next epoch repla
 REFRESH = 1.0  # seconds between two looks at a training
 MEASURED = 480  # longest side of what is measured, here and in the comparison
 THUMBNAIL = 120
+FACTS = "facts.html"  # the measures at full strength
 KEPT = 0.65  # SSIM of the lightness from which the drawing counts as kept
 
 
@@ -39,9 +42,9 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
     if not known.result:
         return nothing()
     look = looks.get(known)
-    words, going_on = training.report(look)
+    words, going_on = training.report(look, partial(_measured, look))
     color_strength, lightness_strength = strengths(strength, lightness)
-    now = f"{look.name} {version(look)} {color_strength} {lightness_strength}"
+    now = f"{look.name} {version(look)} {color_strength} {lightness_strength} {going_on}"
     pair, facts, files, row = gr.skip(), gr.skip(), gr.skip(), gr.skip()
     if now != seen and not going_on:
         pair, facts, files, row = _drawn(known, look, color_strength, lightness_strength, True)
@@ -153,10 +156,21 @@ def version(look: Look) -> str:
 def _facts(look: Look, before: np.ndarray, after: np.ndarray, strength: float, lightness: float) -> str:
     if (look.facts["kind"] == "cube") or not look.path(looks.MODEL).exists():
         return ""
+    kept = look.path(FACTS)
+    if strength == lightness == 1 and kept.exists():
+        return kept.read_text("utf-8")
     palette = look.model.palette
     source, output = images.shrink(before, MEASURED), images.shrink(after, MEASURED)
     measured = metrics.measure(source, output, palette)
-    return views.facts(measured, palette, _keeps(look, source, measured["ssim"], strength, lightness))
+    facts = views.facts(measured, palette, _keeps(look, source, measured["ssim"], strength, lightness))
+    if strength == lightness == 1:
+        write_text(kept, facts)
+    return facts
+
+
+def _measured(look: Look) -> None:
+    """Measure a result as it is first shown, for the looks that come."""
+    _facts(look, *view(look, 1, 1), 1, 1)
 
 
 def _keeps(

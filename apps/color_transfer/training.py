@@ -1,5 +1,7 @@
 """The transfer: a first picture at once, then a network in a process of its own, which the page watches."""
 
+from collections.abc import Callable
+
 from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
@@ -68,8 +70,8 @@ def stop(given: Session | None) -> None:
         change(known.session, result=earlier[0].name if earlier else "")
 
 
-def report(look: Look) -> tuple[str, bool]:
-    """(what to say, whether it still goes on); a training that has ended gets its final LUT here."""
+def report(look: Look, draw: Callable[[], object]) -> tuple[str, bool]:
+    """(what to say, whether it still goes on); a training that has ended gets its final LUT, then `draw`."""
     state = looks.status(look)
     match state:
         case "waiting":
@@ -80,7 +82,9 @@ def report(look: Look) -> tuple[str, bool]:
             return progress.training(trainings.steps(look.run)[-1]) + trainings.stopping(look.run), True
         case "ready":
             return note(look.facts["title"] + ".", "good"), False
-    learnt = looks.finish(look)
+    learnt = looks.settled(look, draw)
+    if learnt is None:
+        return note("Trained. The result is being drawn …"), True
     return _ended(look, state, learnt), False
 
 

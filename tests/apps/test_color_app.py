@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -236,6 +237,21 @@ def test_a_reload_finds_pictures_palette_progress_and_result(trained, small):
     assert palette_panel.choose_target(known, target, 25, 10) == palette  # what showing it again brings about
     again = results.follow(known, 1, 1, "")
     assert again[PAIR] == trained[1][-1][PAIR] and again[STATUS] == trained[1][-1][STATUS]
+
+
+def test_a_look_does_not_wait_for_the_final_lut_and_its_measures(trained):
+    known = another(trained[0])
+    look = looks.get(visit.current(known))
+    look.path(looks.MODEL).rename(look.path(looks.LAST))  # as when the training has just ended
+    look.path(looks.LUT).unlink()
+    look.path(results.FACTS).unlink()
+    gate = threading.Event()
+    words, going_on = training.report(look, gate.wait)
+    assert going_on and "is being drawn" in words
+    gate.set()
+    while training.report(look, gate.wait)[1]:
+        pass
+    assert look.path(looks.LUT).exists() and "Trained" in training.report(look, gate.wait)[0]
 
 
 def test_the_first_picture_is_there_before_the_network_and_named_as_what_it_is(trained, small):

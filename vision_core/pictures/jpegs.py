@@ -18,6 +18,7 @@ from vision_core.safety.messages import reason
 MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
 MAX_SCANNED = 1_500_000_000  # pixels of all its scans together, of large pictures
 MAX_SEGMENTS, MAX_FILLING = 50_000, 1 << 17  # before its pixels; a megabyte of metadata is 16 segments
+MAX_EXIF = 100
 _DAMAGE = re.compile(r"(?:Corrupt JPEG data: |Premature end of |Inconsistent progression).*")
 
 
@@ -25,15 +26,18 @@ def check_segments(data: bytes) -> None:
     """Refuse a JPEG that keeps Pillow busy before its pixels: it goes through fillings byte by byte.
 
     Raises:
-        ValueError: more than MAX_FILLING bytes between two segments, or more than MAX_SEGMENTS of them.
+        ValueError: more than MAX_FILLING bytes between segments, MAX_SEGMENTS of them, or MAX_EXIF of EXIF.
     """
-    at, marker = 2, re.compile(rb"\xff([^\x00\xff])")
+    at, exif, marker = 2, 0, re.compile(rb"\xff([^\x00\xff])")
     for _ in range(MAX_SEGMENTS):
         found = marker.search(data, at, at + MAX_FILLING)
         if found is None and at + MAX_FILLING < len(data):
             raise ValueError(f"there are {MAX_FILLING:,} bytes of nothing in its header")
         if found is None or found[1] in b"\xd9\xda":  # cut off, or the pixels
             return
+        exif += data.startswith(b"Exif", found.end() + 2)
+        if exif > MAX_EXIF:  # Pillow joins them one by one
+            raise ValueError(f"it has more than {MAX_EXIF} blocks of EXIF, which no camera writes")
         alone = found[1] == b"\1" or b"\xd0" <= found[1] <= b"\xd8"
         at = found.end() + (0 if alone else int.from_bytes(data[found.end() : found.end() + 2]))
     raise ValueError(f"it is a JPEG of more than {MAX_SEGMENTS:,} segments, which no program writes")
