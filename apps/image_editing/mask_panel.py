@@ -1,7 +1,6 @@
 """Step 2: mark what may change, by a click, a box, a brush, words, a shape or a file."""
 
 from base64 import b64encode
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from apps.image_editing import views
+from apps.image_editing import pointing, views
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
 from apps.shared import visits
 from apps.shared.faults import user_errors
@@ -19,8 +18,8 @@ from apps.shared.inputs import UploadFile, event_data, number, read_picture
 from apps.shared.progress import note
 from apps.shared.visits import Session
 from vision_core.editing import masks, tasks
-from vision_core.editing.find import photo
-from vision_core.editing.find.photo import PhotoEyes
+from vision_core.editing.find import eyes as find
+from vision_core.editing.find.eyes import Eyes
 from vision_core.files import parse_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
@@ -30,12 +29,22 @@ VIEW = 1024  # longest side of the picture on the page
 POINTS = 4000  # of one stroke
 STROKE = 1_000_000  # characters of its points
 TINT = (13, 148, 136)
+POINTING = ("click", "around")  # tools that ask what lies there
 
 
-@cache
-def eyes() -> PhotoEyes:
+def eyes() -> Eyes:
     """The one copy that all visitors look through: it holds nothing of anybody."""
-    return PhotoEyes()
+    return find.shared()
+
+
+@user_errors
+def prepare(given: Session | None) -> str:
+    """Look at the picture before the first click asks; what is said beside it."""
+    known = current(given)
+    if not known.source or known.scene is not None:
+        return ""
+    pointing.seen_of(known, source_of(known))
+    return note("Ready: click a thing.")
 
 
 def canvas(known: Visit, picture: Picture | None = None) -> str:
@@ -76,16 +85,27 @@ def act(given: Session | None, event: gr.EventData) -> str:
     if name in ("undo", "redo"):
         at = min(max(known.at + (1 if name == "redo" else -1), 0), len(known.steps))
         return canvas(change(known.session, at=at), picture)
-    mask = mask_of(known, picture)
     if name == "draw":
-        tool, mode = event_data(event, "tool"), event_data(event, "mode")
-        size = number(event_data(event, "size"), 0.5, 1e5, "The brush")
-        drawn = stroke(picture, tool, points(event_data(event, "points")), size)
-        mask = drawn if mask is None else mask | drawn if mode != "take" else mask & ~drawn
-        if mode == "take" and known.mask_name == "":
-            raise ValueError("Nothing is marked yet: there is nothing to unmark")
-        return canvas(with_mask(known, mask, tool), picture)
+        return canvas(_drawn(known, picture, event), picture)
+    mask = mask_of(known, picture)
     return canvas(with_mask(known, changed(name, mask, picture), name), picture)
+
+
+def _drawn(known: Visit, picture: Picture, event: gr.EventData) -> Visit:
+    """The visit after a stroke of the pointer."""
+    tool, takes = event_data(event, "tool"), event_data(event, "mode") == "take"
+    size = number(event_data(event, "size"), 0.5, 1e5, "The brush")
+    at = points(event_data(event, "points"))
+    height, width = picture.rgb.shape[:2]
+    at = [(min(max(x, 0.0), width), min(max(y, 0.0), height)) for x, y in at]
+    if tool in POINTING:
+        if tool == "around":
+            bounds(at)
+        return pointing.point(known, picture, tool, takes, at)
+    drawn, mask = stroke(picture, tool, at, size), mask_of(known, picture)
+    if mask is None and takes:
+        raise ValueError("Nothing is marked yet: there is nothing to unmark")
+    return with_mask(known, drawn if mask is None else mask & ~drawn if takes else mask | drawn, tool)
 
 
 def changed(name: str, mask: np.ndarray | None, picture: Picture) -> np.ndarray | None:
@@ -119,31 +139,32 @@ def points(text: str) -> list[tuple[float, float]]:
     return found
 
 
+def bounds(at: list[tuple[float, float]]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a box that was dragged, in whole pixels."""
+    xs, ys = np.array(at).T
+    left, right = int(np.floor(xs.min())), int(np.ceil(xs.max()))
+    top, bottom = int(np.floor(ys.min())), int(np.ceil(ys.max()))
+    if right - left < 4 or bottom - top < 4:
+        raise ValueError("Drag the box over the picture from one corner to the other")
+    return left, top, right, bottom
+
+
 def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: float) -> np.ndarray:
-    """What a tool marks: bool (H, W).
+    """What a tool marks that looks at no picture: bool (H, W).
 
     Args:
-        at: points (x, y) in pixels.
+        at: points (x, y) in pixels, in the picture.
         size: of the brush, its diameter in pixels.
     """
     height, width = picture.rgb.shape[:2]
-    xs, ys = np.clip(np.array(at), 0, (width, height)).T
-    left, right = int(np.floor(xs.min())), int(np.ceil(xs.max()))
-    top, bottom = int(np.floor(ys.min())), int(np.ceil(ys.max()))
-    if tool in ("around", "box") and (right - left < 4 or bottom - top < 4):
-        raise ValueError("Drag the box over the picture from one corner to the other")
     match tool:
-        case "click":
-            return photo.from_point(picture.seen, min(xs[0], width - 1), min(ys[0], height - 1))
-        case "around":
-            return eyes().from_box(picture.seen, left, top, right, bottom)
         case "box":
-            return masks.box(height, width, left, top, right, bottom)
+            return masks.box(height, width, *bounds(at))
         case "brush":
             return masks.brush(height, width, [at], max(0.5, size / 2))
         case "lasso":
             area = np.zeros((height, width), np.uint8)
-            cv2.fillPoly(area, [np.array([xs, ys]).T.round().astype(np.int32)], 1)
+            cv2.fillPoly(area, [np.array(at).round().astype(np.int32)], 1)
             return masks.check(area.astype(bool), height, width)
     raise ValueError(f"There is no tool {tool!r}")
 
@@ -176,16 +197,10 @@ def named(known: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None,
             kinds = ", ".join(thing.kind for thing in scene.things)
             return None, f"“{text}” is not in this drawing. What is: {kinds}."
         return np.logical_or.reduce(things), "Marked from the drawing itself: this scene's masks are known."
-    hint = eyes().hint(picture.seen, text)
-    if hint.mask is None:
-        return None, (
-            f"“{hint.word}” was not found (score {hint.score:.2f}, {photo.FOUND} is needed). "
-            "Click the thing or draw around it."
-        )
-    return (
-        hint.mask,
-        f"A hint for “{hint.word}” (score {hint.score:.2f}): mend it with the brush.",
-    )
+    found = eyes().named(picture.seen, text, pointing.seen_of(known, picture) if known.source else None)
+    if found.mask is None:
+        return None, f"{found.said} Click the thing, or draw around it."
+    return found.mask, f"{found.said} Mend it with a click or the brush."
 
 
 @user_errors
@@ -198,10 +213,9 @@ def by_shape(given: Session | None, kind: str) -> str:
         if not found.any():
             raise ValueError("No scratches were found: mark what is to be repaired")
     elif kind == "stands out":
-        look = eyes().look(picture.seen)
-        found = photo.from_heat(picture.seen, look.saliency)
+        found = eyes().stands_out(picture.seen)
         if not found.any():
-            raise ValueError("Nothing stands out here: mark the thing by a box or a brush")
+            raise ValueError("Nothing stands out here: mark the thing by a click, a box or a brush")
     else:
         found = masks.shape(kind, *picture.rgb.shape[:2])
     return canvas(with_mask(known, found, kind), picture)

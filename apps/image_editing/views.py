@@ -92,7 +92,7 @@ def models() -> str:
         ),
         (
             "Words for a thing on a photograph",
-            "a hint by MobileNetV2: a thousand ImageNet classes, no people",
+            "eighty everyday things, people among them, by NanoDet and Segment Anything",
             True,
         ),
         ("A background or a place filled", "with a blur, a colour or another picture", True),

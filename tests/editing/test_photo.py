@@ -1,4 +1,4 @@
-"""Photographs: words and classes, selections by box and point; a command and its recipe again."""
+"""Photographs: a command and its recipe again."""
 
 import json
 
@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from vision_core.cli import app
-from vision_core.editing.find import photo, words
 from vision_core.pictures import images
 
 
@@ -18,20 +17,6 @@ def disc() -> tuple[np.ndarray, np.ndarray]:
     inside = np.hypot(rows - 45, columns - 60) < 25
     rgb = np.where(inside[..., None], (200, 60, 40), (40, 90, 160)) + rng.integers(-12, 13, (90, 120, 3))
     return rgb.clip(0, 255).astype(np.uint8), inside
-
-
-def test_words_and_what_they_mean():
-    assert words.classes("the brown bears")[0] == "brown bear"
-    assert set(words.classes("a bear")[1]) == {294, 295, 296, 297}
-    assert words.classes("unicorn") == ("", ())
-
-
-def test_a_box_and_a_point_select_the_thing(disc):
-    rgb, inside = disc
-    for mask in (photo.PhotoEyes().from_box(rgb, 34, 19, 86, 71), photo.from_point(rgb, 60, 45)):
-        assert (mask & inside).sum() / (mask | inside).sum() > 0.9
-    with pytest.raises(ValueError, match="outside a picture of 120 x 90"):
-        photo.from_point(rgb, 120, 45)
 
 
 def test_a_task_and_its_recipe_again(disc, tmp_path):

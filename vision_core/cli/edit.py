@@ -171,6 +171,9 @@ def mask(
     text: Annotated[str | None, Option(help="Words for the thing to mark.")] = None,
     box: Annotated[str | None, Option(help="LEFT,TOP,RIGHT,BOTTOM around the thing, in pixels.")] = None,
     point: Annotated[str | None, Option(help="X,Y on the thing, in pixels.")] = None,
+    sam: Annotated[
+        Path | None, Option(help="Folder of another Segment Anything, a pair of ONNX files.")
+    ] = None,
     grow: Annotated[float, Option(help="Pixels to grow by; negative shrinks.")] = 0,
     invert: Annotated[bool, Option("--invert", help="Mark everything else.")] = False,
 ) -> Answer:
@@ -180,7 +183,7 @@ def mask(
     from vision_core.pictures import images
 
     picture = images.read(image)
-    found, score = editing.select(picture, text, box, point)
+    found, score = editing.select(picture, text, box, point, sam)
     if found is None:
         return Answer(f"{text!r} was not found in {image}", {"found": False, "score": score}, incomplete=True)
     found = masks.grow(found, grow)

@@ -9,7 +9,6 @@ import numpy as np
 from vision_core.editing import masks, materials, packed, tasks
 from vision_core.editing.editor import Blending, paint, perform
 from vision_core.editing.fill.inpainting import GUIDANCE, Classical, Painter
-from vision_core.editing.find import photo
 from vision_core.editing.find.saliency import Looker, Saliency
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.scoring import Clip
@@ -84,9 +83,9 @@ def painter(
 def load_saliency(
     source: str | None = None, backend: str = "auto", device: str = "auto", painter: Painter | None = None
 ) -> Looker:
-    """A ViT of `source`; without one DINO for `diffusers`, and MobileNetV2 for the others.
+    """A ViT of `source`; without one DINO for `diffusers`, and what finds things for the others.
 
-    For `tiny` the small world's ViT goes before MobileNetV2, where it is there; it has seen nothing else.
+    For `tiny` the small world's ViT goes before that, where it is there; it has seen nothing else.
 
     Args:
         painter: what is to paint what is found; the small world's stands for the backend `tiny`.
@@ -97,7 +96,9 @@ def load_saliency(
         return Saliency(device=device)
     if (backend == "tiny" or (painter and painter.name == "tiny")) and at_hand()["dino"]:
         return Saliency(shipped("dino"), device)
-    return photo.PhotoEyes()
+    from vision_core.editing.find import eyes
+
+    return eyes.shared()
 
 
 def load_clip(source: str | None = None, backend: str = "auto", device: str = "auto") -> Clip:
@@ -167,21 +168,38 @@ def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> n
 
 
 def select(
-    picture: Picture, text: str | None = None, box: str | None = None, point: str | None = None
+    picture: Picture,
+    text: str | None = None,
+    box: str | None = None,
+    point: str | None = None,
+    sam: str | Path | None = None,
 ) -> tuple[np.ndarray | None, float]:
     """A mask by words, by a box `LEFT,TOP,RIGHT,BOTTOM` or by a point `X,Y`; None and the score: not found.
 
+    Args:
+        sam: a folder with another pair of Segment Anything's networks than the one that comes along.
+
     Raises:
-        ValueError: not exactly one was given, or numbers that do not fit the picture.
+        ValueError: not exactly one was given, numbers that do not fit the picture, or unknown words.
     """
+    from vision_core.editing.find import eyes
+    from vision_core.editing.find.segment import Prompt
+
     if [text, box, point].count(None) != 2:
         raise ValueError("say what to mark: words, a box or a point, one of them")
+    looking = eyes.Eyes(sam) if sam else eyes.shared()
+    if text is not None:
+        found = looking.named(picture.seen, text)
+        return found.mask, found.score
     if box is not None:
-        return photo.PhotoEyes().from_box(picture.seen, *_numbers(box, 4)), 1.0
-    if point is not None:
-        return photo.from_point(picture.seen, *_numbers(point, 2)), 1.0
-    hint = photo.PhotoEyes().hint(picture.seen, text or "")
-    return hint.mask, hint.score
+        left, top, right, bottom = _numbers(box, 4)
+        masks.box(*picture.rgb.shape[:2], left, top, right, bottom)
+        asked = Prompt(box=(left, top, right, bottom))
+    else:
+        x, y = _numbers(point or "", 2)
+        asked = Prompt((((((x, y),)), True),))
+    found = looking.mark(picture.seen, asked)
+    return (found if found.any() else None), float(found.any())
 
 
 def repeat(

@@ -1,178 +1,254 @@
-"""Which ImageNet classes a word means: their own names, what those end with, and everyday words."""
+"""What words ask for: "the red car on the left", "two dogs", "people and bicycles"."""
 
+import re
+from dataclasses import dataclass
 from functools import cache
 
-# everyday words, as ranges (first, last) of class numbers and single classes
-_GROUPS: dict[str, tuple[tuple[int, int] | int, ...]] = {
-    "animal": ((0, 397),),
-    "dog": ((151, 268),),
-    "puppy": ((151, 268),),
-    "cat": ((281, 285),),
-    "kitten": ((281, 285),),
-    "bird": ((7, 24), (80, 100), (127, 146)),
-    "duck": ((97, 99),),
-    "fish": ((0, 6), (389, 397)),
-    "shark": ((2, 4),),
-    "snake": ((52, 68),),
-    "lizard": ((38, 48),),
-    "turtle": ((33, 37),),
-    "frog": ((30, 32),),
-    "spider": ((72, 77),),
-    "insect": ((300, 326),),
-    "beetle": ((300, 307),),
-    "butterfly": ((321, 326),),
-    "crab": ((118, 121),),
-    "bear": ((294, 297),),
-    "wolf": ((269, 271),),
-    "fox": ((277, 280),),
-    "rabbit": ((330, 332),),
-    "horse": (339, 603),
-    "pig": ((341, 343),),
-    "cow": (345, 346, 690),
-    "bull": (345, 346, 347),
-    "sheep": (348, 349),
-    "goat": ((348, 350),),
-    "deer": ((351, 353),),
-    "camel": (354,),
-    "elephant": (385, 386, 101),
-    "monkey": ((369, 384),),
-    "ape": ((365, 369),),
-    "panda": (387, 388),
-    "airplane": (404, 726, 895, 908),
-    "aeroplane": (404, 726, 895, 908),
-    "boat": (472, 484, 554, 576, 625, 724, 780, 814, 871, 914),
-    "ship": (403, 510, 628, 724, 780, 871, 914),
-    "sailboat": (484, 780, 871, 914),
-    "car": (407, 436, 468, 511, 609, 627, 656, 661, 751, 817),
-    "taxi": (468,),
-    "truck": (555, 569, 675, 717, 864, 867),
-    "bus": (654, 779, 874),
-    "train": (466, 547, 565, 705, 820),
-    "tram": (829, 874),
-    "motorcycle": (665, 670),
-    "motorbike": (665, 670),
-    "scooter": (665, 670),
-    "bicycle": (444, 671, 870, 880),
-    "bike": (444, 671, 870, 880),
-    "wheel": (479, 694),
-    "chair": (423, 559, 765, 831),
-    "sofa": (831,),
-    "couch": (831,),
-    "bed": (520, 564, 431),
-    "table": (526, 532, 736),
-    "desk": (526,),
-    "bench": (703,),
-    "lamp": (619, 846),
-    "clock": (409, 530, 892),
-    "watch": (531, 826),
-    "bottle": (440, 720, 737, 898, 907, 901),
-    "cup": (504, 968, 647),
-    "mug": (504,),
-    "glass": (441, 572),
-    "wine glass": (572, 966),
-    "bowl": (659, 809),
-    "vase": (883,),
-    "potted plant": (738, 580),
-    "plant": (738, 985, 986),
-    "flower": (985, 986),
-    "fork": (910, 923),
-    "spoon": (910, 618),
-    "knife": (499, 623),
-    "tv": (664, 851, 782),
-    "television": (664, 851),
-    "screen": (664, 782, 851),
-    "computer": (527, 620, 664, 508, 681),
-    "laptop": (620, 681),
-    "keyboard": (508, 878, 810),
-    "mouse": (673,),
-    "phone": (487, 528, 707),
-    "cell phone": (487,),
-    "camera": (732, 759),
-    "book": (921, 917),
-    "suitcase": (492, 519, 636),
-    "handbag": (636, 748, 728),
-    "bag": (414, 636, 728, 748),
-    "toilet": (861,),
-    "sink": (896,),
-    "oven": (544, 827, 766),
-    "microwave": (651,),
-    "tennis racket": (752,),
-    "sports ball": (429, 430, 574, 722, 768, 805, 852, 890),
-    "ball": (429, 430, 574, 722, 768, 805, 852, 890),
-    "baseball bat": (981,),
-    "baseball glove": (981, 429),
-    "skis": (795,),
-    "kite": (701,),
-    "donut": (931,),
-    "cake": (927,),
-    "sandwich": (933, 934, 931),
-    "burger": (933,),
-    "bread": (930, 931),
-    "apple": (948,),
-    "fruit": ((948, 957),),
-    "vegetable": ((936, 947),),
-    "stop sign": (919,),
-    "sign": (919,),
-    "tie": (457, 906, 451),
-    "shoe": (502, 514, 630, 770, 774),
-    "hat": (452, 515, 808),
-    "house": (425, 449, 660, 698, 858),
-    "building": (442, 483, 497, 498, 663, 668, 698, 832, 884),
-    "tower": (437, 442, 900),
-    "bridge": (821, 839, 888),
-    "mountain": (970, 980, 979),
-    "beach": (977, 978),
-    "lake": (975,),
-    "castle": (483, 698),
-    "fence": (489, 716, 912),
-    "balloon": (417,),
-    "umbrella": (879,),
-    "person": (),
-    "scissors": (),
-    "carrot": (),
-}
+from vision_core.editing.find.things import NAMES
+
+
+def _table(text: str) -> dict[str, list[str]]:
+    """Lines `name: word, word`, which may be continued on lines that begin with spaces."""
+    rows = (row.partition(":") for row in re.split(r"\n(?! )", text.strip()))
+    return {name: [" ".join(word.split()) for word in others.split(",")] for name, _, others in rows}
+
+
+# other names of the things; a plural is understood of each
+OTHER_NAMES = _table("""
+person: man, woman, boy, girl, child, kid, baby, toddler, human, guy, lady, gentleman, player, skier,
+    snowboarder, surfer, skater, skateboarder, cyclist, biker, rider, driver, pedestrian, tourist,
+    worker, bride, groom, dancer, swimmer, runner, friend, stranger, passer-by, somebody,
+    someone, people, men, women, children, crowd, couple, family, folks
+bicycle: bike, cycle, mountain bike, racing bike
+car: automobile, auto, taxi, cab, sedan, suv, jeep, sports car, police car
+motorcycle: motorbike, scooter, moped, vespa
+airplane: aeroplane, plane, jet, aircraft, airliner, jumbo jet
+bus: minibus, double decker
+train: locomotive, tram, railway, subway, metro, streetcar
+truck: lorry, pickup, van, pickup truck, fire engine, garbage truck, delivery van
+boat: ship, sailboat, yacht, ferry, canoe, kayak, rowboat, motorboat, sailing boat, dinghy, gondola
+traffic light: stoplight, stop light, traffic signal
+fire hydrant: hydrant
+stop sign: stopsign
+bench: park bench
+bird: seagull, gull, pigeon, dove, duck, goose, geese, swan, parrot, sparrow, crow, eagle, owl, chicken,
+    hen, rooster, penguin
+cat: kitten, kitty, pussycat, tomcat
+dog: puppy, doggy, hound, terrier, labrador, poodle, bulldog, pug, beagle, dachshund, german shepherd
+horse: pony, foal, stallion, mare
+sheep: lamb, ewe
+cow: cattle, bull, calf, ox, oxen
+bear: polar bear, brown bear, grizzly, panda, bear cub
+backpack: rucksack, knapsack, schoolbag
+umbrella: parasol, sunshade
+handbag: purse, bag, shoulder bag, shopping bag
+tie: necktie, bow tie
+suitcase: luggage, baggage, briefcase
+frisbee: flying disc
+skis: ski
+sports ball: ball, football, soccer ball, basketball, tennis ball, volleyball, baseball
+baseball glove: mitt, catcher's mitt
+surfboard: surf board, bodyboard
+skateboard: skate board, longboard
+tennis racket: racket, racquet, tennis racquet
+bottle: flask, wine bottle, beer bottle, water bottle
+wine glass: glass, goblet, champagne glass
+cup: mug, coffee cup, teacup, tea cup, beaker, tumbler, coffee mug
+knife: knives
+bowl: dish
+orange: tangerine, mandarin, clementine
+sandwich: burger, hamburger, cheeseburger, toastie, panini
+hot dog: hotdog, frankfurter
+donut: doughnut
+cake: birthday cake, cupcake, tart, gateau
+chair: armchair, stool, office chair, deck chair
+couch: sofa, settee, loveseat
+potted plant: houseplant, house plant, plant, flowerpot, pot plant
+bed: mattress, bunk
+dining table: table, kitchen table, coffee table, desk
+toilet: lavatory, loo, toilet bowl
+tv: television, tv set, monitor, screen, telly, computer screen
+laptop: notebook computer, computer
+mouse: computer mouse
+remote: remote control, remote controller
+cell phone: phone, mobile phone, mobile, smartphone, cellphone, telephone
+microwave: microwave oven
+oven: stove, cooker
+sink: washbasin, basin, wash basin
+refrigerator: fridge, freezer
+book: novel, textbook
+clock: alarm clock, wall clock, clock face
+scissors: pair of scissors
+teddy bear: teddy, plush bear, stuffed bear
+hair drier: hairdryer, hair dryer, blow dryer, hairdrier
+""")
+# kinds of things, by their first and last among the `NAMES`, and others
+KINDS = _table("""
+animal: bird, giraffe
+pet: cat, dog
+vehicle: bicycle, boat
+fruit: banana, apple, orange
+vegetable: broccoli, carrot
+food: banana, cake
+snack: sandwich, cake
+furniture: chair, dining table
+seat: chair, couch, bench
+tableware: bottle, bowl
+cutlery: fork, spoon
+appliance: microwave, refrigerator
+electronics: tv, cell phone
+gadget: laptop, cell phone
+sports equipment: frisbee, tennis racket
+toy: frisbee, kite, teddy bear
+thing: person, toothbrush
+object: bicycle, toothbrush
+everything: person, toothbrush
+""")
+COLORS = _table("""
+red: red, crimson
+orange: orange
+yellow: yellow, golden, blonde
+green: green
+blue: blue, turquoise, cyan, navy
+purple: purple, violet
+pink: pink, magenta
+brown: brown, beige
+black: black
+white: white
+grey: grey, gray, silver
+dark: dark
+light: light, bright
+""")
+PLACES = _table("""
+left: left, leftmost
+right: right, rightmost
+top: top, upper, topmost, highest, above
+bottom: bottom, lower, lowest, below
+middle: middle, center, centre, central
+front: front, foreground, nearest, closest, near
+back: back, background, farthest, furthest, far, distant, behind
+""")
+SIZES = _table("""
+large: big, large, huge, bigger, larger, biggest, largest, tall, tallest
+small: small, little, tiny, smaller, smallest, short, shortest
+""")
+IRREGULAR = {"mice": "mouse", "geese": "goose", "calves": "calf", "buses": "bus", "knives": "knife"}
+NUMBERS = "one two three four five six seven eight nine ten".split()
+ORDER = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+ONE = {"a", "an", "single", "another"}
+EMPTY = set(
+    "all every each any both the some many several on in at to from of with by my your his her their "
+    "this that these those side corner hand part most very".split()
+)
+# what may stand behind a thing's name, and does not name it
+BEHIND = re.compile(
+    r"\b(?:on|in|at|to|from|of|with|by|near|behind|under|over|next|who|which|that|wearing|holding|sitting|standing)\b"
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One of the things that words ask for.
+
+    Args:
+        word: as it was said, in the singular; "" where none is known.
+        names: those of the `NAMES` that it means.
+        color, places: of `COLORS` and `PLACES`; empty: any.
+        size: 1 for the largest, -1 for the smallest, 0 for any.
+        place_number: 2 for the second from the left; 0: none was said.
+        count: how many; None: as many as there are.
+        ignored: words that were not understood.
+    """
+
+    word: str
+    names: tuple[str, ...]
+    color: str = ""
+    places: tuple[str, ...] = ()
+    size: int = 0
+    place_number: int = 0
+    count: int | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """The names of the thousand classes, in their order."""
-    from vision_core import torchvision_cpu
-
-    torchvision_cpu.prepare()
-    from torchvision.models import MobileNet_V2_Weights
-
-    return tuple(MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"])
+def known() -> dict[str, tuple[str, ...]]:
+    """Every word for things, and the names it means."""
+    table = {name: (name,) for name in NAMES}
+    for name, others in OTHER_NAMES.items():
+        table |= dict.fromkeys(others, (name,))
+    for kind, (first, last, *more) in KINDS.items():
+        table[kind] = (*NAMES[NAMES.index(first) : NAMES.index(last) + 1], *more)
+    return table
 
 
 @cache
-def known() -> dict[str, tuple[int, ...]]:
-    """Every word that is understood, and the classes it means."""
-    found: dict[str, list[int]] = {}
-    for number, name in enumerate(names()):
-        words = name.lower().split()
-        for start in range(len(words)):  # "brown bear" is found as such and as "bear"
-            found.setdefault(" ".join(words[start:]), []).append(number)
-    for word, parts in _GROUPS.items():
-        numbers = [
-            n for part in parts for n in (range(part[0], part[1] + 1) if isinstance(part, tuple) else [part])
-        ]
-        found[word] = numbers
-    return {word: tuple(numbers) for word, numbers in found.items() if numbers}
+def _meant(table: str) -> dict[str, str]:
+    """What each word of `COLORS`, `PLACES` or `SIZES` means."""
+    rows = {"colors": COLORS, "places": PLACES, "sizes": SIZES}[table]
+    return {word: name for name, words in rows.items() for word in words}
 
 
-def classes(text: str) -> tuple[str, tuple[int, ...]]:
-    """The longest known word of a text, a plural too, and its classes: ("", ()) where there is none."""
-    words = "".join(c if c.isalnum() or c in "-'" else " " for c in text.lower()).split()
+def parse(text: str) -> list[Wanted]:
+    """What a text asks for, one after the other; an unknown thing has no names."""
+    parts = re.split(r",|;|&|\+|\band\b|\bor\b", text.lower())
+    return [_one(part) for part in parts if part.strip()]
+
+
+def _one(text: str) -> Wanted:
+    behind = BEHIND.search(text, re.search(r"\w+", text).end()) if re.search(r"\w+", text) else None
+    head = _words(text[: behind.start()] if behind else text)
+    rest = _words(text[behind.start() :] if behind else "")
+    word, names, length = "", (), 0
+    while head and not names:  # the name stands last: an apple tree is no apple
+        for length in range(min(3, len(head)), 0, -1):
+            if found := _singular(" ".join(head[-length:])):
+                word, names = found, known()[found]
+                break
+        else:
+            if any(head[-1] in _meant(table) for table in ("colors", "places", "sizes")):  # "the car left"
+                rest.append(head.pop())
+                continue
+            return Wanted("", (), ignored=(" ".join(head[-1:]),))
+    if not names:
+        return Wanted("", (), ignored=tuple(rest))
+    said = [*head[:-length], *rest]
+    plural = word != " ".join(head[-length:])
+    colors, places, sizes = (
+        [_meant(table)[one] for one in said if one in _meant(table)]
+        for table in ("colors", "places", "sizes")
+    )
+    number = next((ORDER.index(one) + 1 for one in said if one in ORDER), 0)
+    count = next((_count(one) for one in said if _count(one)), None)
+    picked = bool(places or sizes or number)
+    understood = {*_meant("colors"), *_meant("places"), *_meant("sizes"), *ORDER, *NUMBERS, *ONE, *EMPTY}
+    return Wanted(
+        word,
+        names,
+        colors[0] if colors else "",
+        tuple(dict.fromkeys(places)),
+        {"large": 1, "small": -1}[sizes[0]] if sizes else 0,
+        number,
+        1 if number else count or (1 if picked and not plural else None),
+        tuple(one for one in said if one not in understood and not one.isdecimal()),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w-]+", text.replace("'s", ""))
+
+
+def _count(word: str) -> int | None:
+    if word in ONE:
+        return 1
+    return NUMBERS.index(word) + 1 if word in NUMBERS else int(word[:3]) if word.isdecimal() else None
+
+
+def _singular(word: str) -> str:
+    """The known word that this is, or is the plural of; "" for none."""
     table = known()
-    for length in range(min(len(words), 5), 0, -1):
-        for start in reversed(range(len(words) - length + 1)):
-            word = " ".join(words[start : start + length])
-            for form in (
-                word,
-                word.removesuffix("s"),
-                word.removesuffix("es"),
-                word.removesuffix("ies") + "y",
-            ):
-                if form in table:
-                    return form, table[form]
-    return "", ()
+    stem, _, last = word.rpartition(" ")
+    last = IRREGULAR.get(last, last)
+    for form in (last, last.removesuffix("s"), last.removesuffix("es"), last.removesuffix("ies") + "y"):
+        if (found := f"{stem} {form}".strip()) in table:
+            return found
+    return ""

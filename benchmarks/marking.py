@@ -1,0 +1,174 @@
+"""Measures marking on COCO's photographs: clicks, boxes and words, as the page and the command line ask.
+
+    python benchmarks/marking.py FOLDER [PART PARTS]
+
+The folder holds `index.json` and `coco_captions_masks.zip` (photographs, their objects and masks); PART of
+PARTS takes every PARTS-th photograph from PART on. Every object of a hundredth of its picture counts. A click
+is put where the error is deepest: in the middle of the thing, then where too much or too little is marked.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
+import numpy as np
+
+from vision_core.editing.find import things
+from vision_core.editing.find.eyes import Eyes
+from vision_core.editing.find.segment import Prompt, Seen
+from vision_core.pictures import images
+
+LEAST = 0.01  # share of the picture from which a thing counts
+GOAL = 0.85  # IoU whose number of clicks is counted
+MOST = 20  # clicks
+KINDS = (
+    (0, 0),
+    (1, 8),
+    (9, 13),
+    (14, 23),
+    (24, 28),
+    (29, 38),
+    (39, 45),
+    (46, 55),
+    (56, 61),
+    (62, 67),
+    (68, 72),
+    (73, 79),
+)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph, its mask (H, W) of object numbers, and the numbers of each category."""
+
+    rgb: np.ndarray
+    mask: np.ndarray
+    things: dict[str, list[int]]
+
+    def one_by_one(self) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
+        """The mask and the box of every object that is large enough."""
+        for number in (number for numbers in self.things.values() for number in numbers):
+            truth = self.mask == number
+            if truth.mean() >= LEAST:
+                rows, columns = np.flatnonzero(truth.any(1)), np.flatnonzero(truth.any(0))
+                yield truth, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def coco(folder: Path) -> list[Photo]:
+    photos = []
+    with ZipFile(folder / "coco_captions_masks.zip") as packed:
+        for entry in json.loads((folder / "index.json").read_text()):
+            rgb, mask = (images.read(packed.read(entry[name])).rgb for name in ("image", "mask"))
+            things: dict[str, list[int]] = {}
+            for thing in entry["objects"]:
+                things.setdefault(thing["category"], []).append(thing["index"])
+            photos.append(Photo(rgb, mask[..., 0], things))
+    return photos
+
+
+def iou(found: np.ndarray, truth: np.ndarray) -> float:
+    return float((found & truth).sum() / max(1, (found | truth).sum()))
+
+
+def at_peak(heat: np.ndarray, truth: np.ndarray) -> bool:
+    """The pointing game: whether the hottest place lies on the thing."""
+    place = np.unravel_index(heat.argmax(), heat.shape)
+    return bool(truth[tuple(int((p + 0.5) * t / h) for p, h, t in zip(place, heat.shape, truth.shape))])  # noqa: B905
+
+
+def depth(mask: np.ndarray) -> np.ndarray:
+    """How deep each pixel lies in a mask; beyond the picture nothing is marked."""
+    return cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+
+
+def click(found: np.ndarray, truth: np.ndarray) -> tuple[tuple[tuple[float, float], ...], bool]:
+    missed, wrong = depth(truth & ~found), depth(found & ~truth)
+    deeper = missed if missed.max() >= wrong.max() else wrong
+    y, x = np.unravel_index(int(deeper.argmax()), deeper.shape)
+    return ((float(x) + 0.5, float(y) + 0.5),), deeper is missed
+
+
+def off_middle(truth: np.ndarray, rng: np.random.Generator) -> tuple[tuple[tuple[float, float], ...], bool]:
+    """A click anywhere on the thing but at its very edge."""
+    inside = depth(truth)
+    rows, columns = np.nonzero(inside >= min(3.0, float(inside.max())))
+    k = int(rng.integers(len(rows)))
+    return ((float(columns[k]) + 0.5, float(rows[k]) + 0.5),), True
+
+
+def pointing(eyes: Eyes, seen: Seen, photo: Photo, rng: np.random.Generator) -> list[list[float]]:
+    """IoU of a box, of one click, three clicks, one off the middle; clicks until `GOAL`; seconds a click."""
+    rows = []
+    for truth, box in photo.one_by_one():
+        strokes, scores, spent = [click(np.zeros_like(truth), truth)], [], 0.0
+        while len(scores) < MOST:
+            began = time.process_time()
+            found = eyes.mark(photo.rgb, Prompt(tuple(strokes)), seen)
+            spent += time.process_time() - began
+            scores.append(iou(found, truth))
+            if len(scores) >= 3 and max(scores) >= GOAL:
+                break
+            strokes.append(click(found, truth))
+        clicks = next((k for k, score in enumerate(scores, 1) if score >= GOAL), MOST)
+        boxed = eyes.mark(photo.rgb, Prompt(box=tuple(map(float, box))), seen)
+        beside = eyes.mark(photo.rgb, Prompt((off_middle(truth, rng),)), seen)
+        rows.append(
+            [iou(boxed, truth), scores[0], scores[2], iou(beside, truth), clicks, spent / len(scores)]
+        )
+    return rows
+
+
+def naming(eyes: Eyes, seen: Seen, photo: Photo) -> list[tuple[float, ...]]:
+    """(there, near, found, IoU) of each word; near: absent, but something of its kind is there."""
+    rows = []
+    there = {n: np.isin(photo.mask, numbers) for n, numbers in photo.things.items()}
+    kinds = {next(k for k, (a, b) in enumerate(KINDS) if a <= things.NAMES.index(n) <= b)
+             for n, mask in there.items() if mask.mean() >= LEAST}  # fmt: skip
+    for number, name in enumerate(things.NAMES):
+        truth = there.get(name)
+        if truth is not None and truth.mean() < LEAST:
+            continue
+        found = eyes.named(photo.rgb, name, seen).mask
+        near = truth is None and any(KINDS[k][0] <= number <= KINDS[k][1] for k in kinds)
+        score = iou(found, truth) if found is not None and truth is not None else 0.0
+        rows.append((truth is not None, near, found is not None, score))
+    return rows
+
+
+def main() -> None:
+    if len(sys.argv) not in (2, 4):
+        raise SystemExit(__doc__)
+    part, parts = map(int, sys.argv[2:] or (0, 1))
+    eyes, pointed, named, salient, spent = Eyes(), [], [], [], 0.0
+    for number, photo in enumerate(coco(Path(sys.argv[1]))[part::parts]):
+        began = time.process_time()
+        seen = eyes.see(photo.rgb)
+        spent += time.process_time() - began
+        pointed += pointing(eyes, seen, photo, np.random.default_rng(number))
+        named += naming(eyes, seen, photo)
+        marked = np.isin(photo.mask, [n for numbers in photo.things.values() for n in numbers])
+        salient.append(at_peak(eyes.look(photo.rgb, seen).saliency, marked))
+        box, one, three, beside, clicks, seconds = np.array(pointed).T
+        there, near, found, scores = np.array(named, float).T
+        here, gone, close = there > 0, there == 0, near > 0
+        lines = (
+            f"{number + 1} photographs, {len(pointed)} things",
+            f"box {box.mean():.3f}, its median {np.median(box):.3f}",
+            f"one click {one.mean():.3f}, three {three.mean():.3f}, NoC@85 {clicks.mean():.2f}",
+            f"off the middle {beside.mean() / one.mean():.2f} of one click's",
+            f"{here.sum()} words there: found {found[here].mean():.3f}, IoU {scores[here].mean():.3f}",
+            f"refused: {1 - found[gone].mean():.4f} of {gone.sum()} absent, {1 - found[close].mean():.3f} of "
+            f"{close.sum()} near ones",
+            f"saliency's peak on a thing: {np.mean(salient):.2f}",
+            f"processor time: {spent / (number + 1):.2f} s a look, {np.mean(seconds):.3f} s a click",
+        )
+        print("; ".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Finding things in photographs with the networks that come along: words, clicks, boxes, edges."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from vision_core import weights
+from vision_core.editing import masks
+from vision_core.editing.find import edges, eyes, segment, things, words
+from vision_core.editing.find.segment import Prompt, Seen
+from vision_core.editing.find.things import Thing
+from vision_core.files import bundled
+from vision_core.pictures import images
+
+
+@pytest.fixture(scope="module")
+def coffee() -> tuple[np.ndarray, Seen]:
+    rgb = images.shrink(images.read(bundled("assets") / "color/coffee.jpg").rgb, 480)
+    return rgb, eyes.shared().see(rgb)
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+def at(*points: tuple[float, float], adds: bool = True):
+    return tuple(points), adds
+
+
+def middle(mask: np.ndarray) -> tuple[float, float]:
+    y, x = np.unravel_index(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5).argmax(), mask.shape)
+    return float(x) + 0.5, float(y) + 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "found"),
+    [
+        ("the red car on the left", "car", {"color": "red", "places": ("left",), "count": 1}),
+        ("two small dogs", "dog", {"count": 2, "size": -1}),
+        ("second person from the left", "person", {"place_number": 2, "count": 1, "places": ("left",)}),
+        ("cars on the right", "car", {"places": ("right",), "count": None}),
+        ("the biggest elephant", "elephant", {"size": 1, "count": 1}),
+        ("a man in the red shirt", "man", {"names": ("person",), "color": "red", "ignored": ("shirt",)}),
+        ("hot dogs", "hot dog", {"names": ("hot dog",)}),
+        ("an orange", "orange", {"names": ("orange",), "color": ""}),
+        ("cherries and knives", "", {"ignored": ("cherries",)}),
+        ("mice", "mouse", {"names": ("mouse",)}),
+        ("an apple tree", "", {"names": ()}),
+        ("fruits", "fruit", {"names": ("banana", "apple", "orange")}),
+        ("left", "", {"names": ()}),
+    ],
+)
+def test_what_words_ask_for(text, word, found):
+    wanted = words.parse(text)[0]
+    assert wanted.word == word and {name: getattr(wanted, name) for name in found} == found
+
+
+def test_several_things_and_nothing():
+    assert [one.word for one in words.parse("people, dogs & the cat")] == ["people", "dog", "cat"]
+    assert words.parse(" , ") == []
+
+
+def test_every_other_name_means_one_of_the_things():
+    assert {name for names in words.known().values() for name in names} == set(things.NAMES)
+    assert len(things.NAMES) == 80 and set(words.OTHER_NAMES) < set(things.NAMES)
+
+
+def test_places_sizes_and_numbers_choose_among_things():
+    row = [Thing("dog", score, (x, 10, x + side, 10 + side)) for score, x, side in
+           ((0.9, 60, 20), (0.5, 0, 30), (0.7, 150, 40))]  # fmt: skip
+
+    def chosen(text: str) -> list[float]:
+        return [thing.box[0] for thing in eyes.pick(row, words.parse(text)[0], 100, 200)]
+
+    assert chosen("dogs") == [60, 150, 0]  # the most certain first
+    assert chosen("the left dog") == [0] and chosen("second dog from the left") == [60]
+    assert chosen("the largest dog") == [150] and chosen("smallest dog") == [60]
+    assert chosen("dogs on the right") == [150] and chosen("two dogs") == [60, 150]
+    assert chosen("fourth dog from the left") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "rgb"),
+    {"red": (200, 30, 30), "green": (60, 150, 50), "blue": (40, 70, 190), "yellow": (230, 210, 50),
+     "white": (240, 240, 235), "black": (25, 25, 28), "brown": (110, 70, 35),
+     "grey": (128, 130, 128)}.items(),
+)  # fmt: skip
+def test_a_colour_is_seen_where_it_is_and_no_other(name, rgb):
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 20:50] = True
+    picture = np.where(mask[..., None], rgb, 255 - np.array(rgb)).astype(np.uint8)
+    shares = {color: eyes.colored(picture, mask, color) for color in words.COLORS}
+    assert shares[name] == 1 and not any(
+        shares[c] for c in {"red", "green", "blue", "yellow", "white"} - {name}
+    )
+
+
+def test_a_coarse_mask_is_drawn_to_the_edge_without_stairs():
+    rows, columns = np.mgrid[:1024, :1280]
+    away = np.hypot(rows - 500, columns - 700) - 300.5
+    rgb = np.where(away[..., None] < 0, (190, 120, 60), (60, 90, 120)).astype(np.uint8)
+    coarse = cv2.resize(-(away + 5).astype(np.float32) / 4, (80, 64), interpolation=cv2.INTER_AREA)
+    enlarged = cv2.resize(coarse, (1280, 1024), interpolation=cv2.INTER_LINEAR) > 0  # 5 pixels too far inside
+    found = edges.refine(rgb, coarse)
+    assert iou(enlarged, away < 0) < 0.97 < 0.985 < iou(found, away < 0)
+    rim = away[found & ~masks.grow(found, -1)]
+    assert abs(rim).max() < 5 and rim.std() < 1  # a cell of the coarse mask has 16 pixels
+
+
+def test_words_find_the_cup_and_refuse_what_is_not_there(coffee):
+    rgb, seen = coffee
+    found = eyes.shared().named(rgb, "the cup", seen)
+    assert found.mask is not None and 0.1 < found.mask.mean() < 0.3 and "1 x cup" in found.said
+    for word in ("dogs", "horse", "a blue cup"):
+        refused = eyes.shared().named(rgb, word, seen)
+        assert refused.mask is None and "found" in refused.said
+    with pytest.raises(ValueError, match=r"“unicorn” is none of the words known here"):
+        eyes.shared().named(rgb, "unicorn", seen)
+
+
+def test_a_click_marks_the_thing_then_a_part_and_is_mended_by_more(coffee):
+    rgb, seen = coffee
+    whole = eyes.shared().named(rgb, "cup", seen).mask
+    assert whole is not None
+    first = Prompt((at(middle(whole)),))
+    answers = eyes.shared().sam.answer(seen, first)
+    assert iou(eyes.shared().mark(rgb, first, seen), whole) > 0.8
+    assert len(answers) > 1 and iou(answers.mask(1), answers.mask(0)) < segment.ALIKE
+    part = Prompt(first.strokes, chosen=(1,))
+    assert (eyes.shared().mark(rgb, part, seen) == answers.drawn(rgb, 1)).all()
+    outside = middle(~masks.grow(whole, 5))
+    mended = Prompt((at(middle(whole)), at(outside, adds=False)))
+    x, y = outside
+    assert not eyes.shared().mark(rgb, mended, seen)[int(y), int(x)]
+    assert iou(eyes.shared().mark(rgb, mended, seen), whole) > 0.8
+
+
+def test_a_box_and_a_stroke_mark_what_they_are_drawn_on(coffee):
+    rgb, seen = coffee
+    (thing,) = (thing for thing in seen.things if thing.name == "cup")
+    whole = eyes.shared().mask_of(rgb, seen, thing)
+    x, y = middle(whole)
+    assert iou(eyes.shared().mark(rgb, Prompt((at((x - 20, y), (x, y), (x + 20, y)),)), seen), whole) > 0.7
+    with pytest.raises(ValueError, match=f"outside a picture of {rgb.shape[1]} x {rgb.shape[0]}"):
+        eyes.shared().sam.answer(seen, Prompt((at((-5, y)),)))
+    with pytest.raises(ValueError, match="nothing was pointed at"):
+        eyes.shared().sam.answer(seen, Prompt())
+
+
+def test_a_look_that_was_kept_answers_the_same(coffee):
+    rgb, seen = coffee
+    again = Seen.decode(seen.encode())
+    assert [thing.name for thing in again.things] == [thing.name for thing in seen.things]
+    asked = Prompt((at((rgb.shape[1] / 2, rgb.shape[0] / 2)),))
+    one, other = (eyes.shared().sam.answer(known, asked) for known in (seen, again))
+    assert (one.logits == other.logits).all()
+
+
+def test_a_mirrored_picture_shows_the_same_things_mirrored(coffee):
+    rgb, seen = coffee
+    mirrored = things.detect(np.ascontiguousarray(rgb[:, ::-1]))
+    assert [thing.name for thing in mirrored] == [thing.name for thing in seen.things]
+    for one, other in zip(mirrored, seen.things, strict=True):
+        left, top, right, bottom = other.box
+        assert one.box == pytest.approx((rgb.shape[1] - right, top, rgb.shape[1] - left, bottom), abs=4)
+
+
+def test_what_stands_out_is_a_thing(coffee):
+    rgb, seen = coffee
+    look = eyes.shared().look(rgb, seen)
+    assert look.features.shape[1:] == look.saliency.shape == (43, 64)
+    y, x = (np.array(np.unravel_index(look.saliency.argmax(), look.saliency.shape)) + 0.5) * 480 / 64
+    assert any(eyes.shared().mask_of(rgb, seen, thing)[int(y), int(x)] for thing in seen.things)
+
+
+def test_another_pair_in_a_folder_is_used(coffee, tmp_path, monkeypatch):
+    _, seen = coffee
+    for name in ("encoder", "decoder"):
+        shutil.copy(weights.find("marking") / f"{name}.onnx", tmp_path / f"mobile_sam.{name}.onnx")
+    monkeypatch.setenv("VISION_CORE_SAM", str(tmp_path))
+    asked, own = [(240.0, 100.0, True)], segment.Sam()
+    assert own.decoder.path.parent == tmp_path
+    assert (own.find(seen, asked).logits == eyes.shared().sam.find(seen, asked).logits).all()
+
+
+def test_what_is_no_pair_is_refused_with_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"0 files of .* are called \*encoder\*.onnx"):
+        segment.Sam(tmp_path)
+    for name in ("encoder", "decoder"):
+        shutil.copy(weights.find("marking") / "detector.onnx", tmp_path / f"{name}.onnx")
+    with pytest.raises(ValueError, match="no pair that can be used here"):
+        segment.Sam(tmp_path)
+    (tmp_path / "encoder.onnx").write_bytes(b"no network")
+    with pytest.raises(ValueError, match="no ONNX network that can be run"):
+        segment.Sam(tmp_path)

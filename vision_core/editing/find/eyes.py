@@ -1,0 +1,201 @@
+"""What a photograph shows and where: things by their words, and what stands out, for all that edits it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from vision_core.editing.find import segment, things, words
+from vision_core.editing.find.saliency import Look, normalized
+from vision_core.editing.find.segment import Prompt, Sam, Seen
+from vision_core.editing.find.things import Thing
+from vision_core.editing.find.words import Wanted
+
+MOST = 20  # things that one word marks
+COLORED = 0.25  # share of a thing's pixels from which it has a colour
+UNNAMED = 0.3  # how much stands out what no word names, beside a thing that is certain
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """What words found: `mask`, bool (H, W), or None; `score` in [0, 1]; `said`, a sentence about it."""
+
+    mask: np.ndarray | None
+    score: float
+    said: str
+    things: tuple[Thing, ...] = ()
+
+
+class Eyes:
+    """Segment Anything and a detector of things, as shipped; see `segment.Sam` for another pair.
+
+    Raises:
+        ValueError: the folder holds no pair of networks that can be used.
+    """
+
+    def __init__(self, sam: str | Path | None = None) -> None:
+        self._source = sam
+
+    @cached_property
+    def sam(self) -> Sam:
+        return segment.load(self._source)
+
+    def see(self, rgb: np.ndarray) -> Seen:
+        """Look once at uint8 (H, W, 3), for all that is asked about it."""
+        return self.sam.see(rgb, things.detect(rgb))
+
+    def mark(self, rgb: np.ndarray, prompt: Prompt, seen: Seen | None = None) -> np.ndarray:
+        """What a prompt points at, bool (H, W), with the picture's own edges; perhaps empty.
+
+        Raises:
+            ValueError: as `Sam.answer`.
+        """
+        choices = self.sam.answer(seen or self.see(rgb), prompt)
+        taken = (
+            prompt.chosen[-1] if len(prompt.chosen) == len(prompt.strokes) + (prompt.box is not None) else 0
+        )
+        return choices.drawn(rgb, taken % len(choices))
+
+    def named(self, rgb: np.ndarray, text: str, seen: Seen | None = None) -> Named:
+        """A mask of what `text` names.
+
+        Raises:
+            ValueError: a thing that is not known, or no thing at all.
+        """
+        wanted = words.parse(text)
+        if unknown := [one for one in wanted if not one.names]:
+            what = " and ".join(f"“{' '.join(one.ignored)}”" for one in unknown if one.ignored) or "nothing"
+            raise ValueError(
+                f"{what} is none of the words known here, which are everyday things: "
+                f"{', '.join(things.NAMES[:24])} and others. Click it or draw a box instead"
+            )
+        if not wanted:
+            raise ValueError("no thing was named: a word or two were expected")
+        seen = seen or self.see(rgb)
+        found, said = [], []
+        for one in wanted:
+            some, sentence = self._choose(rgb, seen, one)
+            found += [thing for thing in some if thing not in found]
+            said.append(sentence)
+        if not found:
+            best = max((t.score for t in seen.things for one in wanted if t.name in one.names), default=0.0)
+            return Named(None, best, " ".join(said))
+        mask = np.logical_or.reduce([self.mask_of(rgb, seen, thing) for thing in found])
+        return Named(mask, max(thing.score for thing in found), " ".join(said), tuple(found))
+
+    def mask_of(self, rgb: np.ndarray, seen: Seen, thing: Thing) -> np.ndarray:
+        """A thing's mask, bool (H, W), with the picture's own edges."""
+        return self.mark(rgb, Prompt(box=thing.box), seen)
+
+    def _choose(self, rgb: np.ndarray, seen: Seen, wanted: Wanted) -> tuple[list[Thing], str]:
+        """The things that are meant, and a sentence."""
+        there = [thing for thing in seen.things if thing.name in wanted.names]
+        if not there:
+            return [], f"“{wanted.word}” was not found."
+        fitting = there
+        if wanted.color:
+            fitting = [t for t in there if colored(rgb, self.mask_of(rgb, seen, t), wanted.color) >= COLORED]
+            if not fitting:
+                return [], f"{counted(len(there), wanted.word)} found, but none that is {wanted.color}."
+        chosen = pick(fitting, wanted, seen.height, seen.width)
+        if not chosen:
+            return [], f"{counted(len(fitting), wanted.word)} found, but none there."
+        more = f", of {len(there)} found" if len(there) > len(chosen) else ""
+        few = f"; {wanted.count} were asked for" if (wanted.count or 0) > len(chosen) else ""
+        doubt = f" Not understood: {', '.join(wanted.ignored)}." if wanted.ignored else ""
+        return chosen[:MOST], f"{counted(len(chosen), wanted.word)} marked{more}{few}.{doubt}"
+
+    def look(self, rgb: np.ndarray, seen: Seen | None = None) -> Look:
+        """What stands out: the middles of things, and less what is unlike the rest of the picture."""
+        seen = seen or self.see(rgb)
+        rows, columns = (
+            max(1, round(64 * side / max(seen.height, seen.width))) for side in (seen.height, seen.width)
+        )
+        features = torch.from_numpy(seen.embedding[0, :, :rows, :columns].astype(np.float32))
+        unlike = (features - features.mean((1, 2), keepdim=True)).norm(dim=0).numpy()
+        saliency = UNNAMED * normalized(cv2.GaussianBlur(unlike, (0, 0), 1.5))
+        for thing in seen.things[: MOST // 2]:
+            level = self.sam.answer(seen, Prompt(box=thing.box)).level(0, rows, columns)
+            depth = cv2.distanceTransform(np.pad(level > 0, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+            saliency = np.maximum(saliency, thing.score * depth / max(float(depth.max()), 1e-6))
+        return Look(normalized(saliency), features)
+
+    def stands_out(self, rgb: np.ndarray) -> np.ndarray:
+        """What stands out most, bool (H, W): what a click on the highest place of `look` would mark."""
+        seen = self.see(rgb)
+        saliency = self.look(rgb, seen).saliency
+        y, x = np.unravel_index(int(saliency.argmax()), saliency.shape)
+        place = ((x + 0.5) * rgb.shape[1] / saliency.shape[1], (y + 0.5) * rgb.shape[0] / saliency.shape[0])
+        return self.mark(rgb, Prompt(((((float(place[0]), float(place[1])),), True),)), seen)
+
+
+def pick(found: Sequence[Thing], wanted: Wanted, height: int, width: int) -> list[Thing]:
+    """Those of the things that place, size and number mean, in their order."""
+
+    def where(thing: Thing, place: str) -> float:
+        """How far a thing lies that way, from 0 to 1."""
+        left, top, right, bottom = thing.box
+        x, y = (left + right) / 2 / width, (top + bottom) / 2 / height
+        ways = {"left": 1 - x, "right": x, "top": 1 - y, "bottom": y, "front": bottom / height}
+        ways |= {"back": 1 - bottom / height, "middle": 1 - float(np.hypot(x - 0.5, y - 0.5))}
+        return ways[place]
+
+    def area(thing: Thing) -> float:
+        return (thing.box[2] - thing.box[0]) * (thing.box[3] - thing.box[1])
+
+    def rank(thing: Thing) -> float:
+        return sum(where(thing, place) for place in wanted.places) or wanted.size * area(thing) or thing.score
+
+    order = sorted(found, key=rank, reverse=True)
+    if wanted.place_number:
+        return order[wanted.place_number - 1 : wanted.place_number]
+    if wanted.count is not None:
+        return order[: wanted.count]
+    if wanted.places:  # several: all that lie there
+        return [thing for thing in order if all(where(thing, place) > 0.5 for place in wanted.places)]
+    if wanted.size:
+        return [
+            thing
+            for thing in order
+            if (area(thing) >= np.median([area(t) for t in order])) == (wanted.size > 0)
+        ]
+    return order
+
+
+def colored(rgb: np.ndarray, mask: np.ndarray, color: str) -> float:
+    """The share of a mask's pixels that one would call by the name of a colour, one of `words.COLORS`."""
+    hue, vivid, light = cv2.cvtColor(rgb[mask][None], cv2.COLOR_RGB2HSV)[0].T.astype(
+        int
+    )  # 0 to 179, 255, 255
+    clear = (vivid > 70) & (light > 50)
+    red = (hue < 9) | (hue > 171)
+    is_it = {
+        "red": clear & red & (vivid > 110),
+        "orange": clear & (hue >= 7) & (hue < 21) & (light > 150) & (vivid > 120),
+        "yellow": clear & (hue >= 20) & (hue < 35),
+        "green": (vivid > 45) & (light > 40) & (hue >= 35) & (hue < 86),
+        "blue": (vivid > 60) & (light > 45) & (hue >= 86) & (hue < 131),
+        "purple": clear & (hue >= 131) & (hue < 160),
+        "pink": (vivid > 40) & (light > 130) & ((hue >= 155) | (red & (vivid < 150))),
+        "brown": (vivid > 50) & (light > 30) & (light < 190) & (hue < 22),
+        "black": light < 65,
+        "white": (light > 170) & (vivid < 50),
+        "grey": (vivid < 50) & (light >= 60) & (light < 190),
+        "dark": light < 95,
+        "light": light > 160,
+    }
+    return float(is_it[color].mean()) if len(hue) else 0.0
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number} x {word}"
+
+
+@cache
+def shared() -> Eyes:
+    """The one pair of a process: it holds nothing of any picture."""
+    return Eyes()

@@ -1,0 +1,55 @@
+"""ONNX networks, run by onnxruntime with as many threads as are ours."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_core import devices, extras
+
+KEPT = 2  # sessions of a network: alone on the machine, and beside others
+
+
+class Network:
+    """The network of a file; it is loaded when it first computes.
+
+    Raises:
+        ValueError: there is no such file, or it holds no ONNX network that can be run.
+        ExtraMissing: onnxruntime is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        extras.need("editing", "marking things and finding them by words", "onnxruntime")
+        if not path.is_file():
+            raise ValueError(f"there is no network {path}")
+        self.path = path
+        self._loading = threading.Lock()
+        self._sessions: dict[int, Any] = {}  # by number of threads, which onnxruntime fixes when it loads
+
+    def session(self) -> Any:
+        """Its `onnxruntime.InferenceSession`."""
+        import onnxruntime
+
+        threads = devices.share_cores()
+        with self._loading:
+            if threads not in self._sessions:
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = threads
+                options.log_severity_level = 3  # errors; a warning is none of a person's business
+                options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
+                try:
+                    made = onnxruntime.InferenceSession(
+                        str(self.path), options, providers=["CPUExecutionProvider"]
+                    )
+                except Exception as error:  # onnxruntime's own kinds, which share no other ancestor
+                    raise ValueError(f"{self.path} holds no ONNX network that can be run") from error
+                while len(self._sessions) >= KEPT:
+                    self._sessions.pop(next(iter(self._sessions)))
+                self._sessions[threads] = made
+            return self._sessions[threads]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Its outputs, in their order."""
+        return self.session().run(None, inputs)
