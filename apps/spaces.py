@@ -59,7 +59,7 @@ SPACES = {
     ),
     "restore": Space("restoration", ("restoration", "restoration-gate"), ("restoration",)),
     "dashboard": Space(
-        "dashboard", ("digits", "leaves", "imagenet"), ("digits", "leaves", "color"), ("digits_site",)
+        "dashboard", ("digits", "leaves", "mobilenet"), ("digits", "leaves", "color"), ("digits_site",)
     ),
     "digits": Space("digits_site", write=_digits),
 }

@@ -74,7 +74,7 @@ def usual(data: Path) -> dict[str, float]:
     pictures = datasets.ImageFolder(data, transforms.Compose(steps))
     train, validation = torch.utils.data.random_split(pictures, [0.8, 0.2])
     model = mobilenet_v2()
-    model.load_state_dict(load_file(weights.find("imagenet")))
+    model.load_state_dict(load_file(weights.find("mobilenet")), strict=False)
     for parameter in model.features.parameters():
         parameter.requires_grad = False
     model.classifier[1] = torch.nn.Linear(1280, len(pictures.classes))

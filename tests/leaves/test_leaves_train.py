@@ -239,8 +239,8 @@ def test_strange_bundles_are_refused(trained, tmp_path):
     with pytest.raises(ValueError, match="no complete model"):
         leaves.load(tmp_path / "cut.zip")
     model, metadata = leaves.load(trained / "model.safetensors")
-    checkpoints.save(tmp_path / "new.safetensors", model, {**metadata, "version": 2})
-    with pytest.raises(ValueError, match="of version 2; this release reads version 1"):
+    checkpoints.save(tmp_path / "new.safetensors", model, {**metadata, "version": 3})
+    with pytest.raises(ValueError, match="of version 3; this release reads version 2"):
         leaves.load(tmp_path / "new.safetensors")
     with pytest.raises(ValueError, match="is not a finished model"):
         leaves.load(trained / "best.safetensors")

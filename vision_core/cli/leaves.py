@@ -230,18 +230,78 @@ def evaluate(
 def predict(
     paths: Annotated[list[Path], Argument(help="Pictures, and folders of pictures.", metavar="IMAGE|DIR...")],
     model: Model = None,
+    out: Annotated[
+        Path | None,
+        Option(help="Folder for prediction.csv with refusals, a contact sheet, and a card for each."),
+    ] = None,
     ray: Ray = None,
     workers: Workers = None,
 ) -> Answer:
-    """Say what leaves have; what is no leaf of a known kind is refused."""
+    """Say what leaves have; refuse what is no leaf of a known kind, and say so of a poor picture."""
     from vision_core import cluster, leaves
 
     spread = partial(cluster.mapped, address=ray, workers=workers) if ray else map
-    answers, skipped = leaves.predict_files(leaves.load(model)[0], paths, spread)
-    rows = [{"file": file, **asdict(answer)} for file, answer in answers]
-    lines = [f"{row['file']}: {_verdict(row)}" for row in rows]
+    looks, skipped = leaves.look_at_files(leaves.load(model)[0], paths, spread)
+    lines, rows = [], []
+    for file, seen in looks:
+        for number, leaf in enumerate(seen.leaves, 1):
+            lead = f"{file}, leaf {number}" if len(seen.leaves) > 1 else file
+            ill = "" if leaf.ill is None else f"; {leaf.ill:.0%} of it is discoloured"
+            lines.append(f"{lead}: {leaves.verdict(leaf.answer)}{ill}")
+            place = {"box": leaf.box and list(leaf.box), "discoloured": leaf.ill}
+            rows.append({"file": file, **asdict(leaf.answer), **place, "advice": list(seen.advice)})
+        lines += [f"{file}: {sentence}" for sentence in seen.advice]
     answer = {"predictions": rows, "skipped": skipped}
+    if out is not None:
+        answer["files"] = [str(path) for path in leaves.write_looks(looks, out)]
+        lines.append(f"table, contact sheet and cards written to {out}")
     return Answer("\n".join([*lines, *_skipped(skipped)]), answer, incomplete=bool(skipped))
+
+
+@command(app)
+def teach(
+    data: Annotated[Path, Argument(help="Folder whose subfolders are the classes, about ten pictures each.")],
+    out: Annotated[Path, Option(help="Model to write: *.safetensors or *.pth.")],
+    base: Model = None,
+    seed: Seed = 0,
+) -> Answer:
+    """Teach new classes from a few pictures each, in seconds and without a training."""
+    from vision_core import checkpoints, leaves
+
+    model, told = leaves.teach(data, base, seed)
+    checkpoints.save(out, model, told)
+    found = told["metrics"]["left_out"]
+    low, high = found["accuracy_interval"]
+    text = (
+        f"{out}: {len(model.classes)} classes from {found['images']} pictures. Each asked of a model "
+        f"that was not shown it: {found['accuracy']:.0%} right (95 %: {low:.0%} to {high:.0%})"
+    )
+    rest = {name: value for name, value in told.items() if name != "seen"}
+    return Answer("\n".join([text, *_skipped(told["skipped"])]), {"file": str(out), **rest})
+
+
+@command(app)
+def unknown(
+    data: Data,
+    others: Annotated[Path | None, Option(help="Folder of pictures of no leaf, refused as well.")] = None,
+    by: Annotated[str, Option(help="species or disease: what is left out, one after the other.")] = "species",
+    model: Model = None,
+) -> Answer:
+    """Measure the refusal of what was never shown: leave out each species, or each disease, in turn."""
+    from vision_core import leaves
+
+    found = leaves.left_out(leaves.load(model)[0], data, by, others)
+    lines = []
+    for row in found["rows"]:
+        rest = f"; of no leaf {row['others']:.1%}" if "others" in row else ""
+        lines.append(
+            f"{row['left_out']}: AUROC {row['auroc']:.3f}, {row['refused']:.1%} of {row['images']} refused "
+            f"at 3 % of the known leaves{rest}"
+        )
+    lines.append(
+        f"mean AUROC {found['auroc']:.3f}, {found['refused']:.1%} refused, least {found['least_refused']:.1%}"
+    )
+    return Answer("\n".join(lines), found)
 
 
 @command(app)
@@ -258,7 +318,7 @@ def explain(
     found = leaves.explain(leaves.load(model)[0], images.read(image), label)
     images.save(images.Picture(leaves.side_by_side(found)), out)
     row = asdict(found.prediction)
-    text = _verdict(row)
+    text = leaves.verdict(found.prediction)
     if found.outside is not None:
         text += f"; {found.outside:.0%} of what speaks for it lies off the leaf"
     return Answer(text, {"file": str(out), **row, "outside": found.outside})
@@ -268,23 +328,18 @@ def explain(
 def bundle(
     run: Annotated[Path, Argument(help="Folder of a finished run.")],
     out: Annotated[Path, Option(help="File to write: *.zip, *.safetensors, *.pth or *.onnx.")],
+    half: Annotated[bool, Option("--half", help="In half precision (.safetensors, .pth).")] = False,
 ) -> Answer:
     """Write a finished model as one file to give away."""
     import hashlib
 
     from vision_core import leaves
 
-    written = leaves.bundle(run, out)
+    written = leaves.bundle(run, out, half)
     digest = hashlib.sha256(written.read_bytes()).hexdigest()
     size = written.stat().st_size
     answer = {"file": str(written), "bytes": size, "sha256": digest}
     return Answer(f"{written}: {size:,} bytes, SHA-256 {digest}", answer)
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    if not row["known"]:
-        return f"not a leaf that the model knows (closest: {row['label']}, {row['probability']:.1%})"
-    return f"{row['label']} ({row['probability']:.1%})"
 
 
 def _notes(sentences: Any) -> list[str]:

@@ -1,8 +1,10 @@
 """Augmentation: random views for training, and six kinds, one at a time, to look at or to balance with."""
 
 import math
+from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -10,17 +12,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_core.devices import generator
+from vision_core.leaves.generate import GROUNDS, ground
+from vision_core.leaves.masks import leaf_mask
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
 KINDS = ("flip", "rotate", "crop", "blur", "contrast", "perspective")
+GROUNDS_DRAWN = 64  # different ones
 
 
 def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:
-    """One random view of each picture: cropped, mirrored, turned, brightness and contrast jittered.
+    """One random view of each picture, as another camera in another place might have taken it.
 
-    The crop keeps 70 % of the area or more, so that a lesion is rarely cut away; turned is up to 15 degrees,
-    jittered up to 0.2. Scale, turn and place are one resampling; what lies outside is mirrored.
+    Half of the leaves that stand out clearly are laid on another ground. Then the picture is cropped (to half
+    of its area or more), mirrored, turned by up to 20 degrees, shaded from one side; exposure, white balance
+    and contrast change, and some are blurred or saved as a poor JPEG. What lies outside is mirrored.
 
     Args:
         squares: uint8 (B, 3, S, S).
@@ -30,26 +36,84 @@ def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:
         float (B, 3, crop, crop) in [0, 1].
     """
     count, side = len(squares), squares.shape[-1]
-    rand = torch.rand(7, count, generator=drawn)
-    share = (0.7 + 0.3 * rand[0]).sqrt()  # of the side that is kept
-    angle = (2 * rand[1] - 1) * math.radians(15)
+    rand = torch.rand(14, count, generator=drawn)
+    seeds = torch.randint(2**31, (count,), generator=drawn).tolist()
+    moved = [_other_ground(*each) for each in zip(squares, (rand[7] < 0.5).tolist(), seeds, strict=True)]
+    x = torch.stack(moved).float() / 255
+    share = (0.5 + 0.5 * rand[0]).sqrt()  # of the side that is kept
+    angle = (2 * rand[1] - 1) * math.radians(20)
     flip = 1 - 2 * (rand[2] < 0.5).float()
     shift = (1 - share) * (2 * rand[3:5] - 1)
     cos, sin = share * angle.cos(), share * angle.sin()
     theta = torch.stack([cos * flip, -sin, shift[0], sin * flip, cos, shift[1]], 1).view(-1, 2, 3)
     grid = F.affine_grid(theta, [count, 3, crop, crop], align_corners=False)
-    x = squares.float() / 255
     if side > 2 * crop:  # or the sampling would skip pixels
         x = F.interpolate(x, size=(2 * crop, 2 * crop), mode="area")
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    brightness, contrast = (0.8 + 0.4 * rand[5:7]).view(2, -1, 1, 1, 1)
-    x = x * brightness
-    grey = (
-        (x * x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1))
-        .sum(1, keepdim=True)
-        .mean((2, 3), keepdim=True)
-    )
-    return (grey + (x - grey) * contrast).clamp(0, 1)
+    x = lit(x, 2.4 * rand[5] - 1.5, 0.5 * rand[8] - 0.25, rand[9] * 0.9 * (rand[10] < 0.4), rand[11])
+    contrast = (0.8 + 0.4 * rand[6]).view(-1, 1, 1, 1)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = (mean + (x - mean) * contrast).clamp(0, 1)
+    return torch.stack([_worn(*each) for each in zip(x, rand[12].tolist(), rand[13].tolist(), strict=True)])
+
+
+def lit(images: Tensor, stops: Tensor, warmth: Tensor, shade: Tensor, side: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] in another light.
+
+    Args:
+        stops: (B,), of exposure: 1 doubles the light.
+        warmth: (B,), logarithm of what red gains and blue loses; 0.15 is about 1,500 kelvin.
+        shade: (B,) in [0, 1], how dark the side in the shade is.
+        side: (B,) in [0, 1], where that is, as a share of the full circle.
+    """
+    height, width = images.shape[2:]
+    y, x = (torch.linspace(-1, 1, size) for size in (height, width))
+    turn = (2 * math.pi * side).view(-1, 1, 1)
+    across = torch.sigmoid(6 * (turn.cos() * x + turn.sin() * y[:, None]))[:, None]
+    gain = torch.stack([warmth.exp(), torch.ones_like(warmth), (-warmth).exp()], 1)[..., None, None]
+    light = gain * (1 - shade.view(-1, 1, 1, 1) * across) * 2.0 ** stops.view(-1, 1, 1, 1)
+    bright = images.clamp(0, 1) ** 2.2 * light
+    # a camera rolls off where it would clip
+    return torch.where(bright > 0.8, 1 - 0.2 * torch.exp(-(bright - 0.8) / 0.2), bright) ** (1 / 2.2)
+
+
+def _other_ground(square: Tensor, wanted: bool, seed: int) -> Tensor:
+    """A picture uint8 (3, S, S), if wanted, and if its outline is sure, with the leaf on a drawn ground."""
+    if not wanted:
+        return square
+    rgb = square.permute(1, 2, 0).numpy()
+    try:
+        mask = leaf_mask(rgb)
+    except ValueError:
+        return square
+    pasted = on_ground(rgb, mask, _drawn_ground(seed % GROUNDS_DRAWN, len(rgb)))
+    return torch.from_numpy(pasted).permute(2, 0, 1)
+
+
+@lru_cache(GROUNDS_DRAWN)  # as slow to draw as a picture is to embed
+def _drawn_ground(number: int, side: int) -> np.ndarray:
+    return ground(np.random.default_rng(number), GROUNDS[number % len(GROUNDS)], side)
+
+
+def on_ground(rgb: np.ndarray, mask: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """The leaf of a picture, with a soft edge and a shadow, on another ground: uint8 (H, W, 3)."""
+    cover = cv2.GaussianBlur(cv2.erode(mask.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)[..., None]
+    fallen = np.roll(cover, (len(rgb) // 40, len(rgb) // 50), (0, 1))
+    shadow = 1 - 0.4 * cv2.GaussianBlur(fallen, (0, 0), len(rgb) / 50)[..., None]
+    return (rgb * cover + 255 * below * shadow * (1 - cover)).clip(0, 255).round().astype(np.uint8)
+
+
+def _worn(image: Tensor, blur: float, saved: float) -> Tensor:
+    """A quarter of the pictures (3, H, W) blurred, a third saved as JPEG of quality 30 to 90."""
+    if blur > 0.25 and saved > 0.33:
+        return image
+    rgb = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    if blur < 0.25:
+        rgb = cv2.GaussianBlur(rgb, (0, 0), 0.6 + 6 * blur)
+    if saved < 0.33:
+        _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(30 + 180 * saved)])
+        rgb = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+    return torch.from_numpy(rgb.astype(np.float32) / 255).permute(2, 0, 1)
 
 
 def centre(squares: Tensor, crop: int) -> Tensor:

@@ -22,7 +22,7 @@ from vision_core.leaves.network import MEAN, STD, LeafNet
 from vision_core.runs import Run
 from vision_core.safety.limits import BUNDLE
 
-VERSION = 1  # of what a model file tells of itself
+VERSION = 2  # of what a model file tells of itself
 MODEL, REPORT = "model.safetensors", "report.json"
 FORMATS = (".safetensors", ".pth", ".zip", ".onnx")
 SCALARS = (
@@ -77,7 +77,8 @@ def finish(
 
 def _calibrated(best: LeafNet, known: dict[str, Tensor], labels: dict[str, Tensor]) -> LeafNet:
     """The model with a temperature and a gate."""
-    fitted = gate.fit(known["train"], labels["train"], known["validation"])
+    standard = {split: best.standard(part.to(best.unit.device)).cpu() for split, part in known.items()}
+    fitted = gate.fit(standard["train"], labels["train"], standard["validation"])
     with torch.no_grad():
         logits = best(known["validation"].to(best.temperature.device)).cpu()
     state = best.state_dict() | {f"gate.{name}": value for name, value in fitted.state_dict().items()}
@@ -147,8 +148,11 @@ def _check_entry(entry: ZipInfo) -> None:
         raise _Unsafe(str(error)) from error
 
 
-def bundle(folder: str | Path, out: str | Path) -> Path:
+def bundle(folder: str | Path, out: str | Path, half: bool = False) -> Path:
     """Write the finished model of a run as the suffix says: .safetensors, .pth, .zip or .onnx; the file.
+
+    Args:
+        half: store .safetensors or .pth in half precision, at half the size.
 
     Raises:
         ValueError: no run, one that is not finished, another suffix.
@@ -170,7 +174,7 @@ def bundle(folder: str | Path, out: str | Path) -> Path:
         case ".onnx":
             write_onnx(model, metadata, out)
         case _:
-            checkpoints.save(out, model, metadata)
+            checkpoints.save(out, model, metadata, half)
     return out
 
 

@@ -166,14 +166,15 @@ def check_folder(folder: str | Path) -> None:
         ValueError: as `folders.read`; fewer than two classes, or a class of fewer than three files.
     """
     layout = folders.read(folder)
-    _check_classes(Path(folder), layout.classes)
+    check_classes(Path(folder), layout.classes)
     counts = Counter(name for name, split, _ in layout.files() if split in ("", "train"))
     for name in layout.classes:
         if counts[name] < len(SPLITS):
             raise _too_few(name, f"{counts[name]} pictures")
 
 
-def _check_classes(folder: Path, classes: Sequence[str]) -> None:
+def check_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse fewer than two classes."""
     if len(classes) < 2:
         raise ValueError(f"{folder} has only the class {classes[0]!r}: two or more are needed")
 
@@ -217,7 +218,7 @@ def split(
     Raises:
         ValueError: fewer than two classes, or in one fewer than three pictures, near duplicates counted once.
     """
-    _check_classes(found.folder, found.classes)
+    check_classes(found.folder, found.classes)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions are {tuple(fractions)}: three above 0 that make 1 were expected")
     pairs = duplicates.near_pairs(found.hashes)

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from vision_core.leaves import data, features
 from vision_core.leaves.augment import centre
 from vision_core.leaves.evaluate import judged
-from vision_core.leaves.network import LeafNet
+from vision_core.leaves.masks import leaf_mask
+from vision_core.leaves.network import LeafNet, pooled
 from vision_core.leaves.predict import Prediction, predict
-from vision_core.leaves.transform import leaf_mask
 from vision_core.pictures.images import Picture
 
 
@@ -59,8 +59,9 @@ def grad_cam(model: LeafNet, images: Tensor, label: int) -> Tensor:
     """
     images = images.to(model.temperature.device)
     with torch.enable_grad():
-        maps = model.eval().maps(images).detach().requires_grad_()  # (B, 1280, h, w)
-        logits = model.classifier(maps.mean((2, 3)))
+        *inner, last = (maps.detach() for maps in model.eval().maps(images))
+        maps = last.requires_grad_()  # (B, 1280, h, w)
+        logits = model(pooled([*inner, maps]))
         ahead = logits[:, label] - logits.mean(1)  # a constant added to all logits must change nothing
         [gradient] = torch.autograd.grad(ahead.sum(), maps)
     share = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()

@@ -15,7 +15,7 @@ from vision_core.files import atomic
 from vision_core.leaves import data
 from vision_core.leaves.augment import centre, random_views
 from vision_core.leaves.data import Manifest
-from vision_core.leaves.network import LeafNet
+from vision_core.leaves.network import LeafNet, maps, pooled
 from vision_core.runs import Run
 
 BATCH = 32
@@ -30,7 +30,7 @@ def tensor(squares: np.ndarray) -> Tensor:
 def embeddings(
     model: LeafNet, folder: str | Path, files: Sequence[str], views: int = 0, seed: int = 0, first: int = 0
 ) -> Generator[Tensor]:
-    """For each 32 pictures, on the CPU: their embeddings, and those of V random views (1 + V, B, 1280).
+    """For each 32 pictures, on the CPU: their embeddings, and those of V random views (1 + V, B, WIDTH).
 
     Args:
         first: the number of the 32 to begin with.
@@ -47,13 +47,13 @@ def embeddings(
 @torch.no_grad()
 def _embedded(
     model: LeafNet,
-    features: nn.Module,
+    features: nn.Sequential,
     device: torch.device,
     squares: Tensor,
     seeds: list[tuple[int, int, int]],
 ) -> Tensor:
     def embed(images: Tensor) -> Tensor:
-        return features(model.normalised(images.to(device))).mean((2, 3)).cpu()
+        return pooled(maps(features, model.normalised(images.to(device)))).cpu()
 
     middle = centre(squares, model.crop)
     random = [random_views(squares, model.crop, devices.generator(*seed)) for seed in seeds]
@@ -61,7 +61,7 @@ def _embedded(
 
 
 def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
-    """The embeddings (N, 1280) of a split."""
+    """The embeddings (N, WIDTH) of a split."""
     files = [photo.file for photo in manifest.of(split)]
     return torch.cat([part[0] for part in embeddings(model, manifest.folder, files)])
 
@@ -69,14 +69,21 @@ def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
 def prepare(
     run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int, kept: dict[str, Tensor]
 ) -> Generator[Prepare]:
-    """Fill `kept` with embeddings: "train" (V, N, 1280), first of the whole, and "validation" (M, 1280).
+    """Fill `kept` with embeddings: "train" (V, N, WIDTH), first of the whole, and "validation" (M, WIDTH).
 
     Computed once, then read from the run's folder. With no `views`, the training pictures are left out. A
-    generator that is closed meanwhile keeps what it has, and the next one goes on from there.
+    generator that is closed meanwhile keeps what it has, and the next one goes on from there. At the end the
+    model takes them for what is usual.
     """
     kept |= _read(run.folder / FILE)
-    if kept:
-        return
+    if not kept:
+        yield from _filled(run, model, manifest, views, seed, kept)
+    model.scale_to(kept.get("train", kept["validation"]).flatten(0, -2).to(model.unit.device))
+
+
+def _filled(
+    run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int, kept: dict[str, Tensor]
+) -> Generator[Prepare]:
     started = _read(run.folder / PARTIAL)
     wanted = {"validation": 0} | ({"train": views - 1} if views else {})
     files = {split: [photo.file for photo in manifest.of(split)] for split in wanted}

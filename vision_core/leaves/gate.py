@@ -1,74 +1,99 @@
-"""The gate in front of the answer: how far an embedding lies from those of the leaves trained on.
+"""The gate in front of the answer: how unlike the leaves trained on an embedding is.
 
-Source: Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial
-Attacks" (Mahalanobis distance to the nearest class), in the principal subspace; and what lies outside of that
-subspace, as in Wang et al. 2022, "ViM: Out-Of-Distribution with Virtual-logit Matching".
+Sources: Ren et al. 2021, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection": the
+distance to the nearest class less that to all leaves at once; Sun et al. 2022, "Out-of-Distribution Detection
+with Deep Nearest Neighbors": the angle to the nearest leaf; Wang et al. 2022, "ViM: Out-Of-Distribution with
+Virtual-logit Matching": what lies off the axes, which photographs of other things have much of.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-AXES = 64  # principal axes kept; the rest is the residual
-REFUSED = 0.02  # share of the validation leaves beyond 1; of new leaves it is about twice that
+AXES = 384  # principal axes kept
+LEAVES = 3000  # to compare with, at most
+REFUSED = 0.02  # share of the validation leaves beyond 1; of new leaves it is about one and a half times that
+OFF = 0.005  # of these, beyond it for what lies off the axes
+RIDGE = 0.3  # of the mean variance, added in all directions: a few thousand leaves do not know all
+CLIPPED = 6.0  # units from what is usual: a single number of an embedding says no more than that
 
 
 class Gate(nn.Module):
-    """Embeddings (B, D) -> strangeness (B,), which is up to 1 for what is known.
+    """Embeddings in units of what is usual (B, D) -> strangeness (B,), which is up to 1 for what is known.
 
-    The root of the mean of two squares, each in units of what it is for a training leaf: the distance to the
-    nearest class mean within the principal subspace, and the distance from that subspace.
+    Both parts look at `axes` whitened so that leaves of one class lie in a ball: what differs between two
+    photographs of one kind of leaf (light, ground, camera) counts little.
 
     Args:
-        classes, axes, width: numbers of class means, of principal axes, and D.
+        classes, leaves, axes, width: numbers of class means, of leaves to compare with, of axes, and D.
     """
 
-    centre: Tensor
     axes: Tensor
     whitening: Tensor
+    spread: Tensor
     means: Tensor
-    units: Tensor
-    limit: Tensor
+    leaves: Tensor
+    usual: Tensor
+    unit: Tensor
+    limits: Tensor
 
-    def __init__(self, classes: int, axes: int, width: int) -> None:
+    def __init__(self, classes: int, leaves: int, axes: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("centre", torch.zeros(width))
-        self.register_buffer("axes", torch.zeros(axes, width))
+        self.register_buffer("axes", torch.zeros(width, axes))
         self.register_buffer("whitening", torch.zeros(axes, axes))
+        self.register_buffer("spread", torch.ones(axes))  # variance of all leaves along the axes
         self.register_buffer("means", torch.zeros(classes, axes))  # of the classes, whitened
-        self.register_buffer("units", torch.ones(2))
-        self.register_buffer("limit", torch.ones(()))
+        self.register_buffer("leaves", torch.zeros(leaves, axes))  # their directions, whitened
+        self.register_buffer("usual", torch.zeros(2))
+        self.register_buffer("unit", torch.ones(2))
+        self.register_buffer("limits", torch.ones(2))  # of the first two parts together, and of the third
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
-        return len(self.means), len(self.axes), len(self.centre)
+    def sizes(self) -> tuple[int, int, int, int]:
+        return len(self.means), len(self.leaves), self.axes.shape[1], len(self.axes)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.parts(embeddings).div(self.units).square().mean(1).sqrt() / self.limit
+        return self.together(self.parts(embeddings)).div(self.limits).amax(1)
+
+    def together(self, parts: Tensor) -> Tensor:
+        """The three parts (B, 3) as two numbers (B, 2): the first two in units of their own, added."""
+        return torch.stack([(parts[:, :2] - self.usual).div(self.unit).sum(1), parts[:, 2]], 1)
 
     def parts(self, embeddings: Tensor) -> Tensor:
-        """The two distances (B, 2), inside the subspace and from it."""
-        away = embeddings - self.centre
-        inside = away @ self.axes.T
-        residual = (away - inside @ self.axes).norm(dim=1)  # a difference of squares would lose digits
-        nearest = (inside @ self.whitening)[:, None, :].sub(self.means).square().sum(2).sqrt().amin(1)
-        return torch.stack([nearest, residual], 1)
+        """(B, 3): squared distance to the nearest class less that to all; 1 - cosine to a leaf; residual."""
+        embeddings = embeddings.clamp(-CLIPPED, CLIPPED)
+        inside = embeddings @ self.axes
+        white = inside @ self.whitening
+        nearest = (white[:, None] - self.means).square().sum(2).amin(1)
+        alike = (F.normalize(white, dim=1) @ self.leaves.T).amax(1)
+        beyond = nearest - (inside.square() / self.spread).sum(1)
+        return torch.stack([beyond, 1 - alike, (embeddings - inside @ self.axes.T).norm(dim=1)], 1)
 
 
-def fit(train: Tensor, labels: Tensor, validation: Tensor, refused: float = REFUSED) -> Gate:
-    """A gate for embeddings (N, D) of classes (N,), which refuses a share of the validation's (M, D)."""
-    train, validation = train.double(), validation.double()
-    axes = min(AXES, train.shape[1] - 1, max(1, len(train) // 8))
-    centre = train.mean(0)
-    principal = torch.linalg.svd(train - centre, full_matrices=False).Vh[:axes]
-    inside = (train - centre) @ principal.T
+def fit(train: Tensor, labels: Tensor, known: Tensor, refused: float = REFUSED) -> Gate:
+    """A gate for embeddings (N, D) of classes (N,), which refuses a share of other known ones' (M, D)."""
+    train = train.clamp(-CLIPPED, CLIPPED)
+    count = min(AXES, train.shape[1], max(1, len(train) - 1))
+    values, vectors = torch.linalg.eigh(train.T.double() @ train.double() / len(train))
+    axes, values = vectors.flip(1)[:, :count], values.flip(0)[:count]
+    inside = train.double() @ axes
     classes = int(labels.max()) + 1
     means = torch.stack([inside[labels == label].mean(0) for label in range(classes)])
-    spread = (inside - means[labels]).T.cov().reshape(axes, axes)
-    spread = spread + 1e-3 * spread.trace() / axes * torch.eye(axes, dtype=spread.dtype)
-    whitening = torch.linalg.inv(torch.linalg.cholesky(spread)).T
-    gate = Gate(classes, axes, train.shape[1]).double()
-    state = {"centre": centre, "axes": principal, "whitening": whitening, "means": means @ whitening}
-    gate.load_state_dict(state, strict=False)
-    gate.units.copy_(gate.parts(train).square().mean(0).sqrt().clamp_min(1e-9))
-    gate.limit.copy_(gate(validation).quantile(1 - refused).clamp_min(1e-9))
-    return gate.float()
+    within = (inside - means[labels]).T @ (inside - means[labels]) / len(train)
+    ridge = RIDGE * within.trace().clamp_min(1e-9) / count
+    whitening = torch.linalg.cholesky(torch.linalg.inv(within + ridge * torch.eye(count, dtype=within.dtype)))
+    some = torch.linspace(0, len(train) - 1, min(LEAVES, len(train))).round().long()
+    gate = Gate(classes, len(some), count, train.shape[1])
+    state = {"axes": axes, "whitening": whitening, "spread": values + ridge, "means": means @ whitening}
+    gate.load_state_dict({**state, "leaves": F.normalize(inside[some] @ whitening, dim=1)}, strict=False)
+    set_limits(gate, gate.parts(known), refused)
+    return gate
+
+
+def set_limits(gate: Gate, known: Tensor, refused: float = REFUSED) -> None:
+    """Scale the parts (M, 3) of known leaves: 0 for the most usual, 1 where it refuses."""
+    gate.unit.copy_(known[:, :2].std(0, unbiased=False).clamp_min(1e-3))
+    gate.usual.copy_(known[:, :2].amin(0))
+    first, off = gate.together(known).T
+    off = off.quantile(1 - OFF) * 1.02
+    gate.limits.copy_(torch.stack([first.quantile(1 - refused), off]).clamp_min(1e-3))

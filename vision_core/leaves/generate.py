@@ -55,17 +55,22 @@ def generate(
 
 
 def leaf(
-    name: str, seed: int | tuple[int, ...], size: int = 256, ground: str | None = None
+    name: str, seed: int | tuple[int, ...], size: int = 256, on: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """A leaf of a class: uint8 (size, size, 3), and bool (size, size), true on the leaf.
 
     Raises:
         ValueError: another class or ground.
     """
-    if name not in CLASSES or ground not in (None, *GROUNDS):
-        raise ValueError(
-            f"there is no leaf {name!r} on {ground!r}; there are {', '.join((*CLASSES, *GROUNDS))}"
-        )
+    return sick_leaf(name, seed, size, on)[:2]
+
+
+def sick_leaf(
+    name: str, seed: int | tuple[int, ...], size: int = 256, on: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `leaf`, and bool (size, size), true where the disease was painted."""
+    if name not in CLASSES or on not in (None, *GROUNDS):
+        raise ValueError(f"there is no leaf {name!r} on {on!r}; there are {', '.join((*CLASSES, *GROUNDS))}")
     random = np.random.default_rng(seed)
     outline, veins = _shape(random)
     place = _placed(random, size)
@@ -74,14 +79,16 @@ def leaf(
         *(_drawn([(place(v), w * size) for v, w in part], size) for part in (veins[:1], veins[1:]))
     )
     rgb = _surface(random, cover, gaussian_filter(rib, 0.004 * size), size)
+    green = rgb.copy()
     if name != "healthy":
         {"scab": _scab, "rot": _rot, "rust": _rust}[name](random, rgb, cover > 0.5)
-    below = _ground(random, ground or str(random.choice(GROUNDS)), size)
+    spots = (abs(rgb - green).max(-1) > 0.1) & (cover > 0.5)
+    below = ground(random, on or str(random.choice(GROUNDS)), size)
     shade = gaussian_filter(np.roll(cover, (size // 40, size // 50), (0, 1)), 0.02 * size)[..., None]
     below = below * (1 - random.uniform(0.3, 0.6) * shade)
     rgb = below * (1 - cover[..., None]) + rgb * cover[..., None]
     rgb = rgb * random.uniform(0.85, 1.1) + 0.012 * random.standard_normal(rgb.shape, np.float32)
-    return (rgb.clip(0, 1) * 255).round().astype(np.uint8), cover > 0.5
+    return (rgb.clip(0, 1) * 255).round().astype(np.uint8), cover > 0.5, spots
 
 
 def _shape(random: np.random.Generator) -> tuple[Points, list[tuple[Points, float]]]:
@@ -234,7 +241,7 @@ def _rust(random: np.random.Generator, rgb: np.ndarray, inside: np.ndarray) -> N
         _paint(rgb[window], (0.35, 0.12, 0.06), 0.7 * _edge(d, 0.25, 0.2))
 
 
-def _ground(random: np.random.Generator, name: str, size: int) -> np.ndarray:
+def ground(random: np.random.Generator, name: str, size: int) -> np.ndarray:
     """What the leaf lies on, float (size, size, 3)."""
     fine = _noise(random, size, size / 4)[..., None]
     match name:

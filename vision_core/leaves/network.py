@@ -18,47 +18,64 @@ from vision_core import torchvision_cpu, weights
 from vision_core.checkpoints import HubMixin
 from vision_core.leaves.gate import Gate
 from vision_core.safety.bounds import Bounds, OneOf, Several, Text, Whole
+from vision_core.states import load_state
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1]
-BLOCKS, WIDTH = 19, 1280  # of MobileNetV2's features: their number, and the channels of the last
+BACKBONES = ("mobilenet", "imagenet")
+BLOCKS = 19  # of MobileNetV2's features
+LAYERS = (
+    6,
+    10,
+    13,
+    16,
+    18,
+)  # blocks whose maps are described: their means and, but for the last, their spreads
+WIDTH = 2 * (32 + 64 + 96 + 160) + 1280  # numbers of an embedding
 
 
 class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
-    """Pictures (B, 3, H, W) in [0, 1], or their embeddings (B, 1280), -> logits (B, C).
+    """Pictures (B, 3, H, W) in [0, 1], or their embeddings (B, WIDTH), -> logits (B, C).
+
+    An embedding has the means of five layers' maps, and of all but the last, which see spots and edges, the
+    spreads. The classifier sees it in units of what is usual (see `scale_to`).
 
     Args:
         classes: their names, in the order of the logits.
         unfrozen: the last so many of the 19 blocks of features are trained, too.
-        backbone: "imagenet" where the frozen blocks are those of `weights.find("imagenet")` and need not be
-            stored; None where they are others.
+        backbone: name in `weights.WEIGHTS` of the frozen blocks, which then need not be stored: "mobilenet"
+            comes along, "imagenet" is torchvision's; None where they are others.
         crop: side in pixels of the pictures that it is trained on and asked about.
         gate: sizes of the gate that refuses what is no known leaf; None before it is fitted.
     """
 
     temperature: Tensor
+    usual: Tensor
+    unit: Tensor
     mean: Tensor
     std: Tensor
     bounds: ClassVar[Bounds] = {
         "classes": Several(Text(), 2, 10_000),
         "unfrozen": Whole(0, BLOCKS),
-        "backbone": OneOf("imagenet", None),
+        "backbone": OneOf(*BACKBONES, None),
         "crop": Whole(32, 1024),
-        "gate": Several(Whole(1, 10_000), 3, 3, optional=True),
+        "gate": Several(Whole(1, 10_000), 4, 4, optional=True),
     }
 
     def __init__(
         self,
         classes: list[str],
         unfrozen: int = 0,
-        backbone: str | None = "imagenet",
+        backbone: str | None = BACKBONES[0],
         crop: int = 224,
-        gate: tuple[int, int, int] | None = None,
+        gate: tuple[int, int, int, int] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= unfrozen <= BLOCKS:
             raise ValueError(f"{unfrozen} blocks cannot be trained: there are {BLOCKS}")
-        if backbone not in ("imagenet", None):
-            raise ValueError(f"the backbone is {backbone!r}; imagenet or none was expected")
+        if backbone not in (*BACKBONES, None):
+            raise ValueError(
+                f"the backbone is {backbone!r}; {BACKBONES[0]}, {BACKBONES[1]} or none was expected"
+            )
         if not 32 <= crop <= 1024:
             raise ValueError(f"crop is {crop}; 32 to 1024 pixels were expected")
         if len(classes) < 2 or len(set(classes)) < len(classes):
@@ -70,6 +87,8 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTH, len(classes)))
         self.gate = Gate(*gate) if gate else None
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("usual", torch.zeros(WIDTH))
+        self.register_buffer("unit", torch.ones(WIDTH))
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -91,17 +110,18 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         return tuple(f"features.{i}" for i in range(still))
 
     def load_frozen(self) -> None:
-        """Fill the features with ImageNet's weights."""
-        self.load_backbone(weights.find("imagenet"))
+        """Fill the features with those of the backbone."""
+        if self.backbone:
+            self.load_backbone(weights.find(self.backbone))
 
     def load_backbone(self, path: str | Path) -> None:
-        """Fill the features from a .safetensors file with torchvision's names for MobileNetV2.
+        """Fill the features from a .safetensors or .pth file with torchvision's names for MobileNetV2.
 
         Raises:
             ValueError: the file is not one.
         """
         try:
-            found = load_file(path)
+            found = load_state(path) if Path(path).suffix == ".pth" else load_file(path)
             state = {n.removeprefix("features."): v for n, v in found.items() if n.startswith("features.")}
             self.features.load_state_dict(state)
         except (SafetensorError, OSError, RuntimeError) as error:
@@ -119,16 +139,25 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         return list(self.features[: BLOCKS - self.unfrozen])  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.embed(x) if x.ndim == 4 else x)
+        return self.classifier(self.standard(self.embed(x) if x.ndim == 4 else x))
+
+    def standard(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, WIDTH) in units of what is usual."""
+        return (embeddings - self.usual) / self.unit
+
+    def scale_to(self, embeddings: Tensor) -> None:
+        """Take embeddings (N, WIDTH) for what is usual."""
+        self.usual.copy_(embeddings.mean(0))
+        self.unit.copy_(embeddings.std(0, unbiased=False) + 1e-3)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 1280); in eval mode the mean with that of the mirrored picture."""
-        found = self.maps(images).mean((2, 3))
-        return found if self.training else (found + self.maps(images.flip(3)).mean((2, 3))) / 2
+        """(B, 3, H, W) in [0, 1] -> (B, WIDTH); in eval mode the mean with that of the mirrored picture."""
+        found = pooled(self.maps(images))
+        return found if self.training else (found + pooled(self.maps(images.flip(3)))) / 2
 
-    def maps(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> the last feature maps (B, 1280, H / 32, W / 32)."""
-        return self.features(self.normalised(images))
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1] -> the maps of the `LAYERS`, the last (B, 1280, H / 32, W / 32)."""
+        return maps(self.features, self.normalised(images))
 
     def normalised(self, images: Tensor) -> Tensor:
         """Pictures in [0, 1] as the features expect them."""
@@ -152,8 +181,25 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         """
         if self.gate is None:
             raise ValueError("the model has no gate yet: it is fitted at the end of a training")
-        embeddings = self.embed(x) if x.ndim == 4 else x
+        embeddings = self.standard(self.embed(x) if x.ndim == 4 else x)
         return (self.classifier(embeddings) / self.temperature).softmax(1), self.gate(embeddings)
+
+
+def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """The maps of the `LAYERS` for pictures (B, 3, H, W) as the features expect them."""
+    found = []
+    for number, block in enumerate(features):
+        x = block(x)
+        if number in LAYERS:
+            found.append(x)
+    return found
+
+
+def pooled(layers: list[Tensor]) -> Tensor:
+    """Embeddings (B, WIDTH) of the maps of the `LAYERS`."""
+    *inner, last = layers
+    spreads = [(x.var((2, 3), unbiased=False) + 1e-6).sqrt() for x in inner]
+    return torch.cat([x.mean((2, 3)) for x in inner] + spreads + [last.mean((2, 3))], 1)
 
 
 def _features() -> nn.Sequential:

@@ -1,18 +1,15 @@
 """Says what a leaf has, how sure that is, and whether it is a leaf of a known kind at all."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vision_core.leaves import data, features, folders
+from vision_core.leaves import data, features
 from vision_core.leaves.augment import centre
-from vision_core.leaves.data import read_square
 from vision_core.leaves.evaluate import judged, measures, refusal
 from vision_core.leaves.network import LeafNet
 from vision_core.pictures.images import Picture
@@ -22,7 +19,8 @@ from vision_core.pictures.images import Picture
 class Prediction:
     """`label` is the likeliest class; where `known` is false the picture shows no leaf that the model knows.
 
-    `strangeness` is up to 1 for what is known.
+    `strangeness` is up to 1 for what is known. Classes called SPECIES___DISEASE give two answers: `species`
+    has the probability of each species, so that a wrong disease of the right species is not all wrong.
     """
 
     label: str
@@ -30,6 +28,40 @@ class Prediction:
     known: bool
     probabilities: dict[str, float]
     strangeness: float
+    species: dict[str, float]
+
+
+BETWEEN = "___"  # species and disease in the name of a class
+
+
+def by_species(probabilities: dict[str, float]) -> dict[str, float]:
+    """The probability of each species, the likeliest first; {} where the classes name none."""
+    found: dict[str, float] = {}
+    for name, share in probabilities.items():
+        species, between, _ = name.partition(BETWEEN)
+        if not between:
+            return {}
+        found[species] = found.get(species, 0.0) + share
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def plain_name(label: str) -> str:
+    """A class as people say it: Bean___angular_leaf_spot is "Bean, angular leaf spot"."""
+    return label.replace(BETWEEN, ", ").replace("_", " ")
+
+
+def verdict(answer: Prediction) -> str:
+    """The answer in a sentence's part: what it is and how sure, or that it is not known."""
+    closest = f"{plain_name(answer.label)}, {answer.probability:.1%}"
+    if answer.known:
+        return closest
+    if answer.species and answer.strangeness < NEARLY and max(answer.species.values()) > 0.9:
+        species = plain_name(max(answer.species, key=answer.species.__getitem__))
+        return f"I do not know; perhaps {species} with something I was not shown (closest: {closest})"
+    return f"not a leaf that I know (closest: {closest})"
+
+
+NEARLY = 1.3  # strangeness up to which a refused leaf may be one of a known species
 
 
 def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
@@ -41,75 +73,19 @@ def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
     return found
 
 
-FILE = "{file}"
-Answers = list[Prediction | str]  # to files; to one that cannot be read, why, with FILE for its path
-
-
-def predict_files(
-    model: LeafNet,
-    paths: Iterable[str | Path],
-    spread: Callable[[Callable[[Sequence[Path]], Answers], list[list[Path]]], Iterable[Answers]] = map,
-) -> tuple[list[tuple[str, Prediction]], list[dict[str, str]]]:
-    """The answers to files and to all pictures in folders, and which of them cannot be read, and why.
-
-    Args:
-        spread: as `map`, called with a function of a list of files, and with such lists.
-
-    Raises:
-        ValueError: none can be read; a folder holds none; nothing was named.
-    """
-    named: list[Path] = []
-    for path in map(Path, paths):
-        inside = folders.pictures(path) if path.is_dir() else [path]
-        if not inside:
-            raise ValueError(f"{path} holds no pictures")
-        named += inside
-    if not named:
-        raise ValueError("no picture was named")
-    answers, skipped = [], []
-    lists = [named[start : start + features.BATCH] for start in range(0, len(named), features.BATCH)]
-    found = chain.from_iterable(spread(partial(_answered, model), lists))
-    for path, answer in zip(named, found, strict=True):
-        if isinstance(answer, Prediction):
-            answers.append((str(path), answer))
-            continue
-        said = ValueError(answer.replace(FILE, str(path)))
-        if len(named) == 1:
-            raise said
-        skipped.append({"file": str(path), "reason": data.reason(said, path)})
-    if not answers:
-        raise ValueError(f"none of the {len(skipped)} files can be read as a picture")
-    return answers, skipped
-
-
-def _answered(model: LeafNet, files: Sequence[Path]) -> Answers:
-    """What is said of each file, in an error without its path: it may be a copy's."""
-    answers: dict[int, Prediction | str] = {}
-    squares: dict[int, np.ndarray] = {}
-    for index, path in enumerate(files):
-        try:
-            squares[index] = read_square(path)
-        except ValueError as error:
-            answers[index] = str(error).replace(str(path), FILE)
-    if squares:
-        answers |= zip(squares, _answers(model, np.stack([*squares.values()])), strict=True)
-    return [answers[index] for index in range(len(files))]
-
-
 @torch.no_grad()
 def _answers(model: LeafNet, squares: np.ndarray) -> list[Prediction]:
     images = centre(features.tensor(squares), model.crop).to(model.temperature.device)
     probabilities, strange = judged(model, model.eval().embed(images))
     return [
-        Prediction(
-            model.classes[int(row.argmax())],
-            float(row.max()),
-            bool(far <= 1),
-            dict(zip(model.classes, row.tolist(), strict=True)),
-            float(far),
-        )
+        _answer(dict(zip(model.classes, row.tolist(), strict=True)), float(far))
         for row, far in zip(probabilities, strange, strict=True)
     ]
+
+
+def _answer(probabilities: dict[str, float], far: float) -> Prediction:
+    label = max(probabilities, key=probabilities.__getitem__)
+    return Prediction(label, probabilities[label], far <= 1, probabilities, far, by_species(probabilities))
 
 
 def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, Any]:
@@ -142,6 +118,9 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
     hashes = {seen[i : i + 16] for i in range(0, len(seen), 16)}
     files = [file for file, here in zip(found.files, known, strict=True) if here]
     result = measures(probabilities[known], truth, model.classes, files)
+    if all(BETWEEN in name for name in model.classes):
+        species = np.array([name.partition(BETWEEN)[0] for name in model.classes])
+        result["species_accuracy"] = float((species[probabilities[known].argmax(1)] == species[truth]).mean())
     result |= {
         "refused": float((strange[known] > 1).mean()),
         "trained_on": sum(d in hashes for d, here in zip(found.digests, known, strict=True) if here),

@@ -19,7 +19,7 @@ from vision_core.leaves import data, features
 from vision_core.leaves.augment import random_views
 from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
-from vision_core.leaves.network import BLOCKS, LeafNet
+from vision_core.leaves.network import BACKBONES, BLOCKS, LeafNet
 from vision_core.runs import Run
 from vision_core.settings import absolute, check, device, seed, setting, shareable, track
 
@@ -34,7 +34,9 @@ class Settings:
     groups: str | None = setting(
         None, "CSV file, columns file and leaf_group: pictures that show one leaf.", path=True
     )
-    weights: str = setting("imagenet", "imagenet, none, or a .safetensors with torchvision's names.")
+    weights: str = setting(
+        "mobilenet", "mobilenet, imagenet (torchvision's, fetched), none, or a file with its names."
+    )
     epochs: int = setting(30, "Passes over the pictures.", least=1)
     batch_size: int = setting(32, "Pictures of a batch.", least=1)
     lr: float = setting(1e-3, "Adam's learning rate.", above=0, below=1)
@@ -150,12 +152,10 @@ def _split(settings: Settings) -> Manifest:
 
 
 def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
-    shipped = settings.weights == "imagenet"
+    named = settings.weights if settings.weights in BACKBONES else None
     with seeded(settings.seed):
-        model = LeafNet(
-            list(classes), settings.trained_blocks, "imagenet" if shipped else None, settings.crop
-        )
-    if shipped:
+        model = LeafNet(list(classes), settings.trained_blocks, named, settings.crop)
+    if named:
         model.load_frozen()
     elif settings.weights != "none":
         model.load_backbone(settings.weights)
@@ -227,7 +227,7 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
 
 def _absolute(settings: Settings) -> Settings:
     settings = absolute(settings)
-    named = settings.weights in ("imagenet", "none")
+    named = settings.weights in (*BACKBONES, "none")
     return settings if named else replace(settings, weights=str(Path(settings.weights).absolute()))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
+from vision_core.leaves.masks import leaf_mask
 from vision_core.pictures.images import Picture
 
 STEPS = ("original", "blur", "mask", "roi", "analysis", "landmarks")
@@ -53,41 +54,6 @@ def transform(picture: Picture) -> Leaf:
         "landmarks": _dotted(rgb, landmarks),
     }
     return Leaf(steps, mask, _shape(rgb, mask, region), landmarks, _histograms(rgb, mask))
-
-
-def leaf_mask(rgb: np.ndarray) -> np.ndarray:
-    """Where the leaf is: uint8 (H, W, 3) -> bool (H, W).
-
-    The largest connected part, holes filled, of what differs in colour from the picture's border. Made for a
-    leaf on a plain ground; on grass it finds what it can.
-
-    Raises:
-        ValueError: nothing stands out.
-    """
-    from skimage.color import rgb2lab
-    from skimage.filters import threshold_otsu
-    from skimage.measure import label
-
-    scale = max(1.0, max(rgb.shape) / 512)  # larger pictures show no more of the outline
-    height, width = (max(8, round(side / scale)) for side in rgb.shape[:2])
-    small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX)
-    lab = ndimage.gaussian_filter(rgb2lab(np.asarray(small)), (1, 1, 0))
-    edge = max(1, min(height, width) // 32)
-    border = np.ones((height, width), bool)
-    border[edge:-edge, edge:-edge] = False
-    far = (lab - np.median(lab[border], axis=0)) * (0.35, 1, 1)  # a shadow is darker, and of the same colour
-    distance = np.sqrt((far**2).sum(-1))
-    if np.ptp(distance) < 5:
-        raise ValueError("nothing stands out in the picture: a leaf on a plain ground was expected")
-    found = ndimage.binary_opening(distance > threshold_otsu(distance), iterations=2)
-    parts = np.asarray(label(found))
-    if not parts.any():
-        raise ValueError("nothing stands out in the picture: a leaf on a plain ground was expected")
-    largest = parts == np.bincount(parts.ravel())[1:].argmax() + 1
-    closed = ndimage.binary_closing(np.pad(largest, 4), iterations=3)
-    largest = np.asarray(ndimage.binary_fill_holes(closed), bool)[4:-4, 4:-4]
-    size = (rgb.shape[1], rgb.shape[0])
-    return np.asarray(Image.fromarray(largest).resize(size, Image.Resampling.NEAREST))
 
 
 def _blurred(mask: np.ndarray) -> np.ndarray:

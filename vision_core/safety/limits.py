@@ -86,6 +86,7 @@ ARCHIVE = Limit("ARCHIVE_MB", 60, "MB", "the pages in a ZIP that a visitor train
 ARCHIVE_PAGES = Limit("ARCHIVE_PAGES", 200, "pages", "the pages in such a ZIP")
 ARCHIVE_PIXELS = Limit("ARCHIVE_PIXELS", 150_000_000, "pixels", "all pages of such a ZIP together")
 DIGITS = Limit("DIGITS_MB", 200, "MB", "an idx file of digits, unpacked; MNIST's largest has 47", 1 << 20)
+TAUGHT = Limit("TAUGHT", 1_000, "pictures", "what the leaf classifier is taught from, without a training")
 PAGES = Limit("PAGES", 5_000, "pages", "a PDF or TIFF")
 SECONDS = Limit("SECONDS", 30, "seconds", "opening one picture or page in the guarded process")
 DECODERS = Limit("DECODERS", 2, "processes", "guarded processes that open files at the same time")

@@ -13,11 +13,7 @@ from vision_core.leaves.generate import CLASSES, leaf
 from vision_core.pictures.images import Picture
 from vision_core.safety import guarded, limits
 
-PHOTOS = {  # of PlantVillage's, two that the shipped classifier was neither trained nor chosen on
-    "an apple leaf with rust": "leaves/apple-rust.jpg",
-    "an apple leaf with scab": "leaves/apple-scab.jpg",
-    "no leaf: a cat": "color/cat.jpg",
-}
+PHOTOS = {"no leaf: a cat": "color/cat.jpg"}
 DRAWN = {f"a drawn leaf: {name}": name for name in CLASSES}
 WAYS = ("Example", "Upload", "Camera")
 

@@ -1,0 +1,183 @@
+"""Where the leaf is in a picture, and which of it is discoloured; nothing is said where that is unsure.
+
+Source: Rother et al. 2004, "GrabCut": here begun from the colours of the picture's border instead of a box.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+SIDE = 112  # pixels of the longer side at which the outline is searched
+ALIKE = 0.17  # share of colours that leaf and ground have in common, from which the outline is not trusted
+MOST = 12  # leaves of one picture
+SMALL = 0.04  # share of the picture that a leaf covers at least
+HUE, HUES, DARK, GREY = 0.28, (0.75, 1.45), 0.72, 8.0  # see `discoloured`; angles in radians, Lab
+UNSURE = "nothing stands out clearly in the picture: a leaf on a plain ground was expected"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A leaf's mask, bool (H, W), and how much its colours are those of the ground, in [0, 1]."""
+
+    mask: np.ndarray
+    alike: float
+
+
+def leaf_mask(rgb: np.ndarray) -> np.ndarray:
+    """Where the leaf is: uint8 (H, W, 3) -> bool (H, W), one connected part without holes.
+
+    Raises:
+        ValueError: none stands out clearly from what is around it.
+    """
+    found = search(rgb)
+    if found is None or found.alike > ALIKE:
+        raise ValueError(UNSURE)
+    return found.mask
+
+
+def search(rgb: np.ndarray) -> Found | None:
+    """The likeliest leaf in the middle of a picture; None where nothing of a leaf's size is found."""
+    small = _shrunk(rgb)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    smooth = cv2.GaussianBlur(lab, (0, 0), 1)
+    if np.ptp(smooth.reshape(-1, 3), axis=0).max() < 8:
+        return None
+    mask = _cut(small, _guess(smooth))
+    if mask is None or mask.mean() < SMALL or not mask[_radius(mask.shape) < 0.3].mean() > 0.6:
+        return None
+    large = cv2.resize(mask.astype(np.uint8), rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return Found(large, _alike(lab, mask))
+
+
+def _shrunk(rgb: np.ndarray) -> np.ndarray:
+    scale = min(1.0, SIDE / max(rgb.shape[:2]))
+    size = tuple(max(16, round(side * scale)) for side in rgb.shape[1::-1])
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
+def _radius(shape: tuple[int, ...]) -> np.ndarray:
+    """Distance from the middle of the picture: 1 at the middle of its sides."""
+    y, x = (np.linspace(-1, 1, side) for side in shape[:2])
+    return np.hypot(y[:, None], x[None])
+
+
+def _guess(lab: np.ndarray) -> np.ndarray:
+    """GrabCut's first guess: the border is ground; what differs from the border's three colours is leaf."""
+    far, radius = _far(lab), _radius(lab.shape)
+    guess = np.full(lab.shape[:2], cv2.GC_PR_BGD, np.uint8)
+    guess[(radius < 0.8) & (far > _otsu(far))] = cv2.GC_PR_FGD
+    guess[radius < 0.25] = cv2.GC_PR_FGD
+    guess[_border(lab.shape)] = cv2.GC_BGD
+    return guess
+
+
+def _border(shape: tuple[int, ...]) -> np.ndarray:
+    y, x = (abs(np.linspace(-1, 1, side)) for side in shape[:2])
+    return np.maximum(y[:, None], x[None]) > 0.94
+
+
+def _far(lab: np.ndarray) -> np.ndarray:
+    """How far each colour is from the nearest of three of the picture's border: uint8 (H, W)."""
+    seen = lab * np.array((0.5, 1, 1), np.float32)  # a shadow is darker, and of the same colour
+    cv2.setRNGSeed(0)
+    rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    edge = seen[_border(lab.shape)]
+    _, _, colors = cv2.kmeans(edge, 3, None, rule, 2, cv2.KMEANS_PP_CENTERS)  # pyright: ignore
+    far = np.sqrt(((seen[..., None, :] - colors) ** 2).sum(-1)).min(-1)
+    return (255 * far / max(float(far.max()), 1e-6)).astype(np.uint8)
+
+
+def _otsu(far: np.ndarray) -> float:
+    return cv2.threshold(far, 0, 255, cv2.THRESH_OTSU)[0]
+
+
+def _cut(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
+    """The largest part that GrabCut finds, its holes filled; None where nothing is left."""
+    found = _parts(rgb, guess)
+    if found is None:
+        return None
+    parts, _ = ndimage.label(found)  # pyright: ignore
+    largest = parts == np.bincount(parts.ravel())[1:].argmax() + 1
+    closed = ndimage.binary_closing(np.pad(largest, 3), iterations=2)
+    return np.asarray(ndimage.binary_fill_holes(closed), bool)[3:-3, 3:-3]
+
+
+def _parts(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
+    """All that GrabCut finds; None where that is nothing."""
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    try:
+        cv2.grabCut(np.ascontiguousarray(rgb[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # pyright: ignore
+    except cv2.error:  # one side has too few pixels to tell its colours
+        return None
+    found = np.asarray(ndimage.binary_opening(guess & 1), bool)
+    return found if found.any() else None
+
+
+def _alike(lab: np.ndarray, mask: np.ndarray) -> float:
+    """The part that the histograms of the colours inside and outside have in common."""
+    cells = ((lab + np.array((0, 128, 128), np.float32)) / (100 / 6, 16, 16)).astype(int).clip(0, 15)
+    code = cells @ (256, 16, 1)
+    inside, outside = (np.bincount(code[side], minlength=4096) for side in (mask, ~mask))
+    return float(np.minimum(inside / max(1, inside.sum()), outside / max(1, outside.sum())).sum())
+
+
+def discoloured(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What of a leaf is not of its healthy green: bool (H, W), within the mask.
+
+    A pixel is discoloured where it is yellower, browner or redder than the leaf's own green, or a spot much
+    darker than its surroundings. The leaf's own green is that of its greenest fifth; where the whole leaf has
+    turned olive, that is its green. Large dark parts are taken for shade.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        mask: bool (H, W), the leaf.
+    """
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = cv2.GaussianBlur(lab, (0, 0), max(0.6, max(rgb.shape) / 400))
+    light, across, along = lab[..., 0], -lab[..., 1], lab[..., 2]
+    hue, colorful = np.arctan2(along, across), np.hypot(across, along) > GREY  # 0 green, pi / 2 yellow
+    inner = np.asarray(ndimage.binary_erosion(mask, iterations=max(1, max(mask.shape) // 60)), bool)
+    if not (inner & colorful).any():
+        return np.zeros_like(mask)
+    limit = np.clip(np.quantile(hue[inner & colorful], 0.2) + HUE, *HUES)
+    wide = np.sqrt(mask.sum()) / 10
+    cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), wide)
+    around = cv2.GaussianBlur(light * mask, (0, 0), wide) / np.maximum(cover, 1e-3)
+    off = ((hue > limit) & colorful) | ((light < DARK * around) & (along > 2))
+    return np.asarray(ndimage.binary_opening(off & inner), bool)
+
+
+def boxes(rgb: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
+    """Left, top, right, bottom of each leaf on a plain ground, the largest first; () where it is unsure.
+
+    Leaves that touch count as one. Parts below an eighth of the largest are crumbs, not leaves.
+    """
+    small = _shrunk(rgb)
+    lab = cv2.GaussianBlur(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), (0, 0), 1)
+    if np.ptp(lab.reshape(-1, 3), axis=0).max() < 8:
+        return ()
+    far = _far(lab)
+    guess = np.where(far > _otsu(far), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    guess[_border(lab.shape)] = cv2.GC_BGD
+    mask = _parts(small, guess)
+    if mask is None:
+        return ()
+    parts, count = ndimage.label(mask)  # pyright: ignore
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    kept = [n for n in np.argsort(-sizes, kind="stable") if sizes[n] > max(sizes.max() / 8, 0.01 * mask.size)]
+    if not kept or _alike(lab, np.isin(parts, [n + 1 for n in kept])) > ALIKE or len(kept) > MOST:
+        return ()
+    scale = (rgb.shape[1] / mask.shape[1], rgb.shape[0] / mask.shape[0])
+    found = ndimage.find_objects(parts)
+    return tuple(
+        (
+            round(found[n][1].start * scale[0]),
+            round(found[n][0].start * scale[1]),
+            round(found[n][1].stop * scale[0]),
+            round(found[n][0].stop * scale[1]),
+        )
+        for n in kept
+    )

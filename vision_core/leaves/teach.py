@@ -1,0 +1,126 @@
+"""Teach new classes from a handful of pictures each, in seconds: no training, the shipped features do it.
+
+A logistic regression on embeddings, strongly held back, and a gate that measures as the shipped model does
+what two photographs of one kind of leaf differ in. Each picture is answered once by a head that was not shown
+it: from these answers come the accuracy that is stated, the temperature and the limit of the gate.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_core.devices import generator
+from vision_core.leaves import data, features, gate
+from vision_core.leaves.bundle import SCALARS, VERSION, load
+from vision_core.leaves.data import SIDE
+from vision_core.leaves.evaluate import fit_temperature, measures
+from vision_core.leaves.network import MEAN, STD, LeafNet
+from vision_core.safety.limits import TAUGHT
+
+VIEWS, PENALTY, FOLDS = 4, 1e-3, 10
+
+
+def teach(
+    folder: str | Path, base: str | Path | None = None, seed: int = 0
+) -> tuple[LeafNet, dict[str, Any]]:
+    """A model of a folder's classes, and what it tells of itself; `checkpoints.save` writes it.
+
+    Args:
+        folder: its subfolders are the classes, each with two pictures or more; about ten are a good start.
+        base: the model whose features and measure are used; the one that comes along by default.
+
+    Raises:
+        ValueError: fewer than two classes, a class of fewer than two pictures, or more than it is made for.
+    """
+    found = data.survey(folder)
+    found = replace(found, sides=("",) * len(found.files))
+    data.check_classes(found.folder, found.classes)
+    for name, count in found.counts().items():
+        if count < 2:
+            raise ValueError(f"the class {name!r} has {count} pictures that can be read; 2 are the least")
+    TAUGHT.check(len(found.files), f"{folder} for teaching (use `leaves train`):")
+    shipped, _ = load(base)
+    labels = torch.from_numpy(found.labels)
+    parts = features.embeddings(shipped, found.folder, found.files, VIEWS, seed)
+    views = shipped.standard(torch.cat(list(parts), 1)).detach()  # (1 + V, N, WIDTH)
+    assert shipped.gate is not None
+    asked = _asked(views, labels, len(found.classes), shipped.gate, seed)
+    model = LeafNet(
+        list(found.classes),
+        shipped.unfrozen,
+        shipped.backbone,
+        shipped.crop,
+        (len(found.classes), len(labels), *shipped.gate.sizes[2:]),
+    )
+    model.load_state_dict(_state(shipped, views, labels, asked))
+    probabilities = (asked["logits"] / float(model.temperature)).softmax(1).double().numpy()
+    measured = measures(probabilities, found.labels, found.classes, found.files)
+    refused = float((model.gate(views[0]) > 1).float().mean()) if model.gate else 0.0
+    metadata = {
+        "version": VERSION,
+        "classes": list(found.classes),
+        "preprocessing": {"square": SIDE, "middle": 7 / 8, "crop": model.crop, "mean": MEAN, "std": STD},
+        "images": found.counts(),
+        "taught": {"pictures": len(labels), "views": VIEWS, "seed": seed},
+        "metrics": {"left_out": {name: measured[name] for name in SCALARS} | {"refused": refused}},
+        "seen": "".join(found.digests),
+        "skipped": list(found.skipped),
+        "licence": "Apache-2.0",
+    }
+    return model.eval(), metadata
+
+
+def _state(shipped: LeafNet, views: Tensor, labels: Tensor, asked: dict[str, Tensor]) -> dict[str, Tensor]:
+    assert shipped.gate is not None
+    weight, bias = _fit(views, labels, int(labels.max()) + 1)
+    taught = _gate(shipped.gate, views[0], labels)
+    gate.set_limits(taught, asked["parts"])
+    state = {name: value for name, value in shipped.state_dict().items() if not name.startswith("gate.")}
+    state |= {f"gate.{name}": value for name, value in taught.state_dict().items()}
+    temperature = torch.tensor(fit_temperature(asked["logits"], labels))
+    return state | {"classifier.1.weight": weight, "classifier.1.bias": bias, "temperature": temperature}
+
+
+def _asked(views: Tensor, labels: Tensor, classes: int, shipped: gate.Gate, seed: int) -> dict[str, Tensor]:
+    """Logits (N, C) and the gate's parts (N, 3) of each picture by what was not shown it."""
+    order = torch.randperm(len(labels), generator=generator(seed))
+    order = order[torch.argsort(labels[order], stable=True)]  # each class is spread over the folds
+    logits, parts = torch.zeros(len(labels), classes), torch.zeros(len(labels), 3)
+    for fold in range(folds := min(FOLDS, len(labels))):
+        out = torch.zeros(len(labels), dtype=torch.bool)
+        out[order[fold::folds]] = True
+        weight, bias = _fit(views[:, ~out], labels[~out], classes)
+        logits[out] = views[0, out] @ weight.T + bias
+        parts[out] = _gate(shipped, views[0, ~out], labels[~out]).parts(views[0, out])
+    return {"logits": logits, "parts": parts}
+
+
+def _gate(shipped: gate.Gate, embeddings: Tensor, labels: Tensor) -> gate.Gate:
+    """The shipped gate with other classes and leaves; its limits are still to be set."""
+    white = embeddings.clamp(-gate.CLIPPED, gate.CLIPPED) @ shipped.axes @ shipped.whitening
+    present = labels.unique()
+    means = torch.stack([white[labels == label].mean(0) for label in present])
+    taught = gate.Gate(len(present), len(white), *shipped.sizes[2:])
+    kept = {name: shipped.state_dict()[name] for name in ("axes", "whitening", "spread")}
+    taught.load_state_dict({**kept, "means": means, "leaves": F.normalize(white, dim=1)}, strict=False)
+    return taught
+
+
+def _fit(views: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Weight (C, WIDTH) and bias (C,) of a logistic regression on embeddings (V, N, WIDTH)."""
+    x, y = views.flatten(0, 1) / views.shape[-1] ** 0.5, labels.repeat(len(views))
+    weight, bias = (torch.zeros(size, requires_grad=True) for size in ((classes, x.shape[1]), (classes,)))
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, history_size=10)
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(F.linear(x, weight, bias), y) + PENALTY * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)  # pyright: ignore[reportArgumentType]
+    return weight.detach() / views.shape[-1] ** 0.5, bias.detach()

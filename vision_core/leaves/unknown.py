@@ -1,0 +1,95 @@
+"""How well what was never shown is refused: gates fitted without a species, or a disease, are asked of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_core.leaves import data, features, folders, gate
+from vision_core.leaves.evaluate import refusal
+from vision_core.leaves.network import LeafNet
+from vision_core.leaves.predict import BETWEEN
+
+REFUSED = 0.03  # share of the known leaves at which the shares of the unknown ones are compared
+
+
+def left_out(
+    model: LeafNet, folder: str | Path, by: str = "species", others: str | Path | None = None
+) -> dict[str, Any]:
+    """Leave out each species, or each disease, in turn: how the gate tells it from known test leaves.
+
+    The classes are called SPECIES___DISEASE. A species is told from all known leaves; a disease from the
+    known leaves of its own species. The gate is fitted on the training pictures and the known leaves are the
+    test pictures, of the folder's own split where it has one.
+
+    Args:
+        others: a folder of pictures of no leaf.
+
+    Raises:
+        ValueError: another `by`; classes of other names; fewer than three species.
+    """
+    if by not in ("species", "disease"):
+        raise ValueError(f"by is {by!r}; species or disease was expected")
+    manifest = data.split(data.survey(folder))
+    named = [name.partition(BETWEEN) for name in manifest.classes]
+    if not all(between for _, between, _ in named) or len({name for name, _, _ in named}) < 3:
+        raise ValueError(
+            f"{folder} has no three species: classes were expected to be called SPECIES{BETWEEN}DISEASE"
+        )
+    species = np.array([name for name, _, _ in named])
+    embedded = {side: model.standard(features.embed(model, manifest, side)) for side in data.SPLITS}
+    labels = {side: np.array([photo.label for photo in manifest.of(side)]) for side in data.SPLITS}
+    strange = _no_leaves(model, others)
+    rows = []
+    for name, classes in _left_out(species, list(manifest.classes), by):
+        near = np.isin(np.arange(len(species)), classes)
+        peers = species == species[classes[0]] if by == "disease" else np.ones(len(species), bool)
+        fitted = _fitted(embedded, labels, ~near)
+        with torch.no_grad():
+            known = fitted(_of(embedded["test"], labels["test"], peers & ~near)).numpy()
+            shown = [_of(embedded[side], labels[side], near) for side in data.SPLITS]
+            unknown = fitted(torch.cat(shown)).numpy()
+            limit = float(np.quantile(known, 1 - REFUSED))
+            row = {
+                "left_out": name,
+                "images": len(unknown),
+                "auroc": refusal(known, unknown)["auroc"],
+                "refused": float((unknown > limit).mean()),
+            }
+            if strange is not None:
+                row["others"] = float((fitted(strange) > limit).float().mean())
+        rows.append(row)
+    mean = {name: float(np.mean([row[name] for row in rows])) for name in ("auroc", "refused")}
+    return {"by": by, "rows": rows, **mean, "least_refused": min(row["refused"] for row in rows)}
+
+
+def _left_out(species: np.ndarray, classes: list[str], by: str) -> Iterator[tuple[str, np.ndarray]]:
+    if by == "species":
+        for name in np.unique(species):
+            yield str(name), np.flatnonzero(species == name)
+        return
+    for n, name in enumerate(classes):
+        if "healthy" not in name.lower() and (species == species[n]).sum() > 1:
+            yield name, np.array([n])
+
+
+def _of(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
+    """The embeddings of the wanted classes."""
+    return embeddings[torch.from_numpy(wanted[labels])]
+
+
+def _fitted(embedded: dict[str, Tensor], labels: dict[str, np.ndarray], known: np.ndarray) -> gate.Gate:
+    train, validation = (_of(embedded[side], labels[side], known) for side in data.SPLITS[:2])
+    _, numbers = np.unique(labels["train"][known[labels["train"]]], return_inverse=True)
+    return gate.fit(train, torch.from_numpy(numbers), validation)
+
+
+def _no_leaves(model: LeafNet, others: str | Path | None) -> Tensor | None:
+    if others is None:
+        return None
+    files = [path.relative_to(others).as_posix() for path in folders.pictures(Path(others))]
+    parts = [part[0] for part in features.embeddings(model, others, files)]
+    return model.standard(torch.cat(parts))
