@@ -198,7 +198,7 @@ def test_an_interrupt_saves_the_model_and_says_so(tmp_path):
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130 and "Traceback" not in err
-    assert json.loads(out) == {"error": "interrupted; what was trained so far is saved, --resume goes on"}
+    assert json.loads(out) == {"error": "interrupted; the training so far is saved, --resume continues it"}
     assert Run(folder).status() == "stopped" and Run(folder).resume_file.is_file()
     from vision_core import color
 

@@ -101,7 +101,9 @@ def test_pick():
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert pick().type == best
     for device in ("gpu", "", "cuda:99", "cpu:x", "cpu:-1", "CUDA"):
-        with pytest.raises(ValueError, match=f"device '{device}' is not on this machine; here: .*cpu"):
+        with pytest.raises(
+            ValueError, match=f"device '{device}' is not available on this machine; available: .*cpu"
+        ):
             pick(device)
 
 
@@ -117,7 +119,7 @@ import os, sys, time, torch
 os.sched_getaffinity = lambda pid: range(8)
 from vision_core import devices
 torch.set_num_threads(6)
-devices.LOOK = 0
+devices.POLL_SECONDS = 0
 fixed = "fixed" in sys.argv
 for line in sys.stdin:
     print(devices.share_cores(fixed), flush=True)

@@ -32,7 +32,7 @@ def test_the_pictures_of_folders_in_order_each_once():
         "b/x.png",
         "missing.png",
     ]
-    assert found.notes == ["1 file was passed over, no picture by the ending: notes.txt"]
+    assert found.notes == ["1 file was skipped, not a picture format: notes.txt"]
     with pytest.raises(ValueError, match="no images in the folder empty"):
         folders.find([Path("a"), Path("empty")])
 
@@ -53,9 +53,7 @@ def test_a_folder_as_phones_computers_and_servers_leave_it():
     Path("in/loop").symlink_to("../in", target_is_directory=True)
     found = folders.find([Path("in")])
     assert sorted(str(path) for path, _ in found.files) == sorted(pictures)
-    assert found.notes == [
-        "4 files were passed over, no picture by the ending: a.txt, b.NEF, c.mov and 1 more"
-    ]
+    assert found.notes == ["4 files were skipped, not a picture format: a.txt, b.NEF, c.mov and 1 more"]
     named, notes = folders.targets([Path("in")], Path("in/out"))
     assert named[Path("in/sub/deep/IMG1.jpg")] == Path("in/out/sub/deep/IMG1.jpg") and notes == found.notes
     Path("in/out/sub").mkdir(parents=True)
@@ -89,10 +87,10 @@ def test_originals_are_never_replaced():
         (["a/x.png"], "linked.png"),
         (["b/x.png"], "./b"),
     ):
-        with pytest.raises(ValueError, match="would replace one of the pictures"):
+        with pytest.raises(ValueError, match="would replace one of the input pictures"):
             folders.targets([Path(source) for source in sources], Path(out))
     for sources in (["a/x.png", "b/x.png"], ["a"]):
-        with pytest.raises(ValueError, match=r"--out is one file, z\.png"):
+        with pytest.raises(ValueError, match=r"--out is a single file, z\.png"):
             folders.targets([Path(source) for source in sources], Path("z.png"))
 
 

@@ -211,7 +211,7 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
         try:
             status = program([*words], prog_name="vision-core", standalone_mode=False) or 0
         except typer.exceptions.TyperException as error:  # pyright: ignore
-            status = verbs.misused(error, as_json=False)
+            status = verbs.report_usage_error(error, as_json=False)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException:

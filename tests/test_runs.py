@@ -224,7 +224,7 @@ def test_start_runs_in_a_process_of_its_own_and_keeps_what_it_prints(tmp_path):
     process = psutil.Process(pid)
     assert os.getsid(pid) == pid  # our end is not its end
     process.wait(60)
-    assert "settings that cannot be used: 'head' is not a setting" in (run.folder / "log.txt").read_text()
+    assert "invalid settings: 'head' is not a setting" in (run.folder / "log.txt").read_text()
     assert run.status() == "new"
     with pytest.raises(ValueError, match="there is no file"):
         runs.start(Run(tmp_path / "nothing"))
@@ -297,7 +297,7 @@ def test_config_that_is_missing_broken_or_taken(tmp_path, run):
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "one.jpg").touch()
     for replace in (False, True):
-        with pytest.raises(ValueError, match="is not empty and holds no run"):
+        with pytest.raises(ValueError, match="is not empty, but holds no run"):
             runs.create(tmp_path / "photographs", "digits", Settings(), replace=replace)
     assert (tmp_path / "photographs" / "one.jpg").exists()
     (run.folder / "config.json").write_text('{"seed":')
@@ -359,7 +359,7 @@ for replace in (False, True):
             try:
                 runs.Run(folder).config
             except ValueError as error:
-                assert "begin it again" in str(error), error
+                assert "start it again" in str(error), error
         if whole:  # the old run may have lost nothing, or the new one is there
             assert (folder / "inputs" / "colors.npz").read_bytes() == b"colors", number
         again = create(folder, replace or whole)

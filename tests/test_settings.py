@@ -111,10 +111,10 @@ def test_a_command_has_the_defaults_of_the_settings_and_takes_every_option(app):
     ("words", "sentence"),
     [
         (["--out", "run"], "data is missing: Folder of pictures."),
-        (["pictures"], "say where the run goes"),
+        (["pictures"], "--out FOLDER is missing"),
         (["pictures", "--out", "run", "--lr", "2"], "lr is 2.0; a number above 0 and below 1 was expected"),
         (["pictures", "--out", "run", "--way", "far"], "way is 'far'; short or long was expected"),
-        (["--resume", "run", "--epochs", "4"], "leave --epochs out"),
+        (["--resume", "run", "--epochs", "4"], "remove --epochs"),
     ],
 )
 def test_mistakes_are_the_sentences_of_the_settings(app, words, sentence):

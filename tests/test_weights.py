@@ -197,7 +197,7 @@ def test_an_explicit_path_wins(tmp_path):
 
 
 def test_names_and_files_that_are_not_there():
-    with pytest.raises(ValueError, match=r"no weights are called 'digit'; there are .*digits"):
+    with pytest.raises(ValueError, match=r"there are no weights 'digit', expected one of .*digits"):
         find("digit")
     lost = Weights("digits/lost.pth", "0" * 64, "MIT", "a test")
     with pytest.raises(WeightsMissing, match=r"belong in models/digits/lost\.pth"):

@@ -1,4 +1,4 @@
-"""`python -m vision_core`, also what `accelerate launch -m vision_core` runs."""
+"""Entry point of `python -m vision_core` and `accelerate launch -m vision_core`."""
 
 from vision_core.cli import main
 

@@ -1,4 +1,4 @@
-"""The one door for trained weights: weights, constructor arguments and metadata in one safe file."""
+"""Checkpoints: weights, constructor arguments and metadata in one file that is safe to open."""
 
 import hashlib
 import json
@@ -25,18 +25,18 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def save(path: str | Path, model: nn.Module, metadata: dict[str, Any], half: bool = False) -> None:
-    """Write `model` atomically, as `.safetensors` or (by that suffix) `.pth`.
+    """Write a checkpoint atomically, as `.safetensors` or `.pth` depending on the suffix.
 
-    The model tells its constructor arguments in `model.architecture`, and in `model.frozen`, where it has
-    it, the names of the parts that were not trained: of these only a hash is stored. `metadata` is anything
-    JSON can hold: data, seed, epochs, metrics, licence; both formats give it back as JSON does. A `.pth`
-    holds `{"model_state_dict", "model_architecture", "metadata"}`.
+    `model.architecture` holds the constructor arguments. `model.frozen`, if present, names submodules that
+    were not trained; only their hashes are stored. A `.pth` file holds `{"model_state_dict",
+    "model_architecture", "metadata"}`.
 
     Args:
-        half: store float32 tensors as float16; `load` gives float32 back.
+        metadata: JSON-serialisable facts such as data, seed, epochs, metrics and licence.
+        half: store float32 tensors as float16; `load` converts them back to float32.
 
     Raises:
-        ValueError: another suffix, or metadata that are not plain data; nothing is written.
+        ValueError: another suffix, or metadata that is not JSON-serialisable; nothing is written.
     """
     state = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -51,7 +51,7 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any], half: boo
     match Path(path).suffix.lower():
         case ".safetensors":
             header = json.dumps({"architecture": architecture, "metadata": metadata})
-            data = to_safetensors(state, {HEADER: header})  # one key: several would come in a random order
+            data = to_safetensors(state, {HEADER: header})  # a single key: the order of several is random
             with atomic(path) as file:
                 file.write(data)
         case ".pth":
@@ -60,14 +60,14 @@ def save(path: str | Path, model: nn.Module, metadata: dict[str, Any], half: boo
             )
         case suffix:
             raise ValueError(
-                f"a model is saved as .safetensors or .pth, not as {suffix or 'a file without suffix'!r}"
+                f"a model is saved as .safetensors or .pth, not as {suffix or 'a file without a suffix'!r}"
             )
 
 
 class HubMixin(ModelHubMixin):
-    """Gives a network `save_pretrained`, `from_pretrained` and `push_to_hub`, which use `save` and `load`.
+    """Adds `save_pretrained`, `from_pretrained` and `push_to_hub` to a network, based on `save` and `load`.
 
-    A folder or repository then holds a checkpoint of ours, model.safetensors, and the hub's config.json.
+    The folder or repository holds our checkpoint as model.safetensors, next to the hub's config.json.
     """
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -84,7 +84,7 @@ class HubMixin(ModelHubMixin):
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
-        **constructor: Any,  # from config.json; the checkpoint has its own
+        **constructor: Any,  # from config.json; ignored, the checkpoint has its own arguments
     ) -> Any:
         path = Path(model_id, HUB_FILE)
         if not Path(model_id).is_dir():
@@ -102,23 +102,23 @@ class HubMixin(ModelHubMixin):
 
 
 def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state of `model` without its frozen parts."""
+    """The state dict of `model` without its frozen submodules."""
     frozen = tuple(f"{name}." for name in getattr(model, "frozen", ()))
     return {name: value for name, value in model.state_dict().items() if not name.startswith(frozen)}
 
 
 def load_trained(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Give `model` the state of `trained_state`; its frozen parts stay as they are.
+    """Load the output of `trained_state` into `model`; its frozen submodules are left unchanged.
 
     Raises:
-        RuntimeError: other names or shapes.
+        RuntimeError: names or shapes do not match.
     """
     own = trained_state(model)
     model.load_state_dict({name: v for name, v in model.state_dict().items() if name not in own} | state)
 
 
 def _frozen_hashes(model: nn.Module) -> dict[str, str]:
-    """The SHA-256 of each frozen part's tensors, with their names, types and shapes."""
+    """SHA-256 of each frozen submodule: its tensors with their names, dtypes and shapes."""
     hashes = {}
     for part in getattr(model, "frozen", ()):
         digest = hashlib.sha256()
@@ -130,7 +130,7 @@ def _frozen_hashes(model: nn.Module) -> dict[str, str]:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """`data` as JSON gives it back: a NumPy number in a pickle would make the file unreadable."""
+    """Round-trip through JSON: a NumPy scalar in the pickle would make a `.pth` unreadable."""
     try:
         return json.loads(json.dumps(data))
     except (TypeError, ValueError) as error:
@@ -138,33 +138,33 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(path: str | Path, *classes: type[Network]) -> tuple[Network, dict[str, Any]]:
-    """The model, in eval mode on the CPU, and its metadata.
+    """Load a checkpoint; returns the model, in eval mode on the CPU, and its metadata.
 
     Args:
-        classes: the networks that the file may hold; it names one of them.
+        classes: the accepted network classes.
 
     Raises:
-        ValueError: no such file; not a checkpoint, cut off or not safe to open; another network (names both),
-            or one whose frozen parts were others.
-        WeightsMissing: the frozen parts are nowhere to be had.
+        ValueError: there is no such file; it is not a checkpoint, is truncated or unsafe; it holds another
+            network (the message names both), or one trained on top of other frozen weights.
+        WeightsMissing: the frozen weights cannot be found.
     """
     path = ordinary(path)
     safe = path.suffix.lower() == ".safetensors"
     state, architecture, metadata = _read_safetensors(path) if safe else _read_pth(path)
     if not all(isinstance(part, dict) for part in (state, architecture, metadata)):
-        raise ValueError(f"{path} has a broken header: it was not saved by this program")
-    found = architecture.pop("model", "a network without name")
-    known = {kind.__name__: kind for kind in classes}
-    if not isinstance(found, str) or found not in known:
-        named = sentence(found, PART) if isinstance(found, str) else quote(found)
-        raise ValueError(f"{path} holds {named}, but {' or '.join(known)} was expected")
-    model_class = known[found]
+        raise ValueError(f"{path} has a broken header: it was not saved by vision-core")
+    stored = architecture.pop("model", "an unnamed network")
+    expected_classes = {kind.__name__: kind for kind in classes}
+    if not isinstance(stored, str) or stored not in expected_classes:
+        name = sentence(stored, PART) if isinstance(stored, str) else quote(stored)
+        raise ValueError(f"{path} holds {name}, but {' or '.join(expected_classes)} was expected")
+    model_class = expected_classes[stored]
     frozen = architecture.pop("frozen_sha256", {})
     try:
         if not isinstance(frozen, dict):
             raise ValueError(f"frozen_sha256 is {quote(frozen)}")
         bounds.check(architecture, getattr(model_class, "bounds"))  # noqa: B009
-        with torch.device("meta"):  # costs no memory
+        with torch.device("meta"):  # allocates no memory
             expected = trained_state(model_class(**architecture))
         _compare(state, expected)
         with devices.seeded(0):
@@ -173,34 +173,32 @@ def load(path: str | Path, *classes: type[Network]) -> tuple[Network, dict[str, 
             getattr(model, "load_frozen")()  # noqa: B009
         load_trained(model, state)
         if _frozen_hashes(model) != frozen:
-            raise ValueError(
-                f"it was trained on another {sentence(', '.join(frozen), PART) if frozen else 'network'}"
-            )
+            base = sentence(", ".join(frozen), PART) if frozen else "network"
+            raise ValueError(f"it was trained on another {base}")
     except WeightsMissing:
         raise
-    except Exception as error:  # the constructor sees whatever a strange file holds
+    except Exception as error:  # untrusted file: the constructor can raise anything
         raise ValueError(f"{path} does not fit {model_class.__name__}: {reason(error)}") from error
     return model.eval(), metadata
 
 
 def _compare(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    """Raise a `ValueError` that names the first tensor that is too many, missing, of another shape or NaN."""
+    """Raise a `ValueError` that names the first unexpected, missing, misshapen or non-finite tensor."""
     for name in [*expected, *state]:
         if name not in state or name not in expected:
-            raise ValueError(
-                f"{sentence(name, PART)} is {'missing' if name in expected else 'not a part of it'}"
-            )
+            fault = "is missing" if name in expected else "is unexpected"
+            raise ValueError(f"{sentence(name, PART)} {fault}")
         value = state[name]
         if not isinstance(value, torch.Tensor) or value.shape != expected[name].shape:
-            found = list(getattr(value, "shape", ["no tensor"]))
-            raise ValueError(f"{name} is {quote(found)}, not {list(expected[name].shape)}")
+            shape = list(getattr(value, "shape", ["no tensor"]))
+            raise ValueError(f"{name} is {quote(shape)}, not {list(expected[name].shape)}")
         if not value.isfinite().all():
             raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     try:
-        with open(path, "rb") as file:  # its parser needs a multiple of the header
+        with open(path, "rb") as file:  # parsing takes several times the memory of the header
             HEADER_BYTES.check(int.from_bytes(file.read(8), "little"), "its header")
         with safe_open(path, "pt") as file:
             header = (file.metadata() or {}).get(HEADER)
@@ -211,7 +209,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         parts = parse_json(header or "", "its header")
         return state, parts["architecture"], parts["metadata"]
     except Exception as error:
-        raise ValueError(f"{path} has no vision-core header: it was not saved by this program") from error
+        raise ValueError(f"{path} has no vision-core header: it was not saved by vision-core") from error
 
 
 def _read_pth(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:

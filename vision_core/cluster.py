@@ -1,4 +1,4 @@
-"""Spreads a folder job over the workers of a Ray cluster; each loads its model once."""
+"""Runs a folder job on the workers of a Ray cluster; each worker loads the model once."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,16 +13,16 @@ from vision_core import extras, folders
 from vision_core.folders import Outcome
 from vision_core.safety.messages import reason
 
-LOCAL = "local"  # the address that starts a cluster on this machine, for this job alone
-RETRIES = 3  # of a task whose worker was lost
-QUEUED = 2  # tasks a worker: one at work and one that waits, so that none is idle and little is in memory
+LOCAL = "local"  # address that starts a temporary cluster on this machine
+RETRIES = 3  # per task, if its worker dies
+QUEUED = 2  # tasks per worker: one running, one waiting; keeps workers busy with little in memory
 
 Act = Callable[[Sequence[Path], Path], Any]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Files to read, and where the result goes: a path, a URL of fsspec such as s3://BUCKET/NAME, or ""."""
+    """Files to read, and the target: a path, an fsspec URL such as s3://BUCKET/NAME, or "" for none."""
 
     sources: tuple[Path, ...]
     target: str = ""
@@ -31,25 +31,25 @@ class Task:
 def each(
     tasks: Iterable[Task], load: Callable[[], Act], address: str, workers: int | None = None
 ) -> Iterator[Outcome[Task, Any]]:
-    """Carry out every task once, in whatever order; a file at fault is an outcome, as in `folders.each`.
+    """Run every task once, in any order; a bad file is reported as an outcome, as in `folders.each`.
 
-    The sources are read here and sent along; a target that is a path is written by the worker, so it must be
-    on a disk that all machines share, and a target that is a URL is uploaded by the worker. A worker that is
-    lost is started again, and its tasks with it.
+    Sources are read here and sent to the workers. Targets that are paths are written by the workers, so they
+    must be on a shared disk; targets that are URLs are uploaded by the workers. If a worker dies, it is
+    restarted and its tasks are retried.
 
     Args:
-        load: called once in each worker; gives what is called with the files, as they lie there, and the
-            target. Both are pickled.
+        load: called once per worker; returns a function of (local copies of the sources, target). Both are
+            pickled.
         address: `LOCAL`, "auto", or the address of a cluster.
-        workers: how many; without it one for each GPU or, where there is none, for each core.
+        workers: number of workers; by default one per GPU or, without GPUs, one per core.
 
     Raises:
         ExtraMissing: Ray is not installed.
-        ValueError: no cluster at `address`.
-        OSError: a disk is full, which no other task would mend.
+        ValueError: there is no cluster at `address`.
+        OSError: a disk is full.
     """
     with connected(address, workers) as ray:
-        held = [ray.put(load)]  # for as long as a worker may have to be started again
+        held = [ray.put(load)]  # kept alive, because workers may be restarted
         actors = _start(ray, held, workers)
         yield from _spread(ray, actors, iter(tasks))
 
@@ -60,21 +60,21 @@ def files(
     address: str | None,
     workers: int | None = None,
 ) -> Iterator[Outcome[tuple[Path, Path], Any]]:
-    """`act(source, target)` for every pair: one after the other, or with an `address` by `each`.
+    """Call `act(source, target)` for every pair: sequentially, or on the cluster at `address`.
 
     Raises:
-        ValueError: also a URL among the targets without an `address`.
+        ValueError: as in `each`, or a target is a URL and there is no `address`.
     """
     if not pairs:
         return
     if address is None:
         if any(is_url(target) for _, target in pairs):
-            raise ValueError("results go to a URL with --ray alone: --ray local uses this machine")
+            raise ValueError("writing to a URL needs --ray; --ray local uses this machine")
         yield from folders.each(pairs, lambda pair: act(*pair))
         return
-    asked = {Task((source,), as_typed(target)): (source, target) for source, target in pairs}
-    for outcome in each(asked, partial(_for_one, act), address, workers):
-        yield Outcome(asked[outcome.item], outcome.result, outcome.error)
+    pair_of = {Task((source,), as_typed(target)): (source, target) for source, target in pairs}
+    for outcome in each(pair_of, partial(_for_one, act), address, workers):
+        yield Outcome(pair_of[outcome.item], outcome.result, outcome.error)
 
 
 def mapped(
@@ -83,18 +83,18 @@ def mapped(
     address: str,
     workers: int | None = None,
 ) -> list[Any]:
-    """As `map`, of a function of a list of files that writes nothing.
+    """Like `map`, for a function of a list of files that writes nothing.
 
     Raises:
-        ValueError: a file that cannot be read, or at which the worker was lost again and again.
+        ValueError: a file cannot be read, or repeatedly kills its worker.
     """
     tasks = [Task(tuple(files)) for files in lists]
-    found = {}
+    results = {}
     for outcome in each(tasks, partial(_for_all, act), address, workers):
         if outcome.error:
             raise ValueError(outcome.error)
-        found[outcome.item] = outcome.result
-    return [found[task] for task in tasks]
+        results[outcome.item] = outcome.result
+    return [results[task] for task in tasks]
 
 
 def _for_all(act: Callable[[Sequence[Path]], Any]) -> Act:
@@ -114,7 +114,7 @@ def is_url(target: Path | str) -> bool:
 
 
 def as_typed(target: Path | str) -> str:
-    """A target as it was typed: a `Path` loses a slash of a URL."""
+    """The target as the user typed it: `Path` collapses the double slash of a URL."""
     text = str(target)
     scheme, separator, rest = text.partition(":/")
     is_short = separator and len(scheme) > 1 and scheme.isalnum() and not rest.startswith("/")
@@ -122,7 +122,7 @@ def as_typed(target: Path | str) -> str:
 
 
 def below(url: str) -> set[str]:
-    """The names of all files below a URL; none where there is nothing yet."""
+    """The names of all files below a URL; empty if it does not exist yet."""
     extras.need("cluster", "files at a URL", "fsspec")
     from fsspec.core import url_to_fs
 
@@ -148,7 +148,7 @@ def remove(url: str) -> None:
 
 
 def upload(folder: Path, url: str) -> None:
-    """Put every file below `folder` below `url`, in the order of their names."""
+    """Upload every file below `folder` to `url`, in the order of their names."""
     from fsspec.core import url_to_fs
 
     system, root = url_to_fs(url)
@@ -159,7 +159,7 @@ def upload(folder: Path, url: str) -> None:
 
 
 class Worker:
-    """An actor: the model, loaded once, and one task after the other."""
+    """A Ray actor that loads the model once and runs one task after the other."""
 
     def __init__(self, held: Sequence[Any]) -> None:
         import ray
@@ -168,17 +168,17 @@ class Worker:
 
         self.fault: Exception | None = None
         try:
-            torchvision_cpu.prepare()  # a network may have parts of torchvision's
+            torchvision_cpu.prepare()  # networks may be built from torchvision's
             load: Any = ray.get(held[0])
             self.act: Act = load()
-        except Exception as error:  # raised in here, Ray would wrap it into a page of text
+        except Exception as error:  # if raised here, Ray would wrap it in a page of text
             self.fault = error
 
     def ready(self) -> Exception | None:
         return self.fault
 
     def work(self, contents: Sequence[tuple[str, bytes]], target: str) -> tuple[Any, str]:
-        """(result, "") or (None, what is wrong with the file)."""
+        """Returns (result, "") or (None, error message)."""
         if self.fault is not None:
             raise self.fault
         with TemporaryDirectory(prefix="vision-core-") as scratch:
@@ -200,32 +200,30 @@ class Worker:
 
 @contextmanager
 def connected(address: str, workers: int | None) -> Iterator[Any]:
-    """Ray, connected; it sends no statistics, has no dashboard, and asks for a token.
+    """Connect to Ray, without usage statistics and without a dashboard.
 
-    A connection that is there already is used, so that several jobs can share one; see `each` for the errors.
+    An existing connection is reused, so that several jobs can share it. Raises the same errors as `each`.
     """
     extras.need("cluster", "jobs on a cluster", "ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when it is imported
-    # its own words say nothing to the person, and that it cannot know `held` to be kept
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read at import
+    # its log is of no use to the user, and warns about references that `held` keeps alive
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    given: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address == LOCAL:
-        given |= {"num_cpus": workers, "include_dashboard": False}
-        for name, most in (("raylet_start_wait_time_s", "120"), ("agent_register_timeout_ms", "120000")):
-            os.environ.setdefault(f"RAY_{name}", most)  # a busy machine is slow to start it
+        options |= {"num_cpus": workers, "include_dashboard": False}
+        for name, limit in (("raylet_start_wait_time_s", "120"), ("agent_register_timeout_ms", "120000")):
+            os.environ.setdefault(f"RAY_{name}", limit)  # Ray starts slowly on a busy machine
     else:
-        given["address"] = address
+        options["address"] = address
     import ray
 
     if ray.is_initialized():
         yield ray
         return
     try:
-        ray.init(**given)
-    except Exception as error:  # it raises its own, those of gRPC, and plain ones
-        raise ValueError(
-            f"there is no Ray cluster at {address!r} that lets us in: {reason(error)}"
-        ) from error
+        ray.init(**options)
+    except Exception as error:  # Ray's own exceptions, gRPC's and built-in ones
+        raise ValueError(f"cannot connect to a Ray cluster at {address!r}: {reason(error)}") from error
     try:
         yield ray
     finally:
@@ -233,13 +231,14 @@ def connected(address: str, workers: int | None) -> Iterator[Any]:
 
 
 def _start(ray: Any, held: Sequence[Any], workers: int | None) -> list[Any]:
-    """The workers, each with a core and, where the cluster has GPUs, with one of them."""
-    here = ray.cluster_resources()
-    gpus = int(here.get("GPU", 0))
-    count = workers or gpus or max(1, int(here.get("CPU", 1)))
+    """Start the workers, each with one core and, if the cluster has GPUs, one GPU."""
+    resources = ray.cluster_resources()
+    gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+    count = workers or gpus or max(1, cores)
     options = {"max_restarts": -1, "max_task_retries": RETRIES, "num_cpus": 1, "num_gpus": 1 if gpus else 0}
-    if count > int(here.get("CPU", 1)) or (gpus and count > gpus):
-        raise ValueError(f"{count} workers were asked for; the cluster has {gpus or int(here['CPU'])} places")
+    if count > cores or (gpus and count > gpus):
+        places = f"{gpus} GPUs" if gpus else f"{cores} cores"
+        raise ValueError(f"{count} workers were requested, but the cluster has {places}")
     actor = ray.remote(Worker).options(**options)
     actors = [actor.remote(held) for _ in range(count)]
     for fault in ray.get([one.ready.remote() for one in actors]):
@@ -281,5 +280,5 @@ def _outcome(ray: Any, done: Any, task: Task) -> Outcome[Task, Any]:
         raise wrapped.cause from None
     except ray.exceptions.RayActorError:
         names = ", ".join(map(str, task.sources))
-        return Outcome(task, error=f"{names}: the worker was lost {RETRIES + 1} times at it")
+        return Outcome(task, error=f"{names}: the worker died {RETRIES + 1} times on it")
     return Outcome(task, result, error)

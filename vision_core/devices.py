@@ -1,4 +1,4 @@
-"""Which device to compute on, what it is good at, how many cores are ours, where random numbers come from."""
+"""Devices, autocast precision, CPU threads shared between processes, and random generators."""
 
 import atexit
 import os
@@ -15,56 +15,56 @@ import numpy as np
 import psutil
 import torch
 
-AT_WORK = 10.0  # seconds after its last sign for which work counts
-LOOK = 0.5  # seconds between two looks at the ledger
-_mine = local()  # when this thread looked last, and with how many threads it computes alone
-_SEEDING = RLock()  # a checkpoint may be loaded where a network is drawn
+ACTIVE_SECONDS = 10.0  # a thread counts as active this long after its last heartbeat
+POLL_SECONDS = 0.5  # between two scans of the heartbeat files
+_mine = local()  # per thread: time of the last scan, and the thread count when alone
+_SEEDING = RLock()  # reentrant: a network under construction may load a checkpoint
 
 
 def pick(device: str = "auto") -> torch.device:
-    """`auto` is what VISION_CORE_DEVICE says, else CUDA, Apple's MPS or the CPU.
+    """Resolve a device name. `auto` is VISION_CORE_DEVICE if set, else CUDA, MPS or the CPU.
 
     Raises:
-        ValueError: the device is not there.
+        ValueError: the device is not available.
     """
     if device == "auto":
         device = os.environ.get("VISION_CORE_DEVICE") or "auto"
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return torch.device(next(name for name, there in here.items() if there))
+        return torch.device(next(name for name, usable in available.items() if usable))
     kind, _, number = device.partition(":")
-    counted = torch.cuda.device_count() if kind == "cuda" else 1
-    if not here.get(kind, False) or (number and not (number.isdecimal() and int(number) < counted)):
-        raise ValueError(
-            f"device {device!r} is not on this machine; here: {', '.join(n for n in here if here[n])}"
-        )
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not available.get(kind, False) or (number and not (number.isdecimal() and int(number) < count)):
+        usable = ", ".join(name for name in available if available[name])
+        raise ValueError(f"device {device!r} is not available on this machine; available: {usable}")
     return torch.device(device)
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_cores(fixed: bool = False) -> int:
-    """How many threads the calling thread computes with: its share of the cores, as others of ours work, too.
+    """Set the thread count of torch and OpenCV to this thread's fair share of the cores, and return it.
 
-    Two processes with two threads each on two cores take six times as long as one alone; with a thread each
-    they take as long as one after the other. Work of any process calls this between its steps: that tells the
-    others of it, by a file in the temporary folder, and sets the threads of torch and OpenCV to what is left.
-    A first call never gives more threads than torch had. Where there is no such folder, nothing is shared.
+    Oversubscription is expensive: two processes with two threads each on two cores take six times as long
+    as one alone, but with one thread each no longer than one after the other. Long work calls this between
+    its steps. Each call touches a heartbeat file in the temporary folder, by which other processes see it.
+    The thread count never exceeds torch's original one. Without a writable folder, cores are not shared.
 
     Args:
-        fixed: for a training, whose numbers may not depend on who else works: its threads stay as they are.
+        fixed: only send the heartbeat and keep the thread count. Trainings need this: the number of threads
+            changes the rounding of sums.
     """
     now = time.monotonic()
     if not hasattr(_mine, "alone"):
-        _mine.alone, _mine.looked = torch.get_num_threads(), -LOOK
-        atexit.register(_leave, _mark())
-    if now - _mine.looked >= LOOK:
-        _mine.looked, others = now, 0
+        _mine.alone, _mine.scanned = torch.get_num_threads(), -POLL_SECONDS
+        atexit.register(_remove, _heartbeat_file())
+    if now - _mine.scanned >= POLL_SECONDS:
+        _mine.scanned, others = now, 0
         with suppress(OSError):
-            others = _tell_others()
+            others = _send_heartbeat()
         if not (fixed or getattr(_mine, "fixed", False)):
             _set_threads(max(1, min(_mine.alone, cores() // (1 + others))))
     return torch.get_num_threads()
@@ -72,7 +72,7 @@ def share_cores(fixed: bool = False) -> int:
 
 @contextmanager
 def fixed_cores() -> Iterator[None]:
-    """In the block `share_cores` leaves this thread's number of threads as it is."""
+    """Keep the thread count of this thread inside the block, whatever `share_cores` is called with."""
     _mine.fixed = True
     try:
         yield
@@ -80,26 +80,26 @@ def fixed_cores() -> Iterator[None]:
         _mine.fixed = False
 
 
-def _mark() -> Path:
+def _heartbeat_file() -> Path:
     user = os.getuid() if hasattr(os, "getuid") else "user"
     folder = Path(gettempdir()).resolve() / f"vision-core-{user}" / "cores"
     return folder / f"{os.getpid()}-{get_native_id()}"
 
 
-def _tell_others() -> int:
-    """Say that this thread works; how many other threads of ours do, in whatever process."""
-    mark, others = _mark(), 0
-    mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mark.touch(mode=0o600)
-    for other in mark.parent.iterdir():
+def _send_heartbeat() -> int:
+    """Mark this thread as active; returns the number of other active threads, in any process."""
+    own, others = _heartbeat_file(), 0
+    own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own.touch(mode=0o600)
+    for other in own.parent.iterdir():
         pid = other.name.partition("-")[0]
-        if other.name == mark.name or not pid.isdecimal():
+        if other.name == own.name or not pid.isdecimal():
             continue
         with suppress(FileNotFoundError):  # it has just ended
             age = time.time() - other.stat().st_mtime
             if not psutil.pid_exists(int(pid)) or age > 3600:
                 other.unlink()
-            elif age < AT_WORK:
+            elif age < ACTIVE_SECONDS:
                 others += 1
     return others
 
@@ -111,16 +111,16 @@ def _set_threads(count: int) -> None:
         sys.modules["cv2"].setNumThreads(count)
 
 
-def _leave(mark: Path) -> None:
+def _remove(heartbeat: Path) -> None:
     with suppress(OSError):
-        mark.unlink()
+        heartbeat.unlink()
 
 
 def generator(seed: int, *stream: int) -> torch.Generator:
     """A CPU generator for one stream of random numbers, e.g. `generator(seed, epoch)`.
 
-    Always on the CPU, so that a seed means the same on every device; streams of different numbers are
-    independent (`numpy.random.SeedSequence`).
+    It is always on the CPU, so that a seed gives the same numbers on every device. Different streams are
+    statistically independent (`numpy.random.SeedSequence`).
 
     Raises:
         ValueError: a number is negative.
@@ -133,37 +133,37 @@ def generator(seed: int, *stream: int) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Where a network draws its first weights: from `seed`, whatever other threads do meanwhile.
+    """Seed torch's global generator inside the block, for weight initialisation, and restore it afterwards.
 
-    The caller's random numbers stay as they were.
+    Other threads that enter wait for their turn.
     """
     with _SEEDING, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reset a GPU's, too
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs
         yield
 
 
 @cache
 def bf16_speedup(device: str = "cpu") -> float:
-    """How many times faster a bfloat16 matrix product is than float32 here, measured once a process."""
-    side = 512 if device == "cpu" else 4096  # a small product measures how fast a GPU is called
+    """Speed-up of a bfloat16 matrix product over float32, measured once per process."""
+    side = 512 if device == "cpu" else 4096  # on a GPU, a small product would measure the launch overhead
     matrices = [
         torch.ones(side, side, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
     ]
     seconds = [float("inf"), float("inf")]
     began = time.perf_counter()
-    for _ in range(16):  # in turns, and the best of each: another program's load must not decide
+    for _ in range(16):  # interleaved, and the best of each: robust to load from other programs
         for turn, matrix in enumerate(matrices):
             start = time.perf_counter()
             (matrix @ matrix).sum().item()
             seconds[turn] = min(seconds[turn], time.perf_counter() - start)
         spent = time.perf_counter() - began
-        if spent > 0.5 or (spent > 0.1 and seconds[1] > 2 * seconds[0]):  # emulated: 0.2 s a product
+        if spent > 0.5 or (spent > 0.1 and seconds[1] > 2 * seconds[0]):  # emulated: 0.2 s each
             break
     return seconds[0] / seconds[1]
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where it was measured at least 1.5 times as fast as float32, else float32."""
+    """bfloat16 if it is measured to be at least 1.5 times as fast as float32, else float32."""
     if device.type == "mps":
         return torch.float32
     return torch.bfloat16 if bf16_speedup(str(device)) >= 1.5 else torch.float32

@@ -1,7 +1,8 @@
-"""Several processes, one training: each computes its share of every batch, all see the outputs of the whole.
+"""Distributed training: each process computes its rows of every batch, then the outputs are gathered.
 
-A loss is then the loss of the whole batch, whatever it compares (pictures with each other, a distribution, a
-histogram), and the gradient that of a single process. `fit` does this for every trainer.
+Every process evaluates the loss on the whole batch. So losses that compare rows with each other (contrastive
+ones, distributions, histograms) and their gradients are the same as in a single process. `fit` does this for
+every trainer.
 """
 
 import math
@@ -36,18 +37,18 @@ _SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
 
 
 def count() -> int:
-    """The number of processes of this training."""
+    """The number of processes in this training."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
 def shared(model: nn.Module) -> Iterator[None]:
-    """While the block runs, a call of `model` computes this process's rows and returns those of all.
+    """Shard the forward passes of `model` inside the block over the processes, and gather their outputs.
 
-    Tensors among the arguments are batches, along their first dimension; so are the outputs that have one.
+    Tensor arguments and outputs are sharded along their first dimension.
 
     Raises:
-        ValueError: in a call, a batch has fewer rows than there are processes.
+        ValueError: in a forward pass, if a batch has fewer rows than there are processes.
     """
     if count() == 1:
         yield
@@ -83,15 +84,15 @@ def shared(model: nn.Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-        while entered:  # a forward that failed
+        while entered:  # the forward pass raised
             _SHARE.reset(entered.pop()[0])
 
 
 class _Gather(torch.autograd.Function):
-    """Each process's rows -> those of all, in order; backwards, the gradient of one's own rows.
+    """All-gather: each process's rows -> all rows, in order. Backward keeps the gradient of its own rows.
 
-    All processes compute the same loss from the same outputs, so that nothing needs to be sent back.
-    Gradients are averaged over processes afterwards, and each row is one process's: hence the factor.
+    All processes compute the same loss from the same outputs, so the backward pass needs no communication.
+    Gradients are averaged over processes later, although each row belongs to one process: hence the factor.
     """
 
     @staticmethod
@@ -109,7 +110,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes of a statistic of each one's rows; every process's loss depends on it alike."""
+    """All-reduce: the sum of a statistic over processes; every process's loss depends on it."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
@@ -125,7 +126,7 @@ class _Sum(torch.autograd.Function):
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace the gradient of each parameter by its mean over processes, in one message for each dtype."""
+    """Replace each gradient by its mean over processes, in one message per dtype."""
     if count() == 1:
         return
     with_gradient = [p for p in parameters if p.grad is not None]
@@ -139,10 +140,7 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """`make()` of the first process, in every process: for what is done once, such as painting a candidate.
-
-    The result must be plain data or tensors.
-    """
+    """Call `make` in the first process only and broadcast the result, which must be plain data or tensors."""
     if count() == 1:
         return make()
     box: list[Any] = [make()] if dist.get_rank() == 0 else [None]
@@ -151,9 +149,9 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def synchronize(model: nn.Module) -> None:
-    """Let the batch norms and dropouts of a network treat a shared batch as one; parameters stay as they are.
+    """Make the batch norms and dropouts of a network treat a sharded batch as a whole, in place.
 
-    As `torch.nn.SyncBatchNorm.convert_sync_batchnorm` does on GPUs, here on any device.
+    Like `torch.nn.SyncBatchNorm.convert_sync_batchnorm`, but on any device.
     """
     if count() == 1:
         return
@@ -165,7 +163,7 @@ def synchronize(model: nn.Module) -> None:
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """As `F.dropout`; of several processes, each drops what a single one would drop of these rows."""
+    """`F.dropout` that, in a sharded batch, drops the same entries as a single process would."""
     share = _SHARE.get()
     if share is None or not training or p == 0:
         return F.dropout(x, p, training)
@@ -179,7 +177,7 @@ class _Dropout(nn.Dropout):
 
 
 class _BatchNorm2d(nn.BatchNorm2d):
-    """torch's, with the mean and variance of the whole batch."""
+    """`nn.BatchNorm2d` with the mean and variance of the whole, sharded batch."""
 
     def forward(self, input: Tensor) -> Tensor:
         share = _SHARE.get()

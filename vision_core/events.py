@@ -1,4 +1,4 @@
-"""What a training, or other long work, tells of its progress; without torch, for pages and command lines."""
+"""Progress events of trainings and other long tasks. Imports no torch, so that any front end can use them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Prepare:
-    """A piece of what comes before the first step, such as cached features: its number, of how many."""
+    """Progress of the work before the first step, such as caching features."""
 
     step: int
     total: int
@@ -15,7 +15,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: its number, of how many, the losses by name (with "total"), seconds left."""
+    """One optimiser step: `losses` by name, including "total"; `eta` is the estimated seconds left."""
 
     step: int
     total: int
@@ -25,7 +25,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch done: its number (0 is the untrained network), of how many, and what was measured."""
+    """A finished epoch and its metrics; epoch 0 is the untrained network."""
 
     epoch: int
     epochs: int
@@ -34,7 +34,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture on the way: uint8 (H, W, 3) RGB."""
+    """An intermediate picture: uint8 (H, W, 3) RGB."""
 
     title: str
     image: Any
@@ -42,7 +42,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Done:
-    """The end, with the system's result."""
+    """The last event, with the result."""
 
     result: Any
 

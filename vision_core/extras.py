@@ -1,4 +1,4 @@
-"""Optional packages: what is missing of an extra, said with the line that brings it; and our own `apps`."""
+"""Optional dependencies, reported with the command that installs them; and the import of our own `apps`."""
 
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -8,14 +8,15 @@ PAGES = Path(__file__).parents[1] / "apps" / "__init__.py"
 
 
 class ExtraMissing(ImportError):
-    """Packages of an extra are not installed; the message is a sentence with the remedy."""
+    """Packages of an extra are not installed; the message says how to install them."""
 
 
 def need(extra: str, what: str, *modules: str) -> None:
-    """Refuse with `ExtraMissing` where a module that the extra brings is not installed.
+    """Raise `ExtraMissing` if one of the modules is not installed.
 
     Args:
-        what: needs it, in the plural, as the sentence begins: "the pages".
+        extra: name of the extra that provides them.
+        what: the feature that needs them, as the plural subject of the message, e.g. "the pages".
     """
     if missing := [name for name in modules if find_spec(name) is None]:
         raise ExtraMissing(
@@ -24,15 +25,15 @@ def need(extra: str, what: str, *modules: str) -> None:
 
 
 def use_own_apps() -> None:
-    """Let `apps` be the pages beside this package, whatever else of that name lies in the current folder.
+    """Import our own package `apps`, even if the current folder has another one of that name.
 
     Raises:
-        ValueError: another package `apps` is loaded already, or the pages are not there.
+        ValueError: another package `apps` is already imported, or ours is missing.
     """
     loaded = sys.modules.get("apps")
     if loaded is None:
         if not PAGES.is_file():
-            raise ValueError(f"the pages are missing: there is no {PAGES}; install vision-core again")
+            raise ValueError(f"the web apps are missing: there is no {PAGES}; reinstall vision-core")
         spec = spec_from_file_location("apps", PAGES)
         assert spec is not None and spec.loader is not None
         sys.modules["apps"] = module_from_spec(spec)
@@ -40,5 +41,5 @@ def use_own_apps() -> None:
     elif Path(loaded.__file__ or next(iter(loaded.__path__))).resolve() != PAGES.resolve():
         where = loaded.__file__ or next(iter(loaded.__path__))
         raise ValueError(
-            f"another package called apps is loaded, {where}: start vision-core in a process of its own"
+            f"another package named apps is already imported, {where}: start vision-core in its own process"
         )

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Atomic writes, file locks and JSON."""
 
 import json
 import math
@@ -16,20 +16,20 @@ from typing import Any, BinaryIO
 from vision_core.safety.limits import JSON, JSON_VALUES, Limit
 from vision_core.safety.messages import reason
 
-SWEEP_SECONDS = 60  # a folder of many files is searched for remains once in so long, not at each write
+SWEEP_SECONDS = 60  # minimum time between two searches of a folder for left-over .part files
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path`, complete, when the block ends; nothing appears when it fails.
+    """Open a binary file for writing that replaces `path` atomically when the block succeeds.
 
-    Written beside the target as `NAME.*.part`, synced, then renamed, so a full disk, an error or a kill
-    leaves an older `path` as it was, and its permissions stay. What killed writers left in that folder is
-    removed within a minute of later writes.
+    The data is written to `NAME.*.part` in the same folder, synced and then renamed. After an error, a full
+    disk or a kill, an existing `path` is unchanged; its permissions are always kept. Files left over from
+    killed writers are removed by later writes to the folder.
 
     Raises:
-        ValueError: `path` is a folder or a device, or its folder does not exist and cannot be made.
-        OSError: the disk is full or the folder not writable; names `path`.
+        ValueError: `path` is a folder or a device, or its folder cannot be created.
+        OSError: the disk is full or the folder is not writable; names `path`.
     """
     path = Path(path)
     if path.is_dir():
@@ -44,26 +44,32 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
     part = path.with_name(f"{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:
-            with suppress(OSError):  # a file system without locks: nobody will sweep here
+            with suppress(OSError):  # a file system without locks, where `sweep` removes nothing
                 lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
             if path.exists():
                 shutil.copymode(path, part)
-            os.utime(part)  # young again: nobody sweeps it between here and its new name
-        os.replace(part, path)  # Windows renames closed files only
+            os.utime(part)  # fresh timestamp: protects it from `sweep` until it is renamed
+        os.replace(part, path)  # on Windows, only closed files can be renamed
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(part)):
-            error.filename, error.filename2 = str(path), None  # a write on a full disk names no file
+            error.filename, error.filename2 = (
+                str(path),
+                None,
+            )  # a full disk raises without a file name
         raise
 
 
 def lock(file: BinaryIO) -> None:
-    """Lock an open file until it is closed or its process ends; `OSError` where another process holds it.
+    """Lock an open file until it is closed or the process ends.
 
-    Windows has no such locks and needs none here: it never removes a file that a process has open.
+    Does nothing on Windows, where a file that is open cannot be removed anyway.
+
+    Raises:
+        OSError: another process holds the lock.
     """
     try:
         import fcntl
@@ -78,10 +84,10 @@ def _sweep(folder: Path, minute: int) -> None:
 
 
 def sweep(folder: Path, seconds: float = 1) -> None:
-    """Remove the `.part` files of a folder whose writers are dead: the system has given up their locks.
+    """Remove `.part` files whose writers are dead, i.e. that nobody locks any more.
 
     Args:
-        seconds: without a write; a younger one may belong to a writer who is about to lock or rename it.
+        seconds: minimum age; a writer may be about to lock or rename a younger file.
     """
 
     def is_old(part: Path) -> bool:
@@ -92,7 +98,7 @@ def sweep(folder: Path, seconds: float = 1) -> None:
             if re.search(r"\.[0-9a-f]{8}\.part$", part.name) and is_old(part):
                 with open(part, "r+b") as file:
                     lock(file)
-                    orphaned = is_old(part)  # its writer may have finished while we came by the lock
+                    orphaned = is_old(part)  # checked again: the writer may have finished before we locked it
                 if orphaned:
                     part.unlink()
 
@@ -104,19 +110,16 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, data: Any, indent: int | None = 2) -> None:
-    """Write JSON atomically.
-
-    NaN and infinity are refused with a `ValueError`, for no JSON reader takes them.
-    """
+    """Write JSON atomically. Raises `ValueError` for NaN and infinity, which JSON cannot represent."""
     separators = None if indent else (",", ":")
     write_text(path, json.dumps(data, indent=indent, separators=separators, allow_nan=False) + "\n")
 
 
 def ordinary(path: str | Path) -> Path:
-    """`path`, where it is an ordinary file: opening a pipe or a device would wait for ever, or never end.
+    """Return `path` if it is a regular file; opening a pipe or a device could block for ever.
 
     Raises:
-        ValueError: it is something else, or not there.
+        ValueError: it does not exist or is not a regular file.
     """
     path = Path(path)
     try:
@@ -131,7 +134,7 @@ def ordinary(path: str | Path) -> Path:
 
 
 def read_json(path: str | Path, limit: Limit = JSON) -> Any:
-    """Read a JSON file; every fault of the file is a `ValueError` of one sentence."""
+    """Read a JSON file; raises `ValueError` with a one-sentence message if it cannot be read or parsed."""
     path = ordinary(path)
     try:
         limit.check(path.stat().st_size, str(path))
@@ -141,21 +144,24 @@ def read_json(path: str | Path, limit: Limit = JSON) -> Any:
 
 
 def parse_json(text: str | bytes, name: str) -> Any:
-    """JSON from anybody: its numbers are finite, whole ones fit in 64 bits, and it fits in memory.
+    """Parse untrusted JSON.
 
     Raises:
-        ValueError: anything else; starts with `name`.
+        ValueError: invalid JSON, a number that is not finite, an integer of more than 64 bits, or too many
+            values; the message starts with `name`.
     """
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        # each is an object of some 60 bytes, however few characters it takes
+        # each value takes some 60 bytes of memory, even if it has only one character
         JSON_VALUES.check(sum(map(text.count, ",[{")), name)
         return json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
     except RecursionError as error:
         raise ValueError(f"{name} is not valid JSON: it is nested too deeply") from error
-    except ValueError as error:  # also bytes that are no UTF-8
-        said = reason(error)
-        raise ValueError(said if said.startswith(name) else f"{name} is not valid JSON: {said}") from error
+    except ValueError as error:  # includes UnicodeDecodeError
+        message = reason(error)
+        if not message.startswith(name):
+            message = f"{name} is not valid JSON: {message}"
+        raise ValueError(message) from error
 
 
 def _finite(text: str) -> float:
@@ -166,12 +172,12 @@ def _finite(text: str) -> float:
 
 def _whole(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= (number := int(text)) < 2**63:
-        raise ValueError(f"{text[:20]}… is too large a number")
+        raise ValueError(f"{text[:20]}… is too large")
     return number
 
 
 def without_nan(data: Any) -> Any:
-    """Plain data in which None stands for NaN and infinity, which JSON cannot say."""
+    """Replace NaN and infinity, which JSON cannot represent, by None."""
     match data:
         case float() if not math.isfinite(data):
             return None
@@ -183,9 +189,6 @@ def without_nan(data: Any) -> Any:
 
 
 def bundled(name: str) -> Path:
-    """The folder `assets` or `models` that comes with the package.
-
-    Inside a wheel, beside it in a checkout.
-    """
+    """The bundled folder `assets` or `models`: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).parent
     return package / name if (package / name).is_dir() else package.parent / name

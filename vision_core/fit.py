@@ -1,4 +1,4 @@
-"""The loop of every training: batches, losses, gradients and optimiser steps, as a stream of events."""
+"""The training loop shared by all systems, as a stream of events."""
 
 import math
 import time
@@ -33,29 +33,29 @@ def fit(
     scheduler: Any = None,
     accelerator: Accelerator | None = None,
 ) -> Generator[Step | Epoch]:
-    """Train from epoch `start + 1` to `epochs`, keeping nothing on disk.
+    """Train from epoch `start + 1` to `epochs` without writing anything to disk.
 
-    Stop by leaving the loop; act between epochs by catching `Epoch`. The arguments that `Plan` has mean the
-    same here. Of several processes all see the same losses, so that all decide alike.
+    Leave the loop to stop training; handle `Epoch` to act between epochs. Arguments shared with
+    `training.Plan` are documented there. In distributed training, every process yields the same losses.
 
     Args:
-        batches: epoch -> its batches (a tensor or tuple of tensors each), `accumulate` for each step. A pure
-            function of seed and epoch, so that a resumed run sees the data of an uninterrupted one.
-        terms: (model, batch) -> scalar losses by name. All of them are reported; their sum, weighted by
-            `weights`, is minimised. Of several processes each sees the whole batch; the call of the model in
-            it computes a share of the rows and returns those of all, see `distributed.shared`.
+        batches: maps an epoch to its batches (each a tensor or a tuple of tensors), `accumulate` per step.
+            It must be a pure function of the seed and the epoch, so that a resumed run sees the same data.
+        terms: maps (model, batch) to scalar losses by name. All are reported; their sum, weighted by
+            `weights`, is minimised. In distributed training each process receives the whole batch, and the
+            forward pass is sharded over the processes; see `distributed.shared`.
         scheduler: stepped after every optimiser step.
 
     Raises:
-        ValueError: an epoch has too many or too few batches, or a batch fewer entries than processes.
-        FloatingPointError: a loss or the gradient is NaN or infinite; the model keeps its last good weights.
+        ValueError: an epoch has too many or too few batches, or a batch has fewer rows than processes.
+        FloatingPointError: a loss or the gradient is not finite; the model keeps its last finite weights.
     """
     accelerator = accelerator or Accelerator()
     model.to(accelerator.device)
     distributed.synchronize(model)
     parameters = [p for p in model.parameters() if p.requires_grad]
     total, step, began = epochs * steps_per_epoch, start * steps_per_epoch, time.monotonic()
-    model.train()  # once in any case: a network whose frozen parts do not follow says so in its `train`
+    model.train()  # unconditionally: a network may override `train` to keep frozen parts in eval mode
     for epoch in range(start + 1, epochs + 1):
         sums: dict[str, float] = {}
         if seed is not None:
@@ -63,7 +63,7 @@ def fit(
         for group in _groups(batches(epoch), accumulate, steps_per_epoch, epoch):
             step += 1
             devices.share_cores(fixed=True)
-            if not model.training:  # the caller may have evaluated it while we were paused
+            if not model.training:  # the caller may have evaluated the model between two events
                 model.train()
             model.zero_grad()
             losses = _backward(model, group, terms, weights or {}, accelerator)
@@ -84,7 +84,7 @@ def fit(
 
 
 def _groups(batches: Iterable[Any], size: int, count: int, epoch: int) -> Iterator[list[Any]]:
-    """The batches of each optimiser step; an epoch of more or fewer than `count` groups is a `ValueError`."""
+    """Group the batches by optimiser step; raises `ValueError` unless there are exactly `count` groups."""
     group: list[Any] = []
     drawn = 0
     for batch in batches:
@@ -102,7 +102,7 @@ def _groups(batches: Iterable[Any], size: int, count: int, epoch: int) -> Iterat
 def _backward(
     model: nn.Module, group: list[Any], terms: Terms, weights: Mapping[str, float], accelerator: Accelerator
 ) -> dict[str, Tensor]:
-    """Add the gradient of the mean loss of a group of batches; the mean losses by name, "total" first."""
+    """Backpropagate the mean loss of a group of batches; returns the mean losses by name, "total" first."""
     means: dict[str, Tensor] = {}
     for batch in group:
         with distributed.shared(model):
@@ -117,10 +117,10 @@ def _backward(
 def _finite(
     parameters: list[nn.Parameter], losses: dict[str, Tensor], accelerator: Accelerator, step: int
 ) -> tuple[dict[str, float], Tensor]:
-    """The losses (means over all processes) as numbers, and the norm of the gradient, both finite."""
+    """The losses, averaged over processes, and the gradient norm; raises if any of them is not finite."""
     means: Any = accelerator.reduce(torch.stack([*losses.values()]), "mean")
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    *values, length = torch.stack([*means, norm.to(means)]).tolist()  # one copy from the device
+    *values, length = torch.stack([*means, norm.to(means)]).tolist()  # a single transfer from the device
     if not all(map(math.isfinite, values)):
         raise FloatingPointError(f"the loss is {values[0]} at step {step}: lower the learning rate")
     if not math.isfinite(length):

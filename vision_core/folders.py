@@ -1,4 +1,4 @@
-"""Folders of pictures: what in them is one, and where results go; one that cannot be read ends nothing."""
+"""Batches of pictures: find them in folders, name their results, and go on after a bad one."""
 
 import errno
 import os
@@ -10,8 +10,10 @@ from typing import Generic, TypeVar
 from vision_core.pictures.images import READABLE, SUFFIXES
 from vision_core.safety.messages import reason, sentence
 
-_SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "#recycle",
-           "system volume information", "lost+found"}  # fmt: skip
+_SYSTEM = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),  # Windows
+    *("__macosx", "@eadir", "#recycle", "lost+found"),
+}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,7 +21,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Result]):
-    """What became of one item: its result, or the sentence that says why there is none."""
+    """The result for one item, or the error message if it failed."""
 
     item: Item
     result: Result | None = None
@@ -27,10 +29,10 @@ class Outcome(Generic[Item, Result]):
 
 
 def each(items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Outcome[Item, Result]]:
-    """Call `act` with every item; a `ValueError` or `OSError` is that item's outcome, and the next follows.
+    """Call `act` with every item; a `ValueError` or `OSError` becomes the outcome of that item.
 
     Raises:
-        OSError: the disk is full, which no other item would mend.
+        OSError: the disk is full, so all other items would fail, too.
     """
     for item in items:
         try:
@@ -45,46 +47,46 @@ def each(items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Outco
 
 @dataclass(frozen=True)
 class Found:
-    """Files to work on, each with the name that its result gets, and the others in their folders."""
+    """Files to process, each with the relative name of its result, and the other files in the folders."""
 
     files: list[tuple[Path, Path]]
     passed: list[Path]
 
     @property
     def notes(self) -> list[str]:
-        """What was passed over, counted and named, as a sentence; none where that is nothing."""
+        """A sentence about the files that were skipped; empty if there are none."""
         if not self.passed:
             return []
         names = ", ".join(str(path.name) for path in self.passed[:3])
         more = f" and {len(self.passed) - 3} more" if len(self.passed) > 3 else ""
         number = "1 file was" if len(self.passed) == 1 else f"{len(self.passed)} files were"
-        return [sentence(f"{number} passed over, no picture by the ending: {names}{more}")]
+        return [sentence(f"{number} skipped, not a picture format: {names}{more}")]
 
 
 def is_system(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or an operating system's own."""
+    """Whether a file or folder is hidden or belongs to the operating system, judged by its name."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def find(paths: Iterable[Path], endings: Collection[str] = READABLE, out: Path | None = None) -> Found:
-    """The files named, and in order those with these endings in the folders named and below, each once.
+    """Collect the given files, and all files with these endings in the given folders and their subfolders.
 
-    What operating systems write beside pictures is not even counted, links to folders are not followed, and
-    results that lie in a folder `out` below are no sources.
+    Hidden files and those of operating systems are skipped, links to folders are not followed, and the
+    results of an earlier batch in the folder `out` are not taken as sources. Each file is listed once.
 
     Raises:
-        ValueError: a folder without such files.
+        ValueError: a folder contains no such files.
     """
     files: dict[Path, Path] = {}
     passed: list[Path] = []
-    made = None if out is None else out.resolve()
+    results = None if out is None else out.resolve()
     for path in paths:
         if not path.is_dir():
             files.setdefault(path, Path(path.name))
             continue
         before = len(files)
         for folder, inner, names in os.walk(path):
-            inner[:] = sorted(n for n in inner if not is_system(n) and Path(folder, n).resolve() != made)
+            inner[:] = sorted(n for n in inner if not is_system(n) and Path(folder, n).resolve() != results)
             for name in sorted(name for name in names if not is_system(name)):
                 file = Path(folder, name)
                 if file.suffix.lower() in endings:
@@ -97,10 +99,10 @@ def find(paths: Iterable[Path], endings: Collection[str] = READABLE, out: Path |
 
 
 def below(folder: str | Path) -> list[Path]:
-    """All images in a folder and those in it, by name.
+    """All images in a folder and its subfolders, sorted by name.
 
     Raises:
-        ValueError: no such folder, or no image in it.
+        ValueError: there is no such folder, or it contains no image.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -109,34 +111,31 @@ def below(folder: str | Path) -> list[Path]:
 
 
 def targets(paths: Sequence[Path], out: Path) -> tuple[dict[Path, Path], list[str]]:
-    """Where the result of each picture goes: into the folder `out`, or for one to the file `out`; and notes.
+    """Map each picture to the path of its result; also returns notes about skipped files.
 
-    In a folder it keeps its name and the folders it lies in, with a number where two are called alike, and
-    its suffix where we can write such files (else .png). The names depend on the sources alone, not on what
-    is there.
+    `out` is a folder or, for a single picture, a file. In a folder, results keep their relative path, with a
+    number if two would collide, and their suffix if we can write that format, else .png. The names depend
+    only on the sources, not on existing files.
 
     Raises:
-        ValueError: several pictures for one file, a folder without any, or a result that would replace a
-            source.
+        ValueError: several pictures for one file, a folder without pictures, or a result that would replace
+            a source.
     """
-    found = find(paths, out=out)
-    sources = [source for source, _ in found.files]
+    pictures = find(paths, out=out)
+    sources = [source for source, _ in pictures.files]
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(sources) > 1 or paths[0].is_dir():
-            raise ValueError(f"--out is one file, {out}: name a folder for several pictures")
+            raise ValueError(f"--out is a single file, {out}: give a folder for several pictures")
         named = {source: out for source in sources}
     else:
-        names = distinct(name for _, name in found.files)
+        names = distinct(name for _, name in pictures.files)
         named = {source: out / name for source, name in zip(sources, names, strict=True)}
     refuse_replacing(sources, named.values())
-    return named, found.notes
+    return named, pictures.notes
 
 
 def distinct(names: Iterable[Path], writable: Collection[str] = tuple(SUFFIXES)) -> Iterator[Path]:
-    """The names for results, no two alike even but for upper and lower case: a second one gets a number.
-
-    A suffix that is not `writable` becomes .png.
-    """
+    """Make names unique, ignoring case, by appending numbers; a suffix that is not writable becomes .png."""
     taken: set[str] = set()
     for name in names:
         suffix = name.suffix.lower() if name.suffix.lower() in writable else ".png"
@@ -149,15 +148,15 @@ def distinct(names: Iterable[Path], writable: Collection[str] = tuple(SUFFIXES))
 
 
 def refuse_replacing(sources: Iterable[Path], results: Iterable[Path]) -> None:
-    """Refuse with a `ValueError` a result that is one of the sources, by whatever name."""
+    """Raise `ValueError` if a result is the same file as one of the sources, even by another name."""
     originals = {_identity(source) for source in sources} - {None}
     for result in results:
         if _identity(result) in originals:
-            raise ValueError(f"{result} would replace one of the pictures to be read: choose another --out")
+            raise ValueError(f"{result} would replace one of the input pictures: choose another --out")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file whatever its name; None where there is none."""
+    """Device and inode of a file; None if it does not exist."""
     try:
         status = path.stat()
     except (OSError, ValueError):

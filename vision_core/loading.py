@@ -1,4 +1,4 @@
-"""Batches made ahead by worker processes, in order, while the device computes."""
+"""Batches prefetched in order by worker processes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,9 +18,9 @@ class _Made(Dataset[Any]):
 
 
 def made(make: Callable[[int], Any], count: int, workers: int = 0) -> Iterator[Any]:
-    """`make(0)` ... `make(count - 1)`; with `workers`, that many processes make them ahead.
+    """Yield `make(0)` ... `make(count - 1)`, prefetched by `workers` processes.
 
-    The number of processes changes the speed alone, as long as `make` is a function of its argument.
+    If `make` depends on nothing but its argument, the number of workers does not change the result.
     """
     if workers == 0:
         yield from map(make, range(count))
@@ -31,5 +31,5 @@ def made(make: Callable[[int], Any], count: int, workers: int = 0) -> Iterator[A
 
 
 def _as_made(batch: Any) -> Any:
-    """Instead of the loader's own conversion, which would make lists of tuples."""
+    """Replaces the default collation, which would turn tuples into lists."""
     return batch

@@ -1,4 +1,4 @@
-"""The one look of every Plotly figure, on light and on dark pages: layout, lines, loss curves, saving."""
+"""The shared style of all Plotly figures, for light and dark pages: layout, lines, loss curves, saving."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -11,7 +11,7 @@ from vision_core.files import write_text
 
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
 TEXT, GRID, OUTLINE = "#7c8b98", "rgba(128,140,150,.25)", "#87929c"
-QUIET = "#9aa5b8"  # what stands behind a line: single steps, the state before
+QUIET = "#9aa5b8"  # for data in the background: single steps, the previous state
 LINES = (
     "#4a7be0",
     "#d9822b",
@@ -25,11 +25,11 @@ LINES = (
     "#5fa03a",
 )
 DASHES = ("solid", "dash", "dot", "dashdot")
-POINTS = 1000  # of a line: more cannot be told apart, and make the browser slow
+POINTS = 1000  # per line; more are indistinguishable and slow the browser down
 
 
 def figure(title: str, height: int = 480) -> go.Figure:
-    """An empty figure: title on the left, transparent ground, quiet grid, legend below."""
+    """An empty figure: title on the left, transparent background, subtle grid, legend below."""
     fig = go.Figure()
     fig.update_layout(
         title={"text": title, "x": 0.01, "xanchor": "left", "font": {"size": 17}},
@@ -46,12 +46,12 @@ def figure(title: str, height: int = 480) -> go.Figure:
 
 
 def line(number: int, width: float = 2.0) -> dict[str, object]:
-    """The style of the line with that number: colour and dash, so that colour is not the only carrier."""
+    """The colour and dash of a line by its number; dashes make lines distinguishable without colour."""
     return {"color": LINES[number % 10], "dash": DASHES[number // 10 % 4], "width": width}
 
 
 def total_loss(steps: Sequence[int], losses: Sequence[float], title: str = "Total loss") -> go.Figure:
-    """The loss of every step, thin, and its running mean over a fiftieth of them, thick."""
+    """The loss of every step (thin) and its moving average over a fiftieth of the steps (thick)."""
     fig = _loss_figure(title, 400)
     x, y = np.asarray(steps), np.asarray(losses, float)
     width = max(1, len(y) // 50)
@@ -69,7 +69,7 @@ def total_loss(steps: Sequence[int], losses: Sequence[float], title: str = "Tota
 def loss_terms(
     steps: Sequence[int], losses: Mapping[str, Sequence[float]], height: int = 400, parts: int = 50
 ) -> go.Figure:
-    """Each named term of the loss, as means over `parts` parts of the training; "total" is drawn thicker."""
+    """Each loss term, averaged over `parts` intervals of the training; "total" is drawn thicker."""
     fig = _loss_figure("Terms of the loss", height)
     x = np.asarray(steps)
     size = max(1, len(x) // parts)
@@ -83,7 +83,7 @@ def loss_terms(
 
 
 def save(fig: go.Figure, path: str | Path) -> None:
-    """Write a figure as a web page that needs no network."""
+    """Write a figure as a self-contained web page."""
     body = fig.to_html(config=CONFIG, full_html=False, include_plotlyjs=True)
     title = escape(str(fig.layout.title.text or "Figure"))
     style = ":root{color-scheme:light dark}body{margin:16px;background:Canvas}"

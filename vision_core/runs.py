@@ -1,4 +1,4 @@
-"""The folder of a training run: what was asked, what happened, and a handle to follow, stop and resume it."""
+"""The folder of a training run: its settings and its log, and functions to start, follow and stop it."""
 
 import json
 import os
@@ -31,45 +31,44 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the run was started with: "system", "settings" and the system's own facts.
+        """The content of config.json: "system", "settings" and further facts of the system.
 
         Raises:
             ValueError: the file is missing or broken.
         """
         path = self.folder / "config.json"
-        if _half_made(self.folder):
-            raise ValueError(f"{self.folder} holds no run yet, its creation was interrupted: begin it again")
+        if _incomplete(self.folder):
+            raise ValueError(f"{self.folder} holds no run: its creation was interrupted, start it again")
         config = read_json(path)
         if not isinstance(config, dict) or not isinstance(config.get("system"), str):
-            raise ValueError(f"{path} does not say which system the run belongs to")
+            raise ValueError(f"{path} does not name the system of the run")
         return config
 
     @property
     def resume_file(self) -> Path:
-        """Model, optimiser, scheduler and epoch; it is there while there is something to resume."""
+        """Model, optimiser, scheduler and epoch; exists as long as there is something to resume."""
         return self.folder / "resume.pt"
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl; NaN and infinity, which JSON does not have, become null."""
+        """Append one line to metrics.jsonl; NaN and infinity, which JSON cannot represent, become null."""
         line = json.dumps(without_nan({**entry, "time": round(time.time(), 3)}), allow_nan=False) + "\n"
         with (self.folder / "metrics.jsonl").open("ab+") as file:
             if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                file.write(b"\n")  # a kill or a full disk left half a line
+                file.write(b"\n")  # ends a line truncated by a kill or a full disk
             file.write(line.encode())
 
     def events(self) -> list[dict[str, Any]]:
         """All entries so far, each with "event" and "time".
 
-        Entries that a resume undid (they lie past the state it started from) are left out, and so is a line
-        that is still being written.
+        Omits entries past the state that a resume started from, and a line that is still being written.
 
         Raises:
-            ValueError: a finished line is not an event (names the line).
+            ValueError: a complete line is not an event; names the line.
         """
         return _without_undone(_lines(self.folder / "metrics.jsonl"))
 
     def eta(self) -> float | None:
-        """Seconds left at the last step; None before the first. Reads the end of the log alone."""
+        """Estimated seconds left at the last step; None before the first. Reads only the end of the log."""
         try:
             with (self.folder / "metrics.jsonl").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
@@ -79,16 +78,15 @@ class Run:
             return None
 
     def process(self) -> int | None:
-        """The id of the live process that trains this run, if there is one."""
+        """The id of the process that is training this run, or None."""
         try:
-            known = read_json(self.folder / "process.json")
-            process = psutil.Process(known["pid"])
-            alive = (
-                process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - known["started"]) < 1
-            )
+            recorded = read_json(self.folder / "process.json")
+            process = psutil.Process(recorded["pid"])
+            same = abs(process.create_time() - recorded["started"]) < 1  # not another one with a reused id
+            alive = same and process.status() != psutil.STATUS_ZOMBIE
         except (ValueError, KeyError, TypeError, OverflowError, psutil.Error):
             return None
-        return known["pid"] if alive else None
+        return recorded["pid"] if alive else None
 
     def status(self) -> str:
         """`running`, `done`, `failed`, `stopped` (on request), `interrupted` (killed) or `new`."""
@@ -109,11 +107,11 @@ class Run:
         return said.strip().removeprefix("vision-core: ")
 
 
-LAST_BYTES = 1 << 14  # of a log, among which a step is
+LAST_BYTES = 1 << 14  # of a log; enough to hold a step
 _STEP = b'"event": "step"'
-CREATING = "vision-core-run.creating"  # a file that is there while a run is created
+CREATING = "vision-core-run.creating"  # marker file that exists while a run is being created
 _ENDS = ("done", "failed", "stopped")
-_EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # what may follow half a line
+_EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # may follow a truncated line
 
 
 def create(
@@ -125,19 +123,19 @@ def create(
     inputs: Callable[[Path], None] | None = None,
     **facts: Any,
 ) -> Run:
-    """Make the run's folder and write config.json, the last of its files: with it there is a run.
+    """Create the run's folder. config.json is written last: a folder with this file is a run.
 
-    What a kill leaves of a run that was being created or replaced, the next call removes.
+    If the process is killed while it creates or replaces a run, the next call cleans up.
 
     Args:
-        system: the words that start the system's commands, e.g. "digits": `start` runs `SYSTEM train`.
+        system: the command of the system, e.g. "digits"; `start` runs `vision-core SYSTEM train`.
         settings: a dataclass of plain data.
-        replace: remove an earlier run of the same system first.
-        inputs: writes into the folder what the training needs beside the settings.
-        facts: more plain data that a resume needs, such as where the data are.
+        replace: remove an existing run of the same system first.
+        inputs: called with the folder; writes the inputs of the training that are not settings.
+        facts: further plain data that a resume needs, such as where the data are.
 
     Raises:
-        ValueError: `folder` holds a run and `replace` is not set, or something else than a run.
+        ValueError: `folder` holds a run and `replace` is not set, or it holds something else than a run.
     """
     run = Run(Path(folder))
     if not is_first_process():
@@ -145,26 +143,26 @@ def create(
         return run
     if run.folder.exists() and not run.folder.is_dir():
         raise ValueError(f"{folder} is a file; the name of a folder was expected")
-    if run.folder.is_dir() and any(run.folder.iterdir()) and not _half_made(run.folder):
+    if run.folder.is_dir() and any(run.folder.iterdir()) and not _incomplete(run.folder):
         _check_replaceable(run, system, replace)
     run.folder.mkdir(parents=True, exist_ok=True)
-    mark = run.folder / CREATING
-    mark.touch()
-    (run.folder / "config.json").unlink(missing_ok=True)  # first: it says that the other files are complete
+    marker = run.folder / CREATING
+    marker.touch()
+    (run.folder / "config.json").unlink(missing_ok=True)  # first: it marks the other files as complete
     for path in run.folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path != mark:
+        elif path != marker:
             path.unlink()
     if inputs is not None:
         inputs(run.folder)
     write_json(run.folder / "config.json", {"system": system, "settings": asdict(settings), **facts})
-    mark.unlink()
+    marker.unlink()
     return run
 
 
-def _half_made(folder: Path) -> bool:
-    """Whether a kill ended `create` before there was a run."""
+def _incomplete(folder: Path) -> bool:
+    """Whether `create` was killed before it finished."""
     if (folder / CREATING).exists():
         return True
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
@@ -173,17 +171,17 @@ def _half_made(folder: Path) -> bool:
 
 def _check_replaceable(run: Run, system: str, replace: bool) -> None:
     if not (run.folder / "config.json").exists():
-        raise ValueError(f"{run.folder} is not empty and holds no run: choose another folder")
+        raise ValueError(f"{run.folder} is not empty, but holds no run: choose another folder")
     if not replace:
         raise ValueError(f"{run.folder} already holds a run: resume it, replace it or choose another folder")
-    if (found := run.config["system"]) != system:
-        raise ValueError(f"{run.folder} is a run of {found!r}, not of {system!r}: choose another folder")
+    if (other := run.config["system"]) != system:
+        raise ValueError(f"{run.folder} is a run of {other!r}, not of {system!r}: choose another folder")
     if (pid := run.process()) is not None:
         raise ValueError(f"{run.folder} is being trained by process {pid}")
 
 
 def _await_config(run: Run, seconds: float = 60) -> None:
-    """Of several processes the first creates the run; the others wait for a config newer than the launch."""
+    """In distributed training the first process creates the run; the others wait until its config appears."""
     launched, path = psutil.Process(os.getppid()).create_time(), run.folder / "config.json"
     deadline = time.monotonic() + seconds
     while not (path.exists() and path.stat().st_mtime >= launched):
@@ -193,7 +191,7 @@ def _await_config(run: Run, seconds: float = 60) -> None:
 
 
 def open(folder: str | Path, system: str, kind: type[Settings]) -> tuple[Run, Settings]:
-    """The run in `folder` and its settings, rebuilt as the dataclass `kind`.
+    """Open the run in `folder`; returns it with its settings, as the dataclass `kind`.
 
     Raises:
         ValueError: no run, a run of another system, or settings that `kind` does not accept.
@@ -205,11 +203,11 @@ def open(folder: str | Path, system: str, kind: type[Settings]) -> tuple[Run, Se
     try:
         return run, from_plain(kind, config.get("settings"))
     except ValueError as error:
-        raise ValueError(f"{run.folder / 'config.json'} has settings that cannot be used: {error}") from error
+        raise ValueError(f"{run.folder / 'config.json'} has invalid settings: {error}") from error
 
 
 def new_folder(root: str | Path, system: str) -> Path:
-    """A folder name not yet taken, from the time of day: `root/system/2026-01-31-120000`."""
+    """An unused folder name from the current time, e.g. `root/system/2026-01-31-120000`."""
     stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
     names = (stamp if n == 1 else f"{stamp}-{n}" for n in range(1, 10**6))
     return next(path for name in names if not (path := Path(root) / system / name).exists())
@@ -217,25 +215,25 @@ def new_folder(root: str | Path, system: str) -> Path:
 
 def list_runs(root: str | Path, system: str) -> list[Run]:
     """The runs of a system, newest first."""
-    found = (path.parent for path in (Path(root) / system).glob("*/config.json"))
-    return [Run(path) for path in sorted(found, key=_created, reverse=True)]
+    folders = (path.parent for path in (Path(root) / system).glob("*/config.json"))
+    return [Run(path) for path in sorted(folders, key=_created, reverse=True)]
 
 
 def _created(folder: Path) -> float:
     try:
         return (folder / "config.json").stat().st_mtime
-    except OSError:  # removed meanwhile
+    except OSError:  # removed in the meantime
         return 0.0
 
 
 def start(run: Run) -> int:
-    """Train or resume `run` in a process of its own that outlives this one; the id of that process.
+    """Train or resume `run` in a background process that outlives this one; returns its process id.
 
-    It has one core fewer than there are and a low priority, so that a page beside it stays quick. What it
-    prints goes to `log.txt` in the run's folder.
+    The process leaves one core free and has a low priority, so that a web page stays responsive. Its output
+    goes to log.txt in the run's folder.
 
     Raises:
-        ValueError: there is no run, or a live process trains it already.
+        ValueError: there is no run, or another process is training it.
     """
     system = run.config["system"].split()
     if (other := run.process()) is not None:
@@ -257,18 +255,18 @@ def start(run: Run) -> int:
 
 
 def request_stop(run: Run) -> None:
-    """Ask the process that trains `run` to save and end; it does so after its current step."""
+    """Ask the training process to save its state and exit after the current step."""
     (run.folder / "stop").touch()
 
 
 def follow(run: Run, poll: float = 0.5) -> Iterator[dict[str, Any]]:
-    """The run's entries, then new ones as they come, until its process has ended.
+    """Yield the run's entries, then new ones as they are written, until its process exits.
 
-    A "resume" among the new ones means that entries past its epoch and step no longer count.
+    A new "resume" entry invalidates the entries past its epoch and step.
     """
     seen = None
     while True:
-        running = run.process() is not None  # asked before reading, so that the last entries are not missed
+        running = run.process() is not None  # checked before reading, or the last entries could be missed
         lines = _lines(run.folder / "metrics.jsonl")
         yield from _without_undone(lines) if seen is None else lines[seen:]
         seen = len(lines)
@@ -278,24 +276,25 @@ def follow(run: Run, poll: float = 0.5) -> Iterator[dict[str, Any]]:
 
 
 def is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"  # as torchrun and accelerate number them
+    """Whether this is the first process of a distributed training, or the only one."""
+    return os.environ.get("RANK", "0") == "0"  # set by torchrun and accelerate
 
 
 @contextmanager
 def being_trained(run: Run) -> Iterator[None]:
-    """The run looks alive while the block runs, and no longer afterwards, whatever happens in it.
+    """Mark the run as running while the block executes.
 
-    Of the processes of a distributed training the first stands for all.
+    In distributed training, the first process stands for all.
 
     Raises:
-        ValueError: another live process trains this run.
+        ValueError: another process is training this run.
     """
     if not is_first_process():
         yield
         return
     if (other := run.process()) not in (None, os.getpid()):
         raise ValueError(f"{run.folder} is being trained by process {other}")
-    if other is None:  # a request made since `start` is meant for us, an older one is not
+    if other is None:  # not launched by `start`: any stop request predates this process
         (run.folder / "stop").unlink(missing_ok=True)
     try:
         _note_process(run, os.getpid())
@@ -315,9 +314,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             entries.append(_entry(line))
-        except Exception as error:  # a parser's door: whatever the line does to it
+        except Exception as error:  # untrusted input can raise anything
             if number < len(lines) and lines[number].startswith(_EDGES):
-                continue  # the half line of a killed process or a full disk
+                continue  # truncated by a kill or a full disk
             raise ValueError(f"line {number} of {path} is not an event") from error
     return entries
 
@@ -327,15 +326,15 @@ _OBJECTS = {"step": "losses", "epoch": "metrics"}
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """A line of metrics.jsonl; what every reader relies on is checked here, once."""
+    """Parse and validate a line of metrics.jsonl."""
     entry = json.loads(line)
     name = entry["event"]
     if not all(type(entry[number]) is int for number in _NUMBERS.get(name, ())):
-        raise TypeError("a step or epoch is no whole number")
+        raise TypeError("a step or epoch is not an integer")
     if name in _OBJECTS and not isinstance(entry[_OBJECTS[name]], dict):
-        raise TypeError("losses and metrics are objects")
+        raise TypeError("losses or metrics are not an object")
     if type(entry["time"]) not in (int, float):
-        raise TypeError("the time is no number")
+        raise TypeError("the time is not a number")
     return entry
 
 
@@ -349,6 +348,6 @@ def _without_undone(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _undone(entry: dict[str, Any], resume: dict[str, Any]) -> bool:
-    """Whether `entry` lies past the state that a training was resumed from."""
+    """Whether `entry` lies past the state that the training resumed from."""
     name = entry["event"]
     return name in ("step", "epoch") and entry[name] > resume[name]

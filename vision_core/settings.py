@@ -1,7 +1,7 @@
-"""A training's settings: a frozen dataclass whose fields state their help, bounds and option once.
+"""Training settings: a frozen dataclass whose fields declare their help, bounds and option name.
 
-From these come the check of the values, the JSON of a run's folder, the options of the `train` commands and
-the limits of the pages' forms.
+Validation, the JSON in a run's folder, the options of the `train` commands and the limits of the web forms
+are all derived from these fields.
 """
 
 import math
@@ -26,35 +26,36 @@ def setting(
     option: str | None = None,
     path: bool = False,
 ) -> Any:
-    """A field of a settings dataclass.
+    """Declare a field of a settings dataclass.
 
     Args:
-        help: what it means, as `--help` shows it; a field without help is no option.
-        least, most: bounds that are allowed; `above` and `below` are not. None passes.
-        option: the command line's name where it is not the field's, e.g. "--cosine/--constant-lr".
-        path: a file or folder; `absolute` makes it absolute.
+        help: shown by `--help`. A field without help is not exposed as an option.
+        least, most: inclusive bounds. `above` and `below` are exclusive. None is unbounded.
+        option: option name, if it differs from the field's, e.g. "--cosine/--constant-lr".
+        path: whether the value is a file or folder; see `absolute`.
     """
     bounds = {"least": least, "most": most, "above": above, "below": below}
     return field(default=default, metadata={"help": help, "option": option, "path": path, **bounds})
 
 
 def seed() -> Any:
-    return setting(0, "Decides every random number.", least=0, most=2**63 - 1)
+    return setting(0, "Random seed.", least=0, most=2**63 - 1)
 
 
 def device() -> Any:
-    return setting("auto", "auto, cpu, cuda or mps.")
+    return setting("auto", "Device: auto, cpu, cuda or mps.")
 
 
 def track() -> Any:
-    return setting(None, "An experiment tracker, e.g. tensorboard.")
+    return setting(None, "Experiment tracker to log to, e.g. tensorboard.")
 
 
 def check(settings: Any) -> None:
-    """Refuse values that are out of bounds, not finite, or none of a `Literal`'s: for `__post_init__`.
+    """Validate a settings dataclass; call it from `__post_init__`.
 
     Raises:
-        ValueError: names the setting, its value and what was expected.
+        ValueError: a value is out of bounds, not finite, or not one of the choices of its `Literal`. The
+            message names the setting, its value and what was expected.
     """
     hints = get_type_hints(type(settings))
     for each in fields(settings):
@@ -67,7 +68,7 @@ def check(settings: Any) -> None:
 
 
 def range_of(bounds: Any) -> str:
-    """The bounds of a field's metadata in words: "of 1 or more", "from 0 to 1", "above 0 and below 1"."""
+    """Describe the bounds in a field's metadata: "of 1 or more", "from 0 to 1", "above 0 and below 1"."""
     least, most, above, below = (bounds.get(name) for name in ("least", "most", "above", "below"))
     if least is not None and most is not None and most < 2**62:
         return f"from {least:g} to {most:g}"
@@ -117,14 +118,15 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 
 def absolute(settings: Settings) -> Settings:
-    """The settings with their paths absolute, so that they mean the same in another folder; None stays."""
-    named = [each.name for each in fields(settings) if each.metadata.get("path")]  # pyright: ignore
-    given = {name: value for name in named if (value := getattr(settings, name)) is not None}
-    return replace(settings, **{name: str(Path(value).absolute()) for name, value in given.items()})  # pyright: ignore
+    """Make the paths in `settings` absolute, so that a resume works from any folder."""
+    dataclass: Any = settings
+    names = [each.name for each in fields(dataclass) if each.metadata.get("path")]
+    paths = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    return replace(dataclass, **{name: str(Path(value).absolute()) for name, value in paths.items()})
 
 
 def shareable(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts for a file that is given away: of absolute paths only the last part stays."""
+    """Reduce absolute paths to their last part, for metadata of a file that will be published."""
     return {
         name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
         for name, value in facts.items()
@@ -132,10 +134,10 @@ def shareable(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_plain(kind: type[Settings], data: Any) -> Settings:
-    """A dataclass from the plain data of `asdict`, every field checked against its annotation.
+    """Rebuild a dataclass from the output of `asdict`, checking each value against its annotation.
 
     Raises:
-        ValueError: an unknown or missing field, or a value of another type.
+        ValueError: an unknown or missing field, or a value of the wrong type.
     """
     if not isinstance(data, dict):
         raise ValueError(f"expected the fields of {kind.__name__}, got {type(data).__name__}")

@@ -1,4 +1,4 @@
-"""Tensors and plain data in a file of PyTorch's: written atomically, and read as a stranger's."""
+"""PyTorch files of tensors and plain data: written atomically and read as untrusted input."""
 
 import warnings
 from io import BytesIO
@@ -12,22 +12,25 @@ import torch
 from vision_core.files import atomic, ordinary
 from vision_core.safety.messages import reason
 
-DEEPEST, MOST_PARTS = 50, 200_000  # of what a file holds: lists and all
+MAX_DEPTH, MAX_OBJECTS = 50, 200_000  # of the nested containers in a file
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain data atomically with `torch.save`; equal content gives equal bytes."""
+    """Write tensors and plain data atomically with `torch.save`; equal content produces equal bytes."""
     data = BytesIO()
-    torch.save(state, data)  # into a full disk it would say something else than that it is full
+    torch.save(state, data)  # in memory first: torch hides the OSError of a full disk
     with atomic(path) as file:
         file.write(data.getvalue())
 
 
 def load_state(path: str | Path, *names: str) -> dict[str, Any]:
-    """Read what `save_state` wrote: a state with `names`.
+    """Read a file written by `save_state`.
+
+    Args:
+        names: required keys.
 
     Raises:
-        ValueError: the file holds code, is half a file, or lacks a name.
+        ValueError: the file is truncated, contains pickled code or lacks a key.
     """
     path = ordinary(path)
     try:
@@ -35,14 +38,14 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
             with ZipFile(path) as archive:
                 _check_members(archive.infolist(), path.stat().st_size)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch has to say about a strange file, our refusal says
+            warnings.simplefilter("ignore")  # the ValueError below reports what is wrong
             data = torch.load(path, map_location="cpu", weights_only=True)
         _check_content(data, path.stat().st_size)
     except UnpicklingError as error:
         raise ValueError(
             f"{path} was refused: it holds something other than weights and plain data"
         ) from error
-    except Exception as error:  # an unpickler can raise anything
+    except Exception as error:  # the unpickler can raise anything
         raise ValueError(f"{path} is not a complete PyTorch file: {reason(error)}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}; weights by name were expected")
@@ -52,28 +55,29 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
 
 
 def _check_members(members: list[ZipInfo], size: int) -> None:
-    """PyTorch packs nothing: few bytes could hide terabytes, and so could members that share their bytes."""
+    """Reject zip bombs. PyTorch stores its members uncompressed, and they never overlap."""
     if any(part.compress_type != ZIP_STORED for part in members):
-        raise ValueError("it is compressed")
+        raise ValueError("its members are compressed")
     if sum(part.file_size for part in members) > size:
-        raise ValueError("its parts are larger than the whole")
+        raise ValueError("its members are larger than the file")
 
 
 def _check_content(data: Any, size: int) -> None:
-    """Refuse what a file of `size` bytes cannot hold, and what nobody could go through.
+    """Reject content that does not fit into `size` bytes or takes too long to traverse.
 
-    A tensor of stride 0 has any size, and a list that holds itself twice, thirty deep, has 2^30 parts.
+    A tensor of stride 0 can have any size, and a list that contains the next one twice, 30 levels deep,
+    expands to 2^30 items.
     """
     waiting, parts, tensors = [(data, 0)], 0, dict[int, int]()
     while waiting:
         value, depth = waiting.pop()
         parts += 1
-        if depth > DEEPEST or parts > MOST_PARTS:
-            raise ValueError(f"it is nested too deeply, or has more than {MOST_PARTS:,} parts")
+        if depth > MAX_DEPTH or parts > MAX_OBJECTS:
+            raise ValueError(f"it is nested too deeply or holds more than {MAX_OBJECTS:,} objects")
         match value:
             case torch.Tensor():
                 if value.layout != torch.strided or value.device.type != "cpu":
-                    raise ValueError("it holds a tensor that is no plain array")
+                    raise ValueError("it holds a tensor that is not a dense CPU tensor")
                 tensors[id(value)] = value.nelement() * value.element_size()
             case dict():
                 waiting += [(part, depth + 1) for pair in value.items() for part in pair]

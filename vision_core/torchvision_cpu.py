@@ -1,8 +1,8 @@
 """Lets torchvision's stock wheel, a CUDA build, import beside a CPU-only torch.
 
-Its compiled operators cannot load there, and `import torchvision` then stops at the schemas that its fake
-kernels ask for. Declaring the two schemas is enough for transforms, datasets and the model zoo. Call
-`prepare()` before anything that imports torchvision, open_clip, timm or transformers.
+Its compiled operators cannot be loaded, so `import torchvision` fails where it registers fake kernels for
+them. Declaring the two missing schemas is enough for transforms, datasets and the model zoo. Call `prepare()`
+before importing torchvision, open_clip, timm or transformers.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ import torch
 
 @cache  # the library handle must live as long as the process
 def prepare() -> torch.library.Library | None:
-    """Declare what is missing; None where torchvision's own operators are there or load."""
+    """Declare the missing schemas; returns None if torchvision's own operators can be loaded."""
     if _operators_load():
         return None
     library = torch.library.Library("torchvision", "DEF")

@@ -1,4 +1,4 @@
-"""A whole training as a stream of events: measured, kept in a run and resumable, for every system."""
+"""A whole training as a stream of events: evaluated, logged to a run folder and resumable."""
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -24,25 +24,25 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True)
 class Plan:
-    """How a training proceeds.
+    """The schedule of a training.
 
     Args:
-        steps_per_epoch: optimiser steps of an epoch.
-        weights: of the loss terms; 1 where a name is missing.
-        clip: largest norm of the gradient.
-        accumulate: batches an optimiser step.
-        ema: decay of an exponential moving average of the weights, which is then what is measured and saved;
-            of the first steps it forgets more, (1 + n) / (10 + n).
-        best: metrics and the direction that is better. For the first, the best weights so far are kept in
-            best.safetensors, for another in best_NAME.safetensors.
-        patience: stop after so many measured epochs in which the first of `best` did not improve; 0 never
-            does.
-        every: epochs between two measurements, which are also the points that a resume starts from.
-        untrained: measure the untrained network, too, as epoch 0.
-        seed: seeds torch's global generator at each epoch, as dropout needs. Other threads use that generator
-            as well, so only a training in a process of its own may ask for it.
+        steps_per_epoch: optimiser steps per epoch.
+        weights: weights of the loss terms; 1 for terms that are not named.
+        clip: maximum norm of the gradient.
+        accumulate: batches per optimiser step.
+        ema: decay of an exponential moving average (EMA) of the weights. If set, the averaged model is
+            evaluated and saved. The decay warms up as (1 + n) / (10 + n).
+        best: metrics to maximise or minimise. The best weights by the first metric are kept in
+            best.safetensors, by any other in best_NAME.safetensors.
+        patience: stop after this many evaluations without an improvement of the first metric in `best`; 0
+            disables early stopping.
+        every: evaluate and save the state every so many epochs.
+        untrained: also evaluate the untrained network, as epoch 0.
+        seed: if set, seeds torch's global generator at each epoch, e.g. for dropout. All threads share that
+            generator, so use this only if the training has a process of its own.
         device: see `devices.pick`.
-        track: a tracker of accelerate, such as "tensorboard", which writes into the run's folder.
+        track: experiment tracker supported by accelerate, e.g. "tensorboard"; logs to the run's folder.
     """
 
     epochs: int
@@ -61,14 +61,14 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.patience and not self.best:
-            raise ValueError("patience needs a metric in `best` to wait for")
+            raise ValueError("patience needs a metric in `best`")
         if self.track and not filter_trackers([self.track], "."):
             raise ValueError(f"the tracker {self.track} is not installed")
         devices.pick(self.device)
 
 
 def cosine(step: int, total: int, warmup: int = 1, least: float = 0.0) -> float:
-    """The share of the learning rate at a step, counted from 0: a rise, then half a cosine to `least`."""
+    """Learning rate factor at a step, counted from 0: linear warm-up, then cosine decay to `least`."""
     rise, done = min(1.0, (step + 1) / warmup), min(1.0, step / total)
     return rise * (0.5 * (1 + math.cos(math.pi * done)) * (1 - least) + least)
 
@@ -88,26 +88,26 @@ def run(
     prepare: Generator[Event] | None = None,
     keep: Mapping[str, Any] | None = None,
 ) -> Generator[Event]:
-    """Train by `plan` in the folder of `run`, from its last state if it has one; see `fit` for the rest.
+    """Train a model in the folder of `run`, resuming from its saved state if there is one.
 
-    A run that is stopped or killed and resumed ends with the bytes of an uninterrupted one. Written are
-    metrics.jsonl, last.safetensors and the best weights by `plan.best` at each measured epoch, and then
-    resume.pt. Without a run nothing is written.
+    A run that was stopped or killed and then resumed produces the same bytes as an uninterrupted one. Each
+    evaluation writes metrics.jsonl, last.safetensors, the best weights by `plan.best`, and then resume.pt.
+    With `run=None`, nothing is written. Arguments that are not listed here are documented in `fit`.
 
     Args:
-        scheduler: as in `fit`; a `ReduceLROnPlateau` is stepped at each measured epoch instead, with the
-            first metric of `plan.best`.
-        measure: (model in eval mode, epoch) -> what is added to the epoch's mean losses. It may write into
-            the run's folder, too.
-        metadata: stored with the weights, beside the epoch and its metrics.
-        finish: gives the trained model's result, `Done.result`, before the run counts as done.
-        prepare: what comes before the first step, as `Prepare` events; it is recorded, a stop closes it, and
-            a resume runs it again, so that it should keep what it has done.
-        keep: further parts of the state by name, with `state_dict` and `load_state_dict`.
+        scheduler: as in `fit`, but a `ReduceLROnPlateau` is stepped at each evaluation, with the first metric
+            of `plan.best`.
+        measure: maps (model in eval mode, epoch) to metrics, which are reported with the mean losses. It may
+            also write to the run's folder.
+        metadata: stored with the weights, next to the epoch and its metrics.
+        finish: maps the trained model to `Done.result`; called before the run counts as done.
+        prepare: work before the first step, as `Prepare` events. It is logged and can be stopped. A resume
+            runs it again, so it should cache its results.
+        keep: additional parts of the state, by name, with `state_dict` and `load_state_dict`.
 
     Raises:
-        ValueError: the run is complete, another process trains it, or its state cannot be used.
-        FloatingPointError: as in `fit`; the run keeps its last state.
+        ValueError: the run is complete, is being trained by another process, or its state cannot be loaded.
+        FloatingPointError: as in `fit`; the run keeps its last saved state.
     """
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer}
     if scheduler is not None:
@@ -139,7 +139,7 @@ def _prepared(prepare: Generator[Event] | None, events: Generator[Event]) -> Gen
 
 
 class _Trainer:
-    """The state of a training between two epochs, and what happens there."""
+    """The state of a training, and its evaluation between epochs."""
 
     def __init__(
         self,
@@ -152,8 +152,8 @@ class _Trainer:
     ) -> None:
         self.run, self.parts, self.plan = run, parts, plan
         self.measure, self.metadata, self.finish = measure, metadata, finish
-        self.epoch = -1  # what a resume could start from; -1 inside an epoch and before it is measured
-        self.whole = -1  # the epoch just ended whose weights are not kept yet
+        self.epoch = -1  # the epoch a resume could start from; -1 within an epoch and until it is evaluated
+        self.whole = -1  # the epoch that just ended, until its weights are saved
         self.best, self.saved = dict[str, list[float]](), -1
         self.accelerator = _accelerator(run, plan)
         for name in ("model", "ema"):
@@ -164,7 +164,7 @@ class _Trainer:
 
     @property
     def result(self) -> nn.Module:
-        """The model that is measured and saved: the averaged one if there is one."""
+        """The model that is evaluated and saved: the EMA model if there is one."""
         return self.parts["ema"].module if "ema" in self.parts else self.parts["model"]
 
     def events(self, batches: Batches, terms: Terms) -> Generator[Event]:
@@ -213,23 +213,23 @@ class _Trainer:
         return epoch % self.plan.every == 0 or epoch == self.plan.epochs
 
     def _measured(self, epoch: Epoch) -> Generator[Epoch]:
-        """Measure, keep the weights, report, and only then save the state: a resumed log misses nothing."""
-        if not self._finite():  # must be neither a result nor the state that a resume goes on from
+        """Evaluate, save the weights, report, and save the state last, so that a resumed log has no gaps."""
+        if not self._finite():  # never save such weights, neither as a result nor as the state to resume
             raise FloatingPointError(
                 f"the weights are not finite after epoch {epoch.epoch}: lower the learning rate"
             )
-        found = dict(epoch.metrics)
+        metrics = dict(epoch.metrics)
         if self.measure is not None:
-            found |= self.measure(self.result.eval(), epoch.epoch)
+            metrics |= self.measure(self.result.eval(), epoch.epoch)
         for name in self.plan.best:
-            if math.isnan(found[name]):
+            if math.isnan(metrics[name]):
                 raise FloatingPointError(f"{name} is NaN after epoch {epoch.epoch}: lower the learning rate")
         scheduler = self.parts.get("scheduler")
         if isinstance(scheduler, ReduceLROnPlateau) and epoch.epoch > 0:
-            scheduler.step(found[next(iter(self.plan.best))])
-        event = Epoch(epoch.epoch, epoch.epochs, found)
-        better = [name for name, way in self.plan.best.items() if self._improves(name, way, found[name])]
-        self.best |= {name: [float(found[name]), epoch.epoch] for name in better}
+            scheduler.step(metrics[next(iter(self.plan.best))])
+        event = Epoch(epoch.epoch, epoch.epochs, metrics)
+        better = [name for name, way in self.plan.best.items() if self._improves(name, way, metrics[name])]
+        self.best |= {name: [float(metrics[name]), epoch.epoch] for name in better}
         if self.accelerator.trackers:
             self.accelerator.log(_scalars(event), step=epoch.epoch * self.plan.steps_per_epoch)
         self._keep("last", event)
@@ -284,14 +284,14 @@ class _Trainer:
                 raise ValueError("its weights are not finite")
             if not 0 <= self.epoch <= self.plan.epochs or self.best.keys() - self.plan.best.keys():
                 raise ValueError(f"epoch {self.epoch} of {self.plan.epochs}, best {quote(self.best)}")
-        except Exception as error:  # a parser's door: the file may hold anything under these names
+        except Exception as error:  # untrusted file: its values can be anything
             raise ValueError(
                 f"{run.resume_file} is not the state of this training: {reason(error)}"
             ) from error
         self.saved = self.epoch
 
     def _leave(self) -> None:
-        """However the training ends: keep what was learnt since the last state, and close the trackers."""
+        """Save what was learnt since the last state and close the trackers, however the training ends."""
         try:
             if self.whole > self.saved and self._finite():
                 self._keep("last", Epoch(self.whole, self.plan.epochs))
@@ -304,7 +304,7 @@ class _Trainer:
 
 
 def _finite(model: nn.Module) -> bool:
-    """Whether all weights are; a buffer may hold infinity, as a mask of attention does, but no NaN."""
+    """Whether all weights are finite; buffers may hold infinity (attention masks do) but no NaN."""
     return all(bool(part.isfinite().all()) for part in model.parameters()) and not _holds_nan(
         [*model.buffers()]
     )
@@ -322,13 +322,13 @@ def _holds_nan(state: Any) -> bool:
 
 
 def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
-    """An exponential moving average that forgets fast at first, or it would long remember random weights."""
+    """An exponential moving average whose decay warms up, to forget the initial weights quickly."""
 
     def update(averaged: Any, current: Any, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
         pairs = list(zip(averaged, current, strict=True))
         if current[0].is_floating_point():
-            # what is infinite stays: the average of -inf and -inf, as in a mask of attention, would be NaN
+            # leave infinite values alone: averaging -inf with -inf, as in attention masks, gives NaN
             largest = torch.stack(torch._foreach_norm(current, math.inf))
             pairs = [pair for pair, ends in zip(pairs, largest.isfinite().tolist(), strict=True) if ends]
         if pairs:
@@ -347,7 +347,9 @@ def _accelerator(run: Run | None, plan: Plan) -> Accelerator:
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     if run is None or plan.track is None:
-        return Accelerator(cpu=device.type == "cpu", mixed_precision="no")  # a system chooses its precision
+        return Accelerator(
+            cpu=device.type == "cpu", mixed_precision="no"
+        )  # systems choose their own precision
     accelerator = Accelerator(
         cpu=device.type == "cpu", mixed_precision="no", log_with=plan.track, project_dir=run.folder
     )
@@ -356,20 +358,20 @@ def _accelerator(run: Run | None, plan: Plan) -> Accelerator:
 
 
 def record(run: Run, events: Iterable[E], resumed_from: tuple[int, int] | None = None) -> Generator[E]:
-    """Pass a training's events through, logging them in the run and obeying `runs.request_stop`.
+    """Yield the events of a training, log them to the run, and stop after `runs.request_stop`.
 
-    Of the processes of a distributed training, the first writes.
+    In distributed training, only the first process writes.
 
     Args:
-        resumed_from: epoch and step that the events go on from; later entries no longer count.
+        resumed_from: epoch and step the events continue from; later entries of the log become invalid.
 
     Raises:
-        ValueError: another live process trains this run.
+        ValueError: another process is training this run.
     """
     if not runs.is_first_process():
         yield from _until_stopped(run, events)
         return
-    ending: dict[str, Any] = {"event": "stopped"}  # also when our caller closes us
+    ending: dict[str, Any] = {"event": "stopped"}  # also if the caller closes the generator
     with runs.being_trained(run), devices.fixed_cores():
         try:
             if resumed_from is None:
@@ -393,14 +395,14 @@ def record(run: Run, events: Iterable[E], resumed_from: tuple[int, int] | None =
 
 
 def _until_stopped(run: Run, events: Iterable[E]) -> Generator[E]:
-    """The events up to a request to stop, on which all processes agree: else one would wait for ever."""
+    """The events up to a stop request. All processes agree on it, or some would hang."""
     stream = iter(events)
     try:
         for event in stream:
             yield event
-            asked = [(run.folder / "stop").exists()]
-            if any(gather_object(asked) if torch.distributed.is_initialized() else asked):
+            stop = [(run.folder / "stop").exists()]
+            if any(gather_object(stop) if torch.distributed.is_initialized() else stop):
                 return
     finally:
         if isinstance(stream, Generator):
-            stream.close()  # lets the training save
+            stream.close()  # the training saves its state

@@ -1,8 +1,8 @@
-"""A U-shaped network of dense 3 x 3 convolutions, from 1/2 of the resolution down.
+"""A U-Net of residual 3 x 3 convolutions that starts at half resolution.
 
-Source: Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image Segmentation". Blocks are
-residual and without normalisation; pixels are folded into channels, so that nothing is computed at full
-resolution, where a convolution of few channels is slow.
+Source: Ronneberger et al. 2015, "U-Net: Convolutional Networks for Biomedical Image Segmentation". The blocks
+are residual and have no normalisation. Pixel unshuffling folds the input into channels, which avoids slow
+convolutions of few channels at full resolution.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ BOUNDS: Bounds = {
 
 
 class ConvBlock(nn.Module):
-    """x + conv(relu(conv(x))), 3 x 3, starting as the identity."""
+    """x + conv(relu(conv(x))), 3 x 3, initialised to the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,17 +30,17 @@ class ConvBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        # in place, which halves the time beside the convolutions
+        # in place: halves the time spent outside the convolutions
         return self.conv2(F.relu_(self.conv1(x))).add_(x)
 
 
 class UNet(nn.Module):
-    """(B, inputs, H, W) -> (B, outputs, H, W), 0 before it is trained; H and W multiples of 2 ** len(widths).
+    """(B, inputs, H, W) -> (B, outputs, H, W), initially 0; H and W must be multiples of 2 ** len(widths).
 
     Args:
         widths: channels at 1/2, 1/4, 1/8 ... of the resolution.
-        down: blocks at each of these on the way down.
-        up: blocks at each but the last on the way up.
+        down: encoder blocks at each of these resolutions.
+        up: decoder blocks at each resolution but the last.
     """
 
     def __init__(
@@ -58,28 +58,28 @@ class UNet(nn.Module):
         return self.decode(self.encode(x))
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """The features of each level on the way down, the finest first."""
-        found = [self.down[0](self.stem(F.pixel_unshuffle(x, 2)))]
+        """The encoder features of each level, finest first."""
+        features = [self.down[0](self.stem(F.pixel_unshuffle(x, 2)))]
         for shrink, level in zip(self.shrink, self.down[1:], strict=True):
-            found.append(level(shrink(found[-1])))
-        return found
+            features.append(level(shrink(features[-1])))
+        return features
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """What `encode` found -> (B, outputs, H, W)."""
+        """The features of `encode` -> (B, outputs, H, W)."""
         return self.decode_with(features, 0)[0]
 
     def decode_with(self, features: list[Tensor], level: int) -> tuple[Tensor, Tensor]:
-        """As `decode`, and the features of a level on the way up; the finest is level 0."""
+        """Like `decode`, but also returns the decoder features of one level; level 0 is the finest."""
         *skips, x = features
-        kept = x
+        at_level = x
         for number in reversed(range(len(skips))):
             x = self.up[number](F.pixel_shuffle(self.grow[number](x), 2) + skips[number])
-            kept = x if number >= level else kept
-        return F.pixel_shuffle(self.head(x), 2), kept
+            at_level = x if number >= level else at_level
+        return F.pixel_shuffle(self.head(x), 2), at_level
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with weights and bias 0: what follows it starts from nothing."""
+    """Set the weights and the bias of `layer` to 0 and return it."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

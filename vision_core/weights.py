@@ -1,4 +1,4 @@
-"""The one table of trained weights, and where they are found: a path, `models/`, the hub's cache, the hub."""
+"""The table of trained weights, and their lookup: a path, `models/`, the hub's cache, the hub."""
 
 import hashlib
 import os
@@ -13,10 +13,12 @@ from vision_core.safety.messages import reason
 
 @dataclass(frozen=True)
 class Weights:
-    """A file or a folder: `file` under `models/`, or in `repo` (at `revision`) of the model hub.
+    """A file or folder of weights, bundled as `models/FILE` or fetched from `repo` on the model hub.
 
-    `sha256` is that of the file; for a folder, those of its files by their names in it, and on the hub the
-    whole repository is the folder.
+    Args:
+        file: path below `models/`. For a folder on the hub, the whole repository is the folder.
+        sha256: SHA-256 of the file; for a folder, those of its files by their relative names.
+        revision: commit in `repo`.
     """
 
     file: str
@@ -28,7 +30,7 @@ class Weights:
 
     @property
     def parts(self) -> Mapping[str, str]:
-        """SHA-256 by name below `file`; the name is empty for the file itself."""
+        """SHA-256 by the name relative to `file`; for a single file, that name is empty."""
         return {"": self.sha256} if isinstance(self.sha256, str) else self.sha256
 
 
@@ -133,18 +135,17 @@ WEIGHTS: dict[str, Weights] = {
 
 
 class WeightsMissing(RuntimeError):
-    """The weights are not on this machine and could not be fetched; the message tells what to do."""
+    """The weights are not on this machine and could not be fetched; the message names the remedy."""
 
 
 def find(name: str, path: str | Path | None = None, table: Mapping[str, Weights] = WEIGHTS) -> Path:
-    """The file, or folder, of the weights `name`; `path`, when given, wins over the table.
+    """The file or folder of the weights `name`; an explicit `path` takes precedence.
 
-    Looked for in `models/`, then in the local cache of the model hub, then on the hub unless HF_HUB_OFFLINE
-    is set.
+    The lookup order is `models/`, the hub's local cache, and the hub unless HF_HUB_OFFLINE is set.
 
     Raises:
-        ValueError: no such name, nothing at `path`, or a file whose SHA-256 is not the table's.
-        WeightsMissing: they are not on this machine and cannot be fetched.
+        ValueError: unknown name, nothing at `path`, or a file whose SHA-256 does not match the table.
+        WeightsMissing: the weights are not on this machine and cannot be fetched.
     """
     if path is not None:
         is_folder = name in table and "" not in table[name].parts
@@ -152,36 +153,34 @@ def find(name: str, path: str | Path | None = None, table: Mapping[str, Weights]
             raise ValueError(f"there is no weights {'folder' if is_folder else 'file'} {path}")
         return Path(path)
     if name not in table:
-        raise ValueError(f"no weights are called {name!r}; there are {', '.join(table) or 'none'}")
+        raise ValueError(f"there are no weights {name!r}, expected one of {', '.join(table) or 'none'}")
     entry = table[name]
-    found = locate(entry) or _from_hub(name, entry)
+    root = locate(entry) or _from_hub(name, entry)
     for part, expected in entry.parts.items():
-        digest = _sha256(file := (found / part).resolve())  # in the hub's cache, what the link points at
+        digest = _sha256(file := (root / part).resolve())  # the hub's cache consists of symbolic links
         if digest != expected:
             raise ValueError(
                 f"{file} is not the {name!r} of this release (SHA-256 {digest[:12]}, not {expected[:12]}): "
                 + ("delete it to fetch it again" if entry.repo else "restore it, or name your own file")
             )
-    return found
+    return root
 
 
 def locate(entry: Weights) -> Path | None:
-    """The file or folder of `entry` if all of it is on this machine already; asks no network."""
-    bundle = bundled("models") / entry.file
-    if all((bundle / part).is_file() for part in entry.parts):
-        return bundle
+    """The file or folder of `entry` if it is complete on this machine; never uses the network."""
+    path = bundled("models") / entry.file
+    if all((path / part).is_file() for part in entry.parts):
+        return path
     if entry.repo is None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    found = {
-        part: path
+    cached = {
+        part: try_to_load_from_cache(entry.repo, part or entry.file, None, entry.revision)
         for part in entry.parts
-        if isinstance(
-            path := try_to_load_from_cache(entry.repo, part or entry.file, None, entry.revision), str
-        )
     }
-    return _top(found) if len(found) == len(entry.parts) else None
+    files = {part: file for part, file in cached.items() if isinstance(file, str)}
+    return _root(files) if len(files) == len(entry.parts) else None
 
 
 def _from_hub(name: str, entry: Weights) -> Path:
@@ -192,32 +191,35 @@ def _from_hub(name: str, entry: Weights) -> Path:
         raise WeightsMissing(
             f"the weights {name!r} belong in models/{entry.file}: restore that file, or train them"
         )
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    cause = "HF_HUB_OFFLINE is set"
     try:
-        if not offline:
-            return _top(
-                {
-                    part: hf_hub_download(entry.repo, part or entry.file, revision=entry.revision)
-                    for part in entry.parts
-                }
-            )
-        why = "HF_HUB_OFFLINE is set"
-    except (HTTPError, OSError) as error:  # OSError: also the hub's own errors, and a full disk
-        why = reason(error)
+        if not is_offline():
+            files = {
+                part: hf_hub_download(entry.repo, part or entry.file, revision=entry.revision)
+                for part in entry.parts
+            }
+            return _root(files)
+    except (HTTPError, OSError) as error:  # OSError includes the hub's own errors and a full disk
+        cause = reason(error)
     raise WeightsMissing(
-        f"the weights {name!r} are not on this machine and could not be fetched ({why}): "
+        f"the weights {name!r} are not on this machine and could not be fetched ({cause}): "
         f"connect once, or put {entry.file} of {entry.repo} into models/"
     )
 
 
-def _top(files: Mapping[str, str]) -> Path:
-    """What holds these files under these names: a folder, or under the empty name the file itself."""
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids downloads."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+
+
+def _root(files: Mapping[str, str]) -> Path:
+    """The folder that holds these files under these names; for an empty name, the file itself."""
     part, file = next(iter(files.items()))
     return Path(file).parents[len(Path(part).parts) - 1] if part else Path(file)
 
 
 def _sha256(path: Path) -> str:
-    """Computed once for each state of the file."""
+    """SHA-256, cached until the file changes."""
     state = path.stat()
     return _sha256_of_state(path, state.st_size, state.st_mtime_ns)
 

@@ -157,8 +157,8 @@ def test_mistakes_are_sentences():
         "train", "small.png", "small.png", "--save", "m.pth", "--weight", "beauty=1"
     )
     assert "there is no file" in mistake("train", "--resume", "nowhere")
-    assert "leave --save out" in mistake("train", "--resume", "nowhere", "--save", "m.pth")
-    assert "say where the run goes" in mistake("train", "small.png", "small.png")
+    assert "remove --save" in mistake("train", "--resume", "nowhere", "--save", "m.pth")
+    assert "--out FOLDER is missing" in mistake("train", "small.png", "small.png")
     assert "strengths" in mistake("apply", "small.png", "--model", MODEL, "--out", "o.png", "--strength", "2")
     for command in (("apply", "small.png", "--model", MODEL), ("compare", "small.png", "small.png")):
         assert "a picture is saved as .png" in mistake(*command, "--out", "result.gif")

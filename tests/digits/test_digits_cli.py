@@ -63,12 +63,12 @@ def test_site_without_a_run_shows_the_default(tmp_path):
 def test_resume_needs_an_unfinished_run_and_keeps_its_settings(small, tmp_path):
     run = tmp_path / "run"
     assert "there is no file" in ask("train", "--resume", run)[1]["error"]
-    assert "say where the run goes" in ask("train", *small)[1]["error"]
+    assert "--out FOLDER is missing" in ask("train", *small)[1]["error"]
     assert ask("train", "--out", run, *small)[0] == 0
     assert "already holds a run" in ask("train", "--out", run, *small)[1]["error"]
     assert "is complete" in ask("train", "--resume", run)[1]["error"]
     status, said = ask("train", "--resume", run, "--lr", "0.1")
-    assert (status, said["error"]) == (2, "--resume goes on as the run was started: leave --lr out")
+    assert (status, said["error"]) == (2, "--resume keeps the settings of the run: remove --lr")
     status, again = ask("train", "--out", run, "--replace", *small, "--seed", 4)
     assert status == 0 and again["seed"] == 4
 
@@ -77,7 +77,7 @@ def test_mistakes_are_one_sentence(tmp_path):
     status, told = ask("train", "--out", tmp_path / "run", "--data", tmp_path)
     assert status == 2 and "holds no train-images-idx3-ubyte" in told["error"]
     status, told = ask("train", "--out", tmp_path / "run", "--download")
-    assert status == 2 and "name the folder" in told["error"]
+    assert status == 2 and "requires a folder" in told["error"]
     status, told = ask("export", tmp_path, "--out", tmp_path / "x.json")
     assert status == 2 and "there is no file" in told["error"]
     assert not (tmp_path / "run").exists()
@@ -85,7 +85,7 @@ def test_mistakes_are_one_sentence(tmp_path):
 
 def test_the_page_is_not_written_over_itself():
     for folder in ("digits_site", "digits_site/data"):
-        with pytest.raises(ValueError, match="is the page itself"):
+        with pytest.raises(ValueError, match="is the source of the page"):
             digits.publish(bundled("apps") / folder)
 
 

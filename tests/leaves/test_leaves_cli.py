@@ -65,7 +65,7 @@ def test_generate_train_evaluate_predict_explain_bundle(tmp_path):
         (["distribution", "nowhere"], "there is no folder nowhere"),
         (["train", "nowhere", "--out", "run"], "there is no folder"),
         (["train", "--out", "run"], "data is missing: Folder whose subfolders are the classes"),
-        (["train", "nowhere"], "say where the run goes"),
+        (["train", "nowhere"], "--out FOLDER is missing"),
         (["train", "--resume", "nowhere"], "there is no file"),
         (["predict", "nothing.jpg", "--model", "nothing.zip"], "there is no weights file nothing.zip"),
         (["bundle", "nowhere", "--out", "m.zip"], "there is no file"),

@@ -254,7 +254,7 @@ def test_many_pages_are_walked_one_by_one(untrained, tmp_path):
 
 
 def test_the_source_is_never_replaced_and_a_mask_is_for_one_page(shelf, untrained, tmp_path):
-    with pytest.raises(ValueError, match="would replace one of the pictures"):
+    with pytest.raises(ValueError, match="would replace one of the input pictures"):
         list(run([shelf / "a.png"], shelf / "a.png", untrained, GREY))
     with pytest.raises(ValueError, match="would replace the originals"):
         list(run([shelf], shelf, untrained, GREY))

@@ -129,5 +129,5 @@ def test_mistakes_are_one_sentence():
     assert "no file" in mistake("run", "missing.png", "--out", "a.png", "--method", "classical")
     assert "would replace" in mistake("run", "page.png", "--out", "page.png", "--method", "classical")
     assert "there is no weights file" in mistake("run", "page.png", "--out", "a.png", "--model", "none.pth")
-    assert "say where the run goes" in mistake("train")
+    assert "--out FOLDER is missing" in mistake("train")
     assert "schedule is 'steps'" in mistake("train", "--out", "r", "--schedule", "steps")

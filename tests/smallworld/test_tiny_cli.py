@@ -30,7 +30,10 @@ def test_train_export_evaluate(tmp_path):
     "arguments, sentence",
     [
         (["train", "judge"], "--out FOLDER"),
-        (["train", "--out", "x"], "say which network: autoencoder, clip, dino, judge, painter"),
+        (
+            ["train", "--out", "x"],
+            "NETWORK is missing, expected one of autoencoder, clip, dino, judge, painter",
+        ),
         (["train", "gan", "--out", "x"], "network is 'gan'"),
         (["train", "painter", "--out", "x"], "name its folder"),
         (["train", "--resume", "x"], "x/config.json"),

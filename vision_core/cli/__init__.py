@@ -23,13 +23,13 @@ suite.register(app)
 
 
 def main() -> None:
-    """Run the words of the command line; a mistake in them is told like any other."""
-    # A thread that waits spins for some 100 us, then sleeps: as fast as longer spinning on an idle machine,
-    # and much faster on a busy one. OpenMP reads it when torch is loaded.
+    """Entry point of the command line; usage errors are reported like all others."""
+    # Waiting OpenMP threads spin for some 100 us, then sleep: as fast as the default on an idle machine, and
+    # much faster on a busy one. Read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "100000")
     try:
         sys.exit(app(prog_name="vision-core", standalone_mode=False))
     except TyperException as error:
-        sys.exit(verbs.misused(error, as_json="--json" in sys.argv))
+        sys.exit(verbs.report_usage_error(error, as_json="--json" in sys.argv))
     except typer.Abort:  # interrupted outside a command
         sys.exit(verbs.EXIT_INTERRUPTED)

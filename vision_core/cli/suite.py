@@ -9,24 +9,25 @@ from vision_core.cli.verbs import Answer, command
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the root."""
+    """Add the commands to the root app."""
     for function in (serve, space, models, doctor):
         command(app)(function)
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 exposes it to the network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A name that browsers may call the server by; may be repeated.")
+        list[str] | None, typer.Option(help="Additional host name to accept; may be repeated.")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="color_transfer, image_editing, restoration or dashboard, alone at /.")
+        str | None,
+        typer.Option(help="One app alone at /: color_transfer, image_editing, restoration or dashboard."),
     ] = None,
 ) -> Answer:
-    """Start the suite: landing page, apps and dashboard, on one port."""
+    """Serve the landing page, the apps and the dashboard on one port."""
     from vision_core import extras
 
     extras.need("apps", "the pages", "fastapi", "gradio", "streamlit", "uvicorn")
@@ -39,9 +40,9 @@ def serve(
 
 def space(
     name: Annotated[str, typer.Argument(help="color, edit, restore, dashboard or digits.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: a new one, or an empty one.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
 ) -> Answer:
-    """Write one app as a Hugging Face Space: card, packages, code and the weights it needs."""
+    """Write one app as a Hugging Face Space: card, requirements, code and weights."""
     from vision_core import extras
 
     extras.use_own_apps()
@@ -58,7 +59,7 @@ def space(
 
 
 def models() -> Answer:
-    """List the trained weights that this release knows, and whether they are here."""
+    """List the trained weights of this release, and whether they are on this machine."""
     from vision_core.weights import WEIGHTS, locate
 
     rows = {
@@ -78,7 +79,7 @@ def models() -> Answer:
 
 
 def doctor() -> Answer:
-    """Tell what this machine has: versions, device, bfloat16, weights, a browser."""
+    """Show versions, device, bfloat16 speed, weights and browser of this machine."""
     import platform
     import shutil
     from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""The `train` command of every system, its options made from the system's settings."""
+"""The `train` command of every system, with options generated from its settings."""
 
 import inspect
 from collections.abc import Callable, Generator
@@ -38,13 +38,13 @@ def training(
 ) -> Callable[[Callable[[Path, Any], Answer]], Callable[[Path, Any], Answer]]:
     """Register `train` for the trainer in `module`, which has `Settings`, `train` and `resume`.
 
-    The decorated function, (folder of the run, result) -> `Answer`, says what was trained; its docstring is
-    the command's help. The trainer is imported when the command is used: so that others start without torch.
+    The decorated function maps (folder of the run, result) to an `Answer`; its docstring is the command's
+    help. The trainer is imported only when the command runs, so that other commands start without torch.
 
     Args:
-        arguments: settings that are arguments and not options.
-        start: (trainer, out, replace, settings by name that were given, ...) -> folder, events and notes for
-            the person, instead of a plain `train`; what else it takes become options, too.
+        arguments: names of settings that are positional arguments instead of options.
+        start: starts a run in place of `begin`: (trainer, out, replace, settings on the command line, ...) ->
+            folder, events and notes for the user. Its further parameters become options, too.
     """
 
     def register(describe: Callable[[Path, Any], Answer]) -> Callable[[Path, Any], Answer]:
@@ -70,13 +70,13 @@ def training(
 
 
 def begin(trainer: ModuleType, out: Path | None, replace: bool, given: dict[str, Any]) -> Started:
-    """A new run in `out` with the settings that were given, and the defaults for the others."""
+    """Start a run in `out` with the given settings, and defaults for the others."""
     folder = run_folder(out)
     return folder, trainer.train(folder, complete(trainer.Settings, given), replace=replace), []
 
 
 def complete(kind: Any, given: dict[str, Any]) -> Any:
-    """The settings; one that has no default and was not given is a `ValueError`."""
+    """Build the settings; raises `ValueError` if a required one is missing."""
     for each in fields(kind):
         if each.default is MISSING and each.default_factory is MISSING and each.name not in given:
             raise ValueError(f"{each.name.replace('_', '-')} is missing: {each.metadata['help']}")
@@ -116,24 +116,24 @@ def _command(
 
 
 def _parameter(each: "Field[Any]", hint: Any, argument: bool) -> inspect.Parameter:
-    """What the settings check themselves is left to them: their sentence is the same on every way in."""
+    """The option of a setting. Its checks are left to `settings.check`, for the same message everywhere."""
     facts, default = each.metadata, None if each.default is MISSING else each.default
-    shown, bounds = None, {}
+    metavar, bounds = None, {}
     if facts["path"]:
         hint = Path | None
     elif get_origin(hint) is Literal:
-        shown, hint = "|".join(get_args(hint)), str
+        metavar, hint = "|".join(get_args(hint)), str
     elif hint is int:
         most = facts["most"]
         bounds = {"min": facts["least"], "max": most if most is None or most < 2**62 else None}
     if default is None and type(None) not in get_args(hint):
-        hint = hint | None  # required, but not beside --resume
-    help = escape(facts["help"])  # brackets are brackets, no markup
+        hint = hint | None  # required, except with --resume
+    help = escape(facts["help"])  # brackets are not markup
     if argument:
-        return _keyword(each.name, Annotated[hint, typer.Argument(help=help, metavar=shown)], default)
+        return _keyword(each.name, Annotated[hint, typer.Argument(help=help, metavar=metavar)], default)
     flag = facts["option"] or f"--{each.name.replace('_', '-')}"
     return _keyword(
-        each.name, Annotated[hint, typer.Option(flag, help=help, metavar=shown, **bounds)], default
+        each.name, Annotated[hint, typer.Option(flag, help=help, metavar=metavar, **bounds)], default
     )
 
 

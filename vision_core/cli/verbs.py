@@ -1,4 +1,4 @@
-"""What every command shares: `--json`, one sentence for a mistake, a bar for long work."""
+"""Shared parts of all commands: `--json`, one-sentence error messages, progress bars."""
 
 import inspect
 import json
@@ -19,23 +19,25 @@ from vision_core.safety import messages
 
 EXIT_INCOMPLETE, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
-# Options that every `train` has.
+# Options of every `train` command.
 RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the new run.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Remove an earlier run in --out first.")]
-Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder, as it was started.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Decides every random number.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-# Options of every command that works through a folder.
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an existing run in --out.")]
+Resume = Annotated[Path | None, typer.Option(help="Resume the run in this folder, with its own settings.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.")]
+# Options of every command that processes a folder.
 Ray = Annotated[
     str | None,
-    typer.Option(help="Spread the files over workers: local, or the address of a Ray cluster."),
+    typer.Option(help="Process files in parallel: local, or the address of a Ray cluster."),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="With --ray: how many, else all there is room for.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of workers with --ray; by default as many as fit.")
+]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found: `text` for a person, `data` for `--json`; `incomplete` ends it with status 1."""
+    """The result of a command: `text` for people, `data` for `--json`; `incomplete` sets exit status 1."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -45,13 +47,14 @@ class Answer:
 def command(
     app: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Register a function that returns an `Answer` as a command with `--json`.
+    """Register a function that returns an `Answer` as a command with a `--json` option.
 
-    A parameter `given` is no option: it receives the names of those that the command line has.
+    With `--json`, standard output is exactly one JSON object. User errors (`ValueError`, file and disk
+    errors, missing weights or extras) print one sentence and exit with status 2, a partly failed batch exits
+    with status 1, and an interrupt with status 130.
 
-    With `--json` it prints one JSON object on standard output and nothing else. The user's mistake
-    (`ValueError`, a file or disk error, missing weights or extras) is one sentence and exit status 2; a batch
-    of which some failed is status 1; an interrupt is status 130.
+    A parameter named `given` does not become an option. It receives the names of the options that are on the
+    command line.
     """
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -64,26 +67,22 @@ def command(
                 given = _given(context)
                 if kwargs.get("resume") is not None and (others := given.keys() - {"resume", "as_json"}):
                     first = given[min(others)]
-                    raise ValueError(f"--resume goes on as the run was started: leave {first} out")
+                    raise ValueError(f"--resume keeps the settings of the run: remove {first}")
                 _check_texts({**dict(zip(signature.parameters, args, strict=False)), **kwargs})
                 if "given" in signature.parameters:
                     kwargs["given"] = {*given}
-                # Ray's messages about lost workers go to standard output, which is --json's
+                # Ray reports lost workers on standard output, which must stay clean for --json
                 with redirect_stdout(sys.stderr) if kwargs.get("ray") else nullcontext():
                     answer = function(*args, **kwargs)
             except KeyboardInterrupt as interrupt:
-                kept = "; what was trained so far is saved, --resume goes on" if resumable else ""
+                kept = "; the training so far is saved, --resume continues it" if resumable else ""
                 _fail(str(interrupt) or f"interrupted{kept}", EXIT_INTERRUPTED, as_json)
             except MemoryError:
-                _fail(
-                    "this needs more memory than there is: use a smaller picture or file",
-                    EXIT_MISTAKE,
-                    as_json,
-                )
+                _fail("out of memory: use a smaller picture or file", EXIT_MISTAKE, as_json)
             except _mistakes() as error:
                 _fail(_sentence(error), EXIT_MISTAKE, as_json)
             else:
-                if is_first_process():  # the others have the same answer
+                if is_first_process():  # all processes have the same answer
                     _print(json.dumps(without_nan(answer.data), allow_nan=False) if as_json else answer.text)
                 if answer.incomplete:
                     raise typer.Exit(EXIT_INCOMPLETE)
@@ -92,7 +91,7 @@ def command(
         first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
         last = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
         options = [each for name, each in signature.parameters.items() if name != "given"]
-        run.__signature__ = signature.replace(parameters=[first, *options, last])  # pyright: ignore
+        run.__signature__ = signature.replace(parameters=[first, *options, last])  # pyright: ignore[reportAttributeAccessIssue]
         run.__annotations__ = {**function.__annotations__, "context": typer.Context, "as_json": option}
         run.__annotations__.pop("given", None)
         app.command(name)(run)
@@ -102,18 +101,18 @@ def command(
 
 
 def _check_texts(values: dict[str, Any]) -> None:
-    """Refuse bytes that are no text where text is meant; names of files may hold any."""
+    """Reject text arguments that are not valid UTF-8; file names may be any bytes."""
     for name, value in values.items():
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and not text.isascii():
                 try:
                     text.encode()
                 except UnicodeEncodeError:
-                    raise ValueError(f"{name} is {messages.quote(text)}, which is no UTF-8 text") from None
+                    raise ValueError(f"{name} is {messages.quote(text)}, which is not valid UTF-8") from None
 
 
 def _given(context: typer.Context) -> dict[str, str]:
-    """The parameters that the command line names, and how it may name them."""
+    """The parameters set on the command line, with their option names."""
     given = {}
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
@@ -122,23 +121,23 @@ def _given(context: typer.Context) -> dict[str, str]:
     return given
 
 
-def misused(error: Any, as_json: bool) -> int:
-    """Report what is wrong with a command line, typer's `error`; returns the exit status."""
-    if sentence := error.format_message():  # none where the help was printed instead
-        asked = error.ctx.command_path if error.ctx else "vision-core"
-        _report(f"{sentence.rstrip('.')}; see {asked} --help", as_json)
+def report_usage_error(error: Any, as_json: bool) -> int:
+    """Print the message of a typer usage error; returns the exit status."""
+    if sentence := error.format_message():  # empty if the help was printed instead
+        command_path = error.ctx.command_path if error.ctx else "vision-core"
+        _report(f"{sentence.rstrip('.')}; see {command_path} --help", as_json)
     return error.exit_code
 
 
 def with_notes(notes: Iterable[str]) -> str:
-    """The lines that follow the name of a result: what reading or writing it changed."""
+    """Format notes as indented lines below the name of a result."""
     return "".join(f"\n  note: {note}" for note in notes)
 
 
 def watch(events: Generator[Any], label: str) -> Any:
-    """Draw a training on standard error (bar, percent, loss, time left) and return its `Done.result`.
+    """Consume events, showing progress on standard error, and return `Done.result`.
 
-    Of several processes, the first draws.
+    In distributed training, only the first process shows progress.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -167,35 +166,35 @@ def watch(events: Generator[Any], label: str) -> Any:
                             console.print(f"prepare: {step} of {total}", highlight=False, soft_wrap=True)
                     case Step(step, total, losses, eta):
                         bar.update(task, description=label)
-                        loss = f"loss {losses['total']:.4f}" if losses else ""  # none while preparing
+                        loss = f"loss {losses['total']:.4f}" if losses else ""  # no losses while preparing
                         bar.update(task, completed=step, total=total, loss=loss)
                         printed = 0 if step == 1 else printed
                         if not console.is_terminal and step * 10 // total > printed:
                             printed = step * 10 // total
                             left = f", {loss}, {eta:.0f} s left" if losses else ""
-                            said = f"{label}: {printed * 10} %{left}"
-                            console.print(said, highlight=False, soft_wrap=True)
+                            line = f"{label}: {printed * 10} %{left}"
+                            console.print(line, highlight=False, soft_wrap=True)
                     case Epoch(epoch, epochs, metrics):
                         bar.console.print(f"epoch {epoch} of {epochs}: {_scalars(metrics)}", soft_wrap=True)
                     case Done(value):
                         result = value
         finally:
-            events.close()  # an interrupt leaves a good checkpoint
-            if distributed.is_initialized():  # or its threads may abort the process at its end
+            events.close()  # saves a checkpoint after an interrupt
+            if distributed.is_initialized():  # or its threads may abort the process at exit
                 distributed.destroy_process_group()
     return result
 
 
 def run_folder(out: Path | None) -> Path:
-    """The folder of a new run; none given is a `ValueError`."""
+    """The folder of a new run; raises `ValueError` if --out is missing."""
     if out is None:
-        raise ValueError("say where the run goes, --out FOLDER, or which one goes on, --resume FOLDER")
+        raise ValueError("--out FOLDER is missing; to continue a run, use --resume FOLDER")
     return out
 
 
 def stopped(folder: Path) -> Answer:
-    """What a training answers that was asked to stop."""
-    return Answer(f"{folder}: stopped; --resume {folder} goes on", {"out": str(folder), "stopped": True})
+    """The answer of a training that was stopped on request."""
+    return Answer(f"{folder}: stopped; --resume {folder} continues it", {"out": str(folder), "stopped": True})
 
 
 def _scalars(metrics: dict[str, Any]) -> str:
@@ -205,9 +204,9 @@ def _scalars(metrics: dict[str, Any]) -> str:
 
 def _print(text: str) -> None:
     try:
-        print(messages.printable(text, kept="\n\t"), flush=True)  # names of files and classes are in it
-    except OSError as error:  # a full disk, or a reader that has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said there
+        print(messages.printable(text, kept="\n\t"), flush=True)  # it may contain names of files and classes
+    except OSError as error:  # a full disk or a closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # further writes would fail, too
         _fail(_sentence(error), EXIT_MISTAKE, as_json=False)
 
 
