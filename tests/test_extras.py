@@ -80,4 +80,4 @@ def test_a_folder_apps_of_the_user_is_not_taken_for_our_pages(tmp_path, package)
 
     assert said("new").strip() == str(ROOT / "apps" / "__init__.py")
     if package:
-        assert f"another package called apps is loaded, {folder}" in said("loaded")
+        assert f"another package named apps is already imported, {folder}" in said("loaded")

@@ -170,7 +170,7 @@ def test_an_unknown_run_in_the_address_is_told(root):
     ],
 )  # fmt: skip
 def test_a_bad_upload_is_one_sentence(root, files, sentence):
-    app = visit(training="an export of my own")
+    app = visit(training="my own export")
     app.file_uploader[0].set_value([(name, data, "application/octet-stream") for name, data in files.items()])
     checked(app.run())
     assert sentence in told(app)
@@ -178,7 +178,7 @@ def test_a_bad_upload_is_one_sentence(root, files, sentence):
 
 
 def test_an_upload_is_shown_also_when_the_browser_renamed_it(root):
-    app = visit(training="an export of my own", view="One epoch")
+    app = visit(training="my own export", view="One epoch")
     app.file_uploader[0].set_value(
         [("mine.json", INDEX.read_bytes(), "application/json"), ("digits (1).bin", BINARY.read_bytes(), "")]
     )

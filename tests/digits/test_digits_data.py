@@ -140,7 +140,7 @@ def pipe(folder):
         (pipe, "holds no train-labels-idx1-ubyte"),
         (damage_gzip, "train-images-idx3-ubyte.gz is damaged or cannot be read"),
         (wrong_magic, "starts with 00000803; an idx file of this kind starts with 00000801"),
-        (truncate, "holds 233 bytes of data; its header promises 240 = 240"),
+        (truncate, "holds 233 bytes of data, but its header declares 240 = 240"),
         (fewer_labels, r"holds 240 images, but .* 200 labels"),
         (eleven, "holds the label 11; digits 0 to 9"),
         (empty, "starts with nothing"),
@@ -157,7 +157,7 @@ def test_damaged_folders_are_refused_in_one_sentence(folder, harm, sentence):
 
 
 def test_download_needs_a_folder():
-    with pytest.raises(ValueError, match="name the folder"):
+    with pytest.raises(ValueError, match="requires a folder"):
         digits.load(download=True)
 
 

@@ -10,7 +10,9 @@ from typer import Argument, Option
 from vision_core.cli.training import Started, begin, training
 from vision_core.cli.verbs import Answer, command, run_folder
 
-app = typer.Typer(help="The digit explorer: train, export, publish, read a digit.", no_args_is_help=True)
+app = typer.Typer(
+    help="Digit classification: train, export, publish the explorer, read a digit.", no_args_is_help=True
+)
 
 
 def _start(
@@ -18,7 +20,7 @@ def _start(
     out: Path | None,
     replace: bool,
     given: dict[str, Any],
-    download: Annotated[bool, Option("--download", help="Fetch MNIST into --data first.")] = False,
+    download: Annotated[bool, Option("--download", help="Download MNIST into --data first.")] = False,
 ) -> Started:
     run_folder(out)
     if download:
@@ -30,7 +32,7 @@ def _start(
 
 @training(app, "vision_core.digits.train", start=_start)
 def train(folder: Path, result: Any) -> Answer:
-    """Train the classifier and keep every epoch: weights, metrics, activations."""
+    """Train the classifier and keep the weights, metrics and activations of every epoch."""
     metrics = result["metrics"]
     text = (
         f"{folder}: epoch {result['epoch']}, validation accuracy {metrics['val_accuracy']:.2%}, "
@@ -41,13 +43,13 @@ def train(folder: Path, result: Any) -> Answer:
 
 @command(app)
 def export(
-    run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
-    out: Annotated[Path, Option(help="File to write: *.json, or *.onnx.")],
-    form: Annotated[str, Option(help="packed (for the site), json (one document) or onnx.")] = "packed",
-    dtype: Annotated[str, Option(help="Of the packed weights: float16 or float32.")] = "float16",
-    data: Annotated[Path | None, Option(help="Where the run's data lie now, if they were moved.")] = None,
+    run: Annotated[Path, Argument(help="Folder of a run, which need not be finished.")],
+    out: Annotated[Path, Option(help="File to write, .json or .onnx.")],
+    form: Annotated[str, Option(help="packed (for the explorer), json (one document) or onnx.")] = "packed",
+    dtype: Annotated[str, Option(help="Data type of packed weights: float16 or float32.")] = "float16",
+    data: Annotated[Path | None, Option(help="Current folder of the run's data, if they were moved.")] = None,
 ) -> Answer:
-    """Write a run for the site, for people or for other engines."""
+    """Export a run for the explorer, as JSON or as ONNX."""
     from vision_core import digits
 
     files = {str(path): path.stat().st_size for path in digits.export(run, out, form, dtype, data)}
@@ -57,22 +59,24 @@ def export(
 @command(app)
 def site(
     out: Annotated[Path, Option(help="Folder to write.")],
-    run: Annotated[Path | None, Option(help="Show this run instead of the default one.")] = None,
+    run: Annotated[Path | None, Option(help="Show this run instead of the bundled one.")] = None,
 ) -> Answer:
-    """Write the explorer's page as a folder for a file server or a static Space."""
+    """Write the explorer as a static site for a file server or a static Space."""
     from vision_core import digits
 
     digits.publish(out, run)
-    text = f"{out} is ready. To look at it: python -m http.server --directory {out}"
+    text = f"{out} is ready. To view it: python -m http.server --directory {out}"
     return Answer(text, {"out": str(out), "files": sorted(str(p) for p in out.rglob("*") if p.is_file())})
 
 
 @command(app)
 def predict(
-    image: Annotated[Path, Argument(help="One digit, drawn or photographed on paper.")],
-    weights: Annotated[Path | None, Option(help="A .pth or .safetensors of your own training.")] = None,
+    image: Annotated[Path, Argument(help="Picture of one digit, drawn or photographed.")],
+    weights: Annotated[
+        Path | None, Option(help="Your own .pth or .safetensors; by default the bundled one.")
+    ] = None,
 ) -> Answer:
-    """Read the digit in a picture: status 1 where it is not sure, 2 where there is no single digit."""
+    """Read the digit in a picture. Exits with status 1 if unsure and 2 if there is no single digit."""
     from vision_core import digits
     from vision_core.pictures import images
 

@@ -1,4 +1,4 @@
-"""Reads one digit from a picture, prepared as MNIST prepared its own."""
+"""Reads one digit from a picture, normalised like the MNIST images."""
 
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from vision_core.digits.measure import predict
 from vision_core.digits.network import DigitNet
 from vision_core.pictures.images import Picture
 
-SURE = 0.6  # of 10,000 test digits 97.7 % are read right and as surely, 1.1 % wrong
-FAINT = 0.1  # ink below this does not count for the box and the middle of a digit
+SURE = 0.6  # minimum confidence; on 10,000 test digits 97.7 % are right above it and 1.1 % wrong
+FAINT = 0.1  # fainter ink is ignored for the bounding box and the centre of mass
 
 
 def classify(picture: Picture, weights_path: str | Path | None = None) -> np.ndarray:
     """Probabilities (10,) of the digits 0 to 9.
 
     Args:
-        picture: one digit on paper or a plain ground, dark on light or light on dark.
-        weights_path: a .pth or .safetensors of a `DigitNet`; None is the one that comes with the package.
+        picture: one digit on paper or a plain background, dark on light or light on dark.
+        weights_path: a .pth or .safetensors of a `DigitNet`; the bundled weights by default.
 
     Raises:
-        NoDigit: the picture shows no single digit, see `paper.find`; a ValueError.
-        ValueError: the weights are another network's.
-        WeightsMissing: the default weights are gone.
+        NoDigit: the picture does not show a single digit; see `paper.find`.
+        ValueError: the weights belong to another network.
+        WeightsMissing: the bundled weights are missing.
     """
     image = normalise(paper.find(picture))
     model, _ = checkpoints.load(weights.find("digits", weights_path), DigitNet)
@@ -33,30 +33,33 @@ def classify(picture: Picture, weights_path: str | Path | None = None) -> np.nda
 
 
 def answer(probabilities: np.ndarray) -> int | None:
-    """The digit that probabilities (10,) say, None where they are not sure of one."""
+    """The most likely digit by its probabilities (10,); None if the confidence is below SURE."""
     return int(probabilities.argmax()) if probabilities.max() >= SURE else None
 
 
 def normalise(ink: np.ndarray) -> np.ndarray:
-    """Ink (h, w) in 0..1 as MNIST has its digits: uint8 (28, 28), white on black.
+    """Normalise ink (h, w) in 0..1 like MNIST: uint8 (28, 28), white on black.
 
-    The longer side of its box becomes 20 pixels, and the centre of mass goes to the centre of pixel (14, 14)
-    as far as no ink falls off the edge. `normalised` in apps/digits_site/js/drawing.js is the same.
+    The longer side of the bounding box is scaled to 20 pixels, and the centre of mass is moved to the centre
+    of pixel (14, 14) unless that would cut off ink. `normalised` in apps/digits_site/js/drawing.js does the
+    same.
 
-    Source: how the MNIST page says that its digits were made.
+    Source: the description of the preprocessing on the MNIST page.
     """
     strong = np.where(ink > FAINT, ink, 0)
     if not strong.any():
         raise ValueError(paper.EMPTY)
     weights = []
     spans = [np.flatnonzero(strong.any(axis)) for axis in (1, 0)]
-    cell = max(span[-1] + 1 - span[0] for span in spans) / 20  # picture pixels to one of ours
+    cell = max(span[-1] + 1 - span[0] for span in spans) / 20  # input pixels per output pixel
     for axis, span in enumerate(spans):
         low, high, places = span[0], span[-1] + 1, np.arange(ink.shape[axis])
         centre = (places + 0.5) @ strong.sum(1 - axis) / strong.sum()
         start = min(low, max(high - 28 * cell, centre - 14.5 * cell))
         edges = start + cell * np.arange(29)[:, None]
         shared = np.minimum(edges[1:], places + 1) - np.maximum(edges[:-1], places)
-        weights.append(np.clip(shared, 0, None) / cell)  # (28, n): how much of each pixel a cell covers
+        weights.append(
+            np.clip(shared, 0, None) / cell
+        )  # (28, n): overlap of each output cell with each pixel
     small = weights[0] @ ink @ weights[1].T
     return np.rint(np.clip(small * 255, 0, 255)).astype(np.uint8)

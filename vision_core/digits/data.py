@@ -1,4 +1,4 @@
-"""Real MNIST digits: the 10,000 that come with the package, or the four idx files of a folder."""
+"""MNIST: the 10,000 bundled digits, or the four idx files in a folder."""
 
 import gzip
 import math
@@ -14,8 +14,8 @@ from vision_core.files import bundled, ordinary
 from vision_core.safety.limits import DIGITS
 from vision_core.safety.messages import reason
 
-SPLIT_SEED = 0  # one split for all runs, so that runs of different seeds can be compared
-SHOWN = 10  # test images of each digit that an export shows
+SPLIT_SEED = 0  # the same split for all runs, so that runs with different seeds are comparable
+SHOWN = 10  # test images per digit in an export
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -24,7 +24,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Split:
-    """Grey images uint8 (N, 1, 28, 28), white ink on black, and their digits int64 (N,)."""
+    """Grey images uint8 (N, 1, 28, 28), white on black, and their labels int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -39,7 +39,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Digits:
-    """Training images teach, validation images choose, test images only report."""
+    """The training, validation and test splits. Test images are only reported, never used for a choice."""
 
     name: str
     train: Split
@@ -48,20 +48,21 @@ class Digits:
 
 
 def load(folder: str | Path | None = None, download: bool = False) -> Digits:
-    """The embedded 10,000 digits (8,000 / 1,000 / 1,000), or MNIST from the idx files in `folder`.
+    """Load the bundled digits (8,000 / 1,000 / 1,000), or MNIST from the idx files in `folder`.
 
     The idx files may be gzipped and may lie in `folder` or in `folder/MNIST/raw`, where torchvision puts
-    them. One twelfth of the training file (5,000 of 60,000), drawn once for all seeds, validates.
+    them. One twelfth of the training images (5,000 of 60,000) is held out for validation, the same for all
+    seeds.
 
     Args:
-        download: fetch MNIST into `folder` with torchvision first.
+        download: download MNIST into `folder` with torchvision first.
 
     Raises:
-        ValueError: a missing, damaged or mismatched file, named; or no network to download from.
+        ValueError: a file is missing, damaged or does not match the others; or the download fails.
     """
     if folder is None:
         if download:
-            raise ValueError("to download MNIST, name the folder to put it in")
+            raise ValueError("downloading MNIST requires a folder")
         return _embedded()
     if download:
         _download(Path(folder))
@@ -75,23 +76,23 @@ def load(folder: str | Path | None = None, download: bool = False) -> Digits:
 
 
 def read_idx(path: Path, dims: int) -> np.ndarray:
-    """An idx file of unsigned bytes with `dims` dimensions, gzipped or not.
+    """Read an idx file of unsigned bytes with `dims` dimensions, gzipped or not.
 
-    Source: the MNIST page's description: two zero bytes, type 8, `dims`, big-endian sizes, then the data.
+    Source: the format description on the MNIST page: two zero bytes, type 8, `dims`, big-endian sizes, data.
 
     Raises:
-        ValueError: damaged gzip, wrong magic number, truncated, bytes left over, more than DIGITS_MB.
+        ValueError: damaged gzip, wrong magic number, truncated or trailing data, or more than DIGITS_MB.
     """
     magic, header = bytes([0, 0, 8, dims]), 4 + 4 * dims
     try:
         with open(ordinary(path), "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
+            gzipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            data = gzip.GzipFile(fileobj=file) if packed else file
+            data = gzip.GzipFile(fileobj=file) if gzipped else file
             head = data.read(header)
             shape = [int.from_bytes(head[at : at + 4]) for at in range(4, len(head), 4)]
             expected = math.prod(shape)
-            # a few bytes of gzip can hold gigabytes: no more is read than the header promises
+            # a few bytes of gzip can expand to gigabytes: read no more than the header declares
             DIGITS.check(expected if head[:4] == magic else 0, str(path))
             values = data.read(expected + 1) if head[:4] == magic else b""
     except ValueError:
@@ -99,27 +100,27 @@ def read_idx(path: Path, dims: int) -> np.ndarray:
     except Exception as error:
         raise ValueError(f"{path} is damaged or cannot be read: {reason(error)}") from error
     if head[:4] != magic:
-        found = head[:4].hex() or "nothing"
-        raise ValueError(f"{path} starts with {found}; an idx file of this kind starts with {magic.hex()}")
+        start = head[:4].hex() or "nothing"
+        raise ValueError(f"{path} starts with {start}; an idx file of this kind starts with {magic.hex()}")
     if len(head) < header:
         raise ValueError(f"{path} ends within its header")
     if len(values) != expected:
-        held = f"more than {expected}" if len(values) > expected else len(values)
+        actual = f"more than {expected}" if len(values) > expected else len(values)
         sizes = " x ".join(map(str, shape))
-        raise ValueError(f"{path} holds {held} bytes of data; its header promises {sizes} = {expected}")
+        raise ValueError(f"{path} holds {actual} bytes of data, but its header declares {sizes} = {expected}")
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn by up to 10 degrees, scale and shear by up to 10 %, shift by up to 2 pixels; each image anew.
+    """Random affine augmentation: rotate by up to 10 degrees, scale and shear by 10 %, shift by 2 pixels.
 
     Args:
-        images: (B, 1, 28, 28), black (0) around the digit.
+        images: (B, 1, 28, 28) with a black (0) background.
     """
-    turn, grow, shear, *shift = (torch.rand(5, len(images), generator=generator) * 2 - 1).unbind()
-    turn, grow = turn * math.radians(10), 1 + 0.1 * grow
-    cos, sin = turn.cos() * grow, turn.sin() * grow
-    x, y = (s * 2 / 14 for s in shift)  # 14 pixels are 1
+    angle, scale, shear, *shift = (torch.rand(5, len(images), generator=generator) * 2 - 1).unbind()
+    angle, scale = angle * math.radians(10), 1 + 0.1 * scale
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    x, y = (s * 2 / 14 for s in shift)  # grid coordinates: 14 pixels are 1
     theta = torch.stack([cos, 0.1 * shear - sin, x, sin, cos, y], dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
@@ -162,8 +163,8 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Split:
 
 
 def _shuffle(split: Split, held_out: int) -> tuple[Split, Split]:
-    """Shuffle once for all seeds, then cut the last `held_out` images off."""
-    # RandomState, not default_rng: its stream is frozen across numpy's versions
+    """Shuffle with a fixed seed, then hold out the last `held_out` images."""
+    # RandomState, not default_rng: its stream is frozen across NumPy versions
     order = np.random.RandomState(SPLIT_SEED).permutation(len(split))
     kept, rest = torch.tensor(order).split([len(split) - held_out, held_out])
     return Split(split.images[kept], split.labels[kept]), Split(split.images[rest], split.labels[rest])

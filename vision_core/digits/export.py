@@ -1,4 +1,4 @@
-"""Writes a training run for readers outside: packed for the site, JSON for people, ONNX for other engines.
+"""Exports a training run: packed for the site, as JSON for people, as ONNX for other runtimes.
 
 Source: docs/digits-format.md.
 """
@@ -33,12 +33,12 @@ ARCHITECTURE = [
     {"layer": "fc1", "kind": "dense, ReLU", "output": [128]},
     {"layer": "output", "kind": "dense, softmax", "output": [10]},
 ]
-MISREAD = 24  # at most these many test images that the last epoch gets wrong
+MISREAD = 24  # maximum number of test images that the last epoch misclassifies
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """A run read back: its epochs' metrics and networks, and the data that they were measured on."""
+    """A loaded run: the metrics and networks of its epochs, and its data."""
 
     settings: Settings
     epochs: list[Epoch]
@@ -53,16 +53,17 @@ def export(
     dtype: str = "float16",
     data_folder: str | Path | None = None,
 ) -> list[Path]:
-    """Write the finished epochs of the run in `folder`, also while it trains; the files written.
+    """Export the finished epochs of a run, which may still be training; returns the files written.
 
     Args:
-        form: `packed` (index `out` and a .bin beside it), `json` (one document) or `onnx` (the last epoch).
-        dtype: of the packed weights, `float16` or `float32`.
-        data_folder: where the run's data lie now, if they were moved.
+        form: `packed` (index `out` and a .bin next to it), `json` (one document) or `onnx` (the last epoch).
+        dtype: dtype of the packed weights, `float16` or `float32`.
+        data_folder: current folder of the run's data, if they were moved.
 
     Raises:
-        ValueError: no run, no finished epoch, a name that does not fit the form, other data than the run's.
-        ExtraMissing: ONNX's packages are not installed.
+        ValueError: there is no run or no finished epoch, the suffix does not match the form, or the data
+            differ from the run's.
+        ExtraMissing: the packages for ONNX are not installed.
     """
     out = Path(out)
     if form not in FORMS:
@@ -102,7 +103,7 @@ def _read(run: Run, data_folder: str | Path | None) -> _Trained:
 
 
 def _pack(trained: _Trained, dtype: str) -> tuple[dict[str, Any], bytes]:
-    """The index (all but the binary's name) and the binary."""
+    """The index, except for the name of the binary, and the binary."""
     models = [_rounded(model, lambda value: value.astype(DTYPES[dtype])) for model in trained.models]
     test, probe = trained.digits.test, trained.digits.test.first(1)[3]
     binary = b"".join(
@@ -166,14 +167,14 @@ def _document(trained: _Trained) -> dict[str, Any]:
 
 
 def write_onnx(weights: Mapping[str, np.ndarray], out: Path) -> Path:
-    """Write the network with these weights, as `Export.weights` gives them.
+    """Write an ONNX model with the given weights, e.g. from `Export.weights`.
 
     Input `image` float32 (batch, 1, 28, 28) in [0, 1], output `logits` (batch, 10).
 
     Raises:
-        ExtraMissing: ONNX's packages are not installed.
+        ExtraMissing: the packages for ONNX are not installed.
     """
-    extras.need("onnx", "ONNX files", "onnx", "onnxscript")  # torch.onnx asks for them only deep inside
+    extras.need("onnx", "ONNX files", "onnx", "onnxscript")  # torch.onnx imports them late
     model = DigitNet()
     model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     with warnings.catch_warnings():
@@ -193,7 +194,7 @@ def write_onnx(weights: Mapping[str, np.ndarray], out: Path) -> Path:
 
 
 def _rounded(model: DigitNet, rounding: Callable[[np.ndarray], np.ndarray]) -> DigitNet:
-    """The network as a reader of the export will have it."""
+    """A copy of the network with rounded weights, as readers of the export will see it."""
     copy = DigitNet(**model.architecture)
     rounded = {name: rounding(value.numpy()).astype(np.float32) for name, value in model.state_dict().items()}
     copy.load_state_dict({name: torch.from_numpy(value) for name, value in rounded.items()})
@@ -201,7 +202,7 @@ def _rounded(model: DigitNet, rounding: Callable[[np.ndarray], np.ndarray]) -> D
 
 
 def _significant(values: np.ndarray) -> np.ndarray:
-    """Rounded to four significant digits, float64, so that each prints as short as can be."""
+    """Round to four significant digits, as float64, for the shortest decimal representation."""
     return np.array([float(f"{v:.4g}") for v in values.ravel().tolist()]).reshape(values.shape)
 
 
@@ -214,8 +215,8 @@ def _misread(models: list[DigitNet], test: data.Split) -> list[dict[str, Any]]:
     images, labels = test.images[wrong], test.labels[wrong].tolist()
     predicted = [predict(model, images).argmax(1).tolist() for model in models] if len(wrong) else []
     return [
-        {"true": true, "predicted": list(said), "image": encode_images(image.numpy())}
-        for true, said, image in zip(labels, zip(*predicted, strict=True), images, strict=True)
+        {"true": true, "predicted": list(by_epoch), "image": encode_images(image.numpy())}
+        for true, by_epoch, image in zip(labels, zip(*predicted, strict=True), images, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the explorer measures of a network: loss, accuracy, confusion, and every layer's answer."""
+"""Evaluation for the explorer: loss, accuracy, confusion matrix and layer activations."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -16,18 +16,18 @@ from vision_core.digits.network import DigitNet
 from vision_core.events import Event
 from vision_core.files import atomic
 
-BATCH = 250  # larger ones fall out of the processor's cache and were half as fast
-TRAIN_IMAGES = 5_000  # of the training images, these many are measured
+BATCH = 250  # larger batches overflow the CPU cache and were half as fast
+TRAIN_IMAGES = 5_000  # training accuracy is estimated on this many images
 
 E = TypeVar("E", bound=Event)
-_SETTING = Lock()  # another training must not take our one for the number that is its own
+_SETTING = Lock()  # another training must not mistake our temporary thread count for the original
 
 
 def measure(model: DigitNet, digits: Digits) -> dict[str, Any]:
-    """Mean cross-entropy and accuracy (0..1) of each split; per class and confusion of the test images.
+    """Mean cross-entropy and accuracy of each split; per-class accuracy and confusion of the test split.
 
-    `confusion[true][predicted]` counts images. Of more than 5,000 training images (shuffled as they are) the
-    first 5,000 are measured.
+    `confusion[true][predicted]` counts images. At most the first 5,000 training images (they are shuffled)
+    are evaluated.
     """
     train = Split(digits.train.images[:TRAIN_IMAGES], digits.train.labels[:TRAIN_IMAGES])
     logits = {"train": predict(model, train.images), "val": predict(model, digits.val.images)}
@@ -46,7 +46,7 @@ def measure(model: DigitNet, digits: Digits) -> dict[str, Any]:
 
 @torch.inference_mode()
 def predict(model: DigitNet, images: Tensor) -> Tensor:
-    """Logits (N, 10) on the CPU of uint8 images (N, 1, 28, 28)."""
+    """uint8 images (N, 1, 28, 28) -> logits (N, 10) on the CPU."""
     model.eval()
     device = model.conv1.weight.device
     return torch.cat([model(part.to(device).float() / 255).cpu() for part in images.split(BATCH)])
@@ -54,7 +54,7 @@ def predict(model: DigitNet, images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def save_activations(path: Path, model: DigitNet, images: Tensor) -> None:
-    """Write an .npz: `images` uint8 (N, 1, 28, 28) and every layer's answer to them, float32, by its name."""
+    """Write an .npz with `images`, uint8 (N, 1, 28, 28), and the activations of every layer, float32."""
     model.eval()
     layers = model.layers(images.to(model.conv1.weight.device).float() / 255)
     arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in layers.items()}
@@ -64,16 +64,16 @@ def save_activations(path: Path, model: DigitNet, images: Tensor) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums added in one order, so that the bytes do not depend on the number of cores.
+    """Use a single thread inside the block, so that results do not depend on the number of cores.
 
-    It costs a fifth of the time on an idle machine and saves most of it on a busy one, where threads of
-    such small work mainly wait for each other. Nothing may be yielded to a caller inside: see
-    `on_one_thread`.
+    With several threads, sums are added in another order. One thread takes a fifth longer on an idle machine
+    and much less time on a busy one, where threads with so little work mainly wait for each other. Never
+    yield to a caller inside the block; see `on_one_thread`.
     """
     with _SETTING:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        # torch gives this number to every thread that begins to compute later; only ours may keep it
+        # torch applies the last value to all new threads, so another thread restores the original one
         others = Thread(target=torch.set_num_threads, args=(threads,))
         others.start()
         others.join()
@@ -84,7 +84,7 @@ def one_thread() -> Iterator[None]:
 
 
 def on_one_thread(events: Generator[E]) -> Generator[E]:
-    """The events, each made inside `one_thread`; between them their reader computes with its own number."""
+    """Advance the generator inside `one_thread`; between events the caller has its own thread count."""
     with closing(events):
         while True:
             with one_thread():

@@ -32,7 +32,7 @@ class DigitNet(nn.Module, HubMixin, library_name="vision-core", license="apache-
         return self.layers(x)["logits"]
 
     def layers(self, x: Tensor) -> dict[str, Tensor]:
-        """What every layer answers, by name, after its ReLU; `logits` are the last layer's ten sums."""
+        """The activations of every layer by name, after the ReLU; the last are the `logits`."""
         conv1 = F.relu(self.conv1((x - MEAN) / STD))  # (B, 4, 26, 26)
         pool1 = F.max_pool2d(conv1, 2)  # (B, 4, 13, 13)
         conv2 = F.relu(self.conv2(pool1))  # (B, 8, 11, 11)

@@ -1,4 +1,4 @@
-"""Finds the one mark on a photograph of paper: its ink, without desk, shadows, rules and printed boxes."""
+"""Extracts a single digit from a photograph of paper, without desk, shadows, rules and printed boxes."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,29 @@ import numpy as np
 
 from vision_core.pictures.images import Picture
 
-SIDE = 640  # pixels of the longer side in which a mark is looked for
-SMALLEST = 280  # a smaller picture is enlarged, each pixel to a square
-ZOOM = 160  # a mark smaller than this is looked at again in the pixels of the photograph
-WINDOWS = (0.07, 0.13, 0.25)  # of the ground around a stroke, as shares of the shorter side
-STRENGTHS = (0.5, 0.7)  # of the strongest contrast, above which a pixel is ink
-FLOORS = (24.0, 128.0)  # of dark and light ink: the least brightness that contrast is a share of
-FAINTEST = 0.1  # contrast of ink with its ground
-UNEVEN = 0.12  # of the ink's contrast, which most of the ground has at most
-LEAST = 0.02  # of the picture's longer side, which a mark measures at least
-FADING = 0.12  # of the size of a mark, over which the edge of ink fades at most
-EMPTY = "the picture is empty: a digit that stands out from its ground was expected"
-SEVERAL = "there is more than one mark: cut the picture to a single digit"
-CUT = "the mark is cut off by the edge: a whole digit with a margin around it was expected"
-GROUND = "there is no plain ground: a single digit on plain, ruled or squared paper was expected"
+SIDE = 640  # longer side, in pixels, at which marks are detected
+SMALLEST = 280  # smaller pictures are enlarged by pixel replication
+ZOOM = 160  # smaller marks are processed again at the full resolution
+WINDOWS = (0.07, 0.13, 0.25)  # for the local background, as shares of the shorter side
+STRENGTHS = (0.5, 0.7)  # ink thresholds, as shares of the peak contrast
+FLOORS = (24.0, 128.0)  # minimum background level in the contrast ratio, for dark and light ink
+FAINTEST = 0.1  # minimum contrast of ink
+UNEVEN = 0.12  # maximum median contrast of the background, as a share of the ink's
+LEAST = 0.02  # minimum size of a mark, as a share of the longer side
+FADING = 0.12  # maximum width of an ink edge, as a share of the mark's size
+EMPTY = "the picture is empty: a digit that contrasts with its background was expected"
+SEVERAL = "there is more than one mark: crop the picture to a single digit"
+CUT = "the mark is cut off at the edge: a whole digit with a margin around it was expected"
+BACKGROUND = "there is no plain background: a single digit on plain, ruled or squared paper was expected"
 
 
 class NoDigit(ValueError):
-    """The picture shows no single mark that could be a digit; the message says what it shows."""
+    """The picture does not show a single mark that could be a digit; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class _Marks:
-    """What stands out at one window: contrast (h, w) in 0..1, where it is ink, and that ink's contrast."""
+    """Ink detected with one window size: contrast (h, w) in 0..1, ink mask, and peak contrast of the ink."""
 
     contrast: np.ndarray
     mask: np.ndarray
@@ -37,10 +37,10 @@ class _Marks:
 
 
 def find(picture: Picture) -> np.ndarray:
-    """The ink of the one mark in a picture, float32 (h, w) in 0..1, dark or light on its ground.
+    """Extract the ink of the only mark in a picture, dark or light, as float32 (h, w) in 0..1.
 
     Raises:
-        NoDigit: nothing, more than one mark, one that is cut off, or no plain ground.
+        NoDigit: no mark, several marks, a mark that is cut off, or no plain background.
     """
     return _ink(*_darker(_on_white(picture)))
 
@@ -77,32 +77,32 @@ def _resized(level: np.ndarray, side: int) -> np.ndarray:
 
 
 def _look(level: np.ndarray, floor: float) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """The ink of the one mark, and its box (top, left, bottom, right) in `level`."""
+    """The ink of the only mark, and its box (top, left, bottom, right) in `level`."""
     level, first = _without_rules(_sheet_only(level), floor), None
     for strength in STRENGTHS:
-        found = _strokes(level, floor, strength)
-        if found is None:
+        marks = _strokes(level, floor, strength)
+        if marks is None:
             raise NoDigit(EMPTY)
         try:
-            mask = _single(_without_boxes(found.mask))
+            mask = _single(_without_boxes(marks.mask))
             break
-        except NoDigit as error:  # the stronger part alone may be one mark, and the rest a shadow
+        except NoDigit as error:  # at the higher threshold, only a shadow may disappear
             first = first or error
     else:
         assert first
         raise first
-    if float(np.median(found.contrast)) > UNEVEN * found.peak:
-        raise NoDigit(GROUND)
+    if float(np.median(marks.contrast)) > UNEVEN * marks.peak:
+        raise NoDigit(BACKGROUND)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return _soft(found, mask), box
+    return _soft(marks, mask), box
 
 
 def _darker(rgb: np.ndarray) -> tuple[np.ndarray, float]:
-    """A picture (H, W, 3) as (H, W) in which its ink is darker than its ground, and the floor of contrast.
+    """Convert a picture (H, W, 3) to levels (H, W) with dark ink; also returns the contrast floor.
 
-    Between the strokes of light ink the ground looks like dark ink, and the other way round; but such gaps
-    are no different from what lies around all strokes.
+    The gaps between strokes of light ink look like dark ink, and vice versa. But only real ink differs from
+    the background around all strokes.
     """
     levels = rgb.min(2), 255 - rgb.max(2)
     small = [_resized(level, SIDE) for level in levels]
@@ -129,15 +129,15 @@ def _window(level: np.ndarray, share: float) -> np.ndarray:
 
 
 def _sheet_only(level: np.ndarray) -> np.ndarray:
-    """The level with everything beside a bright sheet painted over by the sheet's nearest pixels."""
+    """Replace everything outside a bright sheet of paper by the nearest pixels of the sheet."""
     window = _window(level, WINDOWS[1])
-    edge = len(window)  # else a strip of desk narrower than the window would vanish
+    edge = len(window)  # padding; without it, a strip of desk narrower than the window would vanish
     padded = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
-    ground = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, window)[edge:-edge, edge:-edge]
-    _, bright = cv2.threshold(ground, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    background = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, window)[edge:-edge, edge:-edge]
+    _, bright = cv2.threshold(background, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if not 0.05 < bright.mean() < 0.98:
         return level
-    light, dark = ground[bright > 0].mean(), ground[bright == 0].mean()
+    light, dark = background[bright > 0].mean(), background[bright == 0].mean()
     if light - dark < 0.2 * light:
         return level
     contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -148,17 +148,17 @@ def _sheet_only(level: np.ndarray) -> np.ndarray:
     if not 0.08 * level.size < sheet.sum() < 0.98 * level.size or sheet.sum() < 0.9 * hull:
         return level
     if _sharpness(level, sheet, outline) < 0.6 * (light - dark):
-        return level  # the soft edge of a shadow
+        return level  # a soft edge, so it is a shadow
     inner = cv2.erode(sheet, np.ones((7, 7), np.uint8), borderValue=1)
-    _, found = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    labels = np.asarray(found, np.intp)
+    _, index = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(index, np.intp)
     nearest = np.zeros(labels.max() + 1, np.uint8)
     nearest[labels[inner > 0]] = level[inner > 0]
     return nearest[labels]
 
 
 def _sharpness(level: np.ndarray, sheet: np.ndarray, outline: np.ndarray) -> float:
-    """How much darker it is a few pixels outside of a sheet than inside, at the median of its outline."""
+    """Median brightness step across the outline of a sheet, from a few pixels inside to outside."""
     height, width = level.shape
     kernel = np.ones((9, 9), np.uint8)
     inside, outside = cv2.dilate(level, kernel), cv2.erode(level, kernel)
@@ -170,23 +170,23 @@ def _sharpness(level: np.ndarray, sheet: np.ndarray, outline: np.ndarray) -> flo
 
 
 def _contrast(level: np.ndarray, floor: float, share: float) -> np.ndarray:
-    """How much darker a pixel is than the ground around it, as a share of that ground: (h, w) in 0..1."""
-    ground = cv2.morphologyEx(level, cv2.MORPH_CLOSE, _window(level, share)).astype(np.float32)
-    return (ground - level) / np.maximum(ground, floor)
+    """Contrast to the local background, relative to its level: (h, w) in 0..1."""
+    background = cv2.morphologyEx(level, cv2.MORPH_CLOSE, _window(level, share)).astype(np.float32)
+    return (background - level) / np.maximum(background, floor)
 
 
 def _strokes(level: np.ndarray, floor: float, strength: float) -> _Marks | None:
-    """What stands out, None where nothing does.
+    """Detect ink; None if there is none.
 
-    The window is the smallest in which strokes are whole, for larger ones take in shadows, too; but a larger
-    one where it adds next to nothing, for there the ground is surer.
+    Uses the smallest window in which strokes are complete, since larger windows also pick up shadows. If a
+    larger one adds next to nothing, it is preferred, because its background estimate is more reliable.
     """
-    found = [_stands_out(level, floor, share, strength) for share in WINDOWS]
-    there = [marks for marks in found if marks is not None]
-    missed = [_missed(level, marks) for marks in there]
-    whole = [marks for marks, share in zip(there, missed, strict=True) if share < 0.02]
+    detections = [_detect(level, floor, share, strength) for share in WINDOWS]
+    candidates = [marks for marks in detections if marks is not None]
+    missed = [_missed(level, marks) for marks in candidates]
+    whole = [marks for marks, share in zip(candidates, missed, strict=True) if share < 0.02]
     if not whole:
-        return there[int(np.argmin(missed))] if there else None
+        return candidates[int(np.argmin(missed))] if candidates else None
     chosen = whole[0]
     for larger in whole[1:]:
         if larger.mask.sum() < 1.15 * chosen.mask.sum():
@@ -195,7 +195,7 @@ def _strokes(level: np.ndarray, floor: float, strength: float) -> _Marks | None:
 
 
 def _missed(level: np.ndarray, marks: _Marks) -> float:
-    """The share of what is as dark as the ink beside it: much where strokes are wider than the window."""
+    """Area adjacent to the ink and as dark, relative to the ink; large if strokes exceed the window."""
     ink = marks.mask > 0
     darkest = float(np.median(level[ink]))
     contrast = min(0.95, float(np.median(marks.contrast[ink])))
@@ -206,20 +206,20 @@ def _missed(level: np.ndarray, marks: _Marks) -> float:
     return float(touched.sum() / ink.sum() - 1)
 
 
-def _stands_out(level: np.ndarray, floor: float, share: float, strength: float) -> _Marks | None:
+def _detect(level: np.ndarray, floor: float, share: float, strength: float) -> _Marks | None:
     contrast = _contrast(level, floor, share)
     steady = cv2.GaussianBlur(contrast, (0, 0), 1.0)
     noise = 1.5 * float(np.median(steady))
     highest = float(steady.max())
     if highest < max(FAINTEST, 5 * noise):
         return None
-    peak = float(np.median(steady[steady > 0.5 * highest]))  # ink has a grain, with a few darkest spots
+    peak = float(np.median(steady[steady > 0.5 * highest]))  # robust to the few darkest spots of grainy ink
     mask = _with_edges(steady, (steady > strength * peak).astype(np.uint8), peak)
     return _Marks(contrast, mask, peak) if mask.any() else None
 
 
 def _with_edges(contrast: np.ndarray, mask: np.ndarray, peak: float) -> np.ndarray:
-    """The parts of a mask that have edges as ink has; shades fade over much of their size."""
+    """Keep the components with sharp edges, like ink; shadows fade over much of their size."""
     x, y = (
         cv2.Sobel(contrast, cv2.CV_32F, 1, 0, scale=1 / 8),
         cv2.Sobel(contrast, cv2.CV_32F, 0, 1, scale=1 / 8),
@@ -236,7 +236,7 @@ def _with_edges(contrast: np.ndarray, mask: np.ndarray, peak: float) -> np.ndarr
 
 
 def _without_rules(level: np.ndarray, floor: float) -> np.ndarray:
-    """The level with the lines of ruled and squared paper painted over; they run from edge to edge."""
+    """Inpaint the lines of ruled and squared paper, which run from edge to edge."""
     height, width = level.shape
     contrast = _contrast(level, floor, WINDOWS[0])
     noise = float(np.median(contrast))
@@ -245,14 +245,14 @@ def _without_rules(level: np.ndarray, floor: float) -> np.ndarray:
     lines = cv2.HoughLinesP(thin, 1, np.pi / 360, int(0.4 * least), None, least, 0.04 * min(height, width))
     if lines is None:
         return level
-    found = np.zeros_like(level)
+    rules = np.zeros_like(level)
     for x0, y0, x1, y1 in lines.reshape(-1, 4):
         if _from_edge_to_edge(x0, y0, x1, y1, height, width):
-            cv2.line(found, (int(x0), int(y0)), (int(x1), int(y1)), 1, 3)
-    if not found.any():
+            cv2.line(rules, (int(x0), int(y0)), (int(x1), int(y1)), 1, 3)
+    if not rules.any():
         return level
     square = np.ones((3, 3), np.uint8)
-    rules = cv2.bitwise_and(cv2.dilate(found, square), cv2.dilate(thin, square))
+    rules = cv2.bitwise_and(cv2.dilate(rules, square), cv2.dilate(thin, square))
     return cv2.inpaint(level, rules, 3, cv2.INPAINT_TELEA)
 
 
@@ -263,9 +263,9 @@ def _from_edge_to_edge(x0: int, y0: int, x1: int, y1: int, height: int, width: i
 
 
 def _without_boxes(mask: np.ndarray) -> np.ndarray:
-    """The mask without printed frames; where one holds something, what is outside of it is left out, too."""
+    """Remove printed frames from the mask; if a frame encloses ink, also everything outside of it."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    inside = np.zeros_like(mask)
+    interiors = np.zeros_like(mask)
     frames = np.zeros_like(mask)
     for outline in contours:
         corners = cv2.minAreaRect(outline)
@@ -277,24 +277,24 @@ def _without_boxes(mask: np.ndarray) -> np.ndarray:
             continue
         thick = max(2, round(1.5 * ink / cv2.arcLength(outline, True)))
         frames |= filled
-        inside |= cv2.erode(filled, np.ones((2 * thick + 1,) * 2, np.uint8))
+        interiors |= cv2.erode(filled, np.ones((2 * thick + 1,) * 2, np.uint8))
     if not frames.any():
         return mask
-    within = mask & inside
-    return within if within.any() else mask & (1 - frames)
+    enclosed = mask & interiors
+    return enclosed if enclosed.any() else mask & (1 - frames)
 
 
 def _single(mask: np.ndarray) -> np.ndarray:
-    """The mask of the one mark there; its pieces may lie a little apart."""
+    """Keep the only mark in the mask; its pieces may lie a little apart."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not count > 1:
         raise NoDigit(EMPTY)
     pieces = [i + 1 for i in np.argsort(-areas) if areas[i] >= max(4, 0.02 * areas.max())]
     if not pieces:
-        raise NoDigit(EMPTY)  # specks
+        raise NoDigit(EMPTY)  # only specks
     if len(pieces) > 12:
-        raise NoDigit(GROUND)
+        raise NoDigit(BACKGROUND)
     group, others = {pieces[0]}, pieces[1:]
     while near := [i for i in others if i not in group and any(_belongs(stats[i], stats[j]) for j in group)]:
         group |= {*near}
@@ -309,9 +309,9 @@ def _single(mask: np.ndarray) -> np.ndarray:
 
 
 def _belongs(piece: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two components make one digit: one above the other and near, or one small and very near."""
+    """Whether two components belong to one digit: stacked and near, or one small and very near."""
     (x0, y0, w0, h0, a0), (x1, y1, w1, h1, a1) = piece.tolist(), other.tolist()
-    across = min(x0 + w0, x1 + w1) - max(x0, x1)  # shared columns; below 0 the gap
+    across = min(x0 + w0, x1 + w1) - max(x0, x1)  # overlap of the columns; negative for a gap
     down = min(y0 + h0, y1 + h1) - max(y0, y1)
     size = max(w0, h0, w1, h1)
     gap = np.hypot(max(0, -across), max(0, -down))
@@ -324,21 +324,21 @@ def _belongs(piece: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _refuse_cut(mark: np.ndarray) -> None:
-    """Refuse a mark that a long piece of the picture's edge cuts off."""
+    """Raise `NoDigit` if a long stretch of the mark touches the edge of the picture."""
     edges = [mark[0], mark[-1], mark[:, 0], mark[:, -1]]
     width = 2 * float(cv2.distanceTransform(mark.astype(np.uint8), cv2.DIST_L2, 5).max())
     cut = [edge.sum() > 0.4 * width for edge in edges]
-    if any(cut) and sum(cut) < 3:  # a picture cut to the digit's box touches it everywhere
+    if any(cut) and sum(cut) < 3:  # a tight crop touches at all sides
         raise NoDigit(CUT)
 
 
-def _soft(found: _Marks, mark: np.ndarray) -> np.ndarray:
-    """The ink of a mark by its contrast, cut to its box; the paper's grain is none."""
-    level = float(np.quantile(found.contrast[mark], 0.75))
-    noise = min(0.4, 3 * float(np.median(found.contrast)) / level)
-    ink = np.clip((found.contrast / level - noise) / (1 - noise), 0, 1)
+def _soft(marks: _Marks, mark: np.ndarray) -> np.ndarray:
+    """The ink of a mark with soft edges, from its contrast, cropped to its box and without paper grain."""
+    level = float(np.quantile(marks.contrast[mark], 0.75))
+    noise = min(0.4, 3 * float(np.median(marks.contrast)) / level)
+    ink = np.clip((marks.contrast / level - noise) / (1 - noise), 0, 1)
     width = 2 * float(cv2.distanceTransform(mark.astype(np.uint8), cv2.DIST_L2, 5).max())
-    rim = max(7, round(0.5 * width) | 1)  # the soft edge of a stroke lies around what is surely ink
+    rim = max(7, round(0.5 * width) | 1)  # the soft edge of a stroke surrounds the mask
     near = cv2.dilate(mark.astype(np.uint8), np.ones((rim, rim), np.uint8))
     ink = (ink * near).astype(np.float32)
     rows, columns = np.flatnonzero((ink > 0.1).any(1)), np.flatnonzero((ink > 0.1).any(0))

@@ -1,4 +1,4 @@
-"""Writes the explorer as a folder that any file server, or a free static Space, can show."""
+"""Writes the explorer as a static site for any file server or a static Space."""
 
 import os
 import shutil
@@ -13,22 +13,21 @@ NOT_SHOWN = ("package.json", "__pycache__")
 
 
 def publish(out: str | Path, run: str | Path | None = None) -> Path:
-    """Copy the page and its data to `out`; older files of the page there are replaced, others left alone.
+    """Copy the page and its data to `out`; earlier versions are replaced, other files are left alone.
 
-    Everything is written to a temporary folder in `out` first and then moved, so an error or a full disk
-    leaves an older page as it was.
+    Everything is written to a temporary folder in `out` and then moved, so that an error or a full disk
+    leaves an earlier version intact.
 
     Args:
-        run: show this training instead of the one that comes with the package.
+        run: show this training instead of the bundled one.
 
     Raises:
-        ValueError: `out` is where the page is copied from, or lies in it; `out` is a file; `run` cannot be
-            exported.
-        OSError: the disk is full or the folder not writable; names `out`.
+        ValueError: `out` is the source of the page, lies inside it or is a file; or `run` cannot be exported.
+        OSError: the disk is full or the folder is not writable; names `out`.
     """
     page, out = (bundled("apps") / "digits_site").resolve(), Path(out)
     if page in (out.resolve(), *out.resolve().parents):
-        raise ValueError(f"{out} is the page itself: choose another folder")
+        raise ValueError(f"{out} is the source of the page: choose another folder")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; the name of a folder was expected")
     is_new = not out.exists()
@@ -42,7 +41,7 @@ def publish(out: str | Path, run: str | Path | None = None) -> Path:
     finally:
         if is_new:
             with suppress(OSError):
-                out.rmdir()  # only if nothing came into it
+                out.rmdir()  # only succeeds if it is empty
     return out
 
 

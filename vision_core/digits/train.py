@@ -1,4 +1,4 @@
-"""Trains the digit classifier and keeps every epoch, the untrained one included."""
+"""Trains the digit classifier and keeps every epoch, including the untrained network."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -24,13 +24,15 @@ from vision_core.settings import absolute, check, device, seed, setting, track
 class Settings:
     """How to train."""
 
-    data: str | None = setting(None, "Folder of MNIST's idx files; without it, 10,000 digits.", path=True)
+    data: str | None = setting(
+        None, "Folder of MNIST's idx files; by default the 10,000 bundled digits.", path=True
+    )
     epochs: int = setting(20, "Passes over the data.", least=1)
-    batches: int = setting(100, "Batches an epoch; 0: all training images.", least=0)
-    batch_size: int = setting(64, "Images of a batch.", least=1)
-    lr: float = setting(1e-3, "Adam's learning rate.", above=0, below=1)
-    augment: bool = setting(False, "Turn, scale, shear and shift the training images.")
-    cosine: bool = setting(False, "Let the learning rate fall to 0 along a half cosine.")
+    batches: int = setting(100, "Batches per epoch; 0: all training images.", least=0)
+    batch_size: int = setting(64, "Images per batch.", least=1)
+    lr: float = setting(1e-3, "Learning rate of Adam.", above=0, below=1)
+    augment: bool = setting(False, "Randomly rotate, scale, shear and shift the training images.")
+    cosine: bool = setting(False, "Cosine decay of the learning rate to 0.")
     seed: int = seed()
     device: str = device()
     track: str | None = track()
@@ -40,34 +42,35 @@ class Settings:
 
 
 def train(out: str | Path, settings: Settings | None = None, *, replace: bool = False) -> Generator[Event]:
-    """Train into the folder `out`. The same settings give the same bytes on the same kind of machine.
+    """Train in the folder `out`. On the same kind of machine, equal settings produce equal bytes.
 
-    After each epoch N, 0 included, there are epoch_weights/epoch_N_weights.pth, activations/epoch_N.npz (one
-    test image of each digit) and an entry in metrics.jsonl; at the end final_model_weights.pth, whose
-    metadata are also `Done.result`. What every run holds besides, `training.run` says.
+    After each epoch N, starting with 0, the run holds epoch_weights/epoch_N_weights.pth,
+    activations/epoch_N.npz (for one test image of each digit) and an entry in metrics.jsonl. The final
+    weights are final_model_weights.pth; their metadata are `Done.result`. See `training.run` for the files
+    that all runs have.
 
     Raises:
-        ValueError: `out` holds a run and `replace` is not set; the data are damaged or too few.
+        ValueError: `out` holds a run and `replace` is not set, or the data are damaged or too few.
         FloatingPointError: the loss is not finite.
     """
     settings = absolute(settings or Settings())
     digits = data.load(settings.data)
-    _plan(settings, digits)  # refuses before there is a folder
+    _plan(settings, digits)  # validates before a folder is created
     yield from _train(runs.create(out, "digits", settings, replace=replace), settings, digits)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with a run that was stopped or killed, from its last whole epoch, to the bytes it would have had.
+    """Resume a stopped or killed run from its last whole epoch, with the same bytes as if uninterrupted.
 
     Raises:
-        ValueError: `out` holds no run of the digit system, or one that is complete or still training.
+        ValueError: `out` holds no run of the digit system, or the run is complete or still training.
     """
     run, settings = runs.open(out, "digits", Settings)
     yield from _train(run, settings, data.load(settings.data))
 
 
 def history(run: runs.Run) -> list[Epoch]:
-    """The epochs that are done, in order, 0 first; a run that has none yet is a `ValueError`."""
+    """The finished epochs in order, starting with 0; raises `ValueError` if there are none yet."""
     entries = [entry for entry in run.events() if entry["event"] == "epoch"]
     if not entries:
         raise ValueError(f"{run.folder} has no finished epoch yet")
@@ -79,20 +82,20 @@ def weights_file(run: runs.Run, epoch: int) -> Path:
 
 
 def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[Event]:
-    """Of several processes all measure, so that all see the same, and the first one writes."""
+    """In distributed training all processes evaluate, so that all agree, and the first one writes."""
     steps, model = _steps(settings, len(digits.train)), _initial(settings.seed)
     optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
     scheduler = CosineAnnealingLR(optimizer, settings.epochs * steps) if settings.cosine else None
 
-    def measured(model: torch.nn.Module, epoch: int) -> dict[str, Any]:
+    def evaluate(model: torch.nn.Module, epoch: int) -> dict[str, Any]:
         assert isinstance(model, DigitNet)
-        found = measure(model, digits)
+        metrics = measure(model, digits)
         if runs.is_first_process():
-            facts = _metadata(settings, digits, [Epoch(epoch, settings.epochs, found)])
+            facts = _metadata(settings, digits, [Epoch(epoch, settings.epochs, metrics)])
             checkpoints.save(weights_file(run, epoch), model, facts)
             images = digits.test.first(1)
             save_activations(run.folder / "activations" / f"epoch_{epoch}.npz", model, images)
-        return found
+        return metrics
 
     def finish(model: torch.nn.Module) -> dict[str, Any]:
         metadata = _metadata(settings, digits, history(run))
@@ -109,7 +112,7 @@ def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[
             _terms,
             _plan(settings, digits),
             scheduler=scheduler,
-            measure=measured,
+            measure=evaluate,
             metadata=_facts(settings, digits),
             finish=finish,
         )
@@ -128,7 +131,7 @@ def _plan(settings: Settings, digits: data.Digits) -> training.Plan:
 
 
 def _metadata(settings: Settings, digits: data.Digits, epochs: list[Epoch]) -> dict[str, Any]:
-    """What a weights file tells of itself: the last of `epochs`, and which of them validated best."""
+    """The metadata of a weights file: its epoch, the last of `epochs`, and the best one by validation."""
     best = max(epochs, key=lambda event: event.metrics["val_accuracy"])
     scalars = {name: value for name, value in epochs[-1].metrics.items() if isinstance(value, float)}
     return {
@@ -140,35 +143,36 @@ def _metadata(settings: Settings, digits: data.Digits, epochs: list[Epoch]) -> d
 
 
 def _facts(settings: Settings, digits: data.Digits) -> dict[str, Any]:
-    asked = {name: value for name, value in asdict(settings).items() if name not in ("device", "track")}
-    return {**asked, "data": digits.name, "licence": "Apache-2.0"}
+    values = {name: value for name, value in asdict(settings).items() if name not in ("device", "track")}
+    return {**values, "data": digits.name, "licence": "Apache-2.0"}
 
 
 def _steps(settings: Settings, images: int) -> int:
-    """Batches of an epoch; more than the images fill is a `ValueError`."""
-    there = -(-images // settings.batch_size)
-    if (settings.batches or 0) > there:
+    """Batches per epoch; raises `ValueError` if there are too few images."""
+    available = -(-images // settings.batch_size)
+    if (settings.batches or 0) > available:
         raise ValueError(
-            f"{images:,} images make {there} batches of {settings.batch_size}, not {settings.batches}"
+            f"{images:,} images make {available} batches of {settings.batch_size}, not {settings.batches}"
         )
-    return settings.batches or there
+    return settings.batches or available
 
 
 def _initial(seed: int) -> DigitNet:
     with seeded(seed):
         model = DigitNet()
-    return model.to(memory_format=torch.channels_last)  # pyright: ignore - a seventh faster on the CPU
+    # a seventh faster on the CPU
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _batches(
     train: data.Split, settings: Settings, steps: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's images (B, 1, 28, 28) in [0, 1] and digits (B,): a function of seed and epoch alone."""
-    drawn = generator(settings.seed, epoch)
-    order = torch.randperm(len(train), generator=drawn)[: steps * settings.batch_size]
+    """Yield images (B, 1, 28, 28) in [0, 1] and labels (B,); depends only on the seed and the epoch."""
+    random = generator(settings.seed, epoch)
+    order = torch.randperm(len(train), generator=random)[: steps * settings.batch_size]
     for index in order.split(settings.batch_size):
         images = train.images[index].float() / 255
-        yield (data.jitter(images, drawn) if settings.augment else images), train.labels[index]
+        yield (data.jitter(images, random) if settings.augment else images), train.labels[index]
 
 
 def _terms(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -24,10 +24,10 @@ def show_comparison() -> None:
 
 
 def _row(story: Story) -> dict[str, Any]:
-    asked, best = story.settings, story.best
+    settings, best = story.settings, story.best
     return {
         "test": best and 100 * best["test_accuracy"],
-        "batches": str(asked.get("batches") or "all") if asked else None,
-        "augment": asked.get("augment"),
-        "cosine": asked.get("cosine"),
+        "batches": str(settings.get("batches") or "all") if settings else None,
+        "augment": settings.get("augment"),
+        "cosine": settings.get("cosine"),
     }

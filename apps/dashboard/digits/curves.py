@@ -1,4 +1,4 @@
-"""The curves of a training over its epochs, and the table they are drawn from."""
+"""Curves of a training over its epochs, with the underlying table."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from apps.dashboard.digits import sources
 
 
 def show_curves(source: sources.Source) -> None:
-    """Curves and the table they are drawn from."""
+    """Show the curves and the underlying table."""
     epochs = source.epochs
     if len(epochs) > 2 and charts.ask_close_up():
         epochs = epochs[1:]

@@ -1,4 +1,4 @@
-"""One epoch of a training: its numbers, what it misreads, its weights."""
+"""One epoch of a training: metrics, misclassified images, weights."""
 
 from typing import cast
 
@@ -15,7 +15,7 @@ ALL = "all mistakes"
 
 @st.fragment
 def show_epoch(source: sources.Source) -> None:
-    """One epoch: its numbers, what it misreads, its weights."""
+    """Show the metrics, misclassified images and weights of one epoch."""
     numbers = [record["epoch"] for record in source.epochs]
     if len(numbers) > 1:
         chosen = st.select_slider(
@@ -38,7 +38,7 @@ def show_epoch(source: sources.Source) -> None:
             st.metric(title, value, gained, border=True, height="stretch")
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What is read as what", anchor=False, help="Click a square to see the images.")
+        st.subheader("Confusion matrix", anchor=False, help="Click a square to see the images.")
         st.altair_chart(
             charts.confusion(record["confusion"], st.context.theme.type == "dark"),
             key="squares",
@@ -52,21 +52,21 @@ def show_epoch(source: sources.Source) -> None:
 
 
 def _gain(before: dict, now: dict, key: str) -> str | None:
-    """Percentage points since the epoch before; none where there is nothing to tell."""
+    """Change in percentage points since the previous epoch; None if there is none."""
     points = round((now[key] - before[key]) * 100, 1)
     return f"{points:+.1f} points" if points else None
 
 
 def _pick() -> None:
-    """A clicked square chooses in the list beside it."""
+    """Select the clicked square in the list of mistakes."""
     cells = st.session_state["squares"].selection.get("cell") or []
     wrong = cells and cells[0]["true"] != cells[0]["read"]
     st.session_state["mistake"] = f"{cells[0]['true']} read as {cells[0]['read']}" if wrong else ALL
 
 
 def show_misread(source: sources.Source, entry: int) -> None:
-    """The stored images that this epoch misreads, all or those of one confusion."""
-    st.subheader("What was misread", anchor=False)
+    """Show the stored images that this epoch misclassifies, all or those of one kind."""
+    st.subheader("Misread digits", anchor=False)
     table = source.epochs[entry]["confusion"]
     wrong = {(t, p): table[t][p] for t in range(10) for p in range(10) if t != p and table[t][p]}
     named = {f"{t} read as {p}": (t, p) for t, p in sorted(wrong, key=lambda cell: -wrong[cell])}
@@ -82,33 +82,33 @@ def show_misread(source: sources.Source, entry: int) -> None:
     )
     images, captions = [], []
     for item in source.export.index["misread"]:
-        said = item["predicted"][entry]
-        if said != item["true"] and chosen in (ALL, f"{item['true']} read as {said}"):
+        predicted = item["predicted"][entry]
+        if predicted != item["true"] and chosen in (ALL, f"{item['true']} read as {predicted}"):
             images.append(enlarged(decode_images(item["image"])[0]))
-            captions.append(f"{item['true']}, read as {said}")
+            captions.append(f"{item['true']}, read as {predicted}")
     if images:
         with st.container(horizontal=True, gap="small"):
             for image, caption in zip(images, captions, strict=True):
                 st.image(image, caption, width=76, output_format="PNG", alt=f"A handwritten {caption}")
     else:
         st.info("None of these images is stored in the export.", icon=":material/image_not_supported:")
-    st.caption("An export stores images that its last epoch misreads, 24 at most.")
+    st.caption("An export stores at most 24 images that its last epoch misreads.")
 
 
 def enlarged(image: np.ndarray) -> Image.Image:
-    """uint8 (28, 28), white ink on black -> four times as large, its pixels still to be seen."""
+    """Enlarge an image, uint8 (28, 28), four times without smoothing."""
     return Image.fromarray(image).resize((112, 112), Image.Resampling.NEAREST)
 
 
 def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
-    """Statistics of each tensor, and how the numbers of one are spread."""
+    """Show statistics of each tensor, and a histogram of one."""
     st.subheader("Weights", anchor=False)
     rows = sources.weight_statistics(source, entry)
     left, right = st.columns([3, 2], gap="large")
     with left:
         four = {name: st.column_config.NumberColumn(format="%.4f") for name in ("mean", "std", "norm")}
         change = st.column_config.NumberColumn(
-            "L2 change", format="%.4f", help="L2 distance from the same tensor one epoch before"
+            "L2 change", format="%.4f", help="L2 distance from the same tensor one epoch earlier"
         )
         st.dataframe(
             rows,
@@ -120,5 +120,5 @@ def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
         largest = max(range(len(rows)), key=lambda i: rows[i]["numbers"])
         name = str(st.selectbox("Tensor", [row["tensor"] for row in rows], index=largest))
         now, first = source.export.weights(entry)[name], source.export.weights(0)[name]
-        told = f"Histogram of the numbers of {name} after epoch {epoch} and before training"
-        charts.show(charts.histogram(now, first, name, epoch), "histogram", told)
+        alt = f"Histogram of the weights of {name} after epoch {epoch} and before training"
+        charts.show(charts.histogram(now, first, name, epoch), "histogram", alt)

@@ -1,4 +1,4 @@
-"""What the explorer shows: the shipped export, a run's or a visitor's own; and its tables."""
+"""Exports shown by the explorer (bundled, from a run or uploaded), and their tables."""
 
 import io
 import math
@@ -22,7 +22,7 @@ SCALARS = ("loss", "val_loss", "train_accuracy", "val_accuracy", "test_accuracy"
 
 @dataclass(frozen=True)
 class Source:
-    """An export read and checked, with the bytes of its two files."""
+    """A validated export, with the bytes of its two files."""
 
     index: bytes
     binary: bytes
@@ -33,47 +33,47 @@ class Source:
         return self.export.index["epochs"]
 
     def entry(self, epoch: int) -> int:
-        """Where `epoch` stands in the lists of the export."""
+        """The index of `epoch` in the lists of the export."""
         return [record["epoch"] for record in self.epochs].index(epoch)
 
 
 def shipped() -> Source:
-    """The training that comes with the package."""
+    """The bundled training."""
     return read(bundled("apps") / "digits_site" / "data" / "digits.json")
 
 
 def of_run(folder: Path) -> Source:
-    """The finished epochs of a run, finished itself or not."""
+    """The finished epochs of a run, which may still be training."""
     with TemporaryDirectory() as scratch:
         index, _ = digits.export(folder, Path(scratch) / "digits.json")
         return read(index)
 
 
 def uploaded(files: Iterable[tuple[str, bytes]]) -> Source:
-    """The two files (name, content) of a packed export; a `ValueError` names no path of the server."""
+    """Parse the two files (name, content) of a packed export; error messages contain no server paths."""
     parts = {Path(name).suffix.lower(): (Path(name).name, content) for name, content in files}
     if set(parts) != {".json", ".bin"}:
-        found = ", ".join(name for name, _ in parts.values()) or "nothing"
-        raise ValueError(f"the .json index and the .bin of one packed export were expected, not {found}")
+        names = ", ".join(name for name, _ in parts.values()) or "nothing"
+        raise ValueError(f"the .json index and the .bin of one packed export were expected, not {names}")
     with TemporaryDirectory() as scratch:
         try:
             index = Path(scratch) / "index.json"
             index.write_bytes(parts[".json"][1])
-            named = guarded.call(read_json, index)
-            wanted = named.get("binary") if isinstance(named, dict) else None
-            # a browser may have renamed the download; the SHA-256 in the index tells whether it is the one
-            binary = Path(wanted).name if isinstance(wanted, str) else parts[".bin"][0]
+            content = guarded.call(read_json, index)
+            expected = content.get("binary") if isinstance(content, dict) else None
+            # browsers may rename downloads; the SHA-256 in the index identifies the right file
+            binary = Path(expected).name if isinstance(expected, str) else parts[".bin"][0]
             (index.with_name(binary or "digits.bin")).write_bytes(parts[".bin"][1])
             return guarded.call(read, index)
         except ValueError as error:
-            said = str(error).replace(f"{scratch}/index.json", parts[".json"][0]).replace(f"{scratch}/", "")
-            raise ValueError(said) from error
-        except Exception as error:  # a parser's door: a stranger's files
+            text = str(error).replace(f"{scratch}/index.json", parts[".json"][0]).replace(f"{scratch}/", "")
+            raise ValueError(text) from error
+        except Exception as error:  # untrusted files can raise anything
             raise ValueError(f"{parts['.json'][0][:80]} is not the index of a packed export") from error
 
 
 def read(path: Path) -> Source:
-    """Read and check the packed export at `path`; every fault is a `ValueError`."""
+    """Read and validate the packed export at `path`; raises `ValueError` if anything is wrong."""
     export = digits.read_export(path)
     if not export.index["epochs"]:
         raise ValueError(f"{path} holds no epoch")
@@ -85,7 +85,7 @@ def read(path: Path) -> Source:
         images = [export.index["probe"], *(m["image"] for m in export.index["misread"])]
         whole = export.samples.size and all(len(decode_images(image)) == 1 for image in images)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} lacks or garbles what an epoch must have: {error}") from error
+        raise ValueError(f"{path} has an incomplete or invalid epoch: {error}") from error
     if not (shown and whole and np.isfinite(export.values).all() and numbers == sorted(set(numbers))):
         raise ValueError(f"the epochs, the weights or the images of {path} are damaged")
     return Source(path.read_bytes(), path.with_name(Path(export.index["binary"]).name).read_bytes(), export)
@@ -101,7 +101,7 @@ def _check(record: dict[str, Any], path: Path) -> None:
 
 
 def weight_statistics(source: Source, entry: int) -> list[dict[str, Any]]:
-    """Of each tensor of an epoch: shape, mean, standard deviation, L2 norm, L2 change from the last epoch."""
+    """Shape, mean, standard deviation, L2 norm and L2 change since the last epoch of each tensor."""
     now = source.export.weights(entry)
     before = source.export.weights(entry - 1) if entry else now
     return [
@@ -119,14 +119,14 @@ def weight_statistics(source: Source, entry: int) -> list[dict[str, Any]]:
 
 
 def metrics_csv(source: Source) -> bytes:
-    """One line an epoch: losses, accuracies, accuracy of each digit."""
+    """One row per epoch: losses, accuracies, accuracy of each digit."""
     header = ["epoch", *SCALARS, *(f"accuracy_of_{digit}" for digit in range(10))]
     rows = [[r["epoch"], *(r[name] for name in SCALARS), *r["per_class"]] for r in source.epochs]
     return csv_bytes(header, rows)
 
 
 def packed_zip(source: Source) -> bytes:
-    """The index and the binary under the names by which they find each other."""
+    """The index and the binary, under the names that make them find each other."""
     data = io.BytesIO()
     with ZipFile(data, "w", ZIP_DEFLATED) as archive:
         archive.writestr("digits.json", source.index)
@@ -141,7 +141,7 @@ def document(folder: Path) -> bytes:
 
 
 def onnx(source: Source) -> bytes:
-    """The last epoch, with the weights as they stand in the export."""
+    """The last epoch as ONNX, with the weights of the export."""
     with TemporaryDirectory() as scratch:
         weights = source.export.weights(len(source.epochs) - 1)
         return digits.write_onnx(weights, Path(scratch) / "digits.onnx").read_bytes()

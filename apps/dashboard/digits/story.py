@@ -1,4 +1,4 @@
-"""What the folder of a digit training tells at one moment."""
+"""The current state of a digit training, read from its folder."""
 
 from apps.dashboard import story
 from apps.dashboard.digits.sources import SCALARS
@@ -10,5 +10,5 @@ SYSTEM = "digits"
 
 
 def read_story(run: runs.Run) -> Story:
-    """What the folder tells now; a fault of its files is told in `problem`, never raised."""
+    """Read the state of a run; problems with its files are reported in `problem`, never raised."""
     return story.read(run, SYSTEM, Settings, SCALARS)

@@ -1,4 +1,4 @@
-"""Training: start a run in a process of its own, follow it, stop it, go on with it, compare runs."""
+"""Training: start, follow, stop and resume runs in background processes, and compare them."""
 
 import streamlit as st
 
@@ -15,32 +15,30 @@ BATCHES = [10, 25, 50, 100, 125]  # of 64 images; 125 are all 8,000 training ima
 
 
 def begin() -> None:
-    """Start what the form asks. Only the button's own click gets here, never a reload."""
-    asked = st.session_state
+    """Start a training with the form's settings. Called only by a click on the button, never by a reload."""
+    values = st.session_state
     settings = Settings(
-        epochs=int(asked["epochs"]),
-        batches=0 if asked["batches"] == BATCHES[-1] else int(asked["batches"]),
-        lr=float(asked["lr"]),
-        seed=int(asked["seed"]),
-        augment=bool(asked["augment"]),
-        cosine=bool(asked["cosine"]),
+        epochs=int(values["epochs"]),
+        batches=0 if values["batches"] == BATCHES[-1] else int(values["batches"]),
+        lr=float(values["lr"]),
+        seed=int(values["seed"]),
+        augment=bool(values["augment"]),
+        cosine=bool(values["cosine"]),
     )
-    asked["run"] = jobs.launch(SYSTEM, settings).name
+    values["run"] = jobs.launch(SYSTEM, settings).name
 
 
 def form(busy: runs.Run | None) -> None:
     """The settings of a new training."""
     with st.expander("**New training**", expanded=busy is None), st.form("new", border=False):
-        st.number_input(
-            "Epochs", 1, 100, 20, key="epochs", help="One more, epoch 0, is the untrained network."
-        )
+        st.number_input("Epochs", 1, 100, 20, key="epochs", help="Epoch 0 is the untrained network.")
         st.select_slider(
-            "Batches an epoch",
+            "Batches per epoch",
             BATCHES,
             100,
             key="batches",
             format_func=lambda n: "all" if n == BATCHES[-1] else str(n),
-            help="Of 64 images. Fewer batches make early epochs worth watching; all = 8,000 images.",
+            help="64 images each. With fewer batches, early epochs are more interesting; all = 8,000 images.",
         )
         st.number_input(
             "Learning rate",
@@ -50,13 +48,17 @@ def form(busy: runs.Run | None) -> None:
             0.0005,
             "%.4f",
             key="lr",
-            help="Adam's. 0.001 is a good start; from 0.05 on you can watch it fail.",
+            help="For Adam. 0.001 is a good start; from 0.05 on, training fails.",
         )
         st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="seed", help="The same seed and settings: the same bytes."
+            "Seed", 0, 2**31 - 1, 0, key="seed", help="The same seed and settings give identical results."
         )
-        st.toggle("Augment", key="augment", help="Turn, scale, shear and shift the training images a little.")
-        st.toggle("Cosine", key="cosine", help="Let the learning rate fall to 0 along a half cosine.")
+        st.toggle(
+            "Augment",
+            key="augment",
+            help="Randomly rotate, scale, shear and shift the training images a little.",
+        )
+        st.toggle("Cosine", key="cosine", help="Cosine decay of the learning rate to 0.")
         st.form_submit_button(
             "Start training",
             type="primary",
@@ -66,13 +68,13 @@ def form(busy: runs.Run | None) -> None:
             on_click=attempt,
             args=(begin,),
         )
-        st.caption("It runs in a process of its own: closing or reloading this page does not end it.")
+        st.caption("Training runs in the background: you can close or reload this page.")
     if busy is not None:
         await_end(busy)
 
 
 def show_run(names: list[str]) -> None:
-    """The chosen run: its state, its buttons, its curves."""
+    """Show the selected run: state, buttons and curves."""
     story = choose(names, "run", _story, _link)
     follow(story, lambda: read_story(story.run), show_live)
 
@@ -92,7 +94,7 @@ def _link(story: Story) -> None:
 
 
 def show_live(story: Story) -> None:
-    """Everything that changes while a training runs."""
+    """Show everything that changes during training."""
     if story.epochs:
         show_numbers(story)
         left, right = st.columns(2)
@@ -112,22 +114,22 @@ def show_numbers(story: Story) -> None:
             "Epoch": f"{last['epoch']} of {story.settings['epochs']}",
             "Validation accuracy": f"{last['val_accuracy']:.1%}",
             "Test accuracy": f"{last['test_accuracy']:.1%}",
-            "Validates best": f"epoch {best['epoch']}",
+            "Best validation": f"epoch {best['epoch']}",
         }
     )
 
 
 st.title("Training", anchor=False)
-st.caption("Train the digit network on 10,000 real digits and watch it learn; an epoch takes about a second.")
+st.caption("Train the network on 10,000 real digits and watch it learn; an epoch takes about a second.")
 tell_refusal()
-found, busy = jobs.folders(SYSTEM), jobs.busy()
+folders, busy = jobs.folders(SYSTEM), jobs.busy()
 side, main = st.columns([1, 3], gap="large")
 with side:
     form(busy)
 with main:
-    if found:
-        show_run([run.name for run in found])
+    if folders:
+        show_run([run.name for run in folders])
     else:
-        st.info("No training yet. Start one: the settings beside this are a good first choice.")
-if found:
+        st.info("No training yet. The default settings are a good start.")
+if folders:
     show_comparison()
