@@ -161,14 +161,17 @@ def test_an_unknown_run_in_the_address_is_told(root):
         ({"a.json": INDEX.read_bytes(), "digits.bin": BINARY.read_bytes()[:-8]}, "digits.bin "),
         ({"a.json": b'{"format": 3}', "a.bin": b""}, "not a packed digit export"),
         ({"a.json": altered(b'"val_loss":', b'"lost":'), "a.bin": BINARY.read_bytes()}, "val_loss"),
-        ({"a.json": altered(b'"confusion":[[', b'"confusion":[[1,'), "a.bin": BINARY.read_bytes()}, "invalid"),
+        (
+            {"a.json": altered(b'"confusion":[[', b'"confusion":[[1,'), "a.bin": BINARY.read_bytes()},
+            "invalid",
+        ),
         ({"a.json": altered(b'"image":"', b'"image":"","was":"'), "a.bin": BINARY.read_bytes()}, "images"),
         ({"a.json": altered(b'"probe":"', b'"probe":"AAAA'), "a.bin": BINARY.read_bytes()}, "invalid"),
         ({"a.json": altered(b'{"epoch":1,', b'{"epoch":0,'), "a.bin": BINARY.read_bytes()}, "epochs"),
         ({"a.json": altered(b'"binary":"', b'"binary":"' + b"x" * 5000), "a.bin": b""}, "not the index"),
         ({"x" * 300 + ".json": b"[" * 100_000, "a.bin": b""}, "not valid JSON"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_upload_is_one_sentence(root, files, sentence):
     app = visit(training="my own export")
     app.file_uploader[0].set_value([(name, data, "application/octet-stream") for name, data in files.items()])
@@ -254,7 +257,7 @@ def test_the_frame_holds_everything_and_reaches_nothing():
             "are damaged: 'loss'",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content, sentence):
     path = root / "digits" / "first" / name
     path.unlink() if content is None else path.write_text(content)
