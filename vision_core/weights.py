@@ -2,12 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.request import urlopen
 
-from vision_core.files import bundled
+from vision_core.events import Done, Event, Step
+from vision_core.files import atomic, bundled
 from vision_core.safety.messages import reason
 
 
@@ -17,8 +19,10 @@ class Weights:
 
     Args:
         file: path below `models/`. For a folder on the hub, the whole repository is the folder.
-        sha256: SHA-256 of the file; for a folder, those of its files by their relative names.
+        sha256: SHA-256 of the file; for a folder, those of its files by their relative names; for a file of
+            `url`, the beginning that its publisher puts into the name.
         revision: commit in `repo`.
+        url: address of the folder that `file` is fetched from, into PyTorch's own cache.
     """
 
     file: str
@@ -27,6 +31,7 @@ class Weights:
     source: str
     repo: str | None = None
     revision: str | None = None
+    url: str | None = None
 
     @property
     def parts(self) -> Mapping[str, str]:
@@ -114,10 +119,11 @@ WEIGHTS: dict[str, Weights] = {
         "vision-core digits train --lr 0.003 --cosine --augment",
     ),
     "imagenet": Weights(
-        "imagenet/mobilenet_v2.safetensors",
-        "23dca9157a7eaf46f81fcd8ad5fce0becc1abf5c33a7a540a7dbcf603f46b71f",
+        "mobilenet_v2-7ebf99e0.pth",
+        "7ebf99e0",
         "BSD-3-Clause",
-        "torchvision's MobileNetV2, ImageNet, in half precision",
+        "torchvision's MobileNetV2, MobileNet_V2_Weights.IMAGENET1K_V2, 14 MB",
+        url="https://download.pytorch.org/models/",
     ),
     "mobilenet": Weights(
         "leaves/mobilenet.safetensors",
@@ -155,13 +161,17 @@ def find(name: str, path: str | Path | None = None, table: Mapping[str, Weights]
     if name not in table:
         raise ValueError(f"there are no weights {name!r}, expected one of {', '.join(table) or 'none'}")
     entry = table[name]
-    root = locate(entry) or _from_hub(name, entry)
+    root = locate(entry) or (_from_url if entry.url else _from_hub)(name, entry)
     for part, expected in entry.parts.items():
         digest = _sha256(file := (root / part).resolve())  # the hub's cache consists of symbolic links
-        if digest != expected:
+        if not digest.startswith(expected):
             raise ValueError(
                 f"{file} is not the {name!r} of this release (SHA-256 {digest[:12]}, not {expected[:12]}): "
-                + ("delete it to fetch it again" if entry.repo else "restore it, or name your own file")
+                + (
+                    "delete it to fetch it again"
+                    if entry.repo or entry.url
+                    else "restore it, or name your own file"
+                )
             )
     return root
 
@@ -171,6 +181,8 @@ def locate(entry: Weights) -> Path | None:
     path = bundled("models") / entry.file
     if all((path / part).is_file() for part in entry.parts):
         return path
+    if entry.url is not None:
+        return kept if (kept := _kept(entry)).is_file() else None
     if entry.repo is None:
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -181,6 +193,49 @@ def locate(entry: Weights) -> Path | None:
     }
     files = {part: file for part, file in cached.items() if isinstance(file, str)}
     return _root(files) if len(files) == len(entry.parts) else None
+
+
+def _kept(entry: Weights) -> Path:
+    """Where a file of a URL is kept: where PyTorch itself would put it."""
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints" / entry.file
+
+
+def fetch(name: str, table: Mapping[str, Weights] = WEIGHTS) -> Generator[Event]:
+    """Get weights that are not here, those of a URL in steps of a megabyte; the result is that of `find`.
+
+    Raises:
+        ValueError, WeightsMissing: as `find`.
+    """
+    entry = table.get(name)
+    if entry is not None and entry.url and locate(entry) is None:
+        yield from _downloaded(name, entry)
+    yield Done(find(name, table=table))
+
+
+def _from_url(name: str, entry: Weights) -> Path:
+    for _ in _downloaded(name, entry):
+        pass
+    return _kept(entry)
+
+
+def _downloaded(name: str, entry: Weights) -> Generator[Event]:
+    kept = _kept(entry)
+    try:
+        if is_offline():
+            raise OSError("HF_HUB_OFFLINE is set")
+        with urlopen(f"{entry.url}{entry.file}", timeout=30) as answer, atomic(kept) as file:
+            total = int(answer.headers.get("Content-Length") or 0)
+            while block := answer.read(1 << 20):
+                file.write(block)
+                yield Step(file.tell(), max(total, file.tell()), {}, 0.0)
+            if file.tell() < total:
+                raise OSError("the connection ended too early")
+    except OSError as error:
+        raise WeightsMissing(
+            f"the weights {name!r} are not on this machine and could not be fetched ({reason(error)}): "
+            f"connect once, or put {entry.file} of {entry.url} into {kept.parent}"
+        ) from error
 
 
 def _from_hub(name: str, entry: Weights) -> Path:

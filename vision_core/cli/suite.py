@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vision_core.cli.verbs import Answer, command
+from vision_core.cli.verbs import Answer, command, watch
 
 
 def register(app: typer.Typer) -> None:
@@ -58,9 +58,18 @@ def space(
     return Answer(text, {"out": str(folder), "files": len(written), "bytes": size})
 
 
-def models() -> Answer:
-    """List the trained weights of this release, and whether they are on this machine."""
+def models(
+    fetch: Annotated[
+        str | None, typer.Option(help="Get the weights of this name from where they are.")
+    ] = None,
+) -> Answer:
+    """List the trained weights that this release knows, and whether they are here; --fetch gets some."""
+    from vision_core import weights
     from vision_core.weights import WEIGHTS, locate
+
+    if fetch is not None:
+        path = watch(weights.fetch(fetch), fetch)
+        return Answer(f"{fetch}: {path}, {path.stat().st_size:,} bytes", {"name": fetch, "file": str(path)})
 
     rows = {
         name: {
