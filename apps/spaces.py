@@ -50,6 +50,12 @@ def _digits(out: Path) -> None:
     digits.publish(out)
 
 
+def _leaves(out: Path) -> None:
+    from vision_core.leaves.site import publish
+
+    publish(out)
+
+
 SPACES = {
     "color": Space("color_transfer", assets=("color",)),
     "edit": Space(
@@ -62,6 +68,7 @@ SPACES = {
         "dashboard", ("digits", "leaves", "mobilenet"), ("digits", "leaves", "color"), ("digits_site",)
     ),
     "digits": Space("digits_site", write=_digits),
+    "leaves": Space("leaves_site", write=_leaves),
 }
 
 

@@ -325,6 +325,19 @@ def explain(
 
 
 @command(app)
+def site(
+    out: Annotated[Path, Option(help="Folder to write, about 9 MB.")],
+    model: Model = None,
+) -> Answer:
+    """Write a static page that answers in the visitor's browser; any file server shows it."""
+    from vision_core.leaves.site import publish
+
+    folder = publish(out, model)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Answer(f"{folder}: {size / 1e6:.1f} MB", {"out": str(folder), "bytes": size})
+
+
+@command(app)
 def bundle(
     run: Annotated[Path, Argument(help="Folder of a finished run.")],
     out: Annotated[Path, Option(help="File to write: *.zip, *.safetensors, *.pth or *.onnx.")],

@@ -39,7 +39,7 @@ def serve(
 
 
 def space(
-    name: Annotated[str, typer.Argument(help="color, edit, restore, dashboard or digits.")],
+    name: Annotated[str, typer.Argument(help="color, edit, restore, dashboard, digits or leaves.")],
     out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
 ) -> Answer:
     """Write one app as a Hugging Face Space: card, requirements, code and weights."""
