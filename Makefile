@@ -7,7 +7,7 @@ FUZZ ?= 20
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test fuzz soak spaces lint bench
+.PHONY: demo test fuzz soak spaces lint bench pictures
 
 demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
@@ -31,6 +31,9 @@ lint: $(READY)
 
 bench: $(READY)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file"; done
+
+pictures: $(READY)
+	$(PY) assets/landing/build.py $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@set -e; for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python none; do \

@@ -39,8 +39,8 @@ CARDS = (
     ),
     Card(
         "Dashboard",
-        "Start a training, follow its curves live, stop it when you have seen enough, and look inside what "
-        "it learnt, epoch by epoch.",
+        "Start a training of digits or leaves, follow its curves live, stop it when you have seen enough, "
+        "and look inside what it learnt, epoch by epoch.",
         "dashboard.jpg",
         "the dashboard with its curves and filters",
         "/dashboard/",
@@ -48,23 +48,24 @@ CARDS = (
     Card(
         "Image editing",
         "Say what should change and where; everything else stays, bit for bit.",
-        "editing.svg",
-        "sketch: a picture with one region marked",
+        "editing.jpg",
+        "a rocket on its pad, and the same pad after the rocket was removed",
         "/image-editing/",
     ),
     Card(
         "Manuscript restoration",
         "Take stains, yellowing and shade off old pages, see what was changed and where the network guesses, "
         "and keep the original where it would not help.",
-        "restoration.svg",
-        "sketch: a page, half of it stained",
+        "restoration.jpg",
+        "a page, left yellowed and with ink that shows through, right restored",
         "/restoration/",
     ),
     Card(
         "Leaf classifier",
-        "Which disease does this leaf have, how sure is the network, and where did it look?",
-        "leaves.svg",
-        "sketch: a leaf with spots",
+        "Which disease does this leaf have, how sure is the network, and where did it look? The dashboard "
+        "trains it on leaves of your own, too.",
+        "leaves.jpg",
+        "a leaf with rust, on its right half where the classifier looked",
         "/dashboard/predict",
     ),
 )

@@ -155,6 +155,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # the first one waits for `trained`
 @pytest.mark.parametrize("system", TRAINERS)
 def test_killed_at_random_and_resumed_to_the_same_bytes(system, trained, forks):
     words, folder = trained[0][system], trained[1] / system

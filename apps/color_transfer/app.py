@@ -35,49 +35,64 @@ def build() -> gr.Blocks:
     """The page, wired."""
     with wiring.page("Colour transfer", INTRO) as page:
         visit = page.visit
-        chosen = _choices(visit)
-        start, settings, reuse, saved = _training_step()
-        view = _results_step(visit, start)
-        follow = (results.follow, [visit, *view["strengths"], view["seen"]], view["outputs"])
+        with gr.Row(equal_height=False, elem_classes="vc-beside"):
+            with gr.Column(scale=5, min_width=340):
+                chosen, start, settings, reuse, saved = _choices(visit)
+            with gr.Column(scale=6, min_width=340):
+                view = _result()
+        strip = gr.HTML(js_on_load=CLICKED, elem_id="strip")
+        facts = gr.HTML(js_on_load=CLICKED, elem_id="facts")
+        curves = gr.Plot(show_label=False, elem_id="curves", visible=False, render=False)
+        timer, done, seen = gr.Timer(results.REFRESH, active=False), gr.State(""), gr.State("")
+        outputs = [*view["outputs"], start, timer, strip, facts, view["files"], curves, done, seen]
+        follow = (results.follow, [visit, *view["strengths"], seen], outputs)
         begun = wiring.start(start.click, training.begin, [visit, *settings], follow)
         used = wiring.start(reuse.click, results.use_saved, [visit, saved], follow)
         for shown in (begun, used):
             shown.then(None, js=wiring.TO_RESULT)
-        wiring.watch(follow, view["timer"], view["stop"], training.stop, visit)
+        wiring.watch(follow, timer, view["stop"], training.stop, visit)
         for control in view["strengths"]:
             control.change(*follow, trigger_mode="always_last", **wiring.LOOK)
-        for piece in (view["strip"], view["facts"]):
+        for piece in (strip, facts):
             wiring.start(
                 piece.click, results.act, [visit, view["strengths"][1]], follow, view["strengths"][1]
             )
-        _more_steps(visit, view, follow)
+        _more_steps(visit, view["strengths"], done, follow, curves)
         kept = [control for control in (*view["strengths"], *settings) if not isinstance(control, gr.State)]
         wiring.load(page, Visit, lambda given: palette_panel.reload(current(given)), chosen, [follow], kept)
     return page.blocks
 
 
-def _choices(visit: gr.State) -> list[gr.components.Component]:
-    """Steps 1 and 2: (source, its facts, target, palette)."""
+def _choices(visit: gr.State) -> tuple[Any, ...]:
+    """Pictures, button and palette: ([source, its facts, target, palette], start, settings, reuse, saved)."""
     gr.Markdown("## 1 · Two pictures")
     with gr.Row(equal_height=False):
-        with gr.Column(min_width=300):
-            source = _picture("Picture to recolour", "the picture to recolour", "source")
+        with gr.Column(min_width=150):
+            source = _picture("To recolour", "the picture to recolour", "source")
             sources = gr.HTML(examples(EXAMPLES, SOURCES), js_on_load=CLICKED)
-            facts = gr.HTML()
-        with gr.Column(min_width=300):
+        with gr.Column(min_width=150):
             target = _picture("Colours to take", "the picture with the colours to take", "target")
             targets = gr.HTML(examples(EXAMPLES, TARGETS), js_on_load=CLICKED)
-            with gr.Accordion("or a palette file: GPL, ASE, hex list, JSON", open=False):
-                palette_file = inputs.UploadFile(
-                    label="Palette file", file_types=list(READABLE), height=120, elem_id="palette-file"
-                )
+    facts = gr.HTML()
+    start = gr.Button("Transfer colours", variant="primary", size="lg", elem_id="start")
     gr.Markdown("## 2 · The palette")
     colors = gr.HTML(palette_editor(current(None)), js_on_load=CLICKED, elem_id="palette")
+    with gr.Accordion("A palette file: GPL, ASE, hex list, JSON", open=False):
+        palette_file = inputs.UploadFile(
+            label="Palette file", file_types=list(READABLE), height=120, elem_id="palette-file"
+        )
     with gr.Accordion("Palette settings", open=False):
         count = inputs.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
         clusters = inputs.Slider(
             2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
         )
+    with gr.Accordion("Training settings", open=False):
+        settings = _training_settings()
+    with gr.Accordion("Use a saved model, or a .cube file from anywhere", open=False):
+        saved = inputs.UploadFile(
+            label="Model (.safetensors, .pth) or LUT (.cube)", file_types=[".safetensors", ".pth", ".cube"]
+        )
+        reuse = gr.Button("Recolour with this file", elem_id="reuse")
     light: dict[str, Any] = {
         "show_progress": "hidden",
         "concurrency_limit": 4,
@@ -92,7 +107,7 @@ def _choices(visit: gr.State) -> list[gr.components.Component]:
     for slider in (count, clusters):
         slider.change(palette_panel.count_again, [visit, clusters, count], colors, **light)
     colors.click(palette_panel.edit, visit, colors, **light)
-    return [source, facts, target, colors]
+    return [source, facts, target, colors], start, settings, reuse, saved
 
 
 def _picture(label: str, alt: str, name: str) -> inputs.Upload:
@@ -104,22 +119,9 @@ def _picture(label: str, alt: str, name: str) -> inputs.Upload:
         image_mode=None,
         format="png",
         sources=["upload", "clipboard"],
-        height=300,
+        height=180,
         elem_id=name,
     )
-
-
-def _training_step() -> tuple[gr.Button, list[gr.components.Component], gr.Button, gr.File]:
-    gr.Markdown("## 3 · Transfer")
-    start = gr.Button("Transfer colours", variant="primary", size="lg", elem_id="start")
-    with gr.Accordion("Training settings", open=False):
-        settings = _training_settings()
-    with gr.Accordion("Use a saved model, or a .cube file from anywhere", open=False):
-        saved = inputs.UploadFile(
-            label="Model (.safetensors, .pth) or LUT (.cube)", file_types=[".safetensors", ".pth", ".cube"]
-        )
-        reuse = gr.Button("Recolour with this file", elem_id="reuse")
-    return start, settings, reuse, saved
 
 
 def _training_settings() -> list[gr.components.Component]:
@@ -142,54 +144,36 @@ def _training_settings() -> list[gr.components.Component]:
     return [head, *fields]
 
 
-def _results_step(visit: gr.State, start: gr.Button) -> dict[str, Any]:
-    """The result: its components by name, and as the outputs of `results.follow`."""
+def _result() -> dict[str, Any]:
+    """The result beside the pictures: its components by name, and the first outputs of `results.follow`."""
     with gr.Column(visible=False, elem_id="result-section") as section:
-        gr.Markdown("## 4 · The result")
+        gr.Markdown("## 3 · The result")
+        slider = gr.ImageSlider(
+            label="Before and after",
+            format="png",
+            interactive=False,
+            elem_id="result",
+            max_height=400,
+            buttons=["fullscreen"],
+        )
+        status = gr.HTML(elem_id="progress")
+        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
         with gr.Row():
-            with gr.Column(scale=3, min_width=300):
-                slider = gr.ImageSlider(
-                    label="Before and after",
-                    format="png",
-                    interactive=False,
-                    elem_id="result",
-                    max_height=620,
-                    buttons=["fullscreen"],
-                )
-            with gr.Column(scale=1, min_width=260):
-                status = gr.HTML(elem_id="progress")
-                stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-                color = inputs.Slider(0, 1, 1, step=0.05, label="Colour strength", elem_id="strength")
-                lightness = inputs.Slider(
-                    0,
-                    1,
-                    1,
-                    step=0.05,
-                    label="Lightness strength",
-                    info="0 keeps the light and dark of the picture.",
-                    elem_id="lightness",
-                )
-                files = gr.HTML(elem_id="downloads")
-        strip = gr.HTML(js_on_load=CLICKED, elem_id="strip")
-        facts = gr.HTML(js_on_load=CLICKED, elem_id="facts")
-        curves = gr.Plot(show_label=False, elem_id="curves", visible=False)
-    timer, done, seen = gr.Timer(results.REFRESH, active=False), gr.State(""), gr.State("")
-    outputs = [section, slider, status, stop, start, timer, strip, facts, files, curves, done, seen]
-    return {
-        "strengths": [color, lightness],
-        "timer": timer,
-        "stop": stop,
-        "strip": strip,
-        "facts": facts,
-        "done": done,
-        "seen": seen,
-        "outputs": outputs,
-    }
+            color = inputs.Slider(
+                0, 1, 1, step=0.05, label="Colour strength", elem_id="strength", min_width=200
+            )
+            lightness = inputs.Slider(
+                0, 1, 1, step=0.05, label="Lightness strength", elem_id="lightness", min_width=200
+            )
+        files = gr.HTML(elem_id="downloads")
+    outputs = [section, slider, status, stop]
+    return {"strengths": [color, lightness], "stop": stop, "files": files, "outputs": outputs}
 
 
-def _more_steps(visit: gr.State, view: dict[str, Any], follow: tuple[Any, ...]) -> None:
+def _more_steps(
+    visit: gr.State, strengths: list[Any], done: gr.State, follow: tuple[Any, ...], curves: gr.Plot
+) -> None:
     """What else can be done with a finished result; shown with it, emptied when there is another."""
-    strengths, done = view["strengths"], view["done"]
     with gr.Column(visible=False) as more:
         with gr.Accordion("More photographs", open=False):
             cleared = photographs_tab.build(visit, strengths)
@@ -197,15 +181,17 @@ def _more_steps(visit: gr.State, view: dict[str, Any], follow: tuple[Any, ...]) 
             cleared += low_poly_tab.build(visit, strengths)
         with gr.Accordion("Compare with other methods", open=False):
             cleared += comparison_tab.build(visit)
-        with gr.Accordion("Plots", open=False) as section:
-            cleared += plots_tab.build(visit, section)
         with gr.Accordion("Rate and fine-tune", open=False):
             rating_tab.build(visit, done, follow)
+    with gr.Accordion("How it learned", open=False) as section:
+        curves.render()
+        with gr.Column(visible=False) as plots:
+            cleared += plots_tab.build(visit, section)
     empty = [gr.update(value="") if isinstance(c, gr.HTML) else _HIDDEN for c in cleared]
     done.change(
-        lambda name: [gr.Column(visible=bool(name)), *empty],
+        lambda name: [gr.Column(visible=bool(name)), gr.Column(visible=bool(name)), *empty],
         done,
-        [more, *cleared],
+        [more, plots, *cleared],
         show_progress="hidden",
         queue=False,
     )

@@ -45,6 +45,8 @@ SPACES = [("RGB", "rgb"), ("CIELAB", "lab"), ("OKLab", "oklab")]
 def draw(given: Session | None, name: str, space: str) -> tuple[Any, ...]:
     """(figure, its download): one of the views, in a colour space where it has one."""
     known = current(given)
+    if not known.result or looks.status(looks.get(known)) in trainings.GOING_ON:
+        return gr.Plot(visible=False), ""  # opened while the network learns: its curves are above
     drawn = plot(figure(looks.get(known), name, space))
     file = views.link(known, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
     return gr.Plot(drawn, visible=True), downloads.links("", file)
