@@ -26,21 +26,22 @@ def build() -> gr.Blocks:
     """The page, wired."""
     with wiring.page("Image editing", INTRO) as page:
         visit = page.visit
-        source, chooser, facts = _picture_step()
-        gr.Markdown("## 2 · What may change")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=300):
+        with gr.Accordion("1 · A picture", open=True, elem_id="picture-step") as first:
+            source, chooser, facts = _picture_step()
+        with gr.Row(equal_height=False, elem_id="bench"):
+            with gr.Column(scale=3, min_width=300, elem_id="picture-side"):
                 gr.HTML(views.tools(), elem_id="mask-tools", js_on_load=views.TOOL_CHANGED)
                 canvas = gr.HTML(views.nothing_yet(), js_on_load=views.DRAWN, elem_id="canvas")
-            with gr.Column(scale=1, min_width=260):
-                mask_panel.build(visit, canvas)
-        gr.Markdown("## 3 · What shall happen")
-        with gr.Tabs():
-            with gr.Tab("In the mark"):
-                task, own, start = _task_tab()
-            with gr.Tab("By text"):
-                words, regions, begin_text = _text_tab(visit, canvas)
-        model = _painting_settings()
+            with gr.Column(scale=2, min_width=300):
+                gr.Markdown("## 2 · What may change")
+                found = mask_panel.build(visit, canvas)
+                gr.Markdown("## 3 · What shall happen")
+                with gr.Tabs():
+                    with gr.Tab("In the mark"):
+                        task, own, start = _task_tab()
+                    with gr.Tab("By text"):
+                        words, regions, begin_text = _text_tab(visit, canvas)
+                model = _painting_settings()
         view = _results_step(visit)
         with gr.Accordion("Teach it on your own pictures", open=False):
             lessons, listing = training_tab.build(visit, words["caption"], words["prompt"], words["learnt"])
@@ -55,6 +56,8 @@ def build() -> gr.Blocks:
 
         chooser.click(picture_panel.take_example, visit, source, **wiring.QUIET)
         changed = source.change(picture_panel.choose, [visit, source], shown[1:], **wiring.QUIET)
+        changed.success(mask_panel.folded, visit, [first, found], **wiring.QUIET)
+        changed.success(mask_panel.prepare, visit, found, **wiring.QUIET)
         changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
         for button, handler, inputs in (
@@ -97,7 +100,6 @@ def _shown(given: Session) -> tuple[Any, ...]:
 
 def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
     """Step 1: (upload, examples, what is said of the picture)."""
-    gr.Markdown("## 1 · A picture")
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             source = inputs.Upload(

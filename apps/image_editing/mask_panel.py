@@ -38,13 +38,20 @@ def eyes() -> Eyes:
 
 
 @user_errors
+def folded(given: Session | None) -> tuple[Any, str]:
+    """(the first step, what is said of words): with another picture it folds, and nothing is said yet."""
+    there = bool(current(given).source)
+    return gr.Accordion(open=not there), note("Looking at the picture …") if there else ""
+
+
+@user_errors
 def prepare(given: Session | None) -> str:
     """Look at the picture before the first click asks; what is said beside it."""
     known = current(given)
-    if not known.source or known.scene is not None:
+    if not known.source:
         return ""
     pointing.seen_of(known, source_of(known))
-    return note("Ready: click a thing.")
+    return note("Ready: click a thing, and again for a part of it or the whole.")
 
 
 def canvas(known: Visit, picture: Picture | None = None) -> str:
@@ -246,16 +253,18 @@ def by_file(given: Session | None, path: str | None) -> Any:
     return canvas(with_mask(known, mask, "file"), picture)
 
 
-def build(visit: gr.State, shown: gr.HTML) -> None:
-    """What marks besides the pointer, wired to the canvas `shown`."""
+def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
+    """What marks besides the pointer, wired to the canvas `shown`; what is said about it."""
     quick: dict[str, Any] = {
         "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "mask",
         "api_visibility": "private",
     }  # fmt: skip
-    words = gr.Textbox(
-        label="Find by words", placeholder="cat, cup, dog, tree …", max_length=200, elem_id="words"
-    )
-    find = gr.Button("Find it", size="sm", elem_id="find")
+    with gr.Row(equal_height=True):
+        words = gr.Textbox(
+            label="Find by words", placeholder="the red car on the left", max_length=200, elem_id="words",
+            scale=4, min_width=180,
+        )  # fmt: skip
+        find = gr.Button("Find it", size="sm", elem_id="find", scale=1, min_width=80)
     said = gr.HTML(elem_id="found")
     with gr.Accordion("A shape, numbers or a file", open=False):
         kind = gr.Dropdown(
@@ -272,3 +281,4 @@ def build(visit: gr.State, shown: gr.HTML) -> None:
     box.click(by_numbers, [visit, numbers], shown, **quick)
     file.upload(by_file, [visit, file], shown, **quick)
     shown.click(act, visit, shown, **quick)
+    return said

@@ -9,7 +9,7 @@ from apps.shared.progress import note
 from apps.shared.views import pressed, strip
 from vision_core.editing import at_hand
 
-DRAWN = Path(__file__).with_name("canvas.js").read_text("utf-8")
+DRAWN = "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("canvas.js", "keys.js"))
 
 
 TOOL_CHANGED = """element.addEventListener('change', () => {
@@ -18,7 +18,7 @@ TOOL_CHANGED = """element.addEventListener('change', () => {
 
 TOOLS = {
     "click": "Click a thing",
-    "around": "Box around a thing",
+    "around": "Box around it",
     "box": "Plain box",
     "brush": "Brush",
     "lasso": "Lasso",
@@ -39,9 +39,10 @@ def tools() -> str:
         return f'<fieldset class="vc-radios"><legend>{legend}</legend>{inputs}</fieldset>'
 
     return (
-        f'<div class="vc-marking">{radios("vc-tool", TOOLS, "On the picture")}'
-        f"{radios('vc-mode', MODES, 'to')}"
-        '<label class="vc-size">Brush size <input type="range" min="1" max="20" value="5"></label></div>'
+        f'<div class="vc-marking">{radios("vc-tool", TOOLS, "Tool")}'
+        f"{radios('vc-mode', MODES, 'Marks or unmarks')}"
+        '<label class="vc-size">Brush size <input type="range" min="1" max="20" value="5"></label>'
+        '<small class="vc-keys">Keys: B brush, E erase, [ ] size, Ctrl-Z undo, Enter edit</small></div>'
     )
 
 

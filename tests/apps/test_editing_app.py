@@ -145,6 +145,33 @@ def test_each_tool_marks_what_it_shows_and_each_step_can_be_undone(visitor):
         assert tool == "around" or mask_of(visitor)[40, 60]
 
 
+def test_clicks_go_on_with_the_thing_and_each_is_a_step(tmp_path):
+    known = visits.new(visit.APP)
+    with Image.open(ROOT / "assets/color/coffee.jpg") as image:
+        image.resize((480, 320)).save(tmp_path / "coffee.png")
+    picture_panel.choose(known, str(tmp_path / "coffee.png"))
+    draw(known, "click", "[[232, 100]]")
+    cup = mask_of(known)
+    assert 0.1 < cup.mean() < 0.3 and cup[100, 232]
+    draw(known, "click", "[[233, 101]]")  # once more: the next answer
+    other = mask_of(known)
+    assert (other != cup).any() and other[100, 232]
+    mask_panel.act(known, clicked(act="undo"))
+    assert (mask_of(known) == cup).all()
+    draw(known, "click", "[[290, 235]]")  # the spoon is another thing: both are marked
+    both = mask_of(known)
+    assert (both & cup).sum() > 0.95 * cup.sum() and both[235, 290]
+    draw(known, "click", "[[290, 235]]", mode="take")  # a click of the other kind mends the last thing
+    assert not mask_of(known)[235, 290] and mask_of(known)[100, 232]
+    mask_panel.act(known, clicked(act="clear"))
+    with pytest.raises(gr.Error, match="nothing to unmark"):
+        draw(known, "click", "[[232, 100]]", mode="take")
+    _, words = mask_panel.by_words(known, "the cup")
+    assert "1 x cup marked" in words
+    with pytest.raises(gr.Error, match="none of the words known"):
+        mask_panel.by_words(known, "a unicorn")
+
+
 def test_an_uploaded_mask_and_a_shape_and_numbers(visitor, tmp_path):
     masks.save(masks.shape("circle", 80, 120), tmp_path / "mask.png")
     mask_panel.by_file(visitor, str(tmp_path / "mask.png"))

@@ -17,6 +17,7 @@ from vision_core.editing.find.words import Wanted
 
 MOST = 20  # things that one word marks
 COLORED = 0.25  # share of a thing's pixels from which it has a colour
+SPOT = 0.008  # of the longer side: around a click that the mask does not follow
 UNNAMED = 0.3  # how much stands out what no word names, beside a thing that is certain
 
 
@@ -58,7 +59,14 @@ class Eyes:
         taken = (
             prompt.chosen[-1] if len(prompt.chosen) == len(prompt.strokes) + (prompt.box is not None) else 0
         )
-        return choices.drawn(rgb, taken % len(choices))
+        found = choices.drawn(rgb, taken % len(choices))
+        for x, y, adds in prompt.clicks:  # the filter may not draw the edge over what was pointed at
+            at = min(int(y), rgb.shape[0] - 1), min(int(x), rgb.shape[1] - 1)
+            if found[at] != adds:
+                spot = np.zeros(found.shape, np.uint8)
+                cv2.circle(spot, at[::-1], max(1, round(SPOT * max(rgb.shape[:2]))), 1, -1)
+                found[spot > 0] = adds
+        return found
 
     def named(self, rgb: np.ndarray, text: str, seen: Seen | None = None) -> Named:
         """A mask of what `text` names.

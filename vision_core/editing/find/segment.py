@@ -24,7 +24,9 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 SPREAD = np.array([58.395, 57.12, 57.375], np.float32)
 WHOLE = (0.0, 0.0, 0.04, 0.05)  # added to the scores of one click's masks: people mark things, not parts
 ALIKE = 0.9  # IoU from which two masks are the same answer
+DAB = 3  # cells around a click that are as it says, whatever the decoder answers
 REMEMBERED = 24  # answers about a picture, a megabyte each
+SURFACES = ("dining table", "bed")  # a click on one means what lies there as likely
 GUIDED = 3  # strokes up to which a thing of the detector's guides them
 POINTS = 5  # of a stroke that the decoder is given
 
@@ -231,6 +233,10 @@ class Sam:
         found = self.find(seen, prompt.clicks, prompt.box or thing, before)
         if thing and len(prompt.clicks) == 1:
             found = _together(found, self.find(seen, prompt.clicks))
+        if before is not None and prompt.strokes:
+            found = _mended(before, found, prompt.strokes[-1])
+        elif len(prompt.clicks) == 1 and prompt.box is None:
+            found = _on(found, prompt.clicks[0])
         while len(seen._known) >= REMEMBERED:
             seen._known.pop(next(iter(seen._known)))
         seen._known[prompt] = found
@@ -239,13 +245,47 @@ class Sam:
     def _thing(self, seen: Seen, prompt: Prompt) -> Box | None:
         """The box of the smallest of the detector's things that the first click lies on, not beside."""
         points, adds = prompt.strokes[0]
-        boxes = [thing.box for thing in seen.things if all(_within(point, thing.box) for point in points)]
+        boxes = [
+            thing.box
+            for thing in seen.things
+            if thing.name not in SURFACES and all(_within(point, thing.box) for point in points)
+        ]
         if not adds or not boxes:
             return None
         box = min(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
         first = self.find(seen, Prompt((prompt.strokes[0],)).clicks, box).logits[0]
         y, x = (min(int(side * seen.scale * CELLS / SIDE), CELLS - 1) for side in points[0][::-1])
         return box if first[y, x] > 0 else None
+
+
+def _on(found: Choices, click: Click) -> Choices:
+    """The choices, those that hold the clicked place first."""
+    x, y, _ = click
+    cell = found.seen.scale * CELLS / SIDE
+    level = found.logits[:, min(int(y * cell), CELLS - 1), min(int(x * cell), CELLS - 1)]
+    order = np.argsort(level <= 0, kind="stable")
+    return Choices(found.seen, found.logits[order], found.scores[order])
+
+
+def _mended(
+    before: np.ndarray, found: Choices, stroke: tuple[tuple[tuple[float, float], ...], bool]
+) -> Choices:
+    """The choices, of which the first differs from `before` only where the stroke lies.
+
+    The decoder looks at all clicks anew and may lose elsewhere what was right; a person mends one place.
+    """
+    points, adds = stroke
+    cell = found.seen.scale * CELLS / SIDE
+    cells = [(min(int(y * cell), CELLS - 1), min(int(x * cell), CELLS - 1)) for x, y in points]
+    new = found.logits[0]
+    other = (new > 0) & (before <= 0) if adds else (new <= 0) & (before > 0)
+    _, places = cv2.connectedComponents(other.astype(np.uint8))
+    here = np.isin(places, [number for number in {places[cell] for cell in cells} if number])
+    logits = np.where(here, new, before)
+    for y, x in cells:  # where the decoder did not follow: at least what was pointed at
+        if (logits[y, x] > 0) != adds:
+            cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
+    return Choices(found.seen, np.concatenate([logits[None], found.logits[1:]]), found.scores)
 
 
 def _within(point: tuple[float, float], box: Box) -> bool:
