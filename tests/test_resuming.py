@@ -327,7 +327,7 @@ def test_a_run_that_is_not_finite_at_its_end_is_not_done_and_keeps_its_last_good
 def test_a_plan_that_cannot_work_is_refused():
     with pytest.raises(ValueError, match="nonsense"):
         Plan(1, 1, track="nonsense")
-    with pytest.raises(ValueError, match="not on this machine"):
+    with pytest.raises(ValueError, match="not available on this machine"):
         Plan(1, 1, device="cuda:99")
     with pytest.raises(ValueError, match="patience needs a metric"):
         Plan(1, 1, patience=3)

@@ -409,7 +409,7 @@ def test_many_photographs_become_one_zip_and_a_bad_one_is_named(loaded, client, 
 def test_one_photograph_is_shown_and_warned_of(loaded, tmp_path):
     Image.new("RGB", (40, 30), (0, 255, 0)).save(tmp_path / "green.png")
     [(_, words)] = photographs_tab.recolor(loaded, [("green.png", str(tmp_path / "green.png"))], None, 1, 1)
-    assert "colours that this model never saw" in words and "photograph.png" in words
+    assert "colours that the model was not trained on" in words and "photograph.png" in words
 
 
 @pytest.mark.parametrize("coloring", low_poly_tab.COLORINGS)

@@ -153,7 +153,7 @@ def test_mistakes_are_sentences():
     assert "either a TARGET picture or --palette" in mistake("train", "small.png", "--save", "m.pth")
     assert "saved as .safetensors or .pth" in mistake("train", "small.png", "small.png", "--save", "m.bin")
     assert "lr is nan" in mistake("train", "small.png", "small.png", "--save", "m.pth", "--lr", "nan")
-    assert "no loss 'beauty'" in mistake(
+    assert "no loss term 'beauty'" in mistake(
         "train", "small.png", "small.png", "--save", "m.pth", "--weight", "beauty=1"
     )
     assert "there is no file" in mistake("train", "--resume", "nowhere")
@@ -162,7 +162,7 @@ def test_mistakes_are_sentences():
     assert "strengths" in mistake("apply", "small.png", "--model", MODEL, "--out", "o.png", "--strength", "2")
     for command in (("apply", "small.png", "--model", MODEL), ("compare", "small.png", "small.png")):
         assert "a picture is saved as .png" in mistake(*command, "--out", "result.gif")
-    assert "gives no usage" in mistake("feedback", "--model", MODEL, "--source", "small.png", "--rate", "#12")
+    assert "has no usage" in mistake("feedback", "--model", MODEL, "--source", "small.png", "--rate", "#12")
     assert "not in the model's palette" in mistake(
         "feedback", "--model", MODEL, "--source", "small.png", "--rate", "#123456=1"
     )
@@ -189,7 +189,7 @@ def test_a_model_that_tells_nothing_of_its_training_is_refused():
     for name, value in (("settings", None), ("settings", {"batch": 10**9}), ("fine_tuned_epochs", "x")):
         color.save(replace(trained, metadata={**trained.metadata, name: value}), "odd.safetensors")
         words = ("--model", "odd.safetensors", "--source", "small.png", "--rate", "#ffffff=1")
-        assert "does not tell its" in mistake("feedback", *words)
+        assert "has no valid palette" in mistake("feedback", *words)
 
 
 def test_odd_pictures_go_through():

@@ -134,7 +134,10 @@ def test_what_cannot_be_trained_leaves_an_earlier_run_alone(tmp_path):
     out = tmp_path / "run"
     finish(color.train(gradient_picture(), PALETTE, settings, out=out))
     files = {path.name: path.read_bytes() for path in out.iterdir()}
-    for asked, sentence in ((settings, "already holds a run"), ({"device": "cuda:9"}, "not on this machine")):
+    for asked, sentence in (
+        (settings, "already holds a run"),
+        ({"device": "cuda:9"}, "not available on this machine"),
+    ):
         other = asked if isinstance(asked, color.Settings) else color.Settings(epochs=2, **asked, **SMALL)
         with pytest.raises(ValueError, match=sentence):
             finish(color.train(gradient_picture(), PALETTE, other, out=out, replace=other is not settings))

@@ -60,7 +60,7 @@ def test_colours_never_seen_are_told(shipped):
     assert warnings(shipped, known) == ()
     assert shipped.unseen(count_colors(known.rgb)) == 0
     (sentence,) = warnings(shipped, unknown)
-    assert "never saw" in sentence
+    assert "not trained on" in sentence
 
 
 def test_training_to_a_palette_and_reusing_the_file(tmp_path):

@@ -153,7 +153,7 @@ def test_sixteen_bit_halds_of_other_writers_are_read(tmp_path, pixels):
         ("a.png", b"", "not a readable PNG"),
         ("a.png", b"\x89PNG\r\n\x1a\n", "not a readable PNG"),
         ("a.png", b"LUT_3D_SIZE 2", "not a readable PNG"),
-        ("a.txt", b"LUT_3D_SIZE 2", r"from a.txt, expected .cube or .png: save or convert it as .cube"),
+        ("a.txt", b"LUT_3D_SIZE 2", r"from a.txt, expected .cube or .png: export it as .cube"),
         ("a.3DL", b"0 64 128", r"from a.3DL \(a Lustre or Flame LUT\), expected .cube or .png"),
     ],
 )

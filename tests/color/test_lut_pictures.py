@@ -78,7 +78,7 @@ def test_what_is_no_lut_is_refused(tmp_path):
         with pytest.raises(ValueError, match="jump from node to node"):
             lut_files.read(tmp_path / f"{name}.png")
     saved(tmp_path / "size.png", photo[:511])
-    with pytest.raises(ValueError, match="512 x 511 pixels are no LUT"):
+    with pytest.raises(ValueError, match="512 x 511 is not the size of a LUT"):
         lut_files.read(tmp_path / "size.png")
     neutral = np.rint(luts.identity(16).reshape(64, 64, 3) * 255).astype(np.uint8)
     image = Image.fromarray(neutral).convert("RGBA")

@@ -140,7 +140,7 @@ def test_binary_palettes_of_windows_and_photoshop():
         colors = palette_files.loads(data, ".aco").colors
         assert colors[:2].tolist() == RED_BLUE and colors[-1].tolist() == [128] * 3
         assert np.abs(colors[2:-1] - (0.0, 128, 0)).max() <= 1 and len(colors) == 4
-    with pytest.raises(ValueError, match="cut off"):
+    with pytest.raises(ValueError, match="truncated"):
         palette_files.loads(first[:-1], ".aco")
 
 
@@ -189,15 +189,15 @@ ASE = palette_files.dumps(PALETTE, ".ase")
         (".gpl", b"GIMP Palette\n1 2", "line 2"),
         (".gpl", b"GIMP Palette\n1 2 3\0", "not text"),
         (".hex", b"#12345", "line 1: '#12345' is not a colour"),
-        (".hex", b"ff0000ff", "line 1: 'ff0000ff' may be AARRGGBB, as in paint.net, or RRGGBBAA"),
+        (".hex", b"ff0000ff", "line 1: 'ff0000ff' is ambiguous, AARRGGBB .paint.net. or RRGGBBAA"),
         (".txt", b"12345", "line 1: '12345' is not a colour"),
-        (".pal", b"12 34 56", "neither a palette of Paint Shop Pro"),
-        (".pal", b"JASC-PAL\n0100\n3\n1 2 3\n", "line 3 says 3 colours, but 1 follow"),
+        (".pal", b"12 34 56", "neither a Paint Shop Pro"),
+        (".pal", b"JASC-PAL\n0100\n3\n1 2 3\n", "line 3 declares 3 colours, but 1 follow"),
         (".pal", b"JASC-PAL\n0100\n1\n1 2 256\n", "line 4 is not red, green and blue"),
-        (".pal", b"RIFF\0\0\0\0PAL data\0\0\0\0\0\3\xff\0abc", "cut off"),
-        (".css", b"a { color: oklch(0.5 0.1 20) }", r"holds oklch\(\.\.\.\), expected #3366cc"),
+        (".pal", b"RIFF\0\0\0\0PAL data\0\0\0\0\0\3\xff\0abc", "truncated"),
+        (".css", b"a { color: oklch(0.5 0.1 20) }", r"contains oklch\(\.\.\.\), expected #3366cc"),
         (".css", b"#fade { margin: 0; }", "0 visible colours"),
-        (".aco", b"\0\1\0\1\0\x0e\0\0\0\0\0\0\0\0", "colour space that we do not know"),
+        (".aco", b"\0\1\0\1\0\x0e\0\0\0\0\0\0\0\0", "unknown colour space"),
         (".kpl", b"PK", r"'\.kpl' \(Krita's\), expected \.gpl"),
         (".hex", "\n".join(f"{i:06x}" for i in range(257)).encode(), "257 visible colours"),
         (".json", b"{", "not JSON"),
@@ -206,22 +206,22 @@ ASE = palette_files.dumps(PALETTE, ".ase")
         (".json", b"[1]", "colour 1 is neither"),
         (".json", b"[[1, 2, 3.5]]", "colour 1 is neither"),
         (".json", b"[[1, 2, true]]", "colour 1 is neither"),
-        (".json", b'[{"hex": "#fff", "share": 1}, "#000"]', "every colour has a share"),
+        (".json", b'[{"hex": "#fff", "share": 1}, "#000"]', "all colours must have a share"),
         (".json", b'[{"hex": "#fff", "share": -1}]', "share of colour 1"),
         (".json", b'[{"hex": "#fff", "share": NaN}]', "share of colour 1"),
         (".json", b'[{"hex": "#fff", "share": 1' + b"0" * 400 + b"}]", "share of colour 1"),
         (".json", b'[{"hex": "#fff", "share": 0}]', "every share is 0"),
         (".ase", b"", "not an Adobe"),
         (".ase", b"ASEF\0\2\0\0\0\0\0\0", "version 1.0"),
-        (".ase", ASE[:10], "cut off"),
-        (".ase", ASE[:-40], "cut off"),
-        (".ase", ASE[:-3], "cut off"),
+        (".ase", ASE[:10], "truncated"),
+        (".ase", ASE[:-40], "truncated"),
+        (".ase", ASE[:-3], "truncated"),
         (".ase", ASE.replace(b"RGB ", b"HSB "), "unknown model b'HSB '"),
         (".ase", ASE.replace(struct.pack(">f", 1.0), struct.pack(">f", float("nan"))), "colour 1 has values"),
-        (".ase", b"ASEF\0\1\0\0\0\0\0\1\0\1\xff\xff\xff\xff", "cut off"),
+        (".ase", b"ASEF\0\1\0\0\0\0\0\1\0\1\xff\xff\xff\xff", "truncated"),
         (".ase", b"ASEF\0\1\0\0\0\0\0\1\0\1\0\0\0\2\xff\xff", "unknown model"),
         (".xml", b"", "cannot read a palette from '.xml'"),
-        ("", b"", "without suffix"),
+        ("", b"", "without a suffix"),
     ],
 )
 def test_broken_files_are_refused(tmp_path, suffix, data, message):

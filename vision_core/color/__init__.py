@@ -1,6 +1,6 @@
 """Colour transfer: a small network learns to give one picture the palette of another.
 
-What is named here is imported when it is first used: palettes and stored LUTs need no torch.
+The public names are imported lazily, so that palettes and LUT files can be used without loading torch.
 """
 
 from importlib import import_module
@@ -33,7 +33,7 @@ __all__ = [
     "transfer",
 ]
 
-_MODULES = {  # none may be called like a name that it holds
+_MODULES = {  # no module may have the name of one of its members
     "colormap": ("ColorMap", "load", "save"),
     "network": ("ColorMapper",),
     "objective": ("LossWeights", "Settings"),

@@ -1,6 +1,6 @@
-"""What one would use without training: the methods that a colour map is compared with.
+"""Baselines without training that a colour map is compared with.
 
-Each takes a picture, uint8 (H, W, 3), and a target picture or palette, and gives uint8 (H, W, 3).
+Each maps a picture, uint8 (H, W, 3), and a target picture or palette to uint8 (H, W, 3).
 """
 
 import numpy as np
@@ -8,42 +8,42 @@ import numpy as np
 from vision_core.color.palette import Palette, nearest
 from vision_core.color.spaces import decode, encode
 
-SAMPLE = 2000  # colours between which the transport plan is computed: its cost grows with their square
+SAMPLE = 2000  # colours in the transport plan, whose cost is quadratic
 
 
 def nearest_color(source: np.ndarray, palette: Palette) -> np.ndarray:
-    """Each pixel becomes the palette colour nearest to it in CIELAB."""
+    """Replace each pixel by the nearest palette colour in CIELAB."""
     colors, where, _ = _distinct(source)
     return nearest(colors, palette, "lab")[where]
 
 
 def reinhard(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each CIELAB channel.
+    """Match the mean and standard deviation of each CIELAB channel.
 
     Source: Reinhard et al. 2001, "Color Transfer between Images".
     """
     (x, where, n), (y, _, m) = _lab(source), _lab(target)
-    (a, variance), (b, wanted) = _moments(x, n), _moments(y, m)
-    scale = np.sqrt(np.diag(wanted) / np.maximum(np.diag(variance), 1e-18))
+    (a, variance), (b, target_variance) = _moments(x, n), _moments(y, m)
+    scale = np.sqrt(np.diag(target_variance) / np.maximum(np.diag(variance), 1e-18))
     return decode((x - a) * scale + b, "lab")[where]
 
 
 def mkl(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The linear map that moves one normal distribution to another at the least cost, in CIELAB.
+    """Linear Monge-Kantorovich map: optimal transport between normal distributions in CIELAB.
 
     Source: Pitié and Kokaram 2007, "The linear Monge-Kantorovitch linear colour mapping for example-based
         colour transfer".
     """
     (x, where, n), (y, _, m) = _lab(source), _lab(target)
-    (a, variance), (b, wanted) = _moments(x, n), _moments(y, m)
-    variance, wanted = (covariance + 1e-6 * np.eye(3) for covariance in (variance, wanted))
+    (a, variance), (b, target_variance) = _moments(x, n), _moments(y, m)
+    variance, target_variance = (matrix + 1e-6 * np.eye(3) for matrix in (variance, target_variance))
     root, inverse = _power(variance, 0.5), _power(variance, -0.5)
-    matrix = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
+    matrix = inverse @ _power(root @ target_variance @ root, 0.5) @ inverse
     return decode((x - a) @ matrix + b, "lab")[where]
 
 
 def histogram_matching(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Equal quantiles, each sRGB channel on its own (scikit-image)."""
+    """Match the histogram of each sRGB channel independently (scikit-image)."""
     from skimage.exposure import match_histograms
 
     return np.rint(match_histograms(source, target, channel_axis=2)).clip(0, 255).astype(np.uint8)
@@ -52,7 +52,7 @@ def histogram_matching(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def optimal_transport(source: np.ndarray, target: np.ndarray, seed: int = 0) -> np.ndarray:
     """Exact optimal transport between samples of CIELAB colours (POT).
 
-    A sample goes to the mean of what its mass is sent to; other colours move as their nearest sample does.
+    A sample moves to the mean of its transport targets; other colours are shifted like their nearest sample.
     """
     import ot
     from scipy.spatial import KDTree
@@ -65,7 +65,7 @@ def optimal_transport(source: np.ndarray, target: np.ndarray, seed: int = 0) -> 
 
 
 def _distinct(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct colours uint8 (N, 3), their index at each pixel (H, W), how many pixels have each (N,)."""
+    """Distinct colours uint8 (N, 3), their index at each pixel (H, W), and pixel counts (N,)."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
     codes, where, counts = np.unique(red << 16 | green << 8 | blue, return_inverse=True, return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1).astype(np.uint8)
@@ -79,18 +79,18 @@ def _lab(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _moments(points: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (3,) and covariance (3, 3) of counted points (N, 3)."""
+    """Mean (3,) and covariance (3, 3) of points (N, 3) with counts (N,)."""
     mean = np.average(points, axis=0, weights=counts)
     return mean, np.cov(points.T, fweights=counts, bias=True).reshape(3, 3)
 
 
 def _sample(where: np.ndarray, seed: int) -> np.ndarray:
-    """The colour indices of at most SAMPLE pixels."""
-    chosen = np.random.default_rng(seed).choice(where.size, min(SAMPLE, where.size), replace=False)
-    return where.ravel()[chosen]
+    """The colour indices of SAMPLE random pixels, or of all if there are fewer."""
+    pixels = np.random.default_rng(seed).choice(where.size, min(SAMPLE, where.size), replace=False)
+    return where.ravel()[pixels]
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    """A power of a symmetric positive definite matrix."""
+    """Power of a symmetric positive definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
     return vectors @ np.diag(np.maximum(values, 1e-12) ** exponent) @ vectors.T

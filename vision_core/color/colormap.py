@@ -1,4 +1,4 @@
-"""A trained colour map: the network with its palette, as a file, a function and a LUT."""
+"""A trained colour map: the network and its palette, usable as a function, a LUT and a file."""
 
 import base64
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from vision_core.safety import bounds
 from vision_core.safety.messages import reason
 from vision_core.settings import from_plain
 
-NODES = 65  # with 33, a steep map differs from its LUT by more than 2/255
-_SEEN_BITS = 4  # colours seen in training are remembered in 16 x 16 x 16 boxes: 512 bytes
+NODES = 65  # with 33, the LUT of a steep map is off by more than 2/255
+_SEEN_BITS = 4  # training colours are recorded in 16 x 16 x 16 bins: 512 bytes
 
 
 @dataclass(frozen=True, eq=False)
 class ColorMap:
-    """A `ColorMapper`, the palette it was trained for, and what is stored with it (plain data)."""
+    """A `ColorMapper`, the palette it was trained for, and its metadata (plain data)."""
 
     model: ColorMapper
     palette: Palette
     metadata: dict[str, Any]
 
     def __call__(self, colors: np.ndarray) -> np.ndarray:
-        """float32 (N, 3) sRGB in [0, 1] -> the same."""
+        """Map sRGB colours, float32 (N, 3) in [0, 1]."""
         with torch.inference_mode():
             device = next(self.model.parameters()).device
             return (
@@ -40,11 +40,11 @@ class ColorMap:
             )
 
     def recolor_colors(self, colors: np.ndarray) -> np.ndarray:
-        """uint8 (N, 3) -> uint8 (N, 3), by the network itself."""
+        """Map colours, uint8 (N, 3), with the network itself instead of a LUT."""
         return np.rint(self(colors.astype(np.float32) / 255) * 255).astype(np.uint8)
 
     def preview(self, rgb: np.ndarray) -> np.ndarray:
-        """A small picture, uint8 (H, W, 3), recoloured through a coarse LUT: a look while it trains."""
+        """Recolour a small picture, uint8 (H, W, 3), with a coarse LUT, as a preview during training."""
         return lut.apply(self.lut(17), rgb)
 
     def lut(self, size: int = NODES, colors: np.ndarray | None = None) -> np.ndarray:
@@ -52,22 +52,19 @@ class ColorMap:
         return lut.bake(self, size, colors)
 
     def used_shares(self, rgb: np.ndarray) -> np.ndarray:
-        """Share (K,) of the pixels of `rgb`, uint8 (H, W, 3), that become each palette colour, or nearly."""
+        """Share (K,) of the pixels of `rgb`, uint8 (H, W, 3), mapped closest to each palette colour."""
         counted = count_colors(rgb)
         return shares(self.palette.colors, CountedColors(self.recolor_colors(counted.colors), counted.counts))
 
     def sample_colors(self, per_box: int = 16) -> np.ndarray:
-        """uint8 (N, 3): random colours from all over the training colours, the same each time."""
+        """Random colours, uint8 (N, 3), from the bins of the training colours; deterministic."""
         size = 256 >> _SEEN_BITS
         boxes = np.repeat(np.flatnonzero(_unpack(self.metadata["source_colors"])), per_box)
         high = np.stack([boxes >> 2 * _SEEN_BITS, boxes >> _SEEN_BITS, boxes], 1) % (1 << _SEEN_BITS)
         return (high * size + np.random.default_rng(0).integers(0, size, high.shape)).astype(np.uint8)
 
     def unseen(self, counted: CountedColors) -> float:
-        """Share of the pixels whose colours lie outside those seen in training.
-
-        There the map only guesses.
-        """
+        """Share of the pixels whose colours are not in the bins of the training colours."""
         seen = np.unpackbits(
             np.frombuffer(base64.b64decode(self.metadata["source_colors"]), np.uint8)
         ).astype(bool)
@@ -75,7 +72,7 @@ class ColorMap:
 
 
 def seen_colors(counted: CountedColors) -> str:
-    """Which boxes of the colour cube the colours lie in, as base64 of one bit a box."""
+    """The occupied bins of the colour cube, as base64 with one bit per bin."""
     seen = np.zeros(1 << 3 * _SEEN_BITS, bool)
     seen[_boxes(counted.colors)] = True
     return base64.b64encode(np.packbits(seen).tobytes()).decode()
@@ -87,22 +84,22 @@ def save(color_map: ColorMap, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> ColorMap:
-    """Read what `save` wrote; every fault of the file is a `ValueError` of one sentence."""
+    """Read a file written by `save`; raises `ValueError` if anything is wrong with it."""
     return _checked(*checkpoints.load(path, ColorMapper), str(path))
 
 
 def to_arrays(path: str | Path) -> dict[str, Any]:
-    """`load` as plain data and arrays, for another process."""
+    """Load a model as plain data and arrays, to be sent to another process."""
     loaded = load(path)
     state = {name: value.numpy() for name, value in loaded.model.state_dict().items()}
     return {"architecture": loaded.model.architecture, "state": state, "metadata": loaded.metadata}
 
 
 def from_arrays(data: dict[str, Any]) -> ColorMap:
-    """What `to_arrays` told, checked again.
+    """Rebuild a model from the output of `to_arrays`, validating it again.
 
     Raises:
-        ValueError: it is no model.
+        ValueError: the data is not a valid model.
     """
     try:
         bounds.check(data["architecture"], ColorMapper.bounds)
@@ -116,7 +113,7 @@ def from_arrays(data: dict[str, Any]) -> ColorMap:
 def _checked(model: ColorMapper, metadata: dict[str, Any], name: str) -> ColorMap:
     try:
         weights = np.array(metadata["shares"], np.float64)
-        with np.errstate(all="ignore"):  # no shares of nothing: refused by the palette
+        with np.errstate(all="ignore"):  # `Palette` rejects the NaN of shares that are all 0
             palette = Palette(np.array(metadata["palette"], np.uint8), weights / weights.sum())
         if len(_unpack(metadata["source_colors"])) != 1 << 3 * _SEEN_BITS:
             raise ValueError("source_colors has another size")
@@ -124,9 +121,7 @@ def _checked(model: ColorMapper, metadata: dict[str, Any], name: str) -> ColorMa
         if not isinstance(metadata.get("fine_tuned_epochs", 0), int):
             raise ValueError("fine_tuned_epochs is not a number")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{name} does not tell its palette, colours and settings: {reason(error)}"
-        ) from error
+        raise ValueError(f"{name} has no valid palette, colours and settings: {reason(error)}") from error
     return ColorMap(model, palette, metadata)
 
 

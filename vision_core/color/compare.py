@@ -1,4 +1,4 @@
-"""One picture recoloured by every method: a grid to look at and a table to read."""
+"""Compares all methods on one picture: a grid of results and a table of metrics."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ COLUMNS = (
     ("sliced_wasserstein", "Sliced Wasserstein (Lab)"),
     ("delta_e", "Delta-E 2000 to the palette"),
     ("ssim", "SSIM of lightness"),
-    ("grain", "Grain: alike neighbours torn apart"),
+    ("grain", "Grain: similar neighbours torn apart"),
     ("amplification", "Amplification of their distance"),
     ("seconds", "Seconds"),
 )
@@ -28,7 +28,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One method's picture, uint8 (H, W, 3), its `metrics.measure`, and how long it took."""
+    """The result of one method, uint8 (H, W, 3), with its `metrics.measure` and run time."""
 
     name: str
     image: np.ndarray
@@ -43,12 +43,12 @@ def compare(
     target: np.ndarray | None = None,
     seconds: float = 0.0,
 ) -> list[Entry]:
-    """Recolour `source`, uint8 (H, W, 3), by the trained map and by every baseline.
+    """Recolour `source`, uint8 (H, W, 3), with the trained map and every baseline.
 
-    Methods that copy a picture rather than a palette are left out when there is no `target` picture.
+    Methods that need a target picture rather than a palette are skipped without `target`.
 
     Args:
-        seconds: what training the map took; added to the time of applying it.
+        seconds: training time of the map, added to the time of applying it.
     """
     methods = {
         "Trained map": lambda: lut.apply(color_map.lut(), source),
@@ -65,13 +65,13 @@ def compare(
     for name, method in methods.items():
         start = time.perf_counter()
         image = method()
-        spent = time.perf_counter() - start + (seconds if name == "Trained map" else 0)
-        entries.append(Entry(name, image, measure(source, image, palette, target), spent))
+        elapsed = time.perf_counter() - start + (seconds if name == "Trained map" else 0)
+        entries.append(Entry(name, image, measure(source, image, palette, target), elapsed))
     return entries
 
 
 def table(entries: list[Entry]) -> list[dict[str, Any]]:
-    """A row of plain numbers for each entry, with the keys of `COLUMNS`."""
+    """One row of plain numbers per entry, with the keys of `COLUMNS`."""
     return [
         {
             "method": entry.name,
@@ -83,7 +83,7 @@ def table(entries: list[Entry]) -> list[dict[str, Any]]:
 
 
 def grid(pictures: dict[str, np.ndarray], columns: int = 4, width: int = 360) -> np.ndarray:
-    """Pictures, uint8 (H, W, 3), side by side under their names -> uint8 (H, W, 3)."""
+    """Arrange labelled pictures, uint8 (H, W, 3), in a grid -> uint8 (H, W, 3)."""
     if not pictures:
         raise ValueError("a grid needs at least one picture")
     font, gap, bar = ImageFont.load_default(17), 12, 30

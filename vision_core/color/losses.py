@@ -1,6 +1,7 @@
-"""What a colour map is trained on: seven terms, each a pure function with a gradient.
+"""The loss terms of a colour map, as pure differentiable functions.
 
-`points` are output colours in CIELAB / 100, (N, 3), as is `palette` (K, 3); its `shares` (K,) sum to 1.
+`points` (N, 3) are output colours and `palette` (K, 3) target colours, both in CIELAB / 100. The `shares`
+(K,) of the palette sum to 1.
 """
 
 import torch
@@ -9,9 +10,9 @@ from torch.nn import functional as F
 
 
 def sliced_wasserstein(points: Tensor, palette: Tensor, shares: Tensor, directions: Tensor) -> Tensor:
-    """Mean 1-Wasserstein distance of the points to the weighted palette along unit `directions` (P, 3).
+    """Mean 1-Wasserstein distance from the points to the weighted palette along unit `directions` (P, 3).
 
-    On a line, the distance is the mean gap of equal quantiles. It pulls the whole distribution from afar.
+    In one dimension, it is the mean distance of equal quantiles. Its gradient does not vanish far away.
 
     Source: Bonneel et al. 2015, "Sliced and Radon Wasserstein Barycenters of Measures".
     """
@@ -25,14 +26,14 @@ def sliced_wasserstein(points: Tensor, palette: Tensor, shares: Tensor, directio
 
 
 def assignment(points: Tensor, palette: Tensor, width: float) -> Tensor:
-    """Soft choice of a palette colour for each point, (N, K): softmax of -(distance / width)^2."""
+    """Soft assignment of points to palette colours, (N, K): softmax of -(distance / width)^2."""
     return F.softmax(-_distances(points, palette).square() / width**2, dim=1)
 
 
 def usage(choice: Tensor, shares: Tensor, floor: float = 1e-4) -> Tensor:
-    """Kullback-Leibler divergence of the palette's shares from the mean of `choice` (N, K): a soft histogram.
+    """Kullback-Leibler divergence between the palette's shares and the soft histogram of `choice` (N, K).
 
-    A colour that is asked for and hardly used costs much, even a rare one.
+    Penalises missing colours strongly, even rare ones.
     """
     if choice.ndim != 2 or choice.shape[1:] != shares.shape:
         raise ValueError(f"choice {tuple(choice.shape)} does not fit shares {tuple(shares.shape)}")
@@ -41,46 +42,46 @@ def usage(choice: Tensor, shares: Tensor, floor: float = 1e-4) -> Tensor:
 
 
 def nearest_color(points: Tensor, palette: Tensor) -> Tensor:
-    """Mean distance of the points to their nearest palette colour."""
+    """Mean distance from the points to their nearest palette colours."""
     return _distances(points, palette).min(dim=1).values.mean()
 
 
 def entropy(choice: Tensor) -> Tensor:
-    """Mean entropy, in nats, of the soft choices (N, K): 0 when each point sits on one palette colour."""
+    """Mean entropy, in nats, of the soft assignments (N, K): 0 if each point is at one palette colour."""
     return -(choice * choice.clamp_min(1e-12).log()).sum(dim=1).mean()
 
 
 def curvature(middle: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
-    """Mean length of f(x + d) - 2 f(x) + f(x - d), each (N, 3): how far the map is from linear nearby.
+    """Smoothness term: mean length of the second difference f(x + d) - 2 f(x) + f(x - d), each (N, 3).
 
-    The smoothness term. A linear ramp costs nothing, so contrast is free; a step costs its height. It is also
-    what trilinear interpolation in a LUT gets wrong.
+    Linear ramps cost nothing, so contrast is free; a step costs its height. The second difference is also the
+    interpolation error of a LUT.
     """
     return (plus + minus - 2 * middle).square().sum(dim=1).add(1e-8).sqrt().mean()
 
 
 def tearing(pairs: Tensor, kept: float) -> Tensor:
-    """By how much neighbours that looked alike, (P, 2, 3), end up farther apart than `kept`, on average.
+    """Grain term: mean distance in excess of `kept` between the outputs of similar neighbours, (P, 2, 3).
 
-    The term against speckle. Where a steep part of the map crosses grass or a wall, each of its pixels falls
-    to one palette colour or the other on its own.
+    Prevents speckle: where the map is steep, neighbouring pixels of grass or a wall would otherwise be mapped
+    to different palette colours.
     """
     first, second = pairs.unbind(dim=1)
     return ((first - second).square().sum(dim=1).add(1e-8).sqrt() - kept).relu().mean()
 
 
-def structure(points: Tensor, wanted: Tensor, chroma: float = 0.02) -> Tensor:
-    """Mean squared distance to the `wanted` colours (N, 3), `chroma` times as strict in a and b.
+def structure(points: Tensor, target: Tensor, chroma: float = 0.02) -> Tensor:
+    """Structure term: mean squared distance to `target` colours (N, 3), with weight `chroma` for a and b.
 
-    Keeps what was lighter lighter, so that the picture stays readable.
+    Preserves the order of lightness, so that the picture stays recognisable.
     """
-    _check(points, wanted)
-    lightness, a, b = ((points - wanted) ** 2).mean(dim=0)
+    _check(points, target)
+    lightness, a, b = ((points - target) ** 2).mean(dim=0)
     return lightness + chroma * (a + b)
 
 
 def _distances(points: Tensor, palette: Tensor) -> Tensor:
-    """(N, 3), (K, 3) -> (N, K), without the detour over a matrix product: exact, and faster for so few."""
+    """(N, 3), (K, 3) -> (N, K), without a matrix product: exact, and faster for few colours."""
     return torch.cdist(points, palette, compute_mode="donot_use_mm_for_euclid_dist")
 
 

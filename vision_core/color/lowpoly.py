@@ -1,4 +1,4 @@
-"""Low-poly art: points along the edges of a picture, Delaunay triangles, one mean colour each."""
+"""Low-poly art: Delaunay triangles between points on the edges of a picture, each in its mean colour."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,18 +9,20 @@ from PIL import Image, ImageDraw
 from vision_core.color.palette_files import to_hex
 from vision_core.pictures.images import Picture
 
-EDGE_PIXELS = 2_000_000  # larger pictures are reduced first, so that the style does not change with size
+EDGE_PIXELS = 2_000_000  # larger pictures are downscaled first, so that the style is independent of size
 MAX_POINTS = 100_000
 GRID = 10
-SMOOTH_PIXELS = 8_000_000  # up to here a picture is drawn at twice its size, for smooth edges
+SMOOTH_PIXELS = 8_000_000  # up to this size, pictures are drawn at twice the resolution for smooth edges
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """Triangles that cover a canvas exactly.
 
-    `points` is float64 (P, 2), x and y in pixels, (0, 0) the outer corner of the first pixel; `triangles` is
-    int (T, 3), indices of points; `size` is (width, height).
+    Args:
+        points: float64 (P, 2), x and y in pixels; (0, 0) is the outer corner of the first pixel.
+        triangles: int (T, 3), indices of points.
+        size: (width, height) of the canvas.
     """
 
     points: np.ndarray
@@ -29,7 +31,7 @@ class Mesh:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """int32 (H, W): the triangle that holds each pixel's centre."""
+        """int32 (H, W): the triangle that contains the centre of each pixel."""
         return _labels(self, 1)
 
 
@@ -41,19 +43,18 @@ def triangulate(
     scatter: bool = False,
     alpha: np.ndarray | None = None,
 ) -> Mesh:
-    """Spread points along the edges of a picture, uint8 (H, W, 3), and triangulate them.
+    """Sample points along the edges of a picture, uint8 (H, W, 3), and triangulate them.
 
-    A coarse, jittered grid over the whole canvas is added: without it, triangles as long as the picture drag
-    its colours into every corner.
+    A coarse, jittered grid over the whole canvas is added to prevent triangles as long as the picture.
 
     Args:
-        threshold: 0 to 255, the edge strength above which a pixel may become a point; 255 is the strongest
-            edge of the picture. Smaller gives more points.
-        density: one in this many edge pixels becomes a point, at least 1. Smaller gives more points, though
-            never more than 100,000.
-        seed: chooses the points.
-        scatter: spread as many points at random instead.
-        alpha: uint8 (H, W) of a picture that is transparent somewhere: its outline counts as edges, too.
+        threshold: edge strength, 0 to 255, above which a pixel may become a point; 255 is the strongest edge
+            of the picture. Smaller values give more points.
+        density: one in this many edge pixels becomes a point, at least 1. Smaller values give more points, up
+            to 100,000.
+        seed: random seed for the points.
+        scatter: distribute the same number of points uniformly instead of along edges.
+        alpha: uint8 (H, W), if the picture has transparency: its outline counts as an edge.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3), at least one pixel")
@@ -78,7 +79,7 @@ def triangulate(
 def triangle_colors(mesh: Mesh, rgb: np.ndarray) -> np.ndarray:
     """Mean colour, uint8 (T, 3), of the pixels in each triangle.
 
-    A triangle so thin that it holds no pixel's centre takes the pixel at its own centre.
+    A triangle too thin to contain the centre of a pixel takes the colour at its centroid.
     """
     width, height = mesh.size
     if rgb.dtype != np.uint8 or rgb.shape != (height, width, 3):
@@ -94,14 +95,14 @@ def triangle_colors(mesh: Mesh, rgb: np.ndarray) -> np.ndarray:
 
 
 def draw(mesh: Mesh, colors: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
-    """The triangles in their colours, uint8 (T, 3), each as opaque as `alpha`, uint8 (H, W), is in it."""
+    """Draw the triangles in their colours, uint8 (T, 3), with the mean opacity of `alpha`, uint8 (H, W)."""
     opacity = _opacity(mesh, alpha)
     shown = None if opacity is None else render_png(mesh, np.repeat(opacity[:, None], 3, 1))[..., 0]
     return Picture(render_png(mesh, colors), None if shown is None else np.ascontiguousarray(shown))
 
 
 def _opacity(mesh: Mesh, alpha: np.ndarray | None) -> np.ndarray | None:
-    """uint8 (T,), or None where all is opaque."""
+    """Opacity of the triangles, uint8 (T,), or None if all are opaque."""
     if alpha is None:
         return None
     opacity = triangle_colors(mesh, np.repeat(alpha[..., None], 3, 2))[:, 0]
@@ -118,38 +119,38 @@ def render_png(mesh: Mesh, colors: np.ndarray) -> np.ndarray:
 
 
 def render_svg(mesh: Mesh, colors: np.ndarray, alpha: np.ndarray | None = None) -> str:
-    """The same as SVG, without hairlines; what `alpha`, uint8 (H, W), makes transparent is left out.
+    """Draw the triangles as SVG without visible seams; fully transparent triangles are omitted.
 
-    Where two anti-aliased triangles meet, the page behind shows through. A stroke of one pixel in each
-    triangle's own fill closes the seams (with half a pixel 8 % of the page still shows in them, without any
-    35 %), and a background of the mean colour hides what is left.
+    Where two anti-aliased triangles meet, the page behind shines through. Strokes of one pixel in the fill
+    colour close the seams (half a pixel leaves 8 % of the page visible, no stroke 35 %), and a background in
+    the mean colour hides the rest.
     """
     width, height = mesh.size
     _check_colors(mesh, colors)
     corners = mesh.points[mesh.triangles].reshape(-1, 6).tolist()
     opacity = _opacity(mesh, alpha)
     shares = [255] * len(colors) if opacity is None else opacity.tolist()
-    veils = [f' opacity="{share / 255:.3g}"' if share < 255 else "" for share in shares]
+    opacities = [f' opacity="{share / 255:.3g}"' if share < 255 else "" for share in shares]
     shapes = [
-        f'<path d="M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}L{e:.6g} {f:.6g}z" fill="{color}" stroke="{color}"{veil}/>'
-        for (a, b, c, d, e, f), color, veil in zip(corners, to_hex(colors), veils, strict=True)
-        if veil != ' opacity="0"'
+        f'<path d="M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}L{e:.6g} {f:.6g}z" fill="{fill}" stroke="{fill}"{opaque}/>'
+        for (a, b, c, d, e, f), fill, opaque in zip(corners, to_hex(colors), opacities, strict=True)
+        if opaque != ' opacity="0"'
     ]
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
-    ground = to_hex(np.rint(colors.mean(0, keepdims=True)).astype(np.uint8))[0]
-    rect = [f'<rect width="{width}" height="{height}" fill="{ground}"/>'] if opacity is None else []
+    mean = to_hex(np.rint(colors.mean(0, keepdims=True)).astype(np.uint8))[0]
+    rect = [f'<rect width="{width}" height="{height}" fill="{mean}"/>'] if opacity is None else []
     return "\n".join([head, *rect, '<g stroke-linejoin="round">', *shapes, "</g>", "</svg>", ""])
 
 
 def edges(mesh: Mesh) -> np.ndarray:
-    """Each side of the triangles once: int (E, 2), indices of points."""
+    """The unique edges of the triangles: int (E, 2), indices of points."""
     sides = np.sort(mesh.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     return np.unique(sides, axis=0)
 
 
 def wireframe(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") -> np.ndarray:
-    """Draw the sides of the triangles -> uint8 (H, W, 3)."""
+    """Draw the edges of the triangles -> uint8 (H, W, 3)."""
     width, height = mesh.size
     scale = 2 if width * height <= SMOOTH_PIXELS else 1
     image = Image.new("RGB", (width * scale, height * scale), background)
@@ -160,7 +161,7 @@ def wireframe(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") ->
 
 
 def _edge_pixels(rgb: np.ndarray, threshold: float, alpha: np.ndarray | None) -> tuple[np.ndarray, int]:
-    """Pixels (N, 2), x and y, of the reduced picture with Sobel magnitude above the threshold; its factor."""
+    """Edge pixels (N, 2), x and y, of the downscaled picture by Sobel magnitude, and the scale factor."""
     height, width = rgb.shape[:2]
     step = int(np.ceil(np.sqrt(height * width / EDGE_PIXELS)))
     from scipy.ndimage import gaussian_filter, sobel
@@ -178,7 +179,7 @@ def _edge_pixels(rgb: np.ndarray, threshold: float, alpha: np.ndarray | None) ->
 
 
 def _grid(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """Points (N, 2), about GRID along the longer side: regular on the border, jittered inside."""
+    """A grid of points (N, 2), about GRID along the longer side: regular on the border, jittered inside."""
     spacing = max(width, height, 16 * GRID) / GRID
     columns, rows = (max(1, round(side / spacing)) for side in (width, height))
     x, y = np.meshgrid(np.arange(columns + 1), np.arange(rows + 1))
@@ -188,10 +189,10 @@ def _grid(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _labels(mesh: Mesh, scale: int) -> np.ndarray:
-    """int32 (H * scale, W * scale): the triangle at the centre of each pixel of the scaled canvas.
+    """Rasterise: int32 (H * scale, W * scale), the triangle at the centre of each pixel.
 
-    Every triangle is cut into one span a row; a pixel belongs to the span that begins last before it. Sides
-    are always computed from their upper end, so that neighbours agree on every cut to the last bit.
+    Each triangle is split into one span per row. Edges are always evaluated from their upper end, so that
+    adjacent triangles agree on the boundary to the last bit.
     """
     width, height = mesh.size[0] * scale, mesh.size[1] * scale
     corners = mesh.points[mesh.triangles] * scale  # (T, 3, 2)
@@ -217,7 +218,7 @@ def _labels(mesh: Mesh, scale: int) -> np.ndarray:
 
 
 def _cross(start: np.ndarray, end: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Where the sides from start to end, (N, 2), cross the heights y (N,)."""
+    """The x (N,) at which the edges from start to end, (N, 2), cross the rows y (N,)."""
     return start[:, 0] + (y - start[:, 1]) * ((end[:, 0] - start[:, 0]) / (end[:, 1] - start[:, 1]))
 
 

@@ -1,11 +1,11 @@
-"""3D lookup tables: any colour map as a grid of N x N x N colours, applied to pictures at the speed of C.
+"""3D lookup tables (LUTs): colour maps sampled on a grid of N x N x N colours, and their fast application.
 
-A LUT is float32 (N, N, N, 3), indexed [blue, green, red], so that red runs fastest when it is flattened, as
-in .cube files, HaldCLUTs and Pillow. Input and output are sRGB-encoded. Nodes may lie outside of [0, 1]: only
-the interpolated colour is clipped, at the very end. `Shaped` puts a curve for each channel before the grid.
+A LUT is float32 (N, N, N, 3), indexed [blue, green, red], so that red varies fastest in memory, as in .cube
+files, HaldCLUTs and Pillow. Input and output are sRGB-encoded. Nodes may lie outside of [0, 1]; only the
+interpolated colour is clipped. `Shaped` adds a curve for each channel before the grid.
 
 Source of the interpolation: Kasson et al. 1995, "Performing color space conversions with three-dimensional
-linear interpolation"; the same tetrahedra as in ffmpeg and OpenColorIO.
+linear interpolation"; the tetrahedra are those of ffmpeg and OpenColorIO.
 """
 
 import os
@@ -18,24 +18,24 @@ import numpy as np
 
 from vision_core.color.spaces import oklab_to_linear, oklab_to_srgb, srgb_to_oklab
 
-BAND = 1 << 20  # pixels that a thread handles at a time
-SAMPLED = 1 << 18  # colours that NumPy interpolates at a time: 40 MB
+BAND = 1 << 20  # pixels per task of a thread
+SAMPLED = 1 << 18  # colours per chunk of NumPy interpolation: 40 MB
 MAX_NODES = 256  # of the .cube format
-OCIO_NODES = 129  # the most that OpenColorIO takes; NumPy samples larger tables, some forty times slower
-RESHAPED = 65  # nodes, at least, of a grid that replaces curves and grid
-MAX_VALUE = 100.0  # of a node: a table of whole numbers, of 1023 say, is no LUT of ours
+OCIO_NODES = 129  # OpenColorIO's limit; larger tables are sampled by NumPy, some 40 times slower
+RESHAPED = 65  # minimum nodes of a grid resampled from curves and a grid
+MAX_VALUE = 100.0  # of a node; rejects integer tables, e.g. of 0 to 1023
 
-ColorMap = Callable[[np.ndarray], np.ndarray]  # float32 (M, 3) in [0, 1] -> the same
+ColorMap = Callable[[np.ndarray], np.ndarray]  # maps float32 (M, 3) in [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
 class Shaped:
-    """A LUT behind curves: what they give for a colour, from 0 to 1, is the place in the grid.
+    """A LUT behind per-channel curves, whose outputs from 0 to 1 are the coordinates in the grid.
 
     Args:
         grid: float32 (N, N, N, 3).
-        curves: float32 (M, 3), a column for each channel, at M evenly spaced inputs.
-        low, high: float32 (3,), the inputs that the first and the last row stand for; low < high.
+        curves: float32 (M, 3), one column per channel, at M evenly spaced inputs.
+        low, high: float32 (3,), inputs of the first and the last row; low < high.
     """
 
     grid: np.ndarray
@@ -50,10 +50,10 @@ class Shaped:
         if low.shape != (3,) or high.shape != (3,) or not (low < high).all():
             raise ValueError(f"the curves run from {low.tolist()} to {high.tolist()}")
         if not np.isfinite(curves).all():
-            raise ValueError("the curves have values that are not numbers")
+            raise ValueError("the curves have values that are not finite")
 
     def positions(self, colors: np.ndarray) -> np.ndarray:
-        """Where in the grid colours lie: (M, 3) -> float32 (M, 3), perhaps outside of [0, 1]."""
+        """Grid coordinates of colours: (M, 3) -> float32 (M, 3), possibly outside of [0, 1]."""
         channels = [
             np.interp(
                 colors[:, i], np.linspace(self.low[i], self.high[i], len(self.curves)), self.curves[:, i]
@@ -68,21 +68,21 @@ AnyLut = TypeVar("AnyLut", bound=Lut)
 
 
 def check(lut: np.ndarray) -> np.ndarray:
-    """The grid itself, or a ValueError that names what is wrong with it."""
+    """Validate a grid and return it; raises `ValueError` if it is not a LUT."""
     size = lut.shape[0] if lut.ndim else 0
     if lut.dtype != np.float32 or lut.shape != (size, size, size, 3) or not 2 <= size <= MAX_NODES:
         raise ValueError(
             f"LUT is {lut.dtype} {lut.shape}, expected float32 (N, N, N, 3), N of 2 to {MAX_NODES}"
         )
     if not np.isfinite(lut).all():
-        raise ValueError("LUT has values that are not numbers")
+        raise ValueError("LUT has values that are not finite")
     if max(-lut.min(), lut.max()) > MAX_VALUE:
         raise ValueError(f"LUT values run from {lut.min():.4g} to {lut.max():.4g}, expected about 0 to 1")
     return lut
 
 
 def identity(size: int) -> np.ndarray:
-    """The LUT (size, size, size, 3) that changes nothing."""
+    """The identity LUT, (size, size, size, 3)."""
     if not 2 <= size <= MAX_NODES:
         raise ValueError(f"a LUT of {size} nodes, expected 2 to {MAX_NODES}")
     axis = np.linspace(0, 1, size, dtype=np.float32)
@@ -91,42 +91,39 @@ def identity(size: int) -> np.ndarray:
 
 
 def bake(function: ColorMap, size: int = 33, colors: np.ndarray | None = None) -> np.ndarray:
-    """Evaluate a colour map at every node, 2,048 colours at a time; values outside [0, 1] are clipped.
+    """Evaluate a colour map at every node; values outside [0, 1] are clipped.
 
     Args:
-        colors: uint8 (M, 3): only the nodes around these are evaluated, the others stay the identity. A
-            picture touches about a twentieth of the nodes, which makes its own LUT quick to bake.
+        colors: uint8 (M, 3); if given, only the nodes around these colours are evaluated and the others are
+            those of the identity. A picture needs about a twentieth of the nodes, so its LUT bakes quickly.
     """
     lut = identity(size)
-    wanted = np.ones((size,) * 3, bool) if colors is None else _around(colors, size)
-    nodes = lut[wanted]
-    parts = np.array_split(
-        nodes, len(nodes) // 2048 + 1
-    )  # their activations stay in the cache: twice as fast
+    needed = np.ones((size,) * 3, bool) if colors is None else _around(colors, size)
+    nodes = lut[needed]
+    # chunks of 2,048 colours keep the activations in the cache: twice as fast
+    parts = np.array_split(nodes, len(nodes) // 2048 + 1)
     values = np.concatenate([function(part) for part in parts])
     if values.shape != nodes.shape or not np.isfinite(values).all():
-        raise ValueError(
-            f"the colour map gave {values.shape} for {nodes.shape}, or values that are not numbers"
-        )
-    lut[wanted] = values.astype(np.float32).clip(0, 1)
+        raise ValueError(f"the colour map returned {values.shape} for {nodes.shape}, or values not finite")
+    lut[needed] = values.astype(np.float32).clip(0, 1)
     return lut
 
 
 def _around(colors: np.ndarray, size: int) -> np.ndarray:
-    """bool (size, size, size) [b, g, r]: the corners of the cells that the colours, uint8 (M, 3), lie in."""
+    """bool (size, size, size) [b, g, r]: the corners of the cells that contain the colours, uint8 (M, 3)."""
     cells = np.zeros((size,) * 3, bool)
     low = np.maximum((colors.astype(np.int64) * (size - 1) + 254) // 255 - 1, 0)
     cells[low[:, 2], low[:, 1], low[:, 0]] = True
     for axis in range(3):
-        cells |= np.roll(cells, 1, axis)  # no cell begins at the last node: nothing comes round
+        cells |= np.roll(cells, 1, axis)  # no wrap-around: no cell starts at the last node
     return cells
 
 
 def with_strength(lut: AnyLut, color: float = 1.0, lightness: float = 1.0) -> AnyLut | np.ndarray:
-    """The LUT between identity (0) and full effect (1), separately for colour and lightness.
+    """Blend between the identity (0) and the LUT (1), separately for colour and lightness.
 
-    OKLab's a, b and its L are interpolated separately. Where the mix leaves the gamut, its chroma is reduced
-    until it fits, so that lightness and hue stay as asked.
+    OKLab's a, b and its L are interpolated separately. Colours out of gamut have their chroma reduced, which
+    preserves lightness and hue.
     """
     if not (0 <= color <= 1 and 0 <= lightness <= 1):
         raise ValueError(f"strengths are {color} (colour) and {lightness} (lightness), expected 0 to 1")
@@ -139,7 +136,7 @@ def with_strength(lut: AnyLut, color: float = 1.0, lightness: float = 1.0) -> An
 
 
 def plain(lut: Lut) -> np.ndarray:
-    """One grid of [0, 1] for the LUT: itself, or sampled where it has curves or nodes to be clipped later."""
+    """A single grid in [0, 1]: the LUT itself, or resampled if it has curves or nodes out of range."""
     grid = check(lut.grid if isinstance(lut, Shaped) else lut)
     if grid is lut and grid.min() >= 0 and grid.max() <= 1:
         return grid
@@ -156,7 +153,7 @@ def sample(lut: Lut, colors: np.ndarray) -> np.ndarray:
 
 
 def _sample(lut: Lut, colors: np.ndarray) -> np.ndarray:
-    """In the cell of a colour, the corners passed when one walks along the axes, farthest way first."""
+    """Interpolate between the four corners on the path along the axes, largest coordinate first."""
     grid = lut.grid if isinstance(lut, Shaped) else lut
     places = lut.positions(colors) if isinstance(lut, Shaped) else colors
     at = places.astype(np.float32).clip(0, 1) * np.float32(len(grid) - 1)
@@ -172,10 +169,9 @@ def _sample(lut: Lut, colors: np.ndarray) -> np.ndarray:
 
 
 def apply(lut: Lut, rgb: np.ndarray) -> np.ndarray:
-    """Put a picture, uint8 or uint16 (H, W, 3), through the LUT -> the same type and shape.
+    """Apply the LUT to a picture, uint8 or uint16 (H, W, 3), in parallel bands of rows.
 
-    Interpolated first, clipped after. Bands of rows run on all cores; every pixel is computed by itself, so
-    the bands do not change the result.
+    Colours are interpolated first and clipped afterwards.
     """
     if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 or uint16 (H, W, 3)")
@@ -188,7 +184,7 @@ def apply(lut: Lut, rgb: np.ndarray) -> np.ndarray:
         convert(np.ascontiguousarray(rgb[start : start + rows]), out[start : start + rows])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(band, range(0, len(rgb), rows)))  # the list raises what a thread raised
+        list(pool.map(band, range(0, len(rgb), rows)))  # consumed, to raise exceptions of the threads
     return out
 
 
@@ -208,7 +204,7 @@ def _by_sampling(lut: Lut, dtype: np.dtype) -> Convert:
 def _by_ocio(lut: Lut, dtype: np.dtype) -> Convert:
     import PyOpenColorIO
 
-    ocio: Any = PyOpenColorIO  # its own types are incomplete
+    ocio: Any = PyOpenColorIO  # its type stubs are incomplete
     grid = lut.grid if isinstance(lut, Shaped) else lut
     steps = ocio.GroupTransform()
     if isinstance(lut, Shaped):
@@ -221,7 +217,8 @@ def _by_ocio(lut: Lut, dtype: np.dtype) -> Convert:
         steps.appendTransform(scale)
         steps.appendTransform(curves)
     table = ocio.Lut3DTransform(gridSize=len(grid), interpolation=ocio.INTERP_TETRAHEDRAL)
-    table.setData(np.ascontiguousarray(grid.transpose(2, 1, 0, 3)).ravel())  # there blue runs fastest
+    # in OpenColorIO, blue varies fastest
+    table.setData(np.ascontiguousarray(grid.transpose(2, 1, 0, 3)).ravel())
     steps.appendTransform(table)
     depth = ocio.BIT_DEPTH_UINT8 if dtype == np.uint8 else ocio.BIT_DEPTH_UINT16
     processor = ocio.Config.CreateRaw().getProcessor(steps)
@@ -237,10 +234,10 @@ def _by_ocio(lut: Lut, dtype: np.dtype) -> Convert:
 
 
 def distance(lut: np.ndarray, function: ColorMap, colors: np.ndarray) -> dict[str, float]:
-    """How far the LUT is from the map it was baked from, at colours uint8 (M, 3).
+    """Error of the LUT relative to the map it was baked from, at colours uint8 (M, 3).
 
     Returns:
-        "max", "mean" and "p99" (99th percentile) of each colour's largest channel difference, in 1/255.
+        "max", "mean" and "p99" (99th percentile) of the largest channel difference per colour, in 1/255.
     """
     points = colors.astype(np.float32) / 255
     difference = 255 * np.abs(sample(check(lut), points) - function(points).clip(0, 1)).max(1)
@@ -252,20 +249,20 @@ def distance(lut: np.ndarray, function: ColorMap, colors: np.ndarray) -> dict[st
 
 
 def _into_gamut(lab: np.ndarray) -> np.ndarray:
-    """OKLab (M, 3) -> sRGB (M, 3), by bisecting the largest chroma that keeps lightness and hue."""
+    """OKLab (M, 3) -> sRGB (M, 3), with the largest chroma in gamut, found by bisection."""
 
     def outside(points: np.ndarray) -> np.ndarray:
         light = oklab_to_linear(points)
         return (light.min(1) < -1e-4) | (light.max(1) > 1 + 1e-4)
 
-    far = np.flatnonzero(outside(lab))
-    low, high = np.zeros(len(far), lab.dtype), np.ones(len(far), lab.dtype)
-    scaled = lab[far]
+    beyond = np.flatnonzero(outside(lab))
+    low, high = np.zeros(len(beyond), lab.dtype), np.ones(len(beyond), lab.dtype)
+    scaled = lab[beyond]
     for _ in range(10):
         middle = (low + high) / 2
-        scaled[:, 1:] = lab[far, 1:] * middle[:, None]
+        scaled[:, 1:] = lab[beyond, 1:] * middle[:, None]
         over = outside(scaled)
         low, high = np.where(over, low, middle), np.where(over, middle, high)
     result = lab.copy()
-    result[far, 1:] *= low[:, None]
+    result[beyond, 1:] *= low[:, None]
     return oklab_to_srgb(result)

@@ -1,4 +1,4 @@
-"""LUT files: .cube text and pictures as PNG, read by their suffix; what other formats there are, named."""
+"""Reads and writes LUT files: .cube and LUT pictures (PNG). Other formats are rejected by name."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def read(path: str | Path) -> Lut:
     """Read a .cube file or a LUT picture (.png).
 
     Raises:
-        ValueError: missing, too large, of another format or broken.
+        ValueError: the file is missing, too large, damaged or has another format.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -48,10 +48,10 @@ def read(path: str | Path) -> Lut:
     LUT.check(path.stat().st_size, path.name)
     readers = {".cube": cube.parse, ".png": lut_pictures.parse}
     if suffix not in readers:
-        known = f" ({OTHERS[suffix]})" if suffix in OTHERS else ""
+        kind = f" ({OTHERS[suffix]})" if suffix in OTHERS else ""
         raise ValueError(
-            f"cannot read a LUT from {path.name}{known}, expected .cube or .png: "
-            "save or convert it as .cube, for instance in the program that it comes from"
+            f"cannot read a LUT from {path.name}{kind}, expected .cube or .png: "
+            "export it as .cube, for instance from the program that wrote it"
         )
     try:
         return readers[suffix](path.read_bytes())
@@ -60,10 +60,10 @@ def read(path: str | Path) -> Lut:
 
 
 def write(path: str | Path, lut: Lut, title: str = "Colour transfer") -> None:
-    """Write a LUT as .cube or as a HaldCLUT of level 8 (.png), one grid of [0, 1].
+    """Write a LUT as .cube or as a HaldCLUT of level 8 (.png), as a single grid in [0, 1].
 
-    Bake at 64 nodes for the HaldCLUT and nothing is lost. A smooth LUT of 33 nodes, interpolated to 64, still
-    gives the same picture to 1/255; a steep one may not.
+    A HaldCLUT has 64 nodes: a LUT baked at 64 nodes is stored exactly. A smooth LUT of 33 nodes is accurate
+    to 1/255 after interpolation to 64; a steep one may not be.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in (".cube", ".png"):

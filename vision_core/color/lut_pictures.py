@@ -1,8 +1,8 @@
-"""LUTs as pictures: HaldCLUTs, and N tiles of N x N pixels in rows or as a strip, as games and OBS use them.
+"""LUTs as pictures: HaldCLUTs, and N tiles of N x N pixels in rows or as a strip, as used by games and OBS.
 
-Source: quelsolaar.com/technology/clut.html: the picture of a HaldCLUT of level L has a side of L**3 pixels
-and holds L**2 nodes along each axis, red fastest. In the other layout red runs right and green down inside a
-tile, and blue from tile to tile. Both may have the same size: how smooth they are then tells them apart.
+Source: quelsolaar.com/technology/clut.html: a HaldCLUT of level L is a square of L**3 pixels with L**2 nodes
+along each axis, red fastest. In the tiled layout, red increases to the right and green downwards in each
+tile, and blue from tile to tile. Both layouts can have the same size; the smoother interpretation is chosen.
 """
 
 import struct
@@ -18,16 +18,16 @@ from vision_core.pictures import pngs
 from vision_core.safety.messages import reason
 
 LEVELS = range(2, 17)  # of a HaldCLUT; 16 holds MAX_NODES
-ROUGH = (
-    4.0  # above it a picture is no LUT, see `_roughness`: neutral 1, trained maps 0.7, photographs 10 to 25
-)
+# `_roughness` above which a picture is not a LUT: neutral LUTs have 1, trained maps 0.7, photographs 10 to 25
+ROUGH = 4.0
 
 
 def parse(data: bytes) -> np.ndarray:
-    """The LUT in a PNG of 8 or 16 bits, grey or RGB -> grid.
+    """Read the LUT in a PNG with 8 or 16 bits, grey or RGB -> grid.
 
     Raises:
-        ValueError: damaged, of no size that a LUT has, not smooth in any layout, or in tiles that are turned.
+        ValueError: the file is damaged, its size is not that of a LUT, it is not smooth in any layout, or its
+            tiles are rotated or mirrored.
     """
     try:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
@@ -39,7 +39,7 @@ def parse(data: bytes) -> np.ndarray:
                 or not _layouts(width, height, nodes)
             ):
                 raise ValueError(
-                    f"{width} x {height} pixels are no LUT: expected a HaldCLUT (64 x 64, 512 x 512 ...), "
+                    f"{width} x {height} is not the size of a LUT: expected a HaldCLUT (64 x 64, 512 x 512) "
                     "or N tiles of N x N pixels in rows or as a strip (512 x 512, 1024 x 32 ...)"
                 )
             pngs.check_work(data)
@@ -56,13 +56,13 @@ def parse(data: bytes) -> np.ndarray:
     if name != "HaldCLUT" and not _upright(grids[name]):
         raise ValueError(
             "the tiles of this LUT picture do not have red to the right, green downwards and blue from tile "
-            "to tile: turn or mirror the picture, or save the LUT as .cube"
+            "to tile: rotate or mirror the picture, or save the LUT as .cube"
         )
     return check(grids[name])
 
 
 def dump(lut: np.ndarray, level: int = 8) -> Iterator[bytes]:
-    """A 16-bit HaldCLUT PNG in parts. A LUT of level**2 nodes is stored as it is, another is interpolated."""
+    """Yield the parts of a 16-bit HaldCLUT PNG. Unless the LUT has level**2 nodes, it is interpolated."""
     if level not in LEVELS:
         raise ValueError(f"HaldCLUT level {level}, expected {LEVELS[0]} to {LEVELS[-1]}")
     nodes, side = level**2, level**3
@@ -71,7 +71,7 @@ def dump(lut: np.ndarray, level: int = 8) -> Iterator[bytes]:
     values = np.rint(lut.reshape(side, side * 3).clip(0, 1) * 65535)
     rows = values.astype(">u2").view(np.uint8)  # (side, side * 6)
     up = np.diff(rows, axis=0, prepend=np.zeros((1, side * 6), np.uint8))  # PNG filter 2, modulo 256
-    pixels = np.insert(up, 0, 2, axis=1)  # each row begins with its filter's number
+    pixels = np.insert(up, 0, 2, axis=1)  # each row starts with its filter type
     header = struct.pack(">2I5B", side, side, 16, 2, 0, 0, 0)  # 16 bits, RGB
     yield b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(pixels.tobytes())), (b"IEND", b"")):
@@ -79,7 +79,7 @@ def dump(lut: np.ndarray, level: int = 8) -> Iterator[bytes]:
 
 
 def _pixels(image: Image.Image, data: bytes) -> np.ndarray:
-    """float32 (H, W, 3) in [0, 1], as stored: a profile is not for the values of a LUT."""
+    """float32 (H, W, 3) in [0, 1] as stored; ICC profiles do not apply to the values of a LUT."""
     if data[24] == 16:
         (colors, alpha), white = pngs.wide(data), 65535
     else:
@@ -87,7 +87,7 @@ def _pixels(image: Image.Image, data: bytes) -> np.ndarray:
         colors, alpha = stored[..., :3], stored[..., 3]
     pngs.check_rows(image, data)
     if alpha is not None and alpha.min() < white:
-        raise ValueError("a LUT picture with transparent pixels: their colours are not known")
+        raise ValueError("a LUT picture cannot have transparent pixels")
     return np.broadcast_to(colors, (*colors.shape[:2], 3)) / np.float32(white)
 
 
@@ -106,13 +106,13 @@ def _arranged(pixels: np.ndarray, layout: str, nodes: int) -> np.ndarray:
 
 
 def _roughness(grid: np.ndarray) -> float:
-    """How far the channels go up and down in all on the way along each of the axes; 1 for a neutral LUT."""
+    """Total variation of the channels along the axes; 1 for a neutral LUT."""
     steps = [np.abs(np.diff(grid, axis=axis)).mean() for axis in range(3)]
     return float(sum(steps)) * (len(grid) - 1)
 
 
 def _upright(grid: np.ndarray) -> bool:
-    """Whether each channel grows along its own axis, or no other way round fits clearly better."""
+    """Whether each channel increases along its own axis, or no permutation fits clearly better."""
     half = len(grid) // 2
     slopes = np.array(
         [

@@ -1,4 +1,4 @@
-"""How good a colour transfer is, in numbers that need no taste."""
+"""Objective quality metrics of a colour transfer."""
 
 import math
 from typing import Any
@@ -10,24 +10,24 @@ from vision_core.color.spaces import encode
 
 DIRECTIONS = 64
 SSIM_PIXELS = 2_000_000
-PAIRS = 1 << 19  # of neighbouring pixels, at most, that `grain` looks at
-TORN = 15.0  # Lab distance from which they look like two colours
+PAIRS = 1 << 19  # maximum pairs of neighbouring pixels sampled by `grain`
+TORN = 15.0  # Lab distance from which neighbours look like two colours
 IN_USE = 0.01  # a palette colour is used when more than this share of the pixels is nearest to it
 
 
 def measure(
     source: np.ndarray, output: np.ndarray, palette: Palette, target: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """Compare `output`, uint8 (H, W, 3), with the picture it came from, the palette, and the target picture.
+    """Compare `output`, uint8 (H, W, 3), with its source, the palette and the target picture.
 
-    All on counted colours of 6 bits a channel, in CIELAB, except SSIM:
-    - `used_shares` (K,): pixels nearest to each palette colour; `colors_used`: how many have more than 1 %;
-      `missing`: indices of palette colours of share >= 2 % that do not.
-    - `total_variation`: half the sum of |used - palette's share|; 0 is perfect, 1 disjoint.
-    - `sliced_wasserstein`: to the palette weighted by its shares; `sliced_wasserstein_target`: to the
-      target's pixels (absent without a target). Mean over 64 directions, in Lab units.
+    All metrics but SSIM and grain are computed in CIELAB on colours counted with 6 bits per channel:
+    - `used_shares` (K,): share of the pixels nearest to each palette colour; `colors_used`: number of colours
+      with more than 1 %; `missing`: indices of palette colours with share >= 2 % that have less.
+    - `total_variation`: half the sum of |used share - palette share|; 0 is perfect, 1 disjoint.
+    - `sliced_wasserstein`: distance to the palette weighted by its shares; `sliced_wasserstein_target`: to
+      the pixels of the target, if given. Mean over 64 directions, in Lab units.
     - `delta_e`: mean CIEDE2000 to the nearest palette colour.
-    - `ssim`: structural similarity of L*, range 100, between output and source; None below 7 pixels a side.
+    - `ssim`: structural similarity of L* between output and source; None for sides below 7 pixels.
     - `grain`, `amplification`: see `grain`.
     """
     from skimage.color import deltaE_ciede2000
@@ -58,7 +58,7 @@ def measure(
 
 
 def sliced_wasserstein(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
-    """Mean 1-Wasserstein distance of two weighted clouds (N, 3) and (M, 3) along 64 random directions."""
+    """Mean 1-Wasserstein distance between weighted points (N, 3) and (M, 3) along 64 random directions."""
     from scipy.stats import wasserstein_distance
 
     directions = np.random.default_rng(seed).normal(size=(DIRECTIONS, 3))
@@ -67,7 +67,7 @@ def sliced_wasserstein(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarra
 
 
 def lightness_ssim(source: np.ndarray, output: np.ndarray) -> float | None:
-    """SSIM of CIELAB lightness, uint8 (H, W, 3) both; above two megapixels, of every n-th row and column."""
+    """SSIM of CIELAB lightness, uint8 (H, W, 3); above two megapixels, of every n-th row and column."""
     if min(source.shape[:2]) < 7:
         return None
     from skimage.metrics import structural_similarity
@@ -77,10 +77,10 @@ def lightness_ssim(source: np.ndarray, output: np.ndarray) -> float | None:
 
 
 def grain(source: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    """What becomes of neighbouring pixels that look alike in the source, uint8 (H, W, 3) both: speckle?
+    """Measure speckle on pairs of neighbouring pixels that look similar in the source, uint8 (H, W, 3).
 
-    Alike is a Lab distance of 1 to 4. `grain` is the share of these pairs that is torn apart, to a distance
-    above 15; `amplification` the mean ratio of their distances after and before. Both are 0 without pairs.
+    Similar means a Lab distance of 1 to 4. `grain` is the share of these pairs whose distance in the output
+    exceeds 15, `amplification` the mean ratio of their distances after and before. Both are 0 without pairs.
     """
     at = neighbours(source.shape[:2], PAIRS)
     first, second = (source.reshape(-1, 3)[index] for index in at)

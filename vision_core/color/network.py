@@ -1,8 +1,8 @@
-"""The colour map: a small MLP from one sRGB colour to another, the same for every pixel.
+"""The colour map: a small MLP from sRGB to sRGB, applied to every pixel independently.
 
 Source: the network of MusicVisualizer (five hidden layers of 256, an RGB head, later a softmax over the
-palette). LayerNorm stands where it had BatchNorm, with as many parameters: the answer for a colour must not
-depend on which other colours are in the batch.
+palette). LayerNorm replaces its BatchNorm, with the same number of parameters: the output for a colour must
+not depend on the other colours in the batch.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from vision_core.checkpoints import HubMixin
 from vision_core.safety.bounds import Bounds, OneOf, Real, Several, Whole
 
 Head = Literal["rgb", "palette"]
-MAX_LAYERS, MAX_HIDDEN = 64, 4096  # a model file must not ask for hours and gigabytes
+MAX_LAYERS, MAX_HIDDEN = 64, 4096  # bounds the time and memory that a model file can request
 MAX_TEMPERATURE = 1000
 
 
@@ -25,10 +25,9 @@ class ColorMapper(nn.Module, HubMixin):
     """(N, 3) sRGB in [0, 1] -> (N, 3) sRGB in [0, 1].
 
     Args:
-        head: "rgb" ends in a sigmoid; "palette" in a softmax over the palette, whose mean colour is the
-            answer.
+        head: "rgb" is a sigmoid, "palette" a softmax over the palette that outputs the mean colour.
         palette: K colours of 0..255, for the palette head.
-        temperature: divides the palette head's logits; smaller is closer to choosing one colour.
+        temperature: divides the logits of the palette head; smaller values approach a hard choice.
     """
 
     bounds: ClassVar[Bounds] = {
@@ -76,10 +75,11 @@ class ColorMapper(nn.Module, HubMixin):
         return self.out(self.trunk(2 * x - 1))
 
     def color(self, logits: Tensor) -> Tensor:
-        """What the head makes of its logits: (N, 3) sRGB."""
+        """Convert the logits of the head to sRGB (N, 3)."""
         if self.head == "rgb":
             return torch.sigmoid(logits.float())
-        choice = torch.softmax(logits.float() / self.temperature, dim=1)  # autocast must not round colours
+        # in float32, because autocast would round the colours
+        choice = torch.softmax(logits.float() / self.temperature, dim=1)
         return (choice[:, :, None] * self.palette).sum(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a training minimises: the settings, the batch of an epoch, and the terms of its loss."""
+"""The training objective of a colour map: settings, batches and loss terms."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -16,15 +16,15 @@ from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
 from vision_core.settings import check, device, seed, setting, track
 
-NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours whose curvature is measured in a batch, and how far away
-DIRECTIONS = 16  # of the sliced distance; an epoch draws new ones
-PAIRS, KEPT = 64, 0.08  # neighbouring pixels in a batch, and how far apart they may come, CIELAB / 100
-WIDE, NARROW = 0.25, 0.06  # width of the soft histogram at the start and from 70 % of the training on
+NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours per batch for the smoothness term, and their step size
+DIRECTIONS = 16  # of the sliced distance, drawn anew for each epoch
+PAIRS, KEPT = 64, 0.08  # pairs of neighbours per batch, and their tolerated distance in CIELAB / 100
+WIDE, NARROW = 0.25, 0.06  # width of the soft histogram at the start, and after 70 % of the training
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts; 0 leaves it out of the training, not out of the report."""
+    """Weights of the loss terms; terms with weight 0 are reported, but not trained on."""
 
     distribution: float = 3.0
     usage: float = 1.0
@@ -42,27 +42,27 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. An epoch is one batch of `batch` counted colours."""
+    """Training settings. An epoch is a single batch of counted colours."""
 
-    epochs: int = setting(1000, "Steps, of one batch each.", least=1, most=10**7)
+    epochs: int = setting(1000, "Training steps of one batch each.", least=1, most=10**7)
     batch: int = setting(512, least=16, most=1 << 16)
-    lr: float = setting(1e-3, "Adam's learning rate.", above=0, most=10)
+    lr: float = setting(1e-3, "Learning rate of Adam.", above=0, most=10)
     cosine: bool = setting(
-        True, "Let the learning rate fall to a fiftieth along half a cosine.", option="--cosine/--constant-lr"
+        True, "Cosine decay of the learning rate to a fiftieth, or none.", option="--cosine/--constant-lr"
     )
     patience: int = setting(
-        0, "Stop after so many epochs without a smaller loss; 0: never.", least=0, most=10**7
+        0, "Stop after this many epochs without improvement; 0: never.", least=0, most=10**7
     )
     layers: int = setting(5, least=1, most=MAX_LAYERS)
     hidden: int = setting(256, least=1, most=MAX_HIDDEN)
-    # "rgb" was measured better in LUT error and structure
-    head: Head = setting("rgb", "rgb, or palette: a softmax over the palette's colours.")
+    # "rgb" has the smaller LUT error and the better structure
+    head: Head = setting("rgb", "rgb, or palette: a softmax over the palette.")
     temperature: float = setting(0.5, above=0, most=10)
     weights: LossWeights = field(default_factory=LossWeights)
     seed: int = seed()
     device: str = device()
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "Of the network; auto is bfloat16 where that was measured to be fast, else float32."
+        "auto", "Precision of the network; auto is bfloat16 if that is measured to be fast."
     )
     track: str | None = track()
 
@@ -72,15 +72,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """Everything the losses look at, on the training device; sRGB in [0, 1] or CIELAB / 100."""
+    """The data of the loss terms, as sRGB in [0, 1] or CIELAB / 100."""
 
     colors: Tensor  # (N, 3) sRGB
     cumulative: Tensor  # (N,) float64
     palette: Tensor  # (K, 3) CIELAB / 100
     shares: Tensor  # (K,)
-    wanted: Tensor  # (N, 3) CIELAB / 100
-    pairs: Tensor  # (P, 2, 3) sRGB, neighbours that look alike; P may be 0
-    misplaced: Tensor | None  # (N, K): 1 where a person said that this colour should not become that one
+    target: Tensor  # (N, 3) CIELAB / 100
+    pairs: Tensor  # (P, 2, 3) sRGB, similar neighbours; P may be 0
+    misplaced: Tensor | None  # (N, K): 1 where the user rated the mapping as misplaced
 
 
 def task(
@@ -91,38 +91,39 @@ def task(
     misplaced: np.ndarray | None = None,
     before: np.ndarray | None = None,
 ) -> Task:
-    """The task of moving the counted colours to the palette in the proportions `shares` (K,), None: its own.
+    """The task of mapping the counted colours to the palette.
 
     Args:
-        misplaced: bool (K,), palette colours that should leave the places where `before` (N, 3), uint8 has
-            them.
+        shares: target proportions (K,); by default those of the palette.
+        misplaced: bool (K,), palette colours that should move away from where they are in `before`.
+        before: uint8 (N, 3), the current outputs for the counted colours.
     """
     colors = torch.from_numpy(counted.colors.astype(np.float32) / 255)
     lab = _points(colors).numpy()
     palette_lab = _points(torch.from_numpy(palette.colors.astype(np.float32) / 255)).numpy()
-    wanted_shares = palette.shares if shares is None else shares / shares.sum()
+    target_shares = palette.shares if shares is None else shares / shares.sum()
     mask = None
     if misplaced is not None and before is not None and misplaced.any():
         outputs = _points(before.astype(np.float32) / 255)
-        was = ((outputs[:, None] - palette_lab) ** 2).sum(axis=2).argmin(axis=1)
-        mask = torch.from_numpy(np.eye(len(palette.colors), dtype=np.float32)[was] * misplaced).to(device)
-    wanted = transport(lab, counted.counts, palette_lab, wanted_shares)
+        nearest = ((outputs[:, None] - palette_lab) ** 2).sum(axis=2).argmin(axis=1)
+        mask = torch.from_numpy(np.eye(len(palette.colors), dtype=np.float32)[nearest] * misplaced).to(device)
+    target = transport(lab, counted.counts, palette_lab, target_shares)
     return Task(
         colors=colors,
         cumulative=torch.from_numpy(counted.counts).cumsum(0).double(),
         palette=torch.from_numpy(palette_lab).to(device),
-        shares=torch.from_numpy(wanted_shares.astype(np.float32)).to(device),
-        wanted=torch.from_numpy(wanted.astype(np.float32)).to(device),
+        shares=torch.from_numpy(target_shares.astype(np.float32)).to(device),
+        target=torch.from_numpy(target.astype(np.float32)).to(device),
         pairs=torch.from_numpy(counted.pairs.astype(np.float32) / 255),
         misplaced=mask,
     )
 
 
 def transport(lab: np.ndarray, counts: np.ndarray, palette: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Where monotone transport would move each colour of `lab` (N, 3): the aim of the structure term.
+    """The targets of the structure term: monotone transport of each colour of `lab` (N, 3).
 
-    Lightness by equal quantiles (the palette's joined by straight lines, so that gradients stay gradients); a
-    and b by mean and spread.
+    Lightness is matched by quantiles (interpolated linearly, which preserves gradients), a and b by mean and
+    spread.
     """
     weights = counts / counts.sum()
     order, palette_order = lab[:, 0].argsort(kind="stable"), palette[:, 0].argsort(kind="stable")
@@ -138,12 +139,10 @@ def transport(lab: np.ndarray, counts: np.ndarray, palette: np.ndarray, shares: 
 
 
 def draw(task: Task, settings: Settings, epoch: int) -> tuple[Tensor, ...]:
-    """An epoch's batch: indices, jittered colours, steps (B, 3), progress in [0, 1] (B,), pairs (P, 2, 3).
+    """The batch of an epoch: indices, jittered colours, steps (B, 3), progress (B,) and pairs (P, 2, 3).
 
-    The pairs are left out where the picture was not known.
-
-    Stratified: one colour from each of B equal parts of the pixels, so that a batch has nearly the picture's
-    shares.
+    Sampling is stratified: one colour from each of B equal parts of the pixels, so that the shares in a batch
+    are close to those of the picture. The pairs are omitted if the task has none.
     """
     random, size = generator(settings.seed, epoch), settings.batch
     at = (torch.randperm(size, generator=random) + torch.rand(size, generator=random).double()) / size
@@ -157,15 +156,15 @@ def draw(task: Task, settings: Settings, epoch: int) -> tuple[Tensor, ...]:
 
 
 def _points(rgb: Array) -> Array:
-    """sRGB in [0, 1] -> CIELAB / 100: the space that palettes are made and measured in."""
+    """sRGB in [0, 1] -> CIELAB / 100, the space of palettes and metrics."""
     return srgb_to_lab(rgb) / 100
 
 
 def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: Settings) -> dict[str, Tensor]:
-    """The losses of a batch by name; see `losses`. "placement" is there only when something is misplaced."""
+    """The losses of a batch by name, see `losses`; "placement" only if colours are misplaced."""
     index, colors, step, progress, *rest = batch
     pairs = rest[0] if rest else colors.new_zeros(0, 2, 3)
-    index = index.to(task.wanted.device)
+    index = index.to(task.target.device)
     near = min(NEIGHBOURS, len(colors))
     with torch.autocast(colors.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
         inputs = [colors, pairs.flatten(0, 1), colors[:near] + step[:near], colors[:near] - step[:near]]
@@ -180,7 +179,7 @@ def terms(network: nn.Module, batch: tuple[Tensor, ...], task: Task, settings: S
         "distribution": losses.sliced_wasserstein(points, task.palette, task.shares, directions),
         "usage": losses.usage(choice, task.shares),
         "nearest": losses.nearest_color(points, task.palette),
-        "structure": losses.structure(points, task.wanted[index]),
+        "structure": losses.structure(points, task.target[index]),
         "smoothness": losses.curvature(output[:near], plus, minus),
         "entropy": losses.entropy(choice),
     }

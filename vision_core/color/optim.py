@@ -1,4 +1,4 @@
-"""torch's Adam, without what it imports at its first call."""
+"""Adam without the import of torch._dynamo."""
 
 import inspect
 
@@ -6,10 +6,9 @@ import torch
 
 
 class Adam(torch.optim.Adam):
-    """`torch.optim.Adam` with `fused=True`, whose methods do not import torch._dynamo.
+    """`torch.optim.Adam(fused=True)` whose methods do not import torch._dynamo.
 
-    torch's do, only to keep compilers out of them; that takes as long as the import of torch itself. Nothing
-    is compiled here.
+    torch's own methods import it to disable compilation, which takes as long as importing torch itself.
     """
 
     def __init__(self, params, lr: float, weight_decay: float = 0.0) -> None:

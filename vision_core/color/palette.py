@@ -1,4 +1,4 @@
-"""Palettes: the few most distinct colours of a picture, each with its share of the pixels."""
+"""Palettes: the most distinct colours of a picture, each with its share of the pixels."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,20 +10,23 @@ import numpy as np
 from vision_core.color.spaces import Space, decode, encode
 from vision_core.pictures.images import Picture
 
-CHUNK = 1 << 19  # pixels counted at a time, so that memory does not grow with the picture
-SAMPLE = 1 << 19  # the mean colours of the bins come from at least so many pixels, where there are as many
-ROUNDS = 50  # of k-means, at most
-PAIRS = 1 << 15  # of neighbouring pixels, of which those that look alike are kept for a training
-ALIKE = (1.0, 4.0)  # Lab distance of neighbours that look alike without being equal
+CHUNK = 1 << 19  # pixels counted at a time; bounds the memory
+SAMPLE = 1 << 19  # minimum number of pixels for the mean colours of the bins, if there are as many
+ROUNDS = 50  # maximum iterations of k-means
+PAIRS = 1 << 15  # pairs of neighbours sampled per picture; similar ones are kept for training
+ALIKE = (1.0, 4.0)  # Lab distance of neighbours that are similar, but not equal
 DARK_BITS = 4
 DARK = 1 << DARK_BITS
 
 
 @dataclass(frozen=True, eq=False)
 class CountedColors:
-    """The distinct colours of a picture, uint8 (N, 3), and how many pixels have each, int64 (N,).
+    """The distinct colours of a picture with their pixel counts.
 
-    `pairs`, uint8 (P, 2, 3): a sample of neighbouring pixels that look alike, where the picture was known.
+    Args:
+        colors: uint8 (N, 3).
+        counts: int64 (N,).
+        pairs: uint8 (P, 2, 3), a sample of similar neighbouring pixels; empty for unordered pixels.
     """
 
     colors: np.ndarray
@@ -33,7 +36,7 @@ class CountedColors:
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """Colours, uint8 (K, 3) sRGB, and the share of the pixels that each stands for, float64 (K,), sum 1."""
+    """Colours, uint8 (K, 3) sRGB, and their shares of the pixels, float64 (K,), which sum to 1."""
 
     colors: np.ndarray
     shares: np.ndarray
@@ -53,13 +56,13 @@ class Palette:
 def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
     """Count the colours of a picture, uint8 (..., 3), in bins of 2**bits levels per channel.
 
-    The counts are exact. The colour of a bin is the mean of its pixels; in pictures of more than a megapixel
-    only every n-th pixel enters the mean, and a bin that gets none has the colour of its centre. Colours with
-    all channels below 16 have bins of their own, because OKLab spreads them over a sixth of its lightness.
+    The counts are exact. The colour of a bin is the mean of its pixels. In pictures of more than a megapixel,
+    the mean is taken over every n-th pixel, and bins without a sample have the colour of their centre.
+    Colours with all channels below 16 are not binned, because they span a sixth of OKLab's lightness.
 
     Args:
-        rgb: of (H, W, 3) pairs of neighbours are sampled, too; a list of pixels (N, 3) has none.
-        bits: 1 to 7. The default leaves some 10,000 colours of a photograph.
+        rgb: a picture (H, W, 3), of which pairs of neighbours are sampled, too, or a list of pixels (N, 3).
+        bits: 1 to 7. With the default, a photograph has some 10,000 colours.
     """
     if rgb.dtype != np.uint8 or rgb.ndim < 2 or rgb.shape[-1] != 3 or rgb.size == 0:
         raise ValueError(f"picture is {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3), at least one pixel")
@@ -82,12 +85,12 @@ def count_colors(rgb: np.ndarray, bits: int = 6) -> CountedColors:
 
 
 def count_picture(picture: Picture) -> CountedColors:
-    """`count_colors` of what can be seen of a picture, with pairs of its neighbours."""
+    """Count the visible colours of a picture, with pairs of its neighbours."""
     return with_fields(count_colors(picture.visible), pairs=_alike(picture.seen))
 
 
 def _alike(rgb: np.ndarray) -> np.ndarray:
-    """Pairs of neighbours, uint8 (P, 2, 3), that look alike in the picture, uint8 (H, W, 3)."""
+    """Pairs of similar neighbours, uint8 (P, 2, 3), in a picture, uint8 (H, W, 3)."""
     flat = rgb.reshape(-1, 3)
     pairs = np.stack([flat[index] for index in neighbours(rgb.shape[:2], PAIRS)], 1)
     distance = np.linalg.norm(np.diff(encode(pairs, "lab"), axis=1)[:, 0], axis=1)
@@ -95,9 +98,9 @@ def _alike(rgb: np.ndarray) -> np.ndarray:
 
 
 def neighbours(shape: tuple[int, ...], number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices (P,), (P,) of pixels side by side or one above the other in a picture of `shape` (H, W).
+    """Flat indices (P,), (P,) of horizontally or vertically adjacent pixels in a picture of `shape` (H, W).
 
-    All such pairs, or `number` of them drawn at random where there are more.
+    Returns all pairs, or a random sample of `number` if there are more.
     """
     height, width = shape
     beside, below = height * (width - 1), (height - 1) * width
@@ -117,16 +120,17 @@ def extract(
     seed: int = 0,
     keep: np.ndarray | None = None,
 ) -> Palette:
-    """The most distinct colours of a picture, lightest first, with their true shares of its pixels.
+    """Extract the most distinct colours of a picture, lightest first, with their shares of its pixels.
 
-    K-means on the counted colours gives `clusters` centres. Starting with the centre of the largest cluster,
-    so that the main colour is always included, the centre farthest from all chosen ones is added until there
-    are `colors`. A picture with fewer distinct colours gives as many as it has.
+    The counted colours are clustered by k-means. Starting with the centre of the largest cluster, the centre
+    farthest from all selected ones is added until there are `colors`, or no more distinct ones.
 
     Args:
         picture: uint8 (H, W, 3), or its counted colours.
-        keep: uint8 (M, 3), M <= `colors`, locked colours, which are always included; the rest is chosen
-            around them. One that is nearest to no pixel has share 0.
+        clusters: number of clusters.
+        colors: size of the palette.
+        keep: locked colours, uint8 (M, 3) with M <= `colors`, which are always included. The others are
+            selected around them. A locked colour that is nearest to no pixel has share 0.
     """
     locked = np.zeros((0, 3), np.uint8) if keep is None else np.asarray(keep).reshape(-1, 3)
     if colors < 1 or clusters < 1 or len(locked) > colors:
@@ -144,9 +148,9 @@ def extract(
 
 
 def cluster(counted: CountedColors, number: int = 25, space: Space = "lab", seed: int = 0) -> Palette:
-    """Weighted k-means: the cluster centres and their shares; the colours themselves if there are no more.
+    """Weighted k-means: cluster centres with their shares, or all colours if there are no more.
 
-    Written out, for scikit-learn takes longer to import than this takes.
+    Implemented here because importing scikit-learn takes longer than the clustering.
     """
     weights = counted.counts / counted.counts.sum()
     if len(weights) <= number:
@@ -168,35 +172,35 @@ def cluster(counted: CountedColors, number: int = 25, space: Space = "lab", seed
 
 def assign(colors: np.ndarray, palette: np.ndarray, space: Space = "lab") -> np.ndarray:
     """Index (N,) of the colour of `palette`, uint8 (K, 3), nearest to each of `colors`, uint8 (N, 3)."""
-    wanted = encode(palette, space).astype(np.float64)
+    centres = encode(palette, space).astype(np.float64)
     parts = np.array_split(colors, len(colors) // CHUNK + 1)
-    return np.concatenate([_closest(encode(part, space).astype(np.float64), wanted) for part in parts])
+    return np.concatenate([_closest(encode(part, space).astype(np.float64), centres) for part in parts])
 
 
 def nearest(colors: np.ndarray, palette: Palette, space: Space = "lab") -> np.ndarray:
-    """Each colour, uint8 (N, 3), replaced by the nearest palette colour."""
+    """Replace each colour, uint8 (N, 3), by the nearest palette colour."""
     return palette.colors[assign(colors, palette.colors, space)]
 
 
 def shares(colors: np.ndarray, counted: CountedColors, space: Space = "lab") -> np.ndarray:
-    """Share, float64 (K,) of sum 1, of the counted pixels that lie nearest to each of the colours (K, 3)."""
+    """Shares, float64 (K,), of the counted pixels that are nearest to each of the colours (K, 3)."""
     counts = np.bincount(assign(counted.colors, colors, space), counted.counts, minlength=len(colors))
     return counts / counts.sum()
 
 
 def drop(palette: Palette, index: int, counted: CountedColors | None = None, space: Space = "lab") -> Palette:
-    """The palette without one colour.
+    """Remove one colour from the palette.
 
-    Its pixels go to the nearest of the others; without counted pixels its share is spread over them in
-    proportion.
+    Its pixels are assigned to the nearest other colours. Without counted pixels, its share is distributed
+    proportionally.
     """
     _check_index(palette, index)
     if len(palette.colors) == 1:
-        raise ValueError("cannot drop the only colour of a palette")
-    left = np.delete(palette.shares, index)
-    if left.sum() == 0:  # the others were locked colours that the picture does not have
-        left = np.ones_like(left)
-    return _with_shares(np.delete(palette.colors, index, axis=0), left, counted, space)
+        raise ValueError("cannot remove the only colour of a palette")
+    weights = np.delete(palette.shares, index)
+    if weights.sum() == 0:  # all others are locked colours that do not occur in the picture
+        weights = np.ones_like(weights)
+    return _with_shares(np.delete(palette.colors, index, axis=0), weights, counted, space)
 
 
 def replace(
@@ -206,7 +210,7 @@ def replace(
     counted: CountedColors | None = None,
     space: Space = "lab",
 ) -> Palette:
-    """The palette with one colour replaced; the new one takes over its share unless pixels are counted."""
+    """Replace one colour of the palette; without counted pixels, the new colour keeps the share."""
     _check_index(palette, index)
     if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
         raise ValueError(f"colour {color} is not three numbers from 0 to 255")
@@ -216,7 +220,7 @@ def replace(
 
 
 def _bin(colors: np.ndarray, bits: int) -> np.ndarray:
-    """uint8 (N, 3) -> int32 (N,) bin numbers: the cube of 2**bits levels, then that of the dark colours."""
+    """uint8 (N, 3) -> int32 (N,) bin numbers: first the cube of 2**bits levels, then the dark colours."""
     channels = np.ascontiguousarray(colors.T)
     dark = (channels[0] | channels[1] | channels[2]) < DARK
     index = _pack(channels >> 8 - bits, bits)
@@ -233,7 +237,7 @@ def _pack(levels: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _centres(index: np.ndarray, bits: int) -> np.ndarray:
-    """Bin numbers (N,) -> the colours (N, 3) in the middle of the bins."""
+    """Bin numbers (N,) -> the colours (N, 3) at the centres of the bins."""
     cube, levels = 1 << 3 * bits, 1 << bits
     regular = np.stack(np.unravel_index(np.minimum(index, cube - 1), (levels,) * 3), 1)
     dark = np.stack(np.unravel_index(np.maximum(index - cube, 0), (DARK,) * 3), 1)
@@ -241,7 +245,7 @@ def _centres(index: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _farthest(candidates: np.ndarray, start: np.ndarray, number: int, space: Space) -> np.ndarray:
-    """Greedy max-min: `start`, uint8 (M, 3), then always the candidate farthest from all chosen."""
+    """Greedy max-min selection: `start`, uint8 (M, 3), then the candidate farthest from all selected."""
     points, chosen = encode(candidates, space), list(start)
     distance = np.full(len(points), np.inf)
     for color in start:
@@ -254,7 +258,7 @@ def _farthest(candidates: np.ndarray, start: np.ndarray, number: int, space: Spa
 
 
 def _seeds(points: np.ndarray, weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
-    """The first centres: each is drawn far from those before it, the best of a few draws.
+    """Initial centres by greedy k-means++.
 
     Source: Arthur and Vassilvitskii 2007, "k-means++: The Advantages of Careful Seeding".
     """
@@ -275,9 +279,9 @@ def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _with_shares(
-    colors: np.ndarray, left: np.ndarray, counted: CountedColors | None, space: Space
+    colors: np.ndarray, weights: np.ndarray, counted: CountedColors | None, space: Space
 ) -> Palette:
-    return Palette(colors, left / left.sum() if counted is None else shares(colors, counted, space))
+    return Palette(colors, weights / weights.sum() if counted is None else shares(colors, counted, space))
 
 
 def _check_index(palette: Palette, index: int) -> None:

@@ -1,4 +1,4 @@
-"""Palette files of many programs, read by what they hold and their suffix; six formats are written."""
+"""Reads and writes palette files of other programs, in eight and six formats."""
 
 import json
 import struct
@@ -25,7 +25,7 @@ PARSERS = {
     ".pal": parsers.riff,
     ".aco": parsers.aco,
 }
-HEADINGS = {b"GIMP Palette": parsers.gpl, b"JASC-PAL": parsers.jasc}  # they decide, whatever the suffix says
+HEADINGS = {b"GIMP Palette": parsers.gpl, b"JASC-PAL": parsers.jasc}  # take precedence over the suffix
 READABLE = tuple(PARSERS)
 WRITABLE = (".gpl", ".ase", ".hex", ".txt", ".json", ".css")
 OTHERS = {
@@ -43,13 +43,14 @@ OTHERS = {
 
 
 def read(path: str | Path) -> Palette:
-    """Read a palette file by its suffix.
+    """Read a palette file.
 
-    Colours keep the order of the file and one that is listed twice counts twice. JSON carries shares, and
-    so do the names in our own GPL and ASE files; the colours of all others share equally.
+    Colours keep the order of the file; a colour that is listed twice has twice the weight. JSON files, and
+    the colour names in our own GPL and ASE files, store shares; otherwise all shares are equal.
 
     Raises:
-        ValueError: missing, too large, of another format, broken (with the line or the colour), no colours.
+        ValueError: the file is missing, too large, invalid (the message names the line or the colour), empty
+            or of another format.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,22 +63,22 @@ def read(path: str | Path) -> Palette:
 
 
 def write(path: str | Path, palette: Palette, name: str = "Palette") -> None:
-    """Write a palette in the format of the path's suffix. JSON, GPL and ASE keep the shares."""
+    """Write a palette in the format given by the suffix. JSON, GPL and ASE store the shares."""
     data = dumps(palette, Path(path).suffix, name)
     with atomic(path) as file:
         file.write(data)
 
 
 def loads(data: bytes, suffix: str) -> Palette:
-    """The palette in the bytes of a file with that suffix; every fault of theirs is a `ValueError`."""
+    """Parse the content of a palette file; raises `ValueError` if it is invalid."""
     parse = next(
         (parser for heading, parser in HEADINGS.items() if heading in data[:20]), PARSERS.get(suffix.lower())
     )
     if parse is None:
-        known = f" ({OTHERS[suffix.lower()]})" if suffix.lower() in OTHERS else ""
+        kind = f" ({OTHERS[suffix.lower()]})" if suffix.lower() in OTHERS else ""
         raise ValueError(
-            f"cannot read a palette from {quote(suffix) if suffix else 'a file without suffix'}{known}, "
-            f"expected {', '.join(READABLE)}; a picture is given as TARGET"
+            f"cannot read a palette from {quote(suffix) if suffix else 'a file without a suffix'}{kind}, "
+            f"expected {', '.join(READABLE)}; to use the palette of a picture, give it as TARGET"
         )
     try:
         entries = parse(data)
@@ -97,7 +98,7 @@ def loads(data: bytes, suffix: str) -> Palette:
 
 
 def dumps(palette: Palette, suffix: str, name: str = "Palette") -> bytes:
-    """The bytes of a palette file with that suffix."""
+    """The content of a palette file in the format given by the suffix."""
     formats = {
         ".gpl": _gpl,
         ".ase": _ase,
@@ -120,7 +121,7 @@ def to_hex(colors: np.ndarray) -> list[str]:
 
 
 def _rows(palette: Palette) -> list[tuple[str, list[int], str]]:
-    """(hex, [r, g, b], share in words) of each colour."""
+    """(hex, [r, g, b], percentage) of each colour."""
     percent = [f"{100 * share:.2f} %" for share in palette.shares]
     return list(zip(to_hex(palette.colors), palette.colors.tolist(), percent, strict=True))
 

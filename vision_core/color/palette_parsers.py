@@ -1,8 +1,9 @@
-"""Parsers of palette files: bytes in, colours with their weights out; what is transparent is no colour.
+"""Parsers of palette files: bytes -> colours with their weights, skipping transparent entries.
 
 Sources: developer.gimp.org/core/standards/gpl; paint.net's documentation of palette files (AARRGGBB); Adobe,
-"Photoshop File Formats Specification" (colour swatches); Adobe publishes no description of ASE, what is known
-of it: big-endian blocks of 0x0001 (colour), 0xC001 and 0xC002 (a group opens, closes), names in UTF-16.
+"Photoshop File Formats Specification" (colour swatches). Adobe does not document ASE; by reverse engineering,
+it consists of big-endian blocks 0x0001 (colour), 0xC001 and 0xC002 (start and end of a group), with UTF-16
+names.
 """
 
 import codecs
@@ -18,8 +19,8 @@ from vision_core.color.spaces import lab_to_srgb
 from vision_core.safety.messages import quote, reason
 
 Color = tuple[int, int, int]
-Entries = list[tuple[Color, float]]  # each with its weight
-MAX_LISTED = 20_000  # lines, or colours in one line or list; most of them the same
+Entries = list[tuple[Color, float]]  # with weights
+MAX_LISTED = 20_000  # lines, or colours in one line or list, including duplicates
 _HEX = re.compile(r"(?:#|0[xX])?([0-9a-fA-F]+)")
 _CSS = re.compile(r"(#[0-9a-fA-F]{3,8})\b|\b(rgb|hsl)a?\(([^()]{1,200})\)", re.IGNORECASE)
 _LISTS = ("colors", "colours", "palette", "swatches")  # of a JSON object
@@ -37,7 +38,7 @@ def from_hex(text: str) -> Color:
 
 
 def text(data: bytes) -> str:
-    """The text of a palette file: UTF-8 or UTF-16, else Latin-1, which only names can show."""
+    """Decode UTF-8 or UTF-16, else Latin-1, which matters only for names."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
     if b"\0" in data:
@@ -49,7 +50,7 @@ def text(data: bytes) -> str:
 
 
 def lines(data: bytes) -> list[str]:
-    """Its lines, ended by CR, LF or both, and by nothing else that may stand in a name."""
+    """Split into lines at CR, LF or CRLF only; `str.splitlines` also splits at characters used in names."""
     rows = re.split(r"\r\n|\r|\n", text(data))
     if len(rows) > MAX_LISTED:
         raise ValueError(f"has {len(rows):,} lines, more than any palette")
@@ -57,7 +58,7 @@ def lines(data: bytes) -> list[str]:
 
 
 def gpl(data: bytes) -> Entries:
-    """GIMP's palette, also with the alpha that Aseprite adds."""
+    """GIMP palettes, including Aseprite's extension with alpha."""
     rows = lines(data)
     if rows[0].strip().lower() != "gimp palette":
         raise ValueError("the first line is not 'GIMP Palette'")
@@ -69,7 +70,7 @@ def gpl(data: bytes) -> Entries:
         values = _levels(line.split()[: 3 + alpha])
         if len(values) < 3:
             raise ValueError(
-                f"line {number} does not begin with red, green and blue of 0 to 255: {quote(line, 40)}"
+                f"line {number} does not start with red, green and blue of 0 to 255: {quote(line, 40)}"
             )
         if values[3:] != [0]:
             entries.append(((values[0], values[1], values[2]), named_share(line)))
@@ -77,11 +78,11 @@ def gpl(data: bytes) -> Entries:
 
 
 def jasc(data: bytes) -> Entries:
-    """Paint Shop Pro's palette: a heading, a version, how many colours, then these."""
+    """Paint Shop Pro palettes: heading, version, number of colours, colours."""
     rows = [(number, line.strip("\x1a \t")) for number, line in enumerate(lines(data), 1)]
     rows = [(number, line) for number, line in rows if line and not line.startswith(("#", ";"))]
     if len(rows) < 3 or rows[0][1] != "JASC-PAL" or not re.fullmatch("[0-9]{1,5}", rows[2][1]):
-        raise ValueError("a palette of Paint Shop Pro begins with JASC-PAL, 0100 and the number of colours")
+        raise ValueError("a Paint Shop Pro palette starts with JASC-PAL, 0100 and the number of colours")
     entries: Entries = []
     for number, line in rows[3:]:
         values = _levels(words := line.split())
@@ -90,43 +91,43 @@ def jasc(data: bytes) -> Entries:
         if values[3:] != [0]:
             entries.append(((values[0], values[1], values[2]), 1))
     if len(rows) - 3 != int(rows[2][1]):
-        raise ValueError(f"line {rows[2][0]} says {rows[2][1]} colours, but {len(rows) - 3} follow")
+        raise ValueError(f"line {rows[2][0]} declares {rows[2][1]} colours, but {len(rows) - 3} follow")
     return entries
 
 
 def riff(data: bytes) -> Entries:
-    """Microsoft's palette of four bytes a colour, of which the last are flags."""
+    """Microsoft RIFF palettes: four bytes per colour, the last being flags."""
     if data[:4] != b"RIFF" or data[8:16] != b"PAL data":
-        raise ValueError("neither a palette of Paint Shop Pro (JASC-PAL) nor one of Windows (RIFF)")
+        raise ValueError("neither a Paint Shop Pro (JASC-PAL) nor a Windows (RIFF) palette")
     count = int.from_bytes(data[22:24], "little")
     if len(data) < 24 + 4 * count:
-        raise ValueError("the file is cut off")
+        raise ValueError("the file is truncated")
     return [
         ((red, green, blue), 1) for red, green, blue, _ in struct.iter_unpack("4B", data[24 : 24 + 4 * count])
     ]
 
 
 def hexes(data: bytes) -> Entries:
-    """Hex colours, or red, green and blue in decimals, a few or one a line; paint.net's begin with alpha."""
+    """Text with hex colours, one or several per line, or decimal RGB; in paint.net's files alpha is first."""
     content = text(data)
-    found: list[tuple[str, int, bool]] = []  # digits, line, with a #
+    matches: list[tuple[str, int, bool]] = []  # hex digits, line number, whether prefixed by #
     entries: Entries = []
     for number, line in enumerate(lines(data), 1):
         words = re.split(r"[\s,]+", re.split(r";|//|#\s|#$", line)[0].strip("\x1a \t,"))
         if len(values := _levels(words)) == len(words) == 3:
             entries.append(((values[0], values[1], values[2]), 1))
             continue
-        if len(found) + len(words) > MAX_LISTED:
+        if len(matches) + len(words) > MAX_LISTED:
             raise ValueError(f"line {number}: more than {MAX_LISTED:,} colours")
         for word in filter(None, words):
             match = _HEX.fullmatch(word)
             if match is None or len(match[1]) not in (3, 6, 8):
                 raise ValueError(f"line {number}: {quote(word, 20)} is not a colour like #3366cc")
-            found.append((match[1], number, word.startswith("#")))
-    first = _alpha_first(found, content)
-    for digits, _, _ in found:
+            matches.append((match[1], number, word.startswith("#")))
+    alpha_first = _alpha_first(matches, content)
+    for digits, _, _ in matches:
         if len(digits) == 8:
-            alpha, digits = (digits[:2], digits[2:]) if first else (digits[6:], digits[:6])
+            alpha, digits = (digits[:2], digits[2:]) if alpha_first else (digits[6:], digits[:6])
             if alpha == "00":
                 continue
         entries.append((from_hex(digits), 1))
@@ -134,24 +135,24 @@ def hexes(data: bytes) -> Entries:
 
 
 def css(data: bytes) -> Entries:
-    """The colours of a style sheet's declarations, in their order."""
+    """The colours in the declarations of a style sheet, in order."""
     content = re.sub(r"/\*.*?(?:\*/|\Z)|url\([^)]{0,1000}\)", " ", text(data), flags=re.DOTALL)
     entries: Entries = []
     for declaration, end in re.findall(r"([^;{}]*)([;{}]|\Z)", content):
         value = "" if end == "{" else declaration.partition(":")[2]
         if other := re.search(r"\b(oklch|oklab|lch|lab|hwb|color|color-mix)\(", value):
             raise ValueError(
-                f"holds {other[0]}...), expected #3366cc, rgb(51, 102, 204) or hsl(220, 60%, 50%)"
+                f"contains {other[0]}...), expected #3366cc, rgb(51, 102, 204) or hsl(220, 60%, 50%)"
             )
         name = value.strip().lower()
-        named = name in ImageColor.colormap  # whose values Pillow replaces by tuples as they are asked for
+        named = name in ImageColor.colormap  # its values vary: Pillow caches tuples in it
         colors = [ImageColor.getrgb(name)[:3]] if named else map(_css_color, _CSS.finditer(value))
         entries += [(color, 1.0) for color in colors if color]
     return entries
 
 
 def from_json(data: bytes) -> Entries:
-    """Lists of hex colours or of [r, g, b], of objects that hold one, or an object of named hex colours."""
+    """Lists of hex colours, of [r, g, b] or of objects with one of these, or an object of hex colours."""
     try:
         content = json.loads(text(data))
     except (ValueError, RecursionError) as error:
@@ -166,14 +167,14 @@ def from_json(data: bytes) -> Entries:
         raise ValueError(f"a list of {len(content):,}, longer than any palette")
     shares = [item.get("share") if isinstance(item, dict) else None for item in content]
     if shares.count(None) not in (0, len(shares)):
-        raise ValueError("either every colour has a share or none has")
+        raise ValueError("either all colours must have a share, or none")
     pairs = zip(content, shares, strict=True)
     colors = [(_json_color(item, n), _json_share(share, n)) for n, (item, share) in enumerate(pairs, 1)]
     return [(color, share) for color, share in colors if color is not None]
 
 
 def ase(data: bytes) -> Entries:
-    """Adobe Swatch Exchange; CMYK is turned into RGB without any ink profile."""
+    """Adobe Swatch Exchange; CMYK is converted to RGB without a profile."""
     if data[:8] != b"ASEF\0\1\0\0":
         raise ValueError("not an Adobe Swatch Exchange file of version 1.0")
     entries: list[tuple[Color, float | None]] = []
@@ -184,7 +185,7 @@ def ase(data: bytes) -> Entries:
             kind, length = struct.unpack_from(">HI", data, offset)
             offset += 6
             if offset + length > len(data):
-                raise ValueError("the file is cut off")
+                raise ValueError("the file is truncated")
             if kind == 0x0001:
                 body = data[offset : offset + length]
                 start = 2 + 2 * struct.unpack_from(">H", body)[0]
@@ -192,12 +193,12 @@ def ase(data: bytes) -> Entries:
                 entries.append((_ase_color(body[start:], len(entries) + 1), named_share(name)))
             offset += length
     except struct.error as error:
-        raise ValueError("the file is cut off") from error
+        raise ValueError("the file is truncated") from error
     return _all_or_none(entries)
 
 
 def aco(data: bytes) -> Entries:
-    """Photoshop's swatches, of version 1 or, where that part is missing, 2."""
+    """Photoshop swatches of version 1 or, if that section is missing, version 2."""
     try:
         version, count = struct.unpack_from(">HH", data)
         if version not in (1, 2):
@@ -210,24 +211,24 @@ def aco(data: bytes) -> Entries:
             if version == 2:
                 offset += 4 + 2 * struct.unpack_from(">I", data, offset)[0]
     except struct.error as error:
-        raise ValueError("the file is cut off") from error
+        raise ValueError("the file is truncated") from error
     return entries
 
 
 def named_share(name: str) -> float | None:
-    """The share that `palette_files.write` puts at the end of a colour's name, "#3366cc 12.34 %"."""
-    found = re.search(r"#[0-9a-f]{6} ([0-9]{1,3}\.[0-9]{2}) %\0?$", name.rstrip())
-    return float(found[1]) if found else None
+    """The share that `palette_files.write` appends to a colour's name, as in "#3366cc 12.34 %"."""
+    match = re.search(r"#[0-9a-f]{6} ([0-9]{1,3}\.[0-9]{2}) %\0?$", name.rstrip())
+    return float(match[1]) if match else None
 
 
 def _all_or_none(entries: list[tuple[Color, float | None]]) -> Entries:
-    """The shares where every colour has one; else all count alike."""
-    known = all(share is not None for _, share in entries)
-    return [(color, share if known and share is not None else 1.0) for color, share in entries]
+    """Keep the shares if every colour has one; otherwise all weights are equal."""
+    complete = all(share is not None for _, share in entries)
+    return [(color, share if complete and share is not None else 1.0) for color, share in entries]
 
 
 def _levels(words: list[str]) -> list[int]:
-    """Whole numbers of 0 to 255, up to the first word that is none; a hair outside is rounded."""
+    """Parse levels of 0 to 255, up to the first invalid word; rounding errors are tolerated."""
     levels = []
     for word in words:
         if not re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,20})?", word) or not -0.5 < float(word) < 255.5:
@@ -236,24 +237,24 @@ def _levels(words: list[str]) -> list[int]:
     return levels
 
 
-def _alpha_first(found: list[tuple[str, int, bool]], content: str) -> bool:
-    """Whether eight digits are AARRGGBB, as paint.net writes them, rather than RRGGBBAA, as CSS does."""
-    long = [(digits.lower(), line, marked) for digits, line, marked in found if len(digits) == 8]
+def _alpha_first(matches: list[tuple[str, int, bool]], content: str) -> bool:
+    """Whether eight digits mean AARRGGBB, as in paint.net, rather than RRGGBBAA, as in CSS."""
+    long = [(digits.lower(), line, hashed) for digits, line, hashed in matches if len(digits) == 8]
     if not long or "paint.net" in content[:200].lower():
         return True
     begin, end = (all(digits[part] == "ff" for digits, _, _ in long) for part in (slice(2), slice(6, 8)))
     if begin != end:
         return begin
-    if all(marked for _, _, marked in long):
+    if all(hashed for _, _, hashed in long):
         return False
     raise ValueError(
-        f"line {long[0][1]}: {quote(long[0][0])} may be AARRGGBB, as in paint.net, or RRGGBBAA, as in CSS: "
-        "write six digits, or put ;paint.net Palette File in the first line"
+        f"line {long[0][1]}: {quote(long[0][0])} is ambiguous, AARRGGBB (paint.net) or RRGGBBAA (CSS): "
+        "write six digits, or add ;paint.net Palette File as the first line"
     )
 
 
 def _css_color(match: re.Match[str]) -> Color | None:
-    """None for what is transparent or is no colour."""
+    """Parse a CSS colour; None if it is transparent or invalid."""
     digits, function, inside = match[1], match[2], match[3]
     if digits:
         digits = digits[1:] if len(digits) > 5 else "".join(2 * digit for digit in digits[1:])
@@ -272,7 +273,7 @@ def _css_color(match: re.Match[str]) -> Color | None:
 
 
 def _json_color(item: object, number: int) -> Color | None:
-    """None for a colour that is transparent."""
+    """Parse a colour in JSON; None if it is transparent."""
     color = item
     if isinstance(item, dict):
         parts = [item.get(name) for name in ("r", "g", "b")]
@@ -305,18 +306,13 @@ def _ase_color(body: bytes, number: int) -> Color:
         raise ValueError(f"colour {number} has the unknown model {model!r}")
     values = np.array(struct.unpack_from(f">{sizes[model]}f", body, 4))
     low, high = np.array([[0, -128, -128], [1, 128, 128]]) if model == b"LAB " else np.array([[0], [1]])
-    if not (
-        np.abs(values - values.clip(low, high)) <= 0.01 * (high - low)
-    ).all():  # a hair is the writer's rounding
-        raise ValueError(f"colour {number} has values outside of its model: {quote(values.tolist())}")
+    excess = np.abs(values - values.clip(low, high))
+    if not (excess <= 0.01 * (high - low)).all():  # tolerates rounding errors
+        raise ValueError(f"colour {number} has values out of range: {quote(values.tolist())}")
     values = values.clip(low, high)
-    return (
-        _lab(values * [100, 1, 1])
-        if model == b"LAB "
-        else _cmyk(values)
-        if model == b"CMYK"
-        else _bytes(values)
-    )
+    if model == b"LAB ":
+        return _lab(values * [100, 1, 1])
+    return _cmyk(values) if model == b"CMYK" else _bytes(values)
 
 
 def _aco_color(space: int, values: list[int], number: int) -> Color:
@@ -333,7 +329,7 @@ def _aco_color(space: int, values: list[int], number: int) -> Color:
             return _lab(signed.clip([0, -128, -128], [100, 128, 128]))
         case 8:
             return _bytes(np.array([min(values[0] / 10_000, 1.0)]))
-    raise ValueError(f"colour {number} is of a book or of a colour space that we do not know ({space})")
+    raise ValueError(f"colour {number} is from a colour book or an unknown colour space ({space})")
 
 
 def _lab(values: np.ndarray) -> Color:
@@ -345,6 +341,6 @@ def _cmyk(values: np.ndarray) -> Color:
 
 
 def _bytes(values: np.ndarray) -> Color:
-    """One or three numbers of 0 to 1."""
+    """One or three values in [0, 1] -> (r, g, b) of 0..255."""
     red, green, blue = np.rint(np.broadcast_to(values, 3) * 255).astype(int).tolist()
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Colour transfer in one call: palette, training, recoloured picture, low poly, measures."""
+"""Colour transfer in one call: palette, training, recoloured picture, low poly and metrics."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from vision_core.pictures.images import Picture
 
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """A recoloured picture, its low-poly version, uint8 (H, W, 3), and all that led to them."""
+    """A recoloured picture, its low-poly version, uint8 (H, W, 3), and all intermediate results."""
 
     picture: Picture
     low_poly: np.ndarray
@@ -48,21 +48,21 @@ def transfer(
     """Give `source` the palette of `target`: train a map, or reuse `model`, and return every result.
 
     Args:
-        target: a picture or a `Palette`. With `model`, its own palette is what the metrics are measured
-            against.
-        strength, lightness_strength: 0 keeps the source's colour or lightness, 1 takes the map's.
-        threshold, density: of the low-poly points.
-        save_to: also save the trained model there.
+        target: a picture or a `Palette`. With `model`, the metrics refer to the palette of the model.
+        model: reuse this trained map.
+        strength, lightness_strength: from 0 (the source's colour or lightness) to 1 (the map's).
+        threshold, density: see `lowpoly.triangulate`.
+        save_to: also save the model to this file.
 
     Raises:
-        ValueError: an image or model that cannot be used, or a setting out of range.
+        ValueError: an image or model cannot be used, or a setting is out of range.
     """
     picture = source if isinstance(source, Picture) else images.read(source)
     if isinstance(target, Palette):
         palette, target_rgb = target, None
     else:
-        wanted = target if isinstance(target, Picture) else images.read(target)
-        target_rgb, palette = wanted.seen, extract(wanted.visible, clusters, colors)
+        target_picture = target if isinstance(target, Picture) else images.read(target)
+        target_rgb, palette = target_picture.seen, extract(target_picture.visible, clusters, colors)
     if model is None:
         color_map = next(
             e.result for e in train(count_picture(picture), palette, settings) if isinstance(e, Done)

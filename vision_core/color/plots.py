@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import cast
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,10 +10,10 @@ import plotly.graph_objects as go
 from vision_core.color import lowpoly
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.palette_files import to_hex
-from vision_core.color.spaces import decode, encode
+from vision_core.color.spaces import Space, decode, encode
 from vision_core.plots import GRID, OUTLINE, figure
 
-POINTS = 20_000  # more make the browser stutter when a cloud is turned
+POINTS = 20_000  # with more, rotating a cloud stutters in the browser
 AXES = {
     "rgb": ("red (0-255)", "green (0-255)", "blue (0-255)"),
     "lab": ("a* (green to red)", "b* (blue to yellow)", "L* (0-100)"),
@@ -21,7 +22,7 @@ AXES = {
 
 
 def cloud(counted: CountedColors, space: str = "rgb", title: str = "Colours of the picture") -> go.Figure:
-    """The counted colours as a cloud in "rgb", "lab" or "oklab"; of more than 20,000 a random choice."""
+    """A 3D scatter plot of counted colours in "rgb", "lab" or "oklab"; at most 20,000 random ones."""
     fig = scene(figure(title, 620), space)
     colors = counted.colors
     if len(colors) > POINTS:
@@ -30,19 +31,19 @@ def cloud(counted: CountedColors, space: str = "rgb", title: str = "Colours of t
 
 
 def palette_points(palette: Palette, space: str = "rgb", title: str = "Palette") -> go.Figure:
-    """The palette's colours in a colour space, as large as their shares."""
+    """The palette in a colour space, with markers sized by share."""
     return add_palette(scene(figure(title, 620), space), palette, space)
 
 
 def clusters(centres: Palette, chosen: Palette, space: str = "lab") -> go.Figure:
-    """All cluster centres, and as diamonds those that became the palette; both as large as their shares."""
+    """All cluster centres, with the palette as diamonds; markers are sized by share."""
     fig = scene(figure("Cluster centres and palette", 620), space)
     add_palette(fig, centres, space, "cluster centre")
     return add_palette(fig, chosen, space, "palette", "diamond")
 
 
 def palette_bars(palettes: Mapping[str, Palette], title: str = "Palette") -> go.Figure:
-    """One bar for each named palette, every colour as wide as its share."""
+    """One stacked bar per palette, with the colours as wide as their shares."""
     fig = figure(title, 130 + 84 * len(palettes))
     for name, palette in palettes.items():
         for color, share in zip(to_hex(palette.colors), palette.shares.tolist(), strict=True):
@@ -74,7 +75,7 @@ def dual_palette(palette: Palette) -> go.Figure:
 
 
 def color_wheel(palette: Palette) -> go.Figure:
-    """The palette on the a*-b* plane of CIELAB: direction is the hue, distance from the centre the chroma."""
+    """The palette on the a*-b* plane of CIELAB in polar coordinates: hue and chroma."""
     lab = encode(palette.colors, "lab")
     chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))
     reach = max(60.0, 1.15 * float(chroma.max()))
@@ -113,7 +114,7 @@ def color_wheel(palette: Palette) -> go.Figure:
 
 
 def wireframe(mesh: lowpoly.Mesh, title: str = "Triangles") -> go.Figure:
-    """The sides of a mesh, in pixels, to zoom into."""
+    """The edges of a mesh in pixels, as a zoomable figure."""
     fig = figure(f"{title}: {len(mesh.triangles):,}", 600)
     segments = mesh.points[lowpoly.edges(mesh)]  # (E, 2, 2)
     gaps = np.full((len(segments), 1, 2), np.nan)
@@ -126,10 +127,10 @@ def wireframe(mesh: lowpoly.Mesh, title: str = "Triangles") -> go.Figure:
 
 
 def scene(fig: go.Figure, space: str) -> go.Figure:
-    """Turn a figure into a 3D view of "rgb", "lab" or "oklab" with the light axis upright."""
+    """Set up a figure as a 3D view of "rgb", "lab" or "oklab" with vertical lightness."""
     if space not in AXES:
         raise ValueError(f"colour space {space!r} is unknown, expected one of {', '.join(AXES)}")
-    # WebGL blends half-transparent lines with white: only an opaque grey is quiet on both grounds.
+    # WebGL blends translucent lines with white: only opaque grey is subtle on light and dark pages
     quiet = {"gridcolor": OUTLINE, "zerolinecolor": OUTLINE, "gridwidth": 1, "showbackground": False}
     axes = {
         f"{axis}axis": {**quiet, "title": {"text": text}}
@@ -145,11 +146,11 @@ def scene(fig: go.Figure, space: str) -> go.Figure:
 
 def coordinates(colors: np.ndarray, space: str) -> np.ndarray:
     """uint8 (N, 3) -> x, y, z (N, 3) of a scene: red, green, blue, or a, b, lightness."""
-    return colors.astype(np.float32) if space == "rgb" else encode(colors, space)[:, [1, 2, 0]]  # pyright: ignore
+    return colors.astype(np.float32) if space == "rgb" else encode(colors, cast(Space, space))[:, [1, 2, 0]]
 
 
 def add_points(fig: go.Figure, colors: np.ndarray, space: str, name: str, size: float) -> go.Figure:
-    """Add colours, uint8 (N, 3), as dots of themselves."""
+    """Add colours, uint8 (N, 3), as dots in their own colour."""
     x, y, z = coordinates(colors, space).T
     marker = {"size": size, "color": to_hex(colors), "opacity": 1, "line": {"width": 0}}
     return fig.add_scatter3d(
@@ -160,7 +161,7 @@ def add_points(fig: go.Figure, colors: np.ndarray, space: str, name: str, size: 
 def add_palette(
     fig: go.Figure, palette: Palette, space: str, name: str = "palette", symbol: str = "circle"
 ) -> go.Figure:
-    """Add a palette as outlined markers, as large as the shares."""
+    """Add a palette as outlined markers, sized by share."""
     x, y, z = coordinates(palette.colors, space).T
     marker = {
         "size": sizes(palette),
@@ -176,7 +177,7 @@ def add_palette(
 
 
 def sizes(palette: Palette) -> np.ndarray:
-    """Marker diameters (K,) in pixels whose areas grow with the shares."""
+    """Marker diameters (K,) in pixels; their areas grow with the shares."""
     return 10 + 40 * np.sqrt(palette.shares)
 
 
@@ -188,6 +189,6 @@ def labels(palette: Palette) -> list[str]:
 
 
 def ink(color: str) -> str:
-    """Black or white, whichever can be read on "#rrggbb"."""
+    """The text colour, black or white, that is readable on "#rrggbb"."""
     rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8)
     return "#111111" if encode(rgb, "lab")[0, 0] > 55 else "#ffffff"

@@ -1,4 +1,4 @@
-"""One trained map or stored LUT for a whole folder of pictures."""
+"""Applies a trained map or a LUT to picture files."""
 
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,10 +13,10 @@ class Recolorer:
     """Recolours picture files.
 
     Args:
-        color_map: a trained `ColorMap`, or None where `stored` is given.
+        color_map: a trained `ColorMap`, or None if `stored` is given.
         stored: a LUT, or None.
         strength, lightness_strength: see `lut.with_strength`.
-        exactly: measure the map at each picture's own colours; without it one table serves all.
+        exactly: bake a LUT for the colours of each picture instead of one LUT for all.
     """
 
     def __init__(
@@ -25,13 +25,13 @@ class Recolorer:
         self.color_map, self.stored, self.exactly = color_map, stored, exactly
         self.strengths = strength, lightness_strength
 
-    @cached_property  # once, and not before there is a picture that can be read
+    @cached_property  # lazily, after the first picture was read successfully
     def _shared(self) -> Any:
         table = self.stored if self.color_map is None else self.color_map.lut()
         return lut.with_strength(table, *self.strengths)
 
     def __call__(self, source: Path, target: Path) -> list[str]:
-        """Write the recoloured picture; what there is to say of it."""
+        """Write the recoloured picture; returns notes and warnings about it."""
         picture = images.read(source)
         table = self._own(picture) if self.exactly else self._shared
         result = images.suited(picture.mapped(partial(lut.apply, table)), target)

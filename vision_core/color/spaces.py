@@ -1,4 +1,4 @@
-"""sRGB, OKLab and CIELAB: the same formulas for NumPy arrays and for torch tensors (with gradients).
+"""Conversions between sRGB, OKLab and CIELAB, for NumPy arrays and differentiable torch tensors.
 
 Sources: OKLab, Ottosson 2020, https://bottosson.github.io/posts/oklab/; CIELAB, CIE 015:2018 (D65, 2 degree
 observer) on the linear sRGB of IEC 61966-2-1.
@@ -43,8 +43,8 @@ XYZ_FROM_RGB = np.array(
 XYZ_FROM_RGB /= XYZ_FROM_RGB.sum(1, keepdims=True)  # relative to white, so greys are exactly neutral
 LAB_FROM_F = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
 
-# Knee below which the cube root becomes a straight line, and the offset of the curve above it. CIELAB defines
-# both; OKLab defines none, and its knee (below every 8-bit colour but black) only keeps the gradient finite.
+# Below the knee, a straight line replaces the cube root; the offset belongs to the curve above it. CIELAB
+# defines both. OKLab has neither; its knee, below all 8-bit colours but black, keeps the gradient finite.
 OKLAB_CURVE = (1e-6, 0.0)
 LAB_CURVE = ((6 / 29) ** 3, 4 / 29)
 
@@ -60,7 +60,7 @@ def oklab_to_srgb(lab: Array) -> Array:
 
 
 def oklab_to_linear(lab: Array) -> Array:
-    """OKLab (..., 3) -> linear light (..., 3), outside of [0, 1] for colours that sRGB does not have."""
+    """OKLab (..., 3) -> linear light (..., 3), outside of [0, 1] for colours out of gamut."""
     lms = _cube(_mix(_checked(lab), np.linalg.inv(OKLAB_FROM_LMS)), *OKLAB_CURVE)
     return _mix(lms, np.linalg.inv(LMS_FROM_RGB))
 
@@ -105,14 +105,14 @@ def _checked(x: Array) -> Array:
 
 
 def _mix(x: Array, matrix: np.ndarray) -> Array:
-    """x @ matrix.T in the kind, dtype and device of x."""
+    """x @ matrix.T with the type, dtype and device of x."""
     if isinstance(x, np.ndarray):
         return x @ matrix.T.astype(x.dtype)
     return x @ x.new_tensor(matrix.T)
 
 
-# Each curve computes both branches and selects by product: clipping keeps the branch that is not selected
-# finite, so its gradient is 0 and never NaN.
+# The curves compute both branches and select one by multiplication. The unselected branch is clipped to stay
+# finite, so that its gradient is 0 and never NaN.
 
 
 def _linear(rgb: Array) -> Array:

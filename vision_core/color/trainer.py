@@ -1,4 +1,4 @@
-"""Trains a colour map for one picture and one palette, resumes it, and fine-tunes it on ratings."""
+"""Trains a colour map for a picture and a palette, resumes it, and fine-tunes it on user ratings."""
 
 import math
 from collections.abc import Callable, Generator, Iterator
@@ -20,8 +20,8 @@ from vision_core.events import Done, Event, Preview, Step
 from vision_core.files import atomic
 from vision_core.settings import from_plain
 
-PLACEMENT = 5.0  # weight of what a person called misplaced, in fine-tuning
-EVERY = 100  # epochs between two states of 3 MB
+PLACEMENT = 5.0  # loss weight of colours rated as misplaced, in fine-tuning
+EVERY = 100  # epochs between two saved states of 3 MB
 
 
 def train(
@@ -37,28 +37,28 @@ def train(
 ) -> Generator[Event]:
     """Train a map from the colours of `source`, uint8 (H, W, 3), to `palette`; `Done.result` is a `ColorMap`.
 
-    An epoch is one step. Time does not depend on the size of the picture. Leaving the loop early is safe: the
-    run in `out` then holds the state, and `resume` goes on to the numbers of an uninterrupted training.
+    An epoch is one step, whose time does not depend on the size of the picture. The loop can be left at any
+    time: the state is saved in `out`, and `resume` continues as if the training had not been interrupted.
 
     Args:
-        out: folder of the run; without it nothing is written.
-        save: where else the model is saved, however the training ends; the ratings of an earlier model there
-            are removed.
-        replace: remove an earlier run in `out`.
-        thumbnail: uint8 (H, W, 3); recoloured every 50 epochs as a `Preview`.
-        names: what else to store with the model, such as file names.
+        out: folder of the run; without it, nothing is written.
+        save: file to which the model is also saved, however the training ends; ratings of an earlier model
+            with this name are deleted.
+        replace: replace an existing run in `out`.
+        thumbnail: uint8 (H, W, 3), recoloured every 50 epochs as a `Preview`.
+        names: further metadata of the model, such as file names.
 
     Raises:
-        ValueError: `out` holds a run and `replace` is not set; settings that cannot be used here.
+        ValueError: `out` holds a run and `replace` is not set, or settings are not supported here.
         FloatingPointError: the loss is not finite.
     """
     settings = settings or Settings()
-    _plan(settings)  # refuses before there is a folder
+    _plan(settings)  # validates before a folder is created
     settings = _with_precision(settings)
     counted = source if isinstance(source, CountedColors) else count_colors(source)
     if out is None:
         if save is not None:
-            raise ValueError("a model is saved from a run: give its folder, too")
+            raise ValueError("`save` needs the folder of a run, too")
         yield from _train(None, _untrained(counted, palette, settings, names), counted, settings, thumbnail)
         return
     create(out, counted, palette, settings, save=save, replace=replace, names=names)
@@ -75,9 +75,9 @@ def create(
     replace: bool = False,
     names: dict[str, str] | None = None,
 ) -> runs.Run:
-    """The run that `train` would train, for `resume` or, in a process of its own, `runs.start` to do it."""
+    """Create a run without training it; then use `resume` or, for a background process, `runs.start`."""
     settings = settings or Settings()
-    _plan(settings)  # refuses before there is a folder
+    _plan(settings)  # validates before a folder is created
     settings = _with_precision(settings)
     counted = source if isinstance(source, CountedColors) else count_colors(source)
     facts = {
@@ -92,15 +92,15 @@ def create(
 
     run = runs.create(out, "color", settings, replace=replace, inputs=write_colors, **facts)
     if runs.is_first_process() and save is not None:
-        feedback.file_of(save).unlink(missing_ok=True)  # it rates the network that is replaced
+        feedback.file_of(save).unlink(missing_ok=True)  # it belongs to the model that is replaced
     return run
 
 
 def resume(out: str | Path, thumbnail: np.ndarray | None = None) -> Generator[Event]:
-    """Go on with the run in `out`, stopped, killed or new; it needs nothing but its folder.
+    """Resume the run in `out`, which was stopped, killed or just created.
 
     Raises:
-        ValueError: no run of this system, a damaged one, or one that is complete or still training.
+        ValueError: there is no run of this system, or it is damaged, complete or still training.
     """
     run, settings = runs.open(out, "color", Settings)
     palette, counted = _read_inputs(run)
@@ -119,18 +119,18 @@ def fine_tune(
     seed: int = 0,
     thumbnail: np.ndarray | None = None,
 ) -> Generator[Event]:
-    """Train a copy of `start` a little more towards other shares; `Done.result` is the new `ColorMap`.
+    """Fine-tune a copy of `start` towards other shares; `Done.result` is the new `ColorMap`.
 
     Args:
-        shares: (K,) wanted usage of each palette colour.
-        misplaced: bool (K,): colours that are in the wrong places. What is mapped to them now is pushed
-            away; as their share is still wanted, other source colours take their place.
+        shares: target shares (K,) of the palette colours.
+        misplaced: bool (K,), colours in the wrong places. Source colours that are mapped to them are pushed
+            away; since the target share is unchanged, other source colours take their place.
     """
     counted = source if isinstance(source, CountedColors) else count_colors(source)
-    kept = from_plain(Settings, start.metadata["settings"])
-    weights = LossWeights(**{**asdict(kept.weights), "usage": 3 * max(kept.weights.usage, 0.1)})
+    original = from_plain(Settings, start.metadata["settings"])
+    weights = LossWeights(**{**asdict(original.weights), "usage": 3 * max(original.weights.usage, 0.1)})
     settings = replace(
-        kept, epochs=epochs, lr=lr, seed=seed, weights=weights, patience=0, cosine=True, track=None
+        original, epochs=epochs, lr=lr, seed=seed, weights=weights, patience=0, cosine=True, track=None
     )
     model = ColorMapper(**start.model.architecture)
     model.load_state_dict(start.model.state_dict())
@@ -152,8 +152,8 @@ def _train(
     task = objective.task(counted, result.palette, devices.pick(settings.device), **wishes)
     optimizer = optim.Adam(result.model.parameters(), settings.lr)
     weights = _plan(settings).weights
-    fixed = objective.draw(task, settings, settings.epochs + 1)  # no epoch trains on this batch
-    goal = run.config.get("save") if run is not None else None
+    held_out = objective.draw(task, settings, settings.epochs + 1)  # never used for training
+    save_to = run.config.get("save") if run is not None else None
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, ...]]:
         yield objective.draw(task, settings, epoch)
@@ -163,12 +163,12 @@ def _train(
 
     def measure(network: nn.Module, epoch: int) -> dict[str, float]:
         with torch.no_grad():
-            losses = terms(network, fixed)
+            losses = terms(network, held_out)
         return {"loss": sum(weights[name] * value.item() for name, value in losses.items())}
 
     def keep() -> ColorMap:
-        if goal is not None and runs.is_first_process():
-            save_map(result, goal)
+        if save_to is not None and runs.is_first_process():
+            save_map(result, save_to)
         return result
 
     stream = training.run(
@@ -178,7 +178,7 @@ def _train(
         batches,
         terms,
         _plan(settings),
-        scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _falling(settings)),
+        scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(settings)),
         measure=measure,
         metadata=result.metadata,
         finish=lambda model: keep(),
@@ -236,32 +236,32 @@ def _untrained(
 
 
 def _read_inputs(run: runs.Run) -> tuple[Palette, CountedColors]:
-    """The palette and the counted colours that a run was created with."""
+    """Read the palette and the counted colours of a run."""
     try:
-        given = run.config["palette"]
-        palette = Palette(np.array(given["colors"], np.uint8), np.array(given["shares"], np.float64))
+        stored = run.config["palette"]
+        palette = Palette(np.array(stored["colors"], np.uint8), np.array(stored["shares"], np.float64))
         with np.load(run.folder / "colors.npz", allow_pickle=False) as file:
             colors, counts, pairs = file["colors"], file["counts"], file["pairs"]
         if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype != np.uint8:
-            raise ValueError("colors.npz holds no colours")
+            raise ValueError("colors.npz has no valid colours")
         if counts.shape != colors.shape[:1] or not len(counts) or not (counts > 0).all():
-            raise ValueError("colors.npz holds no counts")
+            raise ValueError("colors.npz has no valid counts")
         if pairs.ndim != 3 or pairs.shape[1:] != (2, 3) or pairs.dtype != np.uint8:
-            raise ValueError("colors.npz holds no pairs")
-    except Exception as error:  # a parser's door
-        raise ValueError(f"the inputs of {run.folder} cannot be read: {error}") from error
+            raise ValueError("colors.npz has no valid pairs")
+    except Exception as error:  # untrusted files can raise anything
+        raise ValueError(f"cannot read the inputs of {run.folder}: {error}") from error
     return palette, CountedColors(colors, counts, pairs)
 
 
 def _with_precision(settings: Settings) -> Settings:
-    """The settings with "auto" replaced by what is fast here, so that a resume computes alike."""
+    """Resolve the precision "auto", so that a resume uses the same one."""
     if settings.precision != "auto":
         return settings
     fast = devices.autocast_dtype(devices.pick(settings.device))
     return replace(settings, precision=str(fast).removeprefix("torch."))
 
 
-def _falling(settings: Settings) -> Callable[[int], float]:
+def _schedule(settings: Settings) -> Callable[[int], float]:
     if not settings.cosine:
         return lambda step: 1.0
     return lambda step: 0.02 + 0.98 * (1 + math.cos(math.pi * min(step / settings.epochs, 1))) / 2

@@ -1,4 +1,4 @@
-"""The six figures of a training: where the colours were, where they should go, how they got there."""
+"""The six figures of a training: source colours, palette, result, losses and sample mappings."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def six(
     source: CountedColors, palette: Palette, mapped: np.ndarray, steps: "Sequence[Step]", space: str = "rgb"
 ) -> dict[str, go.Figure]:
-    """All six by name, in the order to show them.
+    """All six figures by name, in display order.
 
     Args:
-        mapped: uint8 (N, 3), what the map makes of each of the source's N colours.
+        mapped: uint8 (N, 3), the outputs for the N colours of the source.
         space: "rgb", "lab" or "oklab", for the clouds.
     """
     return {
@@ -36,13 +36,13 @@ def six(
 
 
 def output_cloud(output: CountedColors, palette: Palette, space: str = "rgb") -> go.Figure:
-    """The recoloured colours among the palette's: on target they gather around its diamonds."""
+    """The output colours with the palette as diamonds; a good map clusters around these."""
     fig = cloud(output, space, "Colours of the result and the palette")
     return add_palette(fig, palette, space, symbol="diamond")
 
 
 def component_losses(steps: "Sequence[Step]") -> go.Figure:
-    """Every term of the loss before it is weighted, as means over a fiftieth of the training."""
+    """Each unweighted loss term, averaged over intervals of a fiftieth of the training."""
     names = [name for name in (steps[-1].losses if steps else ()) if name != "total"]
     return loss_terms(
         [step.step for step in steps], {name: [step.losses[name] for step in steps] for name in names}
@@ -52,7 +52,7 @@ def component_losses(steps: "Sequence[Step]") -> go.Figure:
 def mappings(
     source: CountedColors, mapped: np.ndarray, palette: Palette, number: int = 10, seed: int = 0
 ) -> go.Figure:
-    """Where a sample of the source's colours, drawn by their counts, is sent, on CIELAB's a*-b* plane."""
+    """Arrows from random source colours, sampled by count, to their outputs on CIELAB's a*-b* plane."""
     fig = figure("Sample mappings (CIELAB a*-b* plane)", 560)
     chance = source.counts / source.counts.sum()
     rng = np.random.default_rng(seed)
@@ -66,7 +66,7 @@ def mappings(
         )
     for name, colors, at, symbol, size in (
         ("source colour", before, start, "circle", 11),
-        ("its new colour", after, end, "square", 11),
+        ("output colour", after, end, "square", 11),
         ("palette", palette.colors, encode(palette.colors, "lab")[:, 1:], "diamond", sizes(palette)),
     ):
         text = labels(palette) if name == "palette" else to_hex(colors)
@@ -80,6 +80,6 @@ def mappings(
         fig.add_scatter(
             x=at[:, 0], y=at[:, 1], mode="markers", name=name, marker=marker, text=text, hoverinfo="text+name"
         )
-    fig.data = fig.data[::-1]  # the palette's large diamonds below the rest
+    fig.data = fig.data[::-1]  # draws the large diamonds of the palette below the rest
     fig.update_xaxes(title="a* (green to red)")
     return fig.update_yaxes(title="b* (blue to yellow)", scaleanchor="x")
