@@ -39,6 +39,7 @@ st.navigation(
             st.Page("leaves/train.py", title="Train", icon=":material/model_training:"),
             st.Page("leaves/evaluate.py", title="Evaluate", icon=":material/grid_on:"),
             st.Page("leaves/predict.py", title="Predict", icon=":material/photo_camera:"),
+            st.Page("leaves/teach.py", title="Teach", icon=":material/school:"),
             st.Page("leaves/compare.py", title="Compare", icon=":material/stacked_line_chart:"),
         ],
     },

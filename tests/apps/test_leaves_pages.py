@@ -156,6 +156,32 @@ def test_the_shipped_classifier_takes_no_drawing_for_a_leaf(root):
         assert "does not look like a leaf I know" in told(app)
 
 
+def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(root):
+    app = visit("predict", leaf_model="first")
+    app = app.segmented_control(key="leaf_way").set_value("Upload").run()
+    path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
+    cat = ROOT / "assets" / "color" / "cat.jpg"
+    given = [("mine.jpg", path.read_bytes(), "image/jpeg"), ("cat.jpg", cat.read_bytes(), "image/jpeg")]
+    app.file_uploader[0].set_value(given)
+    checked(app.run())
+    table = app.dataframe[0].value
+    assert set(table["file"]) == {"mine.jpg", "cat.jpg"} and len(app.image) == 1
+    assert list(table[table["file"] == "cat.jpg"]["answer"]) == ["not known"]
+
+
+def test_new_classes_are_taught_from_a_few_pictures_and_asked_on_the_page(root):
+    app = visit("teach")
+    assert "every class needs a name" in told(checked(button(app, "Teach").click().run()))
+    folder = ROOT / "assets" / "leaves"
+    for n, name in enumerate(("healthy", "rot"), 1):
+        app.text_input(key=f"teach_name_{n}").set_value(name)
+        files = sorted((folder / name).glob("*.jpg"))[:4]
+        app.file_uploader[n - 1].set_value([(f.name, f.read_bytes(), "image/jpeg") for f in files])
+    app = checked(button(app, "Teach").click().run())
+    assert "Taught 2 classes from 8 pictures" in app.success[0].value
+    assert sorted(app.dataframe[0].value["class"]) == ["healthy", "rot"]
+
+
 def test_an_upload_is_answered_like_on_the_command_line(root):
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
     app = visit("predict", leaf_model="first")

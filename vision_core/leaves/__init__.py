@@ -7,7 +7,7 @@ from vision_core.leaves.evaluate import gap
 from vision_core.leaves.explain import Explanation, explain, ground_bias, side_by_side
 from vision_core.leaves.files import look_at_files, predict_files, write_looks
 from vision_core.leaves.generate import generate
-from vision_core.leaves.look import Look, look
+from vision_core.leaves.look import LeafSeen, Look, look
 from vision_core.leaves.network import LeafNet
 from vision_core.leaves.predict import Prediction, evaluate, plain_name, predict, verdict
 from vision_core.leaves.teach import teach
@@ -19,6 +19,7 @@ __all__ = [
     "KINDS",
     "Explanation",
     "LeafNet",
+    "LeafSeen",
     "Look",
     "Manifest",
     "Prediction",

@@ -13,6 +13,7 @@ from vision_core.runs import Run
 from vision_core.weights import WeightsMissing
 
 SHIPPED = "the shipped classifier"
+TAUGHT, TAUGHT_KEY = "what I taught", "leaf_taught"  # the latter's model is this visit's alone
 KEY = "leaf_model"  # of the chosen classifier, in the address
 
 
@@ -20,6 +21,7 @@ def choose(shipped: bool = True) -> tuple[str, leaves.LeafNet, dict[str, Any]] |
     """The chosen classifier: its name, itself, and what it tells of itself; None where there is none."""
     names = [run.name for run in jobs.folders(SYSTEM) if (run.folder / "model.safetensors").exists()]
     names += [SHIPPED] if shipped and _shipped() else []
+    names += [TAUGHT] if shipped and TAUGHT_KEY in st.session_state else []
     if not names:
         st.info("No classifier yet: train one first; with generated leaves it takes a minute or two.")
         st.page_link("leaves/train.py", label="Train a leaf classifier", icon=":material/model_training:")
@@ -53,6 +55,8 @@ def load(name: str) -> tuple[leaves.LeafNet, dict[str, Any]]:
     """A classifier and what it tells of itself; shared by all visitors, who only read it."""
     if name == SHIPPED:
         return _loaded(None, 0)
+    if name == TAUGHT:
+        return st.session_state[TAUGHT_KEY][:2]
     path = folder(name) / "model.safetensors"
     return _loaded(str(path), path.stat().st_mtime_ns)
 

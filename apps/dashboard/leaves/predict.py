@@ -1,4 +1,4 @@
-"""Ask a leaf classifier about a picture: its answer and where it looks, or that it does not know."""
+"""Ask a leaf classifier about pictures: its answer and its reasons, or that it does not know."""
 
 from dataclasses import asdict
 
@@ -9,43 +9,47 @@ from apps.dashboard.leaves import models
 from apps.dashboard.tables import offer
 from vision_core import leaves
 from vision_core.files import bundled
+from vision_core.leaves import cards, files
 from vision_core.leaves.generate import CLASSES, leaf
+from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.safety import guarded, limits
 
 PHOTOS = {"no leaf: a cat": "color/cat.jpg"}
 DRAWN = {f"a drawn leaf: {name}": name for name in CLASSES}
 WAYS = ("Example", "Upload", "Camera")
+MANY = 100  # pictures at once
 
 
-def ask(shipped: bool) -> tuple[str, Picture] | None:
-    """The picture to ask about and its name; a fault is told, and there is none.
-
-    Args:
-        shipped: the classifier is the one that comes along, which knows photographs, no drawn leaves.
-    """
+def ask() -> list[tuple[str, Picture]]:
+    """The pictures to ask about and their names; a fault is told, and that one is left out."""
     way = st.segmented_control("Picture", WAYS, default=WAYS[0], key="leaf_way", required=True)
     if way == "Example":
-        examples = [*PHOTOS, *DRAWN] if shipped else [*DRAWN, *PHOTOS]
-        name = str(st.selectbox("Example", examples, key="leaf_example"))
-        return name, _example(name)
+        name = str(st.selectbox("Example", [*DRAWN, *PHOTOS], key="leaf_example"))
+        return [(name, _example(name))]
     if way == "Upload":
-        file = st.file_uploader(
-            "A picture of one leaf",
+        given = st.file_uploader(
+            "Pictures of leaves",
             type="image",
+            accept_multiple_files=True,
             max_upload_size=max(1, limits.UPLOAD.value >> 20),
             key="leaf_file",
+            help=f"Up to {MANY} at once.",
         )
     else:
-        file = st.camera_input("A photograph of one leaf", key="leaf_camera")
-    if file is None:
+        taken = st.camera_input("A photograph of one leaf", key="leaf_camera")
+        given = [] if taken is None else [taken]
+    if not given:
         st.info("One leaf that fills most of the picture works best. It stays in this session's memory.")
-        return None
-    try:
-        return file.name, guarded.read(file.getvalue(), limits.UPLOAD_PIXELS.value)
-    except ValueError as error:
-        st.error(f"{jobs.quoted(file.name)}: {error}", icon=":material/broken_image:")
-        return None
+    if len(given) > MANY:
+        st.warning(f"The first {MANY} of {len(given)} are answered.", icon=":material/filter_list:")
+    found = []
+    for file in given[:MANY]:
+        try:
+            found.append((file.name, guarded.read(file.getvalue(), limits.UPLOAD_PIXELS.value)))
+        except ValueError as error:
+            st.error(f"{jobs.quoted(file.name)}: {error}", icon=":material/broken_image:")
+    return found
 
 
 @st.cache_data(show_spinner=False)
@@ -55,22 +59,20 @@ def _example(name: str) -> Picture:
     return Picture(leaf(DRAWN[name], 1_000_007, 256)[0])  # a seed that no data set reaches
 
 
-def show(found: leaves.Explanation, name: str) -> None:
-    """The answer or the refusal, the probabilities, and the picture with what speaks for the answer."""
-    answer = found.prediction
-    if answer.known:
-        st.success(f"**{_plain(answer.label)}**, {answer.probability:.1%}", icon=":material/eco:")
-    else:
-        st.warning(
-            "**This does not look like a leaf I know.** "
-            f"Closest would be {_plain(answer.label)} ({answer.probability:.1%}); do not rely on it.",
-            icon=":material/help:",
-        )
+def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str) -> None:
+    """Advice, each leaf's answer or the refusal, the probabilities, and what speaks for the answer."""
+    for sentence in seen.advice:
+        st.info(sentence, icon=":material/tips_and_updates:")
+    for number, one in enumerate(seen.leaves, 1):
+        lead = f"Leaf {number}: " if len(seen.leaves) > 1 else ""
+        _show_answer(one, lead)
+    answer = seen.leaves[0].answer
     left, right = st.columns(2)
-    left.image(found.shown, "What the network sees", width="stretch", alt="The picture, cut to a square")
-    right.image(found.overlay, "Grad-CAM: bright speaks for the answer", width="stretch", alt="Its Grad-CAM")
-    if found.outside is not None:
-        st.caption(f"{found.outside:.0%} of what speaks for it lies off the leaf.")
+    marked = cards.marked(images.shrink(picture.rgb, 640), seen)
+    left.image(marked, "The picture; discoloured parts are pink", width="stretch", alt="The picture, marked")
+    right.image(why.overlay, "Grad-CAM: bright speaks for the answer", width="stretch", alt="Its Grad-CAM")
+    if why.outside is not None:
+        st.caption(f"{why.outside:.0%} of what speaks for it lies off the leaf.")
     rows = [
         {"class": label, "probability": share}
         for label, share in sorted(answer.probabilities.items(), key=lambda row: -row[1])
@@ -78,29 +80,83 @@ def show(found: leaves.Explanation, name: str) -> None:
     bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
     st.dataframe(rows, hide_index=True, alt="Probability of each class", column_config={"probability": bar})
     st.caption(f"Strangeness {answer.strangeness:.2f}; above 1 the picture is refused.")
+    card = Picture(cards.card(images.shrink(picture.rgb, 960), seen, name, why.overlay))
+    st.download_button(
+        "Save as one picture",
+        images.encode(card, "PNG"),
+        "leaf.png",
+        on_click="ignore",
+        icon=":material/image:",
+    )
     known = [{"file": name, "known": answer.known, **row} for row in rows]  # a refusal is in the table, too
-    offer("Answer", known, "prediction", {"file": name, **asdict(answer), "outside": found.outside})
+    offer("Answer", known, "prediction", {"file": name, **asdict(answer), "outside": why.outside})
+
+
+def _show_answer(one: leaves.LeafSeen, lead: str) -> None:
+    answer = one.answer
+    if not answer.known:
+        st.warning(
+            f"**{lead}This does not look like a leaf I know.** "
+            f"Closest would be {_plain(answer.label)} ({answer.probability:.1%}); do not rely on it.",
+            icon=":material/help:",
+        )
+        return
+    species = next(iter(answer.species), None)
+    sure = f" (species {_plain(species)}: {answer.species[species]:.1%})" if species else ""
+    ill = "" if one.ill is None else f"  \n{one.ill:.0%} of the leaf is discoloured."
+    text = f"**{lead}{_plain(answer.label)}**, {answer.probability:.1%}{sure}{ill}"
+    st.success(text, icon=":material/eco:")
 
 
 def _plain(label: str) -> str:
     """The name of a class as text, whatever markup it has."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~:$" else c for c in label)
+    name = leaves.plain_name(label)
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~:$" else c for c in name)
 
 
-st.title("Ask about a leaf", anchor=False)
+def show_many(looks: list[tuple[str, leaves.Look]], pictures: list[Picture]) -> None:
+    """A table with the refusals in it, and a contact sheet."""
+    rows = files.rows(looks)
+    refused = sum(not row["known"] for row in rows)
+    st.subheader(f"{len(looks)} pictures, {len(rows)} leaves, {refused} not known", anchor=False)
+    st.dataframe(rows, hide_index=True, alt="The answer to each leaf")
+    small = [images.shrink(picture.rgb, cards.TILE) for picture in pictures]
+    sheet = cards.sheet([(name, rgb, seen) for (name, seen), rgb in zip(looks, small, strict=True)])
+    st.image(sheet, "Contact sheet", alt="All pictures with their answers")
+    st.download_button(
+        "Save the contact sheet",
+        images.encode(Picture(sheet), "PNG"),
+        "leaves.png",
+        on_click="ignore",
+        icon=":material/grid_view:",
+    )
+    offer("Answers", rows, "prediction")
+
+
+st.title("Ask about leaves", anchor=False)
 side, main = st.columns([1, 2], gap="large")
 with side:
     chosen = models.choose()
-    asked = ask(chosen[0] == models.SHIPPED) if chosen else None
+    asked = ask() if chosen else []
 with main:
     if chosen and asked:
-        model, (name, picture) = chosen[1], asked
-        label = st.selectbox(
-            "Explain",
-            ["the answer", *model.classes],
-            key="leaf_why",
-            help="Grad-CAM for another class shows what speaks for that one.",
-        )
-        with st.spinner("Looking …"):
-            found = leaves.explain(model, picture, label if label in model.classes else None)
-        show(found, name)
+        model = chosen[1]
+        label = "the answer"
+        if len(asked) == 1:
+            label = st.selectbox(
+                "Explain",
+                ["the answer", *model.classes],
+                key="leaf_why",
+                help="Grad-CAM for another class shows what speaks for that one.",
+            )
+        place = st.empty()  # an older answer must not stand under a new picture's name
+        with place, st.spinner(f"Looking at {len(asked)} pictures …" if len(asked) > 1 else "Looking …"):
+            looks = [(name, leaves.look(model, [picture])[0]) for name, picture in asked]
+            why = None
+            if len(asked) == 1:
+                why = leaves.explain(model, asked[0][1], label if label in model.classes else None)
+        with place.container():
+            if why is not None:
+                show(looks[0][1], why, asked[0][1], asked[0][0])
+            else:
+                show_many(looks, [picture for _, picture in asked])

@@ -1,0 +1,101 @@
+"""Teach a leaf classifier new classes from a few pictures each: in seconds, and for this visit alone."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import streamlit as st
+
+from apps.dashboard import jobs
+from apps.dashboard.leaves import models
+from vision_core import checkpoints, leaves
+from vision_core.pictures import images
+from vision_core.safety import guarded, limits
+
+MOST_CLASSES, MOST_PICTURES = 8, 30
+
+
+def ask() -> dict[str, list[tuple[str, bytes]]]:
+    """The files of each class by its name."""
+    count = int(st.number_input("Classes", 2, MOST_CLASSES, 2, key="teach_count"))
+    found = {}
+    for n in range(1, count + 1):
+        name = st.text_input(
+            f"Name of class {n}", key=f"teach_name_{n}", placeholder="healthy" if n == 1 else ""
+        )
+        given = st.file_uploader(
+            f"Pictures of class {n}",
+            type="image",
+            accept_multiple_files=True,
+            max_upload_size=max(1, limits.UPLOAD.value >> 20),
+            key=f"teach_files_{n}",
+            help=f"About ten, {MOST_PICTURES} at most: different leaves, in the light that you will ask in.",
+        )
+        found[name.strip()] = [(file.name, file.getvalue()) for file in given[:MOST_PICTURES]]
+    return found
+
+
+def teach(asked: dict[str, list[tuple[str, bytes]]]) -> None:
+    """Teach, and keep the classifier in this visit's memory.
+
+    Raises:
+        ValueError: a class has no name, the name of another, or too few pictures that can be read.
+    """
+    if "" in asked or any(set(name) & set("/\\\0") or name[0] == "." for name in asked):
+        raise ValueError("every class needs a name of its own, without slashes")
+    with TemporaryDirectory() as folder:
+        for name, given in asked.items():
+            (Path(folder) / name).mkdir()
+            for number, (file, data) in enumerate(given):
+                try:
+                    picture = guarded.read(data, limits.UPLOAD_PIXELS.value)
+                except ValueError as error:
+                    raise ValueError(f"{file} of {name}: {error}") from error
+                small = images.Picture(images.shrink(picture.rgb, 512))
+                images.save(small, Path(folder) / name / f"{number}.png")
+        model, told = leaves.teach(folder)
+        checkpoints.save(Path(folder) / "taught.safetensors", model, told)
+        data = (Path(folder) / "taught.safetensors").read_bytes()
+    st.session_state[models.TAUGHT_KEY] = (model, told, data)
+
+
+def show() -> None:
+    model, told, data = st.session_state[models.TAUGHT_KEY]
+    found = told["metrics"]["left_out"]
+    low, high = found["accuracy_interval"]
+    st.success(
+        f"Taught {len(model.classes)} classes from {found['images']} pictures. Each asked of a classifier "
+        f"that was not shown it: **{found['accuracy']:.0%} right** (95 %: {low:.0%} to {high:.0%}).",
+        icon=":material/school:",
+    )
+    rows = [{"class": name, **row} for name, row in found["per_class"].items()]
+    st.dataframe(rows, hide_index=True, alt="Measures of each class")
+    st.page_link(
+        "leaves/predict.py",
+        label="Ask it about a leaf",
+        icon=":material/photo_camera:",
+        query_params={models.KEY: models.TAUGHT},
+    )
+    st.download_button(
+        "Download it", data, "taught.safetensors", on_click="ignore", icon=":material/download:"
+    )
+    st.caption("It is kept as long as this page is open. `vision-core leaves predict --model` uses the file.")
+
+
+st.title("Teach new classes", anchor=False)
+st.caption("About ten pictures a class are enough for a start; nothing is trained, it takes seconds.")
+side, main = st.columns([1, 2], gap="large")
+with side:
+    asked = ask()
+    pressed = st.button("Teach", type="primary", icon=":material/school:", key="teach", width="stretch")
+with main:
+    if pressed:
+        st.session_state.pop(models.TAUGHT_KEY, None)
+        try:
+            with st.spinner("Looking at the pictures …"):
+                teach(asked)
+        except (ValueError, OSError) as error:
+            st.error(jobs.sentence(error), icon=":material/block:")
+    if models.TAUGHT_KEY in st.session_state:
+        show()
+    elif not pressed:
+        st.info("Name two classes or more and choose pictures of each; then press Teach.")
