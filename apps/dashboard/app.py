@@ -18,6 +18,8 @@ st.html(
     "[data-testid=stTooltipIcon] button { min-width: 24px; min-height: 24px; margin: -4px;"
     " display: inline-flex; align-items: center; justify-content: center }"
     "[data-testid=stMultiSelect] button { min-width: 24px; min-height: 24px }"
+    # a chosen training: white on the dark theme's blue is too pale
+    "[data-testid=stMultiSelectTagsContainer] [data-tag] { background: #1d5fd0; color: #fff }"
     ".vc-home a { color: inherit; display: inline-block; padding: 6px 0; font-weight: 600 }</style>"
     '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
 )

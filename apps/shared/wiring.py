@@ -53,6 +53,10 @@ TO_RESULT = """() => {
 }"""
 
 
+BUSY = "() => document.activeElement?.closest('button')?.setAttribute('aria-busy', 'true')"
+IDLE = "() => document.querySelectorAll('button[aria-busy]').forEach(b => b.removeAttribute('aria-busy'))"
+
+
 class AppModule(Protocol):
     """A Gradio app of the suite: its page, and its other addresses, such as downloads."""
 
@@ -166,8 +170,15 @@ def _is_plain(value: Any) -> bool:
 def start(
     event: Callable[..., Any], handler: Callable[..., Any], inputs: Any, look: Look, out: Any = None
 ) -> Any:
-    """When `event` comes, `handler` starts some work, and the page looks at it."""
-    return event(handler, inputs, out, **QUIET).success(*look, **LOOK)
+    """When `event` comes, `handler` starts some work, and the page looks at it.
+
+    The button that was pressed looks busy at once, until the handler has answered.
+    """
+    event(None, js=BUSY)
+    begun = event(handler, inputs, out, **QUIET)
+    begun.success(None, js=IDLE)
+    begun.failure(None, js=IDLE)
+    return begun.success(*look, **LOOK)
 
 
 def watch(look: Look, timer: gr.Timer, stop: gr.Button, handler: Callable[..., Any], visit: gr.State) -> None:

@@ -19,7 +19,7 @@ MEASURES = {
 
 
 def show_comparison() -> None:
-    st.subheader("Compare trainings", anchor=False)
+    st.header("Compare trainings", anchor=False)
     compare(SYSTEM, lambda: [read_story(run) for run in jobs.folders(SYSTEM)], MEASURES, _row)
 
 

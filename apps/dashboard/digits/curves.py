@@ -37,7 +37,7 @@ def _show_weights(source: sources.Source) -> None:
 
 
 def _show_table(source: sources.Source) -> None:
-    st.subheader("Every epoch", anchor=False)
+    st.header("Every epoch", anchor=False)
     rows = [
         {
             "Epoch": record["epoch"],

@@ -38,7 +38,7 @@ def show_epoch(source: sources.Source) -> None:
             st.metric(title, value, gained, border=True, height="stretch")
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Confusion matrix", anchor=False, help="Click a square to see the images.")
+        st.header("Confusion matrix", anchor=False, help="Click a square to see the images.")
         st.altair_chart(
             charts.confusion(record["confusion"], st.context.theme.type == "dark"),
             key="squares",
@@ -66,7 +66,7 @@ def _pick() -> None:
 
 def show_misread(source: sources.Source, entry: int) -> None:
     """Show the stored images that this epoch misclassifies, all or those of one kind."""
-    st.subheader("Misread digits", anchor=False)
+    st.header("Misread digits", anchor=False)
     table = source.epochs[entry]["confusion"]
     wrong = {(t, p): table[t][p] for t in range(10) for p in range(10) if t != p and table[t][p]}
     named = {f"{t} read as {p}": (t, p) for t, p in sorted(wrong, key=lambda cell: -wrong[cell])}
@@ -102,7 +102,7 @@ def enlarged(image: np.ndarray) -> Image.Image:
 
 def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
     """Show statistics of each tensor, and a histogram of one."""
-    st.subheader("Weights", anchor=False)
+    st.header("Weights", anchor=False)
     rows = sources.weight_statistics(source, entry)
     left, right = st.columns([3, 2], gap="large")
     with left:

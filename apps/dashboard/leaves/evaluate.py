@@ -96,7 +96,7 @@ def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> 
 
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What is read as what", anchor=False)
+        st.header("What is read as what", anchor=False)
         chart = charts.confusion(table, st.context.theme.type == "dark", classes)
         st.altair_chart(chart, on_select=pick, key="leaf_squares", theme="streamlit")
         st.caption("Click a square to see its pictures. Red ones are wrong.")
@@ -142,7 +142,7 @@ def _show_pair(
 
 
 def show_classes(found: dict[str, Any]) -> None:
-    st.subheader("Each class", anchor=False)
+    st.header("Each class", anchor=False)
     curves = found["precision_recall"]
     rows = [
         {"class": name, **row, "average precision": curves.get(name, {}).get("average_precision")}
@@ -156,7 +156,7 @@ def show_classes(found: dict[str, Any]) -> None:
 
 def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
     """What it was most wrong about, with file names, and what misled it."""
-    st.subheader("Largest losses", anchor=False)
+    st.header("Largest losses", anchor=False)
     rows = found["top_losses"]
     three = {n: st.column_config.NumberColumn(format="%.3f") for n in ("probability", "loss")}
     columns = {**three, "file": st.column_config.TextColumn(width=200)}
@@ -194,7 +194,7 @@ def show_calibration(bins: list[dict[str, Any]]) -> None:
 
 def show_ground(name: str, stamp: int, split: str) -> None:
     """How much the classifier gets right without any leaf."""
-    st.subheader("Does it look at the leaf?", anchor=False)
+    st.header("Does it look at the leaf?", anchor=False)
     st.caption(
         "The leaf is painted over, and only the ground is left. A classifier that is still right has learnt "
         "where the pictures were taken, not what the leaves have."
