@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from vision_core.files import read_json, without_nan, write_json
+from vision_core.safety.messages import quote
 from vision_core.settings import Settings, from_plain
 
 
@@ -175,7 +176,7 @@ def _check_replaceable(run: Run, system: str, replace: bool) -> None:
     if not replace:
         raise ValueError(f"{run.folder} already holds a run: resume it, replace it or choose another folder")
     if (other := run.config["system"]) != system:
-        raise ValueError(f"{run.folder} is a run of {other!r}, not of {system!r}: choose another folder")
+        raise ValueError(f"{run.folder} is a run of {quote(other)}, not of {system!r}: choose another folder")
     if (pid := run.process()) is not None:
         raise ValueError(f"{run.folder} is being trained by process {pid}")
 
@@ -199,7 +200,7 @@ def open(folder: str | Path, system: str, kind: type[Settings]) -> tuple[Run, Se
     run = Run(Path(folder))
     config = run.config
     if config["system"] != system:
-        raise ValueError(f"{folder} is a run of {config['system']!r}, not of {system!r}")
+        raise ValueError(f"{folder} is a run of {quote(config['system'])}, not of {system!r}")
     try:
         return run, from_plain(kind, config.get("settings"))
     except ValueError as error:

@@ -21,6 +21,7 @@ from vision_core.leaves.evaluate import fit_temperature, judged, measures
 from vision_core.leaves.network import MEAN, STD, LeafNet
 from vision_core.runs import Run
 from vision_core.safety.limits import BUNDLE
+from vision_core.safety.messages import quote
 
 VERSION = 2  # of what a model file tells of itself
 MODEL, REPORT = "model.safetensors", "report.json"
@@ -141,7 +142,7 @@ class _Unsafe(ValueError):
 def _check_entry(entry: ZipInfo) -> None:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or stat.S_ISLNK(entry.external_attr >> 16):
-        raise _Unsafe(f"the name {entry.filename!r} leads out of it")
+        raise _Unsafe(f"the name {quote(entry.filename)} leads out of it")
     try:
         BUNDLE.check(entry.file_size, entry.filename)
     except ValueError as error:

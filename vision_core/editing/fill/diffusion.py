@@ -174,6 +174,7 @@ def check_prompt(prompt: str) -> str:
 
 
 def _load(source: str | Path, device: torch.device) -> Any:
+    folder = hub.folder(source, "model_index.json")  # before five seconds of imports
     hub.prepare()
     from diffusers import AutoPipelineForInpainting
     from diffusers.utils.logging import (
@@ -186,7 +187,6 @@ def _load(source: str | Path, device: torch.device) -> Any:
 
     disable_progress_bar()
     disable_transformers_bar()
-    folder = hub.folder(source, "model_index.json")
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     before = get_verbosity()
     set_verbosity_error()  # it warns of a tiny autoencoder, which is what is meant
