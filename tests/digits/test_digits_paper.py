@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,6 +73,19 @@ def test_a_small_digit_in_a_large_turned_photograph(tmp_path):
     photo.save(tmp_path / "photo.jpg", exif=exif, quality=92)
     done = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "photo.jpg"), "--json"])
     assert (done.exit_code, json.loads(done.stdout)["digit"]) == (0, 7)
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_paper_between_ink_and_a_shadow_is_no_light_ink(width):
+    """A stroke across the edge of a shadow, which fades over `width` pixels."""
+    y, x = np.mgrid[:400, :400]
+    light = 0.4 + 0.6 * np.clip((x + y - 400) / max(width, 1) + 0.5, 0, 1)
+    paper_and_ink = np.full((400, 400), 225, np.uint8)
+    cv2.line(paper_and_ink, (170, 110), (220, 290), 20, 16)
+    level = np.rint(paper_and_ink * light).astype(np.uint8)
+    ink = paper.find(Picture(np.repeat(level[..., None], 3, 2)))
+    rows, columns = (np.flatnonzero((ink > 0.5).any(axis)) for axis in (1, 0))
+    assert np.ptp(rows) > 2.5 * np.ptp(columns)  # the stroke's shape, not a wedge
 
 
 def test_an_unsure_answer_is_no_answer(tmp_path):

@@ -17,6 +17,7 @@ FAINTEST = 0.1  # minimum contrast of ink
 UNEVEN = 0.12  # maximum median contrast of the background, as a share of the ink's
 LEAST = 0.02  # minimum size of a mark, as a share of the longer side
 FADING = 0.12  # maximum width of an ink edge, as a share of the mark's size
+COMMON = 0.1  # share of a picture that may be as bright as light ink
 EMPTY = "the picture is empty: a digit that contrasts with its background was expected"
 SEVERAL = "there is more than one mark: crop the picture to a single digit"
 CUT = "the mark is cut off at the edge: a whole digit with a margin around it was expected"
@@ -119,8 +120,18 @@ def _darker(rgb: np.ndarray) -> tuple[np.ndarray, float]:
         float(np.median(level[near]) - np.median(level[mask > 0])) if mask.any() else 0.0
         for level, mask in zip(small, masks, strict=True)
     ]
-    light = distances[1] > distances[0]
+    light = distances[1] > distances[0] and _is_rare(small[1], masks[1] > 0, distances[1])
     return levels[light], FLOORS[light]
+
+
+def _is_rare(level: np.ndarray, ink: np.ndarray, distance: float) -> bool:
+    """Whether little else in the picture is as dark as `ink`: between strokes and a shadow, paper is.
+
+    Args:
+        distance: of its level from that of its ground.
+    """
+    alike = level <= np.median(level[ink]) + 0.25 * distance
+    return bool(alike.mean() - ink.mean() < COMMON)
 
 
 def _window(level: np.ndarray, share: float) -> np.ndarray:
