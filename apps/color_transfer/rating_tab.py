@@ -90,10 +90,6 @@ def build(visit: gr.State, done: gr.State, refresh: tuple[Any, ...]) -> None:
                 places.append(gr.Checkbox(True, label=f"{text} in the right places", min_width=150, scale=1))
         start = gr.Button("Fine-tune with these ratings", variant="primary", elem_id="tune")
         tuned = start.click(
-            fine_tune,
-            [visit, *usages, *places],
-            state,
-            show_progress="hidden",
-            concurrency_limit=None,
+            fine_tune, [visit, *usages, *places], state, show_progress="hidden", concurrency_limit=None
         )
         tuned.success(*refresh, show_progress="hidden")

@@ -139,10 +139,7 @@ def table(look: Look, strength: float, lightness: float) -> lut.Lut:
 
 def strengths(strength: float, lightness: float) -> tuple[float, float]:
     """Both strengths, checked."""
-    return (
-        number(strength, 0, 1, "The colour strength"),
-        number(lightness, 0, 1, "The lightness strength"),
-    )
+    return (number(strength, 0, 1, "The colour strength"), number(lightness, 0, 1, "The lightness strength"))
 
 
 def version(look: Look) -> str:

@@ -26,12 +26,7 @@ st.html(
 st.navigation(
     {
         "Digits": [
-            st.Page(
-                "digits/explorer.py",
-                title="Epoch explorer",
-                icon=":material/timeline:",
-                default=True,
-            ),
+            st.Page("digits/explorer.py", title="Epoch explorer", icon=":material/timeline:", default=True),
             st.Page(
                 "digits/training.py", title="Training", icon=":material/model_training:", url_path="training"
             ),

@@ -181,8 +181,7 @@ def confusion(
     ink = "#e8ecf4" if dark else "#1a2233"
     numbers = base.transform_filter("datum.images > 0").mark_text(fontSize=13, fontWeight=600)
     numbers = numbers.encode(
-        text="images:Q",
-        color=alt.condition("datum.share > 0.3", alt.value("#ffffff"), alt.value(ink)),
+        text="images:Q", color=alt.condition("datum.share > 0.3", alt.value("#ffffff"), alt.value(ink))
     )
     return alt.layer(squares.add_params(cell), numbers).properties(height=460)
 

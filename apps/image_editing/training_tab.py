@@ -108,9 +108,7 @@ def begin(given: Session | None, *values: float) -> None:
         data[f"{number}.png"] = [caption, prompt]
     write_json(folder / "data.json", data)
     settings = train.Settings(
-        data=str(folder / "data.json"),
-        **forms.read(train.Settings, FORM, values),
-        backend="tiny",
+        data=str(folder / "data.json"), **forms.read(train.Settings, FORM, values), backend="tiny"
     )
     HEAVY.train(known.session.owner, runs.create(folder / "run", "edit", settings))
 
