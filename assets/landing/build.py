@@ -24,17 +24,19 @@ SIZE = (1280, 800)
 def main(address: str = "http://127.0.0.1:7860") -> None:
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        shot(browser, f"{address}/digits/#e=3&s=7.5", "digits")
-        shot(browser, f"{address}/dashboard/training", "dashboard")  # of a suite that has some trainings
+        shot(browser, f"{address}/digits/#e=3&s=7.5", "digits", ".matrix button")
+        # of a suite that has some trainings
+        shot(browser, f"{address}/dashboard/training", "dashboard", ".js-plotly-plot")
         browser.close()
     for draw in (color, edited, restored, explained):
         draw()
 
 
-def shot(browser: Browser, address: str, name: str) -> None:
-    """One page at 1280 x 800, once it is quiet."""
+def shot(browser: Browser, address: str, name: str, ready: str) -> None:
+    """One page at 1280 x 800, a moment after `ready` is there."""
     page: Page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
     page.goto(address, wait_until="load")
+    page.wait_for_selector(ready, state="attached", timeout=120_000)
     page.wait_for_timeout(8000)
     save(Image.open(BytesIO(page.screenshot())).convert("RGB"), name)
     page.close()
