@@ -36,7 +36,9 @@ def event_is_training(event):
 def test_a_run_has_every_documented_file_and_its_model_is_measured(trained, drawn):
     names = {path.name for path in trained.iterdir()}
     expected = {"config.json", "manifest.json", "metrics.jsonl", "report.json"}
-    assert names == expected | {f"{name}.safetensors" for name in ("best", "best_val_loss", "last", "model")}
+    assert names == expected | {
+        f"{name}.safetensors" for name in ("best", "best_val_accuracy", "last", "model")
+    }
     model, metadata = leaves.load(trained / "model.safetensors")
     manifest, report = leaves.manifest_of(Run(trained)), json.loads((trained / "report.json").read_text())
     test = manifest.of("test")

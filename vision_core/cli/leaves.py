@@ -189,6 +189,9 @@ def evaluate(
     ground: Annotated[
         bool, Option("--ground", help="Also measure what the ground alone gives away (slower).")
     ] = False,
+    camera: Annotated[
+        bool, Option("--camera", help="Also measure other grounds, light, blur and JPEG (slower).")
+    ] = False,
 ) -> Answer:
     """Measure a model on a folder of classes."""
     import numpy as np
@@ -202,6 +205,7 @@ def evaluate(
         f"accuracy {found['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}), "
         f"macro-F1 {found['macro_f1']:.4f}, ECE {found['ece']:.4f}, {found['images']} pictures, "
         f"{found['refused']:.1%} refused"
+        + (f", species {found['species_accuracy']:.4f}" if "species_accuracy" in found else "")
     ]
     lines += [
         f"{name}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, F1 {row['f1']:.3f}, "
@@ -212,12 +216,19 @@ def evaluate(
         lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} refused")
     if found["trained_on"]:
         lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
-    if ground:
+    if ground or camera:
         survey = leaves.survey(data).measured()
         chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]
         chosen = [(file, name) for file, name in chosen if name in net.classes]
-        truth = np.array([net.classes.index(name) for _, name in chosen])
-        bias = leaves.ground_bias(net, data, [file for file, _ in chosen], truth)
+        files, truth = [file for file, _ in chosen], np.array([net.classes.index(name) for _, name in chosen])
+    if camera:
+        found["camera"] = leaves.camera(net, data, files, truth)
+        lines += [
+            f"{way}: {row['right']:.1%} right ({row['of_clean']:.3f}), {row['refused']:.1%} refused"
+            for way, row in found["camera"].items()
+        ]
+    if ground:
+        bias = leaves.ground_bias(net, data, files, truth)
         found["ground"] = bias
         lines.append(
             f"from the ground alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "

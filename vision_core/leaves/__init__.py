@@ -2,6 +2,7 @@
 
 from vision_core.leaves.augment import KINDS, augment, balance, gallery
 from vision_core.leaves.bundle import bundle, load
+from vision_core.leaves.camera import camera
 from vision_core.leaves.data import Manifest, Survey, imbalance, split, survey
 from vision_core.leaves.evaluate import gap
 from vision_core.leaves.explain import Explanation, explain, ground_bias, side_by_side
@@ -28,6 +29,7 @@ __all__ = [
     "augment",
     "balance",
     "bundle",
+    "camera",
     "create",
     "evaluate",
     "explain",

@@ -9,7 +9,7 @@ from vision_core.leaves import masks
 
 SIDE = 256  # pixels of the longer side at which light and sharpness are judged
 DARK, BRIGHT = 0.16, 0.97  # of the pixels' brightness, the 80th and the 20th percentile
-SHARP = 0.045  # the strongest edges by the picture's contrast: less is blurred
+SHARP = 0.09  # the strongest edges by the picture's contrast: less is blurred
 TINY = 0.10  # share of the picture, below which a leaf is too small to tell
 
 

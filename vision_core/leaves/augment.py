@@ -86,12 +86,13 @@ def _other_ground(square: Tensor, wanted: bool, seed: int) -> Tensor:
         mask = leaf_mask(rgb)
     except ValueError:
         return square
-    pasted = on_ground(rgb, mask, _drawn_ground(seed % GROUNDS_DRAWN, len(rgb)))
+    pasted = on_ground(rgb, mask, drawn_ground(seed % GROUNDS_DRAWN, len(rgb)))
     return torch.from_numpy(pasted).permute(2, 0, 1)
 
 
 @lru_cache(GROUNDS_DRAWN)  # as slow to draw as a picture is to embed
-def _drawn_ground(number: int, side: int) -> np.ndarray:
+def drawn_ground(number: int, side: int) -> np.ndarray:
+    """One of the grounds that leaves are laid on: float (side, side, 3)."""
     return ground(np.random.default_rng(number), GROUNDS[number % len(GROUNDS)], side)
 
 

@@ -52,7 +52,7 @@ class Settings:
     mixup: float = setting(0.0, "Alpha of mixup's Beta distribution; 0 mixes nothing.", least=0, most=10)
     crop: int = setting(224, "Side of what the network sees, in pixels.", least=32, most=1024)
     patience: int = setting(
-        7, "Stop after so many epochs without a better validation accuracy; 0: never.", least=0
+        7, "Stop after so many epochs without a smaller validation loss; 0: never.", least=0
     )
     seed: int = seed()
     device: str = device()
@@ -202,7 +202,7 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
 
     def finished(model: torch.nn.Module) -> dict[str, Any]:
         # the smallest loss, not the best accuracy: on a few hundred pictures many epochs tie in that
-        best, told = checkpoints.load(run.folder / "best_val_loss.safetensors", LeafNet)
+        best, told = checkpoints.load(run.folder / "best.safetensors", LeafNet)
         facts = {
             "epoch": told["epoch"],
             "settings": shareable(asdict(settings)),
@@ -217,7 +217,7 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
         batches,
         terms,
         _plan(settings, len(train)),
-        scheduler=ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3),
+        scheduler=ReduceLROnPlateau(optimizer, "min", factor=0.5, patience=3),
         measure=measure,
         metadata={"classes": list(manifest.classes), "licence": "Apache-2.0"},
         finish=finished,
@@ -236,7 +236,7 @@ def _plan(settings: Settings, count: int) -> training.Plan:
         settings.epochs,
         max(1, count // settings.batch_size),
         weights={"train_accuracy": 0.0},
-        best={"val_accuracy": "max", "val_loss": "min"},
+        best={"val_loss": "min", "val_accuracy": "max"},
         patience=settings.patience,
         seed=settings.seed,
         device=settings.device,

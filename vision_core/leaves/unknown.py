@@ -1,5 +1,6 @@
 """How well what was never shown is refused: gates fitted without a species, or a disease, are asked of it."""
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,18 +41,20 @@ def left_out(
             f"{folder} has no three species: classes were expected to be called SPECIES{BETWEEN}DISEASE"
         )
     species = np.array([name for name, _, _ in named])
-    embedded = {side: model.standard(features.embed(model, manifest, side)) for side in data.SPLITS}
+    embedded = {side: features.embed(model, manifest, side) for side in data.SPLITS}
     labels = {side: np.array([photo.label for photo in manifest.of(side)]) for side in data.SPLITS}
-    strange = _no_leaves(model, others)
+    model, strange = copy.deepcopy(model), _no_leaves(model, others)
     rows = []
     for name, classes in _left_out(species, list(manifest.classes), by):
         near = np.isin(np.arange(len(species)), classes)
         peers = species == species[classes[0]] if by == "disease" else np.ones(len(species), bool)
-        fitted = _fitted(embedded, labels, ~near)
+        usual = _of(embedded["train"], labels["train"], ~near)  # not of the class that is left out
+        model.scale_to(usual)
+        fitted = _fitted(model, embedded, labels, ~near)
         with torch.no_grad():
-            known = fitted(_of(embedded["test"], labels["test"], peers & ~near)).numpy()
-            shown = [_of(embedded[side], labels[side], near) for side in data.SPLITS]
-            unknown = fitted(torch.cat(shown)).numpy()
+            known = fitted(model.standard(_of(embedded["test"], labels["test"], peers & ~near))).numpy()
+            shown = torch.cat([_of(embedded[side], labels[side], near) for side in data.SPLITS])
+            unknown = fitted(model.standard(shown)).numpy()
             limit = float(np.quantile(known, 1 - REFUSED))
             row = {
                 "left_out": name,
@@ -60,7 +63,7 @@ def left_out(
                 "refused": float((unknown > limit).mean()),
             }
             if strange is not None:
-                row["others"] = float((fitted(strange) > limit).float().mean())
+                row["others"] = float((fitted(model.standard(strange)) > limit).float().mean())
         rows.append(row)
     mean = {name: float(np.mean([row[name] for row in rows])) for name in ("auroc", "refused")}
     return {"by": by, "rows": rows, **mean, "least_refused": min(row["refused"] for row in rows)}
@@ -81,8 +84,10 @@ def _of(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
     return embeddings[torch.from_numpy(wanted[labels])]
 
 
-def _fitted(embedded: dict[str, Tensor], labels: dict[str, np.ndarray], known: np.ndarray) -> gate.Gate:
-    train, validation = (_of(embedded[side], labels[side], known) for side in data.SPLITS[:2])
+def _fitted(
+    model: LeafNet, embedded: dict[str, Tensor], labels: dict[str, np.ndarray], known: np.ndarray
+) -> gate.Gate:
+    train, validation = (model.standard(_of(embedded[side], labels[side], known)) for side in data.SPLITS[:2])
     _, numbers = np.unique(labels["train"][known[labels["train"]]], return_inverse=True)
     return gate.fit(train, torch.from_numpy(numbers), validation)
 
@@ -92,4 +97,4 @@ def _no_leaves(model: LeafNet, others: str | Path | None) -> Tensor | None:
         return None
     files = [path.relative_to(others).as_posix() for path in folders.pictures(Path(others))]
     parts = [part[0] for part in features.embeddings(model, others, files)]
-    return model.standard(torch.cat(parts))
+    return torch.cat(parts)

@@ -8,6 +8,7 @@ from apps.dashboard import jobs
 from apps.dashboard.comparison import compare
 from apps.dashboard.leaves import models
 from apps.dashboard.leaves.story import SYSTEM, read_story
+from apps.dashboard.leaves.story import best as kept
 from apps.dashboard.story import Story
 
 MEASURES = {
@@ -22,7 +23,7 @@ MEASURES = {
 
 def row(story: Story) -> dict[str, Any]:
     """What was asked; and, of a finished training, what the weights it kept reach on the test pictures."""
-    asked, best = story.shown_settings, story.best
+    asked, best = story.shown_settings, kept(story.epochs)
     test = models.test_measures(story.run) if story.status == "done" else {}
     return {
         "macro-F1": best and best["val_macro_f1"],

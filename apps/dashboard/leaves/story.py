@@ -1,5 +1,7 @@
 """What the folder of a leaf training tells at one moment."""
 
+from typing import Any
+
 from apps.dashboard import jobs, story
 from apps.dashboard.story import Story
 from vision_core.leaves import Settings
@@ -12,3 +14,19 @@ SCALARS = ("cross_entropy", "train_accuracy", "val_loss", "val_accuracy", "val_m
 def read_story(name: str) -> Story:
     """What the folder of the training `name` tells now."""
     return story.read(Run(jobs.root() / SYSTEM / name), SYSTEM, Settings, SCALARS)
+
+
+def best(epochs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The epoch whose weights are kept: that of the smallest validation loss."""
+    return min(epochs, key=lambda epoch: epoch["val_loss"], default=None)
+
+
+def ending(story: Story) -> str:
+    """Why a finished training ended where it did."""
+    kept, asked = best(story.epochs), story.settings
+    if story.status != "done" or kept is None or story.epochs[-1]["epoch"] >= asked["epochs"]:
+        return ""
+    return (
+        f"It ended after epoch {story.epochs[-1]['epoch']} of {asked['epochs']}: the validation loss had not "
+        f"fallen for {asked['patience']} epochs. The weights of epoch {kept['epoch']} are kept."
+    )

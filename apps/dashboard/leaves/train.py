@@ -5,7 +5,7 @@ import streamlit as st
 from apps.dashboard import jobs
 from apps.dashboard.leaves import datasets
 from apps.dashboard.leaves.curves import show_curves
-from apps.dashboard.leaves.story import SYSTEM, read_story
+from apps.dashboard.leaves.story import SYSTEM, best, ending, read_story
 from apps.dashboard.story import Story
 from apps.dashboard.tables import offer, show_metrics
 from apps.dashboard.watching import attempt, await_end, choose, follow, tell_refusal
@@ -43,7 +43,14 @@ def form(busy: runs.Run | None) -> None:
     with st.expander("**New training**", expanded=busy is None):
         folder = datasets.choose("leaf_data")
         with st.form("new_leaves", border=False):
-            st.number_input("Epochs", 1, 100, 12, key="leaf_epochs", help="It ends 7 epochs after its best.")
+            st.number_input(
+                "Epochs",
+                1,
+                100,
+                12,
+                key="leaf_epochs",
+                help="It ends 7 epochs after its best.",
+            )
             st.toggle(
                 "Cache features",
                 True,
@@ -99,21 +106,24 @@ def show_live(story: Story) -> None:
     """Everything that changes while a training runs."""
     if not story.epochs:
         return
-    last, best = story.epochs[-1], story.best or story.epochs[-1]
+    last, kept = story.epochs[-1], best(story.epochs) or story.epochs[-1]
     show_metrics(
         {
             "Epoch": f"{last['epoch']} of {story.settings['epochs']}",
             "Validation accuracy": f"{last['val_accuracy']:.1%}",
             "Macro-F1": f"{last['val_macro_f1']:.3f}",
-            "Best epoch": f"{best['epoch']}",
+            "Best epoch": f"{kept['epoch']}",
             "Gap": f"{leaves.gap(last)['gap']:+.3f}",
         },
         {
             "Macro-F1": "of the validation pictures: the mean over the classes",
-            "Best epoch": f"{best['val_accuracy']:.1%} of the validation pictures were right",
+            "Best epoch": f"the smallest validation loss, {kept['val_loss']:.4f}: its weights are kept; "
+            f"{kept['val_accuracy']:.1%} of the validation pictures were right",
             "Gap": "training less validation accuracy: mild from 0.1, serious from 0.2",
         },
     )
+    if said := ending(story):
+        st.info(said, icon=":material/flag:")
     show_curves(story.epochs)
     offer("Curves", story.epochs, story.run.name, story.document)
 
