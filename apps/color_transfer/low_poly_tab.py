@@ -29,16 +29,14 @@ def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
     names = ("threshold", "density", "seed", "scatter", "coloring", "color", "lightness")
     options = {name: str(value) for name, value in zip(names, choice, strict=True)}
     drawn, triangles, _ = drawing(looks.get(known), options)
-    links = [views.link(known, "lowpoly.png", "PNG", options)]
-    if options["coloring"] != "wireframe":
-        links.append(views.link(known, "lowpoly.svg", "SVG", options))
+    links = [views.link(known, f"lowpoly.{end}", end.upper(), options) for end in ("png", "svg")]
     words = note(f"{triangles:,} triangles") + downloads.links("", "".join(links))
     shown = visits.shown(known.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
     return gr.Image(shown, visible=True), words
 
 
 def drawing(look: Look, options: Mapping[str, str]) -> tuple[images.Picture, int, str]:
-    """The picture as triangles, how many, and the same as SVG ("" for a wireframe)."""
+    """The picture as triangles, how many, and the same as SVG."""
     coloring = options.get("coloring", COLORINGS[0])
     if coloring not in COLORINGS:
         raise ValueError(f"The colouring is {coloring!r}, expected one of {', '.join(COLORINGS)}")
@@ -52,7 +50,7 @@ def drawing(look: Look, options: Mapping[str, str]) -> tuple[images.Picture, int
         source.alpha,
     )
     if coloring == "wireframe":
-        return images.Picture(lowpoly.wireframe(mesh)), len(mesh.triangles), ""
+        return images.Picture(lowpoly.wireframe(mesh)), len(mesh.triangles), lowpoly.wireframe_svg(mesh)
     strengths = results.strengths(options.get("color"), options.get("lightness"))  # pyright: ignore
     means = lowpoly.triangle_colors(mesh, source.seen)
     colors = _recolored(means, coloring, results.table(look, *strengths), look)
@@ -65,10 +63,8 @@ def write(look: Look, path: Path, options: Mapping[str, str]) -> None:
     drawn, _, svg = drawing(look, options)
     if path.suffix == ".png":
         images.save(drawn, path)
-    elif svg:
-        write_text(path, svg)
     else:
-        raise ValueError("A wireframe has no SVG")
+        write_text(path, svg)
 
 
 def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Component]:

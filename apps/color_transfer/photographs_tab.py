@@ -14,7 +14,7 @@ from apps.color_transfer.visit import Visit, current
 from apps.shared import downloads, visits
 from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import Uploads, read_picture
-from apps.shared.progress import note
+from apps.shared.progress import bar, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core.color import lut
@@ -82,7 +82,10 @@ def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) ->
                         pair = _pair(known, picture, output)
                 except ValueError as error:
                     failed.append(f"{name}: {sentence(error)}")
-                yield pair, note(f"{number} of {len(files)} photographs …") + _failures(failed)
+                yield (
+                    pair,
+                    bar(number, len(files), f"{number} of {len(files)} photographs") + _failures(failed),
+                )
         if not written:
             raise ValueError(f"None of the {len(files)} files could be recoloured. {failed[0]}")
         part.replace(look.path(ZIP))

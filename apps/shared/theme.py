@@ -7,11 +7,13 @@ import gradio as gr
 
 from apps.shared import visits
 from apps.shared.progress import note
+from vision_core.safety import limits
 
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
 HOME = (
     '<nav class="vc-home"><a href="/">‹ vision-core</a>'
-    "<span>Your work here is kept for {} after your last visit.</span></nav>"
+    "<span>Files of up to {} MB and {:g} megapixels. Your work here is kept for {} after your last visit.</span>"
+    "</nav>"
 )
 SHARED = (
     "This Space is one machine for all its visitors: they share its queue and its disk, not each other's "
@@ -71,4 +73,6 @@ def home() -> str:
     """The way back to the landing page; in a Space, which has none, what its visitors share."""
     hours = visits.lifetime() / 3600
     kept = f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
-    return note(SHARED.format(kept)) if "SPACE_ID" in os.environ else HOME.format(kept)
+    if "SPACE_ID" in os.environ:
+        return note(SHARED.format(kept))
+    return HOME.format(limits.UPLOAD.value >> 20, limits.UPLOAD_PIXELS.value / 1e6, kept)

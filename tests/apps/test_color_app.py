@@ -416,7 +416,7 @@ def test_one_photograph_is_shown_and_warned_of(loaded, tmp_path):
 def test_low_poly_in_every_colouring(loaded, client, coloring):
     image, words = low_poly_tab.draw(loaded, 50, 200, 1, False, coloring, 1, 1)
     links = [link.replace("&amp;", "&") for link in re.findall(r'href="(files/[^"]+)"', words)]
-    assert "triangles" in words and len(links) == (1 if coloring == "wireframe" else 2)
+    assert "triangles" in words and len(links) == 2
     drawn = images.read(client.get("/" + links[0]).content).rgb
     assert np.array_equal(images.read(image.value["path"]).rgb, drawn)
     if coloring == "nearest palette colour":

@@ -186,6 +186,8 @@ def test_wireframe_draws_each_side_once():
     assert (picture[[0, -1]] < 255).all()
     inside = picture[2:-2, 2:-2]
     assert 0.02 < (inside < 255).mean() < 0.3
+    svg = lowpoly.wireframe_svg(mesh)
+    assert svg.count("M") == svg.count("L") == 5 and 'viewBox="0 0 20 20"' in svg
 
 
 def test_bad_input_is_named():

@@ -179,7 +179,7 @@ def lowpoly(
         float, Option(help="Edge strength, 0 to 255, above which a pixel may become a point.")
     ] = 50,
     density: Annotated[float, Option(help="One in this many edge pixels becomes a point.")] = 60,
-    wireframe: Annotated[bool, Option("--wireframe", help="Draw only the edges (PNG).")] = False,
+    wireframe: Annotated[bool, Option("--wireframe", help="Draw only the edges.")] = False,
     seed: Annotated[int, Option(min=0, max=2**63 - 1)] = 0,
     scatter: Annotated[
         bool, Option("--scatter", help="Distribute the points uniformly instead of along edges.")
@@ -193,8 +193,8 @@ def lowpoly(
     from vision_core.pictures import images
 
     suffix = out.suffix.lower()
-    if suffix not in (".png", ".svg") or (wireframe and suffix == ".svg"):
-        raise ValueError(f"low poly is saved as .png or .svg, a wireframe as .png; not as {out.name}")
+    if suffix not in (".png", ".svg"):
+        raise ValueError(f"low poly is saved as .png or .svg, not as {out.name}")
     picture = images.read(image)
     mesh = low.triangulate(picture.seen, threshold, density, seed, scatter, picture.alpha)
     colors = low.triangle_colors(mesh, picture.seen)
@@ -203,7 +203,8 @@ def lowpoly(
     elif palette is not None:
         colors = nearest(colors, palette_files.read(palette))
     if suffix == ".svg":
-        files.write_text(out, low.render_svg(mesh, colors, picture.alpha))
+        drawn = low.wireframe_svg(mesh) if wireframe else low.render_svg(mesh, colors, picture.alpha)
+        files.write_text(out, drawn)
     else:
         wires = images.Picture(low.wireframe(mesh)) if wireframe else None
         images.save(wires or low.draw(mesh, colors, picture.alpha), out)

@@ -160,6 +160,18 @@ def wireframe(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") ->
     return np.asarray(image.reduce(scale))
 
 
+def wireframe_svg(mesh: Mesh, line: str = "#1f2937", background: str = "#ffffff") -> str:
+    """Draw the edges of the triangles as SVG."""
+    width, height = mesh.size
+    ends = mesh.points[edges(mesh)].reshape(-1, 4).tolist()
+    path = "".join(f"M{a:.6g} {b:.6g}L{c:.6g} {d:.6g}" for a, b, c, d in ends)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">\n<rect width="{width}" height="{height}" fill="{background}"/>\n'
+        f'<path d="{path}" fill="none" stroke="{line}"/>\n</svg>\n'
+    )
+
+
 def _edge_pixels(rgb: np.ndarray, threshold: float, alpha: np.ndarray | None) -> tuple[np.ndarray, int]:
     """Edge pixels (N, 2), x and y, of the downscaled picture by Sobel magnitude, and the scale factor."""
     height, width = rgb.shape[:2]
