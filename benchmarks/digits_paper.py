@@ -144,8 +144,14 @@ def desk(scene: Scene) -> None:
     edges = rng.uniform(0.03, 0.17, 4)
     if rng.random() < 0.3:
         edges[rng.integers(4)] = -0.1
-    corners = np.array([[edges[0] * w, edges[1] * h], [w - edges[2] * w, edges[1] * h],
-                        [w - edges[2] * w, h - edges[3] * h], [edges[0] * w, h - edges[3] * h]])  # fmt: skip
+    corners = np.array(
+        [
+            [edges[0] * w, edges[1] * h],
+            [w - edges[2] * w, edges[1] * h],
+            [w - edges[2] * w, h - edges[3] * h],
+            [edges[0] * w, h - edges[3] * h],
+        ]
+    )
     corners += rng.normal(0, 0.012 * min(h, w), (4, 2))
     inside = np.zeros(scene.shape, np.uint8)
     cv2.fillPoly(inside, [np.round(corners).astype(np.int32)], 1)

@@ -58,8 +58,11 @@ def by_holes(folder: Path, count: int, network: Filler | None) -> None:
             errors = [((found[hole].astype(float) - rgb[hole]) ** 2).mean() for found in (ours, *others)]
             rows.append([*(10 * np.log10(255**2 / np.array(errors))), spent])
         here, telea, stokes, spent = np.mean(rows, axis=0)
-        print(f"{kind}: here {here:.2f}, Telea {telea:.2f}, Navier-Stokes {stokes:.2f} dB; {spent:.1f} s of "
-              "processor time", flush=True)  # fmt: skip
+        print(
+            f"{kind}: here {here:.2f}, Telea {telea:.2f}, Navier-Stokes {stokes:.2f} dB; {spent:.1f} s of "
+            "processor time",
+            flush=True,
+        )
 
 
 def by_anchors(count: int, steps: int = 8, anchors: int = 2) -> None:
@@ -88,9 +91,9 @@ def by_anchors(count: int, steps: int = 8, anchors: int = 2) -> None:
             part.values = values[:half].copy()
             list(train.optimize(run, boxes[:half], part, settings, {}))
             network, _ = checkpoints.load(run.folder / "last.safetensors", AnchorNet)
-            told = train.measure(network.eval(), boxes[half:], values[half:])
+            metrics = train.measure(network.eval(), boxes[half:], values[half:])
             print(
-                f"seed {seed}: regret {told['regret']:.3f}, of a random size {told['regret_of_random']:.3f}"
+                f"seed {seed}: regret {metrics['regret']:.3f}, of a random size {metrics['regret_of_random']:.3f}"
             )
         fixed = (values[half:] - values[half:].min(2, keepdims=True)).mean((0, 1))
         print("of each fixed size:", ", ".join(f"{value:.3f}" for value in fixed))

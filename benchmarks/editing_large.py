@@ -33,42 +33,62 @@ MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.2757
 LARGE: dict[str, dict[str, Any]] = {
     "vit": {},  # transformers' own defaults are ViT-B/16 at 224
     "text": {
-        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
         "projection_dim": 768,
     },
     "unet": {"block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2, "cross_attention_dim": 768},
     "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
     "safety": {
-        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "patch_size": 14, "image_size": 224,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "image_size": 224,
     },
     "clip": {
-        "embed_dim": 512, "quick_gelu": True,
+        "embed_dim": 512,
+        "quick_gelu": True,
         "vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 16},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12},
     },
-}  # fmt: skip
+}
 SMALL: dict[str, dict[str, Any]] = {
     "vit": {
-        "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 48,
-        "image_size": 32, "patch_size": 8,
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "intermediate_size": 48,
+        "image_size": 32,
+        "patch_size": 8,
     },
     "text": {
-        "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
         "projection_dim": 32,
     },
     "unet": {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1, "cross_attention_dim": 32},
     "vae": {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1},
     "safety": {
-        "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "patch_size": 14, "image_size": 28,
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "patch_size": 14,
+        "image_size": 28,
     },
     "clip": {
-        "embed_dim": 16, "quick_gelu": True,
+        "embed_dim": 16,
+        "quick_gelu": True,
         "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 16, "patch_size": 8},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
     },
-}  # fmt: skip
+}
 
 
 def build(folder: Path, small: bool, device: str) -> None:
@@ -98,8 +118,9 @@ def _clip(folder: Path, sizes: dict[str, dict[str, Any]]) -> None:
     config = {"model_cfg": sizes["clip"], "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     state = open_clip.CLIP(**sizes["clip"]).half().state_dict()
-    save_file({name: tensor.contiguous() for name, tensor in state.items()},
-              folder / "open_clip_model.safetensors")  # fmt: skip
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()}, folder / "open_clip_model.safetensors"
+    )
 
 
 def _inpainting(folder: Path, sizes: dict[str, dict[str, Any]], small: bool) -> None:
@@ -114,14 +135,20 @@ def _inpainting(folder: Path, sizes: dict[str, dict[str, Any]], small: bool) -> 
         sample_size=16 if small else 64, in_channels=9, out_channels=4, attention_head_dim=8, **sizes["unet"]
     )
     vae = AutoencoderKL(
-        sample_size=512, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore
-        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore
+        sample_size=512,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
         **sizes["vae"],
-    )  # fmt: skip
+    )
     scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-        set_alpha_to_one=False, steps_offset=1,
-    )  # fmt: skip
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
     judged = CLIPConfig(
         text_config=text.to_dict(),
         vision_config=sizes["safety"],
@@ -133,7 +160,7 @@ def _inpainting(folder: Path, sizes: dict[str, dict[str, Any]], small: bool) -> 
         text_encoder=CLIPTextModel(text).half(),
         unet=unet.half(),
         tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        scheduler=scheduler,  # pyright: ignore
+        scheduler=scheduler,  # pyright: ignore[reportArgumentType]
         safety_checker=StableDiffusionSafetyChecker(judged).half(),
         feature_extractor=CLIPImageProcessor(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}
@@ -197,10 +224,14 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     models = [
         _size(name, model)
         for name, model in {
-            "DINO ViT": eyes.model, "CLIP": clip.model, "UNet": pipe.unet, "autoencoder": pipe.vae,
-            "text encoder": pipe.text_encoder, "safety check": pipe.safety_checker,
+            "DINO ViT": eyes.model,
+            "CLIP": clip.model,
+            "UNet": pipe.unet,
+            "autoencoder": pipe.vae,
+            "text encoder": pipe.text_encoder,
+            "safety check": pipe.safety_checker,
         }.items()
-    ]  # fmt: skip
+    ]
     seconds = {"imports": imported, "load": time.perf_counter() - began}
     loaded = _memory(device)
     picture = images.Picture(compose.resize(images.read(PICTURE).rgb, asked.size, asked.size))
@@ -208,12 +239,17 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": _name(device),
         "torch": str(torch.__version__),
-        "picture": asked.size, "painted": painter.side, "anchors": asked.anchors, "steps": asked.steps,
+        "picture": asked.size,
+        "painted": painter.side,
+        "anchors": asked.anchors,
+        "steps": asked.steps,
         "models": models,
-        "parameters": sum(m["parameters"] for m in models), "weights_bytes": sum(m["bytes"] for m in models),
-        "loaded_bytes": loaded, "peak_bytes": _memory(device),
+        "parameters": sum(m["parameters"] for m in models),
+        "weights_bytes": sum(m["bytes"] for m in models),
+        "loaded_bytes": loaded,
+        "peak_bytes": _memory(device),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-    }  # fmt: skip
+    }
 
 
 def _edit(
@@ -239,10 +275,15 @@ def _edit(
     walls, worked = (sorted(b[i] - a[i] for a, b in pairs) or [float("nan")] for i in (1, 2))
     middle = sorted(each[1:] or each)[len(each[1:] or each) // 2]
     return {
-        **seconds, "first_painting": each[0], "a_painting": middle, "all_paintings": sum(each),
-        "a_step": walls[len(walls) // 2], "a_step_of_processor_time": worked[len(worked) // 2],
-        "scoring_the_source": clip.source, "scoring_all_candidates": clip.candidates,
-    }  # fmt: skip
+        **seconds,
+        "first_painting": each[0],
+        "a_painting": middle,
+        "all_paintings": sum(each),
+        "a_step": walls[len(walls) // 2],
+        "a_step_of_processor_time": worked[len(worked) // 2],
+        "scoring_the_source": clip.source,
+        "scoring_all_candidates": clip.candidates,
+    }
 
 
 def _size(name: str, model: nn.Module) -> dict[str, Any]:

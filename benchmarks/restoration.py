@@ -151,7 +151,7 @@ def ffdnet(weights: Path, folder: Path) -> None:
         ours = [restore(Picture(images.from_tensor(x[None])), network, Options(gate=False)) for x in noisy]
         rows = (noisy, torch.cat(best).clamp(0, 1), torch.cat([images.to_tensor(r.restored) for r in ours]))
         figures = [f"{metrics.psnr(row, clean).mean():.2f}" for row in rows]
-        print(f"noise {severity}: damaged, FFDNet (told sigma), ours: {', '.join(figures)} dB")
+        print(f"noise {severity}: damaged, FFDNet (known sigma), ours: {', '.join(figures)} dB")
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
         sys.argv = ["vision-core", *words]
         try:
             status = program([*words], prog_name="vision-core", standalone_mode=False) or 0
-        except typer.exceptions.TyperException as error:  # pyright: ignore
+        except typer.exceptions.TyperException as error:  # pyright: ignore[reportAttributeAccessIssue]
             status = verbs.report_usage_error(error, as_json=False)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1

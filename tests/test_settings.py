@@ -75,12 +75,12 @@ def test_paths_become_absolute_and_nothing_else(tmp_path, monkeypatch):
 def app(monkeypatch):
     """A program whose only `train` is that of a module with the settings above."""
     module = ModuleType("a_trainer")
-    module.Settings = Settings  # pyright: ignore
+    module.Settings = Settings  # pyright: ignore[reportAttributeAccessIssue]
 
     def train(out, settings, *, replace=False):
         yield Done({"settings": vars(settings), "replace": replace})
 
-    module.train, module.resume = train, lambda out: iter(())  # pyright: ignore
+    module.train, module.resume = train, lambda out: iter(())  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setitem(sys.modules, "a_trainer", module)
     app = typer.Typer()
     app.callback()(lambda: None)

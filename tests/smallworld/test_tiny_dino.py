@@ -66,7 +66,7 @@ def test_elsewhere_are_the_same_things():
 def test_a_sample_is_two_pictures_of_the_same_things():
     pictures, luck = next(iter(dino.batches(settings(), 1)))
     assert pictures.shape == (4, 2, 3, 128, 128) and pictures.dtype == torch.uint8
-    assert luck.shape == (4, 2 + dino.LOCALS, dino.LUCK) and 0 <= luck.min() and luck.max() < 1
+    assert luck.shape == (4, 2 + dino.LOCALS, dino.DRAWS) and 0 <= luck.min() and luck.max() < 1
     drawn = [torch.from_numpy(data.pictures(0, 8, None, it)).permute(0, 3, 1, 2) for it in dino.PLACES]
     for pair in pictures:
         found = [{k for k in range(8) for it in drawn if torch.equal(it[k], picture)} for picture in pair]
@@ -100,14 +100,14 @@ def test_the_teacher_follows_the_student_ever_more_slowly(network):
 
 def test_no_view_is_compared_with_itself(network, pictures):
     """The loss is the mean over the pairs, computed another way."""
-    luck = torch.rand(3, 4, dino.LUCK, generator=torch.Generator().manual_seed(1))
+    luck = torch.rand(3, 4, dino.DRAWS, generator=torch.Generator().manual_seed(1))
     model = network.eval()
     with torch.no_grad():
         loss = dino.distillation(*model(pictures, luck))
         whole = dino.cut(pictures, luck[:, :2], dino.WHOLE, dino.SIZES[0])
         part = dino.cut(pictures, luck[:, 2:], dino.PART, dino.SIZES[1])
-        wanted = dino.centred(model._answers(model.teacher, whole).flatten(0, 1)).unflatten(0, (3, 2))
-        said = [model._answers(model.student, it) / dino.STUDENT_HEAT for it in (whole, part)]
+        wanted = dino.centred(model._outputs(model.teacher, whole).flatten(0, 1)).unflatten(0, (3, 2))
+        said = [model._outputs(model.student, it) / dino.STUDENT_HEAT for it in (whole, part)]
     logs = torch.cat(said, 1).log_softmax(-1)
     each = [-(wanted[:, t] * logs[:, s]).sum(-1).mean().item() for t in range(2) for s in range(4) if s != t]
     assert loss.item() == pytest.approx(np.mean(each), rel=1e-4)

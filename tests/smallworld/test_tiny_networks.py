@@ -163,10 +163,10 @@ def test_scenes_with_withheld_pairs_are_never_picked(models):
     found = painter.Examples(str(models / "inpainting" / "vae"), None, 40)
     wild = [world.wild(number) for number in range(40)]
     found.fill(40)
-    assert found.known.tolist() == [not painter.withheld(scene) for scene in wild]
-    assert 0 < found.known.sum() < 40
-    found.known[:] = False
-    with pytest.raises(ValueError, match="all of the 8 scenes hold pairs that are withheld"):
+    assert found.allowed.tolist() == [not painter.withheld(scene) for scene in wild]
+    assert 0 < found.allowed.sum() < 40
+    found.allowed[:] = False
+    with pytest.raises(ValueError, match="all 8 scenes contain withheld combinations"):
         painter._batch(settings("painter", models), found, 9, 0)
 
 
@@ -234,7 +234,7 @@ def test_scaled_latents_have_unit_size(models):
 
 
 def test_a_folder_without_an_autoencoder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no autoencoder"):
+    with pytest.raises(ValueError, match="contains no autoencoder"):
         next(painter.batches(replace(settings("painter", None), autoencoder=str(tmp_path)), 1))
 
 

@@ -113,13 +113,13 @@ def test_wording():
     "text", ["", "a cat", "a purple car", "a tree with black flowers", "x" * 10_000, "🌳"]
 )
 def test_what_is_not_of_this_world_is_refused(text):
-    with pytest.raises(ValueError, match="is not of this world"):
+    with pytest.raises(ValueError, match="is not in the small world"):
         grammar.parse(text)
 
 
 def test_impossible_scenes_are_refused():
     rock = Thing("rock", "grey", "small", "left")
-    with pytest.raises(ValueError, match="at one place"):
+    with pytest.raises(ValueError, match="have the same place"):
         Scene("sea", "day", (rock, rock))
     with pytest.raises(ValueError, match="needs the sea"):
         Scene("desert", "day", (Thing("boat", "red", "small", "left"),))

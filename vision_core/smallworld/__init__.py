@@ -1,1 +1,1 @@
-"""The small world of editing, and the small networks that are trained in it."""
+"""The small world: drawn scenes with captions, and small networks trained on them."""

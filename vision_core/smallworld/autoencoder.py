@@ -1,12 +1,11 @@
-"""The autoencoder of the small world: a picture of 128 pixels as 4 x 16 x 16 numbers.
+"""The autoencoder of the small world: encodes pictures of 128 x 128 pixels as 4 x 16 x 16 latents.
 
-diffusers' `AutoencoderTiny` (the form of TAESD: convolutions and ReLU only), with no block at full
-resolution, where most of the time would go.
+It is diffusers' `AutoencoderTiny` (the architecture of TAESD: convolutions and ReLU only) without blocks at
+full resolution, where most of the time would be spent.
 
-Trained on errors of pixels alone it paints the mean of all that its latents could mean: a smear where a bush
-has dots of blossom. A decoder that learns alone can also be asked for the features that a trained CLIP finds
-in what was drawn. Source: Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and
-Super-Resolution".
+With pixel losses alone, the decoder outputs the mean of all plausible pictures: blossoms on a bush become a
+smear. For training the decoder alone, a perceptual loss on CLIP features can be added. Source: Johnson et al.
+2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution".
 """
 
 import copy
@@ -30,7 +29,7 @@ CROP, TESTED, EVERY = 64, 64, 4
 
 
 class Network(nn.Module):
-    """(B, 3, H, W) in [0, 1] -> latents (B, 4, H / 8, W / 8) and the pictures again; H, W multiples of 8."""
+    """(B, 3, H, W) in [0, 1] -> latents (B, 4, H / 8, W / 8) and reconstructions; H, W multiples of 8."""
 
     bounds: ClassVar[Bounds] = {"width": Whole(1, 1024)}
 
@@ -40,7 +39,7 @@ class Network(nn.Module):
 
         super().__init__()
         self.architecture = {"width": width}
-        self.clip: str | None = None  # the folder of the one whose features are asked for
+        self.clip: str | None = None  # folder of the CLIP for the perceptual loss
         self.net = AutoencoderTiny(
             latent_channels=4,
             encoder_block_out_channels=(width,) * 4,
@@ -56,16 +55,15 @@ class Network(nn.Module):
         return self.net.decoder(latents) / 2 + 0.5
 
     def forward(self, images: Tensor, noise: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """Latents, and the pictures that are decoded from them when `noise` is added."""
+        """The latents, and the reconstructions from the latents with added `noise`."""
         latents = self.encode(images)
         return latents, self.decode(latents + noise)
 
 
 def with_its_encoder(folder: str, clip: str | None = None) -> Network:
-    """The autoencoder in a folder of diffusers' format, whose encoder learns nothing more.
+    """Load an autoencoder in diffusers' format and freeze its encoder, to improve only the decoder.
 
-    So a painter that paints in its latents is served by a decoder that becomes better. With the folder of a
-    CLIP, the features that it finds count, too.
+    A painter trained in its latents stays compatible. With the folder of a CLIP, a perceptual loss is added.
     """
     prepare()
     from diffusers import AutoencoderTiny
@@ -79,9 +77,9 @@ def with_its_encoder(folder: str, clip: str | None = None) -> Network:
 
 
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-    """Crops of 64 x 64, uint8, one in eight partly hidden in grey as inpainting hides it; and noise.
+    """Yield crops of 64 x 64, uint8, latent noise, and a mask of the things, bool (B, 1, 64, 64).
 
-    Most are around a thing; the third tensor, bool (B, 1, 64, 64), says where things are.
+    Most crops show a thing. One in eight is partly filled with grey, as in inpainting.
     """
     if settings.cache:
         data.draw(settings.cache, 0, settings.scenes, settings.workers, world.wild)
@@ -100,7 +98,7 @@ def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
 
 
 def _crop(number: int, cache: str | None, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A part of a picture, uint8 (3, 64, 64), and where in it things are, bool (1, 64, 64)."""
+    """A crop of a picture, uint8 (3, 64, 64), and the mask of its things, bool (1, 64, 64)."""
     scene, last = world.wild(number), data.SIDE - CROP
     extents = [[data.SIDE * end for end in paint.extent(scene, thing)] for thing in scene.things]
     y, x = torch.randint(last + 1, (2,), generator=drawn).tolist()
@@ -118,9 +116,9 @@ def _crop(number: int, cache: str | None, drawn: torch.Generator) -> tuple[Tenso
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Absolute error of pixels, of their differences and of means of 4 x 4, thrice as much where things are.
+    """L1 losses of pixels, of gradients and of 4 x 4 means, with triple weight on things.
 
-    And latents of moderate size that bear some noise.
+    The latents are regularised by their size and by added noise.
     """
     images, noise, things = batch[0].float() / 255, batch[1], batch[2]
     images = images.contiguous(memory_format=torch.channels_last)
@@ -129,7 +127,7 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     latents, again = latents.float(), again.float()
     wrong, weight = again - images, 1 + 2 * things.float()
     weight = weight / weight.mean()
-    found = {
+    losses = {
         "pixels": (wrong.abs() * weight).mean(),
         "edges": (wrong.diff(dim=-1).abs() * weight[..., 1:]).mean()
         + (wrong.diff(dim=-2).abs() * weight[..., 1:, :]).mean(),
@@ -137,19 +135,19 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         "size": 1e-3 * (latents**2).mean(),
     }
     if model.clip is not None:
-        found["features"] = _features(_visual(str(model.clip), images.device), again, images)
-    return found
+        losses["features"] = _features(_visual(str(model.clip), images.device), again, images)
+    return losses
 
 
 def _features(visual: Any, again: Tensor, images: Tensor) -> Tensor:
-    """How far features at 1/8, 1/16 and 1/32 of the resolution are from those of the drawn pictures.
+    """Relative L1 distance of the CLIP features at 1/8, 1/16 and 1/32 of the resolution.
 
-    Those of finer layers would ask for every dot where it was, which the latents do not tell.
+    Finer features would require the exact position of every dot, which the latents do not encode.
     """
     both = torch.cat([again, images]).contiguous(memory_format=torch.channels_last) * 2 - 1
     with data.autocast(images.device):
-        found = visual.forward_intermediates(both, [2, 3, 4], intermediates_only=True)
-    pairs = [it.float().chunk(2) for it in found["image_intermediates"]]
+        features = visual.forward_intermediates(both, [2, 3, 4], intermediates_only=True)
+    pairs = [level.float().chunk(2) for level in features["image_intermediates"]]
     return 0.05 * torch.stack([(a - b).abs().mean() / b.abs().mean() for a, b in pairs]).sum()
 
 
@@ -162,7 +160,7 @@ def _visual(folder: str, device: torch.device) -> Any:
 
 @torch.inference_mode()
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
-    """PSNR over held-out scenes; eight of them and what comes back go into the run's folder."""
+    """PSNR on held-out scenes; writes eight reconstructions to the run's folder."""
     images = data.drawn(data.scenes(data.HELD_OUT, TESTED)).to(next(model.parameters()).device) / 255
     again = torch.cat([model(part)[1].clamp(0, 1) for part in images.split(16)])
     psnr = -10 * ((again - images) ** 2).mean((1, 2, 3)).log10()
@@ -173,7 +171,7 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
 
 @torch.inference_mode()
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
-    """As diffusers loads it, its `scaling_factor` such that scaled latents have standard deviation 1."""
+    """Export for diffusers, with a `scaling_factor` that gives latents a standard deviation of 1."""
     if settings.autoencoder:
         scale = read_json(Path(settings.autoencoder) / "config.json")["scaling_factor"]
     else:
@@ -184,7 +182,7 @@ def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
 
 
 def save(vae: Any, folder: Path) -> None:
-    """Write diffusers' autoencoder without the setting that it adds by itself and warns of on loading."""
+    """Save in diffusers' format, without a redundant setting that would cause a warning on loading."""
     vae.save_pretrained(folder)
     config = read_json(folder / "config.json")
     del config["block_out_channels"]

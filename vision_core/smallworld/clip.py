@@ -1,10 +1,9 @@
-"""The CLIP of the small world: pictures and captions in one space, in the form of open_clip.
+"""The CLIP of the small world: a joint embedding of pictures and captions, in open_clip's format.
 
 Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision". Since
-the truth is known, captions that happen to be true of another picture of the batch are no negatives, and
-captions of scenes that differ in one attribute are added as hard ones. A linear head beside it reads from
-each embedding, of a picture or a caption, what is where: it shows both towers what matters, and is not
-exported.
+the ground truth is known, captions that are also true of another picture in the batch are not used as
+negatives, and captions of scenes that differ in one attribute are added as hard negatives. An auxiliary
+linear head predicts from each embedding, of a picture or a caption, what is where; it is not exported.
 """
 
 import json
@@ -28,12 +27,12 @@ from vision_core.smallworld.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES,
 
 EVERY, TESTED, HARD, RIVALS = 10, 100, 7, 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-ANSWERS = (*(1 + len(KINDS), len(TONES), len(SIZES)) * len(PLACES), len(GROUNDS), len(SKIES))  # of the head
-UNSAID, SHARPNESS = -1, 16  # unit vectors are stretched for the head
+CLASSES = (*(1 + len(KINDS), len(TONES), len(SIZES)) * len(PLACES), len(GROUNDS), len(SKIES))  # of the head
+UNKNOWN, SHARPNESS = -1, 16  # the head sees unit vectors scaled by SHARPNESS
 
 
 class Network(nn.Module):
-    """open_clip's CLIP with a small ResNet (attention at its end), a small text transformer, and the head."""
+    """open_clip's CLIP: a small ResNet with attention pooling, a small text transformer, and the head."""
 
     bounds: ClassVar[Bounds] = {
         **dict.fromkeys(("embed", "width"), Whole(1, 4096)),
@@ -65,24 +64,23 @@ class Network(nn.Module):
             "text_cfg": {
                 "context_length": tokens.LENGTH,
                 "vocab_size": tokens.size(),
-                "hf_tokenizer_name": "tokenizer",  # open_clip takes the one beside the configuration
+                "hf_tokenizer_name": "tokenizer",  # relative to the configuration
                 "width": text_width,
                 "heads": text_width // 32,
                 "layers": text_layers,
             },
         }
         self.net = CLIP(**self.config)
-        self.head = nn.Linear(embed, sum(ANSWERS))
+        self.head = nn.Linear(embed, sum(CLASSES))
 
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, 128, 128) in [0, 1] and token ids (C, 40) -> unit vectors (B, E), (C, E), and the scale."""
         scale = self.net.logit_scale.clamp(max=4.6).exp()
-        seen, said = self.net.encode_image(images * 2 - 1, True), self.net.encode_text(texts, True)
-        return seen, said, scale
+        return self.net.encode_image(images * 2 - 1, True), self.net.encode_text(texts, True), scale
 
 
 def exported(folder: str | Path) -> Network:
-    """The network in a folder that `save_pretrained` wrote, in float32; its head knows nothing.
+    """Load a network written by `save_pretrained`, in float32; its head is untrained.
 
     Raises:
         ValueError: the folder holds no CLIP.
@@ -91,39 +89,39 @@ def exported(folder: str | Path) -> Network:
     import open_clip
 
     config = read_json(Path(folder) / "open_clip_config.json")["model_cfg"]
-    said = config["text_cfg"]
-    model = Network(config["embed_dim"], config["vision_cfg"]["width"], said["width"], said["layers"])
+    text = config["text_cfg"]
+    model = Network(config["embed_dim"], config["vision_cfg"]["width"], text["width"], text["layers"])
     net, *_ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     model.net.load_state_dict(net.state_dict())
     return model
 
 
 def truth(caption: Caption, whole: bool = False) -> list[int]:
-    """What a caption says, an answer for each of `ANSWERS`; UNSAID where it says nothing.
+    """The labels of a caption, one per entry of `CLASSES`; UNKNOWN for attributes it does not mention.
 
-    Of a `whole` caption, nothing (kind 0) stands where it names no thing.
+    In a `whole` caption, places that are not mentioned are empty (kind 0).
     """
     at = {phrase.place: phrase for phrase in caption.phrases}
-    said = []
+    labels = []
     for place in PLACES:
         phrase = at.get(place)
-        said += [
-            1 + KINDS.index(phrase.kind) if phrase else 0 if whole else UNSAID,
-            TONES.index(phrase.colour) if phrase and phrase.colour else UNSAID,
-            SIZES.index(phrase.size) if phrase and phrase.size else UNSAID,
+        labels += [
+            1 + KINDS.index(phrase.kind) if phrase else 0 if whole else UNKNOWN,
+            TONES.index(phrase.colour) if phrase and phrase.colour else UNKNOWN,
+            SIZES.index(phrase.size) if phrase and phrase.size else UNKNOWN,
         ]
     return [
-        *said,
-        list(GROUNDS).index(caption.ground) if caption.ground else UNSAID,
-        list(SKIES).index(caption.sky) if caption.sky else UNSAID,
+        *labels,
+        list(GROUNDS).index(caption.ground) if caption.ground else UNKNOWN,
+        list(SKIES).index(caption.sky) if caption.sky else UNKNOWN,
     ]
 
 
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-    """Pictures (B, 3, 128, 128) uint8, tokens (B (1 + HARD), 40), what is true of what, and the truths.
+    """Yield pictures, uint8 (B, 3, 128, 128), caption tokens (B (1 + HARD), 40), which caption is true of
+    which picture, and the labels of the pictures (B, 11) and of the captions.
 
-    The first B captions are the pictures' own, the others of variants of their scenes. The truths are of the
-    pictures, (B, 11), and of the captions.
+    The first B captions belong to the pictures, the others to variants of their scenes.
     """
     if settings.cache and settings.workers:
         data.draw(settings.cache, 0, settings.scenes, settings.workers)
@@ -158,12 +156,12 @@ def tokenize(texts: list[str]) -> Tensor:
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Cross-entropy of each picture among all captions, of its caption among all pictures, of the head."""
-    images, texts, true, shown, told = batch
+    """Contrastive loss of pictures and captions, and cross-entropy of the auxiliary head."""
+    images, texts, true, image_labels, text_labels = batch
     with data.autocast(images.device):
-        seen, said, scale = model(images.float() / 255, texts)
-    seen, said = seen.float(), said.float()
-    logits = scale * seen @ said.T  # (B, B (1 + HARD))
+        image_embeddings, text_embeddings, scale = model(images.float() / 255, texts)
+    image_embeddings, text_embeddings = image_embeddings.float(), text_embeddings.float()
+    logits = scale * image_embeddings @ text_embeddings.T  # (B, B (1 + HARD))
     own = torch.arange(len(images), device=images.device)
     also_true = true.scatter(1, own[:, None], False)
     logits = logits.masked_fill(also_true, float("-inf"))
@@ -171,27 +169,27 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     return {
         "of_captions": F.cross_entropy(logits, own) / 2,
         "of_pictures": F.cross_entropy(logits[:, : len(images)].T, own) / 2,
-        "head_of_pictures": _wrong(head(SHARPNESS * seen), shown),
-        "head_of_captions": _wrong(head(SHARPNESS * said), told),
+        "head_of_pictures": _head_loss(head(SHARPNESS * image_embeddings), image_labels),
+        "head_of_captions": _head_loss(head(SHARPNESS * text_embeddings), text_labels),
     }
 
 
-def _wrong(answers: Tensor, truth: Tensor) -> Tensor:
-    """Mean cross-entropy of the answers (N, sum of ANSWERS) whose truth (N, 11) is known."""
-    parts = zip(answers.split(ANSWERS, 1), truth.unbind(1), strict=True)
-    losses = [F.cross_entropy(part, wanted, ignore_index=UNSAID, reduction="sum") for part, wanted in parts]
-    return torch.stack(losses).sum() / (truth != UNSAID).sum()
+def _head_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the logits (N, sum of CLASSES) over all known labels (N, 11)."""
+    parts = zip(logits.split(CLASSES, 1), labels.unbind(1), strict=True)
+    losses = [F.cross_entropy(part, label, ignore_index=UNKNOWN, reduction="sum") for part, label in parts]
+    return torch.stack(losses).sum() / (labels != UNKNOWN).sum()
 
 
 @torch.inference_mode()
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
-    """Top-1 among 64 captions that differ in one attribute, of held-out scenes of three things."""
-    found = [retrieved(model.get_submodule("net"), tokenize, scene) for scene in crowded(TESTED)]
-    return {"retrieval_top1": sum(found) / len(found)}
+    """Top-1 retrieval among 64 captions that differ in one attribute, on held-out scenes of three things."""
+    hits = [retrieved(model.get_submodule("net"), tokenize, scene) for scene in crowded(TESTED)]
+    return {"retrieval_top1": sum(hits) / len(hits)}
 
 
 def crowded(count: int) -> list[world.Scene]:
-    """Held-out scenes of three things that have 63 variants at least."""
+    """Held-out scenes of three things with at least 63 variants."""
     scenes, number = [], data.HELD_OUT
     while len(scenes) < count:
         scene = world.scene(number, things=3)
@@ -203,18 +201,18 @@ def crowded(count: int) -> list[world.Scene]:
 
 @torch.inference_mode()
 def retrieved(model: Any, tokenizer: Callable[[list[str]], Tensor], scene: world.Scene) -> bool:
-    """Whether open_clip's `model` finds a scene's caption among 63 that differ in one attribute."""
+    """Whether the model ranks a scene's caption above 63 others that differ in one attribute."""
     device = next(model.parameters()).device
     rivals = Random(scene.seed).sample(world.variants(scene), RIVALS - 1)
     texts = tokenizer([world.caption(it) for it in (scene, *rivals)]).to(device)
     image = torch.from_numpy(world.render(scene).copy()).permute(2, 0, 1)[None].to(device) / 127.5 - 1
-    seen, said = model.encode_image(image, normalize=True), model.encode_text(texts, normalize=True)
-    own, *others = (seen @ said.T)[0].tolist()
-    return own > max(others)  # false for a tie and for NaN, where argmax would name the first
+    image_embedding = model.encode_image(image, normalize=True)
+    own, *others = (image_embedding @ model.encode_text(texts, normalize=True).T)[0].tolist()
+    return own > max(others)  # false for ties and NaN, where argmax would return the first
 
 
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
-    """A folder for open_clip: `create_model_and_transforms("local-dir:FOLDER")`."""
+    """Export for open_clip: `create_model_and_transforms("local-dir:FOLDER")`."""
     from safetensors.torch import save_file
 
     folder = out / "clip"

@@ -1,4 +1,4 @@
-"""Pictures of the small world for training: drawn once, kept in a folder, read back by scene number."""
+"""Training pictures of the small world, drawn once and cached in a folder by scene number."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -19,21 +19,21 @@ from vision_core.loading import made
 from vision_core.smallworld import world
 
 SIDE, CHUNK = 128, 512
-HELD_OUT = 1 << 30  # scenes from here on are never trained on
+HELD_OUT = 1 << 30  # first of the held-out scenes
 
 
 def scenes(first: int, count: int) -> list[world.Scene]:
-    """The scenes `first` ... `first + count - 1`; training has those below `HELD_OUT`."""
+    """The scenes `first` ... `first + count - 1`; those below `HELD_OUT` are for training."""
     return [world.scene(number) for number in range(first, first + count)]
 
 
-Numbered = Callable[[int], world.Scene]  # a set of scenes, each a function of its number
+Numbered = Callable[[int], world.Scene]  # maps a number to a scene
 
 
 def pictures(
     first: int, count: int, folder: str | Path | None = None, scene: Numbered = world.scene
 ) -> NDArray[np.uint8]:
-    """The pictures of those scenes, (count, 128, 128, 3); with a folder, kept there in chunks of 512."""
+    """The pictures of scenes, (count, 128, 128, 3); with a folder, cached there in chunks of 512."""
     if folder is None:
         return np.stack([world.render(scene(number)) for number in range(first, first + count)])
     parts = []
@@ -46,46 +46,46 @@ def pictures(
 
 
 def draw(folder: str | Path, first: int, count: int, workers: int = 0, scene: Numbered = world.scene) -> None:
-    """Draw what the folder lacks of the pictures of those scenes, by that many processes."""
+    """Draw the pictures of scenes that are not cached yet, with `workers` processes."""
     chunks = range(first // CHUNK, -(-(first + count) // CHUNK))
-    lacking = [k for k in chunks if not _path(Path(folder), k, scene).exists()]
+    missing = [k for k in chunks if not _path(Path(folder), k, scene).exists()]
 
     def drawn(number: int) -> None:
-        pictures(lacking[number] * CHUNK, 1, folder, scene)
+        pictures(missing[number] * CHUNK, 1, folder, scene)
 
-    for _ in made(drawn, len(lacking), min(workers, len(lacking))):
+    for _ in made(drawn, len(missing), min(workers, len(missing))):
         pass
 
 
 @lru_cache(512)
 def _chunk(folder: Path, number: int, scene: Numbered) -> NDArray[np.uint8]:
     path = _path(folder, number, scene)
-    return kept(path, lambda: pictures(number * CHUNK, CHUNK, None, scene))
+    return cached(path, lambda: pictures(number * CHUNK, CHUNK, None, scene))
 
 
 def _path(folder: Path, number: int, scene: Numbered) -> Path:
     return folder / f"pictures-{version(scene)}" / f"{number:06}.npy"
 
 
-def kept(path: Path | None, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-    """What is in that file, and if it is not there yet, what `make` puts there."""
+def cached(path: Path | None, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """Load the array in `path`; if it does not exist, create it with `make` first."""
     if path is None:
         return make()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = make()
+        array = make()
         with atomic(path) as file:
-            np.save(file, found)
+            np.save(file, array)
     return np.load(path, mmap_mode="r")
 
 
 @cache
 def version(scene: Numbered) -> str:
-    """Changes whenever the scenes or their pictures do."""
+    """A hash that changes whenever the scenes or their pictures do."""
     seeds = range(40)
-    said = "".join(map(repr, (scene(seed) for seed in seeds))).encode()
-    seen = b"".join(world.render(scene(seed), 64).tobytes() for seed in seeds)
-    return hashlib.sha256(said + seen).hexdigest()[:10]
+    texts = "".join(map(repr, (scene(seed) for seed in seeds))).encode()
+    pixels = b"".join(world.render(scene(seed), 64).tobytes() for seed in seeds)
+    return hashlib.sha256(texts + pixels).hexdigest()[:10]
 
 
 def image(number: int, folder: str | Path | None = None) -> Tensor:
@@ -99,18 +99,18 @@ def images(first: int, count: int, folder: str | Path | None = None) -> Tensor:
 
 
 def drawn(scenes: list[world.Scene]) -> Tensor:
-    """Their pictures, uint8 (B, 3, 128, 128)."""
+    """Render scenes, uint8 (B, 3, 128, 128)."""
     return torch.from_numpy(np.stack([world.render(scene) for scene in scenes])).permute(0, 3, 1, 2)
 
 
 def draws(settings: Any, drawn: torch.Generator) -> Iterator[list[int]]:
-    """The numbers of an epoch's scenes, a list a batch."""
+    """The scene numbers of each batch of an epoch."""
     for _ in range(settings.steps):
         yield torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
 
 
 def save_sheet(path: Path, images: Tensor, columns: int = 8) -> None:
-    """A PNG of pictures (B, 3, H, W) in [0, 1] in rows of eight."""
+    """Write pictures (B, 3, H, W) in [0, 1] as one PNG, in rows of eight."""
     pixels = (images.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     rows = [np.concatenate(list(pixels[k : k + columns]), 1) for k in range(0, len(pixels), columns)]
     with atomic(path) as file:
@@ -118,7 +118,7 @@ def save_sheet(path: Path, images: Tensor, columns: int = 8) -> None:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 for training where that is faster here."""
+    """Autocast to bfloat16 if it is faster on this device."""
     dtype = autocast_dtype(device)
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 

@@ -1,4 +1,4 @@
-"""Measures the networks of the small world, loaded as anyone would, on scenes held out of training."""
+"""Evaluates the exported networks of the small world on held-out scenes, through their public libraries."""
 
 from pathlib import Path
 from random import Random
@@ -19,31 +19,31 @@ from vision_core.smallworld.painter import WITHHELD, autoencoder
 def measure(
     models: str | Path, edits: int = 60, scenes: int = 200, seed: int = 0, guidance: float = GUIDANCE["tiny"]
 ) -> dict[str, float]:
-    """All measures of the networks that `models` holds, in the folders that `train.export` writes.
+    """Evaluate all networks in `models`, as written by `train.export`.
 
     Raises:
-        ValueError: the folder holds none of them.
+        ValueError: the folder contains none of them.
     """
-    folder, found = Path(models), dict[str, float]()
+    folder, metrics = Path(models), dict[str, float]()
     if (folder / "clip").is_dir():
-        found["retrieval_top1"] = retrieval(folder / "clip", scenes)
+        metrics["retrieval_top1"] = retrieval(folder / "clip", scenes)
     if (folder / "dino").is_dir():
-        found["pointing"] = pointing(folder / "dino", scenes)
+        metrics["pointing"] = pointing(folder / "dino", scenes)
     if (folder / "judge.safetensors").is_file():
         model, _ = checkpoints.load(folder / "judge.safetensors", judge.Network)
-        found |= judge.measure(model.eval(), None, None, scenes)
+        metrics |= judge.measure(model.eval(), None, None, scenes)
         tasks = [task(Random(seed * 100_003 + k), withheld=k % 2 == 1) for k in range(edits)]
-        found |= drawn(model, tasks)
+        metrics |= drawn(model, tasks)
         if (folder / "inpainting" / "model_index.json").is_file():
-            found |= encoded(folder / "inpainting" / "vae", model, tasks)
-            found |= editing(folder / "inpainting", model, tasks, seed, guidance)
-    if not found:
+            metrics |= encoded(folder / "inpainting" / "vae", model, tasks)
+            metrics |= editing(folder / "inpainting", model, tasks, seed, guidance)
+    if not metrics:
         raise ValueError(f"{models} holds no network of the small world")
-    return found
+    return metrics
 
 
 def retrieval(folder: Path, scenes: int) -> float:
-    """Top-1 of the true caption among 64 that differ in one attribute, by open_clip."""
+    """Top-1 retrieval among 64 captions that differ in one attribute, with open_clip."""
     prepare()
     import open_clip
 
@@ -53,18 +53,18 @@ def retrieval(folder: Path, scenes: int) -> float:
 
 
 def pointing(folder: Path, scenes: int) -> float:
-    """Pointing game of saliency, by the class that finds the regions of an edit."""
-    eyes = Saliency(folder)
+    """Pointing game of the saliency that is used to find the regions of an edit."""
+    model = Saliency(folder)
     drawn = [it for it in data.scenes(data.HELD_OUT, scenes) if it.things]
-    return sum(dino.points_at_main(eyes.look(world.render(it)).saliency, it) for it in drawn) / len(drawn)
+    return sum(dino.points_at_main(model.look(world.render(it)).saliency, it) for it in drawn) / len(drawn)
 
 
-Task = tuple[world.Scene, world.Scene, int]  # before, after, and which thing was replaced
+Task = tuple[world.Scene, world.Scene, int]  # before, after, and the index of the replaced thing
 
 
 @torch.inference_mode()
 def drawn(judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
-    """What the judge says of true drawings of the edits, and of the pictures before."""
+    """The judge's success rate on ground-truth drawings of the edits, and on the unedited pictures."""
     seen = np.array(
         [
             judge_sees(judged_by, np.stack([world.render(new), world.render(old)]), new.things[index])
@@ -76,7 +76,7 @@ def drawn(judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
 
 @torch.inference_mode()
 def encoded(folder: Path, judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
-    """What the judge says of true drawings that went through the autoencoder: the most to expect."""
+    """The success rate on drawings after the autoencoder, an upper bound for edits."""
     vae, _ = autoencoder(str(folder))
     seen = []
     for old, new, index in tasks:
@@ -92,9 +92,9 @@ def encoded(folder: Path, judged_by: torch.nn.Module, tasks: list[Task]) -> dict
 def editing(
     folder: Path, judged_by: torch.nn.Module, tasks: list[Task], seed: int, guidance: float = GUIDANCE["tiny"]
 ) -> dict[str, float]:
-    """Share of edits in which the judge sees what was asked for where it was asked for.
+    """The share of edits in which the judge recognises the requested thing at its place.
 
-    Every second task asks for a kind in a colour that the painter never saw, "withheld".
+    Every second task requests a combination of kind and colour that was withheld from training.
     """
     prepare()
     from diffusers import AutoPipelineForInpainting
@@ -111,7 +111,7 @@ def editing(
 
 
 def task(random: Random, withheld: bool) -> Task:
-    """A held-out scene, the same with one thing replaced by another kind, and which."""
+    """A held-out scene, the same scene with one thing replaced by another kind, and its index."""
     while True:
         old = world.scene(data.HELD_OUT + random.getrandbits(28), things=random.randint(1, 3))
         index = random.randrange(len(old.things))
@@ -127,12 +127,12 @@ def prompt(thing: world.Thing) -> str:
 
 
 def hole(old: world.Scene, new: world.Scene, index: int) -> np.ndarray:
-    """What is painted anew, bool (128, 128): a box around the thing before and after."""
+    """The inpainting mask, bool (128, 128): a box around the thing before and after."""
     return box(world.coverage(old)[1 + index] + world.coverage(new)[1 + index])
 
 
 def box(share: np.ndarray, margin: int = 4) -> np.ndarray:
-    """The smallest box around what is not 0, and a margin: bool of the same shape."""
+    """The bounding box of the non-zero pixels, with a margin, as a mask of the same shape."""
     rows, columns = np.nonzero(share)
     mask = np.zeros(share.shape, bool)
     top, left = max(rows.min() - margin, 0), max(columns.min() - margin, 0)
@@ -149,7 +149,7 @@ def paint(
     steps: int = 20,
     guidance: float = GUIDANCE["tiny"],
 ) -> np.ndarray:
-    """uint8 (128, 128, 3), by a diffusers inpainting pipeline."""
+    """Inpaint with a diffusers pipeline -> uint8 (128, 128, 3)."""
     from PIL import Image
 
     result = pipeline(
@@ -164,8 +164,8 @@ def paint(
 
 
 def judge_sees(model: torch.nn.Module, pictures: np.ndarray, thing: world.Thing) -> list[bool]:
-    """Whether the judge sees the thing at its place, for each picture uint8 (B, 128, 128, 3)."""
-    found = judge.answers(model, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
-    wanted = judge.truth(world.Scene("sea", "day", (thing,)))
+    """Whether the judge recognises the thing at its place, for each picture, uint8 (B, 128, 128, 3)."""
+    predicted = judge.answers(model, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
+    expected = judge.truth(world.Scene("sea", "day", (thing,)))
     at = 2 * list(PLACES).index(thing.place)
-    return [it[at : at + 2].tolist() == wanted[at : at + 2] for it in found]
+    return [labels[at : at + 2].tolist() == expected[at : at + 2] for labels in predicted]

@@ -1,4 +1,4 @@
-"""The words of the small world: what may be said of a scene, and what a sentence says."""
+"""The grammar of the small world: captions of scenes, and their parser."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ VIEWS = {
 PLACES = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 SIZES = ("small", "large")
 BRIGHT = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
-COLOURS: dict[str, tuple[str, ...]] = {  # of each kind; a kind that has one only is never said to have it
+COLOURS: dict[str, tuple[str, ...]] = {  # of each kind; captions omit the colour of kinds that have only one
     "tree": ("green", "yellow", "orange", "red"),
     "flowering tree": ("pink", "white", "yellow", "red", "purple", "blue"),
     "bush": ("pink", "white", "yellow", "red", "purple", "blue"),
@@ -43,7 +43,7 @@ COLOURS: dict[str, tuple[str, ...]] = {  # of each kind; a kind that has one onl
 }
 KINDS = tuple(COLOURS)
 TONES = tuple(sorted({colour for colours in COLOURS.values() for colour in colours}))
-FLOWERS = {"flowering tree": "tree", "bush": "bush"}  # said as "a tree with pink flowers"
+FLOWERS = {"flowering tree": "tree", "bush": "bush"}  # in captions: "a tree with pink flowers"
 SYNONYMS = {
     "flowers": ("blossoms", "blooms"),
     "boat": ("ship", "sailboat"),
@@ -65,14 +65,14 @@ OPENINGS = ("", "", "", "", "a picture of ", "a photo of ", "a high quality imag
 
 
 def tones(kind: str) -> tuple[str, ...]:
-    """All colours that a kind can be painted in: any, of one that comes in several."""
-    known = COLOURS.get(kind, ())
-    return TONES if len(known) > 1 else known
+    """The colours in which a kind can be drawn: all colours if it comes in several, else its own."""
+    colours = COLOURS.get(kind, ())
+    return TONES if len(colours) > 1 else colours
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """What is said of one thing; None is unsaid."""
+    """The description of one thing; None for attributes that are not mentioned."""
 
     kind: str
     colour: str | None = None
@@ -89,7 +89,7 @@ class Phrase:
         return f"{said} {PLACES[self.place]}" if self.place else said
 
     def true_of(self, thing: Any) -> bool:
-        """Whether a `world.Thing` is as said."""
+        """Whether the phrase is true of a `world.Thing`."""
         return all(
             value in (None, getattr(thing, name))
             for name, value in (
@@ -103,7 +103,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Caption:
-    """What a sentence says: things in order, ground, sky; `empty` claims that there is no thing."""
+    """A parsed caption: things in order, ground and sky; `empty` states that there are no things."""
 
     phrases: tuple[Phrase, ...] = ()
     ground: str | None = None
@@ -112,10 +112,10 @@ class Caption:
 
     def __str__(self) -> str:
         *most, last = [str(phrase) for phrase in self.phrases] or [self._view()]
-        said = f"{', '.join(most)} and {last}" if most else last
+        text = f"{', '.join(most)} and {last}" if most else last
         if self.phrases and self.ground:
-            said += f" {GROUNDS[self.ground]}"
-        return f"{said} {SKIES[self.sky]}" if self.sky else said
+            text += f" {GROUNDS[self.ground]}"
+        return f"{text} {SKIES[self.sky]}" if self.sky else text
 
     def _view(self) -> str:
         view = VIEWS[self.ground] if self.ground else "a landscape"
@@ -123,15 +123,15 @@ class Caption:
         return view if not self.empty else f"an empty {noun}" if article else f"empty {noun}"
 
     def reworded(self, random: Random) -> str:
-        """The same said with other words here and there."""
-        said = str(self)
+        """The caption with a random opening and random synonyms."""
+        text = str(self)
         for word, others in SYNONYMS.items():
-            if word in said and random.random() < 0.2:
-                said = re.sub(rf"\b{word}\b", random.choice(others), said)
-        return random.choice(OPENINGS) + said
+            if word in text and random.random() < 0.2:
+                text = re.sub(rf"\b{word}\b", random.choice(others), text)
+        return random.choice(OPENINGS) + text
 
     def true_of(self, scene: Any) -> bool:
-        """Whether a `world.Scene` is as said; what is unsaid may be anything."""
+        """Whether the caption is true of a `world.Scene`; attributes that are not mentioned are ignored."""
         if (self.empty and scene.things) or self.ground not in (None, scene.ground):
             return False
         if self.sky not in (None, scene.sky):
@@ -140,31 +140,31 @@ class Caption:
 
 
 def parse(text: str) -> Caption:
-    """What a sentence of this grammar says, synonyms included.
+    """Parse a caption, including synonyms.
 
     Raises:
-        ValueError: the sentence is not of this grammar (names the words that are not understood).
+        ValueError: the text is not in this grammar; names the words that cannot be parsed.
     """
-    said = " ".join(text.lower().replace(",", " , ").split()).rstrip(".")
+    rest = " ".join(text.lower().replace(",", " , ").split()).rstrip(".")
     for opening in OPENINGS:
-        said = said.removeprefix(opening)
+        rest = rest.removeprefix(opening)
     for word, others in SYNONYMS.items():
-        said = re.sub(rf"\b({'|'.join(sorted(others, key=len, reverse=True))})\b", word, said)
-    said, sky = _take(said, SKIES)
-    if _VIEW.fullmatch(said):
-        ground = next((key for key, view in VIEWS.items() if view.split()[-1] in said.split()), None)
-        return Caption((), ground, sky, "empty" in said.split())
-    said, ground = _take(said, GROUNDS)
-    return Caption(tuple(_phrase(part, text) for part in re.split(r" , | and ", said)), ground, sky)
+        rest = re.sub(rf"\b({'|'.join(sorted(others, key=len, reverse=True))})\b", word, rest)
+    rest, sky = _take(rest, SKIES)
+    if _VIEW.fullmatch(rest):
+        ground = next((key for key, view in VIEWS.items() if view.split()[-1] in rest.split()), None)
+        return Caption((), ground, sky, "empty" in rest.split())
+    rest, ground = _take(rest, GROUNDS)
+    return Caption(tuple(_phrase(part, text) for part in re.split(r" , | and ", rest)), ground, sky)
 
 
 _VIEW = re.compile(r"(an? )?(empty )?(landscape|meadow|desert|beach|hills|mountains)")
 
 
-def _take(said: str, table: dict[str, str]) -> tuple[str, str | None]:
-    """A sentence without its ending, and which ending of the table that was."""
-    found = next((key for key, ending in table.items() if said.endswith(f" {ending}")), None)
-    return (said.removesuffix(f" {table[found]}"), found) if found else (said, None)
+def _take(text: str, table: dict[str, str]) -> tuple[str, str | None]:
+    """Remove an ending that is in the table; returns the rest and the key of the ending."""
+    key = next((key for key, ending in table.items() if text.endswith(f" {ending}")), None)
+    return (text.removesuffix(f" {table[key]}"), key) if key else (text, None)
 
 
 def _phrase(part: str, text: str) -> Phrase:
@@ -179,13 +179,13 @@ def _phrase(part: str, text: str) -> Phrase:
         kind, colour = {"tree": "flowering tree"}.get(kind, kind), flowers.removesuffix(" flowers")
     if kind not in COLOURS or colour not in (None, *COLOURS[kind]):
         raise ValueError(
-            f"{part.strip()!r} of {text[:200]!r} is not of this world; it has {', '.join(KINDS)}"
+            f"{part.strip()!r} of {text[:200]!r} is not in the small world, which has {', '.join(KINDS)}"
         )
     return Phrase(kind, colour, size, place)
 
 
 def words() -> Sequence[str]:
-    """Every word that a caption can hold, synonyms included, sorted."""
+    """The sorted vocabulary of all captions, including synonyms."""
     tables = (SKIES, GROUNDS, VIEWS, PLACES)
     texts = [*OPENINGS, *KINDS, *SIZES, *FLOWERS, *SYNONYMS, "a an empty and with flowers landscape the , ."]
     texts += [text for table in tables for text in table.values()]

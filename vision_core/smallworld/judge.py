@@ -1,6 +1,6 @@
-"""The judge of edits: a small convolutional network that says what stands at each place of a scene.
+"""The judge of edits: a small CNN that classifies the thing at each place of a scene.
 
-Trained on drawn pictures and their truth only, never on an edited picture or on another network's opinion.
+It is trained only on drawn pictures with their ground truth, never on edits or outputs of other networks.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from vision_core.safety.bounds import Bounds, Whole
 from vision_core.smallworld import data, world
 from vision_core.smallworld.grammar import GROUNDS, KINDS, PLACES, SKIES, TONES
 
-SIZES = (1 + len(KINDS), len(TONES))  # of the answers for each place: nothing or a kind, a colour
+SIZES = (1 + len(KINDS), len(TONES))  # classes per place: kind (or nothing) and colour
 VIEW = (len(GROUNDS), len(SKIES))
 TESTED, EVERY = 256, 5
 
@@ -42,12 +42,12 @@ class Network(nn.Module):
         self.view = nn.Linear(6 * width * 16, sum(VIEW))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.body(images * 2 - 1).flatten(1)
-        return self.places(seen).unflatten(1, (len(PLACES), -1)), self.view(seen)
+        features = self.body(images * 2 - 1).flatten(1)
+        return self.places(features).unflatten(1, (len(PLACES), -1)), self.view(features)
 
 
 def truth(scene: world.Scene) -> list[int]:
-    """Kind (0 is none) and colour (-1 where there is none to tell) at each place, then ground and sky."""
+    """The labels of a scene: kind (0 is none) and colour (-1 is none) at each place, then ground and sky."""
     at = {thing.place: thing for thing in scene.things}
     answers = []
     for place in PLACES:
@@ -57,7 +57,7 @@ def truth(scene: world.Scene) -> list[int]:
 
 
 def answers(model: nn.Module, images: Tensor) -> Tensor:
-    """The likeliest `truth` of each picture, (B, 8); a colour is told for every place."""
+    """The predicted labels of each picture, (B, 8), with a colour for every place; see `truth`."""
     places, view = model(images)
     kind, colour = (part.argmax(-1) for part in places.split(SIZES, -1))
     return torch.cat([torch.stack([kind, colour], -1).flatten(1), *_best(view)], 1)
@@ -68,7 +68,7 @@ def _best(view: Tensor) -> list[Tensor]:
 
 
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures, a little brighter, darker or noisier than drawn, and their truth (B, 8)."""
+    """Yield pictures with random brightness and noise, and their labels (B, 8)."""
     drawn = generator(settings.seed, epoch)
     for numbers in data.draws(settings, drawn):
         images = torch.stack([data.image(number, settings.cache) for number in numbers]).float() / 255
@@ -94,21 +94,21 @@ def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def measure(model: nn.Module, settings: Any, folder: Path | None, count: int = TESTED) -> dict[str, float]:
-    """Accuracy of kinds and colours at the places of held-out scenes."""
+    """Accuracy of kinds, of kinds with colours, and of ground and sky on held-out scenes."""
     device = next(model.parameters()).device
     images = (data.drawn(data.scenes(data.HELD_OUT, count)) / 255).to(device)
-    found = torch.cat([answers(model, part) for part in images.split(64)]).cpu()
-    facts = torch.tensor([truth(scene) for scene in data.scenes(data.HELD_OUT, count)])
-    places, said = facts[:, :-2].reshape(-1, 2), found[:, :-2].reshape(-1, 2)
-    there = places[:, 0] > 0
+    predicted = torch.cat([answers(model, part) for part in images.split(64)]).cpu()
+    labels = torch.tensor([truth(scene) for scene in data.scenes(data.HELD_OUT, count)])
+    places, predicted_places = labels[:, :-2].reshape(-1, 2), predicted[:, :-2].reshape(-1, 2)
+    occupied = places[:, 0] > 0
     return {
-        "kind_accuracy": (said[:, 0] == places[:, 0]).float().mean().item(),
-        "thing_accuracy": (said[there] == places[there]).all(1).float().mean().item(),
-        "view_accuracy": (found[:, -2:] == facts[:, -2:]).all(1).float().mean().item(),
+        "kind_accuracy": (predicted_places[:, 0] == places[:, 0]).float().mean().item(),
+        "thing_accuracy": (predicted_places[occupied] == places[occupied]).all(1).float().mean().item(),
+        "view_accuracy": (predicted[:, -2:] == labels[:, -2:]).all(1).float().mean().item(),
     }
 
 
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
-    """One file for `checkpoints.load(path, judge.Network)`."""
+    """Export as a checkpoint; load it with `checkpoints.load(path, judge.Network)`."""
     checkpoints.save(out / "judge.safetensors", model, {"licence": "Apache-2.0"}, half=True)
     return out / "judge.safetensors"

@@ -1,4 +1,4 @@
-"""Paints a scene of the small world: sky, ground and things, four times as large, then made smaller."""
+"""Renders a scene of the small world: sky, ground and things, with 4 x 4 supersampling."""
 
 from functools import lru_cache, partial
 from math import pi, sin
@@ -15,9 +15,9 @@ from vision_core.smallworld.things import PAINTERS
 if TYPE_CHECKING:
     from vision_core.smallworld.world import Scene, Thing
 
-FINER = 4  # samples of a pixel along each side
-HORIZON = 0.56  # below the top, in pictures
-SKIES: dict[str, tuple[Colour, Colour, Colour]] = {  # top, horizon, what the light leaves of each colour
+FINER = 4  # supersampling factor
+HORIZON = 0.56  # from the top, relative to the height
+SKIES: dict[str, tuple[Colour, Colour, Colour]] = {  # colour at the top, at the horizon, and of the light
     "day": ((86, 156, 228), (206, 232, 246), (1.0, 1.0, 1.0)),
     "sunset": ((96, 70, 140), (255, 176, 104), (1.0, 0.84, 0.74)),
     "night": ((12, 18, 50), (48, 66, 118), (0.56, 0.6, 0.8)),
@@ -55,7 +55,7 @@ def picture(scene: "Scene", size: int) -> NDArray[np.uint8]:
 
 
 def shares(scene: "Scene", size: int) -> NDArray[np.float32]:
-    """The visible share of each pixel of background and things with their shadows: (1 + things, H, W)."""
+    """The visible share per pixel of the background and of things with shadows: (1 + things, H, W)."""
     side = _checked(size) * FINER
     image = Image.new("L", (side, side))
     canvas = ImageDraw.Draw(image)
@@ -76,7 +76,7 @@ def _checked(size: int) -> int:
 
 @lru_cache(4096)
 def _lit(sky: str, colour: Colour, shines: bool) -> tuple[int, int, int]:
-    """A colour in the light of the hour; what shines does so in the dark, and is window glass by day."""
+    """A colour under the light of the sky; windows that emit light do so in the dark and are glass by day."""
     if shines:
         if sky in ("night", "sunset"):
             return int(colour[0]), int(colour[1]), int(colour[2])
@@ -90,7 +90,7 @@ def _far_to_near(scene: "Scene") -> list["Thing"]:
 
 
 def _foot(scene: "Scene", thing: "Thing") -> float:
-    """Where a thing stands: pictures below the top. The same for all kinds but boat and balloon."""
+    """The y of a thing's foot, relative to the height; the same for all kinds except boat and balloon."""
     share = Random(thing.seed).random()
     if thing.kind == "balloon":
         return 0.48 + 0.08 * share if thing.size == "large" else 0.3 + 0.16 * share
@@ -102,7 +102,7 @@ def _foot(scene: "Scene", thing: "Thing") -> float:
 def _thing(scene: "Scene", thing: "Thing", canvas: ImageDraw.ImageDraw, side: int, ink) -> None:
     random = Random(thing.seed)
     foot = _foot(scene, thing) * side
-    random.random()  # spent on the foot
+    random.random()  # skips the number used by `_foot`
     painter, height, half = PAINTERS[thing.kind]
     height *= 1.0 if thing.size == "large" else 0.52
     unit = height * (0.94 + 0.12 * random.random()) * side
@@ -114,7 +114,7 @@ def _thing(scene: "Scene", thing: "Thing", canvas: ImageDraw.ImageDraw, side: in
 
 
 def extent(scene: "Scene", thing: "Thing") -> tuple[float, float, float, float]:
-    """About where a thing is: top, bottom, left and right, in pictures."""
+    """The approximate box of a thing, relative to the picture: top, bottom, left, right."""
     _, height, half = PAINTERS[thing.kind]
     height *= 1.0 if thing.size == "large" else 0.52
     foot, middle = _foot(scene, thing), CENTRES[thing.place]
@@ -129,7 +129,7 @@ def _near(scene: "Scene") -> Colour:
 def _sky(scene: "Scene", side: int) -> Image.Image:
     """A gradient from the top to the horizon, brighter around sun or moon."""
     top, low, _ = SKIES[scene.sky]
-    grain, high = 64, 48  # all that is seen of it, behind the lowest ground
+    grain, high = 64, 48  # only the part above the lowest ground is visible
     y, x = np.mgrid[0:high, 0:grain] / grain
     down = np.clip(y / HORIZON, 0, 1)[..., None] ** 1.1
     colours = np.array(top) + (np.array(low) - top) * down
@@ -186,7 +186,7 @@ def _cloud(scene: "Scene", pen: Pen, random: Random) -> None:
 def _ridge(
     random: Random, base: float, swing: float, waves: int, steps: int = 26
 ) -> list[tuple[float, float]]:
-    """A smooth line across the picture, closed along its bottom."""
+    """A smooth line across the picture as a polygon closed along the bottom."""
     parts = [(k, random.random() * 2 * pi, swing * random.random() / k**0.8) for k in range(1, waves + 1)]
     line = [
         (t / steps, base + sum(a * sin(k * 2 * pi * 0.7 * t / steps + p) for k, p, a in parts))
@@ -269,7 +269,7 @@ def _sea(scene: "Scene", pen: Pen, random: Random, far: Colour, near: Colour) ->
 
 
 def _details(scene: "Scene", pen: Pen, random: Random, near: Colour) -> None:
-    """Tufts and flowers, stones and ripples: smaller and paler the farther they are."""
+    """Tufts, flowers, stones and ripples, smaller in the distance."""
     level = 1 - HORIZON
     petals = ((250, 240, 240), (250, 214, 90), (232, 120, 130), (190, 150, 230))
     for k in range(56):

@@ -1,6 +1,6 @@
-"""The painter of the small world: an inpainting diffusion model in the latents of its autoencoder.
+"""The painter of the small world: a latent inpainting diffusion model.
 
-diffusers' `UNet2DConditionModel` with 9 input channels (noisy latents, mask, latents of what is left) and
+diffusers' `UNet2DConditionModel` with 9 input channels (noisy latents, mask, masked latents) and
 transformers' `CLIPTextModel`, trained together. Sources: Rombach et al. 2022, "High-Resolution Image
 Synthesis with Latent Diffusion Models"; Salimans and Ho 2022 (v-prediction); Hang et al. 2023 (min-SNR
 weights); Lin et al. 2024 (zero terminal SNR).
@@ -30,9 +30,9 @@ from vision_core.smallworld.grammar import COLOURS, KINDS, Caption
 
 EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 8
 GRID = data.SIDE // 8
-SILENT = 0.1  # share of examples of which nothing is said, for guidance
+UNCONDITIONAL = 0.1  # share of examples with an empty caption, for classifier-free guidance
 Box = tuple[int, int, int, int]  # top, bottom, left, right
-WITHHELD = {  # never painted in training, to see whether colour and kind are learnt apart
+WITHHELD = {  # combinations held out of training, to test whether colour and kind are disentangled
     ("tent", "blue"),
     ("house", "pink"),
     ("car", "yellow"),
@@ -44,7 +44,7 @@ WITHHELD = {  # never painted in training, to see whether colour and kind are le
 
 
 class Network(nn.Module):
-    """Noisy latents, mask, what is left (B, 9, 16, 16), time (B,), tokens (B, 40) -> v (B, 4, 16, 16)."""
+    """Noisy latents, mask, masked latents (B, 9, 16, 16), time (B,), tokens (B, 40) -> v (B, 4, 16, 16)."""
 
     bounds: ClassVar[Bounds] = {
         "channels": Several(Whole(16, 4096), 3, 3),
@@ -107,7 +107,7 @@ class Network(nn.Module):
         )
 
     def _attend(self, plain: bool) -> None:
-        """A training step with plain attention takes 0.6 of the fused one's time on a CPU; a GPU fuses it."""
+        """Use plain attention on a CPU: a training step takes 0.6 times as long as with fused attention."""
         from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
         if plain != self.plain:
@@ -116,12 +116,12 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, texts: Tensor) -> Tensor:
         self._attend(plain=not x.is_cuda)
-        said = self.text_encoder(texts).last_hidden_state
-        return self.unet(x, time, encoder_hidden_states=said).sample
+        text = self.text_encoder(texts).last_hidden_state
+        return self.unet(x, time, encoder_hidden_states=text).sample
 
 
 def exported(folder: str | Path) -> Network:
-    """The network in a folder that `save_pretrained` wrote, in float32."""
+    """Load a network written by `save_pretrained`, in float32."""
     prepare()
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel
@@ -141,7 +141,7 @@ def exported(folder: str | Path) -> Network:
 
 
 def scheduler() -> Any:
-    """DDIM with v-prediction, from pure noise (zero terminal SNR) down."""
+    """DDIM with v-prediction and zero terminal SNR."""
     prepare()
     from diffusers import DDIMScheduler
 
@@ -159,19 +159,19 @@ def scheduler() -> Any:
 
 
 def hide(scene: world.Scene, masks: np.ndarray, random: Random) -> tuple[Box, Caption]:
-    """A box to paint anew, and what is said of it.
+    """Choose a random box to inpaint, and its caption.
 
-    Most often as an edit has it: around a thing and another that could stand there, and that thing named.
-    Else a box around a thing, close or wide, square or not, or any box, or all of the picture.
+    Most boxes imitate an edit: around a thing and a possible replacement, with a caption of the thing. Others
+    surround a thing tightly or loosely, are random, or cover the whole picture.
 
     Args:
-        masks: bool (things, 128, 128), where each thing is seen.
+        masks: bool (things, 128, 128), the visible pixels of each thing.
     """
     whole = world.describe_part(scene, random)
-    luck = random.random()
-    if luck < 0.06:
+    choice = random.random()
+    if choice < 0.06:
         return (0, data.SIDE, 0, data.SIDE), world.describe(scene)
-    if luck >= 0.85 or not masks.any():
+    if choice >= 0.85 or not masks.any():
         h, w = random.randint(24, 100), random.randint(24, 100)
         y, x = random.randint(0, data.SIDE - h), random.randint(0, data.SIDE - w)
         box = (y, y + h, x, x + w)
@@ -179,7 +179,7 @@ def hide(scene: world.Scene, masks: np.ndarray, random: Random) -> tuple[Box, Ca
     index = random.choice([k for k, it in enumerate(masks) if it.any()])
     rows, columns = np.nonzero(masks[index])
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-    if luck < 0.5:
+    if choice < 0.5:
         kind = random.choice(KINDS)
         other = replace(scene.things[index], kind=kind, colour=COLOURS[kind][0])
         ends = [data.SIDE * end for end in paint.extent(scene, other)]
@@ -190,7 +190,7 @@ def hide(scene: world.Scene, masks: np.ndarray, random: Random) -> tuple[Box, Ca
         return box, _inside(scene, box, masks, whole, random, index)
     if random.random() < 0.5:
         margins = [random.random() ** 2 * 36 for _ in range(4)]
-    else:  # a square about the middle, as anchors propose
+    else:  # a square around the centre, like the boxes of anchors
         side = max(bottom - top, right - left) * (1 + 0.9 * random.random())
         margins = [(side - (bottom - top)) / 2] * 2 + [(side - (right - left)) / 2] * 2
     box = _within(top - margins[0], bottom + margins[1], left - margins[2], right + margins[3])
@@ -212,20 +212,20 @@ def _inside(
     masks: np.ndarray,
     whole: Caption,
     random: Random,
-    meant: int | None = None,
+    edited: int | None = None,
 ) -> Caption:
-    """What is said of a hidden box: the things mostly inside, or that nothing is; at times the scene.
+    """The caption of a hidden box: the things mostly inside, or that there are none; sometimes of the scene.
 
-    Of an edit the thing that is `meant` is said in any case, and others half of the time.
+    For an edit, the `edited` thing is always mentioned, the others with a probability of 1/2.
     """
     full, (top, bottom, left, right) = world.describe(scene), box
     seen = masks[:, top:bottom, left:right].sum((1, 2))
     hidden = [k for k, it in enumerate(masks) if seen[k] > 0.6 * it.sum()]
-    if meant is not None:
-        hidden = [k for k in hidden if k == meant or random.random() < 0.5]
+    if edited is not None:
+        hidden = [k for k in hidden if k == edited or random.random() < 0.5]
     ground = scene.ground if random.random() < 0.3 else None
     sky = scene.sky if random.random() < 0.3 else None
-    if meant is not None and random.random() < 0.7:
+    if edited is not None and random.random() < 0.7:
         ground, sky = None, None
     elif random.random() < 0.25:
         return whole
@@ -234,7 +234,7 @@ def _inside(
             full.phrases[k],
             place=None,
             colour=full.phrases[k].colour if random.random() < 0.9 else None,
-            size=full.phrases[k].size if random.random() < (0.35 if meant is None else 0.7) else None,
+            size=full.phrases[k].size if random.random() < (0.35 if edited is None else 0.7) else None,
         )
         for k in hidden
     )
@@ -244,39 +244,41 @@ def _inside(
 
 
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-    """Latents, latents of what is left, masks, tokens, noise, times.
+    """Yield latents, masked latents, masks, tokens, noise and times.
 
-    An epoch draws from no fewer scenes than the examples seen until its end, if there are so many: a slow
-    machine begins before all is drawn and encoded.
+    Scenes are drawn and encoded as needed: an epoch samples from as many scenes as there are examples up to
+    its end. So training starts early even on a slow machine.
     """
-    wanted = min(epoch * settings.steps * settings.batch_size, settings.scenes)
+    needed = min(epoch * settings.steps * settings.batch_size, settings.scenes)
     examples = _examples(settings.autoencoder, settings.cache, settings.scenes)
-    examples.fill(wanted, settings.workers, settings.device)
+    examples.fill(needed, settings.workers, settings.device)
     yield from made(partial(_batch, settings, examples, epoch), settings.steps, settings.workers)
 
 
 def _batch(settings: Any, examples: "Examples", epoch: int, step: int) -> tuple[Tensor, ...]:
     drawn, size = generator(settings.seed, epoch, step), settings.batch_size
-    wanted = min(epoch * settings.steps * size, settings.scenes)
-    known = torch.nonzero(examples.known[:wanted])[:, 0]
-    if not len(known):
-        raise ValueError(f"all of the {wanted} scenes hold pairs that are withheld; more scenes are needed")
-    pick = known[torch.randint(len(known), (size,), generator=drawn)]
+    needed = min(epoch * settings.steps * size, settings.scenes)
+    allowed = torch.nonzero(examples.allowed[:needed])[:, 0]
+    if not len(allowed):
+        raise ValueError(f"all {needed} scenes contain withheld combinations; more scenes are needed")
+    pick = allowed[torch.randint(len(allowed), (size,), generator=drawn)]
     masking = torch.randint(MASKINGS, (size,), generator=drawn)
     latents, left = examples.latents[pick, 0], examples.latents[pick, 1 + masking]
     texts = examples.texts[pick, masking].long()
-    texts[torch.rand(size, generator=drawn) < SILENT] = clip.tokenize([""])
+    texts[torch.rand(size, generator=drawn) < UNCONDITIONAL] = clip.tokenize([""])
     noise = torch.randn(size, 4, GRID, GRID, generator=drawn)
     times = torch.randint(1000, (size,), generator=drawn)
     return latents.float(), left.float(), _masks(examples.boxes[pick, masking], 8), texts, noise, times
 
 
 class Examples:
-    """Of the wild scenes from `first` on, each hidden in `MASKINGS` ways, as far as `fill` has got.
+    """Training examples from the wild scenes, starting at `first`, with `MASKINGS` masks each.
 
-    latents: half (scenes, 1 + MASKINGS, 4, 16, 16) of the picture, and of what is left by each box
+    `fill` computes them on demand.
+
+    latents: half (scenes, 1 + MASKINGS, 4, 16, 16), of the whole picture and of each masked one
     boxes, texts: int16 (scenes, MASKINGS, 4), and (scenes, MASKINGS, 40) tokens
-    known: bool (scenes,), that no thing of it is withheld
+    allowed: bool (scenes,), whether the scene contains no withheld combination
     """
 
     def __init__(self, autoencoder: str, cache: str | None, count: int, first: int = 0) -> None:
@@ -284,31 +286,31 @@ class Examples:
         self.latents = torch.empty(count, 1 + MASKINGS, 4, GRID, GRID, dtype=torch.half)
         self.boxes = torch.empty(count, MASKINGS, 4, dtype=torch.int16)
         self.texts = torch.empty(count, MASKINGS, tokens.LENGTH, dtype=torch.int16)
-        self.known = torch.zeros(count, dtype=torch.bool)
+        self.allowed = torch.zeros(count, dtype=torch.bool)
         self.filled = 0
 
-    def fill(self, wanted: int, workers: int = 0, device: str = "cpu") -> None:
-        """Make what is lacking of the first `wanted` scenes, in chunks of 512."""
-        parts = self._parts(wanted)
-        for part, facts in zip(parts, self.hide(wanted, workers), strict=True):
+    def fill(self, needed: int, workers: int = 0, device: str = "cpu") -> None:
+        """Compute the missing ones of the first `needed` scenes, in chunks of 512."""
+        parts = self._parts(needed)
+        for part, facts in zip(parts, self.hide(needed, workers), strict=True):
             first, count = self._part(part)
             rows, facts = slice(first - self.first, first - self.first + count), torch.from_numpy(facts)
             self.boxes[rows], self.texts[rows] = facts[..., :4], facts[..., 4:]
             self.latents[rows] = torch.from_numpy(self._encoded(part, device).copy())
             scenes = map(world.wild, range(first, first + count))
-            self.known[rows] = torch.tensor([not withheld(scene) for scene in scenes])
+            self.allowed[rows] = torch.tensor([not withheld(scene) for scene in scenes])
             self.filled = rows.stop
 
-    def hide(self, wanted: int, workers: int = 0) -> Iterator[np.ndarray]:
-        """Boxes and tokens of the parts that are lacking; with a cache, their pictures are drawn as well."""
-        parts = self._parts(wanted)
+    def hide(self, needed: int, workers: int = 0) -> Iterator[np.ndarray]:
+        """Boxes and tokens of the missing chunks; with a cache, also draws their pictures."""
+        parts = self._parts(needed)
         if self.cache and parts:
-            data.draw(self.cache, self.first, wanted, workers, world.wild)
+            data.draw(self.cache, self.first, needed, workers, world.wild)
         return made(lambda k: self._hidden(parts[k]), len(parts), min(workers, len(parts)))
 
-    def _parts(self, wanted: int) -> range:
+    def _parts(self, needed: int) -> range:
         done = self.filled // data.CHUNK
-        return range(done, -(-wanted // data.CHUNK)) if wanted > self.filled else range(0)
+        return range(done, -(-needed // data.CHUNK)) if needed > self.filled else range(0)
 
     def _part(self, part: int) -> tuple[int, int]:
         done = part * data.CHUNK
@@ -319,19 +321,19 @@ class Examples:
         return Path(self.cache) / kind / f"{first:010}-{count}.npy" if self.cache else None
 
     def _hidden(self, part: int) -> np.ndarray:
-        """Boxes and tokens of a part, int16 (count, MASKINGS, 4 + 40)."""
+        """Boxes and tokens of a chunk, int16 (count, MASKINGS, 4 + 40)."""
 
         def make() -> np.ndarray:
             first, count = self._part(part)
-            found = []
+            rows = []
             for scene in map(world.wild, range(first, first + count)):
                 masks, random = world.masks(scene), Random(scene.seed + 1)
-                boxes, said = zip(*(hide(scene, masks, random) for _ in range(MASKINGS)), strict=True)
-                texts = clip.tokenize([it.reworded(random) for it in said])
-                found.append(np.concatenate([np.array(boxes), texts.numpy()], 1).astype(np.int16))
-            return np.stack(found)
+                boxes, captions = zip(*(hide(scene, masks, random) for _ in range(MASKINGS)), strict=True)
+                texts = clip.tokenize([caption.reworded(random) for caption in captions])
+                rows.append(np.concatenate([np.array(boxes), texts.numpy()], 1).astype(np.int16))
+            return np.stack(rows)
 
-        return np.array(data.kept(self._path(f"hidden-{data.version(world.wild)}-{HIDING}", part), make))
+        return np.array(data.cached(self._path(f"hidden-{data.version(world.wild)}-{HIDING}", part), make))
 
     def _encoded(self, part: int, device: str) -> np.ndarray:
         def make() -> np.ndarray:
@@ -342,10 +344,10 @@ class Examples:
 
         digest = autoencoder(self.autoencoder)[1]
         kind = f"latents-{data.version(world.wild)}-{HIDING}-{digest}"
-        return data.kept(self._path(kind, part), make)
+        return data.cached(self._path(kind, part), make)
 
 
-HIDING = 2  # changes with `hide`, since what it gives is kept
+HIDING = 2  # version of `hide`, because its results are cached
 
 
 @lru_cache(2)
@@ -354,7 +356,7 @@ def _examples(autoencoder: str, cache: str | None, count: int, first: int = 0) -
 
 
 def _masks(boxes: Tensor, step: int = 1) -> Tensor:
-    """Boxes (..., 4) as masks, float (..., 1, 128 / step, 128 / step), of every `step`-th pixel."""
+    """Boxes (..., 4) -> masks, float (..., 1, 128 / step, 128 / step), of every `step`-th pixel."""
     at = torch.arange(0, data.SIDE, step, device=boxes.device)
     top, bottom, left, right = (end[..., None] for end in boxes.unbind(-1))
     rows, columns = (at >= top) & (at < bottom), (at >= left) & (at < right)
@@ -363,18 +365,18 @@ def _masks(boxes: Tensor, step: int = 1) -> Tensor:
 
 @torch.inference_mode()
 def encode(folder: str, pictures: Tensor, boxes: Tensor, device: torch.device) -> Tensor:
-    """Scaled latents of uint8 (B, 128, 128, 3), whole and hidden by boxes (B, M, 4): half (B, 1 + M, ...)."""
-    vae, found = _on(folder, device), []
+    """Scaled latents of pictures, uint8 (B, 128, 128, 3), whole and masked by boxes (B, M, 4)."""
+    vae, parts = _on(folder, device), []
     size = 8 if device.type == "cpu" else 64
     for some, hidden in zip(pictures.split(size), boxes.split(size), strict=True):
         images = some.to(device).permute(0, 3, 1, 2)[:, None].float() / 127.5 - 1
-        left = images * (1 - _masks(hidden.to(device)))  # 0 is the grey of what is hidden
+        left = images * (1 - _masks(hidden.to(device)))  # 0 is grey
         images = torch.cat([images, left], 1)
         flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with data.autocast(device):
             latents = vae.encoder(flat).float() * vae.config.scaling_factor
-        found.append(latents.unflatten(0, images.shape[:2]).half().cpu())
-    return torch.cat(found)
+        parts.append(latents.unflatten(0, images.shape[:2]).half().cpu())
+    return torch.cat(parts)
 
 
 @lru_cache(2)
@@ -385,7 +387,7 @@ def _on(folder: str, device: torch.device) -> Any:
 
 @lru_cache(2)
 def autoencoder(folder: str) -> tuple[Any, str]:
-    """The autoencoder in a folder of diffusers' format, in float32, and a name for its latents."""
+    """Load an autoencoder in diffusers' format, in float32, with a hash for cached latents."""
     prepare()
     import hashlib
 
@@ -393,7 +395,7 @@ def autoencoder(folder: str) -> tuple[Any, str]:
 
     weights = Path(folder) / "diffusion_pytorch_model.safetensors"
     if not weights.is_file():
-        raise ValueError(f"{folder} holds no autoencoder in diffusers' format")
+        raise ValueError(f"{folder} contains no autoencoder in diffusers' format")
     vae = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32).eval()
     return vae, hashlib.sha256(weights.read_bytes()).hexdigest()[:10]
 
@@ -408,23 +410,23 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
 
 
 def _errors(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
-    """Error of v per picture, ten times as much where it is painted; weighted by min(SNR, 5) / (SNR + 1)."""
+    """MSE of v per picture, ten times as high inside the mask, weighted by min(SNR, 5) / (SNR + 1)."""
     latents, left, masks, texts, noise, times = batch
     alpha = _alphas(latents.device)[times][:, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    wanted = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+    target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     x = torch.cat([noisy, masks, left], 1).contiguous(memory_format=torch.channels_last)
     with data.autocast(latents.device):
         v = model(x, times, texts)
     snr = (alpha / (1 - alpha)).flatten()
-    where = 0.1 + 0.9 * masks
-    error = ((v.float() - wanted) ** 2 * where).sum((1, 2, 3)) / (4 * where.sum((1, 2, 3)))
-    return error * (snr.clamp(max=5) / (snr + 1) + 0.05)  # a little also for pure noise
+    weight = 0.1 + 0.9 * masks
+    error = ((v.float() - target) ** 2 * weight).sum((1, 2, 3)) / (4 * weight.sum((1, 2, 3)))
+    return error * (snr.clamp(max=5) / (snr + 1) + 0.05)  # the offset gives pure noise a small weight
 
 
 @torch.inference_mode()
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
-    """Error on held-out scenes with fixed noise; eight of them painted anew go into the run's folder."""
+    """Loss on held-out scenes with fixed noise; writes inpainted samples to the run's folder."""
     drawn, device = generator(1, 0), next(model.parameters()).device
     held = _examples(settings.autoencoder, settings.cache, TESTED, data.HELD_OUT)
     held.fill(TESTED, 0, str(device))
@@ -456,20 +458,20 @@ def sample(
     steps: int = 20,
     guidance: float = GUIDANCE["tiny"],
 ) -> Tensor:
-    """Paint latents (B, 4, 16, 16) from `noise` as diffusers' inpainting pipeline does, guided by text."""
+    """Sample latents (B, 4, 16, 16) from `noise` with text guidance, like diffusers' inpainting pipeline."""
     schedule = scheduler()
     schedule.set_timesteps(steps)
-    silent = clip.tokenize([""]).to(texts).expand_as(texts)
+    empty = clip.tokenize([""]).to(texts).expand_as(texts)
     x = noise
     for time in schedule.timesteps:
         both = torch.cat([x, masks, left], 1).repeat(2, 1, 1, 1)
-        free, guided = model(both, time.to(x.device).expand(len(both)), torch.cat([silent, texts])).chunk(2)
+        free, guided = model(both, time.to(x.device).expand(len(both)), torch.cat([empty, texts])).chunk(2)
         x = schedule.step(free + guidance * (guided - free), time, x).prev_sample
     return x
 
 
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
-    """A folder for `AutoPipelineForInpainting.from_pretrained`."""
+    """Export for `AutoPipelineForInpainting.from_pretrained`."""
     prepare()
     from diffusers import StableDiffusionInpaintPipeline
 

@@ -1,4 +1,4 @@
-"""A pen that paints shapes on a Pillow canvas in the coordinates of one thing, in the light of one scene."""
+"""A pen that draws shapes on a Pillow canvas in the local coordinates of a thing, lit by its scene."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ PAINTS: dict[str, Colour] = {
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`share` of b in a."""
-    return tuple(x + (y - x) * share for x, y in zip(a, b, strict=True))  # pyright: ignore
+    """Blend a and b; `share` is the weight of b."""
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share
 
 
 def dark(colour: Colour, by: float = 0.25) -> Colour:
@@ -38,9 +38,9 @@ def light(colour: Colour, by: float = 0.25) -> Colour:
 
 @dataclass(frozen=True)
 class Pen:
-    """Paints at (x, y) in units of `unit` pixels from the pixel `origin`, x to the right and y up.
+    """Draws in local coordinates with the origin at pixel `origin`, a scale of `unit` pixels, and y upwards.
 
-    `ink` turns (colour, whether it shines by itself) into what Pillow fills with.
+    `ink` maps (colour, whether it emits light) to Pillow's fill value.
     """
 
     canvas: ImageDraw

@@ -1,4 +1,4 @@
-"""How each kind of thing is painted: one function a kind, its height 1 above the ground at (0, 0)."""
+"""Draws each kind of thing: one function per kind, with height 1 above the ground at (0, 0)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,7 +12,7 @@ GLASS, SLATE = (70, 88, 112), (104, 82, 86)
 
 
 def _crown(pen: Pen, random: Random, colour: Colour, x: float, y: float, rx: float, ry: float) -> None:
-    """Leaves: dark ones all around, lighter ones towards the light at the upper left."""
+    """Foliage: dark all around, lighter towards the light at the upper left."""
     for tone, shift, reach, count, leaf in (
         (dark(colour, 0.3), 0.0, 0.66, 12, 0.4),
         (colour, 0.08, 0.56, 12, 0.3),
@@ -218,7 +218,7 @@ def balloon(pen: Pen, random: Random, colour: Colour) -> None:
         pen.polygon(
             tone, (-half * 0.86, 0.48), (half * 0.86, 0.48), (half * 0.3, 0.225), (-half * 0.3, 0.225)
         )
-    for k in range(9):  # the side away from the light
+    for k in range(9):  # the side facing away from the light
         a = -pi / 2 + k * 0.22
         pen.ellipse(dark(colour, 0.16), 0.3 * cos(a * 0.9), 0.655 + 0.3 * sin(a), 0.035, 0.05)
     for x in (-0.08, 0.08):

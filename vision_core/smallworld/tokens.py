@@ -1,4 +1,4 @@
-"""The tokenizer of the small world: CLIP's, with a small vocabulary in which each word of it is one token."""
+"""The tokenizer of the small world: CLIP's, with a small vocabulary in which each word is one token."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -17,12 +17,12 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 @lru_cache(1)
 def tokenizer() -> "CLIPTokenizer":
-    """Words of the grammar are tokens; any other word is spelled in letters. END is the largest id."""
+    """Words of the grammar are single tokens, other words are split into letters. END has the largest id."""
     prepare()
     from transformers import CLIPTokenizer
 
     vocabulary, merges = _vocabulary()
-    pairs: Any = merges  # the tokenizer takes pairs, whatever its annotation says
+    pairs: Any = merges  # pairs are accepted despite the annotation
     return CLIPTokenizer(
         vocab=vocabulary,
         merges=pairs,
@@ -35,7 +35,7 @@ def tokenizer() -> "CLIPTokenizer":
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Letters alone and at a word's end, then merges: each word's own come after those of words before it."""
+    """The vocabulary (letters, letters at the end of a word, merged pieces) and the merges in order."""
     letters = _bytes()
     merges: dict[tuple[str, str], int] = {}
     for word in grammar.words():
@@ -46,17 +46,17 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def _merged(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
-    """Byte-pair encoding: the earliest merge first, wherever it applies."""
+    """Byte-pair encoding: apply the merges in order of their rank."""
     pieces = [*word[:-1], f"{word[-1]}</w>"]
-    while known := [pair for pair in pairwise(pieces) if pair in merges]:
-        pair = min(known, key=merges.__getitem__)
+    while candidates := [pair for pair in pairwise(pieces) if pair in merges]:
+        pair = min(candidates, key=merges.__getitem__)
         k = list(pairwise(pieces)).index(pair)
         pieces[k : k + 2] = [pair[0] + pair[1]]
     return pieces
 
 
 def _bytes() -> list[str]:
-    """The 256 printable characters that stand for bytes in byte-level BPE."""
+    """The 256 printable characters that represent bytes in byte-level BPE."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [256 + n for n in range(256 - len(printable))]
     return [chr(code) for code in (*printable, *others)]

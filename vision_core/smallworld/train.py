@@ -1,8 +1,8 @@
-"""Trains the networks of the small world: one run each, resumable, useful whenever it is stopped.
+"""Trains the networks of the small world in resumable runs that can be stopped at any time.
 
-The learning rate rises, then stays, and an average of the weights is measured and kept: no schedule is there
-for a stop to cut short, and a run goes on for as long as there is time. Where the time is known, the rate may
-fall along a cosine instead.
+By default the learning rate warms up and then stays constant, and the exponential moving average of the
+weights is evaluated and saved, so a run has no fixed length. If the length is known, cosine decay can be used
+instead.
 """
 
 from collections.abc import Generator
@@ -26,33 +26,33 @@ NETWORKS = {"autoencoder": autoencoder, "clip": clip, "dino": dino, "judge": jud
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train one network of the small world."""
+    """Settings for training one network of the small world."""
 
     network: Literal["autoencoder", "clip", "dino", "judge", "painter"] = setting(
-        help="The network; the painter is an inpainting diffusion model and needs --autoencoder."
+        help="Network to train; the painter is an inpainting diffusion model and needs --autoencoder."
     )
-    epochs: int = setting(1000, "A run can be resumed at its epochs.", least=1)
-    steps: int = setting(50, "Optimiser steps of an epoch.", least=1)
-    batch_size: int = setting(32, "Pictures of a batch.", least=1)
-    lr: float = setting(1e-3, "AdamW's learning rate.", least=0, below=1)
+    epochs: int = setting(1000, "Number of epochs.", least=1)
+    steps: int = setting(50, "Optimiser steps per epoch.", least=1)
+    batch_size: int = setting(32, "Pictures per batch.", least=1)
+    lr: float = setting(1e-3, "Learning rate of AdamW.", least=0, below=1)
     weight_decay: float = setting(0.01, least=0, below=1)
-    warmup: int = setting(200, "Steps in which the learning rate rises.", least=1)
+    warmup: int = setting(200, "Warm-up steps of the learning rate.", least=1)
     schedule: Literal["constant", "cosine"] = setting(
-        "constant", "Of the learning rate; cosine falls to 0 over all steps."
+        "constant", "Learning rate schedule; cosine decays to 0 over all steps."
     )
-    ema: float = setting(0.99, "Decay of the average of the weights.", least=0, below=1)
-    scenes: int = setting(20_480, "How many scenes there are to draw from.", least=1)
-    cache: str | None = setting(None, "Keep pictures and latents here, made once.", path=True)
+    ema: float = setting(0.99, "Decay of the moving average of the weights.", least=0, below=1)
+    scenes: int = setting(20_480, "Number of training scenes.", least=1)
+    cache: str | None = setting(None, "Folder to cache pictures and latents.", path=True)
     autoencoder: str | None = setting(
-        None, "As exported: what the painter paints in, or whose decoder is to improve.", path=True
+        None, "Exported autoencoder: for the painter, or to improve its decoder.", path=True
     )
     clip: str | None = setting(
-        None, "As exported: its features count for a decoder that is to improve.", path=True
+        None, "Exported CLIP for a perceptual loss when improving a decoder.", path=True
     )
     start: str | None = setting(
-        None, "Begin with these weights: a last.safetensors, or a folder that was exported.", path=True
+        None, "Initial weights: a last.safetensors, or an exported folder.", path=True
     )
-    workers: int = setting(0, "Processes that make batches ahead; they change the speed alone.", least=0)
+    workers: int = setting(0, "Worker processes that prefetch batches.", least=0)
     seed: int = seed()
     device: str = device()
     track: str | None = track()
@@ -60,10 +60,10 @@ class Settings:
     def __post_init__(self) -> None:
         check(self)
         if self.network == "painter" and self.autoencoder is None:
-            raise ValueError("the painter paints in the latents of an autoencoder: name its folder")
+            raise ValueError("the painter needs an autoencoder: name its folder with --autoencoder")
 
 
-DEFAULTS: dict[str, dict[str, Any]] = {  # where a network wants other settings than the common ones
+DEFAULTS: dict[str, dict[str, Any]] = {  # that differ from the common ones
     "clip": {"batch_size": 48, "lr": 7e-4},
     "dino": {"batch_size": 64, "weight_decay": 0.04},
     "painter": {"steps": 16, "ema": 0.998},  # 16 batches of 32 need one more chunk of scenes
@@ -71,15 +71,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # where a network wants other settings 
 
 
 def defaults(network: Any, changes: dict[str, Any]) -> Settings:
-    """The settings of a network, with some of them changed; an unknown network is a `ValueError`."""
+    """The default settings of a network with changes; raises `ValueError` for an unknown network."""
     return Settings(network, **(DEFAULTS.get(network, {}) | changes))
 
 
 def train(out: str | Path, settings: Settings, replace: bool = False) -> Generator[Event]:
-    """Train one network into the new folder `out`; last.safetensors is the averaged network so far.
+    """Train one network in the folder `out`; last.safetensors holds the current moving average.
 
     Raises:
-        ValueError: `out` holds a run and `replace` is not set, or the settings fit nothing.
+        ValueError: `out` holds a run and `replace` is not set, or the settings do not fit together.
         FloatingPointError: the loss is not finite.
     """
     runs.create(out, SYSTEM, absolute(settings), replace=replace)
@@ -87,10 +87,10 @@ def train(out: str | Path, settings: Settings, replace: bool = False) -> Generat
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with the run in `out` from its last epoch.
+    """Resume the run in `out` from its last epoch.
 
     Raises:
-        ValueError: `out` holds no run of these networks, or one that is complete or being trained.
+        ValueError: `out` holds no run of these networks, or the run is complete or being trained.
     """
     run, settings = runs.open(out, SYSTEM, Settings)
     network = NETWORKS[settings.network]
@@ -128,14 +128,14 @@ def resume(out: str | Path) -> Generator[Event]:
 
 
 def _rate(settings: Settings, step: int) -> float:
-    """The share of the learning rate at a step, counted from 0."""
+    """Learning rate factor at a step, counted from 0."""
     if settings.schedule == "constant":
         return min(1, (step + 1) / settings.warmup)
     return training.cosine(step, settings.epochs * settings.steps, settings.warmup)
 
 
 def initial(settings: Settings) -> nn.Module:
-    """The network before training; convolutions are faster on a CPU with the channels last."""
+    """The initial network, in channels-last format, which is faster on a CPU."""
     with seeded(settings.seed):
         if settings.start:
             model = _started(settings.network, settings.start)
@@ -154,7 +154,7 @@ def _started(name: str, start: str) -> nn.Module:
 
 
 def load(run_folder: str | Path) -> tuple[Settings, nn.Module]:
-    """The settings of a run and its averaged network of the last measured epoch, in eval mode."""
+    """The settings of a run and its averaged network at the last evaluation, in eval mode."""
     run, settings = runs.open(run_folder, SYSTEM, Settings)
     network = NETWORKS[settings.network]
     model, _ = checkpoints.load(run.folder / "last.safetensors", network.Network)
@@ -162,7 +162,7 @@ def load(run_folder: str | Path) -> tuple[Settings, nn.Module]:
 
 
 def draw(network: str, cache: str, scenes: int, workers: int = 0) -> None:
-    """Draw what the cache lacks for training a network; an unknown network is a `ValueError`."""
+    """Draw the missing pictures for training a network; raises `ValueError` for an unknown network."""
     if network not in NETWORKS:
         raise ValueError(f"network is {network!r}; it must be one of {', '.join(NETWORKS)}")
     if network == "painter":
@@ -176,6 +176,6 @@ def draw(network: str, cache: str, scenes: int, workers: int = 0) -> None:
 
 
 def export(run_folder: str | Path, out: str | Path) -> Path:
-    """Write a run's network under `out` in the standard format that its library loads; where it lies."""
+    """Export the network of a run to `out` in the format of its library; returns the path."""
     settings, model = load(run_folder)
     return NETWORKS[settings.network].save_pretrained(model, settings, Path(out))

@@ -1,17 +1,17 @@
-"""The small world: captioned scenes whose every truth is known.
+"""Scenes of the small world, with captions and complete ground truth.
 
-    scene(seed) -> Scene            what there is: ground, sky, up to three things
-    wild(seed) -> Scene             the same, some things in colours that their kind does not come in
-    render(scene, size=128)         -> uint8 (size, size, 3) RGB, a function of the scene alone
+    scene(seed) -> Scene            a random scene: ground, sky, up to three things
+    wild(seed) -> Scene             the same, with some things in unusual colours
+    render(scene, size=128)         -> uint8 (size, size, 3) RGB, deterministic
     coverage(scene, size=128)       -> float32 (1 + things, size, size), sums to 1; [0] is background
     masks(scene, size=128)          -> bool (things, size, size), disjoint, in the order of scene.things
-    caption(scene) -> str           all there is to say; describe(scene) -> grammar.Caption
+    caption(scene) -> str           a complete caption; describe(scene) -> grammar.Caption
     grammar.parse(text) -> Caption  str(Caption); Caption.true_of(scene)
     scene.change(i, kind="tent"), scene.without(i), scene.adding(thing), replace(scene, sky="night")
     variants(scene) -> list[Scene]  all scenes that differ from it in one attribute
     elsewhere(scene, random)        the same things in other surroundings
 
-An edit of thing i changes no pixel but where `coverage[1 + i] > 0` in the scene before or after.
+An edit of thing i changes only pixels with `coverage[1 + i] > 0` in the scene before or after.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from vision_core.smallworld.grammar import (
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing of a scene; `seed` decides its shape and its exact place."""
+    """A thing in a scene; `seed` determines its shape and exact position."""
 
     kind: str
     colour: str
@@ -46,19 +46,19 @@ class Thing:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, known in (
+        for name, value, choices in (
             ("kind", self.kind, KINDS),
             ("colour", self.colour, tones(self.kind)),
             ("size", self.size, SIZES),
             ("place", self.place, tuple(PLACES)),
         ):
-            if value not in known:
-                raise ValueError(f"{name} of a thing is {value!r}; it must be one of {', '.join(known)}")
+            if value not in choices:
+                raise ValueError(f"{name} of a thing is {value!r}; it must be one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to see; `seed` decides clouds, ridges and grass. Each thing has a place of its own."""
+    """A scene with at most one thing per place; `seed` determines clouds, ridges and grass."""
 
     ground: str
     sky: str
@@ -66,20 +66,20 @@ class Scene:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, known in (("ground", self.ground, GROUNDS), ("sky", self.sky, SKIES)):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        for name, value, choices in (("ground", self.ground, GROUNDS), ("sky", self.sky, SKIES)):
+            if value not in choices:
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
         if len({thing.place for thing in self.things}) < len(self.things):
-            raise ValueError("two things stand at one place")
+            raise ValueError("two things have the same place")
         if self.ground != "sea" and any(thing.kind == "boat" for thing in self.things):
             raise ValueError(f"a boat needs the sea, not ground {self.ground!r}")
 
     def change(
         self, index: int, *, kind: str | None = None, colour: str | None = None, size: str | None = None
     ) -> "Scene":
-        """With another kind, colour or size of thing `index`.
+        """Change the kind, colour or size of thing `index`.
 
-        A new kind that does not come in the old colour gets its own first one.
+        If the new kind does not come in the old colour, it gets its own first colour.
         """
         old = self.things[index]
         kind = kind or old.kind
@@ -96,7 +96,7 @@ class Scene:
 
 
 def scene(seed: int, things: int | None = None) -> Scene:
-    """A scene drawn at random: no thing in 5 % of them, then one, two or three (or as many as asked)."""
+    """A random scene with up to three things (none in 5 % of the scenes), or with `things` of them."""
     random = Random(seed)
     ground, sky = random.choice(list(GROUNDS)), random.choice(list(SKIES))
     count = random.choices(range(4), (5, 40, 30, 25))[0] if things is None else things
@@ -112,15 +112,15 @@ def scene(seed: int, things: int | None = None) -> Scene:
 
 
 def elsewhere(scene: Scene, random: Random) -> Scene:
-    """The same things, and all else drawn anew: ground (boats stay at sea), sky, clouds and grass."""
+    """The same things with a random ground (boats stay at sea), sky, clouds and grass."""
     grounds = ["sea"] if any(thing.kind == "boat" for thing in scene.things) else list(GROUNDS)
     return Scene(random.choice(grounds), random.choice(list(SKIES)), scene.things, random.getrandbits(32))
 
 
 def wild(seed: int) -> Scene:
-    """`scene(seed)`, but two of three things whose kind comes in several colours have any colour at all.
+    """`scene(seed)` in which two thirds of the things have a random colour, if their kind has several.
 
-    To learn kind and colour apart: a green horse is not of the grammar, but can be painted and said.
+    This decouples kind and colour in training: a green horse is unusual, but can be drawn and described.
     """
     random, old = Random(f"wild {seed}"), scene(seed)
     things = tuple(
@@ -133,7 +133,7 @@ def wild(seed: int) -> Scene:
 def variants(scene: Scene) -> list[Scene]:
     """All scenes that differ from `scene` in one attribute.
 
-    Ground, sky, or a thing's kind, colour, size or place; with three things, two change places.
+    The attribute is ground, sky, or a thing's kind, colour, size or place; two things may swap places.
     """
     return [new for new in _changes(scene) if describe(new) != describe(scene)]
 
@@ -149,7 +149,7 @@ def _changes(scene: Scene) -> Iterator[Scene]:
         yield from (scene.change(index, size=size) for size in SIZES)
         for place in PLACES:
             other = next((i for i, it in enumerate(scene.things) if it.place == place), index)
-            if other <= index:  # a free place, or each pair once
+            if other <= index:  # a free place, or a swap (each pair once)
                 moved = [*scene.things]
                 moved[other] = replace(moved[other], place=thing.place)
                 moved[index] = replace(thing, place=place)
@@ -157,7 +157,7 @@ def _changes(scene: Scene) -> Iterator[Scene]:
 
 
 def describe(scene: Scene) -> Caption:
-    """All there is to say of a scene."""
+    """The complete caption of a scene."""
     phrases = tuple(
         Phrase(it.kind, it.colour if len(COLOURS[it.kind]) > 1 else None, it.size, it.place)
         for it in scene.things
@@ -170,43 +170,45 @@ def caption(scene: Scene) -> str:
 
 
 def render(scene: Scene, size: int = 128) -> NDArray[np.uint8]:
-    """The picture (size, size, 3) RGB."""
+    """Render a scene as RGB, uint8 (size, size, 3)."""
     return paint.picture(scene, size)
 
 
 def coverage(scene: Scene, size: int = 128) -> NDArray[np.float32]:
-    """The visible share of each pixel of the background, then of each thing: (1 + things, size, size)."""
+    """The visible share per pixel of background and things: (1 + things, size, size)."""
     return paint.shares(scene, size)
 
 
 def masks(scene: Scene, size: int = 128) -> NDArray[np.bool_]:
-    """Where each thing is the most visible: (things, size, size), disjoint."""
+    """The pixels where each thing is the most visible: (things, size, size), disjoint."""
     return coverage(scene, size).argmax(0) == np.arange(1, 1 + len(scene.things))[:, None, None]
 
 
 def describe_part(scene: Scene, random: Random) -> Caption:
-    """Some of what there is to say, in half of all cases all of it.
+    """A random part of the complete caption, or, with a probability of 1/2, all of it.
 
-    The draws depend on the number of things alone, so of two variants the same generator says the same part.
+    The random numbers depend only on the number of things, so that the same generator describes the same
+    attributes of two variants.
     """
     whole = random.random() < 0.5
     things = random.sample(
         range(len(scene.things)), random.randint(1, len(scene.things)) if scene.things else 0
     )
-    unsaid = [tuple(random.random() < share for share in (0.25, 0.6, 0.6)) for _ in things]
+    omitted = [tuple(random.random() < share for share in (0.25, 0.6, 0.6)) for _ in things]
     ground, sky = random.random() < 0.4, random.random() < 0.4
     full = describe(scene)
     if whole:
         return full
     phrases = tuple(
         replace(
-            full.phrases[index], **{name: None for name, hidden in zip(_SAID, hide, strict=True) if hidden}
+            full.phrases[index],
+            **{name: None for name, hidden in zip(_OPTIONAL, hide, strict=True) if hidden},
         )
-        for index, hide in zip(things, unsaid, strict=True)
+        for index, hide in zip(things, omitted, strict=True)
     )
     return Caption(
         phrases, scene.ground if ground or not phrases else None, scene.sky if sky else None, full.empty
     )
 
 
-_SAID = ("colour", "size", "place")
+_OPTIONAL = ("colour", "size", "place")
