@@ -251,7 +251,7 @@ def test_own_training_is_shown_and_a_broken_one_refused(visit, site, tmp_path):
     page.set_input_files("#files", [folder / "mine.json", short])
     expect_text(page, "#problem", "checksum")
     page.set_input_files("#files", [folder / "mine.json"])
-    expect_text(page, "#problem", "choose it together with mine.bin. The page keeps the network it has.")
+    expect_text(page, "#problem", "choose it together with mine.bin. The page keeps the current network.")
     expect_text(page, ".epoch-label", "Epoch 5 of 5")
 
     page.click("#shipped")

@@ -205,17 +205,17 @@ function build() {
   redraw();
 }
 
-/** Show what `get` brings; a fault is told in one sentence, and what was there stays. */
-async function load(get, told) {
+/** Show the export from `get`, with a message; on an error, show one sentence and keep the current network. */
+async function load(get, message) {
   $("problem").hidden = true;
   try {
     adopt(await get());
-    $("loaded").textContent = told;
-    $("shipped").hidden = told !== "Showing your training.";
+    $("loaded").textContent = message;
+    $("shipped").hidden = message !== "Showing your training.";
   } catch (error) {
     if (!(error instanceof BadExport)) console.error(error);
     const sentence = error instanceof BadExport ? error.message : "The export could not be read.";
-    $("problem").textContent = state.data ? `${sentence} The page keeps the network it has.` : sentence;
+    $("problem").textContent = state.data ? `${sentence} The page keeps the current network.` : sentence;
     $("problem").hidden = false;
     $("problem").scrollIntoView({ block: "center" });
     $("loading").hidden = true;

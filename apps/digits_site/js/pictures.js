@@ -72,7 +72,7 @@ export function mosaic(canvas, values, { count, width, height, columns, colours,
   show();
 }
 
-/** A canvas for pixel pictures; its meaning is told by the group it stands in. */
+/** A canvas for pixel pictures, hidden from assistive technology: its group has the label. */
 export function pixelCanvas(className = "") {
   return element("canvas", { className: `pixels ${className}`, width: 1, height: 1, "aria-hidden": "true" });
 }

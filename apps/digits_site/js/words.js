@@ -1,8 +1,8 @@
-/** The sentences the page says about the present picture. */
+/** The sentences of the page about the current picture. */
 
 import { settledAt } from "./network.js";
 
-/** A share of 0..1 in per cent; what is not quite nothing or all is not rounded to it. */
+/** A share of 0..1 in per cent, never rounded to 0 or 100 % unless exact. */
 export function percent(share) {
   if (share > 0 && share < 0.001) return "<\u00a00.1\u00a0%";
   if (share < 1 && share > 0.999) return ">\u00a099.9\u00a0%";
