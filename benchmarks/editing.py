@@ -91,9 +91,9 @@ def by_anchors(count: int, steps: int = 8, anchors: int = 2) -> None:
             part.values = values[:half].copy()
             list(train.optimize(run, boxes[:half], part, settings, {}))
             network, _ = checkpoints.load(run.folder / "last.safetensors", AnchorNet)
-            metrics = train.measure(network.eval(), boxes[half:], values[half:])
+            test = train.measure(network.eval(), boxes[half:], values[half:])
             print(
-                f"seed {seed}: regret {metrics['regret']:.3f}, of a random size {metrics['regret_of_random']:.3f}"
+                f"seed {seed}: regret {test['regret']:.3f}, of a random size {test['regret_of_random']:.3f}"
             )
         fixed = (values[half:] - values[half:].min(2, keepdims=True)).mean((0, 1))
         print("of each fixed size:", ", ".join(f"{value:.3f}" for value in fixed))

@@ -98,14 +98,14 @@ class Run:
         return last if last in ("new", *_ENDS) else "interrupted"
 
     def failure(self) -> str:
-        """Why the run failed: its last event's error, or else the last line that its process printed."""
+        """Why the run failed: the error of its last event, or else the last line of its log."""
         last = self.events()[-1:]
-        said = last[0].get("error", "") if last else ""
+        message = last[0].get("error", "") if last else ""
         log = self.folder / "log.txt"
-        if not said and log.exists():
+        if not message and log.exists():
             lines = log.read_text("utf-8", "replace").split("\n")
-            said = next((line for line in reversed(lines) if line.strip()), "")
-        return said.strip().removeprefix("vision-core: ")
+            message = next((line for line in reversed(lines) if line.strip()), "")
+        return message.strip().removeprefix("vision-core: ")
 
 
 LAST_BYTES = 1 << 14  # of a log; enough to hold a step

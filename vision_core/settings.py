@@ -141,10 +141,10 @@ def from_plain(kind: type[Settings], data: Any) -> Settings:
     """
     if not isinstance(data, dict):
         raise ValueError(f"expected the fields of {kind.__name__}, got {type(data).__name__}")
-    known = {each.name: each for each in fields(kind)}  # pyright: ignore[reportArgumentType]
-    if unknown := sorted(map(str, data.keys() - known.keys())):
+    by_name = {each.name: each for each in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if unknown := sorted(map(str, data.keys() - by_name.keys())):
         raise ValueError(f"{quote(unknown[0])} is not a setting")
-    for name, each in known.items():
+    for name, each in by_name.items():
         if name not in data and each.default is MISSING and each.default_factory is MISSING:
             raise ValueError(f"{name} is missing")
     hints = get_type_hints(kind)

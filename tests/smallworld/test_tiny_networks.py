@@ -125,7 +125,7 @@ def test_examples_from_the_cache_are_the_examples(models, tmp_path, monkeypatch)
     kept.fill(3, workers=2)
     monkeypatch.setattr(painter, "encode", None)
     again.fill(3)
-    for name in ("latents", "boxes", "texts", "known"):
+    for name in ("latents", "boxes", "texts", "allowed"):
         assert torch.equal(getattr(whole, name), getattr(kept, name)), name
         assert torch.equal(getattr(whole, name), getattr(again, name)), name
 

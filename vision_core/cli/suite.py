@@ -131,7 +131,8 @@ def doctor() -> Answer:
     }
     lines = [
         f"vision-core {data['vision_core']}, Python {data['python']}",
-        "packages: " + ", ".join(f"{name} {found or 'not installed'}" for name, found in packages.items()),
+        "packages: "
+        + ", ".join(f"{name} {release or 'not installed'}" for name, release in packages.items()),
         f"device: {device}; a bfloat16 matrix product is {data['bf16_speedup']} times as fast as float32",
         "weights: "
         + ", ".join(f"{name} {'here' if here else 'missing'}" for name, here in data["weights"].items()),

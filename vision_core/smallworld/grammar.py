@@ -83,10 +83,10 @@ class Phrase:
         flowers = self.kind in FLOWERS and self.colour
         noun = FLOWERS[self.kind] if flowers else self.kind
         words = [self.size, None if flowers or len(COLOURS[self.kind]) == 1 else self.colour, noun]
-        said = " ".join(word for word in words if word)
-        said = f"{'an' if said[0] in 'aeiou' else 'a'} {said}"
-        said += f" with {self.colour} flowers" if flowers else ""
-        return f"{said} {PLACES[self.place]}" if self.place else said
+        text = " ".join(word for word in words if word)
+        text = f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
+        text += f" with {self.colour} flowers" if flowers else ""
+        return f"{text} {PLACES[self.place]}" if self.place else text
 
     def true_of(self, thing: Any) -> bool:
         """Whether the phrase is true of a `world.Thing`."""

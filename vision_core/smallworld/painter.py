@@ -443,8 +443,8 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
         shown = [vae.decoder(part[:SHOWN] / scale) / 2 + 0.5 for part in (*parts[:2], painted)]
         rows = [part for k in range(0, SHOWN, 8) for part in (x[k : k + 8] for x in shown)]
         data.save_sheet(folder / "preview.png", torch.cat(rows))
-        said = tokens.tokenizer().batch_decode(texts[:SHOWN], skip_special_tokens=True)
-        (folder / "preview.txt").write_text("\n".join(said) + "\n")
+        captions = tokens.tokenizer().batch_decode(texts[:SHOWN], skip_special_tokens=True)
+        (folder / "preview.txt").write_text("\n".join(captions) + "\n")
     return {"test_v": torch.cat(errors).mean().item()}
 
 
