@@ -29,6 +29,7 @@ OPTIONS = Options(gate=False, device="cpu")
         ("s3://shelf/pages", "s3://shelf/pages", True),
         ("/shelf/pages", "/shelf/pages", False),
         ("shelf:/pages", "shelf://pages", True),
+        ("file:///shelf/pages", "file:///shelf/pages", True),
         ("C:/pages", "C:/pages", False),
         ("a folder", "a folder", False),
     ],

@@ -114,11 +114,12 @@ def is_url(target: Path | str) -> bool:
 
 
 def as_typed(target: Path | str) -> str:
-    """The target as the user typed it: `Path` collapses the double slash of a URL."""
+    """The target as the user typed it: `Path` collapses the slashes of a URL; file:/// names no host."""
     text = str(target)
     scheme, separator, rest = text.partition(":/")
     is_short = separator and len(scheme) > 1 and scheme.isalnum() and not rest.startswith("/")
-    return f"{scheme}://{rest}" if is_short else text
+    slashes = "///" if scheme.lower() in ("file", "local") else "//"
+    return f"{scheme}:{slashes}{rest}" if is_short else text
 
 
 def below(url: str) -> set[str]:
