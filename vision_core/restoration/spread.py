@@ -30,6 +30,9 @@ class _Entries(Journal):
     def find(self, source: Path, page: int, target: Path) -> PageReport | None:
         return None
 
+    def rows(self, source: Path, target: Path) -> list[PageReport]:
+        return []
+
     def begin(self, source: Path, page: int) -> None:
         """The one process has said so."""
 
@@ -61,9 +64,9 @@ def run(
         todo = []
         for source, target in named:
             place = _Place(target, out, there)
-            done = [report for page in (0, 1) if (report := journal.find(source, page, place))]  # pyright: ignore
-            if done:
-                yield replace(done[0], source=str(source))
+            done = journal.rows(source, place)  # pyright: ignore[reportArgumentType]
+            if done and done[0].outcome != "failed":
+                yield from (replace(row, source=str(source)) for row in done)
             else:
                 for page in (0, 1):
                     journal.begin(source, page)
