@@ -90,6 +90,12 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core edit tiny train dino, see models/editing/README.md",
     ),
+    "editing-scratches": Weights(
+        "editing/scratches.safetensors",
+        "6e3114cf977d20ed9e533ab46eb7344bcccfc386e3b075f9284e2a4ecc87d30d",
+        "Apache-2.0",
+        "vision-core edit scratches train, see models/editing/README.md",
+    ),
     "editing-filler": Weights(
         "editing/filler.safetensors",
         "5ad53fee3e955db2ffeb8a559c4dfe23fe7fa1f9fb9a5a0605289d1d0438d4fc",

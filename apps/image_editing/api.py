@@ -31,7 +31,7 @@ def edit_task(
     color: str,
     seed: float,
 ) -> Iterator[Any]:
-    """One of the ten tasks: the PNG with its recipe inside, bit-identical outside mask and feather.
+    """One of the ten tasks: the PNG with its recipe inside, bit-identical outside the recipe's mask.
 
     Args:
         mask: an image of the picture's size, opaque or white where it may change; or `words` for the thing.
@@ -41,8 +41,6 @@ def edit_task(
     if task == "extend":
         raise ValueError("Extend asks for numbers of pixels: use the page or vision-core edit task extend")
     marked = _mask(picture, mask, words)
-    if marked is None and task == "repair":
-        marked = editing.marked(picture, None, None, "repair")
     if marked is None and not kind.mask:
         raise ValueError("Say where: give a mask, or words for the thing")
     filled = edits.own_fill(task) if fill in ("", "auto", None) else fill
@@ -51,8 +49,9 @@ def edit_task(
     with HEAVY.ticket(visits.new(APP).owner) as turn:
         for _ in turn:
             yield None
-        own = partial(edits.painter, filled, color or "#808080", None, 20, 7.5, "")
+        own = partial(edits.painter, filled, edits.material_of(filled, color or "#808080", None), 20, 7.5, "")
         options = {"mask": marked, "prompt": edits.text(prompt, "The prompt"), "seed": chosen}
+        options["with_shadow"] = task == "remove"
         for event in gpu.stream(edits.performed, picture, task, own, options):
             if isinstance(event, Done):
                 found = event.result

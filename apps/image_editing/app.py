@@ -9,6 +9,7 @@ from apps.image_editing.files import router as files
 from apps.image_editing.visit import Visit, current
 from apps.shared import inputs, jobs, wiring
 from apps.shared.inputs import examples
+from apps.shared.progress import note
 from apps.shared.views import CLICKED
 from apps.shared.visits import Session
 from vision_core.editing import TASKS
@@ -16,7 +17,9 @@ from vision_core.editing.fill.inpainting import GUIDANCE
 
 __all__ = ["build", "files"]
 
-INTRO = "Mark a place, or say what shall change. Everything outside the mask stays as it is, bit for bit."
+INTRO = (
+    "Mark a place, or say what shall change. Everything outside the dashed line stays as it is, bit for bit."
+)
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
 )
@@ -38,7 +41,7 @@ def build() -> gr.Blocks:
                 gr.Markdown("## 3 · What shall happen")
                 with gr.Tabs():
                     with gr.Tab("In the mark"):
-                        task, own, start = _task_tab()
+                        task, own, reaching, start = _task_tab(visit, canvas)
                     with gr.Tab("By text"):
                         words, regions, begin_text = _text_tab(visit, canvas)
                 model = _painting_settings()
@@ -60,14 +63,14 @@ def build() -> gr.Blocks:
         changed.success(mask_panel.prepare, visit, found, **wiring.QUIET)
         changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
-        for button, handler, inputs in (
-            (start, edits.begin_task, [visit, task, *own, *model]),
-            (begin_text, edits.begin_text, [
+        for button, handler, told, inputs in (
+            (start, edits.begin_task, [seed, canvas], [visit, task, *own, *model]),
+            (begin_text, edits.begin_text, seed, [
                 visit, words["caption"], words["prompt"], words["anchors"], words["window"], words["learnt"],
                 seed, locked, steps, guidance, negative,
             ]),
         ):  # fmt: skip
-            wiring.start(button.click, handler, inputs, follow, seed).then(None, js=wiring.TO_RESULT)
+            wiring.start(button.click, handler, inputs, follow, told).then(None, js=wiring.TO_RESULT)
         wiring.watch(follow, view["timer"], view["stop"], results.stop, visit)
         for piece in (view["candidates"], view["history"]):
             wiring.start(piece.click, results.act, visit, follow)
@@ -84,7 +87,7 @@ def build() -> gr.Blocks:
             strength,
             padding,
         ]
-        restored += [feather, poisson, steps, guidance, negative, *own[4:8]]
+        restored += [feather, poisson, steps, guidance, negative, *own[4:8], *reaching]
         view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **wiring.QUIET)
         kept = wiring.controls(page, without=("Caption", "Sizes by"))
         api.build()
@@ -114,8 +117,8 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
     return source, chooser, facts
 
 
-def _task_tab() -> tuple[gr.Radio, list[Any], gr.Button]:
-    """The ten tasks: (task, what it needs in the order of `edits.begin_task`, button)."""
+def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], list[Any], gr.Button]:
+    """The ten tasks: (task, what it needs in the order of `edits.begin_task`, how far it reaches, button)."""
     names = [(f"{name.capitalize()}", name) for name in TASKS]
     task = gr.Radio(names, value="remove", label="Task", elem_id="task")
     about = gr.HTML(_about("remove"), elem_id="about")
@@ -132,21 +135,45 @@ def _task_tab() -> tuple[gr.Radio, list[Any], gr.Button]:
         label="The other picture", alt_text="the picture to put there", type="filepath", image_mode=None,
         format="png", sources=["upload", "clipboard"], height=180, visible=False, elem_id="other",
     )  # fmt: skip
+    with gr.Row(visible=False) as placing:
+        move_right = inputs.Slider(-100, 100, 0, step=1, label="To the right", info="Percent of the place.")
+        move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the place.")
+        scale = inputs.Slider(10, 400, 100, step=5, label="Size", info="Percent.")
+        light = gr.Checkbox(True, label="Takes on the light", info="Colours move towards what is around it.")
+    amount = inputs.Slider(
+        0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False
+    )
     with gr.Row(visible=False) as sides:
+        shapes = [("By pixels", ""), *((name, name) for name in ("16:9", "3:2", "1:1", "4:5", "9:16"))]
+        ratio = gr.Dropdown(shapes, value="16:9", label="Shape", min_width=120, elem_id="ratio")
         left, top, right, bottom = (
             inputs.Number(0, label=f"Pixels at the {side}", minimum=0, maximum=edits.MOST, min_width=120)
             for side in ("left", "top", "right", "bottom")
         )
+    with gr.Row():
+        edge = gr.Textbox(
+            label="And so many pixels around the mark", max_length=20, elem_id="edge",
+            info="The dashed line: outside it nothing changes. Empty: the task's own.",
+        )  # fmt: skip
+        shadow = gr.Checkbox(
+            True, label="With its shadow", info="Remove: what the thing casts goes, too.", elem_id="shadow"
+        )
     start = gr.Button("Edit the marked place", variant="primary", size="lg", elem_id="start")
     task.change(
-        lambda name: (_about(name), gr.Row(visible=name == "extend")), task, [about, sides],
-        show_progress="hidden", queue=False, api_visibility="private",
+        lambda name: (_about(name), gr.Row(visible=name == "extend"), gr.Checkbox(visible=name == "remove")),
+        task, [about, sides, shadow], show_progress="hidden", queue=False, api_visibility="private",
     )  # fmt: skip
+    for piece in (task.change, edge.blur, edge.submit, shadow.change):
+        piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
     fill.change(
-        lambda name: (gr.ColorPicker(visible=name == "color"), gr.Image(visible=name == "picture")), fill,
-        [color, other], show_progress="hidden", queue=False, api_visibility="private",
+        lambda name: (
+            gr.ColorPicker(visible=name == "color"), gr.Image(visible=name == "picture"),
+            gr.Row(visible=name == "picture"), gr.Slider(visible=name == "blur"),
+        ), fill, [color, other, placing, amount], show_progress="hidden", queue=False,
+        api_visibility="private",
     )  # fmt: skip
-    return task, [prompt, fill, color, other, left, top, right, bottom], start
+    own = [prompt, fill, color, other, left, top, right, bottom]
+    return task, [*own, ratio, amount, move_right, move_down, scale, light], [edge, shadow], start
 
 
 def _about(task: Any) -> str:
@@ -158,9 +185,9 @@ def _about(task: Any) -> str:
     if found.inverse:
         mask = "Mark the thing that stays."
     elif task == "extend":
-        mask = "Say below how many pixels to add at which side."
+        mask = "Choose a shape below, or pixels to add at each side."
     elif task == "repair":
-        mask = "Mark the damage; without a mark, scratches that show are found."
+        mask = "Mark the damage. Without a mark, what looks like damage is marked for you to look at."
     elif found.mask:
         mask = f"Without a mark: {'the ' if found.mask != 'ellipses' else 'two '}{found.mask}."
     words = f"{found.about[0].upper()}{found.about[1:]}. {mask}"
@@ -170,6 +197,8 @@ def _about(task: Any) -> str:
 def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[str, Any], gr.Button]:
     """Editing by text: (its fields, what shows the regions, button)."""
     who = gr.HTML("", elem_id="who-paints")
+    cost = gr.Button("What would a large model cost?", size="sm", elem_id="cost")
+    cost.click(lambda: note(edits.COST), None, who, **wiring.QUIET)
     with gr.Row():
         caption = gr.Textbox(
             label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
@@ -223,7 +252,7 @@ def _painting_settings() -> list[Any]:
                 for label, info in (
                     ("Strength", "Above 0 to 1; empty: the task's own."),
                     ("Context", "A share of the mask; empty: the task's own."),
-                    ("Feather", "Pixels of blend outside the mask."),
+                    ("Feather", "Pixels of blend inside the edge."),
                 )
             ]
         with gr.Row():

@@ -20,8 +20,11 @@ from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core import editing
-from vision_core.editing import masks, tasks
+from vision_core.color import baselines
+from vision_core.editing import compose, masks, tasks
+from vision_core.editing.fill import patches
 from vision_core.editing.fill.inpainting import Painter
+from vision_core.editing.find import scratches
 from vision_core.editing.find.saliency import Looker
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
@@ -31,6 +34,7 @@ from vision_core.safety.messages import quote
 FILLS = {
     "auto": "Automatic",
     "classical": "What is around it",
+    "lama": "What LaMa makes of it",
     "blur": "A blur",
     "color": "A colour",
     "picture": "Another picture",
@@ -38,6 +42,7 @@ FILLS = {
     "diffusers": "Text, by Stable Diffusion",
 }
 MOST = 4096  # pixels that may be added at a side
+SEVERAL = 6_000_000  # pixels of a picture up to which Remove offers versions: each is a PNG to be written
 NO_TEXT = (
     "No text model is on this machine: choose a blur, a colour or another picture to fill with. The small "
     "world's model answers as soon as models/editing holds its networks"
@@ -50,10 +55,23 @@ NOT_HERE = (
 )
 
 
+FOR_PHOTOS = (
+    "No model on this machine paints words into a photograph. What works at once is In the mark: mark the "
+    "thing by words, then remove it, blur what is around it, or put a colour or another picture there. The "
+    "drawn scene above shows editing by text"
+)
+COST = (
+    "Stable Diffusion's inpainting and what finds and judges: 6.4 GB to fetch, 8.7 GB of memory, and on a "
+    "processor core about 15 s a step, so 5 minutes for a picture in 20 steps. Fetch it once with "
+    "vision-core edit fetch stable-diffusion-v1-5/stable-diffusion-inpainting; then “Text, by Stable "
+    "Diffusion” answers under Filled with."
+)
+
+
 def own_fill(task: str, drawn: bool = True) -> str:
     """What fills where the visitor leaves it open; `drawn` says whether it is a scene of the small world."""
     if not tasks.named(task).generative:
-        return "classical"
+        return editing.continued()
     here = editing.at_hand()
     if drawn and here["inpainting"]:
         return "tiny"
@@ -76,26 +94,38 @@ def who_paints(given: Session | None) -> str:
             "and a box that you pick can be filled with a blur, a colour or another picture.", "warning",
         )  # fmt: skip
     if known.scene is None:
-        return note(
-            "The small world's model answers. It has seen drawn scenes only and paints such things into your "
-            "photograph: take “a drawn scene” above to see the method at work.", "warning",
-        )  # fmt: skip
+        return note(FOR_PHOTOS, "warning")
     return note("The small world's model answers: it knows the things and colours of these drawn scenes.")
 
 
-def painter(fill: str, color: str, other: str | None, steps: int, guidance: float, negative: str) -> Painter:
+def painter(
+    fill: str,
+    material: str | Picture | None,
+    steps: int,
+    guidance: float,
+    negative: str,
+    *,
+    version: int = 0,
+    amount: float | None = None,
+    right: float = 0.0,
+    down: float = 0.0,
+    scale: float = 1.0,
+) -> Painter:
     """The painter that a choice of the page names."""
+    return editing.painter(
+        fill, material=material, steps=steps, guidance=guidance, negative=negative, version=version,
+        amount=amount, right=right, down=down, scale=scale,
+    )  # fmt: skip
+
+
+def material_of(fill: str, color: str, other: str | None) -> str | Picture | None:
     if fill not in FILLS:
         raise ValueError(f"There is no filling {fill!r}")
     if fill == "picture":
         if not other:
             raise ValueError("Please choose the picture to put there")
-    material = hexadecimal(color) if fill == "color" else None
-    if fill == "picture" and other:
-        material = read_picture(other)
-    return editing.painter(
-        fill, material=material, steps=steps, guidance=guidance, negative=negative, device="auto"
-    )
+        return read_picture(other)
+    return hexadecimal(color) if fill == "color" else None
 
 
 def hexadecimal(color: Any) -> str:
@@ -131,6 +161,12 @@ def begin_task(
     top: float,
     right: float,
     bottom: float,
+    ratio: str,
+    amount: float,
+    move_right: float,
+    move_down: float,
+    scale: float,
+    light: bool,
     seed: float,
     locked: bool,
     strength: Any,
@@ -141,19 +177,24 @@ def begin_task(
     guidance: float,
     negative: str,
 ) -> Any:
-    """Put one of the ten tasks into the queue; the seed that it uses."""
+    """Put one of the ten tasks into the queue: (the seed that it uses, the canvas).
+
+    Repair without a mark changes nothing: it marks what looks like damage, to be looked at.
+    """
     known = current(given)
     picture, kind = source_of(known), tasks.named(str(task))
     mask = None if task == "extend" else mask_of(known, picture)
     if mask is None and task == "repair":
-        mask = editing.marked(picture, None, None, "repair")
+        return gr.skip(), proposed(known, picture)
     if mask is None and not kind.mask and task != "extend":
         raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
     fill = own_fill(task, known.scene is not None) if fill == "auto" else fill
     sides = tuple(whole(side or 0, 0, MOST, "What is added at a side") for side in (left, top, right, bottom))
     height, width = picture.rgb.shape[:2]
+    if task == "extend" and ratio:
+        sides = compose.sides_for(height, width, str(ratio))
     if task == "extend" and not any(sides):
-        raise ValueError("Say how many pixels to add at which side")
+        raise ValueError("Choose a shape, or say how many pixels to add at which side")
     if task == "extend":
         extended = height + sides[1] + sides[3], width + sides[0] + sides[2]
         limits.check_size(*extended, "The extended picture", limits.UPLOAD_PIXELS.value)
@@ -164,13 +205,26 @@ def begin_task(
         "strength": optional(strength, 0.001, 1, "The strength"),
         "padding": optional(padding, 0, 16, "The context"),
         "feather": optional(feather, 0, 1000, "The feather"),
-        "blending": editing.Blending(poisson=bool(poisson)),
+        "edge": known.edge, "with_shadow": known.shadow and task == "remove",
+        "blending": editing.Blending(poisson=bool(poisson) or task == "extend"),
     }  # fmt: skip
+    placed = {
+        "amount": number(amount, 0.1, 25, "The blur") / 100,
+        "right": number(move_right, -100, 100, "How far it is moved") / 100,
+        "down": number(move_down, -100, 100, "How far it is moved") / 100,
+        "scale": number(scale, 10, 400, "Its size") / 100,
+    }
+    material = material_of(fill, color, other)
+    if light and isinstance(material, Picture) and mask is not None:
+        place = ~mask if kind.inverse else mask
+        material = material.with_rgb(baselines.surroundings(material.seen, picture.seen, place))
     own = partial(
-        painter, fill, color, other, whole(steps, 1, 200, "The number of steps"),
-        number(guidance, 0, 100, "The guidance"), text(negative, "The negative prompt"),
+        painter, fill, material, whole(steps, 1, 200, "The number of steps"),
+        number(guidance, 0, 100, "The guidance"), text(negative, "The negative prompt"), **placed,
     )  # fmt: skip
     ready = None if fill in ("tiny", "diffusers") else own()  # its faults are told at once
+    if fill == "classical" and task == "remove" and height * width <= SEVERAL:
+        ready = [own(version=version) for version in range(len(patches.VERSIONS))]
     begin(
         known,
         picture,
@@ -179,7 +233,25 @@ def begin_task(
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
     )
-    return chosen
+    return chosen, gr.skip()
+
+
+def proposed(known: Visit, picture: Picture) -> str:
+    """The canvas with what looks like damage marked; none is a `ValueError`."""
+    found = scratches.find(picture.seen)
+    if not found.any():
+        raise ValueError("Nothing here looks like scratches, dust or folds: mark what is to be repaired")
+    gr.Info("This looks like damage: unmark what is none, then press the button again.")
+    return mask_panel.canvas(with_mask(known, found, "damage"), picture)
+
+
+@user_errors
+def reach(given: Session | None, task: str, edge: Any, with_shadow: bool) -> str:
+    """The canvas with the edge of what may change, as a task will take it."""
+    known = current(given)
+    chosen = optional(edge, 0, 1000, "The edge")
+    known = change(known.session, task=tasks.named(str(task)).name, edge=chosen, shadow=bool(with_shadow))
+    return mask_panel.canvas(known)
 
 
 @user_errors
@@ -203,6 +275,8 @@ def begin_text(
     if not prompt:
         raise ValueError("The prompt is empty: say what the picture shall show")
     missing = editing.missing()
+    if known.scene is None and not missing:
+        raise ValueError(FOR_PHOTOS)
     if missing:
         raise ValueError(
             f"Editing by text needs networks that are not on this machine yet ({', '.join(missing)}): models/"

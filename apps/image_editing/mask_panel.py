@@ -17,8 +17,10 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import UploadFile, event_data, number, read_picture
 from apps.shared.progress import note
 from apps.shared.visits import Session
-from vision_core.editing import masks, tasks
+from vision_core import editing
+from vision_core.editing import masks
 from vision_core.editing.find import eyes as find
+from vision_core.editing.find import scratches
 from vision_core.editing.find.eyes import Eyes
 from vision_core.files import parse_json
 from vision_core.pictures import images
@@ -61,15 +63,20 @@ def canvas(known: Visit, picture: Picture | None = None) -> str:
     picture = picture or source_of(known)
     mask = mask_of(known, picture)
     shown = Path(visits.shown(known.session, images.shrink(picture.on_white().rgb, VIEW))).name
-    over = "" if mask is None else overlay(mask)
+    over = "" if mask is None else overlay(mask, reached(known, picture, mask))
     share = 0.0 if mask is None else float(mask.mean())
     undo, redo = known.at > 0, known.at < len(known.steps)
     height, width = picture.rgb.shape[:2]
     return views.canvas(known.session.key, shown, (height, width), over, share, undo, redo)
 
 
-def overlay(mask: np.ndarray) -> str:
-    """A see-through PNG: the mask tinted, with an edge that stands out on light and dark."""
+def reached(known: Visit, picture: Picture, mask: np.ndarray) -> np.ndarray:
+    """All that the chosen task may change: the mask, the shadow of what it marks, and what is around them."""
+    return editing.reach(picture, known.task, mask, known.edge, known.shadow and known.task == "remove")
+
+
+def overlay(mask: np.ndarray, whole: np.ndarray | None = None) -> str:
+    """A see-through PNG: the mask tinted, its edge seen on light and dark; that of `whole` is dashed."""
     height, width = mask.shape
     scale = min(1.0, VIEW / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -79,6 +86,12 @@ def overlay(mask: np.ndarray) -> str:
     rgba = np.zeros((*small.shape, 4), np.uint8)
     rgba[small] = (*TINT, 110)
     rgba[inner], rgba[outer] = (255, 255, 255, 235), (0, 40, 40, 200)
+    if whole is not None:
+        reach = cv2.resize(whole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+        line = reach & ~masks.grow(reach, -1.5) & ~small
+        rows, columns = np.mgrid[: size[1], : size[0]]
+        light = (rows + columns) // 6 % 2 == 0
+        rgba[line & light], rgba[line & ~light] = (255, 255, 255, 255), (0, 40, 40, 255)
     buffer = BytesIO()
     Image.fromarray(rgba).quantize(16).save(buffer, "PNG")
     return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
@@ -216,7 +229,7 @@ def by_shape(given: Session | None, kind: str) -> str:
     known = current(given)
     picture = source_of(known)
     if kind == "scratches":
-        found = tasks.find_damage(picture.seen)
+        found = scratches.find(picture.seen)
         if not found.any():
             raise ValueError("No scratches were found: mark what is to be repaired")
     elif kind == "stands out":

@@ -28,7 +28,7 @@ def start(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate
 
     Args:
         make: loads the models and gives the events of `editing.perform` or `editing.edit`.
-        recipe_of: of one candidate, where they come one by one; without it, of the `Edit` at the end.
+        recipe_of: of one candidate, where it does not bring its own.
     """
 
     def act(job: Job) -> str:
@@ -68,12 +68,13 @@ class Told:
                 boxes = [[box.left, box.top, box.right, box.bottom] for box in chosen]
                 points = [[anchor.x, anchor.y] for anchor in found.anchors]
                 self.job.note(boxes=boxes, anchors=points, words="Painting …")
-            case Candidate() if self.recipe_of is not None:
-                self.keep(event, self.recipe_of(event))
+            case Candidate():
+                made = event.recipe if self.recipe_of is None else self.recipe_of(event)
+                assert made is not None
+                self.keep(event, made)
             case Done(Edit() as found):
                 if self.recipe_of is None:
                     self._keep_source(found)
-                    self.keep(found.candidates[0], found.recipe)
                 self.job.facts.pop("preview", None)
 
     def keep(self, candidate: Candidate, made: Recipe) -> None:

@@ -28,6 +28,7 @@ TITLES = {
 }  # fmt: skip
 BY = {
     "classical": "continued from what is around the place",
+    "lama": "filled by LaMa",
     "blur": "blurred",
     "color": "filled with a colour",
     "picture": "filled with another picture",
@@ -186,7 +187,7 @@ def go_on(given: Session | None) -> tuple[Any, ...]:
 def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
     """The settings in a result or a recipe, in the order of `app`'s outputs."""
     if not file:
-        return (gr.skip(),) * 19
+        return (gr.skip(),) * 21
     known = current(given)
     made, said = guarded.call(recipe.read, file), []
     options = made.options
@@ -204,6 +205,7 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
         if mask is not None and mask.shape != picture.rgb.shape[:2]:
             said.append("Its mask belongs to a picture of another size: choose the picture it was made from.")
         elif mask is not None:
+            known = change(known.session, edge=float(options.get("edge", 0)), shadow=False)
             known = with_mask(known, mask, "recipe")
     else:
         said.append("Choose the picture it was made from, then drop the recipe again for its mask.")
@@ -224,4 +226,5 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
         options.get("steps", 20), options.get("guidance", GUIDANCE.get(made.backend, GUIDANCE["diffusers"])),
         options.get("negative", ""),
         *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
+        str(options.get("edge", "")), False,
     )  # fmt: skip

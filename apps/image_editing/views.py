@@ -119,9 +119,15 @@ def models() -> str:
 
 
 def candidates(found: list[dict[str, Any]], chosen: int | None) -> str:
-    """The candidates of an edit by text, the best first, each with its scores, to choose from."""
-    if not found or "score" not in found[0]["scores"]:
+    """The candidates to choose from: of an edit by text the best first with its scores, else versions."""
+    if len(found) < 2 and not (found and found[0]["scores"]):
         return ""
+    if not found[0]["scores"]:
+        entries = [
+            ("candidate", str(k), k == (chosen or 0), entry["thumbnail"], f"version {k + 1}")
+            for k, entry in enumerate(found)
+        ]
+        return strip("candidates", "Versions; click to choose", entries)
     order = sorted(range(len(found)), key=lambda k: -found[k]["scores"]["score"])
     title = (
         "Candidates, the best first; click to choose. Score = 2 x likeness to the prompt + 1 x likeness to "

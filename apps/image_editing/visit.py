@@ -25,6 +25,8 @@ class Visit(visits.Visit):
         steps: (file, what was done) of each step of the mask; an empty name is an empty mask.
         at: how many of the steps count: the others were undone.
         boxes: of the regions found, [left, top, right, bottom] by size, by anchor; empty before.
+        task: which of the ten is chosen; `edge`: pixels around the mark that it may change, None its own;
+            `shadow`: what a marked thing casts goes with it.
         lessons: (picture, caption, prompt) that AnchorNet shall learn from.
     """
 
@@ -35,6 +37,9 @@ class Visit(visits.Visit):
     at: int = 0
     boxes: tuple[Any, ...] = ()
     lessons: tuple[tuple[str, str, str], ...] = ()
+    task: str = "remove"
+    edge: float | None = None
+    shadow: bool = True
 
     @property
     def mask_name(self) -> str:

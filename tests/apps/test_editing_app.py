@@ -32,7 +32,8 @@ from vision_core.smallworld import world
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))
-OWN = ("", "auto", "#ff0000", None, 0, 0, 0, 0)  # prompt, filling, colour, other picture, sides
+# prompt, filling, colour, other picture, sides, shape, blur, moved and scaled, takes on the light
+OWN = ("", "auto", "#ff0000", None, 0, 0, 0, 0, "", 2, 0, 0, 100, False)
 MODEL = (7, True, None, None, None, False, 2, 7.5, "")  # seed, locked, strength ... negative
 STATUS, TIMER, CANDIDATES, HISTORY, FILES, SEEN = 2, 6, 7, 8, 9, 12  # of what `follow` gives
 
@@ -236,15 +237,14 @@ def test_the_download_is_what_the_core_gives_and_the_rest_is_bit_identical(visit
     looks = watch(visitor)
     assert "bit-identical" in looks[-1][STATUS] and "Seed 7" in looks[-1][STATUS]
     picture, mask = images.read(small), masks.box(80, 120, 30, 20, 60, 50)
-    done = list(editing.perform(picture, "remove", editing.painter("classical"), mask=mask, seed=7))[
-        -1
-    ].result
+    own = editing.painter("classical")
+    done = list(editing.perform(picture, "remove", own, mask=mask, seed=7, with_shadow=True))[-1].result
+    assert len(works.get(visit.current(visitor)).state()["candidates"]) == 3  # versions to choose from
     key, name = visitor.key, visit.current(visitor).result
     sent = download(key, name, "candidate-0.png")
     assert sent.content == recipe.encode(done.picture, done.recipe)
     assert "palace-edited.png" in sent.headers["content-disposition"]
-    edited, kind = images.read(sent.content).rgb, editing.TASKS["remove"]
-    rest = ~masks.grow(done.mask, kind.feather)
+    edited, rest = images.read(sent.content).rgb, ~done.mask
     assert (edited[rest] == picture.rgb[rest]).all() and (edited != picture.rgb).any()
     assert download(key, name, "candidate-0.json").text == recipe.to_json(done.recipe)
     for strange in (visits.new(visit.APP).key, "x"):
@@ -261,7 +261,9 @@ def test_a_recipe_restores_the_settings_and_the_mask(visitor, tmp_path):
     mask_panel.act(visitor, clicked(act="clear"))
     words, _, task, prompt, _, fill, seed, locked, *_ = results.restore(visitor, str(result))
     assert (task, prompt, fill, seed, locked) == ("background", "a prompt", "color", 7, True)
-    assert "Restored" in words and (mask_of(visitor) == masks.box(80, 120, 30, 20, 60, 50)).all()
+    box = masks.box(80, 120, 30, 20, 60, 50)
+    changed = editing.reach(images.read(result), "background", box)
+    assert "Restored" in words and (mask_of(visitor) == ~changed).all() and visit.current(visitor).edge == 0
     for bad, sentence in ((ROOT / "assets/color/cat.jpg", "recipe"), (tmp_path / "a.json", "recipe")):
         if bad.suffix == ".json":
             bad.write_text('{"task": 1}')
@@ -277,7 +279,7 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
     results.go_on(visitor)
     now = visit.current(visitor)
     assert (visit.source_of(now).rgb == first).all() and mask_of(visitor) is not None
-    edits.begin_task(visitor, "extend", *OWN[:4], 0, 0, 10, 0, *MODEL)
+    edits.begin_task(visitor, "extend", *OWN[:4], 0, 0, 10, 0, *OWN[8:], *MODEL)
     looks = watch(visitor)
     assert images.read(result_of(visitor)).rgb.shape == (80, 130, 3)
     assert looks[-1][HISTORY].count("<button") == 2
@@ -307,7 +309,9 @@ def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_worl
     assert (source[rest] == edited[rest]).all()
 
 
-def test_stop_ends_an_edit_within_a_step(small_world, visitor):
+def test_stop_ends_an_edit_within_a_step(small_world):
+    visitor = visits.new(visit.APP)
+    picture_panel.choose(visitor, picture_panel.draw(visit.current(visitor), 45))
     edits.begin_text(visitor, "a", "b", 9, 15, "", 0, True, 200, 7.5, "")
     end = time.monotonic() + 60
     while not works.get(visit.current(visitor)).state()["step"]:
@@ -319,6 +323,20 @@ def test_stop_ends_an_edit_within_a_step(small_world, visitor):
     assert state["status"] == "stopped" and state["step"] < 9 * 200 and "Stopped" in looks[-1][STATUS]
     while queue.HEAVY.before(visitor.owner) is not None:  # the place is given back at once, or this hangs
         time.sleep(0.01)
+
+
+def test_repair_without_a_mark_proposes_one_and_changes_nothing(tmp_path):
+    rows, columns = np.mgrid[:200, :260]
+    rgb = np.repeat((110 + 30 * np.sin(columns / 60) * np.cos(rows / 50))[..., None], 3, 2).astype(np.uint8)
+    rgb[30:180, 120:123] = 250
+    images.save(images.Picture(rgb), tmp_path / "old.png")
+    known = visits.new(visit.APP)
+    picture_panel.choose(known, str(tmp_path / "old.png"))
+    edits.begin_task(known, "repair", *OWN, *MODEL)
+    assert not visit.current(known).result  # the person looks first
+    assert mask_of(known)[60:150, 120:123].mean() > 0.8
+    mask_panel.act(known, clicked(act="undo"))
+    assert mask_of(known) is None
 
 
 def test_who_waits_is_told_so_and_may_leave(visitor):
@@ -357,7 +375,7 @@ def test_what_cannot_be_done_is_a_sentence(visitor, monkeypatch, task, changes, 
         draw(visitor, "box", "[[0, 0], [120, 80]]" if changes["mask"] == "all" else "[[30, 20], [60, 50]]")
     own = (changes.get("prompt", ""), changes.get("fill", "auto"), changes.get("color", "#ff0000"), None)
     try:
-        edits.begin_task(visitor, task, *own, changes.get("left", 0), 0, 0, 0, *MODEL)
+        edits.begin_task(visitor, task, *own, changes.get("left", 0), 0, 0, 0, *OWN[8:], *MODEL)
         said = watch(visitor)[-1][STATUS]
     except gr.Error as error:
         said = error.message
@@ -376,7 +394,9 @@ def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeyp
 
 
 def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visitor, monkeypatch):
-    assert "has seen drawn scenes only" in edits.who_paints(visitor)
+    assert "paints words into a photograph" in edits.who_paints(visitor)
+    with pytest.raises(gr.Error, match="What works at once is In the mark"):
+        edits.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
     assert edits.own_fill("background", drawn=False) == "blur"
     with pytest.raises(ValueError, match="this is a photograph"):
         edits.own_fill("replace", drawn=False)
@@ -448,7 +468,9 @@ def test_the_endpoints_answer_a_script(small, tmp_path):
         picture, "remove", client.handle_file(mask), "", "", "auto", "#808080", 3, api_name="/edit_task"
     )
     own = editing.painter("classical")
-    done = list(editing.perform(images.read(small), "remove", own, mask=where, seed=3))[-1].result
+    done = list(editing.perform(images.read(small), "remove", own, mask=where, seed=3, with_shadow=True))[
+        -1
+    ].result
     assert Path(edited).read_bytes() == recipe.encode(done.picture, done.recipe)
     found = script.predict(picture, anchors=2, max_window=15, api_name="/find_regions")
     assert len(found["boxes"]) == 2 and len(found["boxes"][0]) == 6

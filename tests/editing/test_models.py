@@ -9,7 +9,7 @@ import torch
 from test_fill import finish
 
 from vision_core import editing
-from vision_core.editing import masks, recipe
+from vision_core.editing import masks, packed, recipe
 from vision_core.editing.fill.diffusion import Diffusion
 from vision_core.editing.find.saliency import Saliency
 from vision_core.editing.scoring import Clip, Weighting
@@ -147,10 +147,50 @@ def test_tasks_leave_the_rest_bit_identical(task, picture):
     own = editing.painter(material=material)
     mask = None if task == "extend" else mask
     found = list(editing.perform(picture, task, own, mask=mask, sides=sides))[-1].result
-    rest = ~masks.grow(found.mask, editing.TASKS[task].feather)
+    rest = ~found.mask
     assert (found.picture.rgb[rest] == found.source.rgb[rest]).all() and found.mask.any()
+    if mask is not None:  # the page draws it before, the recipe holds it, and repeats it with nothing added
+        assert (editing.reach(picture, task, mask) == found.mask).all()
+        kept = packed.unpack_mask(found.recipe.mask)
+        assert ((~kept if task == "background" else kept) == found.mask).all()
+        again = list(editing.repeat(picture, found.recipe, material=material))[-1].result
+        assert (again.picture.rgb == found.picture.rgb).all() and (again.mask == found.mask).all()
     if task == "extend":
         assert found.picture.rgb.shape == (52, 86, 3) and (found.picture.rgb[:48, 6:] == picture.rgb).all()
+
+
+def test_after_ten_edits_nothing_else_has_changed_and_each_can_be_gone_back_from(picture):
+    rng, steps, touched = np.random.default_rng(0), [picture], np.zeros((48, 80), bool)
+    for number in range(10):
+        left, top = int(rng.integers(0, 60)), int(rng.integers(0, 30))
+        mask = masks.box(48, 80, left, top, left + 12, top + 10)
+        task = ("remove", "repair", "replace")[number % 3]
+        own = editing.painter(material="#20c040" if task == "replace" else None)
+        found = list(editing.perform(steps[-1], task, own, mask=mask, seed=number))[-1].result
+        assert found.source is steps[-1]
+        steps.append(found.picture)
+        touched |= found.mask
+    assert (steps[-1].rgb[~touched] == picture.rgb[~touched]).all() and not touched.all()
+    copy = picture.rgb.copy()
+    for _ in range(10):
+        steps.pop()
+    assert not steps[1:] and (steps[0].rgb == copy).all()
+
+
+def test_several_painters_give_as_many_candidates_each_with_its_recipe(picture):
+    mask = masks.box(48, 80, 30, 15, 45, 30)
+    versions = [editing.painter("classical", version=number) for number in range(3)]
+    *told, done = editing.perform(picture, "remove", versions, mask=mask)
+    candidates = [event for event in told if isinstance(event, editing.Candidate)]
+    assert done.result.candidates == candidates and [c.recipe.options["version"] for c in candidates] == [
+        0,
+        1,
+        2,
+    ]
+    assert len({c.picture.rgb.tobytes() for c in candidates}) == 3
+    for candidate in candidates:
+        again = list(editing.repeat(picture, candidate.recipe))[-1].result
+        assert (again.picture.rgb == candidate.picture.rgb).all()
 
 
 def test_tasks_say_what_they_lack(picture):

@@ -24,6 +24,7 @@ from vision_core.cli.verbs import (
 app = typer.Typer(help="Edit a region of a picture and leave the rest untouched.", no_args_is_help=True)
 app.add_typer(edit_tiny.app, name="tiny")
 app.add_typer(edit_filler.app, name="filler")
+app.add_typer(edit_filler.scratches, name="scratches")
 
 Out = Annotated[Path, Option(help="Folder for the results.")]
 Seed = Annotated[int, Option(min=0, max=2**63 - 1, help="Of the painting: the same seed, the same picture.")]
@@ -112,13 +113,27 @@ def perform(
     backend: Backend = "auto",
     model: Model = None,
     material: Annotated[str | None, Option(help="A picture, #rrggbb or blur, to fill with.")] = None,
+    amount: Annotated[
+        float | None, Option(help="Of a blur: a share of the picture's longer side, 0.02 unless given.")
+    ] = None,
+    move: Annotated[str, Option(help="The material: RIGHT,DOWN in widths and heights of the place.")] = "0,0",
+    scale: Annotated[float, Option(help="The material: larger or smaller by this factor.")] = 1.0,
+    light: Annotated[bool, Option("--light", help="The material takes on the colours around it.")] = False,
+    shadow: Annotated[
+        bool | None, Option("--shadow/--no-shadow", help="What the thing casts goes with it (remove: yes).")
+    ] = None,
+    ratio: Annotated[
+        str, Option(help="extend: to this shape, such as 16:9, the picture in the middle.")
+    ] = "",
     left: Annotated[int, Option(min=0, help="extend: pixels to add.")] = 0,
     top: Annotated[int, Option(min=0)] = 0,
     right: Annotated[int, Option(min=0)] = 0,
     bottom: Annotated[int, Option(min=0)] = 0,
     strength: Annotated[float | None, Option(help="How much of what is there is forgotten.")] = None,
     padding: Annotated[float | None, Option(help="Context, as a share of the mask's longer side.")] = None,
-    feather: Annotated[float | None, Option(help="Pixels of blend outside the mask.")] = None,
+    feather: Annotated[float | None, Option(help="Pixels of blend inside the edge.")] = None,
+    edge: Annotated[float | None, Option(help="Pixels around the mask that may change, too.")] = None,
+    version: Annotated[int, Option(min=0, max=2, help="remove: another answer from what is around.")] = 0,
     steps: Steps = 20,
     guidance: Guidance = None,
     negative: Annotated[str, Option(help="What shall not be there.")] = "",
@@ -137,10 +152,13 @@ def perform(
         backend,
         model,
         generative=kind.generative,
-        material=material,
+        material=_lit(material, picture, marked, kind.inverse) if light and material else material,
+        amount=amount,
+        **_moved(move, scale),
         steps=steps,
         guidance=guidance,
         negative=negative,
+        version=version,
         device=device,
     )
     events = editing.perform(
@@ -153,8 +171,10 @@ def perform(
         strength=strength,
         padding=padding,
         feather=feather,
-        sides=(left, top, right, bottom),
-        blending=editing.Blending(poisson=poisson),
+        edge=edge,
+        with_shadow=name == "remove" if shadow is None else shadow,
+        sides=_sides(picture, ratio) if ratio else (left, top, right, bottom),
+        blending=editing.Blending(poisson=poisson or name == "extend"),
     )
     found = _follow(events)
     recipe.save(found.picture, found.recipe, out)
@@ -162,6 +182,31 @@ def perform(
     text = f"{out}: {name} by {painter.name}, {changed:.1%} of the picture{with_notes(picture.notes)}"
     data = {"result": str(out), "changed": changed, "recipe": asdict(found.recipe), "notes": [*picture.notes]}
     return Answer(text, data)
+
+
+def _sides(picture: Any, ratio: str) -> tuple[int, int, int, int]:
+    from vision_core.editing import compose
+
+    return compose.sides_for(*picture.rgb.shape[:2], ratio)
+
+
+def _moved(move: str, scale: float) -> dict[str, float]:
+    try:
+        right, down = (float(part) for part in move.split(","))
+    except ValueError:
+        raise ValueError(f"--move is {move!r}; RIGHT,DOWN such as 0.2,-0.1 was expected") from None
+    return {"right": right, "down": down, "scale": scale}
+
+
+def _lit(material: str, picture: Any, marked: Any, inverse: bool) -> Any:
+    """The material in the colours of the place where it will stand; one that is no picture stays as it is."""
+    from vision_core.color import baselines
+    from vision_core.pictures import images
+
+    if marked is None or material == "blur" or material.startswith("#"):
+        return material
+    other = images.read(material)
+    return other.with_rgb(baselines.surroundings(other.seen, picture.seen, ~marked if inverse else marked))
 
 
 @command(app)
@@ -174,16 +219,23 @@ def mask(
     sam: Annotated[
         Path | None, Option(help="Folder of another Segment Anything, a pair of ONNX files.")
     ] = None,
+    damage: Annotated[bool, Option("--damage", help="Mark scratches, dust and folds: a guess.")] = False,
     grow: Annotated[float, Option(help="Pixels to grow by; negative shrinks.")] = 0,
     invert: Annotated[bool, Option("--invert", help="Mark everything else.")] = False,
 ) -> Answer:
-    """Mark a thing by words, by a box around it or by a point on it; "not found" is an answer."""
+    """Mark a thing by words, by a box around it or by a point on it, or damage; "not found" is an answer."""
     from vision_core import editing
     from vision_core.editing import masks
+    from vision_core.editing.find import scratches
     from vision_core.pictures import images
 
     picture = images.read(image)
-    found, score = editing.select(picture, text, box, point, sam)
+    if damage:
+        found = scratches.find(picture.seen)
+        found, score = (found, 1.0) if found.any() else (None, 0.0)
+        text = text or "damage"
+    else:
+        found, score = editing.select(picture, text, box, point, sam)
     if found is None:
         return Answer(f"{text!r} was not found in {image}", {"found": False, "score": score}, incomplete=True)
     found = masks.grow(found, grow)

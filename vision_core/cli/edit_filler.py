@@ -1,4 +1,4 @@
-"""Commands of the network that fills thin holes: train it, write it for use."""
+"""Commands of the networks that fill thin holes and find scratches: train them, write them for use."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from vision_core.cli.verbs import (
 )
 
 app = typer.Typer(help="The network that fills scratches and lost pixels.", no_args_is_help=True)
+scratches = typer.Typer(help="The network that finds scratches, dust and folds.", no_args_is_help=True)
 
 
 @training(app, "vision_core.editing.fill.filler_train")
@@ -29,6 +30,25 @@ def export(
 ) -> Answer:
     """Write a run's best network in half precision."""
     from vision_core.editing.fill import filler_train as trainer
+
+    written = trainer.export(run, out)
+    return Answer(f"{written} is written", {"out": str(written)})
+
+
+@training(scratches, "vision_core.editing.find.scratches_train")
+def train_scratches(folder: Path, result: Any) -> Answer:
+    """Train on undamaged photographs alone: damage is drawn on them, and to be found again."""
+    measures = ", ".join(f"{name} {value:.3f}" for name, value in result.items())
+    return Answer(f"{folder}: {measures}", {"out": str(folder), **result})
+
+
+@command(scratches, "export")
+def export_scratches(
+    run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
+    out: Annotated[Path, Option(help="The file to write, e.g. models/editing/scratches.safetensors.")],
+) -> Answer:
+    """Write a run's best network in half precision."""
+    from vision_core.editing.find import scratches_train as trainer
 
     written = trainer.export(run, out)
     return Answer(f"{written} is written", {"out": str(written)})

@@ -60,7 +60,7 @@ def space(
 
 def models(
     fetch: Annotated[
-        str | None, typer.Option(help="Get the weights of this name from where they are.")
+        str | None, typer.Option(help="Get the weights of this name, or lama, from where they are.")
     ] = None,
 ) -> Answer:
     """List the trained weights that this release knows, and whether they are here; --fetch gets some."""
@@ -68,7 +68,9 @@ def models(
     from vision_core.weights import WEIGHTS, locate
 
     if fetch is not None:
-        path = watch(weights.fetch(fetch), fetch)
+        from vision_core.editing.fill import lama
+
+        path = watch(lama.fetch() if fetch == "lama" else weights.fetch(fetch), fetch)
         return Answer(f"{fetch}: {path}, {path.stat().st_size:,} bytes", {"name": fetch, "file": str(path)})
 
     rows = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vision_core.editing.choices import (
         at_hand,
+        continued,
         load_clip,
         load_saliency,
         marked,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         load_anchor_net,
         paint,
         perform,
+        reach,
         run_recipe,
         write,
     )
@@ -43,6 +45,7 @@ __all__ = [
     "EditPlan",
     "Regions",
     "at_hand",
+    "continued",
     "draw_boxes",
     "edit",
     "find_regions",
@@ -55,6 +58,7 @@ __all__ = [
     "painter",
     "parse_mask",
     "perform",
+    "reach",
     "repeat",
     "run_recipe",
     "select",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from vision_core.editing import masks, materials, packed, tasks
 from vision_core.editing.editor import Blending, paint, perform
 from vision_core.editing.fill.inpainting import GUIDANCE, Classical, Painter
+from vision_core.editing.fill.lama import Lama, fetched
+from vision_core.editing.find import things
 from vision_core.editing.find.saliency import Looker, Saliency
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.scoring import Clip
@@ -18,7 +21,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.weights import WEIGHTS, WeightsMissing, find
 
-BACKENDS = ("auto", "classical", "tiny", "diffusers", "picture", "blur", "color")
+BACKENDS = ("auto", "classical", "lama", "tiny", "diffusers", "picture", "blur", "color")
 
 
 def painter(
@@ -30,16 +33,24 @@ def painter(
     steps: int = 20,
     guidance: float | None = None,
     negative: str = "",
+    version: int = 0,
+    amount: float | None = None,
+    right: float = 0.0,
+    down: float = 0.0,
+    scale: float = 1.0,
     device: str = "auto",
 ) -> Painter:
     """The painter of a name.
 
     Args:
         backend: `auto` takes the material if there is one, `diffusers` if there is a model, else `tiny` for a
-            generative task and `classical` for the others.
+            generative task and for the others what `continued` says.
         model: for `diffusers`: a folder or a repository.
         material: a picture or the path of one, `#rrggbb`, or `blur`.
         guidance: how closely a diffusion follows the prompt; None is what measured best for it.
+        version: of `classical`: which of `patches.VERSIONS`.
+        amount: of `blur`, see `materials.blur`; None is its own.
+        right, down, scale: of `picture`, see `materials.picture`.
 
     Raises:
         ValueError: no such backend, or what it needs was not given.
@@ -52,19 +63,21 @@ def painter(
             named = material if isinstance(material, str) else ""
             backend = "blur" if named == "blur" else "color" if named.startswith("#") else "picture"
         else:
-            backend = "diffusers" if model else "tiny" if generative else "classical"
+            backend = "diffusers" if model else "tiny" if generative else continued()
     match backend:
         case "classical":
-            return Classical()
+            return Classical(version=version, avoid=other_things)
+        case "lama":
+            return Lama()
         case "blur":
-            return materials.blur()
+            return materials.blur() if amount is None else materials.blur(amount)
         case "color":
             return materials.color(material if isinstance(material, str) else "")
         case "picture":
             if not material:
                 raise ValueError("say which picture: --material FILE")
             other = images.read(material) if isinstance(material, str) else material
-            return materials.picture(other.seen, other.alpha, fit=other.alpha is not None)
+            return materials.picture(other.seen, other.alpha, other.alpha is not None, right, down, scale)
     from vision_core.editing.fill.diffusion import DEFAULT, Diffusion
 
     source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
@@ -78,6 +91,28 @@ def painter(
         whole=name == "tiny",
         device=device,
     )
+
+
+def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The boxes of things beside a hole, bool (H, W): a neighbour's head is no ground to go on with.
+
+    What lies in the hole, or fills a third of the picture, is not meant. Without onnxruntime there are none.
+    """
+    result = np.zeros_like(hole)
+    if find_spec("onnxruntime") is None:
+        return result
+    for thing in things.detect(rgb):
+        left, top, right, bottom = (round(side) for side in thing.box)
+        part = slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
+        box = hole[part]
+        if box.size and box.mean() < 0.3 and box.size < hole.size / 3:
+            result[part] = True
+    return result & ~hole
+
+
+def continued() -> str:
+    """What continues a picture where nobody says: LaMa where it was fetched."""
+    return "lama" if fetched() else "classical"
 
 
 def load_saliency(
@@ -145,7 +180,7 @@ def parse_mask(text: str, picture: Picture) -> np.ndarray:
 
 
 def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> np.ndarray | None:
-    """The mask of a task: given, found by words, or, for `repair`, the damage that shows.
+    """The mask of a task: given, or found by words; None: the task's own.
 
     Raises:
         ValueError: both or a wrong one were given, or nothing was found.
@@ -160,10 +195,9 @@ def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> n
             raise ValueError(f"{text!r} was not found (score {score:.2f}): mark it by a box or a brush")
         return found
     if task == "repair":
-        found = tasks.find_damage(picture.seen)
-        if not found.any():
-            raise ValueError("no scratches were found: mark what is to be repaired")
-        return found
+        raise ValueError(
+            "repair needs to know where: vision-core edit mask --damage proposes a mask to look at"
+        )
     return None
 
 
@@ -224,10 +258,13 @@ def repeat(
     own = painter(
         "diffusers" if made.backend not in BACKENDS else made.backend, model, material=material,
         steps=options.get("steps", 20), guidance=options.get("guidance"),
-        negative=options.get("negative", ""), device=device,
+        negative=options.get("negative", ""), version=options.get("version", 0),
+        **{name: options[name] for name in ("amount", "right", "down", "scale") if name in options},
+        device=device,
     )  # fmt: skip
     blending = Blending(options.get("colors", True), options.get("poisson", False))
-    numbers = {name: float(options[name]) for name in ("strength", "padding", "feather") if name in options}
+    named = ("strength", "padding", "feather", "edge")
+    numbers = {name: float(options[name]) for name in named if options.get(name) is not None}
     left, top, right, bottom = options.get("sides", (0, 0, 0, 0))
     if made.task == "run":
         assert mask is not None

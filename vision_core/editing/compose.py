@@ -1,6 +1,6 @@
 """Putting an edit into its picture: crop with context, resize to the painter, blend back.
 
-Whatever paints, a pixel farther from the mask than the feather keeps its value, bit for bit.
+Whatever paints, a pixel outside the mask keeps its value, bit for bit.
 """
 
 import cv2
@@ -46,15 +46,19 @@ def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def opacity(mask: np.ndarray, feather: float) -> np.ndarray:
-    """How much of the edit shows, float32 (H, W): 1 in the mask, smoothly to 0 `feather` pixels off it."""
+    """How much of the edit shows, float32 (H, W): 0 outside the mask, smoothly to 1 `feather` pixels inside.
+
+    A mask that is nowhere so deep reaches 1 at its deepest; the picture's border is no edge of a mask.
+    """
     if not np.isfinite(feather) or feather < 0:
         raise ValueError(f"the feather is {feather}; 0 or more pixels were expected")
-    fade = np.clip(1 - distance(mask) / max(feather, 0.5), 0, 1)
-    return (fade * fade * (3 - 2 * fade)).astype(np.float32)
+    deep = distance(~mask)
+    rise = np.clip(deep / max(min(feather, float(deep.max())), 0.5), 0, 1)
+    return (rise * rise * (3 - 2 * rise)).astype(np.float32)
 
 
 def blend(rgb: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: float = 0) -> np.ndarray:
-    """`painted` where the mask is, `rgb` elsewhere, mixed within `feather` pixels of it.
+    """`painted` where the mask is, `rgb` elsewhere, mixed within `feather` pixels of its edge.
 
     Args:
         rgb, painted: uint8 (H, W, 3).
@@ -64,7 +68,7 @@ def blend(rgb: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: float
         raise ValueError(f"sizes differ: {rgb.shape}, {painted.shape} and a mask of {mask.shape}")
     alpha = opacity(mask, feather)[..., None]
     mixed = (painted * alpha + rgb * (1 - alpha)).round().astype(np.uint8)
-    return np.where(alpha == 0, rgb, np.where(alpha == 1, painted, mixed))
+    return np.where(mask[..., None], mixed, rgb)
 
 
 def paste(rgb: np.ndarray, part: np.ndarray, where: Box, mask: np.ndarray, feather: float = 0) -> np.ndarray:
@@ -163,6 +167,25 @@ def extend(
     rows = slice(top + seam * (top > 0), top + height - seam * (bottom > 0))
     mask[rows, left + seam * (left > 0) : left + width - seam * (right > 0)] = False
     return canvas, mask
+
+
+def sides_for(height: int, width: int, ratio: str) -> tuple[int, int, int, int]:
+    """Pixels to add at left, top, right and bottom for a shape `WIDTH:HEIGHT`, the picture in the middle.
+
+    Raises:
+        ValueError: no such shape, one outside 1:10 to 10:1, or the one that the picture has.
+    """
+    try:
+        wide, tall = (float(part) for part in ratio.split(":"))
+        shape = wide / tall
+    except (ValueError, ZeroDivisionError):
+        shape = float("nan")
+    if not 0.1 <= shape <= 10:
+        raise ValueError(f"{ratio[:40]!r} is no shape; WIDTH:HEIGHT such as 16:9 was expected, up to 10:1")
+    more = max(0, round(height * shape) - width), max(0, round(width / shape) - height)
+    if not any(more):
+        raise ValueError(f"the picture of {width} x {height} pixels has the shape {ratio} already")
+    return more[0] // 2, more[1] // 2, more[0] - more[0] // 2, more[1] - more[1] // 2
 
 
 def _widen(span: tuple[int, int], side: int, limit: int) -> tuple[int, int]:

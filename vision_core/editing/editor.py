@@ -12,6 +12,7 @@ from vision_core import checkpoints
 from vision_core.editing import compose, masks, packed, recipe, regions, tasks
 from vision_core.editing.anchor_net import AnchorNet, pool
 from vision_core.editing.fill.inpainting import Painter
+from vision_core.editing.find import shadow
 from vision_core.editing.find.saliency import Look, Looker
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.regions import Anchor, Box
@@ -27,11 +28,15 @@ SCORES = "scores.json"  # in the folder of an edit
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One edit: the picture, where it was made (None: by a mask), and its scores by name."""
+    """One edit: the picture, where it was made (None: by a mask), its scores by name, and how it was made.
+
+    The recipe is None where it is the edit's own with this box.
+    """
 
     picture: Picture
     box: Box | None
     scores: dict[str, float] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +65,15 @@ class Blending:
 def paint(
     picture: Picture, chosen: EditPlan, painter: Painter, blending: Blending | None = None
 ) -> Generator[Event, None, Picture]:
-    """Carry out one plan: steps and previews, and the picture; off mask and feather it is bit-identical."""
+    """Carry out one plan: steps and previews, and the picture; outside the mask it is bit-identical."""
     blending = blending or Blending()
     rgb, mask = picture.seen, masks.check(chosen.mask, *picture.rgb.shape[:2])
     least = min(rgb.shape[:2]) if painter.whole else (painter.side or 0) // 2
     where = compose.window(mask, chosen.padding, least, square=painter.side is not None)
     inside = where.slices
-    reach = masks.grow(mask, chosen.feather)[inside] if painter.takes_text else mask[inside]
-    painted = yield from painter.paint(rgb[inside], reach, chosen.prompt, chosen.seed, chosen.strength)
+    painted = yield from painter.paint(rgb[inside], mask[inside], chosen.prompt, chosen.seed, chosen.strength)
     if blending.colors and painter.takes_text:
-        painted = compose.match_colors(painted, rgb[inside], reach)
+        painted = compose.match_colors(painted, rgb[inside], mask[inside])
     if blending.poisson:
         painted = compose.poisson(painted, rgb[inside], mask[inside])
     return picture.with_rgb(compose.paste(picture.rgb, painted, where, mask, chosen.feather))
@@ -78,7 +82,7 @@ def paint(
 def perform(
     picture: Picture,
     task: str,
-    painter: Painter,
+    painter: Painter | Sequence[Painter],
     *,
     mask: np.ndarray | None = None,
     prompt: str = "",
@@ -86,50 +90,88 @@ def perform(
     strength: float | None = None,
     padding: float | None = None,
     feather: float | None = None,
+    edge: float | None = None,
+    with_shadow: bool = False,
     sides: tuple[int, int, int, int] = (0, 0, 0, 0),
     blending: Blending | None = None,
-) -> Generator[Event]:
-    """One of the ten tasks; the last event is `Done` with an `Edit` of one candidate.
+) -> Generator[Event | Candidate]:
+    """One of the ten tasks: each painter's `Candidate` when it is painted, at last `Done` with the `Edit`.
 
     Args:
+        painter: several give as many candidates, of which the first is chosen.
         mask: bool (H, W); None takes the task's own.
-        strength, padding, feather: None takes the task's own.
+        strength, padding, feather, edge: as `tasks.plan`'s; None takes the task's own.
+        with_shadow: the shadow that the marked thing casts belongs to the mask.
         sides: for `extend`: pixels to add at left, top, right and bottom.
 
     Raises:
         ValueError: as `tasks.plan`; the painter takes no text and the task needs it.
     """
     blending = blending or Blending()
-    if named(task).generative and not painter.takes_text and painter.name == "classical":
+    painters = painter if isinstance(painter, Sequence) else [painter]
+    kind = named(task)
+    if kind.generative and any(p.name in ("classical", "lama") for p in painters):
         raise ValueError(
             f"{task} needs something to paint with: a text model (--backend tiny or diffusers), or a "
             "picture, a colour or a blur as material"
         )
     canvas, given = picture, mask
+    if with_shadow and mask is not None:
+        mask = _and_shadow(picture, mask)
     if task == "extend":
-        rgb, mask = compose.extend(picture.seen, *sides, seam=0)
-        alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
-        wide = None if picture.wide is None else rgb * np.uint16(257)
-        if wide is not None and picture.wide is not None:  # what was there keeps its 16 bits
-            (left, top, *_), (height, width) = sides, picture.rgb.shape[:2]
-            wide[top : top + height, left : left + width] = picture.wide[..., :3]
-        canvas = replace(picture, rgb=rgb, alpha=alpha, wide=wide)
+        canvas, mask = _extended(picture, sides)
+        edge = edge or 0
     height, width = canvas.rgb.shape[:2]
-    chosen = tasks.plan(task, height, width, mask, prompt, seed, strength, padding, feather)
-    result = yield from paint(canvas, chosen, painter, blending)
-    made = Recipe(
-        task=task,
-        prompt=prompt,
-        backend=painter.name,
-        seed=seed,
-        mask="" if given is None else packed.pack_mask(given),
-        options={
-            "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
-            "sides": list(sides), "colors": blending.colors, "poisson": blending.poisson, **painter.options,
-        },
-        versions=recipe.versions("torch", "opencv-python-headless"),
-    )  # fmt: skip
-    yield Done(Edit(canvas, [Candidate(result, None)], made, chosen.mask))
+    edge = tasks.around(task, height, width, feather) if edge is None else edge
+    chosen = tasks.plan(task, height, width, mask, prompt, seed, strength, padding, feather, edge)
+    candidates = []
+    for own in painters:
+        result = yield from paint(canvas, chosen, own, blending)
+        made = Recipe(
+            task=task,
+            prompt=prompt,
+            backend=own.name,
+            seed=seed,
+            mask="" if given is None else packed.pack_mask(~chosen.mask if kind.inverse else chosen.mask),
+            options={
+                "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
+                "edge": edge if given is None else 0, "sides": list(sides), "colors": blending.colors,
+                "poisson": blending.poisson, **own.options,
+            },
+            versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
+        )  # fmt: skip
+        candidates.append(Candidate(result, None, recipe=made))
+        yield candidates[-1]
+    made = candidates[0].recipe
+    assert made is not None
+    yield Done(Edit(canvas, candidates, made, chosen.mask))
+
+
+def reach(
+    picture: Picture, task: str, mask: np.ndarray, edge: float | None = None, with_shadow: bool = False
+) -> np.ndarray:
+    """All that a task may change where `mask` is marked, bool (H, W): `perform`'s own mask, before it."""
+    if with_shadow:
+        mask = _and_shadow(picture, mask)
+    kind, (height, width) = named(task), mask.shape
+    mask = ~mask if kind.inverse else mask
+    return masks.grow(mask, tasks.around(task, height, width) if edge is None else edge)
+
+
+def _and_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray:
+    mask = masks.check(mask, *picture.rgb.shape[:2])
+    return mask | shadow.find(picture.seen, mask)
+
+
+def _extended(picture: Picture, sides: tuple[int, int, int, int]) -> tuple[Picture, np.ndarray]:
+    """The picture on its larger canvas, and the mask of what is new on it."""
+    rgb, mask = compose.extend(picture.seen, *sides, seam=0)
+    alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
+    wide = None if picture.wide is None else rgb * np.uint16(257)
+    if wide is not None and picture.wide is not None:  # what was there keeps its 16 bits
+        (left, top, *_), (height, width) = sides, picture.rgb.shape[:2]
+        wide[top : top + height, left : left + width] = picture.wide[..., :3]
+    return replace(picture, rgb=rgb, alpha=alpha, wide=wide), mask
 
 
 @dataclass(frozen=True, eq=False)

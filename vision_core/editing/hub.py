@@ -100,8 +100,11 @@ def _check_sizes(config: Any, path: Path, key: str = "") -> None:
             raise ValueError(f"{path}: {quote(key)} is {config:,}, {most:,} at most can be built")
 
 
-def missing(repo: str) -> dict[str, int]:
+def missing(repo: str, only: str | None = None) -> dict[str, int]:
     """The files that loading `repo` needs and this machine lacks, with their sizes in bytes, smallest first.
+
+    Args:
+        only: the one file of it that is needed, where it is no folder of a model.
 
     Raises:
         ValueError: no such repository, or no name of one.
@@ -111,12 +114,12 @@ def missing(repo: str) -> dict[str, int]:
 
     with _asking(repo):
         model_info(_name(repo))  # a dry run does not tell a wrong name from a broken line
-        plan = snapshot_download(_name(repo), dry_run=True, allow_patterns=PATTERNS, ignore_patterns=IGNORED)
+        plan = snapshot_download(_name(repo), dry_run=True, **_needed(only))
     sizes = {file.filename: int(file.file_size or 0) for file in plan if file.will_download}
     return dict(sorted(sizes.items(), key=lambda item: (item[1], item[0])))  # the client's order is by chance
 
 
-def fetch(repo: str) -> Generator[Step, None, Path]:
+def fetch(repo: str, only: str | None = None) -> Generator[Step, None, Path]:
     """Download what is missing of `repo`, file by file, and return its folder; progress is in bytes.
 
     Closing the generator cancels. The files that were fetched stay, the one that was on its way does not: the
@@ -128,7 +131,7 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
     """
     from huggingface_hub import hf_hub_download, snapshot_download
 
-    sizes = missing(repo)
+    sizes = missing(repo, only)
     total, done, began = max(1, sum(sizes.values())), 0, monotonic()
     mark = _unfinished(_name(repo))
     resumed = mark.exists()
@@ -146,13 +149,18 @@ def fetch(repo: str) -> Generator[Step, None, Path]:
         done += size
         yield _step(done, total, began)
     with _asking(repo):
-        folder = Path(snapshot_download(_name(repo), allow_patterns=PATTERNS, ignore_patterns=IGNORED))
+        folder = Path(snapshot_download(_name(repo), **_needed(only)))
         if resumed:  # cancelled between a file's last byte and the look at its hash
             for file in folder.rglob("*"):
                 if file.is_file():
                     _verify(file)
     mark.unlink(missing_ok=True)
     return folder
+
+
+def _needed(only: str | None) -> dict[str, Any]:
+    """What of a repository the hub's client shall look at."""
+    return {"allow_patterns": [only]} if only else {"allow_patterns": PATTERNS, "ignore_patterns": IGNORED}
 
 
 def _unfinished(name: str) -> Path:

@@ -95,7 +95,12 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     """All pixels up to `pixels` (Euclid) from the mask; a negative number shrinks it by as many."""
     if pixels < 0:
         return ~grow(~mask, -pixels)
-    return mask.copy() if pixels == 0 or not mask.any() else distance(mask) <= pixels
+    result = mask.copy()
+    if pixels and mask.any():
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        near = _slices(rows, columns, int(np.ceil(min(pixels, max(mask.shape)))), mask.shape)
+        result[near] = distance(mask[near]) <= pixels
+    return result
 
 
 def distance(mask: np.ndarray) -> np.ndarray:

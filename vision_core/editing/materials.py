@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision_core.editing import compose
+from vision_core.editing import compose, masks
 from vision_core.events import Event
 
 
@@ -43,57 +43,125 @@ def color(value: str) -> Material:
     return Material("color", lambda rgb, hole: np.broadcast_to(channels, rgb.shape).copy())
 
 
-def blur(radius: float = 0.02) -> Material:
-    """The hole out of focus, by a standard deviation of `radius` times the longer side.
+def blur(amount: float = 0.02) -> Material:
+    """The hole out of focus, the more the farther from what stays sharp, as things far behind it are.
 
-    What is sharp beside the hole does not bleed in: only the hole's own pixels are averaged, as light.
+    What stays sharp does not bleed in: the hole's own pixels alone are averaged, as light, less a rim that
+    may still show the thing; and at its edge the thing is cut out softly.
+
+    Args:
+        amount: standard deviation of the blur, as a share of the picture's longer side, above 0 to 0.25.
     """
-    if not 0 < radius <= 1:
-        raise ValueError(f"the blur is {radius:g}; a share of the picture above 0 and up to 1 was expected")
+    if not 0 < amount <= 0.25:
+        raise ValueError(
+            f"the blur is {amount:g}; a share of the picture above 0 and up to 0.25 was expected"
+        )
 
     def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        sigma, weight = max(0.5, radius * max(hole.shape)), hole.astype(np.float32)
-        light = (rgb.astype(np.float32) / 255) ** 2.2 * weight[..., None]
-        total, spread = (
-            cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) for x in (weight, light)
+        side = max(hole.shape)
+        sure = masks.grow(hole, -max(1.0, side / 500))
+        light = (rgb.astype(np.float32) / 255) ** 2.2
+        near, far = (_out_of_focus(light, sure, share * amount * side) for share in (0.4, 1.0))
+        apart = np.clip(masks.distance(~hole) / (0.25 * side), 0, 1)[..., None] if not hole.all() else 1.0
+        new = ((near * (1 - apart) + far * apart).clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
+        return matted(rgb, hole, new)
+
+    return Material("blur", make, options={"amount": amount})
+
+
+def _out_of_focus(light: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+    """Means of what is known, (H, W, 3); a wide blur is made smaller and enlarged again."""
+    scale = min(1.0, 4 / max(sigma, 0.5))
+    size = tuple(max(1, round(length * scale)) for length in known.shape[::-1])
+    weight = known.astype(np.float32)
+    total, spread = (
+        cv2.GaussianBlur(
+            cv2.resize(x, size, interpolation=cv2.INTER_AREA), (0, 0), max(0.5, sigma * scale),
+            borderType=cv2.BORDER_REFLECT,
         )
-        mean = spread / np.maximum(total, 1e-4)[..., None]
-        return (mean.clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
+        for x in (weight, light * weight[..., None])
+    )  # fmt: skip
+    mean = spread / np.maximum(total, 1e-4)[..., None]
+    return cv2.resize(mean, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
-    return Material("blur", make)
+
+def matted(rgb: np.ndarray, hole: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """`new` in the hole, with what lies beside the hole cut out along its true, soft edge.
+
+    Within some pixels of the hole's edge each pixel is part thing and part ground: how much is read from the
+    picture by a guided filter, and its ground is exchanged.
+    Source: He et al. 2013, "Guided Image Filtering".
+    """
+    if hole.all():
+        return new
+    radius = max(2, round(max(hole.shape) / 250))
+    result, box = new.copy(), compose.window(hole & masks.grow(~hole, 2 * radius), 0, 8 * radius)
+    part = box.slices
+    guide, share = rgb[part].astype(np.float32).mean(2) / 255, (~hole[part]).astype(np.float32)
+    alpha = _guided(guide, share, radius)
+    band = hole[part] & (masks.distance(~hole[part]) <= 2 * radius)
+    weight = cv2.erode(share, np.ones((3, 3)))
+    colors, total = (cv2.blur(x, (4 * radius + 1,) * 2) for x in (rgb[part] * weight[..., None], weight))
+    thing = colors / np.maximum(total, 1e-4)[..., None]  # what the thing looks like just inside its edge
+    alpha = np.where(band & (total > 1e-3), np.clip((alpha - 0.1) / 0.8, 0, 1), 0)[..., None]
+    result[part] = (alpha * thing + (1 - alpha) * new[part]).round().astype(np.uint8)
+    return result
 
 
-def picture(material: np.ndarray, alpha: np.ndarray | None = None, fit: bool = False) -> Material:
+def _guided(guide: np.ndarray, share: np.ndarray, radius: int, flat: float = 1e-3) -> np.ndarray:
+    """`share` (H, W) made to follow the edges of the guide, both in [0, 1]."""
+    mean_g, mean_s, mean_gs, mean_gg = (
+        cv2.blur(x, (2 * radius + 1,) * 2) for x in (guide, share, guide * share, guide * guide)
+    )
+    slope = (mean_gs - mean_g * mean_s) / (mean_gg - mean_g * mean_g + flat)
+    slope, offset = (cv2.blur(x, (2 * radius + 1,) * 2) for x in (slope, mean_s - slope * mean_g))
+    return np.clip(slope * guide + offset, 0, 1)
+
+
+def picture(
+    material: np.ndarray,
+    alpha: np.ndarray | None = None,
+    fit: bool = False,
+    right: float = 0.0,
+    down: float = 0.0,
+    scale: float = 1.0,
+) -> Material:
     """Another picture, uint8 (h, w, 3), centred on the hole's bounding box.
 
     Args:
         alpha: uint8 (h, w), where it is opaque; None everywhere.
         fit: the picture stays whole inside the bounding box; otherwise it covers the box.
+        right, down: moved by so many widths and heights of the box, each -2 to 2.
+        scale: larger or smaller by this factor, 0.1 to 10.
     """
+    if not (-2 <= right <= 2 and -2 <= down <= 2 and 0.1 <= scale <= 10):
+        raise ValueError(
+            f"the other picture is moved by {right:g}, {down:g} and scaled by {scale:g}; -2 to 2 and 0.1 "
+            "to 10 were expected"
+        )
     opaque = np.full(material.shape[:2], 255, np.uint8) if alpha is None else alpha
 
     def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
         box = compose.window(hole, 0)
         spans = ((box.top, box.bottom - box.top), (box.left, box.right - box.left))
         ratios = [extent / own for (_, extent), own in zip(spans, material.shape, strict=False)]
-        scale = min(ratios) if fit else max(ratios)
-        height, width = (max(1, round(side * scale)) for side in material.shape[:2])
-        scaled = compose.resize(material, height, width)
-        share = cv2.resize(opaque, (width, height), interpolation=cv2.INTER_AREA)[..., None] / 255
-        (top, first_row), (left, first_column) = (
-            _center(*span, own) for span, own in zip(spans, (height, width), strict=True)
-        )
-        place, part = (top, left), (first_row, first_column)
+        ratio = scale * (min(ratios) if fit else max(ratios))
+        size = tuple(max(1, round(side * ratio)) for side in material.shape[:2])
+        place = [
+            start + (extent - own) / 2 + move * extent
+            for (start, extent), own, move in zip(spans, size, (down, right), strict=True)
+        ]
+        ways = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
+        scaled, share = (cv2.resize(x, size[::-1], interpolation=ways) for x in (material, opaque))
+        top, left = (round(p) for p in place)
         result = rgb.copy()
-        mixed = scaled[part] * share[part] + result[place] * (1 - share[part])
-        result[place] = mixed.round().astype(np.uint8)
-        return result
+        seen = result[max(0, top) : max(0, top + size[0]), max(0, left) : max(0, left + size[1])]
+        own = tuple(
+            slice(max(0, -at), max(0, -at) + side)
+            for at, side in zip((top, left), seen.shape[:2], strict=True)
+        )
+        opacity = share[own][..., None] / 255
+        seen[:] = (scaled[own] * opacity + seen * (1 - opacity)).round()
+        return matted(rgb, hole, result) if alpha is None else result
 
-    return Material("picture", make)
-
-
-def _center(start: int, extent: int, own: int) -> tuple[slice, slice]:
-    """Where `own` pixels go, centred in `extent` from `start` on, and which of them are seen."""
-    shown = min(extent, own)
-    at, first = start + (extent - shown) // 2, (own - shown) // 2
-    return slice(at, at + shown), slice(first, first + shown)
+    return Material("picture", make, options={"right": right, "down": down, "scale": scale})

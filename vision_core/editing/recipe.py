@@ -26,8 +26,16 @@ TEXT_BYTES = 1 << 20  # of the settings without the mask: what Pillow still open
 CHUNKS = 1_000_000  # of a PNG: 500 MB in pieces of the usual 8 kB are 65,000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST = {"task": 60, "backend": 300, "prompt": 10_000, "caption": 10_000, "negative": 10_000}
-_NUMBERS = {"strength": 1, "padding": 16, "feather": 1000, "guidance": 100}  # each from 0
-_COUNTS = {"steps": 1000, "anchors": 64, "max_window": 16}
+_NUMBERS = {
+    "strength": 1,
+    "padding": 16,
+    "feather": 1000,
+    "edge": 1000,
+    "guidance": 100,
+    "amount": 0.25,
+    "scale": 10,
+}  # each from 0
+_COUNTS = {"steps": 1000, "anchors": 64, "max_window": 16, "version": 2}
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,8 @@ def _check_option(name: str, value: Any) -> None:
         case "sides":
             _four(name, value)
         case "colors" | "poisson" if isinstance(value, bool):
+            pass
+        case "right" | "down" if type(value) in (int, float) and -2 <= value <= 2:
             pass
         case _ if name in _COUNTS:
             _check_whole(name, value, _COUNTS[name])

@@ -12,11 +12,11 @@ class EditPlan:
     """What to change, and how.
 
     Args:
-        mask: bool (H, W), True where the picture may change.
+        mask: bool (H, W), True where the picture may change; all else keeps its value, bit for bit.
         prompt: of what shall be there; empty where the picture is to be continued.
         strength: how much of what is there is forgotten, above 0 to 1.
         padding: context the painter sees, as a share of the mask's longer side.
-        feather: width in pixels of the blend outside the mask.
+        feather: width in pixels of the blend inside the mask's edge.
     """
 
     mask: np.ndarray
@@ -42,7 +42,8 @@ class Task:
     Args:
         mask: the kind of mask it takes where none is given, see `masks.KINDS`; "" where one must be given.
         inverse: change everything but the mask that is given.
-        grow: the mask by so many thousandths of the picture's longer side, for what hangs on to a thing.
+        grow: what may change around the mask, in thousandths of the picture's longer side beside the feather:
+            what hangs on to a thing.
         generative: needs a painter that takes text.
     """
 
@@ -83,8 +84,12 @@ def plan(
     strength: float | None = None,
     padding: float | None = None,
     feather: float | None = None,
+    edge: float | None = None,
 ) -> EditPlan:
     """The plan of a task for a picture of `height` x `width` pixels; None takes the task's own value.
+
+    Args:
+        edge: pixels around the mask that may change, too; see `edge`.
 
     Raises:
         ValueError: no such task, no mask where the task has none of its own, or nothing left to change.
@@ -99,11 +104,18 @@ def plan(
         mask = ~mask
         if not mask.any():
             raise ValueError("the mask covers the whole picture: there is no background left to change")
-    if found.grow:
-        mask = masks.grow(mask, max(1.0, found.grow * max(height, width) / 1000))
-    chosen = EditPlan(mask, prompt or found.prompt, found.strength, found.padding, found.feather, seed)
-    given = {"strength": strength, "padding": padding, "feather": feather}
+    own = found.feather if feather is None else feather
+    mask = masks.grow(mask, around(task, height, width, own) if edge is None else edge)
+    chosen = EditPlan(mask, prompt or found.prompt, found.strength, found.padding, own, seed)
+    given = {"strength": strength, "padding": padding}
     return replace(chosen, **{name: value for name, value in given.items() if value is not None})
+
+
+def around(task: str, height: int, width: int, feather: float | None = None) -> float:
+    """How many pixels around its mask a task may change, where nobody says: its growth and its feather."""
+    found = named(task)
+    hangs_on = max(1.0, found.grow * max(height, width) / 1000) if found.grow else 0.0
+    return hangs_on + (found.feather if feather is None else feather)
 
 
 def named(task: str) -> Task:
@@ -111,23 +123,3 @@ def named(task: str) -> Task:
     if task not in TASKS:
         raise ValueError(f"no task is called {task!r}; there are {', '.join(TASKS)}")
     return TASKS[task]
-
-
-def find_damage(rgb: np.ndarray, contrast: float = 40, width: int = 9) -> np.ndarray:
-    """A guess at scratches, bool (H, W), perhaps empty: thin, lighter or darker than all around.
-
-    Args:
-        contrast: least difference, in grey levels, to the picture without thin things.
-        width: of the widest scratch, in pixels.
-    """
-    import cv2
-
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    thin = np.maximum(
-        cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel), cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, kernel)
-    )
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((thin > contrast).astype(np.uint8), connectivity=8)
-    boxes = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
-    lines = 1 + np.flatnonzero((boxes > 4 * width) & (stats[1:, cv2.CC_STAT_AREA] < boxes * width))
-    return np.isin(labels, lines)

@@ -203,15 +203,14 @@ def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int
     rng = np.random.default_rng((settings.seed, epoch, number))
     areas = np.array([photo.size for photo in photos], float)  # a large photograph holds more to learn from
     picked = rng.choice(len(photos), settings.batch_size, p=areas / areas.sum())
-    crops = np.stack([_crop(photos[pick], settings, rng) for pick in picked])
+    crops = np.stack([crop(photos[pick], settings.crop, settings.smallest, rng) for pick in picked])
     marks = np.stack([holes.draw(rng, settings.crop) for _ in picked])
     return torch.from_numpy(crops).permute(0, 3, 1, 2), torch.from_numpy(marks)[:, None]
 
 
-def _crop(photo: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+def crop(photo: np.ndarray, side: int, smallest: float, rng: np.random.Generator) -> np.ndarray:
     """uint8 (S, S, 3): a square of the photograph, made smaller, turned, mirrored, its channels swapped."""
-    side = settings.crop
-    scale = 1.0 if rng.random() < 0.5 else rng.uniform(settings.smallest, 1)
+    scale = 1.0 if rng.random() < 0.5 else rng.uniform(smallest, 1)
     wide = max(side, min(round(side / scale), *photo.shape[:2]))
     square = max((_square(photo, wide, rng.random(2)) for _ in range(2)), key=_detail)  # less sky
     if len(square) > side:

@@ -1,13 +1,13 @@
 """What paints into a hole: one small protocol, and its two sides, classical filling and diffusion models."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from vision_core.editing import compose, masks
-from vision_core.editing.fill import denoise, exemplar, filler
+from vision_core.editing.fill import denoise, filler, patches
 from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import fill
 from vision_core.events import Event, Preview
@@ -60,31 +60,42 @@ class Classical:
 
     Args:
         network: None is the one of this release; a copy without it fills thin parts by a denoiser's prior.
+        version: which of `patches.VERSIONS`.
+        avoid: of a picture, uint8 (H, W, 3), and its hole, bool (H, W), the things that wide parts may not be
+            filled with, bool (H, W).
     """
 
     name, takes_text, side, whole = "classical", False, None, False
 
-    def __init__(self, network: Filler | None = None) -> None:
-        self.network = network
+    def __init__(
+        self,
+        network: Filler | None = None,
+        version: int = 0,
+        avoid: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.network, self.version, self.avoid = network, version, avoid
 
     @property
     def options(self) -> dict[str, Any]:
-        return {}
+        return {"version": self.version}
 
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
     ) -> Generator[Event, None, np.ndarray]:
         thin, wide = split(hole)
-        result = rgb
+        result, unknown, things = rgb, hole.copy(), None
         for where in wide:  # each from its own surroundings: a whole picture would be searched for nothing
-            part = compose.window(where, padding=1.0, least=192)
-            around = part.slices
-            if not _continuable(hole[around]):
+            if things is None and self.avoid is not None:
+                things = self.avoid(rgb, hole)
+            around = compose.window(where, padding=1.0, least=192).slices
+            if not patches.roomy(unknown[around]):
                 around = (slice(None), slice(None))
-            levels = exemplar.fill(result[around], where[around] | thin[around], seed)
-            filled = yield from _previews(levels)
+            avoid = None if things is None else things[around]
+            filled = patches.fill(result[around], unknown[around], seed, self.version, avoid)
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
+            unknown &= ~where
+            yield Preview("filling", result)
         if thin.any():
             result = yield from _thin(result, thin, self.network)
         return result
@@ -131,17 +142,3 @@ def split(hole: np.ndarray) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     # one at a time: a mask of thousands of blobs would take as many pictures of memory
     wide = (labels == number for number in range(1, count) if share[number] > 0.5)
     return hole & ~np.isin(labels, np.flatnonzero(share > 0.5)), wide
-
-
-def _continuable(hole: np.ndarray) -> bool:
-    """Whether enough around the hole is known to take patches from: as much as the hole itself."""
-    room = ~masks.grow(hole, 2 * exemplar.RADIUS)
-    return bool(room.sum() >= hole.sum() and room[3:-3, 3:-3].any())
-
-
-def _previews(levels: Generator[np.ndarray, None, np.ndarray]) -> Generator[Event, None, np.ndarray]:
-    while True:
-        try:
-            yield Preview("filling", next(levels))
-        except StopIteration as end:
-            return end.value

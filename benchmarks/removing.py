@@ -1,0 +1,341 @@
+"""Measures removing: things of one photograph pasted onto another, whose ground is therefore known.
+
+    python benchmarks/removing.py fill DATA [HALF [COUNT]]     what stands where a thing was, by way of it
+    python benchmarks/removing.py shadow DATA [HALF [COUNT]]   shadows found, and what is left of them
+    python benchmarks/removing.py scratches DATA [COUNT]       damage drawn on photographs, and clean ones
+    python benchmarks/removing.py sheet DATA OUT.jpg           twelve edits, before and after
+
+DATA holds folders of photographs as zips: coco_captions_masks (with `index.json`) gives the things,
+free_photos and kodak24 the grounds. HALF 0 is for choosing settings, 1 (the default) for measuring; no
+photograph is in both. `scratches` takes kodak24, of which the network has seen nothing.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from scipy.stats import wasserstein_distance
+
+from vision_core import editing, torchvision_cpu
+from vision_core.color import baselines
+from vision_core.editing import compose, masks, tasks
+from vision_core.editing.fill import lama, patches, push_pull
+from vision_core.editing.fill.inpainting import Classical, Painter
+from vision_core.editing.find import scratches, scratches_train, shadow
+from vision_core.editing.find.eyes import Eyes
+from vision_core.editing.find.segment import Prompt
+from vision_core.pictures import images
+from vision_core.weights import find
+
+LONGER = 768  # side of a ground, in pixels
+LAYERS = (3, 6, 13, 17)  # blocks of MobileNetV2 whose features are compared
+LEAST = 0.02  # share of its photograph from which a thing is taken
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A ground with a thing on it: both uint8 (H, W, 3); where the thing is, and its shadow, bool (H, W)."""
+
+    ground: np.ndarray
+    rgb: np.ndarray
+    mask: np.ndarray
+    shadow: np.ndarray
+
+
+def grounds(data: Path, half: int) -> list[np.ndarray]:
+    found = []
+    for folder in ("free_photos", "kodak24"):
+        with ZipFile(data / folder / f"{folder}.zip") as packed:
+            names = sorted(n for n in packed.namelist() if n.lower().endswith((".jpg", ".png")))
+            found += [images.read(packed.read(name)).rgb for name in names[half::2]]
+    return [images.shrink(rgb, LONGER) for rgb in found]
+
+
+def things(data: Path, half: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Whole things, cut out: pictures (h, w, 3) and masks (h, w)."""
+    folder, found = data / "coco_captions_masks", []
+    with ZipFile(folder / "coco_captions_masks.zip") as packed:
+        for entry in json.loads((folder / "index.json").read_text())[half::2]:
+            rgb, numbers = (images.read(packed.read(entry[name])).rgb for name in ("image", "mask"))
+            for thing in entry["objects"]:
+                mask = numbers[..., 0] == thing["index"]
+                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                if mask.mean() < LEAST or thing["category"] == "dining table":
+                    continue
+                part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+                inside = rows[0] > 2 and columns[0] > 2 and columns[-1] < mask.shape[1] - 3
+                if inside and mask[part].mean() > 0.3:
+                    found.append((rgb[part], mask[part]))
+    return found
+
+
+def scenes(data: Path, half: int, count: int, shadows: bool = False) -> Iterator[Scene]:
+    there, rng = things(data, half), np.random.default_rng(half)
+    every = grounds(data, half)
+    number = -1
+    while count:
+        number += 1
+        ground = every[number % len(every)]
+        thing, cut = there[int(rng.integers(len(there)))]
+        height, width = ground.shape[:2]
+        scale = rng.uniform(0.25, 0.6) * height / cut.shape[0]
+        scale = min(scale, 0.5 * width / cut.shape[1])
+        size = tuple(max(8, round(side * scale)) for side in cut.shape[::-1])
+        small, alpha = (
+            cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (thing, cut.astype(np.float32))
+        )
+        top = round(rng.uniform(0.75 if shadows else 0.6, 0.95) * height) - size[1]
+        left, top = int(rng.integers(0, width - size[0])), max(0, top)
+        rgb, cover = ground.copy(), np.zeros((height, width), np.float32)
+        cover[top : top + size[1], left : left + size[0]] = alpha
+        cast = drawn_shadow(cover, rng) if shadows else np.zeros_like(cover)
+        light = (rgb.astype(np.float32) / 255) ** 2.2 * (1 - cast[..., None] * rng.uniform(0.45, 0.75))
+        rgb = (light ** (1 / 2.2) * 255).round().astype(np.uint8)
+        part = rgb[top : top + size[1], left : left + size[0]]
+        part[:] = (small * alpha[..., None] + part * (1 - alpha[..., None])).round()
+        shadow = (cast > 0.3) & (cover < 0.5)
+        rim = np.zeros_like(shadow)
+        rim[[0, -1]] = rim[:, [0, -1]] = True
+        seen = np.abs(rgb.astype(int) - ground)[shadow].mean() if shadow.any() else 0
+        if shadows and (seen < 15 or (shadow & rim).any()):
+            continue  # on dark ground, or out of sight
+        count -= 1
+        yield Scene(ground, rgb, cover > 0.5, shadow)
+
+
+def drawn_shadow(cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a thing casts on flat ground, float32 (H, W) in [0, 1]: its outline laid down to one side."""
+    rows = np.flatnonzero((cover > 0.5).any(1))
+    foot, tall = float(rows[-1]), len(rows)
+    lean, flat = rng.uniform(0.5, 1.3) * rng.choice([-1, 1]), rng.uniform(-0.25, 0.35)
+    lay = np.float32([[1, -lean, lean * foot], [0, -flat, foot * (1 + flat)]])
+    cast = cv2.warpAffine(cover, lay, cover.shape[::-1])
+    return cv2.GaussianBlur(cast, (0, 0), 1 + 0.01 * tall)
+
+
+class Measure:
+    """How far a filling is from the ground, where the mask is; each number is better smaller.
+
+    features: mean squared difference of MobileNetV2's features, each of unit length, over four depths.
+    gradient, colour: how far the slopes, and the colours in CIE Lab, would have to be moved to be distributed
+    as the ground's (Wasserstein distance).
+    """
+
+    def __init__(self) -> None:
+        torchvision_cpu.prepare()
+        from torchvision.models import mobilenet_v2
+
+        self.blocks = mobilenet_v2(weights=None).features[: LAYERS[-1] + 1].eval().float()
+        known = {key.removeprefix("features."): value for key, value in load_file(find("mobilenet")).items()}
+        self.blocks.load_state_dict({key: known[key] for key in self.blocks.state_dict()})
+        self.mean, self.std = (
+            torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        )
+
+    @torch.inference_mode()
+    def layers(self, rgb: np.ndarray) -> list[np.ndarray]:
+        """Features of four depths, each (C, h, w)."""
+        x, found = (images.to_tensor(rgb) - self.mean) / self.std, []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in LAYERS:
+                found.append(x[0].numpy())
+        return found
+
+    def __call__(self, found: np.ndarray, scene: Scene, hole: np.ndarray) -> dict[str, float]:
+        window = around(hole)
+        pair, inside = (found[window], scene.ground[window]), hole[window]
+        maps = [self.layers(cv2.resize(one, (352, 352), interpolation=cv2.INTER_AREA)) for one in pair]
+        gaps = []
+        for a, b in zip(*maps, strict=True):
+            share = cv2.resize(inside.astype(np.float32), a.shape[:0:-1], interpolation=cv2.INTER_AREA)
+            a, b = (x / np.maximum(np.linalg.norm(x, axis=0), 1e-6) for x in (a, b))
+            gaps.append(float((((a - b) ** 2).sum(0) * share).sum() / share.sum()))
+        labs = [cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for x in pair]
+        core = cv2.erode(inside.astype(np.uint8), np.ones((3, 3))) > 0
+        slopes = [np.hypot(*np.gradient(lab[..., 0]))[core] for lab in labs]
+        colour = np.mean([wasserstein_distance(*(lab[..., c][inside] for lab in labs)) for c in range(3)])
+        return {
+            "features": float(np.mean(gaps)),
+            "gradient": float(wasserstein_distance(*slopes)),
+            "colour": float(colour),
+        }
+
+
+def around(hole: np.ndarray, margin: float = 0.3) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    more = round(margin * max(len(rows), len(columns)))
+    return (
+        slice(max(0, rows[0] - more), rows[-1] + 1 + more),
+        slice(max(0, columns[0] - more), columns[-1] + 1 + more),
+    )
+
+
+def grown(scene: Scene) -> np.ndarray:
+    """The mask as Remove grows it."""
+    return masks.grow(scene.mask, tasks.around("remove", *scene.mask.shape))
+
+
+def finish(events: Generator[Any, None, Any]) -> Any:
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
+
+
+def by_fill(data: Path, half: int, count: int) -> None:
+    """Smooth filling, what is around the hole in each version, and, where it was fetched, LaMa."""
+    ways: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"smooth": push_pull.fill}
+    painters = {f"patches, version {k + 1}": Classical(version=k) for k in range(len(patches.VERSIONS))}
+    if lama.fetched():
+        painters["LaMa"] = lama.Lama()
+    for name, painter in painters.items():
+        ways[name] = partial(painted, painter)
+    measure, rows = Measure(), {name: [] for name in ways}
+    for scene in scenes(data, half, count):
+        hole = grown(scene)
+        for name, way in ways.items():
+            began = time.process_time()
+            found = way(scene.rgb, hole)
+            spent = time.process_time() - began
+            rows[name].append([*measure(found, scene, hole).values(), spent])
+    print(f"{count} scenes: features, gradient, colour, seconds of processor time")
+    for name, found in rows.items():
+        print(f"{name:22}", "  ".join(f"{value:.3f}" for value in np.mean(found, axis=0)))
+
+
+def painted(painter: Painter, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    where = compose.window(hole, 1.0, square=painter.side is not None).slices
+    result = rgb.copy()
+    result[where] = finish(painter.paint(rgb[where], hole[where], ""))
+    return result
+
+
+def by_shadow(data: Path, half: int, count: int) -> None:
+    """How much of the drawn shadows is found, and how far the picture is from the ground where they were."""
+    rows, wrong = [], []
+    for scene in scenes(data, half, count, shadows=True):
+        found = shadow.find(scene.rgb, scene.mask)
+        errors = []
+        for mask in (scene.mask, scene.mask | found):
+            hole = masks.grow(mask, tasks.around("remove", *mask.shape))
+            filled = painted(Classical(), scene.rgb, hole)
+            errors.append(np.abs(filled.astype(int) - scene.ground)[scene.shadow].mean())
+        hit = (found & scene.shadow).sum()
+        rows.append([hit / scene.shadow.sum(), *errors])
+        plain = np.where(scene.shadow[..., None], scene.ground, scene.rgb)
+        wrong.append(shadow.find(plain, scene.mask).sum() / scene.mask.sum())
+    recall, alone, both = np.array(rows).T
+    print(f"{count} scenes: {(recall > 0.5).mean():.0%} of the shadows found, recall {recall.mean():.2f}")
+    print(
+        f"error in the shadow's area, grey levels: mask alone {alone.mean():.1f}, with it {both.mean():.1f}"
+    )
+    print(f"without a shadow something is marked in {np.mean(np.array(wrong) > 0):.0%} of the scenes")
+
+
+def by_scratches(data: Path, count: int) -> None:
+    """Pixels of drawn damage, and of clean photographs, at the probability that is taken and at others."""
+    network, rows = scratches.load(), []
+    with ZipFile(data / "kodak24" / "kodak24.zip") as packed:
+        names = sorted(name for name in packed.namelist() if name.endswith(".png"))[:count]
+        for number, name in enumerate(names):
+            rgb, rng = images.read(packed.read(name)).rgb, np.random.default_rng(number)
+            worn, truth = scratches_train.wear(rgb, rng)
+            chance, clean = (scratches.chance(picture, network) for picture in (worn, rgb))
+            for sure in (0.3, 0.5, 0.7, 0.8, 0.9):
+                found = chance >= sure
+                rows.append([sure, (found & truth).sum(), truth.sum(), found.sum(), (clean >= sure).mean()])
+    table = np.array(rows)
+    for sure in np.unique(table[:, 0]):
+        hit, there, marked, clean = table[table[:, 0] == sure][:, 1:].T
+        print(
+            f"{sure:.1f}: recall {hit.sum() / there.sum():.2f}, precision {hit.sum() / marked.sum():.2f}, "
+            f"clean photographs marked {clean.mean():.3%}"
+        )
+
+
+EDITS = (  # folder, photograph, task, box around the thing that is marked, settings
+    ("kodak24", "kodim12", "remove", (200, 55, 385, 400), {}),
+    ("kodak24", "kodim21", "remove", (300, 35, 385, 312), {}),
+    ("kodak24", "kodim06", "remove", (130, 60, 530, 400), {}),
+    ("free_photos", "canyon-wren", "remove", (350, 75, 450, 250), {}),
+    ("free_photos", "perched-osprey", "remove", (345, 80, 505, 400), {}),
+    ("kodak24", "kodim20", "remove", (15, 60, 720, 375), {}),
+    ("free_photos", "kitten-on-lawn", "background", (290, 150, 725, 575), {"material": "blur"}),
+    ("free_photos", "giraffe", "background", (345, 20, 1023, 575), {"material": "northern_lights"}),
+    ("free_photos", "roman-colosseum", "background", (0, 0, 700, 575), {"material": "white_clouds"}),
+    ("free_photos", "serene", "extend", None, {"ratio": "16:9"}),
+    ("free_photos", "extreme-desert-hike", "extend", None, {"ratio": "2:1"}),
+    ("free_photos", "lighthouse", "extend", None, {"ratio": "1:1"}),
+)
+
+
+def by_sheet(data: Path, out: Path) -> None:
+    """Each edit as the command line does it, before above after, and the share of pixels that changed."""
+
+    def photograph(folder: str, name: str) -> np.ndarray:
+        with ZipFile(data / folder / f"{folder}.zip") as packed:
+            return images.read(packed.read(next(n for n in packed.namelist() if name in n))).rgb
+
+    tiles, eyes = [], Eyes()
+    for folder, name, task, box, told in EDITS:
+        picture, mask, sides = images.Picture(photograph(folder, name)), None, (0, 0, 0, 0)
+        if box is None:
+            sides = compose.sides_for(*picture.rgb.shape[:2], told["ratio"])
+        else:
+            mask = eyes.mark(picture.rgb, Prompt(box=box))
+        material = told.get("material")
+        if material not in (None, "blur"):
+            other = photograph("free_photos", material)
+            material = images.Picture(baselines.surroundings(other, picture.rgb, ~mask))
+        events = editing.perform(
+            picture, task, editing.painter(material=material), mask=mask, sides=sides,
+            with_shadow=task == "remove", blending=editing.Blending(poisson=task == "extend"),
+        )  # fmt: skip
+        found = list(events)[-1].result
+        before = found.source.rgb.copy()
+        if mask is None:
+            before[found.mask] = 226
+        line = found.mask & ~masks.grow(found.mask, -max(before.shape) / 250)
+        before[line] = (255, 40, 40)
+        tiles.append(np.vstack([_tile(before), _tile(found.picture.rgb)]))
+        print(f"{name}: {task}, {found.mask.mean():.1%} may change", flush=True)
+    sheet = np.vstack([np.hstack(tiles[at : at + 4]) for at in range(0, len(tiles), 4)])
+    images.save(images.Picture(sheet), out)
+
+
+def _tile(rgb: np.ndarray, side: int = 360) -> np.ndarray:
+    """The picture inside a white square of its own."""
+    tile = np.full((side * 3 // 4, side, 3), 255, np.uint8)
+    scale = min((side - 8) / rgb.shape[1], (len(tile) - 8) / len(rgb))
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    top, left = (len(tile) - len(small)) // 2, (side - small.shape[1]) // 2
+    tile[top : top + len(small), left : left + small.shape[1]] = small
+    return tile
+
+
+def main() -> None:
+    if len(sys.argv) < 3 or sys.argv[1] not in ("fill", "shadow", "scratches", "sheet"):
+        raise SystemExit(__doc__)
+    if sys.argv[1] == "sheet":
+        return by_sheet(Path(sys.argv[2]), Path(sys.argv[3]))
+    data, numbers = Path(sys.argv[2]), [int(word) for word in sys.argv[3:]]
+    if sys.argv[1] == "scratches":
+        return by_scratches(data, *(numbers or [18]))
+    half, count = (*numbers, *(1, 16)[len(numbers) :])
+    {"fill": by_fill, "shadow": by_shadow}[sys.argv[1]](data, half, count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Shadows: found where one was drawn, none where the ground is as light as around, and part of the mask."""
+
+import cv2
+import numpy as np
+import pytest
+
+from vision_core import editing
+from vision_core.editing import masks
+from vision_core.editing.find import shadow
+from vision_core.pictures.images import Picture
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A post on rough ground in the light: (picture without its shadow, mask of the post, shadow)."""
+    rng = np.random.default_rng(0)
+    ground = cv2.GaussianBlur(rng.normal(150, 40, (240, 320, 3)).astype(np.float32), (0, 0), 2)
+    mask = masks.box(240, 320, 150, 70, 180, 180) | (np.hypot(*np.mgrid[-60:180, -165:155]) < 30)
+    lay = np.float32([[1, -0.7, 0.7 * 179], [0, -0.25, 1.25 * 179]])
+    cast = cv2.warpAffine(mask.astype(np.float32), lay, (320, 240)) > 0.5
+    ground[mask] = (60, 90, 160)
+    return ground.clip(0, 255).astype(np.uint8), mask, cast & ~mask
+
+
+@pytest.mark.parametrize("light", [0.45, 0.7])
+def test_a_shadow_is_found_and_goes_with_its_thing(scene, light):
+    plain, mask, cast = scene
+    rgb = np.where(cast[..., None], plain * light, plain).astype(np.uint8)
+    found = shadow.find(rgb, mask)
+    assert (found & cast).sum() > 0.9 * cast.sum() and (found & ~cast).sum() < 0.5 * cast.sum()
+    assert not (found & mask).any()
+    own = editing.painter("classical")
+    alone, both = (
+        list(editing.perform(Picture(rgb), "remove", own, mask=mask, with_shadow=on))[-1].result
+        for on in (False, True)
+    )
+    errors = [np.abs(edit.picture.rgb[cast].astype(int) - plain[cast]).mean() for edit in (alone, both)]
+    assert errors[1] < errors[0] / 2 and (both.picture.rgb[~both.mask] == rgb[~both.mask]).all()
+    assert (editing.reach(Picture(rgb), "remove", mask, with_shadow=True) == both.mask).all()
+
+
+def test_there_is_none_in_even_light_nor_where_another_colour_lies(scene):
+    plain, mask, cast = scene
+    assert not shadow.find(plain, mask).any()
+    carpet = np.where(cast[..., None], (120, 20, 20), plain).astype(np.uint8)
+    assert not shadow.find(carpet, mask).any()

@@ -1,0 +1,140 @@
+"""Fills a wide hole with patches of the same picture: texture goes on, edges run through.
+
+The search is pypatchmatch's. Ours is from where it may copy, at which size it decides, and how what it found
+becomes pixels at full size.
+
+Source: Wexler et al. 2007, "Space-Time Completion of Video"; Barnes et al. 2009, "PatchMatch".
+"""
+
+from threading import Lock
+
+import cv2
+import numpy as np
+
+from vision_core.editing import masks
+
+LARGEST = 400_000  # pixels of a picture that is searched at its own size, and
+DEEPEST = 60_000  # of the hole in it; larger ones are searched smaller, and copied at full size
+VERSIONS = ((3, 0.0), (3, 0.05), (5, 0.0))  # radius of a patch, and how much its height in the picture counts
+STEP = 4  # pixels between the places whose sources are looked up for full size
+_LOCK = Lock()  # the library's seed is the process's
+
+
+def fill(
+    rgb: np.ndarray, hole: np.ndarray, seed: int = 0, version: int = 0, avoid: np.ndarray | None = None
+) -> np.ndarray:
+    """uint8 (H, W, 3) with the hole, bool (H, W), filled; nothing else changes.
+
+    Args:
+        rgb: what it holds in the hole does not matter.
+        version: which of the `VERSIONS`, each another good answer.
+        avoid: bool (H, W), where nothing may be copied from, as long as enough is left.
+
+    Raises:
+        ValueError: nowhere in the picture is there enough known to copy.
+    """
+    radius, upright = VERSIONS[version]
+    if not (~masks.grow(hole, radius + 1))[radius:-radius, radius:-radius].any():
+        raise ValueError("too little of the picture is known to continue its texture")
+    barred = hole if avoid is None or not roomy(hole | avoid, radius) else hole | avoid
+    scale = min(1.0, (LARGEST / hole.size) ** 0.5, (DEEPEST / hole.sum()) ** 0.5)
+    height, width = (max(8, round(side * scale)) for side in hole.shape)
+    small, gap, kept_out = rgb, hole, barred
+    if scale < 1:
+        small, gap = _shrink(rgb, hole, height, width)
+        kept_out = gap | (cv2.resize(barred.astype(np.float32), (width, height)) > 0)
+        if not roomy(kept_out, radius):
+            kept_out = gap
+    found = _search(small, gap, kept_out, seed, radius, upright)
+    if scale < 1:
+        found = enlarge(rgb, barred, found, kept_out, hole)
+    return np.where(hole[..., None], found, rgb)
+
+
+def roomy(hole: np.ndarray, radius: int = 3) -> bool:
+    """Whether enough around the hole is known to take patches from: a quarter as much as the hole itself."""
+    room = ~masks.grow(hole, 2 * radius)
+    return bool(4 * room.sum() >= hole.sum() and room[radius:-radius, radius:-radius].any())
+
+
+def _search(
+    rgb: np.ndarray, gap: np.ndarray, barred: np.ndarray, seed: int, radius: int, upright: float
+) -> np.ndarray:
+    import patchmatch
+
+    others = barred & ~gap if (barred & ~gap).any() else None
+    rows = np.zeros((*gap.shape, 3), np.float32)
+    rows[..., 0] = np.linspace(0, 0.5, len(gap), dtype=np.float32)[:, None]  # the guide's circle is 1 round
+    with _LOCK:
+        patchmatch.set_random_seed(seed % 2**32)
+        if upright:
+            return patchmatch.inpaint_regularity(
+                rgb, gap, rows, global_mask=others, patch_size=radius, guide_weight=upright
+            )
+        return patchmatch.inpaint(rgb, gap, global_mask=others, patch_size=radius)
+
+
+def _shrink(rgb: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Known pixels and hole at a smaller size; a pixel with less than half of it known is hole."""
+    known = (~hole).astype(np.float32)[..., None]
+    small = cv2.resize(rgb * known, (width, height), interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
+    return (small / np.maximum(weight, 1e-6)[..., None]).round().astype(np.uint8), weight < 0.5
+
+
+def enlarge(
+    rgb: np.ndarray, barred: np.ndarray, small: np.ndarray, gap: np.ndarray, hole: np.ndarray
+) -> np.ndarray:
+    """The hole at full size: each pixel from where the small patches around it come from.
+
+    A patch of the small filling is found again among the known ones by its colours; the four places around a
+    pixel say where it may come from, and the light is the small filling's.
+    """
+    places, moved = _sources(small, gap)
+    scale = np.array(hole.shape) / gap.shape
+    result = cv2.resize(small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    plain = result.copy()
+    number = np.full(tuple(-(-side // STEP) + 1 for side in gap.shape), -1)
+    number[tuple((places // STEP).T)] = np.arange(len(places))
+    limit = np.array(hole.shape) - 1
+    for pixels in np.array_split(np.argwhere(hole), max(1, int(hole.sum()) // 200_000)):
+        at = ((pixels + 0.5) / scale - 0.5).clip(0, None) / STEP
+        corner = at.astype(int)
+        total, colors = np.full((len(pixels), 1), 1e-6), plain[tuple(pixels.T)] * 1e-6
+        for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            own = number[tuple((corner + step).T)]
+            source = (pixels + (moved[own] * scale).round().astype(int)).clip(0, limit)
+            usable = (own >= 0) & ~barred[tuple(source.T)]
+            share = ((1 - np.abs(at - corner - step)).prod(1) ** 3 * usable)[:, None]  # one of them wins
+            colors += rgb[tuple(source.T)] * share
+            total += share
+        result[tuple(pixels.T)] = colors / total
+    drift = cv2.resize(
+        np.where(hole[..., None], result - plain, 0), gap.shape[::-1], interpolation=cv2.INTER_AREA
+    )
+    drift = cv2.GaussianBlur(drift, (0, 0), 2)
+    result -= cv2.resize(drift, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return result.round().clip(0, 255).astype(np.uint8)
+
+
+def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Places (row, column) of a grid over the gap, and how far away the patch most like each is known."""
+    from scipy.spatial import cKDTree
+
+    height, width = gap.shape
+    near = masks.grow(gap, 2 * STEP)
+    inner = np.zeros_like(gap)
+    inner[radius : height - radius, radius : width - radius] = True
+    known = np.argwhere(inner & ~masks.grow(gap, radius + 1))
+    places = np.argwhere(near)
+    places = places[(places % STEP == 0).all(1)]
+    steps = np.arange(-radius, radius + 1, radius)
+    lab = cv2.cvtColor(cv2.blur(small, (3, 3)), cv2.COLOR_RGB2LAB).astype(np.float32)
+    padded = np.pad(lab, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
+
+    def patches(at: np.ndarray) -> np.ndarray:  # nine means around each place, (N, 27)
+        parts = [padded[at[:, 0] + radius + y, at[:, 1] + radius + x] for y in steps for x in steps]
+        return np.concatenate(parts, 1)
+
+    _, nearest = cKDTree(patches(known)).query(patches(places), eps=1.0)
+    return places, known[nearest] - places

@@ -1,0 +1,80 @@
+"""Finds scratches, dust and folds of old photographs: a guess to be looked at, not yet a repair."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision_core import checkpoints, unet
+from vision_core.checkpoints import HubMixin
+from vision_core.pictures import images
+from vision_core.safety.bounds import Bounds
+from vision_core.unet import UNet
+from vision_core.weights import find as locate
+
+NAME = "editing-scratches"
+LONGER = 2048  # side in pixels at which a larger picture is looked at
+SURE = 0.5  # probability from which a pixel counts as damaged
+
+
+class ScratchNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
+    """A picture, (B, 3, H, W) in [0, 1] -> logits (B, 1, H, W) of damage; H and W multiples of `multiple`.
+
+    Args:
+        widths, down, up: as `UNet`'s.
+    """
+
+    bounds: ClassVar[Bounds] = unet.BOUNDS
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (16, 32, 48, 64),
+        down: tuple[int, ...] = (1, 1, 1, 2),
+        up: tuple[int, ...] = (1, 1, 1),
+    ) -> None:
+        super().__init__()
+        self.architecture: dict[str, Any] = {"widths": list(widths), "down": list(down), "up": list(up)}
+        self.unet = UNet(3, 1, widths, down, up)
+        self.multiple = 2 ** len(widths)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or any(side % self.multiple for side in rgb.shape[2:]):
+            raise ValueError(
+                f"expected (B, 3, H, W) with sides of multiples of {self.multiple}, got {tuple(rgb.shape)}"
+            )
+        return self.unet((rgb - 0.5).contiguous(memory_format=torch.channels_last))
+
+
+def load(path: str | Path | None = None) -> ScratchNet:
+    """A trained network in eval mode; without a path, the one of this release.
+
+    Raises:
+        ValueError: not a checkpoint of such a network, or a damaged one.
+        WeightsMissing: no path, and the weights are not there.
+    """
+    return checkpoints.load(locate(NAME, path), ScratchNet)[0]
+
+
+def find(rgb: np.ndarray, network: ScratchNet | None = None, sure: float = SURE) -> np.ndarray:
+    """A guess at scratches, dust and folds of uint8 (H, W, 3): bool (H, W), perhaps empty.
+
+    Args:
+        sure: probability from which a pixel is marked; smaller marks more.
+    """
+    return chance(rgb, network or load()) >= sure
+
+
+def chance(rgb: np.ndarray, network: ScratchNet) -> np.ndarray:
+    """The probability of damage at each pixel, float32 (H, W)."""
+    small = images.shrink(rgb, LONGER)
+    height, width = small.shape[:2]
+    more = [-side % network.multiple for side in (height, width)]
+    padded = cv2.copyMakeBorder(small, 0, more[0], 0, more[1], cv2.BORDER_REFLECT)
+    with torch.inference_mode():
+        found = network(images.to_tensor(padded))[0, 0, :height, :width].sigmoid().numpy()
+    if small.shape != rgb.shape:
+        found = cv2.resize(found, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return found
