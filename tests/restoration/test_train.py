@@ -13,6 +13,7 @@ from vision_core.restoration import (
     ViTRestorer,
     data,
     learn_detail,
+    learn_whole,
     load,
     networks,
     pages,
@@ -20,7 +21,7 @@ from vision_core.restoration import (
     train,
     validation,
 )
-from vision_core.restoration.train import batches, recipe
+from vision_core.restoration.learn_whole import recipe
 from vision_core.restoration.validation import Validation
 from vision_core.runs import Run
 
@@ -105,9 +106,8 @@ def test_training_lowers_the_loss(tmp_path, part, term):
 
 def test_one_seed_gives_the_same_batches_and_another_epoch_others(page):
     found = [data.Page("a", page)]
-    first, again, other = (
-        next(iter(batches(found, replace(ORIGINAL, batch_size=4), 1, epoch))) for epoch in (1, 1, 2)
-    )
+    lesson = learn_whole.Lesson(found, found, seed=0, size=4, count=1, side=32)
+    first, again, other = (next(lesson.batches(epoch)) for epoch in (1, 1, 2))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(first[0], other[0])
     assert first[0].shape == first[1].shape == (4, 3, 32, 32)

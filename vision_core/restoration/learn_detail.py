@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class Lesson:
         side, measured: of the crops in pixels, in training and to measure on.
     """
 
+    best: ClassVar[dict[str, Literal["max", "min"]]] = {"val_score": "max"}
     weights: ClassVar = {"error": 0.05, "fine": 0.05, "l1": 1.0, "gradient": 1.0, "ink": 0.5, "overlap": 0.1}
 
     def __init__(

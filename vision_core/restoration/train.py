@@ -1,23 +1,19 @@
 """Trains a restorer from clean pages alone: crop, damage, restore, compare."""
 
-import random
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from vision_core import devices, runs, training
 from vision_core.events import Event
-from vision_core.loading import made
-from vision_core.restoration import data, learn_detail, learn_light, losses, networks, text
-from vision_core.restoration.degrade import KINDS, Recipe, degrade, draw, draw_mixture
-from vision_core.restoration.network import PageRestorer
-from vision_core.restoration.validation import SIDE, Validation
+from vision_core.restoration import data, learn_detail, learn_light, learn_whole, losses, networks, text
+from vision_core.restoration.validation import SIDE
 from vision_core.restoration.world import World
 from vision_core.settings import absolute, check, device, seed, setting, track
 
@@ -96,18 +92,6 @@ def resume(out: str | Path) -> Generator[Event]:
     yield from _train(run, settings, *_pages(settings))
 
 
-def recipe(seed: int) -> Recipe:
-    """What one training crop suffers: nothing (1 in 10), one kind (6 in 10) or a mixture.
-
-    With many mixtures, a network takes any damage for a sign of others and recolours what is only blurred.
-    """
-    rng = random.Random(f"crop {seed}")
-    chance = rng.random()
-    if chance < 0.1:
-        return {"seed": seed, "steps": []}
-    return draw(seed, (rng.choice(list(KINDS)),)) if chance < 0.7 else draw_mixture(seed)
-
-
 def _resolved(settings: Settings) -> Settings:
     """Settings that mean the same on a later day: absolute folders, and what "auto" stands for here."""
     perceptual = settings.perceptual
@@ -132,70 +116,16 @@ def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
 def _train(
     run: runs.Run, settings: Settings, pages: list[data.Page], held_out: list[data.Page]
 ) -> Generator[Event]:
-    if settings.network == "pages":
-        yield from _train_part(run, settings, pages, held_out)
-        return
-    model = _network(settings)
-    per_step = settings.batch_size * settings.accumulate
-    steps = max(1, (settings.crops or len(pages)) // per_step)
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(learning, settings.lr, weight_decay=settings.weight_decay, fused=True)
-    device = devices.pick(settings.device)
-    dtype = devices.autocast_dtype(device)
-    term = losses.perceptual(settings.perceptual, device)
-    validation = Validation(held_out, settings.seed, settings.crop)  # images of one size only
-    plan = training.Plan(
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        weights={"perceptual": settings.perceptual_weight},
-        clip=settings.clip,
-        accumulate=settings.accumulate,
-        ema=settings.ema,
-        best={"val_psnr": "max", "val_l1": "min"},
-        every=settings.every,
-        seed=settings.seed,  # of dropout
-        device=settings.device,
-        track=settings.track,
-    )
-
-    def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        clean, damaged = (part.float() / 255 for part in batch)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            restored = model(damaged.contiguous(memory_format=torch.channels_last))
-        restored = restored.float()
-        found = {"l1": losses.l1(restored, clean)}
-        if term is not None:
-            found["perceptual"] = term(restored, clean)
-        return found
-
-    def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
-        picture = run.folder / "previews" / f"epoch_{epoch:04d}.jpg"
-        return validation.measure(model, picture if runs.is_first_process() else None)
-
-    yield from training.run(
-        run,
-        model,
-        optimizer,
-        partial(batches, pages, settings, steps),
-        terms,
-        plan,
-        scheduler=LambdaLR(optimizer, partial(_rate, settings.schedule, settings.epochs * steps)),
-        measure=measured,
-        metadata={**asdict(settings), "pages": len(pages), "licence": "Apache-2.0"},
-        finish=lambda model: measured(model, settings.epochs),
-    )
-
-
-def _train_part(
-    run: runs.Run, settings: Settings, pages: list[data.Page], held_out: list[data.Page]
-) -> Generator[Event]:
-    """Train the detail or the light of a `PageRestorer`."""
     model = _network(settings)
     steps = max(1, (settings.crops or len(pages)) // (settings.batch_size * settings.accumulate))
     lesson = _lesson(settings, pages, held_out, steps * settings.accumulate)
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    original = settings.network != "pages"
     optimizer = torch.optim.AdamW(
-        learning, settings.lr, (0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+        [weight for weight in model.parameters() if weight.requires_grad],
+        settings.lr,
+        (0.9, 0.999 if original else 0.99),
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     plan = training.Plan(
         epochs=settings.epochs,
@@ -204,16 +134,16 @@ def _train_part(
         clip=settings.clip,
         accumulate=settings.accumulate,
         ema=settings.ema,
-        best={"val_score": "max"},
+        best=lesson.best,
         every=settings.every,
+        seed=settings.seed if original else None,  # of dropout
         device=settings.device,
         track=settings.track,
     )
 
     def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
-        assert isinstance(model, PageRestorer)
         picture = run.folder / "previews" / f"epoch_{epoch:04d}.jpg"
-        return lesson.measure(model, picture if runs.is_first_process() else None)
+        return lesson.measure(model, picture if runs.is_first_process() else None)  # pyright: ignore
 
     yield from training.run(
         run,
@@ -231,7 +161,20 @@ def _train_part(
 
 def _lesson(
     settings: Settings, pages: list[data.Page], held_out: list[data.Page], count: int
-) -> learn_detail.Lesson | learn_light.Lesson:
+) -> learn_detail.Lesson | learn_light.Lesson | learn_whole.Lesson:
+    if settings.network != "pages":
+        return learn_whole.Lesson(
+            pages,
+            held_out,
+            settings.seed,
+            size=settings.batch_size,
+            count=count,
+            side=settings.crop,
+            generated=settings.generated,
+            workers=settings.workers,
+            term=losses.perceptual(settings.perceptual, devices.pick(settings.device)),
+            weight=settings.perceptual_weight,
+        )
     photographs = [] if settings.photos_dir is None else data.read(settings.photos_dir)
     fonts = () if settings.fonts_dir is None else text.found_fonts(Path(settings.fonts_dir))
     seen, unseen, around = (
@@ -273,39 +216,3 @@ def _rate(schedule: str, total: int, step: int) -> float:
     if schedule == "cosine":
         return training.cosine(step, total, warmup, 0.01)
     return min(1.0, (step + 1) / warmup) * min(1.0, 5 * (1 - min(1.0, step / total)) + 1e-3)
-
-
-def batches(
-    pages: list[data.Page], settings: Settings, steps: int, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's clean and damaged crops, uint8 (B, 3, S, S) each: a function of seed and epoch alone."""
-    return made(partial(_batch, pages, settings, epoch), steps * settings.accumulate, settings.workers)
-
-
-def _batch(pages: list[data.Page], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:
-    drawn = devices.generator(settings.seed, epoch, number)
-    clean = torch.stack([_crop(pages, settings, drawn) for _ in range(settings.batch_size)])
-    seeds = torch.randint(2**31, (settings.batch_size,), generator=drawn).tolist()
-    damaged = degrade(clean, [recipe(seed) for seed in seeds], clean.roll(1, 0))
-    return _bytes(clean), _bytes(damaged)
-
-
-def _bytes(images: Tensor) -> Tensor:
-    """As they would be in a file: nothing that rounding takes away is there to learn from."""
-    return (images * 255).round().byte()
-
-
-def _crop(pages: list[data.Page], settings: Settings, drawn: torch.Generator) -> Tensor:
-    """A clean crop, mirrored or not: half of them of a page made up to half as large, one in twelve grey."""
-    chance = torch.rand(8, generator=drawn).tolist()
-    if chance[0] < settings.generated:
-        from vision_core.restoration import pages as generator
-
-        number = int(torch.randint(2**31, (), generator=drawn))
-        image = generator.crop(number, settings.crop)
-    else:
-        page = pages[int(torch.randint(len(pages), (), generator=drawn))]
-        scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
-        image = data.crop(page, settings.crop, drawn, scale)
-    image = image.flip([axis for axis in (1, 2) if chance[4 + axis] < 0.5])
-    return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[7] < 1 / 12 else image
