@@ -1,9 +1,11 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
@@ -104,6 +106,11 @@ def test_what_lies_around_a_page_is_found_and_left_in_its_light(network):
         lit[200:300, 200:300], table[200:300, 200:300]
     )
     assert surroundings.find(page) == ((0, 0, 520, 400), None)
+    top, left, bottom, right = box
+    whole, cropped = (restore(Picture(table), network, Options(crop=crop)).picture for crop in (False, True))
+    assert np.array_equal(cropped.rgb, whole.rgb[top:bottom, left:right])
+    assert "cropped to the page" in cropped.notes[-1] and not whole.notes
+    assert np.array_equal(restore(Picture(page), network, Options(crop=True)).picture.rgb.shape, page.shape)
 
 
 def test_what_is_protected_stays_bit_for_bit(network, picture):
@@ -391,6 +398,25 @@ def test_reading_counts_the_letters_that_are_wrong(tmp_path, untrained):
         {"letters": 300, "clean": 5, "clean_restored": 5, "damaged": 45, "restored": 25},
     ]
     assert reading.text_summary(rows)["undone"] == pytest.approx(0.5)
+
+
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs Tesseract")
+def test_letters_that_stay_legible_are_counted():
+    from vision_core.restoration import reading
+    from vision_core.restoration.text import bundled_fonts
+
+    sheet = Image.new("RGB", (640, 200), "white")
+    font = ImageFont.truetype(next(path for path in bundled_fonts() if "im-fell" in path.name), 36)
+    for row, words in enumerate(
+        ("the ship left the harbour", "in the middle of the night", "and sailed to the north")
+    ):
+        ImageDraw.Draw(sheet).text((20, 15 + 55 * row), words, "black", font)
+    page = np.array(sheet)
+    half = page.copy()
+    half[90:] = 255
+    same, some, none = reading.legible(page, page, half, np.full_like(page, 255))  # pyright: ignore
+    assert same == 1 and 0.15 < some < 0.85 and none == 0
+    assert reading.legible(np.full_like(page, 255), page) is None
 
 
 def test_the_flow_is_six_pictures_and_its_figures(network, picture, tmp_path):

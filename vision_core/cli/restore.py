@@ -49,6 +49,9 @@ def run(
     caution: Annotated[float, Option(help="Of the gate: from 0, do more, to 1, do less.")] = 0.5,
     no_gate: Annotated[bool, Option("--no-gate", help="Restore even where it does not help.")] = False,
     sharpen: Annotated[bool, Option("--sharpen", help="An unsharp mask afterwards.")] = False,
+    crop: Annotated[
+        bool, Option("--crop", help="Leave away what lies around a page: a table, a cover.")
+    ] = False,
     memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
     report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
     device: Device = "auto",
@@ -61,7 +64,19 @@ def run(
     from vision_core.restoration import batch, reports, spread
     from vision_core.restoration.restore import Options
 
-    choices = (strength, output, not no_gate, sharpen, method, memory, light, caution, threshold, device)
+    choices = (
+        strength,
+        output,
+        not no_gate,
+        sharpen,
+        method,
+        memory,
+        light,
+        caution,
+        threshold,
+        device,
+        crop,
+    )
     options = Options(*choices)  # pyright: ignore[reportArgumentType]
     network, name = None, method
     if method == "network":
@@ -241,14 +256,15 @@ def train(folder: Path, result: Any) -> Answer:
 @command(app)
 def join(
     detail: Annotated[Path, Argument(help="Weights of a training of the detail.")],
-    light: Annotated[Path, Argument(help="Weights of a training of the light.")],
-    out: Annotated[Path, Option(help="One file with both, in half precision.")],
+    light: Annotated[list[Path], Argument(help="Weights of trainings of the light, one or several.")],
+    out: Annotated[Path, Option(help="One file with all, in half precision.")],
 ) -> Answer:
-    """Join the detail and the light of two trainings."""
+    """Join the detail of one training and the light of another, or of several, which then have to agree."""
     from vision_core.restoration import networks
 
     networks.join(detail, light, out)
-    return Answer(f"{out}: the detail of {detail}, the light of {light}", {"out": str(out)})
+    lights = ", ".join(map(str, light))
+    return Answer(f"{out}: the detail of {detail}, the light of {lights}", {"out": str(out)})
 
 
 @command(app, "fit-gate")

@@ -46,12 +46,14 @@ def run(
 
     Raises:
         ValueError: nothing to restore, a mask for more than one page, an output that would replace its
-            source.
+            source, a PDF whose pages would have to be cropped.
         OSError: the disk is full; names the page. All pages reported so far are safe.
     """
     named = jobs(sources, out)
     if protect is not None and (len(named) > 1 or documents.is_document(named[0][0])):
         raise ValueError("a mask protects a part of one image: restore that image alone")
+    if options.crop and any(documents.keeps_pages(*each) for each in named):
+        raise ValueError("pages of a PDF keep their size and cannot be cropped: choose an image or a TIFF")
     refuse_replacing(*zip(*named, strict=True))
     for folder in {target.parent for _, target in named}:
         files.sweep(folder)

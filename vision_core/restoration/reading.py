@@ -20,6 +20,7 @@ from vision_core.restoration.restore import restore
 
 KINDS = ("bleed_through", "fading", "stains", "noise")  # what makes letters hard to read
 SEVERITY = 5
+LETTERS = 40  # on a page: fewer say nothing
 MISSING = "reading takes Tesseract: install it (Debian: apt-get install tesseract-ocr tesseract-ocr-fra)"
 
 
@@ -74,9 +75,31 @@ def text_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {**found, "undone": round(undone, 3)}
 
 
+def legible(clean: np.ndarray, *others: np.ndarray, language: str = "eng") -> list[float] | None:
+    """Which share of the letters of a clean page a reader finds on each of the others, too.
+
+    Pages are uint8 (H, W, 3). None where there is no reader, or it reads hardly anything on the clean page.
+    """
+    if shutil.which("tesseract") is None:
+        return None
+    text = read_text(clean, language)
+    if len(text) < LETTERS:
+        return None
+    return [max(0.0, 1 - distance(read_text(page, language), text) / len(text)) for page in others]
+
+
 def read_line(rgb: np.ndarray, language: str) -> str:
     """What Tesseract reads in a picture of one line."""
-    command = ["tesseract", "-", "-", "-l", language, "--psm", "7"]
+    return _read(rgb, language, "7")
+
+
+def read_text(rgb: np.ndarray, language: str) -> str:
+    """What Tesseract reads in a picture of several lines, with single spaces."""
+    return " ".join(_read(rgb, language, "6").split())
+
+
+def _read(rgb: np.ndarray, language: str, layout: str) -> str:
+    command = ["tesseract", "-", "-", "-l", language, "--psm", layout]
     done = subprocess.run(command, input=images.encode(Picture(rgb)), capture_output=True, check=False)
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip()

@@ -38,6 +38,7 @@ class Options:
         light: from 0, the light as it is, over 0.5, as far as the network is sure, to 1, as clean pages are.
         caution: how sure the gate must be to take a region, 0 to 1: less does more.
         threshold: of black on white: "ink" (the network's), "sauvola", "wolf" or "otsu".
+        crop: leave away what the network finds around the page: a table, a cover.
         device: see `devices.pick`.
     """
 
@@ -51,6 +52,7 @@ class Options:
     caution: float = 0.5
     threshold: binary.Threshold = "ink"
     device: str = "auto"
+    crop: bool = False
 
     def __post_init__(self) -> None:
         for name in ("strength", "caution", "light"):
@@ -181,7 +183,21 @@ def finish(
             chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
     kept = picture if options.output == "color" else picture.in_8_bits()
     done = replace(kept.mapped(lambda _: chosen), kind=kind)
+    if options.crop and changed.light is not None and changed.light.page is not None:
+        done = _cropped(done, changed.light.box)
     return Restored(done, whole, verdict, used, time.perf_counter() - began)
+
+
+def _cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+    """The page in a picture alone, with a note that says so."""
+    top, left, bottom, right = box
+    height, width, _ = picture.rgb.shape
+    note = f"cropped to the page: {right - left:,} x {bottom - top:,} of {width:,} x {height:,} pixels"
+    parts = {
+        name: None if part is None else np.ascontiguousarray(part[top:bottom, left:right])
+        for name, part in (("rgb", picture.rgb), ("alpha", picture.alpha), ("wide", picture.wide))
+    }
+    return replace(picture, **parts, notes=(*picture.notes, note))  # pyright: ignore[reportArgumentType]
 
 
 def _in_16_bits(page: np.ndarray, detail: np.ndarray, wide: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
