@@ -42,13 +42,13 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/pages.safetensors",
-        "4d6bfd784315489b6dc3bc83b5cb44ca2ec446fa7adb92268b8dd91e2c661529",
+        "963e5c63b2f7b793c80fdb3e3b920a1d771bf9ea1dfb60c644ce40c853a81478",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
     "restoration-gate": Weights(
         "restoration/gate.json",
-        "2b8615fde9fcbb6790fcce29e87b4be8decc0dcb1b7cc98882efd634435bfb73",
+        "8eb4b00f2c4086c2280b0e181d32bfb673add52d21e6f3cfa61dbc6bc79c1a64",
         "Apache-2.0",
         "vision-core restore fit-gate, see models/restoration/README.md",
     ),

@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from vision_core import checkpoints
 from vision_core.restoration import PageRestorer, ViTRestorer, build, load, networks
+from vision_core.restoration.light import consulted
 from vision_core.restoration.thumbnail import CHANNELS, FIELDS
 
 
@@ -102,13 +105,30 @@ def test_detail_and_light_of_two_trainings_are_joined(network, untrained, tmp_pa
     checkpoints.save(tmp_path / "detail.safetensors", network, {"epoch": 1})
     checkpoints.save(tmp_path / "light.safetensors", untrained, {"epoch": 2})
     paths = [tmp_path / f"{name}.safetensors" for name in ("detail", "light", "both")]
-    networks.join(*paths)
+    networks.join(paths[0], [paths[1]], paths[2])
     both, facts = load(paths[2])
-    assert facts["detail"] == {"epoch": 1} and facts["light"] == {"epoch": 2}
+    assert facts["detail"] == {"epoch": 1} and facts["lights"] == [{"epoch": 2}]
     for name, value in both.state_dict().items():
         source = network if name.startswith("detail") else untrained
         assert torch.allclose(value, source.state_dict()[name], atol=1e-3)
     assert paths[2].stat().st_size < 0.7 * paths[0].stat().st_size
+
+
+def test_lights_that_do_not_agree_are_not_taken(network, tmp_path):
+    """Twice the same light says what it says alone; another one beside it makes it less sure, not more."""
+    paths = [tmp_path / f"{name}.safetensors" for name in ("one", "other", "twice", "two")]
+    checkpoints.save(paths[0], network, {})
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other.light.page.bias[:3] += 0.3  # another opinion of the gains, as sure of itself
+    checkpoints.save(paths[1], other, {})
+    networks.join(paths[0], [paths[0], paths[0]], paths[2])
+    networks.join(paths[0], [paths[0], paths[1]], paths[3])
+    found = [consulted(load(path)[0], thumbnails(6)) for path in (paths[0], *paths[2:])]
+    (alone, sure), (twice, still), (two, less) = found
+    assert torch.allclose(alone, twice, atol=2e-3) and torch.allclose(sure, still, atol=2e-2)
+    assert torch.allclose(two[:, :3], alone[:, :3] + 0.15, atol=2e-3)
+    assert (less <= still).all() and (less < still).any()
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

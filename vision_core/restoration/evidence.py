@@ -3,11 +3,13 @@
 import numpy as np
 
 CELL = 32  # pixels
+DOT = 0.12  # of the whole range: what differs that much from the median of 3 x 3 pixels is a dot
 BAND, MARGIN = 1024, 64  # rows that are looked at together, and what is seen around them
 NAMES = (
     "changed", "colour changed", "grain before", "grain after", "edges before", "edges after", "ink",
     "ink unsure", "dark before", "dark after", "vanished", "appeared", "ink vanished", "no ink appeared",
-    "sharp vanished", "sharp appeared", "depth before", "depth after", "ink known",
+    "sharp vanished", "sharp appeared", "depth before", "depth after", "ink known", "dots before",
+    "dots after", "changed beside dots", "soft dark vanished",
 )  # fmt: skip
 FEATURES = 3 * len(NAMES)
 
@@ -66,12 +68,14 @@ def _maps(original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None) ->
         changed, colour, before.grain, after.grain, before.edges, after.edges, sure, 4 * sure * (1 - sure),
         before.dark, after.dark, vanished, appeared, vanished * sure, appeared * (1 - sure),
         vanished * before.sharp, appeared * after.sharp, before.depth**2, after.depth**2,
-        np.full_like(sure, ink is not None),
+        np.full_like(sure, ink is not None), before.dots, after.dots,
+        changed * (1 - cv2.dilate(before.dots, np.ones((3, 3), np.uint8))),
+        (before.soft - after.soft).clip(0),
     ]  # fmt: skip
 
 
 class _Seen:
-    """One page: its grain, edges and depth of ink, what is dark, and how sharp, float32 (H, W) each."""
+    """One page: grain, dots, edges, depth of ink, what is dark, and how sharp, float32 (H, W) each."""
 
     def __init__(self, page: np.ndarray) -> None:
         import cv2
@@ -79,6 +83,7 @@ class _Seen:
         luma = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
         smooth = cv2.medianBlur(luma, 3)
         self.grain = cv2.absdiff(luma, smooth).astype(np.float32) / 255
+        self.dots = (self.grain > DOT).astype(np.float32)
         soft = cv2.blur(smooth, (3, 3))
         across, down = (
             cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 1024),
@@ -89,6 +94,7 @@ class _Seen:
         self.depth = ((paper - smooth) / paper.clip(16)).clip(0, 1)
         typical = _typical(self.depth)
         self.dark = (self.depth > 0.5 * typical).astype(np.float32)
+        self.soft = cv2.blur(self.depth, (15, 15))  # stains, holes and what shows through, not strokes
         self.sharp = cv2.dilate(self.edges, np.ones((5, 5), np.uint8)) / max(typical, 0.05)
 
 

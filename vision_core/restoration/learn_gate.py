@@ -13,31 +13,40 @@ from torch.nn import functional as F
 from vision_core import devices
 from vision_core.files import write_json
 from vision_core.restoration import evidence, gate
+from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.network import PageRestorer
-from vision_core.restoration.world import World
+from vision_core.restoration.world import LIGHT, World
 
 SIDE = 256
 EQUAL = 2e-5  # added to both mean squared errors: what is below 47 dB is equally good
 HIDDEN = 24
 RATE = 3e-3
+SINGLE = [kind for kind in KINDS if kind not in LIGHT]  # kinds of damage that detail can mend
+WORSE = 2.0  # a dB lost against one gained
 LEAST = 0.25  # dB: cells between which there is less have nothing to decide
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Evidence (N, F), what restoring a cell gains in dB (N,), and the crop that each is from (N,)."""
+    """Evidence (N, F), what restoring a cell gains in dB (N,), the crop that each is from (N,).
+
+    `real` (N,) is whether the network restored it, as for a user; the others teach what is right and wrong.
+    """
 
     evidence: np.ndarray
     gain: np.ndarray
     crop: np.ndarray
+    real: np.ndarray
 
 
 def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
     """Cells of `count` crops, each restored by the network, truly, and wrongly."""
-    found, gains, crops = [], [], []
+    found, gains, crops, real = [], [], [], []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        sample = world.sample(int(rng.integers(2**31)), SIDE, plain=bool(rng.random() < 0.35))
+        kind = str(rng.choice(SINGLE)) if rng.random() < 0.35 else None
+        plain = bool(rng.random() < 0.5 and kind is None)
+        sample = world.sample(int(rng.integers(2**31)), SIDE, plain, kind)
         damaged, target = (
             part.permute(1, 2, 0).contiguous().numpy() for part in (sample.damaged, sample.target)
         )
@@ -48,12 +57,17 @@ def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
             found.append(evidence.cells(page, made, seen).reshape(-1, evidence.FEATURES))
             gains.append((error(page, target) - error(made, target)).ravel())
             crops.append(np.full(gains[-1].size, number))
-    return Cells(np.concatenate(found), np.concatenate(gains), np.concatenate(crops))
+            real.append(np.full(gains[-1].size, made is restored and seen is not None))
+    return Cells(*(np.concatenate(part) for part in (found, gains, crops, real)))
 
 
 def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str, Any]:
-    """Fit on four crops of six, choose the threshold by one, write the gate; how it decides the last one."""
+    """Fit on four crops of six, choose the threshold by one, write the gate; how it decides the last one.
+
+    What the network restored counts alone for the last two.
+    """
     fitted, choosing, fresh = cells.crop % 6 > 1, cells.crop % 6 == 1, cells.crop % 6 == 0
+    choosing, fresh = choosing & cells.real, fresh & cells.real
     mean, scale = cells.evidence[fitted].mean(0), cells.evidence[fitted].std(0) + 1e-4
     x = torch.from_numpy(((cells.evidence - mean) / scale).clip(-6, 6))
     model = _learn(x, torch.from_numpy(cells.gain), torch.from_numpy(fitted), seed, steps)
@@ -70,7 +84,7 @@ def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str,
 
 
 def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn.Sequential:
-    """Logistic regression behind one hidden layer; what harms counts twice."""
+    """Logistic regression behind one hidden layer."""
     with devices.seeded(seed):
         model = nn.Sequential(
             nn.Dropout(0.1), nn.Linear(evidence.FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
@@ -78,7 +92,7 @@ def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn
     decided = fitted & (gain.abs() > LEAST)
     x, gain = x[decided], gain[decided]
     helps = (gain > 0).float()
-    weight = gain.abs().clamp(max=6) * torch.where(gain > 0, 1.0, 2.0)
+    weight = gain.abs().clamp(max=6) * torch.where(gain > 0, 1.0, WORSE)
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.3)
     for step in range(steps):
         picked = torch.randint(len(x), (1024,), generator=devices.generator(seed, step))
@@ -105,12 +119,10 @@ def decision(taken: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[st
 
 
 def _threshold(logits: np.ndarray, gain: np.ndarray) -> float:
-    """The lowest threshold at which at most 2 % of the harmful area is taken, between -1 and 1.5."""
-    harms = logits[gain <= -1.0]
-    for threshold in np.arange(-1.0, 1.5, 0.05):
-        if not harms.size or gate.share(harms - threshold).mean() <= 0.02:
-            return float(threshold)
-    return 1.5
+    """The one of -1 to 3 at which most dB are gained; what harms counts `WORSE` times."""
+    worth = np.where(gain > 0, gain.clip(max=6), WORSE * gain.clip(min=-6))
+    thresholds = np.arange(-1.0, 3.0, 0.1)
+    return float(max(thresholds, key=lambda each: float((gate.share(logits - each) * worth).mean())))
 
 
 def _restored(network: PageRestorer, damaged: np.ndarray, thumbnail: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ covariances of 12 x 12 blocks, so that a page need be looked at once only.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from vision_core import devices
 from vision_core.restoration.damage import LUMA
 from vision_core.restoration.degrade import KINDS
+from vision_core.restoration.light import consulted
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.thumbnail import thumbnail
 from vision_core.restoration.world import _cut, _damage, _drawn, _log, _mixture, _tensor
 
 BLOCKS = 12  # rows and columns of the blocks that a light is judged on
-MARGIN = 1.2  # of the logarithm of the error that a light must promise: clean held-out pages stay above 34 dB
 SAMPLES = 8_000  # five times as many from as few pages gain little
 FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
 SHARES = {"mixture": 0.3, "shade": 0.22, "kinds": 0.12, "clean": 0.27, "strange": 0.09}
@@ -166,6 +166,7 @@ def _unchanged(light: Tensor) -> Tensor:
 class Lesson:
     """What `training.run` needs to teach the light: `size` pages a batch, `count` batches an epoch."""
 
+    best: ClassVar[dict[str, Literal["max", "min"]]] = {"val_score": "max"}
     weights: ClassVar = {"error": 1.0, "doubt": 0.3, "rough": 0.1}
 
     def __init__(self, lights: Lights, unseen: Lights, seed: int, size: int, count: int) -> None:
@@ -210,9 +211,9 @@ class LightValidation:
         scores: list[Tensor] = []
         device = next(model.parameters()).device
         for kind, (seen, moments) in self.parts.items():
-            with torch.inference_mode():
-                light, expected = (part.cpu() for part in model.light(seen.float().to(device)))
-            chosen = taken(light, expected)
+            light, sure = (part.cpu() for part in consulted(model, seen.float().to(device)))
+            sure = sure[:, None, None, None]
+            chosen = sure * light + (1 - sure) * _unchanged(light)
             after, before = (-10 * torch.log10(cost(x, moments) + FLOOR) for x in (chosen, _unchanged(light)))
             found[f"val_{kind}"] = after.mean().item()
             if kind == "shade":
@@ -228,14 +229,3 @@ class LightValidation:
                 found[f"val_{kind}_below_34"] = (after < 34).float().mean().item()
             scores.append(after)
         return {"val_score": torch.cat(scores).mean().item(), **found}
-
-
-def taken(light: Tensor, expected: Tensor) -> Tensor:
-    """The light as far as it is sure."""
-    sure = share(expected)[:, None, None, None]
-    return sure * light + (1 - sure) * _unchanged(light)
-
-
-def share(expected: Tensor) -> Tensor:
-    """How much of a light to take, (B,): all where it promises less error than the page's own, (B, 2)."""
-    return torch.sigmoid(4 * (expected[:, 1] - expected[:, 0] - MARGIN))

@@ -110,12 +110,16 @@ class Light(nn.Module):
 
 
 class PageRestorer(nn.Module):
-    """Both; each works on its own: `detail` on tiles of a page, `light` once on all of it.
+    """Both; each works on its own: `detail` on tiles of a page, the light once on all of it.
+
+    There may be several networks for the light, of which `light` is the one that is trained: where they do
+    not agree none of them knows.
 
     Args:
         widths: channels of the detail at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         down, up: convolution blocks at each of these on the way down, and at each but the last on the way up.
         light: channels of the light at 24 x 24, 12 x 12 and 6 x 6 fields.
+        lights: how many networks for it there are.
     """
 
     bounds: ClassVar[Bounds] = {
@@ -123,6 +127,7 @@ class PageRestorer(nn.Module):
         "down": Several(Whole(0, 32), 3, 6),
         "up": Several(Whole(0, 32), 2, 5),
         "light": Several(Whole(1, 2048), 3, 3),
+        "lights": Whole(1, 16),
     }
 
     def __init__(
@@ -131,6 +136,7 @@ class PageRestorer(nn.Module):
         down: tuple[int, ...] = (1, 2, 3, 4),
         up: tuple[int, ...] = (2, 3, 3),
         light: tuple[int, int, int] = (48, 96, 128),
+        lights: int = 1,
     ) -> None:
         super().__init__()
         self.architecture: dict[str, Any] = {
@@ -138,10 +144,12 @@ class PageRestorer(nn.Module):
             "down": list(down),
             "up": list(up),
             "light": list(light),
+            "lights": lights,
         }
         self.multiple = max(16, 2 ** len(widths))  # heights and widths of tiles are multiples of this
         self.detail = Detail(tuple(widths), tuple(down), tuple(up))
-        self.light = Light(tuple(light))  # pyright: ignore[reportArgumentType]
+        self.light, *others = (Light(tuple(light)) for _ in range(lights))  # pyright: ignore[reportArgumentType]
+        self.others = nn.ModuleList(others)
 
     def forward(self, x: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
         """Crops that are whole pages: restored and in a clean page's light, and their logits of ink."""

@@ -1,5 +1,6 @@
 """The networks by name, and the one that comes with the package."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,28 @@ def load(path: str | Path | None = None) -> tuple[Restorer, dict[str, Any]]:
     return checkpoints.load(weights.find("restoration", path), PageRestorer, ViTRestorer)
 
 
-def join(detail: str | Path, light: str | Path, out: str | Path) -> dict[str, Any]:
-    """Write one network with the detail of one file and the light of another, in half precision.
+def join(detail: str | Path, lights: Sequence[str | Path], out: str | Path) -> dict[str, Any]:
+    """Write one network with the detail of one file and the lights of others, in half precision.
 
     Returns:
-        The metadata: those of both.
+        The metadata: those of all.
 
     Raises:
-        ValueError: one of them is no `PageRestorer`.
+        ValueError: one of them is no `PageRestorer`, or their sizes differ.
     """
-    (one, detail_facts), (other, light_facts) = (
-        checkpoints.load(path, PageRestorer) for path in (detail, light)
-    )
-    if one.architecture["light"] != other.architecture["light"]:
-        raise ValueError(f"{detail} and {light} have lights of different sizes")
-    one.light.load_state_dict(other.light.state_dict())
-    facts = {"detail": shareable(detail_facts), "light": shareable(light_facts), "licence": "Apache-2.0"}
-    checkpoints.save(out, one, facts, half=True)
+    one, detail_facts = checkpoints.load(detail, PageRestorer)
+    found = [checkpoints.load(path, PageRestorer) for path in lights]
+    sizes = {name: one.architecture[name] for name in ("widths", "down", "up", "light")}
+    if any(other.architecture["light"] != sizes["light"] for other, _ in found):
+        raise ValueError(f"{detail} and {', '.join(map(str, lights))} have lights of different sizes")
+    both = PageRestorer(**sizes, lights=len(found))
+    both.detail.load_state_dict(one.detail.state_dict())
+    for part, (other, _) in zip((both.light, *both.others), found, strict=True):
+        part.load_state_dict(other.light.state_dict())
+    facts = {
+        "detail": shareable(detail_facts),
+        "lights": [shareable(each) for _, each in found],
+        "licence": "Apache-2.0",
+    }
+    checkpoints.save(out, both, facts, half=True)
     return facts

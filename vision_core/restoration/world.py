@@ -45,12 +45,17 @@ class World:
     _inks: dict[int, np.ndarray] = field(default_factory=dict)
     _both: dict[int, np.ndarray] = field(default_factory=dict)  # page and ink, (H, W, 4)
 
-    def sample(self, seed: int, side: int, plain: bool = False) -> Sample:
-        """The crop of a seed; `plain` is a page at its own size under the original's mixture: to measure."""
+    def sample(self, seed: int, side: int, plain: bool = False, kind: str | None = None) -> Sample:
+        """The crop of a seed.
+
+        Args:
+            plain: a page at its own size under the original's mixture: to measure.
+            kind: of the damage, where it is to be a single one.
+        """
         rng = np.random.default_rng(seed)
         region = side if plain or rng.random() < 0.65 else round(AROUND * side)
         clean, truth = self._page(rng, region, 1.0) if plain else self._clean(rng, region)
-        steps = _mixture(rng) if plain else _steps(rng)
+        steps = _mixture(rng) if plain else _steps(rng) if kind is None else _drawn(rng, [kind])
         verso = None if plain else self._verso(rng, region)
         darkest = _darkness(clean, truth)
         damaged, target = _damage(_tensor(clean), steps, verso, rng, usual=plain, darkest=darkest)

@@ -1,0 +1,80 @@
+"""What the restorer and its gate learn from: samples of the world, papers of the light, the truth of ink."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from vision_core.restoration import evidence, gate, ink, learn_gate, learn_light, pages, world
+
+
+@pytest.fixture(scope="module")
+def sheets():
+    found = [pages.page(number, width=200, height=240).pixels for number in (1, 2)]
+    return [page.permute(1, 2, 0).contiguous().numpy() for page in found]
+
+
+def test_a_stroke_is_as_wide_as_it_looks():
+    """Of a soft line: ink to half of its darkness and paper from a third, whatever its darkness is."""
+    across = np.abs(np.arange(64) - 32) / 10
+    for darkest in (0.3, 0.9):
+        depth = np.tile(darkest * (1 - across).clip(0), (48, 1)).astype(np.float32)
+        found = ink.strokes(depth, 0.05, 0.1)[24]
+        assert found[32] == 255 and found[32 + 2] == 255 and found[32 + 9] == 0 and found[0] == 0
+        assert (np.diff(found[32:].astype(int)) <= 0).all() and 9 <= (found == 255).sum() <= 13
+    assert (ink.strokes(depth, 2.0, 3.0) == 0).all()
+
+
+def test_the_other_side_never_shows_darker_than_the_ink_that_stays(sheets):
+    clean = torch.full((3, 64, 64), 0.8)
+    steps = {"bleed_through": {"strength": 0.7, "sigma": 0.3}}
+    damage = partial(world._damage, clean, steps, np.ones((64, 64), np.float32))
+    darkest = [damage(np.random.default_rng(0), darkest=least)[0].min().item() for least in (1.0, 0.3)]
+    assert darkest[0] < 204 * 0.5 and darkest[1] >= 204 * (1 - 1.1 * 0.9 * 0.3) - 1
+    damaged, target = damage(np.random.default_rng(0), darkest=0.3)
+    assert (target == 204).all() and (damaged <= target).all()
+
+
+def test_paled_ink_leaves_the_paper_as_it_was(sheets):
+    page = sheets[0][:128, :128].astype(np.float32) / 255
+    pale = world._paled(np.random.default_rng(1), page)
+    luma = page.mean(2)
+    writing, paper = luma < np.quantile(luma, 0.03), luma > np.quantile(luma, 0.5)
+    assert pale[writing].mean() > page[writing].mean() + 0.1
+    assert np.abs(pale[paper] - page[paper]).mean() < 0.02
+    assert world._darkness(pale, ink.of_clean_page(sheets[0])[:128, :128]) < 0.8
+
+
+def test_a_sample_is_its_seed_and_of_the_kind_that_was_asked_for(sheets):
+    drawn = world.World(sheets)
+    first, again, other = (drawn.sample(seed, 64, kind="salt_and_pepper") for seed in (3, 3, 4))
+    assert torch.equal(first.damaged, again.damaged) and not torch.equal(first.damaged, other.damaged)
+    changed = first.damaged != first.target
+    assert 0 < changed.float().mean() < 0.03 and set(first.damaged[changed].tolist()) <= {0, 255}
+    assert set(first.ink.unique().tolist()) <= {0, ink.UNSURE, 255}
+
+
+def test_papers_lie_between_those_of_two_pages(sheets):
+    """And a page between none is as it was: the clean half of the light's world."""
+    yellow = [sheets[0], (sheets[0] * np.array([0.9, 0.7, 0.4])).astype(np.uint8)]
+    for between in (0.0, 1.0):
+        lights = learn_light.Lights(yellow, between=between)
+        tones = [learn_light._paper(lights._region(np.random.default_rng(n))) for n in range(40)]
+        blues = np.array([tone[2] / tone[0] for tone in tones])
+        ends = [learn_light._paper(page)[2] / learn_light._paper(page)[0] for page in yellow]
+        assert blues.min() > min(ends) - 0.06 and blues.max() < max(ends) + 0.06
+        middle = (blues > min(ends) + 0.1) & (blues < max(ends) - 0.1)
+        assert middle.any() == (between > 0)
+
+
+def test_the_gate_learns_what_helps(tmp_path):
+    """Of cells whose first evidence tells how many dB are won; what only teaches is not what is counted."""
+    rng = np.random.default_rng(0)
+    seen = rng.normal(0, 1, (9000, evidence.FEATURES)).astype(np.float32)
+    gain = 3 * seen[:, 0] + rng.normal(0, 0.2, 9000)
+    cells = learn_gate.Cells(seen, gain, np.arange(9000) // 100, rng.random(9000) < 0.5)
+    found = learn_gate.fit(cells, tmp_path / "gate.json", steps=300)
+    assert found["helps_taken"] > 0.9 and found["harms_taken"] < 0.1
+    taken = gate.share(gate.Model.read(tmp_path / "gate.json").logits(seen))
+    assert taken[gain > 2].mean() > 0.95 and taken[gain < -2].mean() < 0.05
