@@ -12,8 +12,8 @@ from vision_core.safety import limits
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
 HOME = (
     '<nav class="vc-home"><a href="/">‹ vision-core</a>'
-    "<span>Files of up to {} MB and {:g} megapixels. Your work here is kept for {} after your last visit.</span>"
-    "</nav>"
+    "<span>Files of up to {} MB and {:g} megapixels. Your work is kept for {} after your last visit."
+    "</span></nav>"
 )
 SHARED = (
     "This Space is one machine for all its visitors: they share its queue and its disk, not each other's "
