@@ -74,7 +74,8 @@ def build() -> gr.Blocks:
         wiring.watch(follow, view["timer"], view["stop"], results.stop, visit)
         for piece in (view["candidates"], view["history"]):
             wiring.start(piece.click, results.act, visit, follow)
-        view["again"].click(results.go_on, visit, shown, **wiring.QUIET)
+        again = view["again"].click(results.go_on, visit, shown, **wiring.QUIET)
+        again.success(None, js="() => document.querySelector('#bench').scrollIntoView({block: 'start'})")
         restored = [
             view["said"],
             canvas,

@@ -31,6 +31,7 @@ VIEW = 1024  # longest side of the picture on the page
 POINTS = 4000  # of one stroke
 STROKE = 1_000_000  # characters of its points
 TINT = (13, 148, 136)
+ON_RESULT = "on with the result"  # the step that leaves the mark behind
 POINTING = ("click", "around")  # tools that ask what lies there
 
 
@@ -53,7 +54,9 @@ def prepare(given: Session | None) -> str:
     if not known.source:
         return ""
     pointing.seen_of(known, source_of(known))
-    return note("Ready: click a thing, and again for a part of it or the whole.")
+    now = known.steps[known.at - 1][1] if known.at else ""
+    about = "You edit the result now; Undo brings its mark back. " if now == ON_RESULT else ""
+    return note(f"{about}Ready: click a thing, and again for a part of it or the whole.")
 
 
 def canvas(known: Visit, picture: Picture | None = None) -> str:

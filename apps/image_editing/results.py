@@ -170,7 +170,7 @@ def stop(given: Session | None) -> None:
 
 @user_errors
 def go_on(given: Session | None) -> tuple[Any, ...]:
-    """The result as the picture to edit next: as `picture_panel.reload`; a mask of the same size stays."""
+    """The result as the picture to edit next: as `picture_panel.reload`; Undo brings the mark back."""
     known = current(given)
     work = works.get(known)
     path = work.result(work.state())
@@ -180,6 +180,8 @@ def go_on(given: Session | None) -> tuple[Any, ...]:
     name = picture_panel.keep(known, path)
     kept = {} if images.read(path).rgb.shape == before else {"steps": (), "at": 0}
     known = change(known.session, source=name, scene=None, boxes=(), **kept)
+    if kept == {} and known.mask_name:
+        known = with_mask(known, None, mask_panel.ON_RESULT)
     return picture_panel.reload(known)
 
 

@@ -278,7 +278,10 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
     first = images.read(result_of(visitor)).rgb
     results.go_on(visitor)
     now = visit.current(visitor)
-    assert (visit.source_of(now).rgb == first).all() and mask_of(visitor) is not None
+    assert (visit.source_of(now).rgb == first).all() and mask_of(visitor) is None
+    assert "Undo brings its mark back" in mask_panel.prepare(visitor)
+    mask_panel.act(visitor, clicked(act="undo"))
+    assert (mask_of(visitor) == masks.box(80, 120, 30, 20, 60, 50)).all()
     edits.begin_task(visitor, "extend", *OWN[:4], 0, 0, 10, 0, *OWN[8:], *MODEL)
     looks = watch(visitor)
     assert images.read(result_of(visitor)).rgb.shape == (80, 130, 3)

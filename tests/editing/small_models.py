@@ -99,3 +99,27 @@ def clip(folder: Path) -> Path:
         folder / "open_clip_model.safetensors",
     )
     return folder
+
+
+def clipseg(folder: Path) -> Path:
+    """A CLIPSeg of two layers."""
+    torchvision_cpu.prepare()
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    torch.manual_seed(0)
+    tokenizer_files(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = CLIPSegConfig(
+        text_config={**sizes, "vocab_size": 190, "max_position_embeddings": 32, "bos_token_id": 188,
+                     "eos_token_id": 189, "pad_token_id": 189},
+        vision_config={**sizes, "image_size": 32, "patch_size": 16},
+        projection_dim=16, reduce_dim=8, extract_layers=[0, 1, 2], decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+    )  # fmt: skip
+    CLIPSegForImageSegmentation(config).save_pretrained(folder)
+    preprocessing = {
+        "image_processor_type": "ViTImageProcessor", "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225], "size": {"height": 352, "width": 352},
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder

@@ -201,3 +201,45 @@ def test_a_model_not_fetched_says_how(tmp_path, monkeypatch):
         hub.folder("facebook/dino-never", "config.json")
     with pytest.raises(ValueError, match="holds no config"):
         hub.folder(tmp_path, "config.json")
+
+
+OPEN_WORDS = """
+import json
+import numpy as np
+from vision_core.editing import hub
+from vision_core.editing.find import eyes, open_words
+rgb = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+try:
+    eyes.shared().named(rgb, "a fence")
+except ValueError as error:
+    before = str(error)
+for _ in hub.fetch(open_words.DEFAULT):
+    pass
+model = open_words.at_hand()
+levels = [model.level(rgb, text) for text in ("a fence", "a fence", "a zebra")]
+found = eyes.shared().named(rgb, "a fence")
+print(json.dumps({
+    "before": before, "said": found.said, "score": found.score, "size": levels[0].shape,
+    "same": float(abs(levels[0] - levels[1]).max()), "other": float(abs(levels[0] - levels[2]).max()),
+    "mask": None if found.mask is None else found.mask.shape,
+}))
+"""
+
+
+@pytest.mark.slow
+def test_any_word_is_understood_once_a_model_was_fetched(tmp_path):
+    from small_models import clipseg
+
+    hub = Hub({"CIDAS/clipseg-rd64-refined": clipseg(tmp_path / "model")})
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", OPEN_WORDS], env=around(hub, tmp_path / "home"), capture_output=True,
+            text=True, timeout=200,
+        )  # fmt: skip
+    finally:
+        hub.close()
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert "edit fetch CIDAS/clipseg-rd64-refined" in told["before"]
+    assert told["size"] == [352, 352] and told["same"] == 0 < told["other"]
+    assert told["mask"] == ([60, 90] if told["score"] >= 0.5 else None) and "a fence" in told["said"]

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from vision_core.editing.find import segment, things, words
+from vision_core.editing.find import edges, open_words, segment, things, words
+from vision_core.editing.find.open_words import OpenWords
 from vision_core.editing.find.saliency import Look, normalized
 from vision_core.editing.find.segment import Prompt, Sam, Seen
 from vision_core.editing.find.things import Thing
@@ -76,10 +77,13 @@ class Eyes:
         """
         wanted = words.parse(text)
         if unknown := [one for one in wanted if not one.names]:
+            if (model := open_words.at_hand()) is not None:
+                return by_model(rgb, text, model)
             what = " and ".join(f"“{' '.join(one.ignored)}”" for one in unknown if one.ignored) or "nothing"
             raise ValueError(
                 f"{what} is none of the words known here, which are everyday things: "
-                f"{', '.join(things.NAMES[:24])} and others. Click it or draw a box instead"
+                f"{', '.join(things.NAMES[:24])} and others. Click it or draw a box instead; any word is "
+                f"understood after vision-core edit fetch {open_words.DEFAULT}"
             )
         if not wanted:
             raise ValueError("no thing was named: a word or two were expected")
@@ -139,6 +143,16 @@ class Eyes:
         y, x = np.unravel_index(int(saliency.argmax()), saliency.shape)
         place = ((x + 0.5) * rgb.shape[1] / saliency.shape[1], (y + 0.5) * rgb.shape[0] / saliency.shape[0])
         return self.mark(rgb, Prompt(((((float(place[0]), float(place[1])),), True),)), seen)
+
+
+def by_model(rgb: np.ndarray, text: str, model: OpenWords) -> Named:
+    """What any words name, by a model of the hub."""
+    level = model.level(rgb, text)
+    best = float(1 / (1 + np.exp(-level.max())))
+    if best < open_words.FOUND:
+        return Named(None, best, f"“{text}” was not found.")
+    shift = np.float32(np.log(open_words.LIKELY / (1 - open_words.LIKELY)))
+    return Named(edges.refine(rgb, level - shift), best, f"A guess at “{text}”, by {open_words.DEFAULT}.")
 
 
 def pick(found: Sequence[Thing], wanted: Wanted, height: int, width: int) -> list[Thing]:
