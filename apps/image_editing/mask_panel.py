@@ -53,7 +53,8 @@ def prepare(given: Session | None) -> str:
     known = current(given)
     if not known.source:
         return ""
-    pointing.seen_of(known, source_of(known))
+    if known.scene is None:  # a drawn scene is rarely clicked: it is looked at when it is
+        pointing.seen_of(known, source_of(known))
     now = known.steps[known.at - 1][1] if known.at else ""
     about = "You edit the result now; Undo brings its mark back. " if now == ON_RESULT else ""
     return note(f"{about}Ready: click a thing, and again for a part of it or the whole.")
