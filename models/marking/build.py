@@ -12,6 +12,7 @@ import tarfile
 from base64 import b64decode
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -90,11 +91,11 @@ class Translation:
         self.add(kind, [f"{name}/in", *inputs[1:]], [f"{name}/out"], **attributes)
         self.add("Transpose", [f"{name}/out"], [name], perm=[0, 2, 3, 1])
 
-    def node(self, node: dict) -> None:
+    def node(self, node: dict[str, Any]) -> None:
         kind, name, given = node["op"], node["name"], node.get("input", [])
         attributes = node.get("attr", {})
         sizes = {k: [int(i) for i in v["list"].get("i", [])] for k, v in attributes.items() if "list" in v}
-        values = [self.weights.get(one) for one in given]
+        values: list[Any] = [self.weights.get(one) for one in given]
         if "padding" in attributes and b64decode(attributes["padding"]["s"]) != b"VALID":
             raise ValueError(f"{name} pads, which this translation does not expect")
         match kind:

@@ -227,11 +227,12 @@ def select(
         return found.mask, found.score
     if box is not None:
         left, top, right, bottom = _numbers(box, 4)
-        masks.box(*picture.rgb.shape[:2], left, top, right, bottom)
+        height, width = picture.rgb.shape[:2]
+        masks.box(height, width, left, top, right, bottom)
         asked = Prompt(box=(left, top, right, bottom))
     else:
         x, y = _numbers(point or "", 2)
-        asked = Prompt((((((x, y),)), True),))
+        asked = Prompt(strokes=((((x, y),), True),))
     found = looking.mark(picture.seen, asked)
     return (found if found.any() else None), float(found.any())
 

@@ -73,7 +73,8 @@ def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
         if score.max() < least:
             break
         if not things or overlap(box, np.array([thing.box for thing in things])).max() < SAME:
-            things.append(Thing(NAMES[score.argmax()], float(score.max()), tuple(map(float, box))))
+            left, top, right, bottom = map(float, box)
+            things.append(Thing(NAMES[score.argmax()], float(score.max()), (left, top, right, bottom)))
     return things
 
 

@@ -173,7 +173,7 @@ class Wanted:
 @cache
 def known() -> dict[str, tuple[str, ...]]:
     """Every word for things, and the names it means."""
-    table = {name: (name,) for name in NAMES}
+    table: dict[str, tuple[str, ...]] = {name: (name,) for name in NAMES}
     for name, others in OTHER_NAMES.items():
         table |= dict.fromkeys(others, (name,))
     for kind, (first, last, *more) in KINDS.items():
@@ -195,7 +195,8 @@ def parse(text: str) -> list[Wanted]:
 
 
 def _one(text: str) -> Wanted:
-    behind = BEHIND.search(text, re.search(r"\w+", text).end()) if re.search(r"\w+", text) else None
+    first = re.search(r"\w+", text)
+    behind = BEHIND.search(text, first.end()) if first else None
     head = _words(text[: behind.start()] if behind else text)
     rest = _words(text[behind.start() :] if behind else "")
     word, names, length = "", (), 0
