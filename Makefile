@@ -1,4 +1,4 @@
-# make demo, test, fuzz, soak, spaces, lint or bench. Each sets up .venv first; the next call finds it ready.
+# make demo, test, fuzz, soak, kills, spaces, lint or bench. Each sets up .venv first; the next call finds it ready.
 
 VENV ?= .venv
 PORT ?= 7860
@@ -7,7 +7,7 @@ FUZZ ?= 20
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test fuzz soak spaces lint bench pictures
+.PHONY: demo test fuzz soak kills spaces lint bench pictures
 
 demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
@@ -17,6 +17,9 @@ test: $(READY)
 
 soak: $(READY)
 	$(PY) tests/soak/visitors.py $(ARGS)
+
+kills: $(READY)
+	$(PY) tests/soak/kills.py $(ARGS)
 
 fuzz: $(READY)
 	FUZZ=$(FUZZ) $(PY) -m pytest tests/test_doors_fuzz.py --timeout 3600 $(ARGS)

@@ -126,6 +126,21 @@ for line in sys.stdin:
 """
 
 
+def test_all_processes_of_a_machine_use_the_precision_that_the_first_one_measured(tmp_path):
+    """Otherwise the load on the machine changes the weights of a training that is resumed."""
+    words = [sys.executable, "-c", "from vision_core import devices; print(devices.bf16_speedup())"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def measured() -> str:
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+
+    first = measured()
+    [path] = tmp_path.rglob("bf16-*")
+    assert float(first) > 0 and float(path.read_text()) == float(first)
+    path.write_text("123.5")
+    assert measured() == "123.5\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the machine's cores are set for the test")
 def test_work_takes_its_share_of_the_cores_and_all_of_them_when_the_others_end(tmp_path):
     def worker(*arguments: str) -> subprocess.Popen[str]:

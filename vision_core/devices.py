@@ -1,7 +1,9 @@
 """Devices, autocast precision, CPU threads shared between processes, and random generators."""
 
 import atexit
+import hashlib
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from threading import RLock, get_native_id, local
 import numpy as np
 import psutil
 import torch
+
+from vision_core.files import write_text
 
 ACTIVE_SECONDS = 10.0  # a thread counts as active this long after its last heartbeat
 POLL_SECONDS = 0.5  # between two scans of the heartbeat files
@@ -144,7 +148,28 @@ def seeded(seed: int) -> Iterator[None]:
 
 @cache
 def bf16_speedup(device: str = "cpu") -> float:
-    """Speed-up of a bfloat16 matrix product over float32, measured once per process."""
+    """Speed-up of a bfloat16 matrix product over float32, measured once per machine.
+
+    The first process stores it in the temporary folder. If each process measured for itself, a load on the
+    machine could change the precision of a training between a kill and its resume, and with it the weights.
+    """
+    hardware = f"{platform.processor()} {platform.machine()} {torch.__version__} {device}"
+    if device.startswith("cuda"):
+        hardware += torch.cuda.get_device_name(device)
+    name = f"bf16-{hashlib.sha256(hardware.encode()).hexdigest()[:16]}"
+    try:
+        path = _heartbeat_file().parent.with_name(name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            measured = _measured_speedup(device)
+            if not path.exists():  # another process may have been faster
+                write_text(path, repr(measured))
+        return float(path.read_text("utf-8"))
+    except (OSError, ValueError):  # no folder to write to, or a damaged file
+        return _measured_speedup(device)
+
+
+def _measured_speedup(device: str) -> float:
     side = 512 if device == "cpu" else 4096  # on a GPU, a small product would measure the launch overhead
     matrices = [
         torch.ones(side, side, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
