@@ -127,8 +127,11 @@ def naming(eyes: Eyes, seen: Seen, photo: Photo) -> list[tuple[float, ...]]:
     """(there, near, found, IoU) of each word; near: absent, but something of its kind is there."""
     rows = []
     there = {n: np.isin(photo.mask, numbers) for n, numbers in photo.things.items()}
-    kinds = {next(k for k, (a, b) in enumerate(KINDS) if a <= things.NAMES.index(n) <= b)
-             for n, mask in there.items() if mask.mean() >= LEAST}  # fmt: skip
+    kinds = {
+        next(k for k, (a, b) in enumerate(KINDS) if a <= things.NAMES.index(n) <= b)
+        for n, mask in there.items()
+        if mask.mean() >= LEAST
+    }
     for number, name in enumerate(things.NAMES):
         truth = there.get(name)
         if truth is not None and truth.mean() < LEAST:

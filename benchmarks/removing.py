@@ -300,9 +300,14 @@ def by_sheet(data: Path, out: Path) -> None:
             other = photograph("free_photos", material)
             material = images.Picture(baselines.surroundings(other, picture.rgb, ~mask))
         events = editing.perform(
-            picture, task, editing.painter(material=material), mask=mask, sides=sides,
-            with_shadow=task == "remove", blending=editing.Blending(poisson=task == "extend"),
-        )  # fmt: skip
+            picture,
+            task,
+            editing.painter(material=material),
+            mask=mask,
+            sides=sides,
+            with_shadow=task == "remove",
+            blending=editing.Blending(poisson=task == "extend"),
+        )
         found = list(events)[-1].result
         before = found.source.rgb.copy()
         if mask is None:

@@ -44,8 +44,15 @@ def test_a_folder_as_phones_computers_and_servers_leave_it():
         "in/sub/IMG1.jpg",
         "in/sub/deep/IMG1.jpg",
     ]
-    system = ["in/._IMG0.JPG", "in/.DS_Store", "in/Thumbs.db", "in/desktop.ini", "in/sub/@eaDir/IMG1.jpg",
-              "in/__MACOSX/IMG0.JPG", "in/.thumbnails/1.png"]  # fmt: skip
+    system = [
+        "in/._IMG0.JPG",
+        "in/.DS_Store",
+        "in/Thumbs.db",
+        "in/desktop.ini",
+        "in/sub/@eaDir/IMG1.jpg",
+        "in/__MACOSX/IMG0.JPG",
+        "in/.thumbnails/1.png",
+    ]
     others = ["in/a.txt", "in/b.NEF", "in/c.mov", "in/sub/d.pdf"]
     for name in (*pictures, *system, *others):
         Path(name).parent.mkdir(parents=True, exist_ok=True)

@@ -45,9 +45,16 @@ def terms(model, batch):
 def train(model, *, seed=0, epochs=3, start=0, optimizer=None, weights=None, scheduler=None, terms=terms):
     optimizer = optimizer or torch.optim.Adam(model.parameters(), 0.02)
     return fit(
-        model, batches(seed), terms, optimizer, epochs=epochs, steps_per_epoch=STEPS, start=start,
-        weights=weights or {"size": 0.0}, scheduler=scheduler,
-    )  # fmt: skip
+        model,
+        batches(seed),
+        terms,
+        optimizer,
+        epochs=epochs,
+        steps_per_epoch=STEPS,
+        start=start,
+        weights=weights or {"size": 0.0},
+        scheduler=scheduler,
+    )
 
 
 def flat(model: nn.Module) -> torch.Tensor:
