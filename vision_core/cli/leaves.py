@@ -352,7 +352,7 @@ def site(
 def bundle(
     run: Annotated[Path, Argument(help="Folder of a finished run.")],
     out: Annotated[Path, Option(help="File to write: *.zip, *.safetensors, *.pth or *.onnx.")],
-    half: Annotated[bool, Option("--half", help="In half precision (.safetensors, .pth).")] = False,
+    half: Annotated[bool, Option("--half", help="In half precision (not .zip).")] = False,
 ) -> Answer:
     """Write a finished model as one file to give away."""
     import hashlib
