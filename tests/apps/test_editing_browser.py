@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from accessibility import violations_by_scheme
+from accessibility import violations, violations_by_scheme
 from server import served
 
 from vision_core.editing import masks, packed, recipe
@@ -131,7 +131,9 @@ def test_axe_finds_nothing_serious_with_everything_open(visitor, viewport):
     page.wait_for_selector("#teach")
     page.locator("#scenes").click()
     page.wait_for_selector(".vc-lessons li")
-    assert violations_by_scheme(page) == {"light": [], "dark": []}
+    # colours are the same on a phone: there, sizes and names are what is asked
+    found = violations_by_scheme(page).values() if viewport == DESKTOP else [violations(page)]
+    assert not any(found)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{folder}/editing-{viewport['width']}.png", full_page=True)
