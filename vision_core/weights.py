@@ -92,7 +92,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "editing-scratches": Weights(
         "editing/scratches.safetensors",
-        "6e3114cf977d20ed9e533ab46eb7344bcccfc386e3b075f9284e2a4ecc87d30d",
+        "d556ed53f65352ba021d9bc79020d0a8e7c2ef4105a8f72f4b260fda4bd8e020",
         "Apache-2.0",
         "vision-core edit scratches train, see models/editing/README.md",
     ),

@@ -17,7 +17,7 @@ from vision_core.weights import find as locate
 
 NAME = "editing-scratches"
 LONGER = 2048  # side in pixels at which a larger picture is looked at
-SURE = 0.5  # probability from which a pixel counts as damaged
+SURE = 0.9  # probability from which a pixel counts as damaged: as many of the marked are as are found
 
 
 class ScratchNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
