@@ -115,7 +115,8 @@ def pointing(eyes: Eyes, seen: Seen, photo: Photo, rng: np.random.Generator) -> 
                 break
             strokes.append(click(found, truth))
         clicks = next((k for k, score in enumerate(scores, 1) if score >= GOAL), MOST)
-        boxed = eyes.mark(photo.rgb, Prompt(box=tuple(map(float, box))), seen)
+        left, top, right, bottom = map(float, box)
+        boxed = eyes.mark(photo.rgb, Prompt(box=(left, top, right, bottom)), seen)
         beside = eyes.mark(photo.rgb, Prompt((off_middle(truth, rng),)), seen)
         rows.append(
             [iou(boxed, truth), scores[0], scores[2], iou(beside, truth), clicks, spent / len(scores)]

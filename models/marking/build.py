@@ -78,14 +78,14 @@ class Translation:
         if start != len(data):
             raise ValueError(f"{path.name} describes {start} bytes of weights, there are {len(data)}")
 
-    def add(self, kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> None:
+    def add(self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
         self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
 
     def constant(self, values: np.ndarray, name: str) -> str:
         self.weights[name] = values
         return name
 
-    def turned(self, name: str, kind: str, inputs: list[str], **attributes: object) -> None:
+    def turned(self, name: str, kind: str, inputs: list[str], **attributes: Any) -> None:
         """An operation of ONNX, in NCHW, on a tensor in NHWC."""
         self.add("Transpose", [inputs[0]], [f"{name}/in"], perm=[0, 3, 1, 2])
         self.add(kind, [f"{name}/in", *inputs[1:]], [f"{name}/out"], **attributes)
