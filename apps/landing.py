@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from html import escape
+from importlib import metadata
 from pathlib import Path
 
 from apps.shared import visits
+from vision_core import files
 
 PAGE = Path(__file__).with_name("landing.html")
 
@@ -90,3 +92,14 @@ def _card(card: Card) -> str:
     if not card.link:
         return f'<li class="later">{picture}<div>{words}<span class="tag">not built yet</span></div></li>'
     return f'<li><a href="{card.link}">{picture}<div>{words}<span class="open">Open</span></div></a></li>'
+
+
+def legal(name: str) -> str:
+    """The text of LICENSE or NOTICE.md: at the top of a checkout, in an installed package's metadata."""
+    top = Path(files.__file__).parents[1] / name
+    if top.is_file():
+        return top.read_text("utf-8")
+    found = metadata.distribution("vision-core").read_text(f"licenses/{name}")
+    if found is None:
+        raise ValueError(f"this installation of vision-core has no {name}, which a copy of it must hold")
+    return found

@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from apps.landing import legal
 from vision_core import files, weights
 from vision_core.files import bundled
 
@@ -152,14 +152,3 @@ def _copy_weights(name: str, models: Path) -> None:
         _copy(found / part if part else found, models / entry.file / part if part else models / entry.file)
     system = Path(entry.file).parts[0]
     _copy(bundled("models") / system / "README.md", models / system / "README.md")
-
-
-def legal(name: str) -> str:
-    """The text of LICENSE or NOTICE.md: at the top of a checkout, in an installed package's metadata."""
-    top = Path(files.__file__).parents[1] / name
-    if top.is_file():
-        return top.read_text("utf-8")
-    found = metadata.distribution("vision-core").read_text(f"licenses/{name}")
-    if found is None:
-        raise ValueError(f"this installation of vision-core has no {name}, which a copy of it must hold")
-    return found

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 import vision_core
-from apps import landing, spaces
+from apps import landing
 from apps.shared import doors, logs, visits
 from apps.shared.connections import Connection, proxies
 from apps.shared.queue import HEAVY, take_over
@@ -49,7 +49,7 @@ def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
     suite = _server(allow_hosts, dashboard)
     if only is None:
         suite.add_api_route("/", landing.page, response_class=HTMLResponse)
-        suite.add_api_route("/notice", lambda: spaces.legal("NOTICE.md"), response_class=PlainTextResponse)
+        suite.add_api_route("/notice", lambda: landing.legal("NOTICE.md"), response_class=PlainTextResponse)
         suite.mount("/pictures", StaticFiles(directory=bundled("assets") / "landing"))
         suite.mount("/digits", StaticFiles(directory=HERE / "digits_site", html=True))
     for name, path in PAGES.items():
