@@ -250,7 +250,8 @@ def reach(given: Session | None, task: str, edge: Any, with_shadow: bool) -> str
     """The canvas with the edge of what may change, as a task will take it."""
     known = current(given)
     chosen = optional(edge, 0, 1000, "The edge")
-    known = change(known.session, task=tasks.named(str(task)).name, edge=chosen, shadow=bool(with_shadow))
+    tasks.named(str(task))  # another is refused
+    known = change(known.session, task=str(task), edge=chosen, shadow=bool(with_shadow))
     return mask_panel.canvas(known)
 
 

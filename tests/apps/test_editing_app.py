@@ -26,7 +26,7 @@ from apps.image_editing import (
 )
 from apps.shared import queue, visits
 from vision_core import editing
-from vision_core.editing import masks, recipe
+from vision_core.editing import masks, packed, recipe
 from vision_core.pictures import images
 from vision_core.smallworld import world
 
@@ -326,6 +326,18 @@ def test_stop_ends_an_edit_within_a_step(small_world):
     assert state["status"] == "stopped" and state["step"] < 9 * 200 and "Stopped" in looks[-1][STATUS]
     while queue.HEAVY.before(visitor.owner) is not None:  # the place is given back at once, or this hangs
         time.sleep(0.01)
+
+
+def test_the_edge_that_is_drawn_is_the_task_s_own_or_the_visitor_s(visitor):
+    draw(visitor, "box", "[[30, 20], [60, 50]]")
+    drawn = [edits.reach(visitor, task, edge, False) for task, edge in (("remove", ""), ("remove", "9"))]
+    assert drawn[0] != drawn[1] and visit.current(visitor).edge == 9
+    edits.begin_task(visitor, "replace", *OWN[:1], "color", *OWN[2:], *MODEL)
+    watch(visitor)
+    kept = packed.unpack_mask(recipe.read(result_of(visitor)).mask)
+    assert (kept == masks.grow(masks.box(80, 120, 30, 20, 60, 50), 9)).all()
+    with pytest.raises(gr.Error, match="No task is called"):
+        edits.reach(visitor, "fly", "", False)
 
 
 def test_repair_without_a_mark_proposes_one_and_changes_nothing(tmp_path):

@@ -187,7 +187,8 @@ def perform(
 def _sides(picture: Any, ratio: str) -> tuple[int, int, int, int]:
     from vision_core.editing import compose
 
-    return compose.sides_for(*picture.rgb.shape[:2], ratio)
+    height, width = picture.rgb.shape[:2]
+    return compose.sides_for(height, width, ratio)
 
 
 def _moved(move: str, scale: float) -> dict[str, float]:
