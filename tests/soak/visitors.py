@@ -43,7 +43,7 @@ class Page:
             )
             for each in config["components"]
         }
-        self.call("_opened")
+        self.call("opened")
 
     def call(self, name: str, changed: dict[str, Any] | None = None, shows: str = "") -> list[Any]:
         """The outputs of an event.
@@ -73,7 +73,7 @@ class Page:
     def _is(self, function: dict[str, Any], name: str, inputs: set[str], shows: str) -> bool:
         called = re.sub(r"_\d+$", "", function["api_name"] or "")
         there, shown = ({self.fields[n][0] for n in function[way]} for way in ("inputs", "outputs"))
-        return called == name and inputs <= there and (not shows or shows in shown)
+        return called.lstrip("_") == name and inputs <= there and (not shows or shows in shown)
 
     def upload(self, picture: np.ndarray) -> dict[str, Any]:
         """A file as Gradio's components name it."""
@@ -111,7 +111,7 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 def recolour(page: Page, height: int, width: int, seed: int) -> None:
     page.call("choose_source", {"source": page.upload(picture(height, width, seed))})
     page.call("choose_target", {"target": page.upload(picture(60, 80, seed + 1))})
-    page.call("begin", {"Epochs": 150})
+    page.call("begin", {"set-epochs": 150})
     assert page.download(page.watch("curves"), "recoloured.png") == (height, width)
 
 
@@ -202,8 +202,8 @@ def main() -> None:
     tracebacks = text.count("Traceback")
     found |= {
         "polls": len(polls),
-        **{f"poll_p{p}": float(np.percentile(polls, p)) for p in (50, 90, 99)},
-        "poll_max": max(polls),
+        **{f"poll_p{p}": float(np.percentile(polls or [np.nan], p)) for p in (50, 90, 99)},
+        "poll_max": max(polls, default=np.nan),
         "faults": len(faults),
         "tracebacks": tracebacks,
         "log_lines": len(text.splitlines()),
