@@ -31,7 +31,7 @@ from vision_core.files import write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-DAILY = 60  # calls that `pytest` tries
+DAILY = 12  # calls that `pytest` tries
 SECONDS, BYTES = 20, 2500 << 20  # of the processor and of memory, beside what the libraries need
 VALUES = (
     *("nan", "inf", "-inf", "-1", "0", "1e308", "-1e308", "1e-320", "1000000000000", "9" * 5000, "0x10", "१"),
@@ -47,8 +47,8 @@ VALUES = (
         "[bold]x[/bold]",
         "%s{}",
     ),
-    *("missing.png", "missing/x.png", "/", "folder", "pipe", "/dev/null", "/dev/zero", "/proc/self/mem"),
-    *("loop", "empty.png", "page.png", "page.png/x.png", "~", "../..", "s3://bucket/x", "file:///nowhere"),
+    *("missing.png", "missing/x.png", "folder", "pipe", "/dev/null", "/dev/zero", "/proc/self/mem"),
+    *("loop", "empty.png", "page.png", "page.png/x.png", "~", "s3://bucket/x", "file:///nowhere"),
 )
 # A command that works, with small files; what each takes is found in `prepared`
 WORDS = (
@@ -99,7 +99,7 @@ WORDS = (
     "restore fit-gate folder --out new.npz",
 )
 # They answer for ever, or start other programs, when a value is right
-LEFT_OUT = {"serve", "models", "doctor"}
+LEFT_OUT = {("serve",), ("models",), ("doctor",)}
 SLOW = {"--ray", "--workers", "--track", "--download", "--help"}
 
 
@@ -125,9 +125,9 @@ def calls() -> Iterator[Call]:
     given = {tuple(words): words for words in map(str.split, WORDS)}
     for path, parameters in commands():
         found = [words for key, words in given.items() if key[: len(path)] == path]
-        if not found:
+        if path in LEFT_OUT:
             continue
-        words = found[0]
+        words = found[0] if found else _guessed(path, parameters)
         for parameter in parameters:
             option = parameter.opts[0]
             if option in SLOW or getattr(parameter, "is_flag", False):
@@ -144,6 +144,13 @@ def calls() -> Iterator[Call]:
                     yield Call((*words[: at + 1], value, *words[at + 2 :]), f"{option} {value!r}")
                 else:
                     yield Call((*words, f"{option}={value}"), f"{option} {value!r}")
+
+
+def _guessed(path: tuple[str, ...], parameters: list[Any]) -> list[str]:
+    """Words for a command that is not in WORDS: an empty folder for each argument."""
+    arguments = ["folder" for each in parameters if not each.opts[0].startswith("-")]
+    out = ["--out", "new"] if any("--out" in each.opts for each in parameters) else []
+    return [*path, *arguments, *out]
 
 
 def prepared(folder: Path) -> None:
@@ -242,11 +249,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("odd")
     prepared(folder)
     return folder
-
-
-def test_every_command_is_swept():
-    swept = {path for path, _ in commands() for words in WORDS if tuple(words.split())[: len(path)] == path}
-    assert {path for path, _ in commands()} - swept == {(name,) for name in LEFT_OUT}
 
 
 def test_odd_values_are_sentences(folder):
