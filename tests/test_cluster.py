@@ -169,7 +169,7 @@ def test_colours_and_leaves_are_those_of_one_process(three_workers, tmp_path):
 
     folder = tmp_path / "leaves"
     folder.mkdir()
-    for path in (ASSETS / "leaves").glob("*.jpg"):
+    for path in (ASSETS / "leaves").glob("*/*.jpg"):
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "bad.jpg").write_bytes(b"no picture")
     model = leaves.load()[0]
