@@ -93,9 +93,12 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     source, edited = (images.read(p).rgb for p in (ROOT / "assets/color/cat.jpg", tmp_path / "edited.png"))
     marked = packed.unpack_mask(recipe.read(tmp_path / "edited.png").mask)
     height, width = source.shape[:2]
-    rows, columns = (marked.any(axis).nonzero()[0] for axis in (1, 0))
-    edge = 4 + 0.006 * max(height, width)  # the recipe's mask is the dashed line's
-    assert abs(rows[0] - 0.2 * height) < edge and abs(columns[-1] - 0.3 * width) < edge
+    drawn = masks.box(
+        height, width, *(round(n) for n in (0.1 * width, 0.2 * height, 0.3 * width, 0.5 * height))
+    )
+    assert (
+        marked[masks.grow(drawn, -4)].all() and marked.mean() < 4 * drawn.mean()
+    )  # the dashed line is around it
     rest = ~masks.grow(marked, 12)
     assert (source[rest] == edited[rest]).all() and (source != edited).any()
 
