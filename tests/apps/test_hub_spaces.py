@@ -34,7 +34,7 @@ COMMANDS = {"color": ["color"], "edit": ["edit"], "restore": ["restore"], "dashb
 DOCUMENTS = {"img2pdf", "pypdfium2"}
 NEVER = {
     "color": {*DOCUMENTS, "streamlit"},
-    "edit": {*DOCUMENTS, "streamlit"},
+    "edit": {*DOCUMENTS, "streamlit", "ot", "PyOpenColorIO"},  # colour transfer's baselines and LUTs
     "restore": {"streamlit", "torchvision"},  # the last for VGG16, whose weights a Space does not have
     "dashboard": {*DOCUMENTS, "gradio", "onnxruntime"},  # the last checks an export where it is there
 }
