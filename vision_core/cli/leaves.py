@@ -216,6 +216,7 @@ def evaluate(
         lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} refused")
     if found["trained_on"]:
         lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
+    files, truth = [], np.array([], int)
     if ground or camera:
         survey = leaves.survey(data).measured()
         chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]

@@ -276,9 +276,19 @@ def repeat(
         yield Done(Edit(picture, [Candidate(result, None)], made, mask))
         return
     yield from perform(
-        picture, made.task, own, mask=mask, prompt=made.prompt, seed=made.seed,
-        sides=(left, top, right, bottom), blending=blending, **numbers,
-    )  # fmt: skip
+        picture,
+        made.task,
+        own,
+        mask=mask,
+        prompt=made.prompt,
+        seed=made.seed,
+        strength=numbers.get("strength"),
+        padding=numbers.get("padding"),
+        feather=numbers.get("feather"),
+        edge=numbers.get("edge"),
+        sides=(left, top, right, bottom),
+        blending=blending,
+    )
 
 
 def shipped(part: str) -> Path:

@@ -63,9 +63,9 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
     """Advice, each leaf's answer or the refusal, the probabilities, and what speaks for the answer."""
     for sentence in seen.advice:
         st.info(sentence, icon=":material/tips_and_updates:")
+    several = len(seen.leaves) > 1
     for number, one in enumerate(seen.leaves, 1):
-        lead = f"Leaf {number}: " if len(seen.leaves) > 1 else ""
-        _show_answer(one, lead)
+        _show_answer(one, f"Leaf {number}: " if several else "")
     answer = seen.leaves[0].answer
     left, right = st.columns(2)
     marked = cards.marked(images.shrink(picture.rgb, 640), seen)

@@ -50,10 +50,11 @@ class Lama:
     name, takes_text, side, whole = "lama", False, SIDE, False
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = path or fetched()
-        if self.path is None:
+        chosen = path or fetched()
+        if chosen is None:
             raise WeightsMissing("LaMa is not on this machine: vision-core models --fetch lama (208 MB)")
         extras.need("editing", "filling by LaMa", "onnxruntime")
+        self.path = chosen
 
     @property
     def options(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def enlarge(
 
 def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Places (row, column) of a grid over the gap, and how far away the patch most like each is known."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     height, width = gap.shape
     near = masks.grow(gap, 2 * STEP)
@@ -136,5 +136,5 @@ def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.nd
         parts = [padded[at[:, 0] + radius + y, at[:, 1] + radius + x] for y in steps for x in steps]
         return np.concatenate(parts, 1)
 
-    _, nearest = cKDTree(patches(known)).query(patches(places), eps=1.0)
+    _, nearest = KDTree(patches(known)).query(patches(places), eps=1.0)
     return places, known[nearest] - places

@@ -205,8 +205,8 @@ def wear(rgb: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     """A photograph, uint8 (H, W, 3), with damage drawn on it, and where, bool (H, W), not empty."""
     result, mark = rgb.astype(np.float32), np.zeros(rgb.shape[:2], bool)
     while not mark.any():
-        for draw in rng.choice([_scratches, _dust, _fold], int(rng.integers(1, 4))):
-            cover = draw(rng, *rgb.shape[:2])
+        for kind in rng.integers(0, 3, int(rng.integers(1, 4))):
+            cover = (_scratches, _dust, _fold)[kind](rng, *rgb.shape[:2])
             if rng.random() < 0.5:
                 cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.3, 0.8))
             light = rng.uniform(190, 255) if rng.random() < 0.65 else rng.uniform(0, 60)
@@ -232,7 +232,9 @@ def copied(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rgb = np.clip(rgb + grain, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
-        rgb = cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return decoded
     return rgb
 
 

@@ -47,7 +47,7 @@ def find(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _cast(rgb: np.ndarray, thing: np.ndarray) -> np.ndarray:
     """`find` at the size at which it is decided."""
     smooth = cv2.GaussianBlur(rgb.astype(np.float32) / 255, (0, 0), 1)
-    light = np.log((smooth**2.2) @ np.float32([0.21, 0.72, 0.07]) + 0.01)
+    light = np.log((smooth**2.2) @ np.array([0.21, 0.72, 0.07], np.float32) + 0.01)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
     outline, foot = _outline(thing)
     lean, flat = (grid.ravel()[:, None] for grid in np.meshgrid(LEANS, FLATS))
