@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_core.editing import masks, materials, packed, tasks
-from vision_core.editing.editor import Blending, paint, perform
+from vision_core.editing.editor import Blending, Candidate, Edit, paint, perform
 from vision_core.editing.fill.inpainting import GUIDANCE, Classical, Painter
 from vision_core.editing.fill.lama import Lama, fetched
 from vision_core.editing.find import things
@@ -243,7 +243,7 @@ def repeat(
     model: str | None = None,
     material: str | None = None,
     device: str = "auto",
-) -> Generator[Event]:
+) -> Generator[Event | Candidate]:
     """Carry out a recipe: `Done` with an `Edit`.
 
     Raises:
@@ -270,7 +270,6 @@ def repeat(
     if made.task == "run":
         assert mask is not None
         chosen = tasks.EditPlan(mask, made.prompt, seed=made.seed)
-        from vision_core.editing.editor import Candidate, Edit
 
         result = yield from paint(picture, chosen, own, blending)
         yield Done(Edit(picture, [Candidate(result, None)], made, mask))
