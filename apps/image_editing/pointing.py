@@ -4,13 +4,11 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 from apps.image_editing.visit import Visit, mask_of, with_mask
 from apps.shared import visits
-from apps.shared.inputs import read_picture
 from vision_core.editing import masks
 from vision_core.editing.find import eyes
 from vision_core.editing.find.segment import Prompt, Seen
@@ -37,12 +35,6 @@ class Pointed:
     prompt: Prompt
     base: str = ""
     takes: bool = False
-
-
-@lru_cache(maxsize=2)
-def opened(path: str) -> Picture:
-    """The picture of a visit: its name is its content's, so it never changes."""
-    return read_picture(path)
 
 
 def seen_of(known: Visit, picture: Picture) -> Seen:
