@@ -123,7 +123,7 @@ def restore(page: Page, height: int, width: int, seed: int) -> None:
 
 def extend(page: Page, height: int, width: int, seed: int) -> None:
     page.call("choose", {"source": page.upload(picture(height, width, seed))}, shows="canvas")
-    page.call("begin_task", {"task": "extend", "Pixels at the left": 16})
+    page.call("begin_task", {"task": "extend", "ratio": "", "Pixels at the left": 16})
     assert page.download(page.watch("candidates"), ".png") == (height, width + 16)
 
 
