@@ -164,6 +164,8 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         lambda name: (_about(name), gr.Row(visible=name == "extend"), gr.Checkbox(visible=name == "remove")),
         task, [about, sides, shadow], show_progress="hidden", queue=False, api_visibility="private",
     )  # fmt: skip
+    for side in (left, top, right, bottom):
+        side.input(None, None, ratio, js="() => ''")  # who names pixels means them
     for piece in (task.change, edge.blur, edge.submit, shadow.change):
         piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
     fill.change(
