@@ -109,6 +109,9 @@ def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
 def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
     """What every server has: its health, its icon, its doors, and someone who cleans up."""
 
+    # now and not when the server starts: it sets the levels of uvicorn's loggers, which are ours to set
+    lifespan = dashboard.lifespan() if dashboard is not None else None
+
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         take_over(HEAVY)
@@ -116,11 +119,11 @@ def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
         janitor.start()
         async with AsyncExitStack() as stack:
             stack.callback(janitor.stop)
-            if dashboard is not None:
+            if lifespan is not None:
                 from apps.dashboard import jobs
 
                 take_over(HEAVY, [(jobs.DASHBOARD, jobs.root())])
-                await stack.enter_async_context(dashboard.lifespan()(app))
+                await stack.enter_async_context(lifespan(app))
             yield
 
     logs.install()

@@ -391,6 +391,7 @@ PLACES = {
     "color/lut_pictures": "hald",
     "color/palette_files": "palette .gpl",
     "color/trainer": "(a run's own table)",
+    "devices": "(a measurement of its own)",
     "digits/data": "mnist",
     "digits/export": "(a run)",
     "digits/packed": "export",

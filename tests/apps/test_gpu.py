@@ -47,7 +47,7 @@ def GPU(function, duration):
 SCRIPT = """
 import os, sys
 from apps.shared import gpu, visits
-from apps.image_editing import api as editing, edits, jobs, visit
+from apps.image_editing import api as editing
 from apps.restoration import api as restoration
 from vision_core import devices
 picture = sys.argv[1]

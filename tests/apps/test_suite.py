@@ -102,7 +102,7 @@ def test_a_client_cannot_name_a_file_of_the_server(client, meta):
         ("edit", [None], "not a click"),
         ("choose_target", [None, None, 10**400, 3], None),
         ("count_again", [None, "x", None], None),
-        ("begin", [None, 10**400, 0, 1e-3, 0, "rgb", *[1] * 7], "choose a picture"),
+        ("begin", [None, "rgb", 10**400, 0, 1e-3, 0, *[1] * 7], "choose a picture"),
         ("follow", [None, None, {}, 3], None),
         ("stop", [None], "no result yet"),
         ("act", [None, 1], "not a click"),

@@ -44,6 +44,7 @@ OURS = {  # what is decoded in a server, and why no visitor can have written it
     "dashboard/digits/sources.py digits.read_export": "called in the guarded process for uploads",
     "dashboard/leaves/evaluate.py images.read": "a picture of the operator's folder",
     "dashboard/leaves/models.py leaves.load": "models of trainings on this machine",
+    "image_editing/pointing.py masks.read": "a mask that this server wrote",
     "image_editing/results.py images.read": "views and candidates that this server wrote",
     "image_editing/visit.py masks.read": "a mask that this server wrote",
     "restoration/files.py images.read": "a mask that this server wrote",
@@ -136,7 +137,7 @@ def test_uploads_of_the_editing_page_are_opened_in_the_guarded_process_only(uplo
     with watched(photo, mask, material, made):
         picture_panel.choose(known, str(photo))
         mask_panel.by_file(known, str(mask))
-        edits.painter("picture", "", str(material), 20, 7.5, "")
+        edits.painter("picture", edits.material_of("picture", "", str(material)), 20, 7.5, "")
         assert "Restored: remove" in results.restore(known, str(made))[0]
         with pytest.raises(gr.Error, match="holds no recipe"):
             results.restore(known, str(photo))

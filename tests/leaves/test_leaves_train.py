@@ -13,6 +13,7 @@ from vision_core.events import Done, Epoch, Step
 from vision_core.leaves import LeafNet, Settings
 from vision_core.leaves.explain import grad_cam
 from vision_core.leaves.generate import leaf
+from vision_core.leaves.network import pooled
 from vision_core.pictures import images
 from vision_core.runs import Run, request_stop
 
@@ -285,8 +286,11 @@ def test_grad_cam_weighs_the_maps_by_the_heads_weights_and_leaves_no_trace(train
     image = images.to_tensor(leaf("rust", 4, 96)[0])
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
-        maps, head = model.maps(image), model.classifier[1].weight
-        shares = torch.einsum("cd,dhw->chw", head - head.mean(0), maps[0]).relu()
+        maps = model.maps(image)
+        usual, last = pooled(maps), maps[-1]  # the logits are linear in what is pooled
+        steps = torch.eye(usual.shape[1])[-last.shape[1] :]
+        head = (model(usual + steps) - model(usual)).T
+        shares = torch.einsum("cd,dhw->chw", head - head.mean(0), last[0]).relu()
     assert (shares.amax((1, 2)) > 0).any()
     for label, share in enumerate(shares):
         wide = torch.nn.functional.interpolate(share[None, None], (96, 96), mode="bilinear")[0, 0]
