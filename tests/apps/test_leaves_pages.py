@@ -26,7 +26,7 @@ def finished(tmp_path_factory) -> Path:
     data = root / "data" / "drawn"
     for _ in leaves.generate(data, 60, seed=2, size=64):
         pass
-    settings = leaves.Settings(str(data), epochs=2, batch_size=8, lr=0.01, cache_features=True, crop=32)
+    settings = leaves.Settings(str(data), epochs=2, batch_size=8, lr=0.001, cache_features=True, crop=32)
     for _ in leaves.train(root / "leaves" / "first", settings):
         pass
     return root

@@ -301,20 +301,30 @@ def test_grad_cam_weighs_the_maps_by_the_heads_weights_and_leaves_no_trace(train
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_ground_bias_is_seen_where_the_ground_tells_the_class(tmp_path):
-    """Leaves on grounds of their class: painted over, the ground alone still gives them away."""
-    for _ in leaves.generate(tmp_path / "biased", 80, seed=1, size=64, biased=True):
+def test_ground_bias_is_seen_and_other_grounds_in_the_views_take_it_away(tmp_path):
+    """Leaves on grounds of their class: painted over, the ground alone gives them away, unless it was swapped."""
+    for _ in leaves.generate(tmp_path / "biased", 120, seed=1, size=64, biased=True):
         pass
-    asked = Settings(
-        str(tmp_path / "biased"), epochs=12, lr=0.02, batch_size=16, cache_features=True, crop=64
-    )
-    finish(leaves.train(tmp_path / "run", asked))
-    model, _ = leaves.load(tmp_path / "run" / "model.safetensors")
-    test = leaves.manifest_of(Run(tmp_path / "run")).of("test")
-    truth = np.array([photo.label for photo in test])
-    found = leaves.ground_bias(model, tmp_path / "biased", [photo.file for photo in test], truth)
-    assert found["images"] <= len(test) and found["ground_only"] > 2 * found["chance"]
-    assert 0 <= found["attention_outside"] <= 1
+    alone = []
+    for views in (1, 2):
+        run = tmp_path / f"run-{views}"
+        asked = Settings(
+            str(tmp_path / "biased"),
+            epochs=12,
+            lr=0.02,
+            batch_size=16,
+            cache_features=True,
+            crop=64,
+            views=views,
+        )
+        finish(leaves.train(run, asked))
+        model, _ = leaves.load(run / "model.safetensors")
+        test = leaves.manifest_of(Run(run)).of("test")
+        truth = np.array([photo.label for photo in test])
+        found = leaves.ground_bias(model, tmp_path / "biased", [photo.file for photo in test], truth)
+        assert 0 < found["images"] <= len(test) and 0 <= found["attention_outside"] <= 1
+        alone.append(found["ground_only"])
+    assert alone[0] >= alone[1] + 0.2
 
 
 def test_explanation_shows_picture_map_and_leaf(trained):
