@@ -302,7 +302,7 @@ def test_grad_cam_weighs_the_maps_by_the_heads_weights_and_leaves_no_trace(train
 
 
 def test_ground_bias_is_seen_and_other_grounds_in_the_views_take_it_away(tmp_path):
-    """Leaves on grounds of their class: painted over, the ground alone gives them away, unless it was swapped."""
+    """Of leaves on grounds of their class, the ground alone tells the class, unless views swap it."""
     for _ in leaves.generate(tmp_path / "biased", 120, seed=1, size=64, biased=True):
         pass
     alone = []
