@@ -139,7 +139,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "leaves": Weights(
         "leaves/leaves.safetensors",
-        "dc2985122ac3622bebd7b48023fcc562ef231fcce43ede803ca8be9e8ed925f1",
+        "55ee1128bf5a118d9727b6f9ff51203af6397e9e22f09949fbcfaf71ae9af379",
         "Apache-2.0",
         "vision-core leaves train --cache-features --views 3 --mixup 0.2 --patience 0",
     ),

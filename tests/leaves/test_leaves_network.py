@@ -109,7 +109,7 @@ def cloud(seed, count, width=200):
 def test_gate_refuses_the_asked_share_and_what_is_elsewhere():
     train, labels = cloud(0, 400)
     validation, new = cloud(1, 300)[0], cloud(2, 300)[0]
-    fitted = gate.fit(train, labels, validation, refused=0.05)
+    fitted = gate.fit(train[None], labels, validation, refused=0.05)
     assert (fitted(validation) > 1).float().mean().item() == pytest.approx(0.05, abs=0.01)
     assert (fitted(new) > 1).float().mean() < 0.15
     off = new + torch.randn(new.shape, generator=generator(9))  # off the plane
@@ -120,21 +120,37 @@ def test_gate_refuses_the_asked_share_and_what_is_elsewhere():
 
 def test_gate_measures_the_distance_beyond_that_to_all_leaves_and_the_angle_to_the_nearest():
     train, labels = cloud(0, 400)
-    fitted = gate.fit(train, labels, train).double()
-    x, inside = cloud(3, 20)[0].double(), train.double() @ fitted.axes
-    means = torch.stack([inside[labels == c].mean(0) for c in (0, 1)])
-    within = (inside - means[labels]).T @ (inside - means[labels]) / len(train)
+    drawn = generator(7)
+    views = torch.stack([train, *(train + 0.3 * torch.randn(2, *train.shape, generator=drawn))])
+    fitted = gate.fit(views, labels, train).double()
+    x, (inside, *others) = cloud(3, 20)[0].double(), views.double() @ fitted.axes
+    halves = (inside, (others[0] + others[1]) / 2)
+    means = torch.stack([(halves[0] + halves[1])[labels == c].mean(0) / 2 for c in (0, 1)])
+    shares = (1 / (1 + gate.SEEN), *2 * [gate.SEEN / (1 + gate.SEEN) / 2])
+    parts = [*zip(shares, (inside, *others), strict=True)]
+    apart = [(share, seen - means[labels]) for share, seen in parts]
+    within = torch.stack([share * part.T @ part / len(train) for share, part in apart]).sum(0)
     ridge = gate.RIDGE * within.trace() / len(within) * torch.eye(len(within), dtype=within.dtype)
     inverse = torch.linalg.inv(within + ridge)
     away = (x @ fitted.axes)[:, None] - means
     nearest = torch.einsum("bci,ij,bcj->bc", away, inverse, away).amin(1)
-    overall = (train.double() @ fitted.axes).square().mean(0) + ridge.diagonal()
+    overall = torch.stack([share * seen.square().mean(0) for share, seen in parts]).sum(0) + ridge.diagonal()
     found = fitted.parts(x)
     assert torch.allclose(found[:, 0], nearest - ((x @ fitted.axes) ** 2 / overall).sum(1), rtol=1e-3)
     white = torch.einsum("bi,ij,nj->bn", x @ fitted.axes, inverse, inside)
     length = [torch.einsum("bi,ij,bj->b", v, inverse, v).sqrt() for v in (x @ fitted.axes, inside)]
     assert torch.allclose(1 - found[:, 1], (white / length[0][:, None] / length[1]).amax(1), atol=1e-4)
     assert torch.allclose(found[:, 2], (x - x @ fitted.axes @ fitted.axes.T).norm(dim=1), atol=1e-4)
+
+
+def test_what_other_cameras_change_is_not_refused():
+    """A view moves a leaf along one direction that two photographs of one camera never differ in."""
+    (train, labels), (validation, _), (new, _) = (cloud(seed, 400) for seed in range(3))
+    aside, elsewhere = 12 * F.normalize(torch.randn(2, train.shape[1], generator=generator(8)), dim=1)
+    views = torch.stack([train, train + aside, train - aside])
+    alone, seen = (gate.fit(shown, labels, validation) for shown in (views[:1], views))
+    assert (alone(new + aside) > 1).float().mean() > 0.9 and (seen(new + aside) > 1).float().mean() < 0.1
+    assert (seen(new) > 1).float().mean() < 0.1 and (seen(new + elsewhere) > 1).all()
 
 
 def test_measures_match_scikit_learn_and_the_formulas():

@@ -47,7 +47,7 @@ def finish(
     Writes model.safetensors, and report.json with all measures of both; what the model tells of itself.
     """
     labels = {split: torch.tensor([photo.label for photo in manifest.of(split)]) for split in SPLITS}
-    known = {"train": cached["train"][0]} if "train" in cached else {}
+    known = {"train": cached["train"]} if "train" in cached else {}
     known |= {"validation": cached["validation"]} if "validation" in cached else {}
     known |= {split: features.embed(best, manifest, split) for split in SPLITS if split not in known}
     model = _calibrated(best, known, labels)

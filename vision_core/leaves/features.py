@@ -19,6 +19,7 @@ from vision_core.leaves.network import LeafNet, maps, pooled
 from vision_core.runs import Run
 
 BATCH = 32
+VIEWS = 2  # random ones of each training picture, for a gate, where a training did not keep any
 FILE, PARTIAL = "embeddings.safetensors", "embeddings.partial.safetensors"
 
 
@@ -61,9 +62,11 @@ def _embedded(
 
 
 def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
-    """The embeddings (N, WIDTH) of a split."""
+    """The embeddings of a split (N, WIDTH); of "train" with those of random views (1 + VIEWS, N, WIDTH)."""
     files = [photo.file for photo in manifest.of(split)]
-    return torch.cat([part[0] for part in embeddings(model, manifest.folder, files)])
+    parts = embeddings(model, manifest.folder, files, VIEWS if split == "train" else 0)
+    found = torch.cat([*parts], 1)
+    return found if split == "train" else found[0]
 
 
 def prepare(

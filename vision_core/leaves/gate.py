@@ -14,7 +14,8 @@ AXES = 384  # principal axes kept
 LEAVES = 3000  # to compare with, at most
 REFUSED = 0.02  # share of the validation leaves beyond 1; of new leaves it is about one and a half times that
 OFF = 0.005  # of these, beyond it for what lies off the axes
-RIDGE = 0.3  # of the mean variance, added in all directions: a few thousand leaves do not know all
+RIDGE = 0.15  # of the mean variance, added in all directions: a few thousand leaves do not know all
+SEEN = 4.0  # times as much as the leaves count what other cameras see of them, together
 CLIPPED = 6.0  # units from what is usual: a single number of an embedding says no more than that
 
 
@@ -71,21 +72,31 @@ class Gate(nn.Module):
 
 
 def fit(train: Tensor, labels: Tensor, known: Tensor, refused: float = REFUSED) -> Gate:
-    """A gate for embeddings (N, D) of classes (N,), which refuses a share of other known ones' (M, D)."""
-    train = train.clamp(-CLIPPED, CLIPPED)
-    count = min(AXES, train.shape[1], max(1, len(train) - 1))
-    values, vectors = torch.linalg.eigh(train.T.double() @ train.double() / len(train))
-    axes, values = vectors.flip(1)[:, :count], values.flip(0)[:count]
-    inside = train.double() @ axes
+    """A gate for embeddings (V, N, D) of leaves of classes (N,), which refuses a share of others (M, D).
+
+    The first of the V are of the leaves as they are, the rest of what other cameras see of them: what these
+    change counts little afterwards. A class lies halfway between the two.
+    """
+    train = train.clamp(-CLIPPED, CLIPPED).double()
+    views, leaves, width = train.shape
+    share = torch.tensor([1.0] + (views - 1) * [SEEN / max(1, views - 1)], dtype=train.dtype)
+    share = (share / share.sum() / leaves).sqrt()[:, None, None]
+    count = min(AXES, width, max(1, leaves - 1))
+    every = train.flatten(0, 1)
+    axes = torch.linalg.eigh(every.T @ every / len(every)).eigenvectors.flip(1)[:, :count]
+    inside = train @ axes
+    halfway = inside[0].lerp(inside[1:].mean(0), 0.5) if views > 1 else inside[0]
     classes = int(labels.max()) + 1
-    means = torch.stack([inside[labels == label].mean(0) for label in range(classes)])
-    within = (inside - means[labels]).T @ (inside - means[labels]) / len(train)
+    means = torch.stack([halfway[labels == label].mean(0) for label in range(classes)])
+    apart = (share * (inside - means[labels])).flatten(0, 1)
+    within = apart.T @ apart
     ridge = RIDGE * within.trace().clamp_min(1e-9) / count
     whitening = torch.linalg.cholesky(torch.linalg.inv(within + ridge * torch.eye(count, dtype=within.dtype)))
-    some = torch.linspace(0, len(train) - 1, min(LEAVES, len(train))).round().long()
-    gate = Gate(classes, len(some), count, train.shape[1])
-    state = {"axes": axes, "whitening": whitening, "spread": values + ridge, "means": means @ whitening}
-    gate.load_state_dict({**state, "leaves": F.normalize(inside[some] @ whitening, dim=1)}, strict=False)
+    some = torch.linspace(0, leaves - 1, min(LEAVES, leaves)).round().long()
+    gate = Gate(classes, len(some), count, width)
+    spread = (share * inside).square().sum((0, 1)) + ridge
+    state = {"axes": axes, "whitening": whitening, "spread": spread, "means": means @ whitening}
+    gate.load_state_dict({**state, "leaves": F.normalize(inside[0, some] @ whitening, dim=1)}, strict=False)
     set_limits(gate, gate.parts(known), refused)
     return gate
 

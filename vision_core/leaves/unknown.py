@@ -42,6 +42,7 @@ def left_out(
         )
     species = np.array([name for name, _, _ in named])
     embedded = {side: features.embed(model, manifest, side) for side in data.SPLITS}
+    plain = embedded | {"train": embedded["train"][0]}
     labels = {side: np.array([photo.label for photo in manifest.of(side)]) for side in data.SPLITS}
     model, strange = copy.deepcopy(model), _no_leaves(model, others)
     rows = []
@@ -49,11 +50,11 @@ def left_out(
         near = np.isin(np.arange(len(species)), classes)
         peers = species == species[classes[0]] if by == "disease" else np.ones(len(species), bool)
         usual = _of(embedded["train"], labels["train"], ~near)  # not of the class that is left out
-        model.scale_to(usual)
+        model.scale_to(usual.flatten(0, 1))
         fitted = _fitted(model, embedded, labels, ~near)
         with torch.no_grad():
             known = fitted(model.standard(_of(embedded["test"], labels["test"], peers & ~near))).numpy()
-            shown = torch.cat([_of(embedded[side], labels[side], near) for side in data.SPLITS])
+            shown = torch.cat([_of(plain[side], labels[side], near) for side in data.SPLITS])
             unknown = fitted(model.standard(shown)).numpy()
             limit = float(np.quantile(known, 1 - REFUSED))
             row = {
@@ -80,8 +81,8 @@ def _left_out(species: np.ndarray, classes: list[str], by: str) -> Iterator[tupl
 
 
 def _of(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
-    """The embeddings of the wanted classes."""
-    return embeddings[torch.from_numpy(wanted[labels])]
+    """The embeddings (..., N, WIDTH) of the wanted classes."""
+    return embeddings[..., torch.from_numpy(wanted[labels]), :]
 
 
 def _fitted(
