@@ -9,7 +9,7 @@ import torch
 
 from vision_core import checkpoints, runs
 from vision_core.devices import generator, seeded
-from vision_core.editing import masks
+from vision_core.editing import masks, photo_training
 from vision_core.editing.fill import filler, filler_train, holes, inpainting, push_pull
 from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.filler_train import Settings, decibels
@@ -178,7 +178,7 @@ def test_batches_are_a_function_of_seed_epoch_and_number_whoever_makes_them(sett
 
 def test_a_photograph_smaller_than_a_crop_is_mirrored():
     photo = np.random.default_rng(0).integers(0, 256, (5, 90, 3), np.uint8)
-    crop = filler_train._square(photo, 12, np.zeros(2))
+    crop = photo_training.square_at(photo, 12, np.zeros(2))
     assert (crop[:5] == photo[:, :12]).all() and (crop[5:10] == photo[::-1, :12]).all()
 
 
@@ -206,7 +206,7 @@ def test_left_and_resumed_equals_uninterrupted_and_every_weight_has_moved(settin
     assert [event.epoch for event in epochs] == [1, 2, 3]
     assert {"val_psnr", "gain_strokes_7", "gain_strokes_15", "gain_lost_70"} <= epochs[-1].metrics.keys()
     trained, _ = checkpoints.load(tmp_path / "whole" / "last.safetensors", Filler)
-    begun = filler_train._network(settings).state_dict()
+    begun = photo_training.network(Filler, settings).state_dict()
     assert not [name for name, value in trained.state_dict().items() if torch.equal(value, begun[name])]
 
 

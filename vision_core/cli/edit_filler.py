@@ -7,10 +7,7 @@ import typer
 from typer import Argument, Option
 
 from vision_core.cli.training import training
-from vision_core.cli.verbs import (
-    Answer,
-    command,
-)
+from vision_core.cli.verbs import Answer, command
 
 app = typer.Typer(help="The network that fills scratches and lost pixels.", no_args_is_help=True)
 scratches = typer.Typer(help="The network that finds scratches, dust and folds.", no_args_is_help=True)

@@ -1,7 +1,6 @@
 """Large models: what is on this machine, what a download would cost, and getting it, resumably."""
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from vision_core.events import Step
 from vision_core.files import read_json
 from vision_core.safety import messages
 from vision_core.safety.messages import quote
-from vision_core.weights import WeightsMissing
+from vision_core.weights import WeightsMissing, is_offline
 
 # what loading reads: never a pickle, and of several formats of one tensor only one
 PATTERNS = ["*.json", "*.txt", "*.safetensors", "*.model"]
@@ -273,13 +272,12 @@ def _asking(repo: str) -> Iterator[None]:
     """Turn what the hub's client raises into sentences."""
     from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # pyright: ignore
 
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
     try:
         yield
     except RepositoryNotFoundError as error:
         raise ValueError(f"the model hub has no repository {repo} that you may read") from error
     except (HTTPError, OSError) as error:
-        reason = "HF_HUB_OFFLINE is set" if offline else messages.reason(error)
+        reason = "HF_HUB_OFFLINE is set" if is_offline() else messages.reason(error)
         raise WeightsMissing(
             f"{repo} could not be fetched ({reason}): connect and try again, what was fetched is kept"
         ) from error

@@ -97,10 +97,7 @@ def _resolved(settings: Settings) -> Settings:
     perceptual = settings.perceptual
     if perceptual == "auto":
         perceptual = "vgg16" if losses.vgg16_file().is_file() else "gradient"
-    return replace(
-        absolute(settings),
-        perceptual=perceptual,
-    )
+    return replace(absolute(settings), perceptual=perceptual)
 
 
 def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:

@@ -9,21 +9,20 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vision_core import checkpoints, devices, folders, runs, training
+from vision_core import devices, runs, training
+from vision_core.editing import photo_training
 from vision_core.editing.fill import holes
 from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import push_pull
 from vision_core.events import Event
 from vision_core.loading import made
-from vision_core.pictures import images
 from vision_core.settings import absolute, check, device, seed, setting, track
 
 SYSTEM = "edit filler"
-HELD_OUT = 20  # every so manieth photograph is kept for validation
+HELD_OUT = 20  # one of so many photographs is kept for validation
 SIDE = 256  # of the crops that a training is measured on, in pixels
 BATCH = 10  # of these at once
 
@@ -92,39 +91,20 @@ def export(run: str | Path, out: str | Path) -> Path:
     Raises:
         ValueError: `run` is no run of this system, or one that has not been measured yet.
     """
-    found, _ = runs.open(run, SYSTEM, Settings)
-    model, metadata = checkpoints.load(found.folder / "best.safetensors", Filler)
-    unneeded = ("train_dir", "val_dir", "start", "device", "track", "workers")
-    checkpoints.save(out, model, {k: v for k, v in metadata.items() if k not in unneeded}, half=True)
-    return Path(out)
-
-
-def read(folder: str | Path) -> list[np.ndarray]:
-    """All photographs below a folder, uint8 (H, W, 3) each, by name.
-
-    Raises:
-        ValueError: no such folder, no photograph in it, or one that cannot be read.
-    """
-    return [images.read(path).seen for path in folders.below(folder)]
+    return photo_training.export(run, out, SYSTEM, Settings, Filler)
 
 
 def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    photos = read(settings.train_dir)
+    photos = photo_training.read(settings.train_dir)
     if settings.val_dir:
-        return photos, read(settings.val_dir)
-    if len(photos) < 2:
-        raise ValueError("at least two photographs are needed to hold one out for validation")
-    held_out = set(range(len(photos) // 2 % HELD_OUT, len(photos), HELD_OUT))
-    return (
-        [photo for number, photo in enumerate(photos) if number not in held_out],
-        [photo for number, photo in enumerate(photos) if number in held_out],
-    )
+        return photos, photo_training.read(settings.val_dir)
+    return photo_training.split(photos, HELD_OUT)
 
 
 def _train(
     run: runs.Run, settings: Settings, photos: list[np.ndarray], held_out: list[np.ndarray]
 ) -> Generator[Event]:
-    model = _network(settings)
+    model = photo_training.network(Filler, settings)
     steps = settings.epochs * settings.steps
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
@@ -169,15 +149,6 @@ def _train(
     )
 
 
-def _network(settings: Settings) -> Filler:
-    if settings.start is not None:
-        model, _ = checkpoints.load(settings.start, Filler)
-    else:
-        with devices.seeded(settings.seed):
-            model = Filler(settings.widths, settings.down, settings.up)
-    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
-
-
 def decibels(filled: Tensor, clean: Tensor, hole: Tensor, floor: float = 0.0) -> Tensor:
     """Mean over pictures of 10 log10 (MSE in the hole + `floor`): for a floor of 0, minus the PSNR there.
 
@@ -203,33 +174,11 @@ def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int
     rng = np.random.default_rng((settings.seed, epoch, number))
     areas = np.array([photo.size for photo in photos], float)  # a large photograph holds more to learn from
     picked = rng.choice(len(photos), settings.batch_size, p=areas / areas.sum())
-    crops = np.stack([crop(photos[pick], settings.crop, settings.smallest, rng) for pick in picked])
+    crops = np.stack(
+        [photo_training.crop(photos[pick], settings.crop, settings.smallest, rng) for pick in picked]
+    )
     marks = np.stack([holes.draw(rng, settings.crop) for _ in picked])
     return torch.from_numpy(crops).permute(0, 3, 1, 2), torch.from_numpy(marks)[:, None]
-
-
-def crop(photo: np.ndarray, side: int, smallest: float, rng: np.random.Generator) -> np.ndarray:
-    """uint8 (S, S, 3): a square of the photograph, made smaller, turned, mirrored, its channels swapped."""
-    scale = 1.0 if rng.random() < 0.5 else rng.uniform(smallest, 1)
-    wide = max(side, min(round(side / scale), *photo.shape[:2]))
-    square = max((_square(photo, wide, rng.random(2)) for _ in range(2)), key=_detail)  # less sky
-    if len(square) > side:
-        small = Image.fromarray(np.ascontiguousarray(square)).resize((side, side), Image.Resampling.LANCZOS)
-        square = np.asarray(small)
-    square = np.rot90(square[:, ::-1] if rng.random() < 0.5 else square, int(rng.integers(4)))
-    return square[..., rng.permutation(3)] if rng.random() < 0.3 else square
-
-
-def _detail(square: np.ndarray) -> float:
-    return float(np.abs(np.diff(square[::2, ::2, 1].astype(np.int16))).mean())
-
-
-def _square(photo: np.ndarray, side: int, place: np.ndarray) -> np.ndarray:
-    """A square of the photograph, continued by mirroring where that is smaller; `place` in [0, 1]."""
-    top, left = (round(p * max(0, have - side)) for p, have in zip(place, photo.shape[:2], strict=True))
-    square = photo[top : top + side, left : left + side]
-    missing = [(0, side - have) for have in square.shape[:2]]
-    return np.pad(square, [*missing, (0, 0)], mode="symmetric")
 
 
 class Validation:
@@ -241,7 +190,7 @@ class Validation:
     def __init__(self, photos: list[np.ndarray], seed: int) -> None:
         self.kinds, crops, marks, telea = ("strokes_7", "strokes_15", "lost_70"), [], [], []
         for number, photo in enumerate(photos):
-            square = np.ascontiguousarray(_square(photo, SIDE, np.full(2, 0.5)))
+            square = np.ascontiguousarray(photo_training.square_at(photo, SIDE, np.full(2, 0.5)))
             for kind in self.kinds:
                 rng, (name, size) = np.random.default_rng((seed, number)), kind.split("_")
                 if name == "lost":

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from vision_core import checkpoints, devices, runs, training
-from vision_core.editing.fill import filler_train
+from vision_core import devices, runs, training
+from vision_core.editing import photo_training
 from vision_core.editing.find.scratches import ScratchNet
 from vision_core.events import Event
 from vision_core.loading import made
 from vision_core.settings import absolute, check, device, seed, setting, track
 
 SYSTEM = "edit scratches"
-HELD_OUT = 10  # every so manieth photograph is kept for validation
+HELD_OUT = 10  # one of so many photographs is kept for validation
 CLEAN = 0.35  # share of the crops that get no damage
 
 
@@ -84,31 +84,17 @@ def export(run: str | Path, out: str | Path) -> Path:
     Raises:
         ValueError: `run` is no run of this system, or one that has not been measured yet.
     """
-    found, _ = runs.open(run, SYSTEM, Settings)
-    model, metadata = checkpoints.load(found.folder / "best.safetensors", ScratchNet)
-    unneeded = ("train_dir", "start", "device", "track", "workers")
-    checkpoints.save(out, model, {k: v for k, v in metadata.items() if k not in unneeded}, half=True)
-    return Path(out)
+    return photo_training.export(run, out, SYSTEM, Settings, ScratchNet)
 
 
 def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    photos = filler_train.read(settings.train_dir)
-    if len(photos) < 2:
-        raise ValueError("at least two photographs are needed to hold one out for validation")
-    held_out = set(range(len(photos) // 2 % HELD_OUT, len(photos), HELD_OUT))
-    kept = [photo for number, photo in enumerate(photos) if number in held_out]
-    return [photo for number, photo in enumerate(photos) if number not in held_out], kept
+    return photo_training.split(photo_training.read(settings.train_dir), HELD_OUT)
 
 
 def _train(
     run: runs.Run, settings: Settings, photos: list[np.ndarray], held_out: list[np.ndarray]
 ) -> Generator[Event]:
-    if settings.start is not None:
-        model, _ = checkpoints.load(settings.start, ScratchNet)
-    else:
-        with devices.seeded(settings.seed):
-            model = ScratchNet(settings.widths, settings.down, settings.up)
-    model = model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+    model = photo_training.network(ScratchNet, settings)
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
     )
@@ -194,7 +180,7 @@ def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int
     crops, marks = [], []
     for _ in range(settings.batch_size):
         photo = photos[int(rng.integers(len(photos)))]
-        crop = filler_train.crop(photo, settings.crop, settings.smallest, rng)
+        crop = photo_training.crop(photo, settings.crop, settings.smallest, rng)
         worn, mark = (crop, np.zeros(crop.shape[:2], bool)) if rng.random() < CLEAN else wear(crop, rng)
         crops.append(copied(worn, rng))
         marks.append(mark)

@@ -1,0 +1,85 @@
+"""What the trainers on photographs share: reading and holding out, crops, where to begin, export."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from vision_core import checkpoints, devices, folders, runs
+from vision_core.pictures import images
+
+HERE = ("train_dir", "val_dir", "start", "device", "track", "workers")  # settings that say nothing elsewhere
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def read(folder: str | Path) -> list[np.ndarray]:
+    """All photographs below a folder, uint8 (H, W, 3) each, by name.
+
+    Raises:
+        ValueError: no such folder, no photograph in it, or one that cannot be read.
+    """
+    return [images.read(path).seen for path in folders.below(folder)]
+
+
+def split(photos: list[np.ndarray], every: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """(to train on, held out): one of `every` photographs, at least one, is held out.
+
+    Raises:
+        ValueError: fewer than two photographs.
+    """
+    if len(photos) < 2:
+        raise ValueError("at least two photographs are needed to hold one out for validation")
+    held_out = set(range(len(photos) // 2 % every, len(photos), every))
+    return (
+        [photo for number, photo in enumerate(photos) if number not in held_out],
+        [photo for number, photo in enumerate(photos) if number in held_out],
+    )
+
+
+def crop(photo: np.ndarray, side: int, smallest: float, rng: np.random.Generator) -> np.ndarray:
+    """uint8 (S, S, 3): a square of the photograph, made smaller, turned, mirrored, its channels swapped."""
+    scale = 1.0 if rng.random() < 0.5 else rng.uniform(smallest, 1)
+    wide = max(side, min(round(side / scale), *photo.shape[:2]))
+    square = max((square_at(photo, wide, rng.random(2)) for _ in range(2)), key=_detail)  # less sky
+    if len(square) > side:
+        small = Image.fromarray(np.ascontiguousarray(square)).resize((side, side), Image.Resampling.LANCZOS)
+        square = np.asarray(small)
+    square = np.rot90(square[:, ::-1] if rng.random() < 0.5 else square, int(rng.integers(4)))
+    return square[..., rng.permutation(3)] if rng.random() < 0.3 else square
+
+
+def _detail(square: np.ndarray) -> float:
+    return float(np.abs(np.diff(square[::2, ::2, 1].astype(np.int16))).mean())
+
+
+def square_at(photo: np.ndarray, side: int, place: np.ndarray) -> np.ndarray:
+    """A square of the photograph, continued by mirroring where that is smaller; `place` in [0, 1]."""
+    top, left = (round(p * max(0, have - side)) for p, have in zip(place, photo.shape[:2], strict=True))
+    square = photo[top : top + side, left : left + side]
+    missing = [(0, side - have) for have in square.shape[:2]]
+    return np.pad(square, [*missing, (0, 0)], mode="symmetric")
+
+
+def network(kind: type[Network], settings: Any) -> Network:
+    """A network to train: the weights of `settings.start`, or new ones drawn from `settings.seed`."""
+    if settings.start is not None:
+        model, _ = checkpoints.load(settings.start, kind)
+    else:
+        with devices.seeded(settings.seed):
+            model = kind(settings.widths, settings.down, settings.up)
+    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def export(run: str | Path, out: str | Path, system: str, settings: type, kind: type[Network]) -> Path:
+    """Write a run's best network, finished or not, in half precision to the file `out`.
+
+    Raises:
+        ValueError: `run` is no run of this system, or one that has not been measured yet.
+    """
+    found, _ = runs.open(run, system, settings)
+    model, metadata = checkpoints.load(found.folder / "best.safetensors", kind)
+    checkpoints.save(out, model, {k: v for k, v in metadata.items() if k not in HERE}, half=True)
+    return Path(out)
