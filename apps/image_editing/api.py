@@ -49,7 +49,8 @@ def edit_task(
     with HEAVY.ticket(visits.new(APP).owner) as turn:
         for _ in turn:
             yield None
-        own = partial(edits.painter, filled, edits.material_of(filled, color or "#808080", None), 20, 7.5, "")
+        material = edits.material_of(filled, color or "#808080", None)
+        own = partial(editing.painter, filled, material=material, guidance=7.5)
         options = {"mask": marked, "prompt": edits.text(prompt, "The prompt"), "seed": chosen}
         options["with_shadow"] = task == "remove"
         for event in gpu.stream(edits.performed, picture, task, own, options):

@@ -98,26 +98,6 @@ def who_paints(given: Session | None) -> str:
     return note("The small world's model answers: it knows the things and colours of these drawn scenes.")
 
 
-def painter(
-    fill: str,
-    material: str | Picture | None,
-    steps: int,
-    guidance: float,
-    negative: str,
-    *,
-    version: int = 0,
-    amount: float | None = None,
-    right: float = 0.0,
-    down: float = 0.0,
-    scale: float = 1.0,
-) -> Painter:
-    """The painter that a choice of the page names."""
-    return editing.painter(
-        fill, material=material, steps=steps, guidance=guidance, negative=negative, version=version,
-        amount=amount, right=right, down=down, scale=scale,
-    )  # fmt: skip
-
-
 def material_of(fill: str, color: str, other: str | None) -> str | Picture | None:
     if fill not in FILLS:
         raise ValueError(f"There is no filling {fill!r}")
@@ -219,9 +199,14 @@ def begin_task(
         place = ~mask if kind.inverse else mask
         material = material.with_rgb(baselines.surroundings(material.seen, picture.seen, place))
     own = partial(
-        painter, fill, material, whole(steps, 1, 200, "The number of steps"),
-        number(guidance, 0, 100, "The guidance"), text(negative, "The negative prompt"), **placed,
-    )  # fmt: skip
+        editing.painter,
+        fill,
+        material=material,
+        steps=whole(steps, 1, 200, "The number of steps"),
+        guidance=number(guidance, 0, 100, "The guidance"),
+        negative=text(negative, "The negative prompt"),
+        **placed,
+    )
     ready = None if fill in ("tiny", "diffusers") else own()  # its faults are told at once
     if fill == "classical" and task == "remove" and height * width <= SEVERAL:
         ready = [own(version=version) for version in range(len(patches.VERSIONS))]

@@ -18,6 +18,7 @@ from apps.image_editing import edits, mask_panel, picture_panel, results
 from apps.image_editing.visit import APP
 from apps.restoration import training
 from apps.shared import visits
+from vision_core import editing
 from vision_core.color import lut, lut_files
 from vision_core.editing import masks, packed, recipe
 from vision_core.editing.recipe import Recipe
@@ -137,7 +138,7 @@ def test_uploads_of_the_editing_page_are_opened_in_the_guarded_process_only(uplo
     with watched(photo, mask, material, made):
         picture_panel.choose(known, str(photo))
         mask_panel.by_file(known, str(mask))
-        edits.painter("picture", edits.material_of("picture", "", str(material)), 20, 7.5, "")
+        editing.painter("picture", material=edits.material_of("picture", "", str(material)))
         assert "Restored: remove" in results.restore(known, str(made))[0]
         with pytest.raises(gr.Error, match="holds no recipe"):
             results.restore(known, str(photo))
