@@ -186,7 +186,7 @@ def test_an_interrupt_saves_the_model_and_says_so(tmp_path):
     child = subprocess.Popen(
         [*PYTHON, *map(str, words), "--json"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,6 @@
 """Every layout of a TIFF: the same pixels as tifffile sees, or a refusal that names the layout.
 
-`python tests/test_tiff_layouts.py` prints the table of the docs.
+`python tests/pictures/test_tiff_layouts.py` prints the table of the docs.
 """
 
 import itertools

@@ -55,7 +55,7 @@ def test_the_size_of_a_picture_is_refused_by_its_numbers():
 
 
 def test_the_docs_print_the_table_and_name_tests_that_exist():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     text = (root / "docs" / "security.md").read_text()
     assert limits.table() in text, "print(limits.table()) gives the table of docs/security.md"
     named = {word for word in text.split("`") if word.startswith("tests/")}
@@ -110,7 +110,7 @@ def test_a_larger_limit_counts_as_well_and_a_variable_that_is_wrong_is_not_blame
 
 def test_no_other_module_has_limits_of_its_own():
     """Of pixels, bytes, pages and sides of files; bounds inside of one format stay beside its parser."""
-    root, found = Path(__file__).parents[1], []
+    root, found = Path(__file__).parents[2], []
     own = re.compile(
         r"(MAX|MOST|LARGEST|LONGEST).*(PIXELS|BYTES|PAGES|SIDE|SECONDS|FILE)|(MEGA)?PIXELS|MEGABYTES"
     )

@@ -1,7 +1,6 @@
 """Every option and argument of the command line with odd values: a sentence and status 2, never a traceback.
 
-`python tests/test_odd_values.py` tries all values at all places, or as many as it is told; `pytest` tries a
-few.
+`python tests/safety/test_odd_values.py [COUNT]` tries every value at every place, or COUNT; `pytest` a few.
 """
 
 import json
