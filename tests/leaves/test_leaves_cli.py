@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from PIL import Image
@@ -66,7 +67,7 @@ def test_generate_train_evaluate_predict_explain_bundle(tmp_path):
     [
         (["distribution", "nowhere"], "there is no folder nowhere"),
         (["train", "nowhere", "--out", "run"], "there is no folder"),
-        (["train", "--out", "run"], "data is missing: Folder whose subfolders are the classes"),
+        (["train", "--out", "run"], "data is missing: Folder, or ZIP of one, whose subfolders are"),
         (["train", "nowhere"], "--out FOLDER is missing"),
         (["train", "--resume", "nowhere"], "there is no file"),
         (["predict", "nothing.jpg", "--model", "nothing.zip"], "there is no weights file nothing.zip"),
@@ -79,3 +80,48 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, arguments, sentence):
     status, told = ask(*arguments)
     assert status == 2 and sentence in told["error"] and "\n" not in told["error"]
     assert not (tmp_path / "run").exists()
+
+
+def packed(path, files):
+    with ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_of_class_folders_is_used_as_the_folder_is(drawn, tmp_path):
+    files = {f"leaves/{path.relative_to(drawn)}": path.read_bytes() for path in drawn.rglob("*.jpg")}
+    data = packed(
+        tmp_path / "leaves.zip", {**files, "__MACOSX/leaves/rust/._0.jpg": b"", "leaves/a.txt": b""}
+    )
+    assert ask("distribution", data)[1]["counts"] == dict.fromkeys(CLASSES, 15)
+    run = tmp_path / "run"
+    train = ("train", data, "--out", run, "--epochs", 1, "--crop", 32, "--cache-features", "--views", 1)
+    status, told = ask(*train)
+    assert status == 0 and sum(map(sum, (n.values() for n in told["images"].values()))) == 60
+    assert all((run / "pictures" / "leaves" / name).is_dir() for name in CLASSES)
+    status, told = ask("evaluate", data, "--model", run / "model.safetensors", "--camera")
+    assert status == 0 and told["images"] == 60 and told["camera"]["as it is"]["of_clean"] == 1
+    status, told = ask("teach", data, "--out", tmp_path / "taught.safetensors")
+    assert status == 0 and told["metrics"]["left_out"]["images"] == 60
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"../a.jpg": b"x"}, "the name '../a.jpg' in the ZIP leads out of its folder"),
+        ({"/etc/a.jpg": b"x"}, "leads out of its folder"),
+        ({"C:\\a.jpg": b"x"}, "leads out of its folder"),
+        ({"a.jpg": b"x", "a.jpg/b.jpg": b"x"}, "'a.jpg/b.jpg' of the ZIP cannot be written"),
+        ({"README.md": b"x"}, "it holds no pictures"),
+        ({"rust/a.jpg": b"x" * 2_000_000}, "more than 1 MB"),
+        ({f"rust/{n}.jpg": b"x" for n in range(9)}, "at most 8 are accepted"),
+        ({"rust/a.jpg": b"x"}, "x.zip has only the class 'rust'"),
+    ],
+)
+def test_a_zip_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch, files, sentence):
+    monkeypatch.setenv("VISION_CORE_MAX_LEAVES_MB", "1")
+    monkeypatch.setenv("VISION_CORE_MAX_LEAVES_PICTURES", "8")
+    status, told = ask("train", packed(tmp_path / "x.zip", files), "--out", tmp_path / "run")
+    assert status == 2 and sentence in told["error"] and "/tmp/tmp" not in told["error"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]

@@ -376,7 +376,12 @@ def archive(folder: Path) -> Reader:
         for name in ("a.png", "b/c.png"):
             file.writestr(name, images.encode(images.Picture(COLORS)))
         file.writestr("README.md", "no picture")
-    return lambda folder: archives.members(folder / "x.zip", (".png",))
+    return lambda folder: (archives.members(folder / "x.zip", (".png",)), _unpacked(folder / "x.zip"))
+
+
+def _unpacked(path: Path) -> None:
+    with leaves.unpacked(path) as folder:
+        leaves.survey(folder)
 
 
 # Where files are opened, and the doors above that stand for it, or who has written what is opened there

@@ -22,7 +22,7 @@ app = typer.Typer(
     help="The leaf classifier: look at a folder, train, measure, predict, explain.", no_args_is_help=True
 )
 
-Data = Annotated[Path, Argument(help="Folder whose subfolders are the classes.")]
+Data = Annotated[Path, Argument(help="Folder, or ZIP of one, whose subfolders are the classes.")]
 Model = Annotated[
     Path | None, Option(help="A .safetensors, .pth or .zip of yours; without it, the one that comes along.")
 ]
@@ -36,7 +36,8 @@ def distribution(
     from vision_core import leaves, plots
     from vision_core.leaves.plots import distribution
 
-    found = leaves.survey(data)
+    with leaves.unpacked(data) as folder:
+        found = leaves.survey(folder)
     counts, told = found.counts(), leaves.imbalance(found.counts())
     if out is not None:
         plots.save(distribution(counts), _page(out))
@@ -199,7 +200,18 @@ def evaluate(
     from vision_core import leaves
 
     net, metadata = leaves.load(model)
-    found = leaves.evaluate(net, data, metadata.get("seen", ""))
+    with leaves.unpacked(data) as folder:
+        found = leaves.evaluate(net, folder, metadata.get("seen", ""))
+        if ground or camera:
+            survey = leaves.survey(folder).measured()
+            chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]
+            chosen = [(file, name) for file, name in chosen if name in net.classes]
+            files = [file for file, _ in chosen]
+            truth = np.array([net.classes.index(name) for _, name in chosen])
+            if camera:
+                found["camera"] = leaves.camera(net, folder, files, truth)
+            if ground:
+                found["ground"] = leaves.ground_bias(net, folder, files, truth)
     low, high = found["accuracy_interval"]
     lines = [
         f"accuracy {found['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}), "
@@ -216,21 +228,13 @@ def evaluate(
         lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} refused")
     if found["trained_on"]:
         lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
-    files, truth = [], np.array([], int)
-    if ground or camera:
-        survey = leaves.survey(data).measured()
-        chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]
-        chosen = [(file, name) for file, name in chosen if name in net.classes]
-        files, truth = [file for file, _ in chosen], np.array([net.classes.index(name) for _, name in chosen])
     if camera:
-        found["camera"] = leaves.camera(net, data, files, truth)
         lines += [
             f"{way}: {row['right']:.1%} right ({row['of_clean']:.3f}), {row['refused']:.1%} refused"
             for way, row in found["camera"].items()
         ]
     if ground:
-        bias = leaves.ground_bias(net, data, files, truth)
-        found["ground"] = bias
+        bias = found["ground"]
         lines.append(
             f"from the ground alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
             f"from the leaf alone {bias['leaf_only']:.1%}, from the whole picture {bias['whole']:.1%}"
@@ -272,7 +276,9 @@ def predict(
 
 @command(app)
 def teach(
-    data: Annotated[Path, Argument(help="Folder whose subfolders are the classes, about ten pictures each.")],
+    data: Annotated[
+        Path, Argument(help="Folder, or ZIP, whose subfolders are the classes, about ten pictures each.")
+    ],
     out: Annotated[Path, Option(help="Model to write: *.safetensors or *.pth.")],
     base: Model = None,
     seed: Seed = 0,
@@ -280,7 +286,8 @@ def teach(
     """Teach new classes from a few pictures each, in seconds and without a training."""
     from vision_core import checkpoints, leaves
 
-    model, told = leaves.teach(data, base, seed)
+    with leaves.unpacked(data) as folder:
+        model, told = leaves.teach(folder, base, seed)
     checkpoints.save(out, model, told)
     found = told["metrics"]["left_out"]
     low, high = found["accuracy_interval"]
@@ -302,7 +309,8 @@ def unknown(
     """Measure the refusal of what was never shown: leave out each species, or each disease, in turn."""
     from vision_core import leaves
 
-    found = leaves.left_out(leaves.load(model)[0], data, by, others)
+    with leaves.unpacked(data) as folder:
+        found = leaves.left_out(leaves.load(model)[0], folder, by, others)
     lines = []
     for row in found["rows"]:
         rest = f"; of no leaf {row['others']:.1%}" if "others" in row else ""

@@ -15,6 +15,7 @@ from vision_core.leaves.teach import teach
 from vision_core.leaves.train import Settings, create, manifest_of, resume, train
 from vision_core.leaves.transform import transform
 from vision_core.leaves.unknown import left_out
+from vision_core.leaves.zips import unpacked
 
 __all__ = [
     "KINDS",
@@ -53,6 +54,7 @@ __all__ = [
     "teach",
     "train",
     "transform",
+    "unpacked",
     "verdict",
     "write_looks",
 ]

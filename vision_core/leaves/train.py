@@ -1,8 +1,10 @@
 """Trains the leaf classifier: a new head on frozen features, or with the last blocks of them."""
 
+import shutil
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from vision_core import checkpoints, devices, runs, training
 from vision_core.devices import generator, seeded
 from vision_core.events import Event
-from vision_core.leaves import data, features
+from vision_core.leaves import data, features, zips
 from vision_core.leaves.augment import random_views
 from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
@@ -23,14 +25,14 @@ from vision_core.leaves.network import BACKBONES, BLOCKS, LeafNet
 from vision_core.runs import Run
 from vision_core.settings import absolute, check, device, seed, setting, shareable, track
 
-MANIFEST = "manifest.json"
+MANIFEST, PICTURES = "manifest.json", "pictures"
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to train."""
 
-    data: str = setting(help="Folder whose subfolders are the classes.", path=True)
+    data: str = setting(help="Folder, or ZIP of one, whose subfolders are the classes.", path=True)
     groups: str | None = setting(
         None, "CSV file, columns file and leaf_group: pictures that show one leaf.", path=True
     )
@@ -76,10 +78,7 @@ def create(out: str | Path, settings: Settings, *, replace: bool = False) -> Run
     Raises:
         ValueError: `out` holds a run and `replace` is not set; too few classes or files; no such weights.
     """
-    settings = _absolute(settings)
-    data.check_folder(settings.data)  # refuses what cannot be trained before there is a folder
-    _initial(settings, ("a", "b"))
-    return runs.create(out, "leaves", settings, replace=replace)
+    return _create(out, _absolute(settings), replace, split=False)
 
 
 def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
@@ -93,13 +92,25 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
         ValueError: as `create`; the data cannot be split; pictures that are gone meanwhile.
         FloatingPointError: the loss is not finite.
     """
-    settings = _absolute(settings)
-    data.check_folder(settings.data)
-    manifest = _split(settings)  # refused before there is a folder, too
-    run = create(out, settings, replace=replace)
-    if runs.is_first_process():
-        manifest.save(run.folder / MANIFEST)
+    run = _create(out, _absolute(settings), replace, split=True)
     yield from resume(run.folder)
+
+
+def _create(out: str | Path, settings: Settings, replace: bool, split: bool) -> Run:
+    """Everything that cannot be trained is refused before the run's folder is made."""
+    with zips.unpacked(settings.data) as folder:
+        data.check_folder(folder)
+        manifest = _split(folder, settings) if split else None
+        _initial(settings, ("a", "b"))
+
+        def inputs(run: Path) -> None:
+            kept = folder
+            if folder != Path(settings.data):  # of a ZIP: a resume needs the pictures
+                kept = Path(shutil.copytree(folder, run.resolve() / PICTURES))
+            if manifest is not None:
+                replaced(manifest, folder=str(kept.resolve())).save(run / MANIFEST)
+
+        return runs.create(out, "leaves", settings, replace=replace, inputs=inputs)
 
 
 def resume(out: str | Path) -> Generator[Event]:
@@ -131,7 +142,8 @@ def manifest_of(run: Run) -> Manifest:
 def _split_once(run: Run, settings: Settings) -> Manifest:
     """The split of a run: made when its training begins, then read."""
     known = manifest_of(run) if (run.folder / MANIFEST).exists() else None
-    folder = known.folder if known else settings.data
+    unpacked = run.folder / PICTURES
+    folder = known.folder if known else unpacked if unpacked.is_dir() else settings.data
     if not Path(folder).is_dir():
         raise ValueError(f"the data of this run are no longer in {folder}: put them back there")
     if known:
@@ -141,14 +153,14 @@ def _split_once(run: Run, settings: Settings) -> Manifest:
             f"{run.folder} has no {MANIFEST}, so that nobody knows which pictures it trained on: "
             "put the file back, or start a new run"
         )
-    manifest = _split(settings)
+    manifest = _split(folder, settings)
     if runs.is_first_process():
         manifest.save(run.folder / MANIFEST)
     return manifest
 
 
-def _split(settings: Settings) -> Manifest:
-    return data.split(data.survey(settings.data), settings.seed, groups=settings.groups)
+def _split(folder: str | Path, settings: Settings) -> Manifest:
+    return data.split(data.survey(folder), settings.seed, groups=settings.groups)
 
 
 def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
@@ -228,7 +240,7 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
 def _absolute(settings: Settings) -> Settings:
     settings = absolute(settings)
     named = settings.weights in (*BACKBONES, "none")
-    return settings if named else replace(settings, weights=str(Path(settings.weights).absolute()))
+    return settings if named else replaced(settings, weights=str(Path(settings.weights).absolute()))
 
 
 def _plan(settings: Settings, count: int) -> training.Plan:

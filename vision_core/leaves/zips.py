@@ -1,0 +1,39 @@
+"""A ZIP of class folders, used as a folder is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vision_core.pictures.images import READABLE
+from vision_core.safety import archives
+from vision_core.safety.limits import LEAVES, LEAVES_PICTURES
+
+
+@contextmanager
+def unpacked(source: str | Path) -> Iterator[Path]:
+    """A folder as it is; a ZIP as a temporary folder with its pictures, removed at the end.
+
+    Raises:
+        ValueError: not a ZIP, a damaged one, one without pictures or with more than LEAVES_PICTURES or
+            LEAVES_MB of `limits`; a name in it leads out of it. An error inside the context names the ZIP.
+    """
+    source = Path(source)
+    if source.suffix.lower() != ".zip" or source.is_dir():
+        yield source
+        return
+    if not source.is_file():
+        raise ValueError(f"there is no file {source}")
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary, source.stem)
+        folder.mkdir()
+        try:
+            archives.write(archives.each(source, READABLE, LEAVES_PICTURES, LEAVES), folder)
+            if not any(folder.iterdir()):
+                raise ValueError("it holds no pictures")
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+        try:
+            yield folder
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(folder), str(source))) from error
