@@ -226,22 +226,21 @@ def by_shadow(data: Path, half: int, count: int) -> None:
     """How much of the drawn shadows is found, and how far the picture is from the ground where they were."""
     rows, wrong = [], []
     for scene in scenes(data, half, count, shadows=True):
-        found = shadow.find(scene.rgb, scene.mask)
-        errors = []
-        for mask in (scene.mask, scene.mask | found):
-            hole = masks.grow(mask, tasks.around("remove", *mask.shape))
-            filled = painted(Classical(), scene.rgb, hole)
-            errors.append(np.abs(filled.astype(int) - scene.ground)[scene.shadow].mean())
-        hit = (found & scene.shadow).sum()
+        found, picture, errors = shadow.find(scene.rgb, scene.mask), images.Picture(scene.rgb), []
+        for on in (False, True):
+            events = editing.perform(picture, "remove", Classical(), mask=scene.mask, with_shadow=on)
+            rgb = list(events)[-1].result.picture.rgb
+            errors.append(np.abs(rgb.astype(int) - scene.ground)[scene.shadow].mean())
+        hit = 0 if found is None else (found.mask & scene.shadow).sum()
         rows.append([hit / scene.shadow.sum(), *errors])
         plain = np.where(scene.shadow[..., None], scene.ground, scene.rgb)
-        wrong.append(shadow.find(plain, scene.mask).sum() / scene.mask.sum())
+        wrong.append(shadow.find(plain, scene.mask) is not None)
     recall, alone, both = np.array(rows).T
     print(f"{count} scenes: {(recall > 0.5).mean():.0%} of the shadows found, recall {recall.mean():.2f}")
     print(
         f"error in the shadow's area, grey levels: mask alone {alone.mean():.1f}, with it {both.mean():.1f}"
     )
-    print(f"without a shadow something is marked in {np.mean(np.array(wrong) > 0):.0%} of the scenes")
+    print(f"without a shadow something is marked in {np.mean(wrong):.0%} of the scenes")
 
 
 def by_scratches(data: Path, count: int) -> None:
@@ -297,12 +296,11 @@ def by_sheet(data: Path, out: Path) -> None:
             mask = eyes.mark(picture.rgb, Prompt(box=box))
         material = told.get("material")
         if material not in (None, "blur"):
-            other = photograph("free_photos", material)
-            material = images.Picture(baselines.surroundings(other, picture.rgb, ~mask))
+            material = images.Picture(photograph("free_photos", material))
         events = editing.perform(
             picture,
             task,
-            editing.painter(material=material),
+            editing.painter(material=material, relight=baselines.surroundings),
             mask=mask,
             sides=sides,
             with_shadow=task == "remove",

@@ -76,19 +76,9 @@ def build() -> gr.Blocks:
             wiring.start(piece.click, results.act, visit, follow)
         again = view["again"].click(results.go_on, visit, shown, **wiring.QUIET)
         again.success(None, js="() => document.querySelector('#bench').scrollIntoView({block: 'start'})")
-        restored = [
-            view["said"],
-            canvas,
-            task,
-            own[0],
-            words["caption"],
-            own[1],
-            seed,
-            locked,
-            strength,
-            padding,
-        ]
-        restored += [feather, poisson, steps, guidance, negative, *own[4:8], *reaching]
+        prompt, fill, _, _, *placed = own
+        restored = [view["said"], canvas, task, prompt, words["caption"], fill, seed, locked]
+        restored += [strength, padding, feather, poisson, steps, guidance, negative, *placed, *reaching]
         view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **wiring.QUIET)
         kept = wiring.controls(page, without=("Caption", "Sizes by"))
         api.build()

@@ -194,14 +194,11 @@ def begin_task(
         "down": number(move_down, -100, 100, "How far it is moved") / 100,
         "scale": number(scale, 10, 400, "Its size") / 100,
     }
-    material = material_of(fill, color, other)
-    if light and isinstance(material, Picture) and mask is not None:
-        place = ~mask if kind.inverse else mask
-        material = material.with_rgb(baselines.surroundings(material.seen, picture.seen, place))
     own = partial(
         editing.painter,
         fill,
-        material=material,
+        material=material_of(fill, color, other),
+        relight=baselines.surroundings if light else None,
         steps=whole(steps, 1, 200, "The number of steps"),
         guidance=number(guidance, 0, 100, "The guidance"),
         negative=text(negative, "The negative prompt"),

@@ -4,6 +4,7 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -19,8 +20,9 @@ KEPT = 6  # pictures whose looks stay in memory, two megabytes each
 AGAIN = 0.015  # of the longer side: a click so near the last one asks for the next answer
 STROKES = 20  # that one thing takes
 
-_seen: OrderedDict[str, Seen] = OrderedDict()
-_looking = threading.Lock()
+_looks: OrderedDict[str, "_Look"] = OrderedDict()
+_table = threading.Lock()  # of `_looks`: never held while something is computed
+_encoding = threading.Lock()  # one picture at a time: the encoder takes every core and a gigabyte
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,45 @@ class Pointed:
     takes: bool = False
 
 
+class _Look:
+    """What is known of one picture; its lock is held while that is read or computed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.seen: Seen | None = None
+
+
 def seen_of(known: Visit, picture: Picture) -> Seen:
-    """What the networks saw in the visit's picture: in memory, beside the picture, or found out now."""
+    """What the networks saw in the visit's picture: in memory, beside the picture, or computed now.
+
+    Only requests about the same picture wait for each other, and those whose pictures are to be encoded.
+    """
     path = known.session.path(f"{known.source}.seen")
-    with _looking:
-        if (name := str(path)) not in _seen:
-            try:
-                _seen[name] = Seen.decode(path.read_bytes())
-            except (OSError, ValueError, KeyError):  # not there, or cut off when the disk was full
-                _seen[name] = eyes.shared().see(picture.seen)
-                data = _seen[name].encode()
-                visits.make_room(known.session, len(data))
-                visits.opened(known.session).path(path.name).write_bytes(data)
-            while len(_seen) > KEPT:
-                _seen.popitem(last=False)
-        _seen.move_to_end(name)
-        return _seen[name]
+    with _table:
+        look = _looks.setdefault(str(path), _Look())
+        _looks.move_to_end(str(path))
+        while len(_looks) > KEPT:
+            _looks.popitem(last=False)
+    with look.lock:
+        if look.seen is None:
+            look.seen = _read(path) or _encode(known, path, picture)
+        return look.seen
+
+
+def _read(path: Path) -> Seen | None:
+    try:
+        return Seen.decode(path.read_bytes())
+    except (OSError, ValueError, KeyError):  # not there, or cut off when the disk was full
+        return None
+
+
+def _encode(known: Visit, path: Path, picture: Picture) -> Seen:
+    with _encoding:
+        seen = eyes.shared().see(picture.seen)
+    data = seen.encode()
+    visits.make_room(known.session, len(data))
+    visits.opened(known.session).path(path.name).write_bytes(data)
+    return seen
 
 
 def point(known: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple[float, float]]) -> Visit:

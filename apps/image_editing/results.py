@@ -189,7 +189,7 @@ def go_on(given: Session | None) -> tuple[Any, ...]:
 def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
     """The settings in a result or a recipe, in the order of `app`'s outputs."""
     if not file:
-        return (gr.skip(),) * 21
+        return (gr.skip(),) * 27
     known = current(given)
     made, said = guarded.call(recipe.read, file), []
     options = made.options
@@ -207,7 +207,8 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
         if mask is not None and mask.shape != picture.rgb.shape[:2]:
             said.append("Its mask belongs to a picture of another size: choose the picture it was made from.")
         elif mask is not None:
-            known = change(known.session, edge=float(options.get("edge", 0)), shadow=False)
+            edge, with_shadow = float(options.get("edge", 0)), options.get("shadow", False)
+            known = change(known.session, edge=edge, shadow=with_shadow)
             known = with_mask(known, mask, "recipe")
     else:
         said.append("Choose the picture it was made from, then drop the recipe again for its mask.")
@@ -228,5 +229,11 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
         options.get("steps", 20), options.get("guidance", GUIDANCE.get(made.backend, GUIDANCE["diffusers"])),
         options.get("negative", ""),
         *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
-        str(options.get("edge", "")), False,
+        "" if task == "extend" else gr.skip(),
+        *(
+            100 * options[name] if name in options else gr.skip()
+            for name in ("amount", "right", "down", "scale")
+        ),
+        options.get("light", gr.skip()),
+        str(options.get("edge", "")), options.get("shadow", False),
     )  # fmt: skip

@@ -262,8 +262,13 @@ def test_a_recipe_restores_the_settings_and_the_mask(visitor, tmp_path):
     words, _, task, prompt, _, fill, seed, locked, *_ = results.restore(visitor, str(result))
     assert (task, prompt, fill, seed, locked) == ("background", "a prompt", "color", 7, True)
     box = masks.box(80, 120, 30, 20, 60, 50)
-    changed = editing.reach(images.read(result), "background", box)
-    assert "Restored" in words and (mask_of(visitor) == ~changed).all() and visit.current(visitor).edge == 0
+    assert "Restored" in words and (mask_of(visitor) == box).all() and visit.current(visitor).edge == 2
+    other = recipe.Recipe(
+        "extend", options={"right": 0.5, "scale": 2, "light": False, "sides": [1, 2, 3, 4], "edge": 0.0}
+    )
+    (tmp_path / "moved.json").write_text(recipe.to_json(other))
+    *_, down, scale, light, _, shadow = results.restore(visitor, str(tmp_path / "moved.json"))
+    assert (scale, light, shadow) == (200, False, False) and down == gr.skip()
     for bad, sentence in ((ROOT / "assets/color/cat.jpg", "recipe"), (tmp_path / "a.json", "recipe")):
         if bad.suffix == ".json":
             bad.write_text('{"task": 1}')

@@ -1,6 +1,7 @@
 """The real classes at a tiny size: diffusion, CLIP, a ViT, and the whole edit through them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,10 +150,9 @@ def test_tasks_leave_the_rest_bit_identical(task, picture):
     found = list(editing.perform(picture, task, own, mask=mask, sides=sides))[-1].result
     rest = ~found.mask
     assert (found.picture.rgb[rest] == found.source.rgb[rest]).all() and found.mask.any()
-    if mask is not None:  # the page draws it before, the recipe holds it, and repeats it with nothing added
+    if mask is not None:  # the page draws what may change, the recipe holds what was marked
         assert (editing.reach(picture, task, mask) == found.mask).all()
-        kept = packed.unpack_mask(found.recipe.mask)
-        assert ((~kept if task == "background" else kept) == found.mask).all()
+        assert (packed.unpack_mask(found.recipe.mask) == mask).all()
         again = list(editing.repeat(picture, found.recipe, material=material))[-1].result
         assert (again.picture.rgb == found.picture.rgb).all() and (again.mask == found.mask).all()
     if task == "extend":
@@ -221,3 +221,18 @@ def test_a_configuration_that_no_machine_could_build_is_refused_at_once(tmp_path
     (tmp_path / "unet" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=said):
         Diffusion(tmp_path)
+
+
+def test_a_picture_that_took_on_the_light_does_so_again(picture):
+    other, mask = Picture(np.full((10, 10, 3), (220, 40, 30), np.uint8)), masks.box(48, 80, 30, 15, 45, 30)
+
+    def dimmed(material, rgb, hole):
+        assert rgb.shape[:2] == hole.shape
+        return (material * 0.5).astype(np.uint8)
+
+    own = editing.painter(material=other, relight=dimmed)
+    found = list(editing.perform(picture, "replace", own, mask=mask))[-1].result
+    plain = list(editing.repeat(picture, replace(found.recipe, options={}), material=other))[-1].result
+    again = list(editing.repeat(picture, found.recipe, material=other, relight=dimmed))[-1].result
+    assert found.recipe.options["light"] and recipe.checked(json.loads(recipe.to_json(found.recipe)), "x")
+    assert (again.picture.rgb == found.picture.rgb).all() != (plain.picture.rgb == found.picture.rgb).all()

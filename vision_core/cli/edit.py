@@ -143,6 +143,7 @@ def perform(
 ) -> Answer:
     """Carry out one of the ten tasks; everything outside the mask stays bit-identical."""
     from vision_core import editing
+    from vision_core.color import baselines
     from vision_core.editing import recipe, tasks
     from vision_core.pictures import images
 
@@ -152,9 +153,10 @@ def perform(
         backend,
         model,
         generative=kind.generative,
-        material=_lit(material, picture, marked, kind.inverse) if light and material else material,
+        material=material,
         amount=amount,
         **_moved(move, scale),
+        relight=baselines.surroundings if light else None,
         steps=steps,
         guidance=guidance,
         negative=negative,
@@ -197,17 +199,6 @@ def _moved(move: str, scale: float) -> dict[str, float]:
     except ValueError:
         raise ValueError(f"--move is {move!r}; RIGHT,DOWN such as 0.2,-0.1 was expected") from None
     return {"right": right, "down": down, "scale": scale}
-
-
-def _lit(material: str, picture: Any, marked: Any, inverse: bool) -> Any:
-    """The material in the colours of the place where it will stand; one that is no picture stays as it is."""
-    from vision_core.color import baselines
-    from vision_core.pictures import images
-
-    if marked is None or material == "blur" or material.startswith("#"):
-        return material
-    other = images.read(material)
-    return other.with_rgb(baselines.surroundings(other.seen, picture.seen, ~marked if inverse else marked))
 
 
 @command(app)
@@ -356,12 +347,14 @@ def again(
 ) -> Answer:
     """Repeat an edit from the recipe inside its PNG."""
     from vision_core import editing
+    from vision_core.color import baselines
     from vision_core.editing import recipe
     from vision_core.pictures import images
 
     made = recipe.read(result)
     made = made if seed is None else replace(made, seed=seed)
-    found = _follow(editing.repeat(images.read(image), made, model, material, device))
+    events = editing.repeat(images.read(image), made, model, material, baselines.surroundings, device)
+    found = _follow(events)
     recipe.save(found.picture, found.recipe, out)
     return Answer(f"{out}: {made.task} again", {"result": str(out), "recipe": asdict(found.recipe)})
 

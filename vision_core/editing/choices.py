@@ -13,6 +13,7 @@ from vision_core.editing.fill.inpainting import GUIDANCE, Classical, Painter
 from vision_core.editing.fill.lama import Lama, fetched
 from vision_core.editing.find import things
 from vision_core.editing.find.saliency import Looker, Saliency
+from vision_core.editing.materials import Relight
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.scoring import Clip
 from vision_core.events import Done, Event
@@ -38,6 +39,7 @@ def painter(
     right: float = 0.0,
     down: float = 0.0,
     scale: float = 1.0,
+    relight: Relight | None = None,
     device: str = "auto",
 ) -> Painter:
     """The painter of a name.
@@ -50,7 +52,7 @@ def painter(
         guidance: how closely a diffusion follows the prompt; None is what measured best for it.
         version: of `classical`: which of `patches.VERSIONS`.
         amount: of `blur`, see `materials.blur`; None is its own.
-        right, down, scale: of `picture`, see `materials.picture`.
+        right, down, scale, relight: of `picture`, see `materials.picture`.
 
     Raises:
         ValueError: no such backend, or what it needs was not given.
@@ -77,7 +79,8 @@ def painter(
             if not material:
                 raise ValueError("say which picture: --material FILE")
             other = images.read(material) if isinstance(material, str) else material
-            return materials.picture(other.seen, other.alpha, other.alpha is not None, right, down, scale)
+            fit = other.alpha is not None
+            return materials.picture(other.seen, other.alpha, fit, right, down, scale, relight)
     from vision_core.editing.fill.diffusion import DEFAULT, Diffusion
 
     source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
@@ -242,9 +245,13 @@ def repeat(
     made: Recipe,
     model: str | None = None,
     material: str | None = None,
+    relight: Relight | None = None,
     device: str = "auto",
 ) -> Generator[Event | Candidate]:
     """Carry out a recipe: `Done` with an `Edit`.
+
+    Args:
+        relight: for a recipe whose other picture took on the light of the place.
 
     Raises:
         ValueError: the recipe is another program's, or does not fit the picture.
@@ -261,7 +268,7 @@ def repeat(
         steps=options.get("steps", 20), guidance=options.get("guidance"),
         negative=options.get("negative", ""), version=options.get("version", 0),
         **{name: options[name] for name in ("amount", "right", "down", "scale") if name in options},
-        device=device,
+        relight=relight if options.get("light") else None, device=device,
     )  # fmt: skip
     blending = Blending(options.get("colors", True), options.get("poisson", False))
     named = ("strength", "padding", "feather", "edge")
@@ -285,6 +292,7 @@ def repeat(
         padding=numbers.get("padding"),
         feather=numbers.get("feather"),
         edge=numbers.get("edge"),
+        with_shadow=options.get("shadow", False),
         sides=(left, top, right, bottom),
         blending=blending,
     )

@@ -101,7 +101,7 @@ def perform(
         painter: several give as many candidates, of which the first is chosen.
         mask: bool (H, W); None takes the task's own.
         strength, padding, feather, edge: as `tasks.plan`'s; None takes the task's own.
-        with_shadow: the shadow that the marked thing casts belongs to the mask.
+        with_shadow: the shadow that the marked thing casts is lifted, or stays with a thing that stays.
         sides: for `extend`: pixels to add at left, top, right and bottom.
 
     Raises:
@@ -115,9 +115,13 @@ def perform(
             f"{task} needs something to paint with: a text model (--backend tiny or diffusers), or a "
             "picture, a colour or a blur as material"
         )
-    canvas, given = picture, mask
+    canvas, given, cast = picture, mask, None
     if with_shadow and mask is not None:
-        mask = _and_shadow(picture, mask)
+        cast = shadow.find(picture.seen, masks.check(mask, *picture.rgb.shape[:2]))
+    if cast and mask is not None and kind.inverse:
+        mask = mask | cast.mask
+    elif cast:
+        canvas = picture.with_rgb(cast.lift(picture.rgb))
     if task == "extend":
         canvas, mask = _extended(picture, sides)
         edge = edge or 0
@@ -132,10 +136,10 @@ def perform(
             prompt=prompt,
             backend=own.name,
             seed=seed,
-            mask="" if given is None else packed.pack_mask(~chosen.mask if kind.inverse else chosen.mask),
+            mask="" if given is None else packed.pack_mask(given),
             options={
                 "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
-                "edge": edge if given is None else 0, "sides": list(sides), "colors": blending.colors,
+                "edge": edge, "shadow": with_shadow, "sides": list(sides), "colors": blending.colors,
                 "poisson": blending.poisson, **own.options,
             },
             versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
@@ -144,23 +148,22 @@ def perform(
         yield candidates[-1]
     made = candidates[0].recipe
     assert made is not None
-    yield Done(Edit(canvas, candidates, made, chosen.mask))
+    before = canvas if task == "extend" else picture
+    changed = chosen.mask | cast.mask if cast and not kind.inverse else chosen.mask
+    yield Done(Edit(before, candidates, made, changed))
 
 
 def reach(
     picture: Picture, task: str, mask: np.ndarray, edge: float | None = None, with_shadow: bool = False
 ) -> np.ndarray:
     """All that a task may change where `mask` is marked, bool (H, W): `perform`'s own mask, before it."""
-    if with_shadow:
-        mask = _and_shadow(picture, mask)
     kind, (height, width) = named(task), mask.shape
-    mask = ~mask if kind.inverse else mask
-    return masks.grow(mask, tasks.around(task, height, width) if edge is None else edge)
-
-
-def _and_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray:
-    mask = masks.check(mask, *picture.rgb.shape[:2])
-    return mask | shadow.find(picture.seen, mask)
+    cast = shadow.find(picture.seen, mask) if with_shadow else None
+    shade = np.zeros_like(mask) if cast is None else cast.mask
+    edge = tasks.around(task, height, width) if edge is None else edge
+    if kind.inverse:
+        return masks.grow(~(mask | shade), edge)
+    return masks.grow(mask, edge) | shade
 
 
 def _extended(picture: Picture, sides: tuple[int, int, int, int]) -> tuple[Picture, np.ndarray]:

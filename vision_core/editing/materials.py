@@ -10,6 +10,9 @@ import numpy as np
 from vision_core.editing import compose, masks
 from vision_core.events import Event
 
+# The other picture (h, w, 3), the one it is put into (H, W, 3), and where (H, W) -> the first one relit.
+Relight = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -125,6 +128,7 @@ def picture(
     right: float = 0.0,
     down: float = 0.0,
     scale: float = 1.0,
+    relight: Relight | None = None,
 ) -> Material:
     """Another picture, uint8 (h, w, 3), centred on the hole's bounding box.
 
@@ -133,6 +137,7 @@ def picture(
         fit: the picture stays whole inside the bounding box; otherwise it covers the box.
         right, down: moved by so many widths and heights of the box, each -2 to 2.
         scale: larger or smaller by this factor, 0.1 to 10.
+        relight: adapts the other picture to the light of the place.
     """
     if not (-2 <= right <= 2 and -2 <= down <= 2 and 0.1 <= scale <= 10):
         raise ValueError(
@@ -152,7 +157,8 @@ def picture(
             for (start, extent), own, move in zip(spans, size, (down, right), strict=True)
         ]
         ways = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
-        scaled, share = (cv2.resize(x, size[::-1], interpolation=ways) for x in (material, opaque))
+        lit = relight(material, rgb, hole) if relight else material
+        scaled, share = (cv2.resize(x, size[::-1], interpolation=ways) for x in (lit, opaque))
         top, left = (round(p) for p in place)
         result = rgb.copy()
         seen = result[max(0, top) : max(0, top + size[0]), max(0, left) : max(0, left + size[1])]
@@ -164,4 +170,5 @@ def picture(
         seen[:] = (scaled[own] * opacity + seen * (1 - opacity)).round()
         return matted(rgb, hole, result) if alpha is None else result
 
-    return Material("picture", make, options={"right": right, "down": down, "scale": scale})
+    options = {"right": right, "down": down, "scale": scale, "light": relight is not None}
+    return Material("picture", make, options=options)

@@ -192,7 +192,7 @@ def _check_option(name: str, value: Any) -> None:
             _check_text(name, value)
         case "sides":
             _four(name, value)
-        case "colors" | "poisson" if isinstance(value, bool):
+        case "colors" | "poisson" | "light" | "shadow" if isinstance(value, bool):
             pass
         case "right" | "down" if type(value) in (int, float) and -2 <= value <= 2:
             pass

@@ -22,7 +22,9 @@ from vision_core.settings import absolute, check, device, seed, setting, track
 
 SYSTEM = "edit scratches"
 HELD_OUT = 10  # one of so many photographs is kept for validation
-CLEAN = 0.35  # share of the crops that get no damage
+CLEAN = 0.5  # share of the crops that get no damage
+SCENERY = 0.35  # share of the crops on which thin things of the scene are drawn, which are no damage
+TRIES = 4  # of so many places for a clean crop, the one with the most thin lines is taken
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,15 @@ def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int
     crops, marks = [], []
     for _ in range(settings.batch_size):
         photo = photos[int(rng.integers(len(photos)))]
-        crop = photo_training.crop(photo, settings.crop, settings.smallest, rng)
-        worn, mark = (crop, np.zeros(crop.shape[:2], bool)) if rng.random() < CLEAN else wear(crop, rng)
+        clean = rng.random() < CLEAN
+        tries = TRIES if clean and rng.random() < 0.5 else 1
+        crops_there = [
+            photo_training.crop(photo, settings.crop, settings.smallest, rng) for _ in range(tries)
+        ]
+        crop = max(crops_there, key=thinness)
+        if rng.random() < SCENERY:
+            crop = scenery(crop, rng)
+        worn, mark = (crop, np.zeros(crop.shape[:2], bool)) if clean else wear(crop, rng)
         crops.append(copied(worn, rng))
         marks.append(mark)
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(marks))[:, None]
@@ -196,13 +205,31 @@ def wear(rgb: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
             if rng.random() < 0.5:
                 cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.3, 0.8))
             light = rng.uniform(190, 255) if rng.random() < 0.65 else rng.uniform(0, 60)
-            tone = np.clip(light + rng.normal(0, 12, 3), 0, 255)
+            tone = np.clip(light + rng.normal(0, 12 if rng.random() < 0.85 else 50, 3), 0, 255)
             shown = cover * _worn_through(rng, cover.shape) * rng.uniform(0.6, 1)
             change = (tone - result) * shown[..., None]
             result += change
             visible = (np.abs(change).mean(2) > 10).astype(np.uint8)  # white on white is no damage
             mark |= (shown > 0.3) & (cv2.dilate(visible, np.ones((5, 5))) > 0)
     return result.round().clip(0, 255).astype(np.uint8), mark
+
+
+def thinness(rgb: np.ndarray) -> float:
+    """How many thin lines a photograph, uint8 (H, W, 3), has: what an opening or a closing takes away."""
+    grey, around = np.ascontiguousarray(rgb[..., 1]), np.ones((5, 5), np.uint8)
+    lines = [cv2.morphologyEx(grey, way, around) for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
+    return float(np.mean(np.maximum(*lines) > 24))
+
+
+def scenery(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A photograph, uint8 (H, W, 3), with thin things in its own colours, as soft as a lens leaves them."""
+    height, width = rgb.shape[:2]
+    cover = (_wires, _railing, _branches, _letters)[int(rng.integers(4))](rng, height, width)
+    cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.45, 1.1)) * rng.uniform(0.7, 1)
+    tone = rgb[int(rng.integers(height)), int(rng.integers(width))].astype(np.float32)
+    tone = tone * rng.uniform(0.1, 0.6) if rng.random() < 0.65 else 255 - (255 - tone) * rng.uniform(0.1, 0.6)
+    light = cv2.resize(rng.uniform(0.75, 1.25, (3, 3)).astype(np.float32), (width, height))[..., None]
+    return (rgb + (tone * light - rgb) * cover[..., None]).round().clip(0, 255).astype(np.uint8)
 
 
 def copied(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -289,3 +316,54 @@ def _fold(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         cv2.circle(canvas, np.round(at).astype(int).tolist(), radius, 255, -1, cv2.LINE_AA)
         np.maximum(cover, canvas / np.float32(255), out=cover)
     return cover
+
+
+def _wires(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Cables that sag side by side, from edge to edge."""
+    cover, along = np.zeros((height, width), np.float32), np.linspace(-0.7, 0.7, 24)[:, None]
+    angle, side, apart = rng.uniform(0, np.pi), 1.5 * max(height, width), rng.uniform(4, 24)
+    way = np.array([np.cos(angle), np.sin(angle)])
+    bend, middle = rng.uniform(-0.15, 0.15), rng.random(2) * (width, height)
+    thick = rng.choice([0.8, 1, 1, 2, 3])
+    for number in range(rng.integers(1, 6)):
+        sag = (along**2 * bend * side + number * apart) * way[::-1] * (-1, 1)
+        _line(cover, middle + along * way * side + sag, thick)
+    return cover
+
+
+def _railing(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Bars at equal distances between two rails."""
+    cover, count = np.zeros((height, width), np.float32), int(rng.integers(4, 20))
+    apart, tall = rng.uniform(4, 18), rng.uniform(0.15, 1) * height
+    way = np.array([1, rng.normal(0, 0.2)])
+    up, start = np.array([rng.normal(0, 0.1), -1]) * tall, rng.random(2) * (0.6 * width, height)
+    thick = rng.choice([1, 1, 2, 3])
+    feet = start + np.arange(count)[:, None] * apart * way
+    for foot in feet:
+        _line(cover, np.stack([foot, foot + up]), thick)
+    for rail in (feet, feet + up):
+        _line(cover, rail, thick + 1)
+    return cover
+
+
+def _branches(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Twigs or hair: bent lines from one root that get thinner."""
+    cover, root = np.zeros((height, width), np.float32), rng.random(2) * (width, height)
+    angle, spread, thick = rng.uniform(0, 6.3), rng.choice([0.1, 0.4, 0.8]), rng.uniform(1, 4)
+    for _ in range(rng.integers(4, 24)):
+        turns = angle + rng.normal(0, spread) + np.cumsum(rng.normal(0, 0.12, 10))
+        steps = np.stack([np.cos(turns), np.sin(turns)], 1) * rng.uniform(0.02, 0.09) * max(height, width)
+        points = root + rng.normal(0, 3, 2) + np.cumsum(steps, 0)
+        for part, share in ((slice(0, 4), 1), (slice(3, 7), 0.6), (slice(6, 10), 0.3)):
+            _line(cover, points[part], max(0.6, thick * share))
+    return cover
+
+
+def _letters(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A line or two of print, as on a sign."""
+    canvas, size = np.zeros((height, width), np.uint8), rng.uniform(0.3, 1.6)
+    for row in range(rng.integers(1, 4)):
+        text = "".join(map(chr, rng.integers(48, 123, int(rng.integers(3, 12)))))
+        at = (int(rng.integers(-10, width // 2)), int(rng.integers(10, height)) + round(30 * size * row))
+        cv2.putText(canvas, text, at, int(rng.integers(8)), size, 255, int(rng.integers(1, 4)), cv2.LINE_AA)
+    return canvas / np.float32(255)

@@ -1,9 +1,13 @@
-"""Finds the shadow that a marked thing casts, so that it can go with the thing.
+"""Finds the shadow that a marked thing casts and lifts it, so that it goes with the thing.
 
 On level ground a shadow is the outline of its thing laid down from its foot: sheared to one side and
-flattened. All such outlines are tried; one counts whose edge is a shadow's, darker within by much the same
-factor all along and without another colour. Its pixels are those near it that are as dark.
+flattened. All such outlines are tried. To the best one a soft shape and a loss of light are fitted: those
+that leave the least slope across its edge. Where that explains too little of the slope there is no shadow.
+The ground keeps its texture: it gets back the light that it lost.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,11 +20,41 @@ LEANS = np.linspace(-2.0, 2.0, 81)  # how far to the side a shadow falls, in hei
 FLATS = np.linspace(-0.6, 0.6, 49)  # and how far down the picture
 DARKER = (0.15, 1.8)  # logarithm of the light that a shadow takes: at least, at most
 TINT = 12.0  # by which the colour may shift across its edge, in CIE Lab
-SURE = 0.6  # share of the outline that must look like a shadow's edge
+ALIKE, CERTAIN = 0.55, 0.75  # share of the outline that must look like a shadow's edge; enough by itself
+EXPLAINED = 0.035  # where it is not: share of the slopes around the edge that the lift must take away,
+DEEPEST = 1.3  # and the most light, a logarithm, that it may give back
+SOFT = (0.7, 1.5, 3.0, 5.0, 8.0)  # widths of the edge that are tried, and
+WIDER = (-6, -4, -2, -1, 0, 1, 2, 4)  # by how much the outline is grown
+BAND = 14  # pixels around a shape in which its slopes are looked at
+BLACK = 0.003  # light that is added before logarithms are taken
 
 
-def find(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The shadow of what is marked: bool (H, W), perhaps empty, nowhere on the mask.
+@dataclass(frozen=True, eq=False)
+class Shadow:
+    """How much of a picture's light is lost: `cover`, float32 (H, W), from 0 to 1 where the shadow is whole.
+
+    `loss` is the logarithm of the light that a whole shadow takes from red, green and blue, (3,).
+    """
+
+    cover: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Where light is missing, bool (H, W)."""
+        return self.cover > 0
+
+    def lift(self, rgb: np.ndarray) -> np.ndarray:
+        """The picture, uint8 (H, W, 3), in the light that it has beside the shadow; elsewhere unchanged."""
+        result, where = rgb.copy(), self.mask
+        light = (rgb[where].astype(np.float32) / 255) ** 2.2 + BLACK
+        light = light * np.exp(self.cover[where][:, None] * self.loss) - BLACK
+        result[where] = (light.clip(0, 1) ** (1 / 2.2) * 255).round()
+        return result
+
+
+def find(rgb: np.ndarray, mask: np.ndarray) -> Shadow | None:
+    """The shadow of what is marked, nowhere on the mask; None where there is none.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -37,14 +71,16 @@ def find(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(rgb[part], size, interpolation=cv2.INTER_AREA)
     thing = cv2.resize(mask[part].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.3
-    found = np.zeros_like(mask)
-    if thing.any():
-        dark = _cast(small, thing).astype(np.float32)
-        found[part] = cv2.resize(dark, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    return found & ~mask
+    cast = _cast(small, thing) if thing.any() else None
+    if cast is None:
+        return None
+    cover = np.zeros(mask.shape, np.float32)
+    cover[part] = cv2.resize(cast.cover, (width, height), interpolation=cv2.INTER_LINEAR)
+    cover[mask | (cover < 0.02)] = 0
+    return Shadow(cover, cast.loss) if cover.any() else None
 
 
-def _cast(rgb: np.ndarray, thing: np.ndarray) -> np.ndarray:
+def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     """`find` at the size at which it is decided."""
     smooth = cv2.GaussianBlur(rgb.astype(np.float32) / 255, (0, 0), 1)
     light = np.log((smooth**2.2) @ np.array([0.21, 0.72, 0.07], np.float32) + 0.01)
@@ -70,9 +106,14 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> np.ndarray:
     middle = np.array([np.median(s[r]) if r.any() else 0 for s, r in zip(step, right, strict=True)])
     even = np.where(right, np.abs(step - middle[:, None]), 0).sum(1) / np.maximum(right.sum(1), 1)
     best = int(np.argmax(share - 0.3 * even))
-    if share[best] < SURE:
-        return np.zeros_like(thing)
-    return _as_dark(light, thing, np.stack([x[best], y[best]], 1), float(middle[best]))
+    if share[best] < ALIKE:
+        return None
+    laid = _laid(thing, np.stack([x[best], y[best]], 1))
+    shapes = [laid, _as_dark(light, thing, laid, float(middle[best]))]
+    explained, found = _fitted(rgb, thing, shapes)
+    if found is None or share[best] >= CERTAIN:
+        return found
+    return found if explained >= EXPLAINED and found.loss.max() < DEEPEST else None
 
 
 def _outline(thing: np.ndarray) -> tuple[np.ndarray, float]:
@@ -92,16 +133,65 @@ def _at(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return values[rows, columns]
 
 
-def _as_dark(light: np.ndarray, thing: np.ndarray, points: np.ndarray, step: float) -> np.ndarray:
-    """The pixels in and near an outline whose light is nearer to that within than to that around."""
+def _laid(thing: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The inside of an outline, less the thing, bool (H, W)."""
     laid = np.zeros(thing.shape, np.uint8)
     cv2.fillPoly(laid, [points.round().astype(np.int32)], 1)
-    laid = (laid > 0) & ~thing
-    near, core = masks.grow(laid, 6) & ~thing, masks.grow(laid, -3)
+    return (laid > 0) & ~thing
+
+
+def _as_dark(light: np.ndarray, thing: np.ndarray, laid: np.ndarray, step: float) -> np.ndarray:
+    """A shape and the pixels near it whose light is nearer to that within than to that around."""
+    near = masks.grow(laid, 6) & ~thing
     around = masks.grow(laid, 14) & ~near & ~thing
-    if not core.any() or not around.any():
-        return masks.grow(laid, 2) & ~thing
+    if not around.any():
+        return laid
     weight = around.astype(np.float32)
     lit = cv2.GaussianBlur(light * weight, (0, 0), 15) / (cv2.GaussianBlur(weight, (0, 0), 15) + 1e-6)
-    dark = laid | (near & (light < lit - step / 2))
-    return masks.grow(dark, 2) & ~thing
+    return masks.grow(laid | (near & (light < lit - step / 2)), 2) & ~thing
+
+
+def _fitted(rgb: np.ndarray, thing: np.ndarray, shapes: list[np.ndarray]) -> tuple[float, Shadow | None]:
+    """The best soft shadow, and the share of the slope around its edge that its lift takes away."""
+    light = cv2.GaussianBlur(np.log((rgb.astype(np.float32) / 255) ** 2.2 + BLACK), (0, 0), 0.7)
+    band = masks.grow(np.logical_or.reduce(shapes), BAND) & ~masks.grow(thing, 4)
+    if band.sum() < 40:
+        return 0.0, None
+    around = [_slopes(light[..., c])[:, band] for c in range(3)]  # each (2, N)
+    gray = np.tensordot(np.array([0.21, 0.72, 0.07], np.float32), around, 1)
+    before, least, result = float(np.abs(gray).sum()), 1.0, None
+    for cover in (soft for shape in shapes for soft in _softened(shape, thing)):
+        rise = -_slopes(cover)[:, band]
+        loss = _ratio(gray, rise)
+        left = float(np.abs(gray - loss * rise).sum()) / before
+        if loss > 0 and left < least:
+            least = left
+            each = np.array([_ratio(one, rise) for one in around], np.float32)
+            result = Shadow(cover, each.clip(0.5 * loss, 1.6 * loss))
+    return 1 - least, result
+
+
+def _softened(shape: np.ndarray, thing: np.ndarray) -> Iterator[np.ndarray]:
+    """A shape in several sizes and softnesses, float32 (H, W); it goes on beneath the thing."""
+    for wider in WIDER:
+        grown = masks.grow(shape, wider)
+        away = masks.distance(grown)
+        for soft in SOFT:
+            hard = grown | (thing & (away < 3 * soft + 3))
+            yield cv2.GaussianBlur(hard.astype(np.float32), (0, 0), soft)
+
+
+def _slopes(of: np.ndarray) -> np.ndarray:
+    """Across and down, (2, H, W)."""
+    return np.stack([np.gradient(of, axis=1), np.gradient(of, axis=0)])
+
+
+def _ratio(values: np.ndarray, to: np.ndarray) -> float:
+    """The factor by which `to` has to be taken to be nearest to `values`, in absolute differences."""
+    used = np.abs(to) > 1e-3
+    if not used.any():
+        return 0.0
+    ratios, weights = values[used] / to[used], np.abs(to[used])
+    order = np.argsort(ratios)
+    total = np.cumsum(weights[order])
+    return float(ratios[order][np.searchsorted(total, total[-1] / 2)])
