@@ -22,7 +22,7 @@ kills: $(READY)
 	$(PY) tests/soak/kills.py $(ARGS)
 
 fuzz: $(READY)
-	FUZZ=$(FUZZ) $(PY) -m pytest tests/safety/test_doors_fuzz.py --timeout 3600 $(ARGS)
+	FUZZ=$(FUZZ) $(PY) -m pytest tests/safety/test_doors_fuzz.py --timeout 3600 -s $(ARGS)
 
 spaces: $(READY)
 	SPACES=all $(PY) -m pytest tests/apps/test_hub_spaces.py $(ARGS)

@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from vision_core.safety.messages import quote
 
 Settings = TypeVar("Settings")
+# The most of whole numbers by their kind: epochs, steps and the like; pictures of a batch; pixels of a crop's
+# side; processes
+COUNT, BATCH_SIZE, CROP, WORKERS = 10_000_000, 65_536, 4096, 256
 
 
 def setting(
@@ -71,11 +74,11 @@ def range_of(bounds: Any) -> str:
     """Describe the bounds in a field's metadata: "of 1 or more", "from 0 to 1", "above 0 and below 1"."""
     least, most, above, below = (bounds.get(name) for name in ("least", "most", "above", "below"))
     if least is not None and most is not None and most < 2**62:
-        return f"from {least:g} to {most:g}"
+        return f"from {least:,.10g} to {most:,.10g}"
     parts = [
         *([f"of {least:g} or more"] if least is not None else []),
         *([f"above {above:g}"] if above is not None else []),
-        *([f"of at most {most:g}"] if most is not None and most < 2**62 else []),
+        *([f"of at most {most:,.10g}"] if most is not None and most < 2**62 else []),
         *([f"below {below:g}"] if below is not None else []),
     ]
     return " and ".join(parts) or "that is finite"

@@ -186,7 +186,7 @@ def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"epochs": 0}, "epochs is 0; a number of 1 or more was expected"),
+        ({"epochs": 0}, "epochs is 0; a number from 1 to 10,000,000 was expected"),
         ({"batches": -1}, "batches is -1"),
         ({"lr": 0.0}, "lr is 0.0"),
         ({"lr": float("nan")}, "lr is nan"),

@@ -1,7 +1,7 @@
 """Damaged files at every door: whatever is changed in them, they are read or refused with a `ValueError`.
 
-Seeded and bounded for every day; `make fuzz` tries twenty times as much (FUZZ is the factor). A failure
-names the door and the turn, which give the same bytes again.
+Seeded and bounded for every day; `make fuzz` tries twenty times as much (FUZZ is the factor) and prints
+what each door took. A failure names the door and the turn, which give the same bytes again.
 """
 
 import ast
@@ -568,8 +568,8 @@ def _odd_json(data: bytes, lines: list[str], rng: np.random.Generator) -> bytes 
 SECONDS, BYTES = 5, 1500 << 20  # of the processor and of memory, for any file
 
 
-def attempt(read: Reader, folder: Path) -> str:
-    """What the door says of the file; "" where it reads it.
+def attempt(read: Reader, folder: Path) -> tuple[str, float]:
+    """What the door says of the file, "" where it reads it, and the processor's seconds that it took.
 
     Raises:
         AssertionError: it took too much, or said too much.
@@ -581,8 +581,32 @@ def attempt(read: Reader, folder: Path) -> str:
     except (ValueError, WeightsMissing) as error:
         said = str(error)
         assert said and "\n" not in said and len(said) < 2000
-    assert time.process_time() - start < SECONDS
-    return said
+    took = time.process_time() - start
+    assert took < SECONDS
+    return said, took
+
+
+def peak_memory(reset: bool = False) -> int:
+    """The most that this process has held since the last `reset`, in MB; 0 where the system does not tell."""
+    if not (status := Path("/proc/self/status")).exists():
+        return 0
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    return int(next(line for line in status.read_text().splitlines() if "VmHWM" in line).split()[1]) >> 10
+
+
+@pytest.fixture(scope="module")
+def taken():
+    """(mutations, refused, seconds, MB) of each door, which are printed in the end when FUZZ asks for it."""
+    rows: dict[str, tuple[int, int, float, int]] = {}
+    yield rows
+    if rows and "FUZZ" in os.environ:
+        for name, (turns, refused, seconds, memory) in rows.items():
+            print(f"{name:24} {turns:6} mutations {refused:6} refused {seconds:5.2f} s {memory:5} MB")
+        turns, refused, seconds, memory = zip(*rows.values(), strict=True)
+        print(
+            f"{sum(turns)} mutations, {sum(refused)} refused, at most {max(seconds):.2f} s, {max(memory)} MB"
+        )
 
 
 @pytest.fixture
@@ -596,9 +620,10 @@ def little_memory():
 
 
 @pytest.mark.parametrize("name", DOORS)
-def test_only_sentences_come_out(name, tmp_path, little_memory):
+def test_only_sentences_come_out(name, tmp_path, little_memory, taken):
     read = DOORS[name](tmp_path)
     read(tmp_path)
+    before, longest = peak_memory(reset=True), 0.0
     whole = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
     refused = 0
     for turn in range(TURNS):
@@ -606,8 +631,10 @@ def test_only_sentences_come_out(name, tmp_path, little_memory):
         path = list(whole)[rng.integers(len(whole))]
         path.write_bytes(damaged(whole[path], rng))
         try:
-            refused += attempt(read, tmp_path) != ""
+            said, took = attempt(read, tmp_path)
+            refused, longest = refused + (said != ""), max(longest, took)
         except Exception as error:
             raise AssertionError(f"{name}, turn {turn}, {path.name}: {error!r}") from error
         path.write_bytes(whole[path])
+    taken[name] = TURNS, refused, longest, peak_memory() - before
     assert refused

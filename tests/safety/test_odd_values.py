@@ -14,8 +14,10 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import pytest
@@ -97,6 +99,11 @@ WORDS = (
     "restore join folder folder --out new.safetensors",
     "restore fit-gate folder --out new.npz",
 )
+TRAINERS = (
+    *("digits.train", "leaves.train", "restoration.train", "smallworld.train"),
+    *("editing.train", "editing.fill.filler_train", "editing.find.scratches_train"),
+)
+SETTINGS = [color.Settings, *(import_module(f"vision_core.{name}").Settings for name in TRAINERS)]
 # They answer for ever, or start other programs, when a value is right
 LEFT_OUT = {("serve",), ("models",), ("doctor",)}
 SLOW = {"--ray", "--workers", "--track", "--download", "--help"}
@@ -252,6 +259,24 @@ def folder(tmp_path_factory):
 
 def test_odd_values_are_sentences(folder):
     assert not {call.odd: said for call in shuffled()[:DAILY] if (said := complaint(call, folder))}
+
+
+def test_every_whole_number_has_bounds():
+    """Without them, a few digits ask for years, or for more memory than there is."""
+    options = [(path, each) for path, parameters in commands() for each in parameters]
+    whole = [(path, each) for path, each in options if "int" in str(each.type_descriptor.annotation)]
+    assert len(whole) > 60
+    for path, each in whole:
+        about = each.type_descriptor.parameter_info
+        if path[-1] != "train":  # whose options are those of its settings
+            assert about.min is not None and about.max is not None, (path, each.opts)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_every_whole_setting_has_bounds(kind):
+    hints = get_type_hints(kind)
+    whole = [each for each in fields(kind) if hints[each.name] in (int, int | None)]
+    assert not [each.name for each in whole if {each.metadata["least"], each.metadata["most"]} & {None}]
 
 
 def shuffled() -> list[Call]:

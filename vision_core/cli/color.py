@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from vision_core.cli.training import Started, training
 from vision_core.cli.verbs import Answer, Ray, Workers, command, run_folder, watch, with_notes
+from vision_core.settings import COUNT
 
 app = typer.Typer(
     help="Colour transfer: palettes, trained colour maps, LUTs, low poly.", no_args_is_help=True
@@ -242,7 +243,7 @@ def compare(
     target: Annotated[Path, Argument(help="Picture that provides the palette.")],
     out: Annotated[Path, Option(help="Picture of the grid; the table is written next to it as .json.")],
     model: Annotated[Path | None, Option(help="A trained model; by default, one is trained.")] = None,
-    epochs: Annotated[int, Option(min=1)] = 1000,
+    epochs: Annotated[int, Option(min=1, max=COUNT)] = 1000,
     seed: Annotated[int, Option(min=0, max=2**63 - 1)] = 0,
 ) -> Answer:
     """Compare the trained map with classical methods: a grid of results and a table of metrics."""
@@ -284,7 +285,7 @@ def feedback(
         Option(help="COLOUR=USAGE, e.g. '#aabbcc=1', from -2 (far too much) to 2 (far too little)."),
     ],
     misplaced: Annotated[list[str] | None, Option(help="A colour that appears in the wrong places.")] = None,
-    epochs: Annotated[int, Option(min=1)] = 150,
+    epochs: Annotated[int, Option(min=1, max=COUNT)] = 150,
     save: Annotated[
         Path | None, Option(help=r"File for the new model. \[default: overwrites --model]")
     ] = None,

@@ -125,10 +125,10 @@ def perform(
     ratio: Annotated[
         str, Option(help="extend: to this shape, such as 16:9, the picture in the middle.")
     ] = "",
-    left: Annotated[int, Option(min=0, help="extend: pixels to add.")] = 0,
-    top: Annotated[int, Option(min=0)] = 0,
-    right: Annotated[int, Option(min=0)] = 0,
-    bottom: Annotated[int, Option(min=0)] = 0,
+    left: Annotated[int, Option(min=0, max=100_000, help="extend: pixels to add.")] = 0,
+    top: Annotated[int, Option(min=0, max=100_000)] = 0,
+    right: Annotated[int, Option(min=0, max=100_000)] = 0,
+    bottom: Annotated[int, Option(min=0, max=100_000)] = 0,
     strength: Annotated[float | None, Option(help="How much of what is there is forgotten.")] = None,
     padding: Annotated[float | None, Option(help="Context, as a share of the mask's longer side.")] = None,
     feather: Annotated[float | None, Option(help="Pixels of blend inside the edge.")] = None,

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from vision_core.cli.training import Started, training
 from vision_core.cli.verbs import Answer, Seed, command, run_folder
+from vision_core.settings import COUNT, WORKERS
 
 app = typer.Typer(
     help="The small world: drawn scenes, and small networks trained on them.", no_args_is_help=True
@@ -36,8 +37,8 @@ def train(folder: Path, result: Any) -> Answer:
 def draw(
     network: Annotated[str, Argument(help="The network to prepare for.")],
     cache: Annotated[Path, Option(help="Folder for the drawn pictures.")],
-    scenes: Annotated[int, Option(min=1, help="Number of scenes.")] = 20_480,
-    workers: Annotated[int, Option(min=0, help="Number of worker processes.")] = 0,
+    scenes: Annotated[int, Option(min=1, max=COUNT, help="Number of scenes.")] = 20_480,
+    workers: Annotated[int, Option(min=0, max=WORKERS, help="Number of worker processes.")] = 0,
 ) -> Answer:
     """Draw the scenes for a training in advance; otherwise it draws them when it starts."""
     from vision_core.smallworld import train as trainer
@@ -61,11 +62,13 @@ def export(
 @command(app)
 def evaluate(
     models: Annotated[Path, Argument(help="Folder of exported networks.")],
-    edits: Annotated[int, Option(min=2, help="Number of edits to paint and judge.")] = 60,
-    scenes: Annotated[int, Option(min=1, help="Number of scenes for retrieval and pointing.")] = 200,
+    edits: Annotated[int, Option(min=2, max=100_000, help="Number of edits to paint and judge.")] = 60,
+    scenes: Annotated[
+        int, Option(min=1, max=100_000, help="Number of scenes for retrieval and pointing.")
+    ] = 200,
     seed: Seed = 0,
     guidance: Annotated[
-        float | None, Option(min=1, help="Classifier-free guidance scale of the painter.")
+        float | None, Option(min=1, max=100, help="Classifier-free guidance scale of the painter.")
     ] = None,
 ) -> Answer:
     """Evaluate retrieval, pointing and edits, as scored by the judge network, on held-out scenes."""

@@ -17,6 +17,7 @@ from vision_core.cli.verbs import (
     command,
     watch,
 )
+from vision_core.settings import COUNT
 
 app = typer.Typer(
     help="The leaf classifier: look at a folder, train, measure, predict, explain.", no_args_is_help=True
@@ -158,7 +159,7 @@ def transform(
 @command(app)
 def generate(
     out: Annotated[Path, Option(help="New folder to write.")],
-    images: Annotated[int, Option(min=1, help="How many, over four classes.")] = 400,
+    images: Annotated[int, Option(min=1, max=COUNT, help="How many, over four classes.")] = 400,
     seed: Seed = 0,
     size: Annotated[int, Option(min=32, max=2048, help="Side in pixels.")] = 256,
     biased: Annotated[

@@ -132,7 +132,9 @@ def damage(
     image: Annotated[Path, Argument(help="A clean page.")],
     out: Annotated[Path, Option(help="The damaged picture; the recipe is written beside it as .json.")],
     kind: Annotated[list[str] | None, Option(help="A kind of damage; may be given several times.")] = None,
-    severity: Annotated[int | None, Option(help="1 to 5; without it, any for each kind.")] = None,
+    severity: Annotated[
+        int | None, Option(min=1, max=5, help="1 to 5; without it, any for each kind.")
+    ] = None,
     recipe: Annotated[Path | None, Option(help="Repeat the damage of this file.")] = None,
     seed: Seed = 0,
 ) -> Answer:
@@ -168,7 +170,11 @@ def evaluate(
     ] = "kinds",
     crops: Annotated[
         int | None,
-        Option(min=1, help="Of mixtures, or lines of text, in all (40); for each kind and severity (2)."),
+        Option(
+            min=1,
+            max=100_000,
+            help="Of mixtures, or lines of text, in all (40); for each kind and severity (2).",
+        ),
     ] = None,
     held_out: Annotated[
         bool, Option("--held-out", help="Only the manuscripts that `train` keeps for validation.")
@@ -215,7 +221,7 @@ def flow(
     image: Annotated[Path, Argument(help="A clean page.")],
     out: Annotated[Path, Option(help="Folder for the pictures.")],
     model: Model = None,
-    severity: Annotated[int, Option(help="1 to 5.")] = 3,
+    severity: Annotated[int, Option(min=1, max=5, help="1 to 5.")] = 3,
     seed: Seed = 0,
 ) -> Answer:
     """Six pictures: clean, damaged, restored, what changed, where it guesses, and all compared."""
@@ -272,7 +278,7 @@ def fit_gate(
     folder: Annotated[Path, Argument(help="Clean pages; those that `train` holds out are used.")],
     out: Annotated[Path, Option(help="The gate, *.json.")],
     model: Model = None,
-    crops: Annotated[int, Option(min=20, help="Damaged crops to fit it on.")] = 400,
+    crops: Annotated[int, Option(min=20, max=100_000, help="Damaged crops to fit it on.")] = 400,
     fonts_dir: Annotated[Path | None, Option(help="Fonts for generated writing.")] = None,
     seed: Seed = 0,
 ) -> Answer:

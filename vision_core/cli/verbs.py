@@ -31,7 +31,7 @@ Ray = Annotated[
     typer.Option(help="Process files in parallel: local, or the address of a Ray cluster."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Number of workers with --ray; by default as many as fit.")
+    int | None, typer.Option(min=1, max=4096, help="Number of workers with --ray; by default as many as fit.")
 ]
 
 

@@ -14,7 +14,7 @@ from vision_core.color.network import MAX_HIDDEN, MAX_LAYERS, Head
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
-from vision_core.settings import check, device, seed, setting, track
+from vision_core.settings import BATCH_SIZE, COUNT, check, device, seed, setting, track
 
 NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours per batch for the smoothness term, and their step size
 DIRECTIONS = 16  # of the sliced distance, drawn anew for each epoch
@@ -44,14 +44,14 @@ class LossWeights:
 class Settings:
     """Training settings. An epoch is a single batch of counted colours."""
 
-    epochs: int = setting(1000, "Training steps of one batch each.", least=1, most=10**7)
-    batch: int = setting(512, least=16, most=1 << 16)
+    epochs: int = setting(1000, "Training steps of one batch each.", least=1, most=COUNT)
+    batch: int = setting(512, least=16, most=BATCH_SIZE)
     lr: float = setting(1e-3, "Learning rate of Adam.", above=0, most=10)
     cosine: bool = setting(
         True, "Cosine decay of the learning rate to a fiftieth, or none.", option="--cosine/--constant-lr"
     )
     patience: int = setting(
-        0, "Stop after this many epochs without improvement; 0: never.", least=0, most=10**7
+        0, "Stop after this many epochs without improvement; 0: never.", least=0, most=COUNT
     )
     layers: int = setting(5, least=1, most=MAX_LAYERS)
     hidden: int = setting(256, least=1, most=MAX_HIDDEN)

@@ -17,7 +17,7 @@ from vision_core.digits import data
 from vision_core.digits.measure import measure, on_one_thread, save_activations
 from vision_core.digits.network import DigitNet
 from vision_core.events import Epoch, Event
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import BATCH_SIZE, COUNT, absolute, check, device, seed, setting, track
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Settings:
     data: str | None = setting(
         None, "Folder of MNIST's idx files; by default the 10,000 bundled digits.", path=True
     )
-    epochs: int = setting(20, "Passes over the data.", least=1)
-    batches: int = setting(100, "Batches per epoch; 0: all training images.", least=0)
-    batch_size: int = setting(64, "Images per batch.", least=1)
+    epochs: int = setting(20, "Passes over the data.", least=1, most=COUNT)
+    batches: int = setting(100, "Batches per epoch; 0: all training images.", least=0, most=COUNT)
+    batch_size: int = setting(64, "Images per batch.", least=1, most=BATCH_SIZE)
     lr: float = setting(1e-3, "Learning rate of Adam.", above=0, below=1)
     augment: bool = setting(False, "Randomly rotate, scale, shear and shift the training images.")
     cosine: bool = setting(False, "Cosine decay of the learning rate to 0.")

@@ -27,7 +27,7 @@ from vision_core.files import atomic, read_json
 from vision_core.pictures import images
 from vision_core.runs import Run
 from vision_core.safety.messages import quote
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import COUNT, absolute, check, device, seed, setting, track
 from vision_core.training import Plan
 
 Score = Callable[[int, int, int], float]
@@ -38,18 +38,20 @@ class Settings:
     """How to train; the losses' weights and the optimiser are the original's."""
 
     data: str = setting(help="A JSON {file: [caption, prompt]}, or a folder with data.json.", path=True)
-    epochs: int = setting(100, "Passes over the pictures.", least=1, option="--per-image-iteration")
+    epochs: int = setting(
+        100, "Passes over the pictures.", least=1, most=COUNT, option="--per-image-iteration"
+    )
     alpha: float = setting(1.0, "Weight of the text-image loss.")
     beta: float = setting(1.0, "Weight of the directional loss.")
     gamma: float = setting(1.0, "Weight of the structure loss.")
-    budget: int = setting(0, "Paintings at most; 0 paints every candidate.", least=0)
+    budget: int = setting(0, "Paintings at most; 0 paints every candidate.", least=0, most=COUNT)
     backend: str = setting("auto", "What paints; see `edit run --help`.")
     model: str | None = setting(None, "Folder or repository of a painter of yours.")
     vit: str | None = setting(None, "Folder or repository of the ViT.")
     clip: str | None = setting(None, "Folder or repository of the CLIP.")
     anchors: int = setting(9, "Places at which boxes are tried.", least=1, most=64)
     max_window: int = setting(15, "Half of the largest box's side, in patches.", least=4, most=16)
-    steps: int = setting(20, "Steps of the painter.", least=1)
+    steps: int = setting(20, "Steps of the painter.", least=1, most=1000)
     lr: float = setting(5e-3, "Adam's learning rate.", above=0, below=1)
     seed: int = seed()
     device: str = device()

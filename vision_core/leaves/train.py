@@ -23,7 +23,7 @@ from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import BACKBONES, BLOCKS, LeafNet
 from vision_core.runs import Run
-from vision_core.settings import absolute, check, device, seed, setting, shareable, track
+from vision_core.settings import BATCH_SIZE, COUNT, absolute, check, device, seed, setting, shareable, track
 
 MANIFEST, PICTURES = "manifest.json", "pictures"
 
@@ -39,14 +39,14 @@ class Settings:
     weights: str = setting(
         "mobilenet", "mobilenet, imagenet (torchvision's, fetched), none, or a file with its names."
     )
-    epochs: int = setting(30, "Passes over the pictures.", least=1)
-    batch_size: int = setting(32, "Pictures of a batch.", least=1)
+    epochs: int = setting(30, "Passes over the pictures.", least=1, most=COUNT)
+    batch_size: int = setting(32, "Pictures of a batch.", least=1, most=BATCH_SIZE)
     lr: float = setting(1e-3, "Adam's learning rate.", above=0, below=1)
     unfreeze: int = setting(
         0, "Train the last so many of the 19 blocks, too, at a tenth of the rate.", least=0, most=BLOCKS
     )
     cache_features: bool = setting(False, "Embed every picture once; epochs then take a second.")
-    views: int = setting(2, "Of each picture, with --cache-features.", least=1)
+    views: int = setting(2, "Of each picture, with --cache-features.", least=1, most=1000)
     balance: Literal["none", "weights", "sampling"] = setting(
         "none", "Balance the classes by their weight in the loss, or by sampling."
     )
@@ -54,7 +54,7 @@ class Settings:
     mixup: float = setting(0.0, "Alpha of mixup's Beta distribution; 0 mixes nothing.", least=0, most=10)
     crop: int = setting(224, "Side of what the network sees, in pixels.", least=32, most=1024)
     patience: int = setting(
-        7, "Stop after so many epochs without a smaller validation loss; 0: never.", least=0
+        7, "Stop after so many epochs without a smaller validation loss; 0: never.", least=0, most=COUNT
     )
     seed: int = seed()
     device: str = device()

@@ -15,7 +15,18 @@ from vision_core.events import Event
 from vision_core.restoration import data, learn_detail, learn_light, learn_whole, losses, networks, text
 from vision_core.restoration.validation import SIDE
 from vision_core.restoration.world import World
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import (
+    BATCH_SIZE,
+    COUNT,
+    CROP,
+    WORKERS,
+    absolute,
+    check,
+    device,
+    seed,
+    setting,
+    track,
+)
 
 SYSTEM = "restore"
 
@@ -39,10 +50,10 @@ class Settings:
     only: Literal["detail", "light"] = setting(
         "detail", "The part of pages that learns: detail (with the ink), or light."
     )
-    epochs: int = setting(100, "Passes, of --crops crops each.", least=1)
-    crops: int | None = setting(None, "Crops of an epoch; without it, one of each page.", least=1)
-    batch_size: int = setting(16, "Crops of a batch.", least=1)
-    crop: int = setting(256, "Side of the crops in pixels, a multiple of 16.", least=16)
+    epochs: int = setting(100, "Passes, of --crops crops each.", least=1, most=COUNT)
+    crops: int | None = setting(None, "Crops of an epoch; without it, one of each page.", least=1, most=COUNT)
+    batch_size: int = setting(16, "Crops of a batch.", least=1, most=BATCH_SIZE)
+    crop: int = setting(256, "Side of the crops in pixels, a multiple of 16.", least=16, most=CROP)
     lr: float = setting(1e-4, "AdamW's learning rate.", above=0, below=1)
     weight_decay: float = setting(0.01, least=0, below=1)
     schedule: Literal["cosine", "constant"] = setting(
@@ -55,11 +66,13 @@ class Settings:
     )
     perceptual_weight: float = setting(0.1, "Of that term.", least=0)
     clip: float = setting(1.0, above=0, below=1e6)
-    accumulate: int = setting(1, "Batches of a step.", least=1)
+    accumulate: int = setting(1, "Batches of a step.", least=1, most=COUNT)
     ema: float = setting(0.999, "Decay of the averaged weights.", above=0, below=1)
     generated: float = setting(0.0, "Share of generated pages, for the original's networks.", least=0, most=1)
-    workers: int = setting(0, "Processes that damage crops ahead; 0: between the steps.", least=0)
-    every: int = setting(1, "Epochs between measurements.", least=1)
+    workers: int = setting(
+        0, "Processes that damage crops ahead; 0: between the steps.", least=0, most=WORKERS
+    )
+    every: int = setting(1, "Epochs between measurements.", least=1, most=COUNT)
     seed: int = seed()
     device: str = device()
     track: str | None = track()

@@ -16,7 +16,7 @@ from torch import nn
 from vision_core import checkpoints, runs, training
 from vision_core.devices import seeded
 from vision_core.events import Event
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import BATCH_SIZE, COUNT, WORKERS, absolute, check, device, seed, setting, track
 from vision_core.smallworld import autoencoder, clip, data, dino, judge, painter, world
 from vision_core.training import Plan
 
@@ -31,17 +31,17 @@ class Settings:
     network: Literal["autoencoder", "clip", "dino", "judge", "painter"] = setting(
         help="Network to train; the painter is an inpainting diffusion model and needs --autoencoder."
     )
-    epochs: int = setting(1000, "Number of epochs.", least=1)
-    steps: int = setting(50, "Optimiser steps per epoch.", least=1)
-    batch_size: int = setting(32, "Pictures per batch.", least=1)
+    epochs: int = setting(1000, "Number of epochs.", least=1, most=COUNT)
+    steps: int = setting(50, "Optimiser steps per epoch.", least=1, most=COUNT)
+    batch_size: int = setting(32, "Pictures per batch.", least=1, most=BATCH_SIZE)
     lr: float = setting(1e-3, "Learning rate of AdamW.", least=0, below=1)
     weight_decay: float = setting(0.01, least=0, below=1)
-    warmup: int = setting(200, "Warm-up steps of the learning rate.", least=1)
+    warmup: int = setting(200, "Warm-up steps of the learning rate.", least=1, most=COUNT)
     schedule: Literal["constant", "cosine"] = setting(
         "constant", "Learning rate schedule; cosine decays to 0 over all steps."
     )
     ema: float = setting(0.99, "Decay of the moving average of the weights.", least=0, below=1)
-    scenes: int = setting(20_480, "Number of training scenes.", least=1)
+    scenes: int = setting(20_480, "Number of training scenes.", least=1, most=COUNT)
     cache: str | None = setting(None, "Folder to cache pictures and latents.", path=True)
     autoencoder: str | None = setting(
         None, "Exported autoencoder: for the painter, or to improve its decoder.", path=True
@@ -52,7 +52,7 @@ class Settings:
     start: str | None = setting(
         None, "Initial weights: a last.safetensors, or an exported folder.", path=True
     )
-    workers: int = setting(0, "Worker processes that prefetch batches.", least=0)
+    workers: int = setting(0, "Worker processes that prefetch batches.", least=0, most=WORKERS)
     seed: int = seed()
     device: str = device()
     track: str | None = track()

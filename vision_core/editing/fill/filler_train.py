@@ -19,7 +19,18 @@ from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import push_pull
 from vision_core.events import Event
 from vision_core.loading import made
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import (
+    BATCH_SIZE,
+    COUNT,
+    CROP,
+    WORKERS,
+    absolute,
+    check,
+    device,
+    seed,
+    setting,
+    track,
+)
 
 SYSTEM = "edit filler"
 HELD_OUT = 20  # one of so many photographs is kept for validation
@@ -36,10 +47,10 @@ class Settings:
         None, "Photographs to measure on; without it, every twentieth is held out.", path=True
     )
     start: str | None = setting(None, "Begin with these weights: a best.safetensors.", path=True)
-    epochs: int = setting(40, "A run is measured, and can be resumed, at its epochs.", least=1)
-    steps: int = setting(250, "Optimiser steps of an epoch.", least=1)
-    batch_size: int = setting(64, "Crops of a batch.", least=1)
-    crop: int = setting(128, "Side of the crops in pixels, a multiple of 16.", least=16)
+    epochs: int = setting(40, "A run is measured, and can be resumed, at its epochs.", least=1, most=COUNT)
+    steps: int = setting(250, "Optimiser steps of an epoch.", least=1, most=COUNT)
+    batch_size: int = setting(64, "Crops of a batch.", least=1, most=BATCH_SIZE)
+    crop: int = setting(128, "Side of the crops in pixels, a multiple of 16.", least=16, most=CROP)
     smallest: float = setting(
         0.4, "Half of the crops are of photographs reduced down to this share.", above=0, most=1
     )
@@ -52,7 +63,7 @@ class Settings:
     widths: tuple[int, ...] = (64, 128, 192, 224)
     down: tuple[int, ...] = (2, 2, 2, 2)
     up: tuple[int, ...] = (2, 2, 2)
-    workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0)
+    workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0, most=WORKERS)
     seed: int = seed()
     device: str = device()
     track: str | None = track()

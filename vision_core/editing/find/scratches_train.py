@@ -18,7 +18,18 @@ from vision_core.editing import photo_training
 from vision_core.editing.find.scratches import ScratchNet
 from vision_core.events import Event
 from vision_core.loading import made
-from vision_core.settings import absolute, check, device, seed, setting, track
+from vision_core.settings import (
+    BATCH_SIZE,
+    COUNT,
+    CROP,
+    WORKERS,
+    absolute,
+    check,
+    device,
+    seed,
+    setting,
+    track,
+)
 
 SYSTEM = "edit scratches"
 HELD_OUT = 10  # one of so many photographs is kept for validation
@@ -33,10 +44,10 @@ class Settings:
 
     train_dir: str = setting(help="Folder of undamaged photographs; folders below count, too.", path=True)
     start: str | None = setting(None, "Begin with these weights: a best.safetensors.", path=True)
-    epochs: int = setting(30, "A run is measured, and can be resumed, at its epochs.", least=1)
-    steps: int = setting(100, "Optimiser steps of an epoch.", least=1)
-    batch_size: int = setting(12, "Crops of a batch.", least=1)
-    crop: int = setting(160, "Side of the crops in pixels, a multiple of 16.", least=16)
+    epochs: int = setting(30, "A run is measured, and can be resumed, at its epochs.", least=1, most=COUNT)
+    steps: int = setting(100, "Optimiser steps of an epoch.", least=1, most=COUNT)
+    batch_size: int = setting(12, "Crops of a batch.", least=1, most=BATCH_SIZE)
+    crop: int = setting(160, "Side of the crops in pixels, a multiple of 16.", least=16, most=CROP)
     smallest: float = setting(
         0.4, "Half of the crops are of photographs reduced down to this share.", above=0, most=1
     )
@@ -47,7 +58,7 @@ class Settings:
     widths: tuple[int, ...] = (16, 32, 48, 64)
     down: tuple[int, ...] = (1, 1, 1, 2)
     up: tuple[int, ...] = (1, 1, 1)
-    workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0)
+    workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0, most=WORKERS)
     seed: int = seed()
     device: str = device()
     track: str | None = track()
