@@ -167,6 +167,20 @@ def test_text_over_a_scan_is_drawn_at_the_resolution_of_the_scan(path):
     assert same[:60].all() and 0.7 < same.mean() < 1
 
 
+def test_a_mask_finer_than_its_picture_sets_the_resolution(path):
+    """As scanning programs pack books: coarse paper, and ink as a coarse picture with a fine mask."""
+    ink = np.where(BITS, 255, 0).astype(np.uint8)
+
+    def draw(pdf: pikepdf.Pdf) -> dict:
+        mask = stream(pdf, ink, Name.DeviceGray)
+        paper = stream(pdf, np.full((30, 22, 3), 200, np.uint8))
+        return {"P": paper, "I": stream(pdf, np.zeros((15, 11, 3), np.uint8), SMask=mask)}
+
+    page(path, draw, b"q %f 0 0 %f 0 0 cm /P Do /I Do Q" % (WIDE, TALL))
+    found = documents.read(path, 1)
+    assert np.array_equal(found.rgb, grey3(np.where(BITS, 0, 200).astype(np.uint8)))
+
+
 def test_a_page_without_scans_that_would_be_too_large_is_drawn_smaller_and_says_so(path):
     page(path, scan(), b"0 0 100 100 re f", (0, 0, 7200, 7200))
     found = documents.read(path, 1, max_pixels=1_000_000)

@@ -1,6 +1,6 @@
 """What can be seen on a page of a PDF, and where: scans, and whether there is text or drawing beside them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ctypes import c_int, c_uint
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from vision_core.pdf.streams import Refused
 SLACK = 1.0  # points by which the edges of a scan and of its page may differ
 MOST_OBJECTS = 20_000  # that are looked at; a page with more is no scan
 
+Size = tuple[int, int]  # across, down
 Matrix = tuple[float, float, float, float, float, float]  # x, y -> a x + c y + e, b x + d y + f
 
 
@@ -22,7 +23,7 @@ class Scan:
 
     Args:
         item: pdfium's object.
-        size: pixels across and down on the page.
+        size: pixels across and down on the page, those of its mask if this is finer.
         start, end: its top left and bottom right corner.
         scale: pixels a point, across and down.
         upright: whether its rows and columns run along the edges of the page.
@@ -45,8 +46,12 @@ class Layout:
     drawn: bool
 
 
-def of_page(page: Any) -> Layout:
-    """What can be seen on a page, an object of pypdfium2."""
+def of_page(page: Any, masks: Mapping[Size, Size]) -> Layout:
+    """What can be seen on a page, an object of pypdfium2.
+
+    Args:
+        masks: size in pixels of images with transparent parts -> size of the mask.
+    """
     import pypdfium2.raw as raw
 
     size, shown = _display(page)
@@ -58,10 +63,12 @@ def of_page(page: Any) -> Layout:
             drawn = True
             break
         if kind == raw.FPDF_PAGEOBJ_IMAGE:
-            scan = _scan(item, matrix)
+            pixels = _pixels(item)
+            scan = _scan(item, matrix, masks.get(pixels, pixels))
             if scan is None:
                 continue
-            if scan.upright and _covers(scan, size) and not raw.FPDFPageObj_HasTransparency(item):
+            opaque = pixels not in masks and not raw.FPDFPageObj_HasTransparency(item)
+            if opaque and scan.upright and _covers(scan, size):
                 scans, drawn = [], False  # what was drawn before cannot be seen
             scans.append(scan)
         else:
@@ -116,15 +123,19 @@ def _times(first: Matrix, second: Matrix) -> Matrix:
     return (a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u)
 
 
-def _scan(item: Any, matrix: Matrix) -> Scan | None:
-    """An image whose unit square the matrix puts on the page; None where nothing of it can be seen."""
+def _pixels(item: Any) -> Size:
     import pypdfium2.raw as raw
 
     width, height = c_uint(), c_uint()
     raw.FPDFImageObj_GetImagePixelSize(item, width, height)
+    return width.value, height.value
+
+
+def _scan(item: Any, matrix: Matrix, pixels: Size) -> Scan | None:
+    """An image whose unit square the matrix puts on the page; None where nothing of it can be seen."""
     a, b, c, d, e, f = matrix
     across, down = float(np.hypot(a, b)), float(np.hypot(c, d))
-    wide, tall = width.value, height.value
+    wide, tall = pixels
     if min(across, down, wide, tall) <= 0:
         return None
     turned = abs(b) > abs(a)

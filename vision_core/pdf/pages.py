@@ -88,7 +88,8 @@ class Pages:
             allow(0)
             source = self._streams.pages[number - 1].obj
             images = streams.images(source)
-            sizes = [scans.size(image) for image in images]
+            masks = scans.masks(images)
+            sizes = [*map(scans.size, images), *masks.values()]
             for size in sizes:
                 _check_size(size, max_pixels)
             pixels = sum(width * height for width, height in sizes)
@@ -96,7 +97,7 @@ class Pages:
             notes = [f"damaged in places: {said}" for said in map(scans.complaint, images) if said]
             marks = streams.marks(source)
             drawing, page = self._loaded(number, images, bool(marks))
-            page_layout = layout.of_page(page)
+            page_layout = layout.of_page(page, masks)
             page_layout = replace(page_layout, drawn=page_layout.drawn or bool(marks))
             unit = float(source.get("/UserUnit", 1))
             grid, said = _grid(page_layout, unit, max_pixels)

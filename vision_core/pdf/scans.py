@@ -35,6 +35,17 @@ def size(image: Any) -> tuple[int, int]:
     return int(image.get("/Width", 0)), int(image.get("/Height", 0))
 
 
+def masks(images: list[Any]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Size of each image with transparent parts -> size of its mask, or its own where the mask is coarser."""
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}
+    for image in images:
+        own, mask = size(image), image.get("/SMask", image.get("/Mask"))
+        if mask is not None or image.get("/ImageMask"):
+            finest = sizes.get(own, own)
+            sizes[own] = max(finest, size(mask)) if is_stream(mask) else finest
+    return sizes
+
+
 def bits(image: Any) -> int:
     """Bits of a channel; 8 where its own data say it (JPEG 2000)."""
     return 1 if image.get("/ImageMask") else int(image.get("/BitsPerComponent", 8))
