@@ -9,8 +9,10 @@ names.
 import codecs
 import colorsys
 import json
+import math
 import re
 import struct
+from contextlib import suppress
 
 import numpy as np
 from PIL import ImageColor
@@ -22,7 +24,10 @@ Color = tuple[int, int, int]
 Entries = list[tuple[Color, float]]  # with weights
 MAX_LISTED = 20_000  # lines, or colours in one line or list, including duplicates
 _HEX = re.compile(r"(?:#|0[xX])?([0-9a-fA-F]+)")
-_CSS = re.compile(r"(#[0-9a-fA-F]{3,8})\b|\b(rgb|hsl)a?\(([^()]{1,200})\)", re.IGNORECASE)
+_CSS = re.compile(
+    r"(#[0-9a-f]{3,8})\b|\b(rgb|hsl)a?\(([^()]{1,200})\)|(?<![\w-])([a-z]{3,20})(?![\w(-])", re.IGNORECASE
+)
+_TURN = {"": 360, "deg": 360, "grad": 400, "rad": 2 * math.pi, "turn": 1}  # a full turn in the units of a hue
 _LISTS = ("colors", "colours", "palette", "swatches")  # of a JSON object
 
 
@@ -112,9 +117,11 @@ def hexes(data: bytes) -> Entries:
     content = text(data)
     matches: list[tuple[str, int, bool]] = []  # hex digits, line number, whether prefixed by #
     entries: Entries = []
+    numbers: list[float] = []
     for number, line in enumerate(lines(data), 1):
         words = re.split(r"[\s,]+", re.split(r";|//|#\s|#$", line)[0].strip("\x1a \t,"))
         if len(values := _levels(words)) == len(words) == 3:
+            numbers += map(float, words)
             entries.append(((values[0], values[1], values[2]), 1))
             continue
         if len(matches) + len(words) > MAX_LISTED:
@@ -124,6 +131,7 @@ def hexes(data: bytes) -> Entries:
             if match is None or len(match[1]) not in (3, 6, 8):
                 raise ValueError(f"line {number}: {quote(word, 20)} is not a colour like #3366cc")
             matches.append((match[1], number, word.startswith("#")))
+    _refuse_shares(numbers)
     alpha_first = _alpha_first(matches, content)
     for digits, _, _ in matches:
         if len(digits) == 8:
@@ -139,15 +147,17 @@ def css(data: bytes) -> Entries:
     content = re.sub(r"/\*.*?(?:\*/|\Z)|url\([^)]{0,1000}\)", " ", text(data), flags=re.DOTALL)
     entries: Entries = []
     for declaration, end in re.findall(r"([^;{}]*)([;{}]|\Z)", content):
-        value = "" if end == "{" else declaration.partition(":")[2]
+        name, _, value = declaration.partition(":")
+        value = "" if end == "{" else value
         if other := re.search(r"\b(oklch|oklab|lch|lab|hwb|color|color-mix)\(", value):
             raise ValueError(
                 f"contains {other[0]}...), expected #3366cc, rgb(51, 102, 204) or hsl(220, 60%, 50%)"
             )
-        name = value.strip().lower()
-        named = name in ImageColor.colormap  # its values vary: Pillow caches tuples in it
-        colors = [ImageColor.getrgb(name)[:3]] if named else map(_css_color, _CSS.finditer(value))
-        entries += [(color, 1.0) for color in colors if color]
+        named = not re.match(r"\s*(font|animation|transition|content|grid)", name.lower())  # hold other names
+        for match in _CSS.finditer(value):
+            if not match[4] or (named and match[4].lower() in ImageColor.colormap):
+                with suppress(ValueError):  # a browser ignores what is invalid, too
+                    entries += [(color, 1.0)] if (color := _css_color(match)) else []
     return entries
 
 
@@ -168,6 +178,7 @@ def from_json(data: bytes) -> Entries:
     shares = [item.get("share") if isinstance(item, dict) else None for item in content]
     if shares.count(None) not in (0, len(shares)):
         raise ValueError("either all colours must have a share, or none")
+    _refuse_shares([c for item in content if isinstance(item, list) for c in item if type(c) in (int, float)])
     pairs = zip(content, shares, strict=True)
     colors = [(_json_color(item, n), _json_share(share, n)) for n, (item, share) in enumerate(pairs, 1)]
     return [(color, share) for color, share in colors if color is not None]
@@ -237,6 +248,12 @@ def _levels(words: list[str]) -> list[int]:
     return levels
 
 
+def _refuse_shares(numbers: list[float]) -> None:
+    """Refuse colours that are written as 0 to 1: read as 0 to 255, they would all be black."""
+    if 0 < max(numbers, default=0) <= 1:
+        raise ValueError("all its numbers are 0 to 1: write red, green and blue as 0 to 255")
+
+
 def _alpha_first(matches: list[tuple[str, int, bool]], content: str) -> bool:
     """Whether eight digits mean AARRGGBB, as in paint.net, rather than RRGGBBAA, as in CSS."""
     long = [(digits.lower(), line, hashed) for digits, line, hashed in matches if len(digits) == 8]
@@ -254,15 +271,20 @@ def _alpha_first(matches: list[tuple[str, int, bool]], content: str) -> bool:
 
 
 def _css_color(match: re.Match[str]) -> Color | None:
-    """Parse a CSS colour; None if it is transparent or invalid."""
-    digits, function, inside = match[1], match[2], match[3]
+    """Parse a CSS colour; None if it is transparent, `ValueError` if it is invalid."""
+    digits, function, inside, name = match.groups()
+    if name:
+        return ImageColor.getrgb(name)[:3]
     if digits:
         digits = digits[1:] if len(digits) > 5 else "".join(2 * digit for digit in digits[1:])
-        return from_hex(digits[:6]) if len(digits) in (6, 8) and digits[6:] != "00" else None
-    words = re.findall(r"(-?[0-9]*\.?[0-9]+)(%|deg)?", inside)
-    if len(words) not in (3, 4) or (len(words) == 4 and float(words[3][0]) == 0):
+        return from_hex(digits[:6] if len(digits) == 8 else digits) if digits[6:] != "00" else None
+    words = re.findall(r"(-?[0-9]*\.?[0-9]+)(%|deg|grad|rad|turn)?", inside)
+    if len(words) not in (3, 4):
+        raise ValueError(f"{quote(match[0], 40)} is not a colour like rgb(51, 102, 204)")
+    if len(words) == 4 and float(words[3][0]) == 0:
         return None
-    scales = (360, 100, 100) if function.lower() == "hsl" else (255, 255, 255)
+    hue = _TURN.get(words[0][1], 100)
+    scales = (hue, 100, 100) if function.lower() == "hsl" else (255, 255, 255)
     values = [
         float(number) / (100 if unit == "%" else scale)
         for (number, unit), scale in zip(words[:3], scales, strict=True)
@@ -282,7 +304,9 @@ def _json_color(item: object, number: int) -> Color | None:
             return None
     if isinstance(color, str):
         match = _CSS.fullmatch(color.strip())
-        return _css_color(match) if match else from_hex(color)
+        if match and (not match[4] or match[4].lower() in ImageColor.colormap):  # abcdef is no name
+            return _css_color(match)
+        return from_hex(color)
     if isinstance(color, list) and len(color) in (3, 4):
         whole = all(type(c) in (int, float) and -1 < c < 256 and abs(c - round(c)) < 0.01 for c in color)
         levels = _levels([f"{c:.3f}" for c in color]) if whole else []
