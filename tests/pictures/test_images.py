@@ -755,6 +755,23 @@ def test_avif_and_a_camera_s_pair_of_pictures():
         assert np.abs(found.rgb.astype(int) - (255, 0, 0)).max() <= 3 and found.notes == ()
 
 
+def test_an_avif_is_cropped_as_its_box_says():
+    """The box is put behind the last property, and what stands after it is moved."""
+    image = Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64).astype(np.uint8))
+    data = file_of(image.convert("RGB"), "AVIF", quality=95)
+    box = struct.pack(">I4s8i", 40, b"clap", 40, 1, 20, 1, -4, 2, 6, 1)  # size and shift of the middle
+    start = data.find(b"mdat") + 4
+    cropped = data.replace(struct.pack(">I", start), struct.pack(">I", start + len(box)))
+    at = cropped.find(b"ipco") - 4
+    end = at + int.from_bytes(cropped[at : at + 4])
+    cropped = cropped[:end] + box + cropped[end:]
+    for name in (b"meta", b"iprp", b"ipco"):
+        at = cropped.find(name) - 4
+        size = int.from_bytes(cropped[at : at + 4]) + len(box)
+        cropped = cropped[:at] + struct.pack(">I", size) + cropped[at + 4 :]
+    assert np.array_equal(read(cropped).rgb, read(data).rgb[28:48, 10:50])
+
+
 UPRIGHT = {  # EXIF's table: what undoes each orientation
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -830,6 +847,9 @@ def test_a_damaged_profile_is_told_and_ignored():
     found = read(file_of(Image.fromarray(COLORS), "PNG", icc_profile=b"no profile at all"))
     assert np.array_equal(found.rgb, COLORS)
     assert found.notes == ("its colour profile is damaged and was ignored",) and found.icc is None
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    found = read(file_of(Image.fromarray(COLORS).convert("L"), "PNG", icc_profile=srgb))
+    assert found.notes == ("its colour profile is for RGB and was ignored",) and found.icc is None
 
 
 # What is written

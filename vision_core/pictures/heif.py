@@ -1,6 +1,6 @@
-"""What the boxes of an AVIF or HEIC say about its colours, which its decoders keep to themselves.
+"""What the boxes of an AVIF or HEIC say about its colours and crop, which decoders keep to themselves.
 
-Source: ISO/IEC 14496-12 (boxes) and 23008-12 (`colr`, `pixi`).
+Source: ISO/IEC 14496-12 (boxes, `clap`) and 23008-12 (`colr`, `pixi`).
 """
 
 import struct
@@ -18,6 +18,21 @@ def colors(data: bytes) -> tuple[tuple[int, int] | None, int]:
         elif kind == b"pixi" and end - start > 5:
             bits = max(bits, data[start + 5])
     return named, bits
+
+
+def crop(data: bytes, width: int, height: int) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of the `clap` box, the part of the picture that is meant to be seen."""
+    for kind, start, end in _inside(data, 0, len(data), (b"meta", b"iprp", b"ipco")):
+        if kind == b"clap" and end - start >= 32:
+            terms = struct.unpack_from(">8i", data, start)
+            if min(terms[1::2]) < 1:
+                return None
+            wide, tall, right, down = (a / b for a, b in zip(terms[::2], terms[1::2], strict=True))
+            left, top = round((width - wide) / 2 + right), round((height - tall) / 2 + down)
+            box = (left, top, left + round(wide), top + round(tall))
+            whole = 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+            return box if whole else None
+    return None
 
 
 def _inside(data: bytes, start: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, int, int]]:

@@ -9,6 +9,8 @@ from PIL import Image, ImageCms
 
 from vision_core.pictures import colorspaces
 
+_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab"}  # mode of Pillow -> of a profile
+
 
 def to_srgb(
     image: Image.Image, profile: bytes | None, notes: list[str], wide: np.ndarray | None = None
@@ -29,6 +31,9 @@ def to_srgb(
     if profile and image.mode in ("RGB", "CMYK", "L", "LAB"):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            if (space := source.profile.xcolor_space.strip()) != _SPACES[image.mode]:
+                notes.append(f"its colour profile is for {space} and was ignored")
+                return image, False, wide
             target = ImageCms.ImageCmsProfile(BytesIO(srgb_profile()))
             # from Lab, the table that LittleCMS would work with is wrong by 18 of 255 near the edge of sRGB
             flags = ImageCms.Flags.NOOPTIMIZE if image.mode == "LAB" else ImageCms.Flags.NONE

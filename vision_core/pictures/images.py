@@ -427,9 +427,11 @@ def _image(data: bytes, max_pixels: int | None) -> Picture:
     if animated or (getattr(image, "is_animated", False) and image.format != "MPO"):
         found.notes.append("only the first of its frames is used")
     if bitmaps.is_run_length(image):
-        image = bitmaps.decode(image, data)
+        image = found.image = bitmaps.decode(image, data)
     image.load()
     info, adobe = image.info, False
+    if image.format == "AVIF" and (box := heif.crop(data, *image.size)):
+        found.image = image.crop(box)  # as the HEIF decoder does by itself
     if image.format in ("AVIF", "HEIF"):
         named, found.bit_depth = heif.colors(data)
         found.space = colorspaces.named(*named) if named else None
@@ -439,7 +441,7 @@ def _image(data: bytes, max_pixels: int | None) -> Picture:
     found.space = colorspaces.adobe_rgb() if adobe else found.space
     found.xmp = metadata.rights(info.get("xmp"), metadata.iptc_of(info.get("photoshop")))
     found.kind = _kind(image.mode)
-    found.image, found.alpha = _split_alpha(image)
+    found.image, found.alpha = _split_alpha(found.image)
     return _finished(found)
 
 
