@@ -31,7 +31,7 @@ def to_srgb(
     if profile and image.mode in ("RGB", "CMYK", "L", "LAB"):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            if (space := source.profile.xcolor_space.strip()) != _SPACES[image.mode]:
+            if (space := profile[16:20].decode("latin-1").strip()) != _SPACES[image.mode]:
                 notes.append(f"its colour profile is for {space} and was ignored")
                 return image, False, wide
             target = ImageCms.ImageCmsProfile(BytesIO(srgb_profile()))
