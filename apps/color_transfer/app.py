@@ -6,6 +6,7 @@ import gradio as gr
 
 from apps.color_transfer import (
     comparison_tab,
+    looks,
     low_poly_tab,
     palette_panel,
     photographs_tab,
@@ -19,8 +20,10 @@ from apps.color_transfer.palette_panel import EXAMPLES, SOURCES, TARGETS
 from apps.color_transfer.views import palette_editor
 from apps.color_transfer.visit import Visit, current
 from apps.shared import forms, inputs, wiring
+from apps.shared.faults import user_errors
 from apps.shared.inputs import examples
 from apps.shared.views import CLICKED
+from apps.shared.visits import Session
 from vision_core.color import LossWeights, Settings
 from vision_core.color.palette_files import READABLE
 
@@ -41,7 +44,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=6, min_width=340):
                 view = _result()
         strip = gr.HTML(js_on_load=CLICKED, elem_id="strip")
-        facts = gr.HTML(js_on_load=CLICKED, elem_id="facts")
+        facts = view["facts"]
         curves = gr.Plot(show_label=False, elem_id="curves", visible=False, render=False)
         timer, done, seen = gr.Timer(results.REFRESH, active=False), gr.State(""), gr.State("")
         outputs = [*view["outputs"], start, timer, strip, facts, view["files"], curves, done, seen]
@@ -57,10 +60,15 @@ def build() -> gr.Blocks:
             wiring.start(
                 piece.click, results.act, [visit, view["strengths"][1]], follow, view["strengths"][1]
             )
-        _more_steps(visit, view["strengths"], done, follow, curves)
+        wiring.start(view["ratings"].click, rating_tab.begin, visit, follow)
+        tabs = _more_steps(visit, view, done, curves)
         kept = [control for control in (*view["strengths"], *settings) if not isinstance(control, gr.State)]
-        wiring.load(page, Visit, lambda given: palette_panel.reload(current(given)), chosen, [follow], kept)
+        wiring.load(page, Visit, _reload, chosen, [follow, *tabs], kept)
     return page.blocks
+
+
+def _reload(given: Session) -> tuple[Any, ...]:
+    return palette_panel.reload(current(given))
 
 
 def _choices(visit: gr.State) -> tuple[Any, ...]:
@@ -153,7 +161,7 @@ def _result() -> dict[str, Any]:
             format="png",
             interactive=False,
             elem_id="result",
-            max_height=400,
+            max_height=340,
             buttons=["fullscreen"],
         )
         status = gr.HTML(elem_id="progress")
@@ -165,33 +173,38 @@ def _result() -> dict[str, Any]:
             lightness = inputs.Slider(
                 0, 1, 1, step=0.05, label="Lightness strength", elem_id="lightness", min_width=200
             )
+        facts = gr.HTML(js_on_load=CLICKED, elem_id="facts")
+        rating, ratings = rating_tab.build()
         files = gr.HTML(elem_id="downloads")
-    outputs = [section, slider, status, stop]
-    return {"strengths": [color, lightness], "stop": stop, "files": files, "outputs": outputs}
+    found = {"stop": stop, "facts": facts, "files": files, "rating": rating, "ratings": ratings}
+    return {"strengths": [color, lightness], "outputs": [section, slider, status, stop], **found}
 
 
-def _more_steps(
-    visit: gr.State, strengths: list[Any], done: gr.State, follow: tuple[Any, ...], curves: gr.Plot
-) -> None:
-    """What else can be done with a finished result; shown with it, emptied when there is another."""
+def _more_steps(visit: gr.State, view: dict[str, Any], done: gr.State, curves: gr.Plot) -> list[wiring.Look]:
+    """What else can be done with a finished result, shown with it; what shows the state of its work."""
+    strengths = view["strengths"]
     with gr.Column(visible=False) as more:
         with gr.Accordion("More photographs", open=False):
-            cleared = photographs_tab.build(visit, strengths)
+            tabs = [photographs_tab.build(visit, strengths)]
         with gr.Accordion("Low poly", open=False):
-            cleared += low_poly_tab.build(visit, strengths)
+            cleared = low_poly_tab.build(visit, strengths)
         with gr.Accordion("Compare with other methods", open=False):
-            cleared += comparison_tab.build(visit)
-        with gr.Accordion("Rate and fine-tune", open=False):
-            rating_tab.build(visit, done, follow)
+            tabs.append(comparison_tab.build(visit))
     with gr.Accordion("How it learned", open=False) as section:
         curves.render()
         with gr.Column(visible=False) as plots:
             cleared += plots_tab.build(visit, section)
     empty = [gr.update(value="") if isinstance(c, gr.HTML) else _HIDDEN for c in cleared]
-    done.change(
-        lambda name: [gr.Column(visible=bool(name)), gr.Column(visible=bool(name)), *empty],
-        done,
-        [more, plots, *cleared],
-        show_progress="hidden",
-        queue=False,
-    )
+
+    @user_errors
+    def another(given: Session | None, name: str) -> tuple[Any, ...]:
+        known = current(given)
+        rows = rating_tab.form(known, looks.shown(known)) if name else ""
+        parts = gr.Column(visible=bool(name)), gr.Column(visible=bool(name)), gr.Accordion(visible=bool(rows))
+        return *parts, rows, *empty
+
+    shown = [more, plots, view["rating"], view["ratings"], *cleared]
+    drawn = done.change(another, [visit, done], shown, **wiring.QUIET)
+    for tab in tabs:
+        drawn.success(*tab, **wiring.LOOK)
+    return tabs

@@ -1,6 +1,5 @@
 """Comparison: the trained map beside the classical methods, as pictures and as a table."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -8,40 +7,65 @@ import gradio as gr
 from apps.color_transfer import looks, results
 from apps.color_transfer.views import methods
 from apps.color_transfer.visit import current
-from apps.shared import visits
+from apps.shared import jobs, wiring
 from apps.shared.faults import user_errors
-from apps.shared.progress import note
-from apps.shared.queue import HEAVY
+from apps.shared.jobs import Job
 from apps.shared.visits import Session
 from vision_core.color import compare
+from vision_core.files import read_json, write_json
 from vision_core.pictures import images
+from vision_core.pictures.images import Picture
+
+JOB, FILE = "compare", "comparison.json"  # the latter lies with the result
 
 
 @user_errors
-def run(given: Session | None) -> Iterator[tuple[Any, ...]]:
-    """(gallery, table) of all methods on the visitor's picture, at the size at which results are measured."""
+def begin(given: Session | None) -> None:
+    """Compare all methods on the visitor's picture, at the size at which results are measured."""
     known = current(given)
     look = looks.get(known)
-    model, target = look.model, look.target
-    with HEAVY.ticket(known.session.owner, "compare") as turn:
-        for waiting in turn:
-            yield gr.skip(), note(waiting)
+    model = look.model
+
+    def act(job: Job) -> str:
+        job.tell(0, 1, "every method on your picture")
         source = images.shrink(images.shrink(look.source.on_white().rgb, looks.VIEW), results.MEASURED)
+        target = look.target
         wanted = None if target is None else images.shrink(target.on_white().rgb, results.MEASURED)
         entries = compare.compare(source, model.palette, model, wanted, looks.seconds(look))
-    given_pictures = [(source, "The picture")] + ([] if wanted is None else [(wanted, "The colours")])
-    pictures = [*given_pictures, *((entry.image, entry.name) for entry in entries)]
-    gallery = [(visits.shown(known.session, rgb), name) for rgb, name in pictures]
-    yield gr.Gallery(gallery, visible=True), methods(compare.table(entries), dict(compare.COLUMNS))
+        pictures = [("The picture", source)] + ([] if wanted is None else [("The colours", wanted)])
+        pictures += [(entry.name, entry.image) for entry in entries]
+        for number, (_, rgb) in enumerate(pictures):
+            images.save(Picture(rgb), look.path(f"method-{number}.png"))
+        names = [name for name, _ in pictures]
+        write_json(look.path(FILE), {"names": names, "rows": compare.table(entries)})
+        return f"{len(entries)} methods compared."
+
+    jobs.begin(known.session, JOB, act, look=look.name)
 
 
-def build(visit: gr.State) -> list[gr.components.Component]:
-    """The section's layout and wiring; the components to clear when there is another result."""
+@user_errors
+def follow(given: Session | None) -> tuple[Any, ...]:
+    """(gallery, table, words, Stop, Start, timer)."""
+    known = current(given)
+    words, going_on = looks.report(known, JOB)
+    look = looks.shown(known)
+    if going_on or look is None or not look.path(FILE).exists():
+        return gr.Gallery(visible=False), "", words, *jobs.buttons(going_on)
+    found = read_json(look.path(FILE))
+    gallery = [(str(look.path(f"method-{n}.png")), name) for n, name in enumerate(found["names"])]
+    table = methods(found["rows"], dict(compare.COLUMNS))
+    return gr.Gallery(gallery, visible=True), table, words, *jobs.buttons(False)
+
+
+def build(visit: gr.State) -> wiring.Look:
+    """The section's layout and wiring; what shows its state."""
     gr.Markdown(
-        "The same picture by the usual methods, none of which learns. The more colours in use, the smaller "
-        "the distances and the higher the SSIM, the better."
+        "The same picture by the usual methods, which learn nothing. More colours in use, smaller distances "
+        "and a higher SSIM are better."
     )
     start = gr.Button("Compare", variant="primary", elem_id="compare")
+    words = gr.HTML(elem_id="compare-words")
+    stopper = gr.Button("Stop", variant="stop", visible=False)
     gallery = gr.Gallery(
         label="Every method",
         format="png",
@@ -53,5 +77,4 @@ def build(visit: gr.State) -> list[gr.components.Component]:
         buttons=["fullscreen", "download"],
     )
     table = gr.HTML(elem_id="table")
-    start.click(run, visit, [gallery, table], concurrency_limit=None)
-    return [gallery, table]
+    return wiring.job(visit, start, begin, [], follow, [gallery, table, words], stopper)

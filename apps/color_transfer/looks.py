@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from apps.color_transfer.visit import Visit
-from apps.shared import results, trainings
+from apps.shared import jobs, results, trainings
 from apps.shared.inputs import read_picture
 from apps.shared.results import Result
 from vision_core import color, runs
@@ -77,6 +77,18 @@ def create(visit: Visit, kind: str, title: str) -> Look:
 
 every = partial(results.every, Look)
 get = partial(results.get, Look)
+
+
+def shown(visit: Visit) -> Look | None:
+    """The result on the page, if any."""
+    return get(visit) if visit.result else None
+
+
+def report(visit: Visit, job: str) -> tuple[str, bool]:
+    """(what to say of the visitor's job, whether it goes on); nothing of one about another result."""
+    words, going_on = jobs.report(visit.session, job)
+    about = jobs.state(visit.session, job).get("look")
+    return (words, going_on) if going_on or about == visit.result else ("", False)
 
 
 def status(look: Look) -> str:

@@ -1,4 +1,4 @@
-"""More photographs through a finished result: one as a picture, many as a ZIP."""
+"""More photographs: the same colours for one other picture, many, or a folder, without training."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,92 +11,96 @@ import gradio as gr
 from apps.color_transfer import looks, results, views
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, current
-from apps.shared import downloads, visits
+from apps.shared import downloads, jobs, visits, wiring
 from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import Uploads, read_picture
-from apps.shared.progress import bar, note
-from apps.shared.queue import HEAVY
+from apps.shared.jobs import Job, Stopped
+from apps.shared.progress import note
 from apps.shared.visits import Session
 from vision_core.color import lut
 from vision_core.color.advice import warnings
+from vision_core.files import read_json, write_json
 from vision_core.pictures import images
-from vision_core.pictures.images import SUFFIXES
+from vision_core.pictures.images import SUFFIXES, Picture
 
 MOST = 200  # photographs at once
 ZIP, PNG = "photographs.zip", "photograph.png"
+JOB, FILE = "photographs", "photographs.json"  # the latter lies with the result
+PAIR = ("photograph-before.png", "photograph-after.png")  # the first, for the page
 
 
 @user_errors
-def recolor(
+def begin(
     given: Session | None,
     chosen: list[tuple[str, str]] | None,
     folder: list[tuple[str, str]] | None,
     strength: float,
     lightness: float,
-) -> Iterator[tuple[Any, ...]]:
-    """Yield (before and after of the first, words and download); a file that fails is named and left out."""
+) -> None:
+    """Recolour the photographs; one that fails is named and left out, and Stop keeps what is done."""
     known = current(given)
     look = looks.get(known)
-    given_files = [*(chosen or []), *(folder or [])]
-    if not given_files:
+    files = [*(chosen or []), *(folder or [])]
+    if not files:
         raise ValueError("Please choose one or more photographs first")
-    if len(given_files) > MOST:
-        raise ValueError(f"{len(given_files)} files are too many at once; the most is {MOST}")
+    if len(files) > MOST:
+        raise ValueError(f"{len(files)} files are too many at once; the most is {MOST}")
     baked = results.table(look, *results.strengths(strength, lightness))
-    for name in (ZIP, PNG):
-        look.path(name).unlink(missing_ok=True)
-    with HEAVY.ticket(known.session.owner, "photographs") as turn:
-        for waiting in turn:
-            yield gr.skip(), note(waiting)
-        if len(given_files) == 1:
-            yield _one(known, look, given_files[0], baked)
-            return
-        yield from _many(known, look, given_files, baked)
+
+    def act(job: Job) -> str:
+        for name in (ZIP, PNG, FILE, *PAIR):
+            look.path(name).unlink(missing_ok=True)
+        told = _one(look, files[0], baked) if len(files) == 1 else _many(job, look, files, baked)
+        write_json(look.path(FILE), told)
+        return told["words"]
+
+    jobs.begin(known.session, JOB, act, look=look.name)
 
 
-def _one(known: Visit, look: Look, file: tuple[str, str], baked: Any) -> tuple[Any, ...]:
+def _one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any]:
     picture = read_picture(file[1])
     output = picture.mapped(partial(lut.apply, baked))
-    visits.make_room(known.session, output.rgb.nbytes // 2)
+    visits.make_room(look.session, output.rgb.nbytes // 2)
     images.save(output, look.path(PNG))
+    _keep_pair(look, picture, output)
     unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
-    words = note(f"{unknown}.", "warning") if unknown else note(f"{file[0]} is ready.", "good")
-    words += "".join(note(text) for text in picture.notes)
-    return _pair(known, picture, output), words + _link(known, PNG, "Download the picture (PNG)", file[0])
+    failed, words = ([f"{unknown}."], "") if unknown else ([], f"{file[0]} is ready.")
+    return {"words": words, "failed": failed, "notes": list(picture.notes), "of": file[0]}
 
 
-def _many(known: Visit, look: Look, files: list[tuple[str, str]], baked: Any) -> Iterator[tuple[Any, ...]]:
+def _many(job: Job, look: Look, files: list[tuple[str, str]], baked: Any) -> dict[str, Any]:
     failed, noted, written, part = [], list[str](), set[str](), look.path("photographs.part")
+    stopped = False
     try:
         with ZipFile(part, "w", ZIP_STORED) as archive:
             for number, (name, path) in enumerate(files, 1):
-                pair = gr.skip()
                 try:
+                    job.tell(number - 1, len(files), f"{number} of {len(files)} photographs")
                     picture = read_picture(path)
                     output = picture.mapped(partial(lut.apply, baked))
                     data, inside = _encoded(output, name, written)
                     noted += [f"{name}: {text}" for text in (*picture.notes, *images.loss(output, inside))]
-                    visits.make_room(known.session, len(data))
+                    visits.make_room(look.session, len(data))
                     archive.writestr(inside, data)
                     if len(written) == 1:
-                        pair = _pair(known, picture, output)
+                        _keep_pair(look, picture, output)
+                except Stopped:
+                    if not written:
+                        raise
+                    stopped = True
+                    break
                 except ValueError as error:
                     failed.append(f"{name}: {sentence(error)}")
-                yield (
-                    pair,
-                    bar(number, len(files), f"{number} of {len(files)} photographs") + _failures(failed),
-                )
         if not written:
             raise ValueError(f"None of the {len(files)} files could be recoloured. {failed[0]}")
         part.replace(look.path(ZIP))
     finally:
         part.unlink(missing_ok=True)
-    said = note(f"{len(written)} of {len(files)} photographs are ready.", "warning" if failed else "good")
-    said += "".join(note(text) for text in noted)
-    yield gr.skip(), said + _failures(failed) + _link(known, ZIP, "Download all (ZIP)")
+    words = f"{len(written)} of {len(files)} photographs are ready."
+    return {"words": f"Stopped: {words}" if stopped else words, "failed": failed, "notes": noted, "of": ""}
 
 
-def _encoded(picture: images.Picture, name: str, written: set[str]) -> tuple[bytes, str]:
+def _encoded(picture: Picture, name: str, written: set[str]) -> tuple[bytes, str]:
     """The file in the format of its name (PNG where we cannot write that), and a free name for it."""
     suffix = Path(name).suffix.lower()
     kind = SUFFIXES.get(suffix, "PNG")
@@ -111,26 +115,39 @@ def _encoded(picture: images.Picture, name: str, written: set[str]) -> tuple[byt
     return data, inside
 
 
-def _pair(known: Visit, before: images.Picture, after: images.Picture) -> Any:
-    both = [
-        visits.shown(known.session, images.shrink(one.on_white().rgb, looks.VIEW)) for one in (before, after)
-    ]
-    return gr.ImageSlider((both[0], both[1]), visible=True)
+def _keep_pair(look: Look, *pictures: Picture) -> None:
+    for name, picture in zip(PAIR, pictures, strict=True):
+        images.save(Picture(images.shrink(picture.on_white().rgb, looks.VIEW)), look.path(name))
 
 
-def _failures(failed: list[str]) -> str:
-    return "".join(note(text, "warning") for text in failed)
+@user_errors
+def follow(given: Session | None) -> tuple[Any, ...]:
+    """(before and after of the first, words and download, Stop, Start, timer)."""
+    known = current(given)
+    words, going_on = looks.report(known, JOB)
+    look = looks.shown(known)
+    if going_on or look is None or not look.path(FILE).exists():
+        return gr.ImageSlider(visible=False), words, *jobs.buttons(going_on)
+    said = "".join(_said(known, read_json(look.path(FILE))))
+    before, after = (str(look.path(name)) for name in PAIR)
+    return gr.ImageSlider((before, after), visible=True), said, *jobs.buttons(False)
 
 
-def _link(known: Visit, name: str, text: str, of: str = "") -> str:
-    return downloads.links(views.link(known, name, text, {"of": of} if of else None, main=True))
+def _said(known: Visit, told: dict[str, Any]) -> Iterator[str]:
+    if told["words"]:
+        yield note(told["words"], "warning" if told["failed"] else "good")
+    yield from (note(text) for text in told["notes"])
+    yield from (note(text, "warning") for text in told["failed"])
+    if told["of"]:
+        link = views.link(known, PNG, "Download the picture (PNG)", {"of": told["of"]}, main=True)
+    else:
+        link = views.link(known, ZIP, "Download all (ZIP)", main=True)
+    yield downloads.links(link)
 
 
-def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Component]:
-    """The section's layout and wiring; the components to clear when there is another result."""
-    gr.Markdown(
-        "The same colours for any other photographs at once, without training: one, many, or a folder."
-    )
+def build(visit: gr.State, strengths: list[gr.Slider]) -> wiring.Look:
+    """The section's layout and wiring; what shows its state."""
+    gr.Markdown("Give the same colours to other photographs: one, many, or a folder. Nothing is trained.")
     with gr.Row():
         with gr.Column(min_width=300):
             chosen = Uploads(label="Photographs", file_count="multiple", height=150, elem_id="photographs")
@@ -138,6 +155,7 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
             start = gr.Button("Recolour", variant="primary", elem_id="recolor")
         with gr.Column(min_width=300):
             words = gr.HTML(elem_id="batch")
+            stopper = gr.Button("Stop", variant="stop", visible=False)
             slider = gr.ImageSlider(
                 label="The first, before and after",
                 format="png",
@@ -146,11 +164,5 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
                 max_height=480,
                 buttons=["fullscreen"],
             )
-    start.click(
-        recolor,
-        [visit, chosen, folder, *strengths],
-        [slider, words],
-        concurrency_limit=None,
-        show_progress="hidden",
-    )
-    return [slider, words]
+    fields = [chosen, folder, *strengths]
+    return wiring.job(visit, start, begin, fields, follow, [slider, words], stopper)

@@ -7,13 +7,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from apps.color_transfer import looks, training, views, visit
+from apps.color_transfer import looks, rating_tab, training, views, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import change, current
-from apps.shared import trainings, visits
+from apps.shared import jobs, trainings, visits
 from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
 from apps.shared.inputs import data_uri, event_data, number
+from apps.shared.results import missing
 from apps.shared.views import history
 from apps.shared.visits import Session
 from vision_core import color
@@ -27,6 +28,7 @@ _DRAWING = threading.BoundedSemaphore()  # of pictures that the next epoch repla
 REFRESH = 1.0  # seconds between two looks at a training
 MEASURED = 480  # longest side of what is measured, here and in the comparison
 THUMBNAIL = 120
+HISTORY = 12  # past results on the page
 FACTS = "facts.html"  # the measures at full strength
 KEPT = 0.65  # SSIM of the lightness from which the drawing counts as kept
 
@@ -42,11 +44,12 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
     if not known.result:
         return nothing()
     look = looks.get(known)
-    words, going_on = training.report(look, partial(_measured, look))
+    words, learning = training.report(look, partial(_measured, look))
+    words, going_on = (words, True) if learning else _tuning(known, words)
     color_strength, lightness_strength = strengths(strength, lightness)
-    now = f"{look.name} {version(look)} {color_strength} {lightness_strength} {going_on}"
+    now = f"{look.name} {version(look)} {color_strength} {lightness_strength} {learning}"
     pair, facts, files, row = gr.skip(), gr.skip(), gr.skip(), gr.skip()
-    if now != seen and not going_on:
+    if now != seen and not learning:
         pair, facts, files, row = _drawn(known, look, color_strength, lightness_strength, True)
     elif now != seen and _DRAWING.acquire(blocking=False):
         try:
@@ -55,7 +58,7 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
             _DRAWING.release()
     elif now != seen:
         now = seen  # a look waits for no other visitor's pictures: they come with one of the next
-    steps = trainings.steps(look.run) if going_on or now != seen else []
+    steps = trainings.steps(look.run) if learning or now != seen else []
     curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
     if look.facts["kind"] != "training":
         curves = gr.Plot(visible=False)
@@ -63,23 +66,28 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
         gr.Column(visible=True),
         pair,
         words,
-        gr.Button(visible=going_on),
-        gr.Button(interactive=not going_on),
-        gr.Timer(active=going_on),
+        *jobs.buttons(going_on),
         row,
         facts,
         files,
         curves,
-        "" if going_on else look.name,
+        "" if learning else look.name,
         now,
     )
+
+
+def _tuning(known: visit.Visit, words: str) -> tuple[str, bool]:
+    """What to say of a finished result, or of the training on its ratings, and whether that goes on."""
+    rated, going_on = looks.report(known, rating_tab.JOB)
+    return (rated if rated else words), going_on
 
 
 def _drawn(known: visit.Visit, look: Look, strength: float, lightness: float, final: bool) -> tuple[Any, ...]:
     """(before and after, measures, downloads, past results) as they are now."""
     before, after = view(look, strength, lightness)
     pair = visits.shown(known.session, before), visits.shown(known.session, after)
-    row = history([_card(other) for other in looks.every(known)[:12]], known.result)
+    every = looks.every(known)
+    row = history([_card(other) for other in every[:HISTORY]], known.result, missing(every, HISTORY))
     facts = _facts(look, before, after, strength, lightness) if final else ""
     network = final and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()
     return pair, facts, views.offered(known, strength, lightness, network), row
@@ -87,8 +95,18 @@ def _drawn(known: visit.Visit, look: Look, strength: float, lightness: float, fi
 
 def nothing() -> tuple[Any, ...]:
     """`follow` where there is no result."""
-    still = (gr.Button(visible=False), gr.Button(interactive=True), gr.Timer(active=False))
-    return gr.Column(visible=False), None, "", *still, "", "", "", gr.Plot(visible=False), "", ""
+    return (
+        gr.Column(visible=False),
+        None,
+        "",
+        *jobs.buttons(False),
+        "",
+        "",
+        "",
+        gr.Plot(visible=False),
+        "",
+        "",
+    )
 
 
 @user_errors

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from apps.color_transfer import looks, visit
 from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
-from apps.shared import forms, progress, trainings, visits
+from apps.shared import forms, jobs, progress, trainings, visits
 from apps.shared.faults import user_errors
 from apps.shared.forms import Field
 from apps.shared.progress import duration, note
@@ -64,6 +64,8 @@ def stop(given: Session | None) -> None:
     """End the training after its current step; a visitor who still waits leaves the queue."""
     known = current(given)
     look = looks.get(known)
+    if looks.status(look) not in trainings.GOING_ON:
+        return jobs.stop(known.session)  # a training on ratings
     if trainings.stop(known.session, look.run):
         visits.remove(look.folder)
         earlier = looks.every(known)

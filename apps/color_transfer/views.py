@@ -45,8 +45,18 @@ def palette_editor(visit: Visit) -> str:
         '<button type="button" data-act="swap">Replace with this colour</button>'
         f'<button type="button" data-act="lock">{lock}</button>'
         '<button type="button" data-act="drop">Drop</button>'
-        f'<button type="button" data-act="undo"{"" if visit.earlier else " disabled"}>Undo</button></div>'
+        f'<button type="button" data-act="undo"{"" if visit.earlier else " disabled"}>{_undo(visit)}</button>'
+        "</div>"
     )
+
+
+def _undo(visit: Visit) -> str:
+    """What Undo takes back: the colour that was dropped, or replaced by another."""
+    if not visit.earlier:
+        return "Undo"
+    gone = [color for color in visit.earlier[-1][0] if color not in visit.colors]
+    what = "Drop" if len(visit.earlier[-1][0]) > len(visit.colors) else "Replace"
+    return f"Undo: {what} {gone[0]}" if gone else "Undo"
 
 
 def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> str:

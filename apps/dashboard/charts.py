@@ -85,12 +85,15 @@ def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], ti
     return laid_out(figure, title, "epoch", "~g").update_yaxes(type="log")
 
 
-def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: int) -> go.Figure:
+def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: str) -> go.Figure:
     """How the numbers of a tensor are spread, beside how they were before training."""
     edges = np.histogram_bin_edges(np.concatenate([now.ravel(), before.ravel()]), 40)
     middle = (edges[1:] + edges[:-1]) / 2
     figure = go.Figure()
-    for values, label, colour in ((before, "epoch 0", plots.QUIET), (now, f"epoch {epoch}", plots.LINES[0])):
+    for values, label, colour in (
+        (before, "epoch 0", plots.QUIET),
+        (now, epoch if epoch.startswith("batch") else f"epoch {epoch}", plots.LINES[0]),
+    ):
         counts, _ = np.histogram(values, edges)
         hover = f"{label}: %{{y}} numbers near %{{x:.3f}}<extra></extra>"
         figure.add_bar(

@@ -13,6 +13,7 @@ from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data
 from apps.shared.progress import note
 from apps.shared.queue import HEAVY
+from apps.shared.results import missing
 from apps.shared.views import history
 from apps.shared.visits import Session
 from vision_core.editing import packed, recipe
@@ -52,7 +53,8 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     if now != seen:
         pair = slider(work, number)
         row = views.candidates(state["candidates"], number)
-        past = history([card(other) for other in works.every(known)[:HISTORY]], work.name)
+        every = works.every(known)
+        past = history([card(other) for other in every[:HISTORY]], work.name, missing(every, HISTORY))
         files = "" if number is None else views.offered(work, number)
         look = regions(work, state, number)
     return (

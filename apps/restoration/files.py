@@ -12,7 +12,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
 WORK = "work"  # stands for a result's name where some work of the visit left a file
-READY = ("pages.zip", "pages.pdf", "pages.tiff", "network.safetensors")
+READY = ("pages.zip", "pages.pdf", "pages.tiff", "contact-sheet.jpg", "network.safetensors")
 
 
 def _find(session: Session, name: str, file: str, options: Mapping[str, str]) -> Response:
@@ -27,8 +27,9 @@ def _find(session: Session, name: str, file: str, options: Mapping[str, str]) ->
         case sheets.PAGE:
             return downloads.stored(sheet.path(file), keep=True)
         case "restored.png":
-            path, _ = sheets.finished(sheet, chosen)
-            return downloads.stored(path, f"{stem}-restored.png", keep=True)
+            path, said = sheets.finished(sheet, chosen)
+            became = "restored" if said["accepted"] or not chosen.gate else "kept"
+            return downloads.stored(path, f"{stem}-{became}.png", keep=True)
         case "changed.png" | "guesses.png":
             return _png(sheets.overlay(sheet, file[:-4], chosen), f"{stem}-{file}")
         case "mask-overlay.png":

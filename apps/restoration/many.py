@@ -1,8 +1,8 @@
 """Many pages at once: files and whole books, restored page by page into a ZIP, a PDF or a TIFF."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import count
@@ -12,15 +12,16 @@ from zipfile import ZIP_STORED, ZipFile
 
 import gradio as gr
 
-from apps.restoration import networks, views
+from apps.restoration import contact, networks, views
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import current
 from apps.shared import inputs, jobs, visits, wiring
 from apps.shared.faults import sentence, user_errors
-from apps.shared.jobs import Job
+from apps.shared.jobs import Job, Stopped
 from apps.shared.progress import note
+from apps.shared.views import table
 from apps.shared.visits import Session
-from vision_core.files import atomic
+from vision_core.files import atomic, read_json, write_json
 from vision_core.folders import distinct
 from vision_core.pictures import documents
 from vision_core.restoration import batch, reports
@@ -30,6 +31,7 @@ from vision_core.safety import guarded, limits
 
 MOST = 500  # pages at once
 NOTES = 3  # different ones that are shown; the report has all
+LIST, ROWS, CONTACT = "many-files.json", "{}-pages.json", "contact-sheet.jpg"
 FORMS = {"zip": "pages.zip", "pdf": "pages.pdf", "tiff": "pages.tiff"}
 File = tuple[str, str]  # what the visitor calls it, and where it lies
 
@@ -43,24 +45,36 @@ def begin(
     strength: float,
     output: str,
     gate: bool,
+    crop: bool,
 ) -> None:
-    """Restore all uploads in the background, into a ZIP."""
+    """Restore all uploads in the background, into a ZIP; without new ones, those of the last time again."""
     known = current(given).session
-    files = [*(chosen or []), *(folder or [])]
+    files = [*(chosen or []), *(folder or [])] or _listed(known)
     if not files:
         raise ValueError("Please choose one or more files first")
-    _start(known, files, "many", "zip", method, Choice(strength, output, False, gate))
+    write_json(visits.opened(known).path(LIST), files)
+    _start(known, files, "many", "zip", method, Choice(strength, output, False, gate, crop=crop))
 
 
 @user_errors
-def begin_book(given: Session | None, form: str, method: str) -> None:
-    """Restore every page of the chosen file in the background."""
+def begin_book(given: Session | None, form: str, method: str, *choices: Any) -> None:
+    """Restore every page of the chosen file in the background, as the controls of the result say."""
     chosen = current(given)
     known = chosen.session
     if not chosen.source:
         raise ValueError("Please choose a page first: a file of yours or an example")
+    choice = Choice(*choices)
+    if choice.crop and form == "pdf":
+        raise ValueError("The pages of a PDF keep their size: take a TIFF or a ZIP, or do not crop")
     file = (chosen.title, str(known.path(chosen.source)))
-    _start(known, [file], "book", form, method, Choice())
+    _start(known, [file], "book", form, method, choice)
+
+
+def _listed(known: Session) -> list[File]:
+    """The uploads of the last time, if they are all still there."""
+    path = known.path(LIST)
+    files = [(name, file) for name, file in read_json(path)] if path.exists() else []
+    return files if all(Path(file).is_file() for _, file in files) else []
 
 
 def _start(known: Session, files: list[File], kind: str, form: str, method: str, choice: Choice) -> None:
@@ -68,24 +82,33 @@ def _start(known: Session, files: list[File], kind: str, form: str, method: str,
         raise ValueError(f"There is no form {form!r}")
     options = replace(choice.options, method=networks.method_of(method))
     network = networks.loader(known, method)
-    for name in FORMS.values():
+    for name in (*FORMS.values(), ROWS.format(kind), CONTACT):
         visits.remove(known.path(name))
 
     def act(job: Job) -> str:
         total = _count(files, job)
         rows: list[PageReport] = []
-        job.tell(0, 1, f"page 1 of {total}")
-        for row in _restored(known, files, network(), options, networks.version(known, method)):
-            rows.append(row)
-            job.tell(len(rows), max(total, len(rows)), f"page {len(rows)} of {total}: {row.source}")
+        stopped = False
+        try:
+            job.tell(0, 1, f"page 1 of {total}")
+            for row in _restored(known, files, network(), options, networks.version(known, method)):
+                rows.append(row)
+                write_json(known.path(ROWS.format(kind)), [asdict(row) for row in rows])
+                job.tell(len(rows), max(total, len(rows)), f"page {len(rows)} of {total}: {row.source}")
+        except Stopped:
+            stopped = True
         written = [row for row in rows if row.written]
         failed = [sentence(ValueError(row.reason)) for row in rows if not row.written]
+        if stopped and not written:
+            raise Stopped
         if not written:
             raise ValueError(f"None of the {len(files)} files could be restored. {failed[0]}")
-        _join(known, files, form, rows, failed)
-        visits.remove(known.path("done"))
+        _join(known, files, "zip" if stopped else form, rows, failed)
         restored = sum(row.outcome == "restored" for row in written)
         said = f"{len(written)} of {len(rows)} pages are ready; {restored} of them were restored."
+        if stopped:  # what is done stays for the next start
+            return f"Stopped after {len(rows)} of {total} pages; a ZIP has them. Start again to go on."
+        visits.remove(known.path("done"))
         notes = dict.fromkeys(row.notes for row in written if row.notes)
         said += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
         return "\n".join([said, *failed])
@@ -148,14 +171,15 @@ def _join(known: Session, files: list[File], form: str, rows: list[PageReport], 
         documents.write(target, parts, Path(files[0][1]), {row.page for row in rows if row.unchanged})
         return
     names = _names([(row.source, row.page) for row in written])
-    report = []
+    report = [replace(row, written=next(names) if row.written else None) for row in rows]
+    pictured = contact.sheet(rows, [row.written or row.source for row in report])
+    pictured.save(known.path(CONTACT), quality=85)
     with atomic(target) as file, ZipFile(file, "w", ZIP_STORED) as archive:
-        for row in rows:
-            inside = next(names) if row.written else None
-            if inside:
-                archive.write(row.written or "", inside)
-            report.append(replace(row, written=inside))
+        for row, named in zip(rows, report, strict=True):
+            if row.written and named.written:
+                archive.write(row.written, named.written)
         archive.writestr("report.csv", reports.csv_table(report))
+        archive.write(known.path(CONTACT), CONTACT)
 
 
 def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
@@ -169,7 +193,7 @@ def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
 
 @user_errors
 def follow(given: Session | None) -> tuple[Any, ...]:
-    """(words and download, Stop, Start, timer) of the uploads."""
+    """(words and download, list of pages, Stop, Start, timer) of the uploads."""
     return _follow(current(given).session, "many")
 
 
@@ -191,18 +215,33 @@ def _follow(known: Session, kind: str) -> tuple[Any, ...]:
             text = (
                 "Download all (ZIP)" if file.endswith(".zip") else f"Download the book ({file[6:].upper()})"
             )
-            words += views.ready(known, file, text) if file else ""
-    return words, gr.Button(visible=going_on), gr.Button(interactive=not going_on), gr.Timer(active=going_on)
+            sheet = known.path(CONTACT).exists()
+            words += views.ready(known, file, text, CONTACT if sheet else "") if file else ""
+    return words, _table(known, kind), *jobs.buttons(going_on)
 
 
-@user_errors
-def stop(given: Session | None) -> None:
-    """End the work; what is done stays, and the next start goes on there."""
-    jobs.stop(current(given).session)
+def _table(known: Session, kind: str) -> str:
+    """What became of each page so far."""
+    path = known.path(ROWS.format(kind))
+    if not path.exists():
+        return ""
+    rows = [PageReport(**row) for row in read_json(path)]
+    columns = ["page", "became", "changed", "seconds"]
+    cells = [
+        [
+            f"{row.source}, {row.page}" if row.page > 1 else row.source,
+            f"not readable: {row.reason}" if row.outcome == "failed" else row.outcome,
+            f"{row.change:.1f}",
+            f"{row.seconds:.1f}",
+        ]
+        for row in rows
+    ]
+    title = f"{len(rows)} page{'s' * (len(rows) != 1)}"
+    return f"<details open><summary>{title}</summary>{table(columns, cells, title)}</details>"
 
 
-def build_book(given: gr.State, method: gr.Radio) -> tuple[Any, ...]:
-    """The controls for a file of several pages; what to call when a page is loaded."""
+def build_book() -> tuple[Any, ...]:
+    """The controls for a file of several pages: (form, start, words, pages, Stop)."""
     with gr.Row(equal_height=True):
         form = gr.Radio(
             [("PDF", "pdf"), ("TIFF", "tiff"), ("ZIP of PNG", "zip")],
@@ -210,16 +249,22 @@ def build_book(given: gr.State, method: gr.Radio) -> tuple[Any, ...]:
             label="All pages as one file",
         )
         start = gr.Button("Restore all pages", elem_id="restore-book")
-    words = gr.HTML(elem_id="book-words")
-    ended = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-book")
-    return _wire(given, start, ended, words, (begin_book, [given, form, method], follow_book))
+    words, rows = gr.HTML(elem_id="book-words"), gr.HTML(elem_id="book-pages")
+    stopper = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-book")
+    return form, start, words, rows, stopper
 
 
-def build(given: gr.State) -> tuple[Any, ...]:
+def wire_book(given: gr.State, parts: tuple[Any, ...], controls: Sequence[Any]) -> wiring.Look:
+    """Wire `build_book`: all pages are restored as the method and the other controls say."""
+    form, start, words, rows, stopper = parts
+    return wiring.job(given, start, begin_book, [form, *controls], follow_book, [words, rows], stopper)
+
+
+def build(given: gr.State) -> wiring.Look:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
-        "One file or hundreds: images, TIFFs and PDFs. Every page comes back as a PNG, with a report; what "
-        "cannot be read is named and left out. You may close this page and come back."
+        "Restore one file or hundreds: images, TIFFs and PDFs. You get a ZIP with every page as a PNG, a "
+        "report and a contact sheet. You may close this page and come back."
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
@@ -236,17 +281,9 @@ def build(given: gr.State) -> tuple[Any, ...]:
                 label="The pages in",
             )
             gate = gr.Checkbox(True, label="Gate", info="Keeps a page where restoring does not help.")
+            crop = gr.Checkbox(False, label="Crop to the page", info="Leaves out the table around it.")
     start = gr.Button("Restore all", variant="primary", size="lg", elem_id="restore-many")
-    words = gr.HTML(elem_id="many-words")
-    ended = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-many")
-    fields = [given, chosen, folder, method, strength, output, gate]
-    return _wire(given, start, ended, words, (begin, fields, follow))
-
-
-def _wire(given: gr.State, start: Any, ended: Any, words: Any, acts: tuple[Any, ...]) -> tuple[Any, ...]:
-    begin, inputs, follow = acts
-    timer = gr.Timer(jobs.REFRESH, active=False)
-    look = (follow, given, [words, ended, start, timer])
-    wiring.start(start.click, begin, inputs, look)
-    wiring.watch(look, timer, ended, stop, given)
-    return look
+    words, rows = gr.HTML(elem_id="many-words"), gr.HTML(elem_id="many-pages")
+    stopper = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-many")
+    fields = [chosen, folder, method, strength, output, gate, crop]
+    return wiring.job(given, start, begin, fields, follow, [words, rows], stopper)

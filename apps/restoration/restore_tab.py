@@ -12,7 +12,7 @@ from apps.restoration import many, networks, sheets, views
 from apps.restoration.sheets import Choice
 from apps.restoration.visit import change, current
 from apps.shared import gpu, inputs, jobs, results, visits, wiring
-from apps.shared.faults import user_errors
+from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import event_data, examples, whole
 from apps.shared.jobs import Job
 from apps.shared.progress import note
@@ -46,11 +46,17 @@ def take_example(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
 
 @user_errors
 def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
-    """Choose an upload; its faults are told at once."""
+    """Choose an upload; one that is refused, or cleared, leaves no other page chosen."""
     known = current(given).session
-    if not path:
-        return shown(known)
-    return _take(known, path, Path(path).name)
+    try:
+        if path:
+            return _take(known, path, Path(path).name)
+        refused = ""
+    except ValueError as error:
+        refused = note(sentence(error), "warning")
+    change(known, source="", title="", pages=0, page=1)
+    preview, _, *rest = shown(known)
+    return preview, refused, *rest
 
 
 @user_errors
@@ -125,6 +131,7 @@ def follow(
     gate: bool,
     light: float,
     caution: float,
+    crop: bool,
     seen: str,
 ) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `build`'s outputs.
@@ -135,25 +142,31 @@ def follow(
     chosen = current(given)
     known = chosen.session
     words, going_on = jobs.report(known, "restore")
-    if not going_on:
-        guess, guessing = jobs.report(known, "guess")
-        words, going_on = (guess, True) if guessing else (words, False)
-    buttons = gr.Button(visible=going_on), gr.Button(interactive=not going_on), gr.Timer(active=going_on)
+    guess, guessing = jobs.report(known, "guess")
+    guessed = jobs.state(known, "guess").get("sheet") == chosen.result
+    if guessing or (guessed and not going_on):
+        words, going_on = guess, guessing
+    buttons = jobs.buttons(going_on)
     if not chosen.result:
         section = gr.Column(visible=bool(words))
         return section, gr.Column(visible=False), "", words, *buttons, "", "", "", ""
-    sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate, light, caution)
+    sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate, light, caution, crop)
     now = f"{sheet.name} {choice.query(sheet)} {sheet.path(sheets.GUESSES).exists()}"
     rest: tuple[Any, ...] = (gr.skip(),) * 4
     if now != seen:
         _, said = sheets.finished(sheet, choice)
         rest = (
-            views.viewer(sheet, choice),
+            views.viewer(sheet, choice, _newly_guessed(sheet, seen, now)),
             views.verdict(said, bool(gate)),
             views.facts(said, sheet.facts),
-            views.offered(sheet, choice),
+            views.offered(sheet, choice, said["accepted"] or not gate),
         )
     return gr.Column(visible=True), gr.Column(visible=True), rest[0], words, *buttons, *rest[1:], now
+
+
+def _newly_guessed(sheet: sheets.Sheet, seen: str, now: str) -> str:
+    """The overlay to show at once: that of the guesses, where they were asked for and have just come."""
+    return "guesses" if seen == now.replace("True", "False") != now else ""
 
 
 @user_errors
@@ -188,9 +201,9 @@ def _guess(known: Session, sheet: sheets.Sheet) -> None:
         page = sheets.page(sheet).rgb
         values = gpu.call(partial(uncertainty, tell=partial(_tell, job)), page, found)
         sheets.keep_guesses(sheet, values)
-        return "Where it guesses can be shown now."
+        return "Done: red and yellow show where the network guesses."
 
-    jobs.begin(known, "guess", act)
+    jobs.begin(known, "guess", act, sheet=sheet.name)
 
 
 def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
@@ -218,7 +231,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     with gr.Accordion("How", open=False):
         method = gr.Radio(networks.HOW, value="network", label="Restored by", elem_id="method")
     with gr.Column(visible=False) as book:
-        whole_book = many.build_book(given, method)
+        book_parts = many.build_book()
     with gr.Column(visible=False, elem_id="result-section") as section:
         status = gr.HTML(elem_id="progress")
         stopper = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
@@ -264,12 +277,19 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                         info="Less does more.",
                         elem_id="caution",
                     )
+                    crop = gr.Checkbox(
+                        False,
+                        label="Crop to the page",
+                        info="The download leaves out the table around it; a dashed frame shows where.",
+                        elem_id="crop",
+                    )
                     links = gr.HTML(elem_id="downloads")
             facts = gr.HTML(elem_id="facts")
     timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
-    controls = [strength, output, sharpen, gate, light, caution]
+    controls = [strength, output, sharpen, gate, light, caution, crop]
     look = (follow, [given, *controls, seen], outputs)
+    whole_book = many.wire_book(given, book_parts, [method, *controls])
     chosen = [preview, said, picker, book]
     upload.change(choose, [given, upload], chosen, **wiring.QUIET)
     chooser.click(take_example, given, chosen, **wiring.QUIET)

@@ -45,6 +45,7 @@ class Choice:
     gate: bool = True
     light: float = 0.5
     caution: float = 0.5
+    crop: bool = False
 
     @property
     def options(self) -> Options:
@@ -54,7 +55,7 @@ class Choice:
             for value, name in ((self.light, "The light"), (self.caution, "The caution"))
         )
         choices = (strength, str(self.output), bool(self.gate), bool(self.sharpen))
-        return Options(*choices, light=light, caution=caution)  # pyright: ignore[reportArgumentType]
+        return Options(*choices, light=light, caution=caution, crop=bool(self.crop))  # pyright: ignore
 
     def query(self, sheet: Sheet) -> dict[str, Any]:
         """As a download's address says it; the mask's time makes a browser ask again for another mask."""
@@ -66,6 +67,7 @@ class Choice:
             "gate": int(bool(self.gate)),
             "light": f"{self.options.light:g}",
             "caution": f"{self.options.caution:g}",
+            "crop": int(bool(self.crop)),
             "mask": mask.stat().st_mtime_ns if mask.exists() else 0,
         }
 
@@ -73,9 +75,11 @@ class Choice:
 def choice(query: dict[str, str] | Any) -> Choice:
     """The opposite of `Choice.query`; anything can be in an address."""
     strength = number(query.get("strength", "1"), 0, 1, "The strength")
-    shares = [number(query.get(name, "0.5"), 0, 1, f"The {name}") for name in ("light", "caution")]
-    flags = [query.get(name, default) != "0" for name, default in (("sharpen", "0"), ("gate", "1"))]
-    return Choice(strength, query.get("output", "color"), *flags, *shares)
+    light, caution = (number(query.get(name, "0.5"), 0, 1, f"The {name}") for name in ("light", "caution"))
+    sharpen, gate, crop = (
+        query.get(name, default) != "0" for name, default in (("sharpen", "0"), ("gate", "1"), ("crop", "0"))
+    )
+    return Choice(strength, query.get("output", "color"), sharpen, gate, light, caution, crop)
 
 
 def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
@@ -112,11 +116,18 @@ def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
     return path, read_json(said)
 
 
+def page_box(sheet: Sheet) -> tuple[int, int, int, int] | None:
+    """Top, left, bottom, right of the page in the picture; None where all of it is page."""
+    light = sheet.facts["light"]
+    answer = None if light is None else Answer.of(light)
+    return None if answer is None or answer.page is None else answer.box
+
+
 def overlay(sheet: Sheet, name: str, chosen: Choice) -> bytes:
     """ "changed" or "guesses" as a PNG whose colour says how much, clear where there is nothing."""
     if name == "changed":
         page, changed = _pair(sheet)
-        options = replace(chosen.options, output="color", threshold="ink")
+        options = replace(chosen.options, output="color", threshold="ink", crop=False)
         values = difference(page.rgb, finish(page, changed, options, protected(sheet)).picture.rgb)
         return _heat(values, CHANGE_MOST)
     if not sheet.path(GUESSES).exists():

@@ -153,6 +153,7 @@ function again() {
   const viewer = find('.vc-viewer');
   if (!viewer) return;
   if (viewer.dataset.name !== name) Object.assign(at, { zoom: 0, split: 50, brush: false, shown: '' });
+  if (viewer.dataset.shown) at.shown = viewer.dataset.shown;
   name = viewer.dataset.name;
   const size = find('.vc-width');
   if (size) size.value = at.size;

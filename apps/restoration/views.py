@@ -1,5 +1,6 @@
 """The restoration page's pieces of HTML: the viewer, the verdict in words, numbers, downloads."""
 
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,17 @@ def address(sheet: Sheet, file: str, chosen: Choice | None = None) -> str:
     return downloads.address(sheet.session, sheet.name, file, chosen.query(sheet) if chosen else None)
 
 
-def viewer(sheet: Sheet, chosen: Choice) -> str:
-    """Before and after, one over the other, with what was changed and where the network guesses on top."""
+def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
+    """Before and after, one over the other, with what was changed and where the network guesses on top.
+
+    Args:
+        over: the overlay to show at first, "guesses" or none.
+    """
     facts = sheet.facts
     width, height = facts["width"], facts["height"]
-    before, after = address(sheet, sheets.PAGE), address(sheet, "restored.png", chosen)
+    whole = replace(chosen, crop=False)  # before and after lie over each other
+    before, after = address(sheet, sheets.PAGE), address(sheet, "restored.png", whole)
+    changed = address(sheet, "changed.png", whole)
     mask = address(sheet, "mask-overlay.png", chosen) if sheet.path(sheets.MASK).exists() else ""
     size = f'width="{width}" height="{height}" draggable="false"'
     guesses = (
@@ -44,13 +51,20 @@ def viewer(sheet: Sheet, chosen: Choice) -> str:
         if sheet.path(sheets.GUESSES).exists()
         else ""
     )
+    frame, box = "", sheets.page_box(sheet) if chosen.crop else None
+    if box is not None:
+        top, left, bottom, right = box
+        frame = (
+            f'<svg width="{width}" height="{height}" aria-hidden="true"><rect x="{left}" y="{top}" '
+            f'width="{right - left}" height="{bottom - top}"/></svg>'
+        )
     tall = min(1.35, height / width)
     return f"""<div class="vc-viewer" data-name="{sheet.name}" data-width="{width}" data-height="{height}"
- data-mask="{mask}" style="--ratio:{tall:.3f}">
+ data-mask="{mask}" data-shown="{over}" style="--ratio:{tall:.3f}">
 <div class="vc-stage" tabindex="0" role="group"
  aria-label="The page before and after. Arrow keys move it, plus and minus zoom, 0 shows all of it.">
 <div class="vc-layer"><img src="{after}" {size} alt="the restored page">
-<img class="changed" {size} hidden alt="" data-src="{address(sheet, "changed.png", chosen)}">{overlay}</div>
+<img class="changed" {size} hidden alt="" data-src="{changed}">{overlay}{frame}</div>
 <div class="vc-layer vc-before"><img src="{before}" {size} alt="the page as it was"></div>
 <div class="vc-layer"><canvas style="width:{width}px;height:{height}px"></canvas></div>
 <i class="vc-divider" aria-hidden="true"></i><b class="vc-tag">before</b>
@@ -95,17 +109,25 @@ def facts(said: dict[str, Any], known: dict[str, Any]) -> str:
     """What was measured before and after, each with the sentence that makes sense of it."""
     before, after = said["before"], said["after"]
     numbers = (
-        (f"{said['change']:.1f} of 255", "changed, on average", "Below 2 the page counts as untouched."),
+        (
+            f"{said['change']:.1f} of 255",
+            "changed, on average",
+            "Over the whole page: one small stain hardly counts.",
+        ),
         (
             _pair(before["contrast"], after["contrast"]),
             "contrast of the strokes",
-            "Higher reads more easily.",
+            "Higher is easier to read.",
         ),
-        (_pair(before["separation"], after["separation"]), "ink told from paper", "Otsu's separation."),
+        (
+            _pair(before["separation"], after["separation"]),
+            "ink apart from paper",
+            "How clearly dark and light separate (Otsu).",
+        ),
         (
             f"{before['brightness']:.0%} → {after['brightness']:.0%}",
             "brightness",
-            "Stains and shade that go make a page brighter.",
+            "A page gets brighter when stains and shade go.",
         ),
     )
     took = (
@@ -119,17 +141,19 @@ def _pair(before: float, after: float) -> str:
     return f"{before:.0%} → {after:.0%}"
 
 
-def offered(sheet: Sheet, chosen: Choice) -> str:
-    """The page at the options of the controls, and what was changed."""
-    restored = address(sheet, "restored.png", chosen)
+def offered(sheet: Sheet, chosen: Choice, restored: bool) -> str:
+    """The page at the options of the controls, and what was changed; a kept page is not called restored."""
+    page = address(sheet, "restored.png", chosen)
+    name = "Restored page (PNG, exact)" if restored else "The page as it was (PNG)"
     others = downloads.link(address(sheet, "changed.png", chosen), "What was changed", "changed")
     if sheet.path(sheets.GUESSES).exists():
         others += downloads.link(address(sheet, "guesses.png"), "Where it guesses", "guesses")
+    return downloads.links(downloads.link(page, name, "restored", main=True), others if restored else "")
+
+
+def ready(known: Session, file: str, text: str, sheet: str = "") -> str:
+    """The download of a file that some work left in the session's folder, and of its contact sheet."""
+    main = downloads.link(downloads.address(known, "work", file), text, main=True)
     return downloads.links(
-        downloads.link(restored, "Restored page (PNG, exact)", "restored", main=True), others
+        main, downloads.link(downloads.address(known, "work", sheet), "Contact sheet (JPEG)") if sheet else ""
     )
-
-
-def ready(known: Session, file: str, text: str) -> str:
-    """The download of a file that some work left in the session's folder."""
-    return downloads.links(downloads.link(downloads.address(known, "work", file), text, main=True))

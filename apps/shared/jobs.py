@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from apps.shared import progress, visits
-from apps.shared.faults import sentences
+from apps.shared.faults import sentences, user_errors
 from apps.shared.queue import HEAVY, Left, Ticket
 from apps.shared.visits import Session
 from vision_core.files import read_json, write_json
@@ -82,6 +82,19 @@ def stop(session: Session) -> None:
         raise ValueError("Nothing of yours is going on")
     job.stopping = True
     HEAVY.leave_line(session.owner)
+
+
+@user_errors
+def end(given: Session | None) -> None:
+    """`stop` for a button."""
+    if given is None:
+        raise ValueError("Nothing of yours is going on")
+    stop(given)
+
+
+def buttons(going_on: bool) -> tuple[Any, ...]:
+    """(Stop, Start, timer) of a job on a page."""
+    return gr.Button(visible=going_on), gr.Button(interactive=not going_on), gr.Timer(active=going_on)
 
 
 def state(session: Session, name: str) -> dict[str, Any]:

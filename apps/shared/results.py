@@ -1,6 +1,7 @@
 """Results of a visit: numbered folders KIND-001, KIND-002 ..., each with its facts in KIND.json."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,16 @@ def every(kind: type[Kind], visit: Visit) -> list[Kind]:
     """The results of a visit, newest first."""
     names = visits.numbered(visit.session, kind.KIND, f"{kind.KIND}.json")
     return [kind(visit.session, name) for name in names]
+
+
+def missing(found: Sequence[Result], shown: int) -> str:
+    """What a list of the newest `shown` results leaves out, of those `found` and of those that are gone."""
+    gone, older = (found[-1].number - 1 if found else 0), max(0, len(found) - shown)
+    parts = [f"{older} older ones are not shown"] if older else []
+    if gone:
+        which = "the first one was" if gone == 1 else f"the first {gone} were"
+        parts.append(f"{which} removed to make room")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def removable(kind: type[Kind], visit: Visit) -> list[Path]:

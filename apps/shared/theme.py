@@ -10,6 +10,7 @@ from apps.shared.progress import note
 from vision_core.safety import limits
 
 CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
+SCRIPT = (Path(__file__).parent / "page.js").read_text("utf-8")
 HOME = (
     '<nav class="vc-home"><a href="/">‹ vision-core</a>'
     "<span>Files of up to {} MB and {:g} megapixels. Your work is kept for {} after your last visit."

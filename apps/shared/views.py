@@ -18,12 +18,16 @@ def pressed(yes: bool) -> str:
     return f'aria-pressed="{str(yes).lower()}"'
 
 
-def history(results: Sequence[tuple[str, str, str]], shown: str) -> str:
-    """Past results as (name, title, thumbnail's address) to go back to; nothing for a first one."""
-    if len(results) < 2:
+def history(results: Sequence[tuple[str, str, str]], shown: str, missing: str = "") -> str:
+    """Past results as (name, title, thumbnail's address) to go back to; nothing for a first one.
+
+    Args:
+        missing: which results are not among them, and why; see `results.missing`.
+    """
+    if len(results) < 2 and not missing:
         return ""
     entries = [("show", name, name == shown, picture, escape(title)) for name, title, picture in results]
-    return strip("your results", "Your results, newest first", entries)
+    return strip("your results", f"Your results, newest first{missing}", entries)
 
 
 def strip(label: str, title: str, entries: Iterable[tuple[str, str, bool, str, str]]) -> str:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import gradio as gr
 from fastapi import APIRouter, FastAPI
 
-from apps.shared import doors, logs, visits
+from apps.shared import doors, jobs, logs, visits
 from apps.shared.faults import user_errors
-from apps.shared.theme import CSS, home, theme
+from apps.shared.theme import CSS, SCRIPT, home, theme
 from apps.shared.visits import Session, Visit
 from vision_core.safety import limits
 
@@ -79,6 +79,7 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
         root_path=path.rstrip("/"),
         theme=theme(),
         css=CSS,
+        js=SCRIPT,
         max_file_size=limits.UPLOAD.value,
         show_error=False,
         enable_monitoring=False,
@@ -186,3 +187,24 @@ def watch(look: Look, timer: gr.Timer, stop: gr.Button, handler: Callable[..., A
     stopped = stop.click(handler, visit, None, queue=False, api_visibility="private")
     stopped.success(*look, **LOOK)
     timer.tick(*look, **LOOK)
+
+
+def job(
+    visit: gr.State,
+    button: gr.Button,
+    begin: Callable[..., Any],
+    inputs: Sequence[Any],
+    follow: Callable[..., Any],
+    shown: Sequence[Any],
+    stopper: gr.Button,
+) -> Look:
+    """A button that starts a job, its Stop, and the timer that looks at it; what a loaded page looks at.
+
+    Args:
+        follow: gives what `shown` show, and `jobs.buttons`.
+    """
+    timer = gr.Timer(jobs.REFRESH, active=False)
+    look = (follow, visit, [*shown, stopper, button, timer])
+    start(button.click, begin, [visit, *inputs], look)
+    watch(look, timer, stopper, jobs.end, visit)
+    return look

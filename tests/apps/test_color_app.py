@@ -30,7 +30,7 @@ from apps.color_transfer import (
     views,
     visit,
 )
-from apps.shared import faults, queue, theme, trainings, visits
+from apps.shared import faults, jobs, queue, theme, trainings, visits
 from vision_core import color
 from vision_core.color import classical, lut, lut_files, palette_files
 from vision_core.color.palette_files import from_hex, to_hex
@@ -95,6 +95,15 @@ def watch(known, seconds: float = 120):
     return seen
 
 
+def ended(follow, known, seconds: float = 600):
+    """What a section shows once its job has ended."""
+    end = time.monotonic() + seconds
+    while (shown := follow(known))[-1].active:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return shown
+
+
 @pytest.fixture(scope="module")
 def trained(chosen):
     """A visitor whose short training has come to its end, and every look at it."""
@@ -132,14 +141,10 @@ def test_the_page_is_built_and_keeps_its_promises():
 
 def test_another_result_empties_what_was_made_of_the_one_before():
     page = app.build()
-    cleared = {
-        output.elem_id: value
-        for function in page.fns.values()
-        if function.name == "<lambda>" and "lowpoly" in {output.elem_id for output in function.outputs}
-        for output, value in zip(function.outputs[2:], function.fn("look-002")[2:], strict=True)
-    }
-    assert {"lowpoly", "methods", "table", "figure", "batch"} <= cleared.keys()
-    assert all(not value["value"] for value in cleared.values())
+    [another] = [function for function in page.fns.values() if function.name == "another"]
+    shown = zip(another.outputs, another.fn(None, ""), strict=True)
+    cleared = {output.elem_id: value for output, value in shown if isinstance(value, dict)}
+    assert {"lowpoly", "figure"} <= cleared.keys() and not any(value["value"] for value in cleared.values())
 
 
 def contrast(*colors: str) -> float:
@@ -342,7 +347,7 @@ def test_a_cube_of_another_program_is_a_result_without_a_network(visitor, tmp_pa
     assert np.abs(after.astype(int) - lut.apply(table, before)).max() <= 1
     assert look[FACTS] == "" and "Model" not in look[FILES]
     with pytest.raises(gr.Error, match="has no network"):
-        list(comparison_tab.run(visitor))
+        comparison_tab.begin(visitor)
 
 
 def test_strength_zero_is_the_picture(loaded):
@@ -397,7 +402,8 @@ def test_many_photographs_become_one_zip_and_a_bad_one_is_named(loaded, client, 
     Image.new("RGBA", (9, 9), (200, 30, 20, 90)).save(tmp_path / "glass.png")
     files = [("a.png", small), ("notes.png", str(tmp_path / "notes.png")), ("a.png", small)]
     files += [("glass.jpg", str(tmp_path / "glass.png")), ("b.jpeg", TARGET)]
-    *_, (_, words) = photographs_tab.recolor(loaded, files, None, 1, 1)
+    photographs_tab.begin(loaded, files, None, 1, 1)
+    words = ended(photographs_tab.follow, loaded)[1]
     assert "4 of 5 photographs are ready" in words and "notes.png" in words and str(tmp_path) not in words
     [link] = re.findall(r'href="(files/[^"]+)"', words)
     archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
@@ -408,8 +414,24 @@ def test_many_photographs_become_one_zip_and_a_bad_one_is_named(loaded, client, 
 
 def test_one_photograph_is_shown_and_warned_of(loaded, tmp_path):
     Image.new("RGB", (40, 30), (0, 255, 0)).save(tmp_path / "green.png")
-    [(_, words)] = photographs_tab.recolor(loaded, [("green.png", str(tmp_path / "green.png"))], None, 1, 1)
+    photographs_tab.begin(loaded, [("green.png", str(tmp_path / "green.png"))], None, 1, 1)
+    slider, words, *_ = ended(photographs_tab.follow, loaded)
     assert "colours that the model was not trained on" in words and "photograph.png" in words
+    assert slider.visible and photographs_tab.follow(loaded)[1] == words  # a reload finds it again
+    results.use_saved(loaded, MODEL)
+    assert photographs_tab.follow(loaded)[1] == ""  # another result has none yet
+
+
+def test_stop_keeps_the_photographs_that_are_done(loaded, client, small):
+    photographs_tab.begin(loaded, [(f"{n}.png", small) for n in range(200)], None, 1, 1)
+    while "3 of 200" not in photographs_tab.follow(loaded)[1]:
+        time.sleep(0.02)
+    jobs.end(loaded)
+    words = ended(photographs_tab.follow, loaded)[1]
+    done = int(re.findall(r"Stopped: (\d+) of 200 photographs are ready", words)[0])
+    [link] = re.findall(r'href="(files/[^"]+)"', words)
+    archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
+    assert 0 < done < 200 and len(archive.namelist()) == done
 
 
 @pytest.mark.parametrize("coloring", low_poly_tab.COLORINGS)
@@ -427,7 +449,9 @@ def test_low_poly_in_every_colouring(loaded, client, coloring):
 
 def test_comparison_has_every_method_and_counts_as_the_page_does(trained):
     known = trained[0]
-    *_, (_, table) = comparison_tab.run(known)
+    comparison_tab.begin(known)
+    gallery, table, *_ = ended(comparison_tab.follow, known)
+    assert len(gallery.value) == 9
     assert table.count("<tr>") == 7
     assert all(name in table for name in ("Trained map", "Reinhard", "Optimal transport"))
     used = re.search(r"<b>(\d+) of", trained[1][-1][FACTS])[1]
@@ -451,9 +475,16 @@ def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):
         counted = color.count_colors(lut.apply(looks.table(of), of.source.rgb))
         return color.palette.shares(palette.colors, counted)[index]
 
-    ratings = [-2 if number == index else 0 for number in range(len(palette.colors))]
-    *_, words = rating_tab.fine_tune(known, *ratings, *[True] * len(ratings))
+    ratings = [[-2 if number == index else 0, True] for number in range(len(palette.colors))]
+    assert rating_tab.form(visit.current(known), look).count("<li>") == len(ratings)
+    rating_tab.begin(known, clicked(act="rate", value=json.dumps(ratings)))
+    said = set()
+    while looks.report(visit.current(known), rating_tab.JOB)[1]:
+        said.add("fine-tuning on your ratings" in results.follow(known, 1, 1, "")[STATUS])
+        time.sleep(0.05)
+    assert True in said
     tuned = looks.get(visit.current(known))
+    words = results.follow(known, 1, 1, "")[STATUS]
     assert "Fine-tuned 150" in words and tuned.name != look.name and usage(tuned) < usage(look) - 0.03
     kept = json.loads(tuned.path("model.feedback.json").read_text())
     assert kept["sessions"][0]["ratings"][index]["usage"] == -2

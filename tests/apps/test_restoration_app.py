@@ -200,12 +200,13 @@ def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
     assert visit.current(known).pages == 3
     restore_tab.turn(known, 3)
     assert "page 3 of 3" in restore_tab.shown(known)[1]
-    many.begin_book(known, "pdf", "classical")
+    many.begin_book(known, "pdf", "classical", 0.5, "grey", False, False)
     assert "3 of 3 pages" in wait(known, "book")
     [link] = re.findall(r'href="(files/[^"]+)"', many.follow_book(known)[0])
     (tmp_path / "back.pdf").write_bytes(client.get("/" + link).content)
     assert documents.count(tmp_path / "back.pdf") == 3
-    third = restoration.restore(sheets.source(known, 3), None, Options(method="classical")).picture.rgb
+    options = Options(0.5, "grey", False, method="classical")  # as the controls of the page say
+    third = restoration.restore(sheets.source(known, 3), None, options).picture.rgb
     assert np.array_equal(documents.read(tmp_path / "back.pdf", 3).rgb, third)
 
 
@@ -219,20 +220,22 @@ def test_many_files_become_one_zip_and_the_bad_ones_are_named(file, book, client
         ("a.png", book.replace("book.pdf", "1.png")),
     ]
     files += [("book.pdf", book), ("locked.pdf", str(tmp_path / "locked.pdf"))]
-    many.begin(known, files, None, "denoise", 1, "grey", False)
+    many.begin(known, files, None, "denoise", 1, "grey", False, False)
     wait(known, "many")
     words, *_ = many.follow(known)
     assert "5 of 7 pages are ready" in words and "notes.png" in words and "locked.pdf" in words
     assert str(tmp_path) not in words
-    [link] = re.findall(r'href="(files/[^"]+)"', words)
+    link, sheet = re.findall(r'href="(files/[^"]+)"', words)
+    assert client.get("/" + sheet).headers["content-type"] == "image/jpeg"
     archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
     names = ["a.png", "a-2.png", "book-0001.png", "book-0002.png", "book-0003.png", "report.csv"]
+    names.append("contact-sheet.jpg")
     assert archive.namelist() == names
     options = Options(output="grey", gate=False, method="denoise")
     expected = restoration.restore(images.read(file), None, options).picture
     assert np.array_equal(images.read(archive.read("a.png")).rgb, expected.rgb)
     rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode())))
-    assert [row["written"] for row in rows if row["outcome"] == "restored"] == names[:-1]  # without a gate
+    assert [row["written"] for row in rows if row["outcome"] == "restored"] == names[:-2]  # without a gate
     assert [row["source"] for row in rows if row["outcome"] == "failed"] == ["notes.png", "locked.pdf"]
     assert all(float(row["change"]) > 0 and float(row["seconds"]) > 0 for row in rows if row["written"])
 

@@ -11,6 +11,7 @@ from idx_files import write_mnist
 
 from vision_core import checkpoints, digits
 from vision_core.digits import DigitNet
+from vision_core.digits.measure import measure
 from vision_core.digits.packed import decode_images
 from vision_core.digits.train import weights_file
 from vision_core.runs import Run
@@ -60,12 +61,12 @@ def forward(w, image, mean, std):
 def test_probe_answers_follow_from_the_binary_alone(packed):
     """Reads the two files by the format's page, with nothing of our code, and computes in numpy."""
     index, binary = json.loads(packed.read_text()), packed.with_suffix(".bin").read_bytes()
-    assert (index["format"], index["version"], index["values_per_epoch"]) == ("vision-core-digits", 1, 27_354)
+    assert (index["format"], index["version"], index["values_per_epoch"]) == ("vision-core-digits", 2, 27_354)
     assert (index["binary"], index["bytes"]) == (packed.with_suffix(".bin").name, len(binary))
     assert index["sha256"] == hashlib.sha256(binary).hexdigest()
     values = np.frombuffer(binary, "<f2").astype(float).reshape(-1, 27_354)
     probe = np.frombuffer(base64.b64decode(index["probe"]), np.uint8).reshape(28, 28)
-    assert len(values) == len(index["epochs"]) == 4
+    assert len(values) == len(index["epochs"]) == 6
     for row, entry in zip(values, index["epochs"], strict=True):
         weights = {
             t["name"]: row[t["offset"] : t["offset"] + np.prod(t["shape"])].reshape(t["shape"])
@@ -77,9 +78,18 @@ def test_probe_answers_follow_from_the_binary_alone(packed):
 
 def test_index_tells_what_was_measured(packed, trained, tiny):
     index, data = digits.read_export(packed).index, digits.load(tiny)
-    for entry, event in zip(index["epochs"], digits.history(Run(trained)), strict=True):
+    whole = [entry for entry in index["epochs"] if "batch" not in entry]
+    for entry, event in zip(whole, digits.history(Run(trained)), strict=True):
         assert entry["epoch"] == event.epoch
         assert {name: entry[name] for name in event.metrics} == event.metrics
+    moments = index["epochs"][1:3]
+    assert [(entry["epoch"], entry["batch"]) for entry in moments] == [(0.2, 1), (0.4, 2)]
+    for entry in moments:
+        model, _ = checkpoints.load(weights_file(Run(trained), 1, entry["batch"]), digits.DigitNet)
+        measured = measure(model, data)
+        assert {name: entry[name] for name in measured} == measured
+    losses = [entry["loss"] for entry in index["epochs"][:4]]
+    assert losses == sorted(losses, reverse=True) and len(set(losses)) == 4
     assert index["training"]["seed"] == 0
     assert index["training"]["train_images"] + index["training"]["val_images"] == 240
     assert packed.stat().st_size < 200_000
@@ -95,7 +105,7 @@ def test_misread_images_are_misread_by_the_weights_in_the_file(packed):
         image = decode_images(case["image"])[0]
         said = [
             forward(export.weights(n), image, export.index["mean"], export.index["std"]).argmax()
-            for n in range(4)
+            for n in range(6)
         ]
         assert said == case["predicted"]
         assert said[-1] != case["true"]
@@ -104,8 +114,8 @@ def test_misread_images_are_misread_by_the_weights_in_the_file(packed):
 def test_float32_weights_are_exact_and_float16_ones_near(packed, trained, tmp_path):
     exact = digits.read_export(digits.export(trained, tmp_path / "exact.json", dtype="float32")[0])
     near = digits.read_export(packed)
-    for n in range(4):
-        state = checkpoints.load(weights_file(Run(trained), n), DigitNet)[0].state_dict()
+    for epoch, n in enumerate((0, 3, 4, 5)):
+        state = checkpoints.load(weights_file(Run(trained), epoch), DigitNet)[0].state_dict()
         for name, value in state.items():
             assert np.array_equal(exact.weights(n)[name], value)
             assert np.abs(near.weights(n)[name] - value.numpy()).max() < 1e-3
@@ -114,7 +124,7 @@ def test_float32_weights_are_exact_and_float16_ones_near(packed, trained, tmp_pa
 def test_document_is_plain_numbers_that_answer_as_they_say(trained, tmp_path):
     [path] = digits.export(trained, tmp_path / "run.json", "json")
     document = json.loads(path.read_text())
-    assert (document["format"], document["version"]) == ("vision-core-digits-json", 1)
+    assert (document["format"], document["version"]) == ("vision-core-digits-json", 2)
     epochs = len(json.dumps(document["training_epochs"], separators=(",", ":")))
     assert path.stat().st_size - epochs + epochs / 4 * 21 < 6e6  # what the default run's 21 epochs would take
     assert [entry["epoch"] for entry in document["training_epochs"]] == [0, 1, 2, 3]
@@ -161,7 +171,7 @@ def test_a_run_that_is_being_written_exports_what_is_done(trained, tmp_path):
     (run / "metrics.jsonl").write_text("".join(lines[: second + 3]) + lines[second + 3][:20])
     (run / "epoch_weights" / "epoch_3_weights.pth").unlink()
     export = digits.read_export(digits.export(run, tmp_path / "digits.json")[0])
-    assert [entry["epoch"] for entry in export.index["epochs"]] == [0, 1, 2]
+    assert [entry["epoch"] for entry in export.index["epochs"]] == [0, 0.2, 0.4, 1, 2]
     (run / "metrics.jsonl").write_text("")
     with pytest.raises(ValueError, match="has no finished epoch yet"):
         digits.export(run, tmp_path / "digits.json")
@@ -222,7 +232,7 @@ def cut_binary(path):
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda path: change(path, version=2), "has version 2, only version 1 can be read"),
+        (lambda path: change(path, version=1), "has version 1, only version 2 can be read"),
         (lambda path: change(path, format="vision-core-digits-json"), "not a packed digit export"),
         (lambda path: path.write_text("[]"), "not a packed digit export: its format is 'list'"),
         (lambda path: change(path, tensors=[{"name": "conv1.weight"}]), "has a missing or invalid key"),
@@ -237,7 +247,7 @@ def cut_binary(path):
         (lambda path: change(path, dtype="int64"), "has a missing or invalid key"),
         (cut, "is not valid JSON"),
         (other_binary, "its SHA-256 differs"),
-        (cut_binary, "which are not 4 epochs of 27354 values"),
+        (cut_binary, "which are not 6 epochs of 27354 values"),
         (lambda path: path.with_suffix(".bin").unlink(), "needs .* in the same folder"),
         (lambda path: path.unlink(), "there is no file"),
     ],

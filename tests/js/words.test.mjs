@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { distance } from "../../apps/digits_site/js/compare.js";
-import { confused, percent, understood } from "../../apps/digits_site/js/words.js";
+import { confused, moment, percent, tick, understood } from "../../apps/digits_site/js/words.js";
 
-test("the sentence names the epoch from which the answer stays", () => {
-  const epochs = [0, 1, 2, 3];
-  assert.match(understood(epochs, [1, 2, 7, 7], 7), /^Understood at epoch 2: .* reads it as 7; epoch 1 still said 2\.$/);
-  assert.match(understood(epochs, [1, 2, 7, 7]), /^Since epoch 2 .* If that is what you drew/);
-  assert.match(understood(epochs, [1, 2, 7, 7], 4), /But it is a 4: this training never understood it/);
-  assert.match(understood(epochs, [7, 7, 7, 7], 7), /^Every epoch reads it as 7/);
-  assert.match(understood(epochs, [7, 7, 7, 1], 1), /^Only the last epoch reads it as 1; epoch 2 still said 7/);
-  assert.match(understood([5], [3]), /^The only epoch here reads it as 3/);
-  assert.match(understood([10, 20, 30], [1, 2, 2]), /Since epoch 20/);
+test("the sentence names the moment from which the answer stays", () => {
+  const names = ["epoch 0", "batch 5", "epoch 1", "epoch 2"];
+  assert.match(understood(names, [1, 2, 7, 7], 7), /^Learned at epoch 1: .* reads 7; at batch 5 it still read 2\.$/);
+  assert.match(understood(names, [1, 7, 7, 7]), /^From batch 5 on it reads 7; at epoch 0 .* If that is what you drew/);
+  assert.match(understood(names, [1, 2, 7, 7], 4), /But it is a 4: this training never learned it/);
+  assert.match(understood(names, [7, 7, 7, 7], 7), /^It reads 7 from the start/);
+  assert.match(understood(names, [7, 7, 7, 1], 1), /^Only the last epoch reads it as 1; at epoch 1 it still read 7/);
+  assert.match(understood(["epoch 5"], [3]), /^The only epoch here reads it as 3/);
+  assert.deepEqual([{ epoch: 3 }, { epoch: 0.05, batch: 5 }].map((record) => [moment(record), tick(record)]), [["epoch 3", "3"], ["batch 5", "b5"]]);
 });
 
 test("percentages never round a doubt away", () => {

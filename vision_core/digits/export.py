@@ -19,8 +19,7 @@ from vision_core.digits import data
 from vision_core.digits.measure import one_thread, predict
 from vision_core.digits.network import MEAN, STD, DigitNet
 from vision_core.digits.packed import DTYPES, FORMAT, VERSION, encode_images
-from vision_core.digits.train import Settings, history, weights_file
-from vision_core.events import Epoch
+from vision_core.digits.train import Settings, batches, history, moments, weights_file
 from vision_core.files import atomic, write_json
 from vision_core.runs import Run
 
@@ -38,10 +37,10 @@ MISREAD = 24  # maximum number of test images that the last epoch misclassifies
 
 @dataclass(frozen=True)
 class _Trained:
-    """A loaded run: the metrics and networks of its epochs, and its data."""
+    """A loaded run: the metrics and networks of its epochs and moments, in order, and its data."""
 
     settings: Settings
-    epochs: list[Epoch]
+    epochs: list[dict[str, Any]]  # "epoch" and the metrics; with "batch", a moment of the first epoch
     models: list[DigitNet]
     digits: data.Digits
 
@@ -98,8 +97,13 @@ def _read(run: Run, data_folder: str | Path | None) -> _Trained:
         raise ValueError(
             f"the run was measured on {measured} test images, but these data have {len(digits.test)}"
         )
-    models = [checkpoints.load(weights_file(run, event.epoch), DigitNet)[0] for event in epochs]
-    return _Trained(settings, epochs, models, digits)
+    records: list[dict[str, Any]] = [{"epoch": event.epoch, **event.metrics} for event in epochs]
+    if len(epochs) > 1:
+        of = batches(settings, len(digits.train))
+        records[1:1] = [{"epoch": round(n / of, 6), "batch": n, **found} for n, found in moments(run)]
+    files = [weights_file(run, record["epoch"], record.get("batch", 0)) for record in records]
+    models = [checkpoints.load(file, DigitNet)[0] for file in files]
+    return _Trained(settings, records, models, digits)
 
 
 def _pack(trained: _Trained, dtype: str) -> tuple[dict[str, Any], bytes]:
@@ -112,8 +116,8 @@ def _pack(trained: _Trained, dtype: str) -> tuple[dict[str, Any], bytes]:
         for value in model.state_dict().values()
     )
     epochs = [
-        {"epoch": event.epoch, **event.metrics, "probe_logits": _logits(model, probe)}
-        for event, model in zip(trained.epochs, models, strict=True)
+        {**record, "probe_logits": _logits(model, probe)}
+        for record, model in zip(trained.epochs, models, strict=True)
     ]
     tensors, offset = [], 0
     for name, value in models[0].state_dict().items():
@@ -139,16 +143,17 @@ def _pack(trained: _Trained, dtype: str) -> tuple[dict[str, Any], bytes]:
 
 
 def _document(trained: _Trained) -> dict[str, Any]:
-    models = [_rounded(model, _significant) for model in trained.models]
+    whole = [pair for pair in zip(trained.epochs, trained.models, strict=True) if "batch" not in pair[0]]
+    models = [_rounded(model, _significant) for _, model in whole]
     samples, probe = trained.digits.test.first(data.SHOWN), trained.digits.test.first(1)[3]
     epochs = []
-    for event, model in zip(trained.epochs, models, strict=True):
+    for (record, _), model in zip(whole, models, strict=True):
         with torch.inference_mode():
             maps = {name: value[0] for name, value in model.layers(probe[None].float() / 255).items()}
         maps["output"] = maps.pop("logits").softmax(0)
         epochs.append(
-            {"epoch": event.epoch}
-            | {name: value for name, value in event.metrics.items() if isinstance(value, float)}
+            {"epoch": record["epoch"]}
+            | {name: value for name, value in record.items() if isinstance(value, float)}
             | {"feature_maps": {name: _significant(value.numpy()).tolist() for name, value in maps.items()}}
             | {"weights": {name: _significant(v.numpy()).tolist() for name, v in model.state_dict().items()}}
             | {"probe_logits": _logits(model, probe)}
@@ -161,7 +166,7 @@ def _document(trained: _Trained) -> dict[str, Any]:
         "probe": probe[0].tolist(),
         "architecture": ARCHITECTURE,
         "model_architecture": {"model": "DigitNet", **models[0].architecture},
-        "final_weights": {"epoch": trained.epochs[-1].epoch},
+        "final_weights": {"epoch": trained.epochs[-1]["epoch"]},
         "training": _training(trained),
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 from vision_core.files import read_json
 from vision_core.safety.messages import quote, reason
 
-FORMAT, VERSION = "vision-core-digits", 1
+FORMAT, VERSION = "vision-core-digits", 2
 DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 SHAPES = {  # of DigitNet, in the order of the binary
     "conv1.weight": [4, 1, 3, 3],

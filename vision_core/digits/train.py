@@ -1,6 +1,7 @@
-"""Trains the digit classifier and keeps every epoch, including the untrained network."""
+"""Trains the digit classifier and keeps every epoch, the untrained network and moments of the first epoch."""
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,12 @@ from vision_core.devices import generator, seeded
 from vision_core.digits import data
 from vision_core.digits.measure import measure, on_one_thread, save_activations
 from vision_core.digits.network import DigitNet
-from vision_core.events import Epoch, Event
+from vision_core.events import Epoch, Event, Step
+from vision_core.files import read_json, write_json
 from vision_core.settings import BATCH_SIZE, COUNT, absolute, check, device, seed, setting, track
+
+# Batches of the first epoch after which the network is kept, too: it learns most there
+MOMENTS = (1, 2, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,10 @@ def train(out: str | Path, settings: Settings | None = None, *, replace: bool = 
     """Train in the folder `out`. On the same kind of machine, equal settings produce equal bytes.
 
     After each epoch N, starting with 0, the run holds epoch_weights/epoch_N_weights.pth,
-    activations/epoch_N.npz (for one test image of each digit) and an entry in metrics.jsonl. The final
-    weights are final_model_weights.pth; their metadata are `Done.result`. See `training.run` for the files
-    that all runs have.
+    activations/epoch_N.npz (for one test image of each digit) and an entry in metrics.jsonl. For the batches
+    `MOMENTS` of the first epoch, it holds batch_weights/batch_N_weights.pth and batch_N.json, the metrics.
+    The final weights are final_model_weights.pth; their metadata are `Done.result`. See `training.run` for
+    the files that all runs have.
 
     Raises:
         ValueError: `out` holds a run and `replace` is not set, or the data are damaged or too few.
@@ -77,13 +83,23 @@ def history(run: runs.Run) -> list[Epoch]:
     return [Epoch(entry["epoch"], entry["epochs"], entry["metrics"]) for entry in entries]
 
 
-def weights_file(run: runs.Run, epoch: int) -> Path:
+def weights_file(run: runs.Run, epoch: int, batch: int = 0) -> Path:
+    """The weights after an epoch, or after a batch of the first one."""
+    if batch:
+        return run.folder / "batch_weights" / f"batch_{batch}_weights.pth"
     return run.folder / "epoch_weights" / f"epoch_{epoch}_weights.pth"
+
+
+def moments(run: runs.Run) -> list[tuple[int, dict[str, Any]]]:
+    """(batch, metrics) of the moments of the first epoch that the run holds, in order."""
+    folder = run.folder / "batch_weights"
+    kept = [batch for batch in MOMENTS if (folder / f"batch_{batch}.json").exists()]
+    return [(batch, read_json(folder / f"batch_{batch}.json")) for batch in kept]
 
 
 def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[Event]:
     """In distributed training all processes evaluate, so that all agree, and the first one writes."""
-    steps, model = _steps(settings, len(digits.train)), _initial(settings.seed)
+    steps, model = batches(settings, len(digits.train)), _initial(settings.seed)
     optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
     scheduler = CosineAnnealingLR(optimizer, settings.epochs * steps) if settings.cosine else None
 
@@ -103,7 +119,18 @@ def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[
             checkpoints.save(run.folder / "final_model_weights.pth", model, metadata)
         return metadata
 
-    yield from on_one_thread(
+    def kept(events: Generator[Event]) -> Generator[Event]:
+        """Keep the moments of the first epoch; the metrics are written last."""
+        with closing(events):
+            for event in events:
+                if isinstance(event, Step) and event.step in MOMENTS and event.step < steps:
+                    if runs.is_first_process():
+                        file = weights_file(run, 1, event.step)
+                        checkpoints.save(file, model, {**_facts(settings, digits), "batch": event.step})
+                        write_json(file.with_name(f"batch_{event.step}.json"), measure(model, digits))
+                yield event
+
+    events = kept(
         training.run(
             run,
             model,
@@ -117,12 +144,13 @@ def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[
             finish=finish,
         )
     )
+    yield from on_one_thread(events)
 
 
 def _plan(settings: Settings, digits: data.Digits) -> training.Plan:
     return training.Plan(
         settings.epochs,
-        _steps(settings, len(digits.train)),
+        batches(settings, len(digits.train)),
         best={"val_accuracy": "max"},
         untrained=True,
         device=settings.device,
@@ -147,7 +175,7 @@ def _facts(settings: Settings, digits: data.Digits) -> dict[str, Any]:
     return {**values, "data": digits.name, "licence": "Apache-2.0"}
 
 
-def _steps(settings: Settings, images: int) -> int:
+def batches(settings: Settings, images: int) -> int:
     """Batches per epoch; raises `ValueError` if there are too few images."""
     available = -(-images // settings.batch_size)
     if (settings.batches or 0) > available:

@@ -68,7 +68,7 @@ class Limit:
 
 
 PIXELS = Limit("PIXELS", 50_000_000, "pixels", "a picture that is opened or made")
-UPLOAD_PIXELS = Limit("UPLOAD_PIXELS", 26_000_000, "pixels", "a picture that a visitor sends")
+UPLOAD_PIXELS = Limit("UPLOAD_PIXELS", 37_000_000, "pixels", "a picture that a visitor sends")
 SIDE = Limit(
     "SIDE", 100_000, "pixels", "the longer side of a picture"
 )  # each row costs Pillow memory of its own

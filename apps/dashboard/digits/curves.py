@@ -22,8 +22,8 @@ def show_curves(source: sources.Source) -> None:
 
 
 def _show_weights(source: sources.Source) -> None:
-    numbers = [record["epoch"] for record in source.epochs]
-    table = [sources.weight_statistics(source, entry) for entry in range(len(numbers))]
+    numbers = [source.epochs[entry]["epoch"] for entry in source.whole]
+    table = [sources.weight_statistics(source, entry) for entry in source.whole]
     tensors = [row["tensor"] for row in table[0]]
     changes = {name: [rows[i]["change"] for rows in table[1:]] for i, name in enumerate(tensors)}
     spreads = {name: [rows[i]["std"] for rows in table] for i, name in enumerate(tensors)}
@@ -40,12 +40,12 @@ def _show_table(source: sources.Source) -> None:
     st.header("Every epoch", anchor=False)
     rows = [
         {
-            "Epoch": record["epoch"],
+            "Epoch": name,
             "Training loss": record["loss"],
             "Validation loss": record["val_loss"],
             **{label: 100 * record[f"{key}_accuracy"] for key, (label, _, _) in charts.SPLITS.items()},
         }
-        for record in source.epochs
+        for name, record in zip(source.names, source.epochs, strict=True)
     ]
     share = {label: charts.PERCENT for label, _, _ in charts.SPLITS.values()}
     loss = st.column_config.NumberColumn(format="%.4f")

@@ -1,7 +1,5 @@
 """One epoch of a training: metrics, misclassified images, weights."""
 
-from typing import cast
-
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -16,15 +14,19 @@ ALL = "all mistakes"
 @st.fragment
 def show_epoch(source: sources.Source) -> None:
     """Show the metrics, misclassified images and weights of one epoch."""
-    numbers = [record["epoch"] for record in source.epochs]
-    if len(numbers) > 1:
+    names = source.names
+    epoch = names[0]
+    if len(names) > 1:
         chosen = st.select_slider(
-            "Epoch", numbers, numbers[-1], key="epoch", bind="query-params", persist_state="page"
+            "Epoch, or batch of the first epoch",
+            names,
+            names[-1],
+            key="epoch",
+            bind="query-params",
+            persist_state="page",
         )
-        epoch = cast(int, chosen)
-    else:
-        epoch = numbers[0]
-    entry = source.entry(epoch)
+        epoch = str(chosen)
+    entry = names.index(epoch)
     record = source.epochs[entry]
     before = source.epochs[max(0, entry - 1)]
     worst = int(np.argmin(record["per_class"]))
@@ -100,7 +102,7 @@ def enlarged(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image).resize((112, 112), Image.Resampling.NEAREST)
 
 
-def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
+def show_weights(source: sources.Source, entry: int, epoch: str) -> None:
     """Show statistics of each tensor, and a histogram of one."""
     st.header("Weights", anchor=False)
     rows = sources.weight_statistics(source, entry)
@@ -108,7 +110,7 @@ def show_weights(source: sources.Source, entry: int, epoch: int) -> None:
     with left:
         four = {name: st.column_config.NumberColumn(format="%.4f") for name in ("mean", "std", "norm")}
         change = st.column_config.NumberColumn(
-            "L2 change", format="%.4f", help="L2 distance from the same tensor one epoch earlier"
+            "L2 change", format="%.4f", help="L2 distance from the same tensor one whole epoch earlier"
         )
         st.dataframe(
             rows,

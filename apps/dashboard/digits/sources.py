@@ -32,9 +32,15 @@ class Source:
     def epochs(self) -> list[dict[str, Any]]:
         return self.export.index["epochs"]
 
-    def entry(self, epoch: int) -> int:
-        """The index of `epoch` in the lists of the export."""
-        return [record["epoch"] for record in self.epochs].index(epoch)
+    @property
+    def names(self) -> list[str]:
+        """What each entry is called: "3" for an epoch, "batch 5" for a moment of the first epoch."""
+        return [f"batch {e['batch']}" if "batch" in e else str(e["epoch"]) for e in self.epochs]
+
+    @property
+    def whole(self) -> list[int]:
+        """The indices of whole epochs."""
+        return [index for index, record in enumerate(self.epochs) if "batch" not in record]
 
 
 def shipped() -> Source:
@@ -94,16 +100,20 @@ def read(path: Path) -> Source:
 def _check(record: dict[str, Any], path: Path) -> None:
     numbers = [record[name] for name in SCALARS] + list(record["per_class"])
     table = np.array(record["confusion"])
-    whole = isinstance(record["epoch"], int) and table.shape == (10, 10) and table.dtype.kind == "i"
+    whole = (
+        isinstance(record["epoch"], float if "batch" in record else int)
+        and table.shape == (10, 10)
+        and table.dtype.kind == "i"
+    )
     whole = whole and len(record["per_class"]) == 10
     if not whole or not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
         raise ValueError(f"the tables of epoch {record['epoch']} are damaged")
 
 
 def weight_statistics(source: Source, entry: int) -> list[dict[str, Any]]:
-    """Shape, mean, standard deviation, L2 norm and L2 change since the last epoch of each tensor."""
+    """Shape, mean, standard deviation, L2 norm and L2 change since the last whole epoch of each tensor."""
     now = source.export.weights(entry)
-    before = source.export.weights(entry - 1) if entry else now
+    before = source.export.weights(max((whole for whole in source.whole if whole < entry), default=entry))
     return [
         {
             "tensor": name,

@@ -2,7 +2,7 @@
 
 import { argmax, forward, settledAt } from "./network.js";
 import { COLOURS, element, paint } from "./pictures.js";
-import { percent, understood } from "./words.js";
+import { moment, percent, understood } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -40,14 +40,36 @@ export function answer() {
       $("answer").className = `big ${verdict}`;
       $("sure").textContent = !pixels ? "Draw something"
         : `${percent(probabilities[best])} sure${verdict ? ` — ${verdict}${verdict === "wrong" ? `, it is a ${label}` : ""}` : ""}`;
-      const first = reading ? settledAt(reading.winners) : 0;
-      $("lasting").textContent = !reading ? "" : index >= first ? `for good since epoch ${data.epochs[first].epoch}` : `not yet for good: that comes at epoch ${data.epochs[first].epoch}`;
       $("chip").textContent = pixels ? `${best} · ${Math.round(probabilities[best] * 100)} %` : "?";
       $("chip").className = `chip ${verdict}`;
-      const numbers = data.epochs.map((record) => record.epoch);
-      $("story").textContent = reading ? understood(numbers, reading.winners, label)
+      $("story").textContent = reading ? understood(data.epochs.map(moment), reading.winners, label)
         : "Draw on the dark square: the network answers as you draw. Then press Play to see when it learned to read what you drew.";
-      for (const node of document.querySelectorAll("[data-epoch]")) node.textContent = data.epochs[index].epoch;
+      for (const node of document.querySelectorAll("[data-epoch]")) node.textContent = moment(data.epochs[index]);
+      $("of-epochs").textContent = data.epochs[index].batch ? "of the first epoch" : `of ${data.epochs.at(-1).epoch}`;
+    },
+  };
+}
+
+const FOOLED = 0.95;
+
+/** The challenge to draw no digit, and yet be taken for one; `start` begins it. */
+export function fool() {
+  let best = null; // {digit, share} of the surest answer; null while there is no challenge
+  return {
+    start() {
+      best = { digit: 0, share: 0 };
+      $("fool").querySelector("span").textContent = "Start again";
+    },
+    build() {},
+    update({ source, out, pixels }) {
+      if (!best) return;
+      const digit = argmax(out.probabilities);
+      const share = out.probabilities[digit];
+      if (source.kind === "draw" && pixels && share > best.share) best = { digit, share };
+      $("fool-says").textContent = best.share >= FOOLED
+        ? `Fooled: it was ${percent(best.share)} sure of a ${best.digit}.`
+        : `Draw a face, a letter or a scribble. Can you make it at least ${percent(FOOLED)} sure?`
+          + (best.share ? ` Highest so far: ${percent(best.share)}, a ${best.digit}.` : "");
     },
   };
 }
@@ -95,7 +117,6 @@ export function strip(root, go) {
       root.style.setProperty("--epochs", last + 1);
       root.classList.toggle("dense", root.clientWidth / (last + 1) < 12);
       $("epoch").max = last;
-      $("last-epoch").textContent = data.epochs[last].epoch;
     },
     update({ data, index, reading, label }) {
       const first = reading ? settledAt(reading.winners) : Infinity;
@@ -106,7 +127,7 @@ export function strip(root, go) {
       });
       const record = data.epochs[index];
       $("epoch").value = index;
-      $("epoch").setAttribute("aria-valuetext", `Epoch ${record.epoch}${reading ? `, reads ${reading.winners[index]}` : ""}`);
+      $("epoch").setAttribute("aria-valuetext", `${moment(record)}${reading ? `, reads ${reading.winners[index]}` : ""}`);
       $("metrics").textContent = `${record.epoch === 0 ? "untrained · " : ""}${percent(record.test_accuracy)} of the test digits right · loss ${record.loss.toFixed(3)}`;
     },
   };

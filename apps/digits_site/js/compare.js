@@ -4,7 +4,7 @@ import { sparkBars } from "./charts.js";
 import { LAYERS, MAPS, activations, argmax, forward, largest } from "./network.js";
 import { COLOURS, element, mosaic, paint, pixelCanvas } from "./pictures.js";
 import { bars } from "./answer.js";
-import { percent } from "./words.js";
+import { moment, percent } from "./words.js";
 
 function subtract(a, b) {
   const out = new Float32Array(a.length);
@@ -26,7 +26,7 @@ export function compare(panel) {
   let parts;
 
   const build = ({ data }) => {
-    select.replaceChildren(...data.epochs.map((record, i) => element("option", { value: i }, String(record.epoch))));
+    select.replaceChildren(...data.epochs.map((record, i) => element("option", { value: i }, moment(record))));
     const side = (title) => {
       const [head, verdict, list] = [element("h3", {}, title), element("p", { className: "verdict-line" }), element("ol", { className: "bars small" })];
       return { node: element("div", { className: "side" }, head, verdict, list), head, verdict, show: bars(list) };
@@ -50,7 +50,7 @@ export function compare(panel) {
     if (pixels) forward(B.weights, pixels, data.norm, outB);
     select.value = other;
     for (const [side, letter, record, result] of [[parts.a, "A", A, out], [parts.b, "B", B, outB]]) {
-      side.head.textContent = `${letter}: epoch ${record.epoch}`;
+      side.head.textContent = `${letter}: ${moment(record)}`;
       const best = argmax(result.probabilities);
       side.verdict.textContent = pixels ? `reads ${best}, ${percent(result.probabilities[best])}` : "Draw something";
       side.show(pixels ? result.probabilities : null);
@@ -95,7 +95,7 @@ export function weightChange(panel, go) {
         element("div", {}, element("h3", {}, title), element("p", { className: "muted" }, size)), chart, value, picture) };
     });
     body.replaceChildren(...rows.map(({ node }) => node));
-    for (const row of rows) row.mark = sparkBars(row.chart, { values: row.moved, label: `${row.title}: L2 change in each epoch`, onPick: go });
+    for (const row of rows) row.mark = sparkBars(row.chart, { values: row.moved, label: `${row.title}: L2 change at each step`, onPick: go });
   };
 
   const update = ({ data, index, other, theme }) => {
@@ -109,8 +109,8 @@ export function weightChange(panel, go) {
       else paint(canvas, difference, { width: name === "fc1.weight" ? 200 : 128, height: difference.length / (name === "fc1.weight" ? 200 : 128), ...signed });
       mark(index);
       value.replaceChildren(
-        element("span", {}, "in this epoch ", element("b", {}, moved[index].toPrecision(2))),
-        element("span", {}, `epoch ${A.epoch} to ${B.epoch} `, element("b", {}, apart.toPrecision(3))));
+        element("span", {}, "since the step before ", element("b", {}, moved[index].toPrecision(2))),
+        element("span", {}, `${moment(A)} to ${moment(B)} `, element("b", {}, apart.toPrecision(3))));
     }
   };
   return { build, update };

@@ -7,6 +7,7 @@ const on = (id, name, run) => $(id).addEventListener(name, run);
 
 export function wire(actions) {
   on("play", "click", () => actions.play());
+  on("fool", "click", actions.fool);
   on("speed", "change", actions.speed);
   on("previous", "click", () => actions.step(-1));
   on("following", "click", () => actions.step(1));

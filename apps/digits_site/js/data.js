@@ -1,6 +1,7 @@
 /** Reading an export (index JSON + binary weights) and refusing a bad one with one clear sentence. */
 
 import { PARAMETERS, SHAPES, forward } from "./network.js";
+import { moment } from "./words.js";
 
 const FORMAT = "vision-core-digits";
 const MAX_INDEX = 16 << 20;
@@ -91,7 +92,7 @@ function checkIndex(index) {
     refuse("This is the document form of an export; the page needs the packed form, a .json index with its .bin.");
   }
   if (index?.format !== FORMAT) refuse(`This is not an export of the digit explorer (its "format" is not "${FORMAT}").`);
-  if (index.version !== 1) refuse(`The export has version ${JSON.stringify(index.version)}; this page reads version 1.`);
+  if (index.version !== 2) refuse(`The export has version ${JSON.stringify(index.version)}; this page reads version 2.`);
   if (!Object.hasOwn(DECODERS, index.dtype)) refuse('The export\'s "dtype" must be "float16" or "float32".');
   if (!/^[\w][\w.-]*$/.test(index.binary)) refuse('The export\'s "binary" must be the plain name of a file beside the index.');
   const shapes = (index.tensors ?? []).map((t) => `${t.name} ${t.shape}`).join("; ");
@@ -115,9 +116,10 @@ function checkEpoch(record, i, all) {
   for (const key of numbers) {
     if (!Number.isFinite(record?.[key])) refuse(`Epoch number ${i} of the export has no finite "${key}".`);
   }
+  if (record.batch !== undefined && !(Number.isInteger(record.batch) && record.batch > 0)) refuse(`Epoch number ${i} of the export has a damaged "batch".`);
   if (i && record.epoch <= all[i - 1].epoch) refuse("The export's epochs are not in rising order.");
   if (!isRow(record.per_class) || !isRow(record.probe_logits) || record.confusion?.length !== 10 || !record.confusion.every(isRow)) {
-    refuse(`The tables of epoch ${record.epoch} are damaged.`);
+    refuse(`The tables of ${moment(record)} are damaged.`);
   }
 }
 
@@ -137,7 +139,7 @@ function weightsOf(index, buffer, epoch) {
   const { bytes, decode } = DECODERS[index.dtype];
   const values = decode(buffer, epoch * PARAMETERS * bytes, PARAMETERS);
   if (!values.every(Number.isFinite)) {
-    refuse(`The weights of epoch ${index.epochs[epoch].epoch} contain NaN or infinity: this training did not stay finite.`);
+    refuse(`The weights of ${moment(index.epochs[epoch])} contain NaN or infinity: this training did not stay finite.`);
   }
   const weights = {};
   for (const { name, shape, offset } of index.tensors) {

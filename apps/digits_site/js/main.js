@@ -1,6 +1,6 @@
 /** The page: one state, at most one redraw a frame, and the verbs that change the state. */
 
-import { answer, seen, strip } from "./answer.js";
+import { answer, fool, seen, strip } from "./answer.js";
 import { compare, weightChange } from "./compare.js";
 import { wire } from "./controls.js";
 import { BadExport, fetchExport, readFiles } from "./data.js";
@@ -14,7 +14,7 @@ import { activations, forward, readByAll } from "./network.js";
 import { occlusion } from "./occlusion.js";
 import { listen, showInk, showPicture } from "./pad.js";
 import { theme, wireTheme } from "./theme.js";
-import { provenance } from "./words.js";
+import { moment, provenance } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const SHIPPED = "data/digits.json";
@@ -30,6 +30,7 @@ let built = false; // a panel just built has yet to be filled, wherever it is
 let frame = 0;
 let calm = 0;
 
+const fooling = fool();
 const actions = {
   go(index) {
     state.index = Math.max(0, Math.min(state.data.epochs.length - 1, index));
@@ -73,6 +74,12 @@ const actions = {
     $("play").querySelector("use").setAttribute("href", on ? "#i-pause" : "#i-play");
     $("play").querySelector("span").textContent = on ? "Pause" : "Play";
   },
+  fool() {
+    actions.play(false);
+    actions.go(state.data.epochs.length - 1);
+    edit("clear");
+    fooling.start();
+  },
   speed: () => playing && actions.play(true),
   theme: () => $("theme").click(),
   help: () => $("help").showModal(),
@@ -81,7 +88,7 @@ const actions = {
 };
 
 const panels = {
-  answer: answer(), seen: seen(), strip: strip($("strip"), actions.go),
+  answer: answer(), fooling, seen: seen(), strip: strip($("strip"), actions.go),
   every: every($("every"), actions.go), curves: curves($("curves"), actions.go), inside: inside($("inside")),
   compare: compare($("compare")), weights: weightChange($("weights"), actions.go), confusion: confusion($("confusion")),
   misread: misread($("misread"), actions.misread), occlusion: occlusion($("occlusion")),
@@ -153,7 +160,7 @@ function readInput() {
 /** What waits until things are calm: the address, and the words for a screen reader. */
 function afterwards() {
   const record = state.data.epochs[state.index];
-  $("live").textContent = view.pixels ? `Epoch ${record.epoch} reads ${$("answer").textContent}, ${$("sure").textContent}.` : "Draw something.";
+  $("live").textContent = view.pixels ? `At ${moment(record)} it reads ${$("answer").textContent}, ${$("sure").textContent}.` : "Draw something.";
   const compared = state.other ? state.data.epochs[state.other].epoch : null;
   const hash = toHash({ ...state, epoch: record.epoch, compare: compared }, ink.visible());
   $("permalink").href = hash;

@@ -1,7 +1,7 @@
 /** Confusion matrix, accuracy of each digit, and the gallery of images misread to the end. */
 
 import { COLOURS, element, paint, pixelCanvas } from "./pictures.js";
-import { confused, percent } from "./words.js";
+import { confused, moment, percent } from "./words.js";
 
 export function confusion(panel) {
   const body = panel.querySelector("[data-body]");
@@ -91,7 +91,7 @@ export function misread(panel, pick) {
       says.textContent = right ? `${truth} ✓` : `${truth} as ${predicted[index]}`;
       tile.classList.toggle("good", right);
       tile.setAttribute("aria-pressed", source.kind === "misread" && source.n === n);
-      tile.setAttribute("aria-label", `${says.textContent}: a test image of a ${truth} that epoch ${data.epochs[index].epoch} reads as ${predicted[index]}; load it`);
+      tile.setAttribute("aria-label", `${says.textContent}: a test image of a ${truth} read as ${predicted[index]} at ${moment(data.epochs[index])}; load it`);
     });
   };
   return { build, update };

@@ -9,19 +9,27 @@ export function percent(share) {
   return `${(share * 100).toFixed(1)}\u00a0%`;
 }
 
-/** When the network understood the picture: `epochs` are epoch numbers, `winners` the answer at each; `label` if it is known. */
-export function understood(epochs, winners, label = null) {
+/** What a record is called: "epoch 3", or "batch 5" for a moment of the first epoch. */
+export const moment = ({ epoch, batch }) => (batch ? `batch ${batch}` : `epoch ${epoch}`);
+
+/** The same for a narrow place: "3" or "b5". */
+export const tick = ({ epoch, batch }) => (batch ? `b${batch}` : String(epoch));
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+/** When the network understood the picture: `names` are those of its records, `winners` the answer at each; `label` if it is known. */
+export function understood(names, winners, label = null) {
   const first = settledAt(winners);
   const answer = winners.at(-1);
   const wrong = label !== null && label !== answer;
-  const verdict = wrong ? ` But it is a ${label}: this training never understood it for good.` : "";
-  if (epochs.length === 1) return `The only epoch here reads it as ${answer}.${verdict}`;
-  if (first === 0) return `Every epoch reads it as ${answer}, even the first one stored (epoch ${epochs[0]}).${verdict}`;
-  const before = `epoch ${epochs[first - 1]} still said ${winners[first - 1]}.`;
-  if (first === epochs.length - 1) return `Only the last epoch reads it as ${answer}; ${before}${verdict}`;
-  const since = `Since epoch ${epochs[first]} every epoch reads it as ${answer}; ${before}`;
-  if (label === null) return `${since} If that is what you drew, this is when the network understood it.`;
-  return wrong ? since + verdict : `Understood at epoch ${epochs[first]}: every epoch since then reads it as ${answer}; ${before}`;
+  const verdict = wrong ? ` But it is a ${label}: this training never learned it for good.` : "";
+  if (names.length === 1) return `The only epoch here reads it as ${answer}.${verdict}`;
+  if (first === 0) return `It reads ${answer} from the start, at ${names[0]}, and never changes.${verdict}`;
+  const before = `at ${names[first - 1]} it still read ${winners[first - 1]}.`;
+  if (first === names.length - 1) return `Only the last epoch reads it as ${answer}; ${before}${verdict}`;
+  const since = `From ${names[first]} on it reads ${answer}; ${before}`;
+  if (label === null) return `${since} If that is what you drew, this is when the network learned it.`;
+  return wrong ? since + verdict : `Learned at ${names[first]}: from then on it reads ${answer}; ${before}`;
 }
 
 /** One cell of a confusion matrix in words. */
@@ -31,8 +39,8 @@ export function confused(record, truth, answer) {
   const share = total ? ` (${percent(count / total)})` : "";
   const images = count === 1 ? "1 test image" : `${count.toLocaleString("en")} test images`;
   return truth === answer
-    ? `Epoch ${record.epoch}: ${images} of a ${truth} read correctly, of ${total.toLocaleString("en")}${share}.`
-    : `Epoch ${record.epoch}: ${images} of a ${truth} misread as ${answer}, of ${total.toLocaleString("en")}${share}.`;
+    ? `${capital(moment(record))}: ${images} of a ${truth} read correctly, of ${total.toLocaleString("en")}${share}.`
+    : `${capital(moment(record))}: ${images} of a ${truth} misread as ${answer}, of ${total.toLocaleString("en")}${share}.`;
 }
 
 /** What is known of the training, for the foot of the page. */
