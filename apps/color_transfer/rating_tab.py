@@ -86,7 +86,7 @@ def form(known: Visit, look: Look | None) -> str:
         for words, usage in WORDS
     )
     rows = "".join(
-        f'<li><span class="vc-swatch"><i style="background:{text}"></i>{text}</span>'
+        f'<li><span class="vc-swatch" title="{text}"><i style="background:{text}"></i></span>'
         f'<select aria-label="{text} is used">{options}</select>'
         f'<label><input type="checkbox" checked aria-label="{text} is in the right places"> well placed'
         "</label></li>"

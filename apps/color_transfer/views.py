@@ -77,7 +77,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
         (
             f"{1 - measured['total_variation']:.0%}",
             "of the pixels in the palette's proportions",
-            "100 % would be exactly the amounts of the palette.",
+            "100 %: exactly the palette's amounts.",
         ),
         (
             f"{measured['delta_e']:.1f}",
@@ -87,20 +87,20 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
         (
             "–" if ssim is None else f"{ssim:.0%}",
             "of light and dark kept",
-            "SSIM of the lightness: how much of the drawing is still there.",
+            "SSIM: how much of the drawing is left.",
         ),
     ]
     if (grain := measured.get("grain")) is not None:
         numbers.append(
-            (f"{grain:.1%}", "of alike neighbours torn apart", "Speckle; below 0.5 % it does not show.")
+            (f"{grain:.1%}", "of similar neighbours now differ", "Speckle; invisible below 0.5 %.")
         )
     advice = ""
     if keeps is not None:
         advice = (
             '<div class="vc-note vc-warning"><p>These colours are much darker or lighter than the picture: '
-            "no transfer can keep all of the palette and all of the drawing. A lightness strength of "
-            f'{keeps:g} keeps the drawing.</p><button type="button" data-act="lightness" '
-            f'data-value="{keeps:g}">Use lightness strength {keeps:g}</button></div>'
+            f'the drawing suffers. A lightness strength of {keeps:g} keeps it.</p><button type="button" '
+            'data-act="lightness" '
+            f'data-value="{keeps:g}">Use {keeps:g}</button></div>'
         )
     return advice + tiles(numbers, "how good the result is")
 

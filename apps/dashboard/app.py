@@ -19,7 +19,8 @@ st.html(
     " display: inline-flex; align-items: center; justify-content: center }"
     "[data-testid=stMultiSelect] button { min-width: 24px; min-height: 24px }"
     # a chosen training: white on the dark theme's blue is too pale
-    "[data-testid=stMultiSelectTagsContainer] [data-tag] { background: #1d5fd0; color: #fff }"
+    "[data-testid=stMultiSelect] [data-baseweb=tag], [data-testid=stMultiSelectTagsContainer] [data-tag]"
+    " { background: #1d5fd0 !important; color: #fff !important }"
     ".vc-home a { color: inherit; display: inline-block; padding: 6px 0; font-weight: 600 }</style>"
     '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
 )

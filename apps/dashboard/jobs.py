@@ -1,6 +1,7 @@
 """Trainings that pages start: one at a time, in processes of their own, stopped by who began them."""
 
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -72,22 +73,35 @@ def going_on(run: runs.Run) -> str:
     return "waiting" if (run.folder / QUEUED).exists() and HEAVY.before(DASHBOARD) is not None else ""
 
 
-def launch(system: str, settings: Any, create: Callable[[Path, Any], runs.Run] | None = None) -> runs.Run:
+def launch(
+    system: str,
+    settings: Any,
+    create: Callable[[Path, Any], runs.Run] | None = None,
+    name: str = "",
+) -> runs.Run:
     """Put a training of this browser into the queue; another one going on is a `ValueError`.
 
     Args:
         create: makes the run in a folder, where a system has more to write down than its settings.
+        name: what the visitor calls it; the time where it is empty.
     """
     with _STARTING:
         _refuse_second()
         root().mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(root()).free < FREE:
             raise ValueError("the disk is nearly full; remove trainings that are no longer needed")
-        folder = runs.new_folder(root(), system)
+        folder = _named(system, name) or runs.new_folder(root(), system)
         run = create(folder, settings) if create else runs.create(folder, system, settings)
-        (run.folder / OWNER).write_text(_browser())
+        (run.folder / OWNER).write_text(browser())
         HEAVY.train(DASHBOARD, run)
     return run
+
+
+def _named(system: str, name: str) -> Path | None:
+    """A folder of that name that is not there yet; None without a name."""
+    title = re.sub(r"[^\w. -]+", "-", name).strip("-. ")[:40]
+    paths = (root() / system / (title if n == 1 else f"{title}-{n}") for n in range(1, 10**4))
+    return next(path for path in paths if not path.exists()) if title else None
 
 
 def resume(run: runs.Run) -> None:
@@ -110,10 +124,10 @@ def mine(run: runs.Run) -> bool:
     if os.environ.get("VISION_CORE_OPEN_DASHBOARD"):
         return True
     owner = run.folder / OWNER
-    return owner.exists() and secrets.compare_digest(owner.read_bytes(), _browser().encode())
+    return owner.exists() and secrets.compare_digest(owner.read_bytes(), browser().encode())
 
 
-def _browser() -> str:
+def browser() -> str:
     """A hash of what only this browser knows: its cookie or, without the suite, a secret of the session."""
     key = st.context.cookies.get(BROWSER_COOKIE)
     if not isinstance(key, str) or not key:

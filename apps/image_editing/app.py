@@ -64,13 +64,14 @@ def build() -> gr.Blocks:
         changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
         for button, handler, told, inputs in (
-            (start, edits.begin_task, [seed, canvas], [visit, task, *own, *model]),
+            (start, edits.begin_task, [seed, canvas, found], [visit, task, *own, *model]),
             (begin_text, edits.begin_text, seed, [
                 visit, words["caption"], words["prompt"], words["anchors"], words["window"], words["learnt"],
                 seed, locked, steps, guidance, negative,
             ]),
         ):  # fmt: skip
             wiring.start(button.click, handler, inputs, follow, told).then(None, js=wiring.TO_RESULT)
+        start.click(edits.announce, [visit, task], found, **wiring.QUIET)
         wiring.watch(follow, view["timer"], view["stop"], results.stop, visit)
         for piece in (view["candidates"], view["history"]):
             wiring.start(piece.click, results.act, visit, follow)
@@ -204,7 +205,12 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
         with gr.Row():
             anchors = inputs.Slider(1, 16, 9, step=1, label="Regions to try")
             window = inputs.Slider(
-                4, 16, 15, step=1, label="Largest window", info="Half the largest box, in 32nds."
+                4,
+                16,
+                15,
+                step=1,
+                label="Largest window",
+                info="How large a region may be, in 32nds of the picture's side.",
             )
             learnt = gr.Dropdown(
                 [""], value="", label="Sizes by", info="A network you taught; else the middle size."
@@ -220,7 +226,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
                 buttons=["fullscreen"], min_width=280,
             )
             for label, alt in (
-                ("What stands out", "heat map of what stands out"),
+                ("What catches the eye", "heat map of what catches the eye"),
                 ("Regions", "the picture with the boxes found"),
             )
         )  # fmt: skip

@@ -16,7 +16,7 @@ from apps.image_editing.visit import Visit, change, current, mask_of, source_of,
 from apps.shared import visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, number, read_picture, whole
-from apps.shared.progress import note
+from apps.shared.progress import moving, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
 from vision_core import editing
@@ -157,7 +157,7 @@ def begin_task(
     guidance: float,
     negative: str,
 ) -> Any:
-    """Put one of the ten tasks into the queue: (the seed that it uses, the canvas).
+    """Put one of the ten tasks into the queue: (the seed that it uses, the canvas, what is said of the mark).
 
     Repair without a mark changes nothing: it marks what looks like damage, to be looked at.
     """
@@ -165,7 +165,7 @@ def begin_task(
     picture, kind = source_of(known), tasks.named(str(task))
     mask = None if task == "extend" else mask_of(known, picture)
     if mask is None and task == "repair":
-        return gr.skip(), proposed(known, picture)
+        return gr.skip(), *proposed(known, picture)
     if mask is None and not kind.mask and task != "extend":
         raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
     fill = own_fill(task, known.scene is not None) if fill == "auto" else fill
@@ -215,16 +215,23 @@ def begin_task(
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
     )
-    return chosen, gr.skip()
+    return chosen, gr.skip(), gr.skip()
 
 
-def proposed(known: Visit, picture: Picture) -> str:
-    """The canvas with what looks like damage marked; none is a `ValueError`."""
+def announce(given: Session | None, task: str) -> Any:
+    """What is said at once where `begin_task` looks for damage first."""
+    looks = task == "repair" and not current(given).mask_name and current(given).source
+    return moving("Looking for scratches, dust and folds …") if looks else gr.skip()
+
+
+def proposed(known: Visit, picture: Picture) -> tuple[Any, str]:
+    """(the canvas with what looks like damage marked, what is said of it)."""
     found = scratches.find(picture.seen)
     if not found.any():
-        raise ValueError("Nothing here looks like scratches, dust or folds: mark what is to be repaired")
-    gr.Info("This looks like damage: unmark what is none, then press the button again.")
-    return mask_panel.canvas(with_mask(known, found, "damage"), picture)
+        said = "Nothing here looks like scratches, dust or folds: mark what is to be repaired."
+        return gr.skip(), note(said, "warning")
+    said = "This looks like damage. Unmark what is not, then press the button again to repair it."
+    return mask_panel.canvas(with_mask(known, found, "damage"), picture), note(said, "good")
 
 
 @user_errors
@@ -354,7 +361,7 @@ def _network(known: Visit, name: str | None) -> str | None:
 
 @user_errors
 def find(given: Session | None, anchors: float, window: float) -> tuple[Any, ...]:
-    """(picture of what stands out, picture with the boxes, chips) of the regions found."""
+    """(heat map of saliency, picture with the boxes, chips) of the regions found."""
     known = current(given)
     picture = source_of(known)
     count = whole(anchors, 1, 25, "The number of regions")

@@ -15,7 +15,7 @@ from apps.image_editing.visit import Visit, change, current, mask_of, source_of,
 from apps.shared import visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import UploadFile, event_data, number, read_picture
-from apps.shared.progress import note
+from apps.shared.progress import moving, note
 from apps.shared.visits import Session
 from vision_core import editing
 from vision_core.editing import masks
@@ -239,7 +239,7 @@ def by_shape(given: Session | None, kind: str) -> str:
     elif kind == "stands out":
         found = eyes().stands_out(picture.seen)
         if not found.any():
-            raise ValueError("Nothing stands out here: mark the thing by a click, a box or a brush")
+            raise ValueError("Nothing here catches the eye: mark the thing by a click, a box or a brush")
     else:
         found = masks.shape(kind, *picture.rgb.shape[:2])
     return canvas(with_mask(known, found, kind), picture)
@@ -270,6 +270,9 @@ def by_file(given: Session | None, path: str | None) -> Any:
     return canvas(with_mask(known, mask, "file"), picture)
 
 
+_unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
 def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
     """What marks besides the pointer, wired to the canvas `shown`; what is said about it."""
     quick: dict[str, Any] = {
@@ -285,7 +288,10 @@ def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
     said = gr.HTML(elem_id="found")
     with gr.Accordion("A shape, numbers or a file", open=False):
         kind = gr.Dropdown(
-            [*masks.KINDS, "stands out", "scratches"], value="center", label="Shape", elem_id="shape"
+            [*masks.KINDS, ("what catches the eye", "stands out"), ("scratches, dust, folds", "scratches")],
+            value="center",
+            label="Shape",
+            elem_id="shape",
         )
         take = gr.Button("Mark it", size="sm")
         numbers = gr.Textbox(label="Box in pixels", placeholder="left, top, right, bottom", max_length=60)
@@ -293,8 +299,12 @@ def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
         file = UploadFile(label="A mask as PNG", file_types=["image"], height=110)
         gr.HTML('<p class="vc-empty">The mask of a result is inside its recipe.</p>')
     for event in (find.click, words.submit):
-        event(by_words, [visit, words], [shown, said], **quick)
-    take.click(by_shape, [visit, kind], shown, **quick)
+        event(lambda: moving("Looking for it …"), None, said, queue=False, **_unseen)
+        event(by_words, [visit, words], [shown, said], **quick).failure(lambda: "", None, said, **_unseen)
+    take.click(lambda: moving("Marking it …"), None, said, queue=False, **_unseen)
+    taken = take.click(by_shape, [visit, kind], shown, **quick)
+    for event in (taken.success, taken.failure):
+        event(lambda: "", None, said, **_unseen)
     box.click(by_numbers, [visit, numbers], shown, **quick)
     file.upload(by_file, [visit, file], shown, **quick)
     shown.click(act, visit, shown, **quick)

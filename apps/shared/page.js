@@ -18,7 +18,7 @@
     mouse('mousedown', handle, x, y);
     mouse('mousemove', window, to, y);
     mouse('mouseup', window, to, y);
-    tell(divider);
+    setTimeout(() => tell(divider), 60);
   }
   function tell(divider) {
     const { frame, x } = spot(divider);

@@ -38,6 +38,15 @@ def job(told: dict[str, Any]) -> str:
     return bar(told["step"], told["total"], told["words"], eta=told["eta"]) + stopping
 
 
+def moving(words: str) -> str:
+    """A bar that moves without a percentage, for work whose length is not known."""
+    said = escape(words)
+    return (
+        f'<div class="vc-progress vc-moving" role="progressbar" aria-label="{said}"><span></span></div>'
+        f'<div class="vc-progress-words"><span>{said}</span></div>'
+    )
+
+
 def note(text: str, kind: str = "info") -> str:
     """A sentence in a soft box; `kind` is info, good or warning."""
     return f'<div class="vc-note vc-{kind}" role="status">{escape(text)}</div>' if text else ""

@@ -1,17 +1,19 @@
 """The leaf pages of the dashboard: run as scripts, and a training started from them."""
 
+import io
 import json
 import os
 import shutil
 import signal
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import jobs
-from apps.dashboard.leaves import datasets
+from apps.dashboard.leaves import datasets, models
 from apps.dashboard.leaves.story import read_story
 from vision_core import leaves, runs
 
@@ -114,6 +116,44 @@ def test_leaves_are_generated_and_a_training_on_them_started_stopped_and_resumed
     assert "Resume goes on" in told(app)
     checked(button(app, "Resume").click().run())
     wait_for(lambda: len(read_story(run.name).epochs) > reached)
+
+
+def test_a_visitor_brings_leaves_that_no_other_browser_sees(root, monkeypatch):
+    pictures = sorted((root / "data" / "drawn").rglob("*.jpg"))[:40]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in pictures:
+            archive.write(path, f"my leaves/{path.parent.name}/{path.name}")
+    files = datasets._unpacked(packed.getvalue())
+    monkeypatch.setattr(jobs, "browser", lambda: "first")
+    shares = []
+    assert datasets.bring(files, "my leaves.zip", shares.append) == "my leaves"
+    assert shares == sorted(shares) and len(shares) == 40
+    kept = datasets.folders()["my leaves"]
+    assert sorted(p.read_bytes() for p in kept.rglob("*.jpg")) == sorted(p.read_bytes() for p in pictures)
+    assert datasets.bring(files, "my leaves.zip", shares.append) == "my leaves-2"
+    for bad, words in (
+        ([("class/a.jpg", b"no picture")], "a.jpg"),
+        ([("a.jpg", pictures[0].read_bytes())], "lies in no folder"),
+        (files[:2], "class"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            datasets.bring(bad, "bad", shares.append)
+    monkeypatch.setattr(jobs, "browser", lambda: "second")
+    assert "my leaves" not in datasets.folders()
+    monkeypatch.setattr(jobs, "browser", lambda: "first")
+    os.utime(kept, (0, 0))
+    assert set(datasets.folders()) == {"my leaves-2", "drawn"}
+    datasets.forget("my leaves-2")
+    assert set(datasets.folders()) == {"drawn"}
+
+
+def test_evaluate_opens_with_the_shipped_classifier(root):
+    shutil.rmtree(root / "leaves")
+    app = visit("evaluate")
+    assert app.selectbox(key="leaf_model").value == models.SHIPPED
+    found = leaves.load(None)[1]["metrics"]["test"]
+    assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
 
 
 def test_only_folders_of_the_operator_and_drawn_ones_can_be_chosen(root, monkeypatch):

@@ -9,20 +9,22 @@ from vision_core.safety.limits import ARCHIVE, ARCHIVE_PAGES, Limit
 from vision_core.safety.messages import quote, reason
 
 
-def members(path: str | Path, suffixes: Collection[str]) -> list[tuple[str, bytes]]:
+def members(
+    path: str | Path, suffixes: Collection[str], most: Limit = ARCHIVE_PAGES, size: Limit = ARCHIVE
+) -> list[tuple[str, bytes]]:
     """(name, content) of the files in a ZIP that have one of these suffixes, by name; nothing is written.
 
     Raises:
-        ValueError: no ZIP, a damaged one, or more than ARCHIVE_PAGES files or ARCHIVE_MB of `limits` in
-            all: a few bytes of a ZIP can hold gigabytes.
+        ValueError: no ZIP, a damaged one, or more than `most` files or `size` in all: a few bytes of a
+            ZIP can hold gigabytes.
     """
-    return list(each(path, suffixes, ARCHIVE_PAGES, ARCHIVE))
+    return list(each(path, suffixes, most, size))
 
 
 def each(
     path: str | Path, suffixes: Collection[str], most: Limit, size: Limit
 ) -> Iterator[tuple[str, bytes]]:
-    """As `members`, one at a time, with other limits: of the number of files, and of their bytes together."""
+    """As `members`, one at a time."""
     room = size.value
     try:
         with ZipFile(path) as archive:

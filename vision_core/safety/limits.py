@@ -94,6 +94,9 @@ SECONDS = Limit("SECONDS", 30, "seconds", "opening one picture or page in the gu
 DECODERS = Limit("DECODERS", 2, "processes", "guarded processes that open files at the same time")
 VISIT = Limit("VISIT_MB", 300, "MB", "what the server keeps for one visit", 1 << 20)
 ALL_VISITS = Limit("ALL_VISITS_MB", 8192, "MB", "what the server keeps for all visits together", 1 << 20)
+VISIT_PICTURES = Limit(
+    "VISIT_PICTURES", 2_000, "pictures", "the leaves that a visitor brings as one data set"
+)
 VISIT_HOURS = Limit("VISIT_HOURS", 168, "hours", "a visit since its last use; 6 on a Space", 3600)
 VISIT_UPLOADS = Limit("VISIT_UPLOADS_MB", 1024, "MB", "uploads of one visitor within an hour", 1 << 20)
 ALL_UPLOADS = Limit("ALL_UPLOADS_MB", 4096, "MB", "uploads of all visitors within an hour", 1 << 20)

@@ -25,12 +25,16 @@ def begin() -> None:
         augment=bool(values["augment"]),
         cosine=bool(values["cosine"]),
     )
-    values["run"] = jobs.launch(SYSTEM, settings).name
+    values["run"] = jobs.launch(SYSTEM, settings, name=values["digits_name"]).name
 
 
 def form(busy: runs.Run | None) -> None:
     """The settings of a new training."""
-    with st.expander("**New training**", expanded=busy is None), st.form("new", border=False):
+    with (
+        st.expander("**New training**", expanded=busy is None),
+        st.form("new", border=False, enter_to_submit=False),
+    ):
+        st.text_input("Name", max_chars=40, key="digits_name", placeholder="the time, if you leave it empty")
         st.number_input("Epochs", 1, 100, 20, key="epochs", help="Epoch 0 is the untrained network.")
         st.select_slider(
             "Batches per epoch",

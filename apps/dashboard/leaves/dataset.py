@@ -74,7 +74,7 @@ def show_one(found: leaves.Survey) -> None:
     except ValueError as error:
         st.info(f"No measurements: {error}")
         return
-    st.markdown("**What stands out from the ground**")
+    st.markdown("**The leaf, separated from the background**")
     _named(leaf.steps)
     left, right = st.columns([2, 1])
     with left:
@@ -122,10 +122,10 @@ def show_split(found: leaves.Survey) -> None:
 
 
 st.title("Look at leaves", anchor=False)
-st.caption("Before a training: what a folder holds, what it lacks, and which pictures are in it twice.")
+st.caption("Before you train: what a folder holds, what it lacks, and which pictures are in it twice.")
 name = datasets.choose("leaf_folder")
 if name is None:
-    st.info("No folder of leaves yet. Generate some: it takes seconds.")
+    st.info("No folder of leaves yet. Bring your own, or generate some in seconds.")
     st.stop()
 try:
     with st.spinner("Reading every picture …"):

@@ -1,18 +1,26 @@
-"""Folders of leaves that a visitor may look at and train on: the operator's, and drawn ones."""
+"""Folders of leaves that a visitor may look at and train on: the operator's, drawn ones, and their own."""
 
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from tempfile import NamedTemporaryFile
 
 import streamlit as st
 
 from apps.dashboard import jobs
+from apps.shared import visits
 from vision_core import leaves
 from vision_core.events import Step
+from vision_core.leaves.data import check_folder
+from vision_core.pictures.images import READABLE
+from vision_core.safety import archives, guarded, limits
 
 DRAWN = "data"  # folder of the drawn leaves, beside the runs
+BROUGHT = "brought"  # folder of what visitors bring: one for each browser
 MOST_DRAWN = 20  # such folders on a host
 MOST_IMAGES = 1200
 SIZE = 128  # pixels of a drawn leaf: enough to tell its disease, and seconds to draw
@@ -21,11 +29,74 @@ SIZE = 128  # pixels of a drawn leaf: enough to tell its disease, and seconds to
 def folders() -> dict[str, Path]:
     """The folders by the names that visitors see; nothing else of the server can be named."""
     found = {}
-    for parent in filter(None, (jobs.data_root(), jobs.root() / DRAWN)):
+    for parent in filter(None, (jobs.data_root(), _brought(), jobs.root() / DRAWN)):
         if parent.is_dir():
             inside = sorted(path for path in parent.iterdir() if path.is_dir() and path.name[0] != ".")
             found |= {path.name: path for path in inside if path.name not in found and _has_classes(path)}
     return found
+
+
+def _brought() -> Path:
+    """Where this browser's own folders are; those that nobody used for a visit's life time are removed."""
+    own = jobs.root() / BROUGHT / jobs.browser()
+    for folder in (jobs.root() / BROUGHT).glob("*/*"):
+        if time.time() - folder.stat().st_mtime > visits.lifetime():
+            shutil.rmtree(folder, ignore_errors=True)
+    return own
+
+
+def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float], object]) -> str:
+    """Keep pictures (CLASS/FILE, content) as a folder of this browser's own; its name.
+
+    Raises:
+        ValueError: pictures that cannot be read or have no class, too many of them, too few for a training,
+            or no room.
+    """
+    found = list(files)
+    limits.VISIT_PICTURES.check(len(found), "the folder")
+    own = _brought()
+    own.mkdir(parents=True, exist_ok=True)
+    needed = sum(len(content) for _, content in found)
+    if visits.size(own) + needed > limits.VISIT.value:
+        raise ValueError(
+            f"that is more than the {limits.VISIT.value >> 20} MB that are kept for a visitor; "
+            "remove a folder of yours, or bring fewer pictures"
+        )
+    if shutil.disk_usage(own).free < jobs.FREE + needed:
+        raise ValueError("the disk is nearly full")
+    partial = own / f".{secrets.token_hex(8)}"
+    try:
+        for number, (path, content) in enumerate(found):
+            tell(number / len(found))
+            _write(partial, PurePosixPath(path.replace("\\", "/")), content)
+        check_folder(partial)
+        title = re.sub(r"[^\w. -]+", "-", Path(name).stem).strip("-. ")[:40] or "leaves"
+        taken = folders()
+        title = next(t for n in range(1, 1000) if (t := title if n == 1 else f"{title}-{n}") not in taken)
+        os.replace(partial, own / title)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(partial), name)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return title
+
+
+def _write(folder: Path, path: PurePosixPath, content: bytes) -> None:
+    parts = [re.sub(r"[^\w.() -]+", "-", part).strip(". ") for part in path.parts[-2:]]
+    if len(parts) < 2 or not all(parts):
+        raise ValueError(f"{path.name} lies in no folder: each class needs a folder with its pictures")
+    try:
+        guarded.read(content, limits.UPLOAD_PIXELS.value)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    target = folder / parts[0] / parts[1]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+
+
+def forget(name: str) -> None:
+    """Remove a folder of this browser's own."""
+    shutil.rmtree(_brought() / name, ignore_errors=True)
 
 
 def _has_classes(folder: Path) -> bool:
@@ -70,11 +141,65 @@ def choose(key: str) -> str | None:
         names,
         key=key,
         placeholder="none yet: generate leaves below",
-        help="Each of its subfolders is a class. The operator offers folders through VISION_CORE_DATA.",
+        help="Each of its subfolders is a class.",
     )
+    if name is not None and (own := _brought() / name).is_dir():
+        own.touch()
+        st.button(
+            "Remove this folder", icon=":material/delete:", key=f"forget_{key}", on_click=forget, args=(name,)
+        )
+    with st.popover("Bring your own leaves", icon=":material/upload:", width="stretch"):
+        _ask_to_bring()
     with st.popover("Generate leaves", icon=":material/eco:", width="stretch"):
         _ask_to_draw()
     return name
+
+
+def _ask_to_bring() -> None:
+    hours = visits.lifetime() // 3600
+    kept = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
+    st.caption(
+        "A folder, or a ZIP of it, in which each class is a folder of pictures: at least three, better "
+        f"forty. Only this browser sees it; it is removed {kept} after its last use."
+    )
+    most = max(1, limits.UPLOAD.value >> 20)
+    packed = st.file_uploader("ZIP", type="zip", max_upload_size=most, key="bring_zip")
+    loose = st.file_uploader(
+        "or a folder",
+        type="image",
+        accept_multiple_files="directory",
+        max_upload_size=most,
+        key="bring_folder",
+    )
+    if not st.button(
+        "Use these leaves",
+        icon=":material/upload:",
+        key="bring",
+        width="stretch",
+        disabled=not (packed or loose),
+    ):
+        return
+    bar = st.progress(0.0, "reading the pictures")
+    try:
+        if packed:
+            files, title = _unpacked(packed.getvalue()), packed.name
+        else:
+            files = [(file.name, file.getvalue()) for file in loose]
+            title = PurePosixPath(files[0][0]).parts[0]
+        named = bring(files, title, lambda share: bar.progress(share, "reading the pictures"))
+    except (ValueError, OSError) as error:
+        bar.empty()
+        st.error(jobs.sentence(error), icon=":material/block:")
+    else:
+        st.session_state["drawn"] = named
+        st.rerun()
+
+
+def _unpacked(data: bytes) -> list[tuple[str, bytes]]:
+    with NamedTemporaryFile(suffix=".zip") as file:
+        file.write(data)
+        file.flush()
+        return guarded.call(archives.members, file.name, tuple(READABLE), limits.VISIT_PICTURES, limits.VISIT)
 
 
 def _ask_to_draw() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from apps.dashboard import charts, jobs
-from apps.dashboard.leaves import models
+from apps.dashboard.leaves import models, pictures
 from apps.dashboard.tables import offer, show_metrics
 from vision_core import leaves, runs
 from vision_core.leaves import plots
@@ -40,7 +40,7 @@ def _explained(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray
     model, _ = models.load(name)
     folder = leaves.manifest_of(runs.Run(models.folder(name))).folder
     found = leaves.explain(model, images.read(Path(folder) / file), label)
-    return found.shown, found.overlay, found.outside
+    return found.shown, pictures.explained(found), found.outside
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -55,19 +55,20 @@ def _ground(name: str, stamp: int, split: str) -> dict[str, Any]:
 
 def show_summary(found: dict[str, Any]) -> None:
     low, high = found["accuracy_interval"]
+    refused = {"Refused": f"{found['refused']:.1%}"} if "refused" in found else {}
     show_metrics(
         {
             "Accuracy": f"{found['accuracy']:.1%}",
             "Macro-F1": f"{found['macro_f1']:.3f}",
             "Calibration error": f"{found['ece']:.3f}",
-            "Refused": f"{found['refused']:.1%}",
+            **refused,
             "Pictures": f"{found['images']}",
         },
         {
             "Accuracy": f"95 %: {low:.1%} to {high:.1%}",
             "Macro-F1": "the mean over the classes",
-            "Calibration error": "how far its probabilities are off",
-            "Refused": "of these leaves, as unknown",
+            "Calibration error": "how far the stated probability is from the share that is right",
+            "Refused": "of these leaves, although it should know them",
             "Pictures": "never trained on",
         },
     )
@@ -136,18 +137,29 @@ def _show_pair(
     """A picture, what spoke for its answer, and what there is to say of it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.image(picture, width=PICTURE, alt=f"A leaf with {true}")
-        st.image(overlay, width=PICTURE, alt=f"What spoke for {said}")
-        share = "" if outside is None else f"  \n{outside:.0%} of the map lies off the leaf"
+        st.image(overlay, width=PICTURE, alt=f"What decided for {said}, the leaf outlined in white")
+        share = (
+            ""
+            if outside is None
+            else f"  \n{outside:.0%} of the bright parts lie outside the leaf (white line)"
+        )
         st.markdown(text + share, width=210)
 
 
 def show_classes(found: dict[str, Any]) -> None:
-    st.header("Each class", anchor=False)
     curves = found["precision_recall"]
-    rows = [
-        {"class": name, **row, "average precision": curves.get(name, {}).get("average_precision")}
-        for name, row in sorted(found["per_class"].items(), key=lambda item: item[1]["f1"])
-    ]
+    show_per_class(
+        {
+            name: {**row, "average precision": curves.get(name, {}).get("average_precision")}
+            for name, row in found["per_class"].items()
+        }
+    )
+
+
+def show_per_class(measures: dict[str, dict[str, Any]]) -> None:
+    """A table of all classes, the weakest first."""
+    st.header("Each class", anchor=False)
+    rows = [{"class": name, **row} for name, row in sorted(measures.items(), key=lambda item: item[1]["f1"])]
     three = st.column_config.NumberColumn(format="%.3f")
     names = ("precision", "recall", "f1", "average precision")
     st.dataframe(rows, hide_index=True, column_config={n: three for n in names}, alt="Measures of each class")
@@ -227,9 +239,24 @@ def show_ground(name: str, stamp: int, split: str) -> None:
     offer("Ground", [bias], "ground")
 
 
+def show_shipped(told: dict[str, Any]) -> None:
+    """What the shipped classifier was measured to be; its pictures are not part of the package."""
+    found = told["metrics"]["test"]
+    show_summary(found)
+    show_per_class(found["per_class"])
+    st.info(
+        "The pictures it was measured on are not part of vision-core. Train a classifier of your own to "
+        "click through its mistakes, its calibration and what it looks at.",
+        icon=":material/info:",
+    )
+    st.page_link("leaves/train.py", label="Train a leaf classifier", icon=":material/model_training:")
+
+
 st.title("Look into a leaf classifier", anchor=False)
-chosen = models.choose(shipped=False)
-if chosen:
+chosen = models.choose(taught=False)
+if chosen and chosen[0] == models.SHIPPED:
+    show_shipped(chosen[2])
+elif chosen:
     name = chosen[0]
     stamp = (models.folder(name) / "model.safetensors").stat().st_mtime_ns
     split = str(

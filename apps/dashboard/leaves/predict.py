@@ -5,7 +5,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from apps.dashboard import jobs
-from apps.dashboard.leaves import models
+from apps.dashboard.leaves import models, pictures
 from apps.dashboard.tables import offer
 from vision_core import leaves
 from vision_core.files import bundled
@@ -70,16 +70,19 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
     left, right = st.columns(2)
     marked = cards.marked(images.shrink(picture.rgb, 640), seen)
     left.image(marked, "The picture; discoloured parts are pink", width="stretch", alt="The picture, marked")
-    right.image(why.overlay, "Grad-CAM: bright speaks for the answer", width="stretch", alt="Its Grad-CAM")
+    cam = "Grad-CAM: the bright parts decided the answer"
     if why.outside is not None:
-        st.caption(f"{why.outside:.0%} of what speaks for it lies off the leaf.")
+        cam += f"; {why.outside:.0%} lie outside the leaf (white line)"
+    right.image(pictures.explained(why), cam, width="stretch", alt="Its Grad-CAM, the leaf outlined in white")
     rows = [
         {"class": label, "probability": share}
         for label, share in sorted(answer.probabilities.items(), key=lambda row: -row[1])
     ]
     bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
     st.dataframe(rows, hide_index=True, alt="Probability of each class", column_config={"probability": bar})
-    st.caption(f"Strangeness {answer.strangeness:.2f}; above 1 the picture is refused.")
+    st.caption(
+        f"How unlike the leaves it learned: {answer.strangeness:.2f}. Above 1, the picture is refused."
+    )
     card = Picture(cards.card(images.shrink(picture.rgb, 960), seen, name, why.overlay))
     st.download_button(
         "Save as one picture",
@@ -147,12 +150,15 @@ with main:
                 "Explain",
                 ["the answer", *model.classes],
                 key="leaf_why",
-                help="Grad-CAM for another class shows what speaks for that one.",
+                help="Choose another class to see which parts speak for that one.",
             )
         place = st.empty()  # an older answer must not stand under a new picture's name
-        with place, st.spinner(f"Looking at {len(asked)} pictures …" if len(asked) > 1 else "Looking …"):
-            looks = [(name, leaves.look(model, [picture])[0]) for name, picture in asked]
-            why = None
+        with place.container():
+            bar = st.progress(0.0, "Looking …")
+            looks, why = [], None
+            for number, (name, picture) in enumerate(asked):
+                bar.progress(number / len(asked), f"Looking at {name}: {number + 1} of {len(asked)}")
+                looks.append((name, leaves.look(model, [picture])[0]))
             if len(asked) == 1:
                 why = leaves.explain(model, asked[0][1], label if label in model.classes else None)
         with place.container():

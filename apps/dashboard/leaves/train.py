@@ -32,7 +32,7 @@ def begin(folder: str) -> None:
         seed=int(asked["leaf_seed"]),
     )
     try:
-        run = jobs.launch(SYSTEM, settings, leaves.create)
+        run = jobs.launch(SYSTEM, settings, leaves.create, asked["leaf_name"])
     except WeightsMissing as error:
         raise ValueError(str(error)) from error
     asked["begun"] = run.name
@@ -42,20 +42,23 @@ def form(busy: runs.Run | None) -> None:
     """The folder and the settings of a new training."""
     with st.expander("**New training**", expanded=busy is None):
         folder = datasets.choose("leaf_data")
-        with st.form("new_leaves", border=False):
+        with st.form("new_leaves", border=False, enter_to_submit=False):
+            st.text_input(
+                "Name", max_chars=40, key="leaf_name", placeholder="the time, if you leave it empty"
+            )
             st.number_input(
                 "Epochs",
                 1,
                 100,
                 12,
                 key="leaf_epochs",
-                help="It ends 7 epochs after its best.",
+                help="It ends early when the validation loss has not fallen for 7 epochs.",
             )
             st.toggle(
                 "Cache features",
                 True,
                 key="leaf_cache",
-                help="The frozen network looks at each picture once; an epoch then takes about a second.",
+                help="Looks at each picture once only: an epoch then takes about a second.",
             )
             with st.expander("More settings"):
                 _more_settings()
@@ -68,7 +71,7 @@ def form(busy: runs.Run | None) -> None:
                 on_click=attempt,
                 args=(begin, folder),
             )
-        st.caption("It runs in a process of its own: closing or reloading this page does not end it.")
+        st.caption("Training runs in the background: you can close or reload this page.")
     if busy is not None:
         await_end(busy)
 
@@ -129,7 +132,7 @@ def show_live(story: Story) -> None:
 
 
 st.title("Train a leaf classifier", anchor=False)
-st.caption("A network that knows a thousand everyday things learns to tell the leaves of a folder apart.")
+st.caption("Teach a network that already knows everyday things to recognise the leaves of a folder.")
 if begun := st.session_state.pop("begun", ""):
     st.session_state[KEY] = begun
 tell_refusal()
