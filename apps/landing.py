@@ -33,8 +33,8 @@ CARDS = (
     ),
     Card(
         "Digit explorer",
-        "Draw a digit and see every layer of a small network answer, in your browser. Play its training "
-        "epoch by epoch and watch the weights take shape.",
+        "Draw a digit and see a small network read it, layer by layer, in your browser. Play its training "
+        "and watch when it learns.",
         "digits.jpg",
         "the digit explorer: a drawn digit, the network's layers and its answer",
         "/digits/",
@@ -42,7 +42,7 @@ CARDS = (
     Card(
         "Dashboard",
         "Start a training of digits or leaves, follow its curves live, stop it when you have seen enough, "
-        "and look inside what it learnt, epoch by epoch.",
+        "and look inside what it learned, epoch by epoch.",
         "dashboard.jpg",
         "the dashboard with its curves and filters",
         "/dashboard/",
@@ -56,8 +56,8 @@ CARDS = (
     ),
     Card(
         "Manuscript restoration",
-        "Take stains, yellowing and shade off old pages, see what was changed and where the network guesses, "
-        "and keep the original where it would not help.",
+        "Remove stains, yellowing and shade from old pages. See what was changed and where the network "
+        "guesses, and keep the original where restoring does not help.",
         "restoration.jpg",
         "a page, left yellowed and with ink that shows through, right restored",
         "/restoration/",
@@ -65,7 +65,7 @@ CARDS = (
     Card(
         "Leaf classifier",
         "Which disease does this leaf have, how sure is the network, and where did it look? The dashboard "
-        "trains it on leaves of your own, too.",
+        "can train it on your own leaves, too.",
         "leaves.jpg",
         "a leaf with rust, on its right half where the classifier looked",
         "/dashboard/predict",

@@ -29,8 +29,8 @@ from vision_core.color.palette_files import READABLE
 
 __all__ = ["build", "files"]
 
-INTRO = """A small neural network learns the colours of one picture and gives them to another, while you
-watch. Take the result as a picture, or as a LUT for your photo and video programs."""
+INTRO = """A small neural network learns the colours of one picture and gives them to another while you
+watch. Save the result as a picture, or as a LUT for your photo and video programs."""
 _HIDDEN = gr.update(value=None, visible=False)  # an empty picture would be announced as a button
 
 
@@ -92,7 +92,7 @@ def _choices(visit: gr.State) -> tuple[Any, ...]:
     with gr.Accordion("Palette settings", open=False):
         count = inputs.Slider(2, 24, 10, step=1, label="Colours", info="Locked colours stay.")
         clusters = inputs.Slider(
-            2, 100, 25, step=1, label="Clusters", info="Groups of pixels they are chosen from."
+            2, 100, 25, step=1, label="Clusters", info="Groups of pixels that they are chosen from."
         )
     with gr.Accordion("Training settings", open=False):
         settings = _training_settings()

@@ -11,7 +11,7 @@ from apps.color_transfer import looks, visit
 from apps.color_transfer.views import bar, palette_editor
 from apps.color_transfer.visit import Visit, change, current
 from apps.shared import results, visits
-from apps.shared.faults import user_errors
+from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import event_data, read_picture, whole
 from apps.shared.progress import note
 from apps.shared.visits import Session
@@ -39,13 +39,17 @@ def take_example(given: Session | None, event: gr.EventData) -> str:
 
 @user_errors
 def choose_source(given: Session | None, path: str | None) -> str:
-    """Size, notes and own colours of the picture to recolour; its faults are told at once."""
+    """Size, notes and own colours of the picture to recolour; one that is refused leaves none chosen."""
     known = current(given)
     if not path:
         if known.source:
             change(known.session, source="")
         return ""
-    picture = read_picture(path)
+    try:
+        picture = read_picture(path)
+    except ValueError as error:  # no other picture stays chosen
+        change(known.session, source="")
+        return note(sentence(error), "warning")
     change(known.session, source=_keep(known, path))
     return describe(picture)
 
@@ -64,7 +68,11 @@ def choose_target(given: Session | None, path: str | None, clusters: float, colo
     if not path:
         gone = {} if known.imported else visit.NO_PALETTE
         return palette_editor(change(known.session, target="", **gone) if known.target else known)
-    picture = read_picture(path)
+    try:
+        picture = read_picture(path)
+    except ValueError as error:  # no other picture stays chosen
+        gone = {} if known.imported else visit.NO_PALETTE
+        return note(sentence(error), "warning") + palette_editor(change(known.session, target="", **gone))
     if (name := _keep(known, path)) == known.target:
         return palette_editor(known)  # a reload shows the picture again
     taken = replace(known, locked=()).with_palette(_extract(picture, (), clusters, colors))

@@ -117,7 +117,7 @@ def act(given: Session | None, lightness: float, event: gr.EventData) -> float:
         return number(event_data(event, "value"), 0, 1, "The lightness strength")
     look = looks.get(known, event_data(event, "value"))
     if looks.status(looks.get(known)) in trainings.GOING_ON:
-        raise ValueError("The training goes on: wait for its end, or stop it")
+        raise ValueError("The training is still running: wait for it to end, or stop it")
     change(known.session, result=look.name)
     return lightness
 

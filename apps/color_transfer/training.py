@@ -23,7 +23,7 @@ FORM = (
 )
 TERMS = tuple(Field(name, name, most=1000) for name in color.LossWeights.__dataclass_fields__)
 FEW = 100  # epochs below which a stopped network has hardly begun
-FIRST = "A first picture by histogram matching; the network's replaces it as it learns."
+FIRST = "This first picture is histogram matching; the network replaces it as it learns."
 
 
 @user_errors
@@ -96,11 +96,11 @@ def _ended(look: Look, state: str, learnt: bool) -> str:
     so_far = f"{done:,} of {total:,} epochs in {duration(looks.seconds(look))}"
     if not learnt:
         why = f" {trainings.failure(look.run)}" if state == "failed" else ""
-        return note(f"The network learnt nothing: what you see is histogram matching.{why}", "warning")
+        return note(f"The network learned nothing: what you see is histogram matching.{why}", "warning")
     if state == "failed":
         return note(f"The training failed after {so_far}. {trainings.failure(look.run)}", "warning")
     if state == "interrupted":
-        return note(f"The training was interrupted after {so_far}; this is what it had learnt.", "warning")
+        return note(f"The training was interrupted after {so_far}; this is what it had learned.", "warning")
     if state == "stopped" and done < FEW:
         return note(f"Stopped after {so_far}: the network has hardly begun to learn.", "warning")
     return note(f"{'Trained' if state == 'done' else 'Stopped as you asked, after'} {so_far}.", "good")

@@ -18,7 +18,7 @@ from vision_core.editing.fill.inpainting import GUIDANCE
 __all__ = ["build", "files"]
 
 INTRO = (
-    "Mark a place, or say what shall change. Everything outside the dashed line stays as it is, bit for bit."
+    "Mark a place, or describe the change. Everything outside the dashed line stays as it is, bit for bit."
 )
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
@@ -38,7 +38,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=2, min_width=300):
                 gr.Markdown("## 2 · What may change")
                 found = mask_panel.build(visit, canvas)
-                gr.Markdown("## 3 · What shall happen")
+                gr.Markdown("## 3 · What to do")
                 with gr.Tabs():
                     with gr.Tab("In the mark"):
                         task, own, reaching, start = _task_tab(visit, canvas)
@@ -117,10 +117,10 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
     with gr.Row():
         fill = gr.Dropdown(
             [(text, name) for name, text in edits.FILLS.items()], value="auto", label="Filled with",
-            info="Automatic: what is around it, or a text model where the task needs one.", elem_id="fill",
+            info="Automatic: the surroundings, or a text model if the task needs one.", elem_id="fill",
         )  # fmt: skip
         prompt = gr.Textbox(
-            label="Prompt", info="What shall be there; text models alone read it.", max_length=10_000
+            label="Prompt", info="What should be there. Only text models use it.", max_length=10_000
         )
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
     other = inputs.Upload(
@@ -128,10 +128,12 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         format="png", sources=["upload", "clipboard"], height=180, visible=False, elem_id="other",
     )  # fmt: skip
     with gr.Row(visible=False) as placing:
-        move_right = inputs.Slider(-100, 100, 0, step=1, label="To the right", info="Percent of the place.")
-        move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the place.")
+        move_right = inputs.Slider(
+            -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."
+        )
+        move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the marked place.")
         scale = inputs.Slider(10, 400, 100, step=5, label="Size", info="Percent.")
-        light = gr.Checkbox(True, label="Takes on the light", info="Colours move towards what is around it.")
+        light = gr.Checkbox(True, label="Match the light", info="Moves its colours towards the surroundings.")
     amount = inputs.Slider(
         0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False
     )
@@ -144,11 +146,11 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         )
     with gr.Row():
         edge = gr.Textbox(
-            label="And so many pixels around the mark", max_length=20, elem_id="edge",
-            info="The dashed line: outside it nothing changes. Empty: the task's own.",
+            label="Pixels around the mark", max_length=20, elem_id="edge",
+            info="The dashed line; nothing outside it changes. Empty: as the task needs.",
         )  # fmt: skip
         shadow = gr.Checkbox(
-            True, label="With its shadow", info="Remove: what the thing casts goes, too.", elem_id="shadow"
+            True, label="With its shadow", info="Remove the shadow of the thing, too.", elem_id="shadow"
         )
     start = gr.Button("Edit the marked place", variant="primary", size="lg", elem_id="start")
     task.change(
@@ -177,11 +179,11 @@ def _about(task: Any) -> str:
         return ""
     mask = "Mark the place first."
     if found.inverse:
-        mask = "Mark the thing that stays."
+        mask = "Mark the thing to keep."
     elif task == "extend":
-        mask = "Choose a shape below, or pixels to add at each side."
+        mask = "Choose a shape below, or how many pixels to add at each side."
     elif task == "repair":
-        mask = "Mark the damage. Without a mark, what looks like damage is marked for you to look at."
+        mask = "Mark the damage, or press the button: it marks what looks like damage for you to check."
     elif found.mask:
         mask = f"Without a mark: {'the ' if found.mask != 'ellipses' else 'two '}{found.mask}."
     words = f"{found.about[0].upper()}{found.about[1:]}. {mask}"
@@ -198,7 +200,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
             label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
         )
         prompt = gr.Textbox(
-            label="Prompt", info="What it shall show.", max_length=10_000, elem_id="prompt",
+            label="Prompt", info="What it should show.", max_length=10_000, elem_id="prompt",
             placeholder="a tree with pink flowers",
         )  # fmt: skip
     with gr.Accordion("Regions", open=False):
@@ -213,7 +215,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
                 info="How large a region may be, in 32nds of the picture's side.",
             )
             learnt = gr.Dropdown(
-                [""], value="", label="Sizes by", info="A network you taught; else the middle size."
+                [""], value="", label="Sizes by", info="A network you taught; otherwise the middle size."
             )
     with gr.Row():
         find = gr.Button("Find regions", elem_id="regions")
@@ -243,15 +245,17 @@ def _painting_settings() -> list[Any]:
     with gr.Accordion("Seed, blending and the text model's settings", open=False):
         with gr.Row():
             seed = inputs.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
-            locked = gr.Checkbox(False, label="Lock the seed", info="Else each edit draws a new one.")
-            poisson = gr.Checkbox(False, label="Blend the gradients", info="Poisson: no step at the edge.")
+            locked = gr.Checkbox(False, label="Lock the seed", info="Otherwise each edit draws a new one.")
+            poisson = gr.Checkbox(
+                False, label="Blend the gradients", info="Poisson blending: no visible step at the edge."
+            )
         with gr.Row():
             fields = [
                 gr.Textbox(label=label, info=info, max_length=20, min_width=150)
                 for label, info in (
-                    ("Strength", "Above 0 to 1; empty: the task's own."),
-                    ("Context", "A share of the mask; empty: the task's own."),
-                    ("Feather", "Pixels of blend inside the edge."),
+                    ("Strength", "Above 0, up to 1. Empty: as the task needs."),
+                    ("Context", "A share of the mask. Empty: as the task needs."),
+                    ("Feather", "Pixels over which the edge blends."),
                 )
             ]
         with gr.Row():

@@ -33,8 +33,8 @@ from vision_core.safety.messages import quote
 
 FILLS = {
     "auto": "Automatic",
-    "classical": "What is around it",
-    "lama": "What LaMa makes of it",
+    "classical": "Its surroundings",
+    "lama": "LaMa",
     "blur": "A blur",
     "color": "A colour",
     "picture": "Another picture",
@@ -44,27 +44,28 @@ FILLS = {
 MOST = 4096  # pixels that may be added at a side
 SEVERAL = 6_000_000  # pixels of a picture up to which Remove offers versions: each is a PNG to be written
 NO_TEXT = (
-    "No text model is on this machine: choose a blur, a colour or another picture to fill with. The small "
-    "world's model answers as soon as models/editing holds its networks"
+    "There is no text model on this machine: choose a blur, a colour or another picture to fill with. The "
+    "small world's model works once its networks are in models/editing"
 )
 
 
 NOT_HERE = (
-    "The small world's model paints drawn scenes only, and this is a photograph: choose a blur, a colour or "
-    "another picture to fill with, or that model by name to see what it makes of it"
+    "The small world's model paints drawn scenes only, and this is a photograph: fill with a blur, a colour "
+    "or another picture, or choose that model by name to try it anyway"
 )
 
 
 FOR_PHOTOS = (
-    "No model on this machine paints words into a photograph. What works at once is In the mark: mark the "
-    "thing by words, then remove it, blur what is around it, or put a colour or another picture there. The "
-    "drawn scene above shows editing by text"
+    "No model on this machine can edit a photograph by text. Use In the mark instead: mark a thing by words, "
+    "then remove it, blur its surroundings, or put a colour or another picture there. The drawn scene above "
+    "shows editing by text"
 )
 COST = (
-    "Stable Diffusion's inpainting and what finds and judges: 6.4 GB to fetch, 8.7 GB of memory, and on a "
-    "processor core about 15 s a step, so 5 minutes for a picture in 20 steps. Fetch it once with "
-    "vision-core edit fetch stable-diffusion-v1-5/stable-diffusion-inpainting; then “Text, by Stable "
-    "Diffusion” answers under Filled with."
+    "Stable Diffusion inpainting, with the models that find regions and rank results, is a download of "
+    "6.4 GB and needs 8.7 GB of memory. On one processor core a step takes about 15 s: 5 minutes for a "
+    "picture of 20 steps. Download it once with "
+    "vision-core edit fetch stable-diffusion-v1-5/stable-diffusion-inpainting; then choose "
+    "“Text, by Stable Diffusion” under Filled with."
 )
 
 
@@ -90,12 +91,13 @@ def who_paints(given: Session | None) -> str:
         return ""
     if missing:
         return note(
-            f"No model answers text on this machine yet ({', '.join(missing)} missing). Find regions works, "
-            "and a box that you pick can be filled with a blur, a colour or another picture.", "warning",
-        )  # fmt: skip
+            f"No model on this machine can edit by text yet ({', '.join(missing)} missing). Find regions "
+            "works, and a box that you pick can be filled with a blur, a colour or another picture.",
+            "warning",
+        )
     if known.scene is None:
         return note(FOR_PHOTOS, "warning")
-    return note("The small world's model answers: it knows the things and colours of these drawn scenes.")
+    return note("The small world's model will do it: it knows the things and colours of these drawn scenes.")
 
 
 def material_of(fill: str, color: str, other: str | None) -> str | Picture | None:
@@ -263,7 +265,7 @@ def begin_text(
     picture, prompt = source_of(known), text(prompt, "The prompt")
     caption = text(caption, "The caption") or "a picture"
     if not prompt:
-        raise ValueError("The prompt is empty: say what the picture shall show")
+        raise ValueError("The prompt is empty: say what the picture should show")
     missing = editing.missing()
     if known.scene is None and not missing:
         raise ValueError(FOR_PHOTOS)

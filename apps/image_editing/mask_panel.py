@@ -56,7 +56,7 @@ def prepare(given: Session | None) -> str:
     if known.scene is None:  # a drawn scene is rarely clicked: it is looked at when it is
         pointing.seen_of(known, source_of(known))
     now = known.steps[known.at - 1][1] if known.at else ""
-    about = "You edit the result now; Undo brings its mark back. " if now == ON_RESULT else ""
+    about = "You are now editing the result; Undo brings the mark back. " if now == ON_RESULT else ""
     return note(f"{about}Ready: click a thing, and again for a part of it or the whole.")
 
 
@@ -220,11 +220,11 @@ def named(known: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None,
         if picture.rgb.shape[:2] != (size, size) or not things:
             kinds = ", ".join(thing.kind for thing in scene.things)
             return None, f"“{text}” is not in this drawing. What is: {kinds}."
-        return np.logical_or.reduce(things), "Marked from the drawing itself: this scene's masks are known."
+        return np.logical_or.reduce(things), "Marked exactly: the masks of a drawn scene are known."
     found = eyes().named(picture.seen, text, pointing.seen_of(known, picture) if known.source else None)
     if found.mask is None:
         return None, f"{found.said} Click the thing, or draw around it."
-    return found.mask, f"{found.said} Mend it with a click or the brush."
+    return found.mask, f"{found.said} Correct it with a click or the brush."
 
 
 @user_errors

@@ -10,7 +10,7 @@ import gradio as gr
 from apps.image_editing import mask_panel, works
 from apps.image_editing.visit import Visit, change, current, source_of
 from apps.shared import results, visits
-from apps.shared.faults import user_errors
+from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import event_data, read_picture
 from apps.shared.progress import note
 from apps.shared.visits import Session
@@ -51,14 +51,18 @@ def draw(known: Visit, seed: int | None = None) -> str:
 
 @user_errors
 def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
-    """(what is said of the picture, canvas, caption) of the picture to edit; its faults are told at once."""
+    """(what is said of the picture, canvas, caption); a picture that is refused leaves none chosen."""
     known = current(given)
     if not path:
         change(known.session, source="", scene=None, steps=(), at=0, boxes=())
         return "", mask_panel.canvas(current(given)), ""
-    picture = read_picture(path)
-    if min(picture.rgb.shape[:2]) < TINY:
-        raise ValueError(f"A picture of less than {TINY} pixels a side holds nothing to edit")
+    try:
+        picture = read_picture(path)
+        if min(picture.rgb.shape[:2]) < TINY:
+            raise ValueError(f"A picture of less than {TINY} pixels a side holds nothing to edit")
+    except ValueError as error:  # no other picture stays chosen
+        known = change(known.session, source="", scene=None, steps=(), at=0, boxes=())
+        return note(sentence(error), "warning"), mask_panel.canvas(known), ""
     if (name := keep(known, path)) != known.source:
         known = change(known.session, source=name, scene=None, steps=(), at=0, boxes=())
     return describe(known, picture), mask_panel.canvas(known, picture), caption(known)

@@ -25,10 +25,10 @@ HISTORY = 12
 TITLES = {
     "complete": "Completed", "add": "Added", "remove": "Removed", "replace": "Replaced", "extend": "Extended",
     "repair": "Repaired", "style": "Restyled", "background": "Background changed", "texture": "Retextured",
-    "creative": "Made up",
+    "creative": "Reinvented",
 }  # fmt: skip
 BY = {
-    "classical": "continued from what is around the place",
+    "classical": "filled from the surroundings",
     "lama": "filled by LaMa",
     "blur": "blurred",
     "color": "filled with a colour",
@@ -119,9 +119,9 @@ def status(work: Work, state: dict[str, Any], number: int | None) -> str:
     share = f"{state.get('changed', 0):.1%} of the pixels changed, the others are bit-identical."
     unread = ""
     if fact["prompt"] and fact["fill"] not in ("tiny", "diffusers"):
-        unread = " The prompt was not used: this filling understands no words."
+        unread = " The prompt was not used: only text models read it."
     if fact["fill"] == "tiny":
-        unread = " That model knows the small drawn world only, not photographs."
+        unread = " That model knows drawn scenes only, not photographs."
     return note(f"{TITLES[fact['task']]}, {BY[fact['fill']]}. {share} {_seed(work)}{unread}", "good")
 
 

@@ -157,7 +157,7 @@ def report(known: Visit, run: Run) -> tuple[str, bool]:
         case "waiting":
             return note(HEAVY.words(known.session.owner)), True
         case "starting":
-            return note("Painting and scoring each candidate once; then it learns in seconds …"), True
+            return note("Painting and scoring each candidate once; the training then takes seconds …"), True
         case "training":
             last = trainings.steps(run)[-1]
             unit = "step" if "expected" in last.losses else "candidate"
@@ -165,12 +165,12 @@ def report(known: Visit, run: Run) -> tuple[str, bool]:
     entries = run.events()
     metrics = [e["metrics"] for e in entries if e["event"] == "epoch" and "regret" in e["metrics"]]
     if not metrics:
-        return note(f"It ended before it learnt anything. {trainings.failure(run)}", "warning"), False
+        return note(f"It ended before it learned anything. {trainings.failure(run)}", "warning"), False
     now = metrics[-1]
     verb = {"done": "Trained", "stopped": "Stopped as you asked"}.get(state, "Ended")
     return note(
-        f"{verb}. Regret {now['regret']:.4f}; a random size has {now['regret_of_random']:.4f}. Choose it in "
-        "“Edit by text” under “Sizes by”.",
+        f"{verb}. Its sizes score {now['regret']:.4f} below the best ones; random sizes, "
+        f"{now['regret_of_random']:.4f}. Choose it in “By text” under “Sizes by”.",
         "good",
     ), False
 
@@ -178,8 +178,8 @@ def report(known: Visit, run: Run) -> tuple[str, bool]:
 def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.Dropdown) -> tuple[Any, ...]:
     """The section's layout and wiring: (follow's arguments) and the list of pictures, for the page's load."""
     gr.Markdown(
-        "AnchorNet chooses how large the box at each region should be. It learns that from pictures: every "
-        "candidate is painted and scored once, and the expected loss over that table has an exact gradient."
+        "AnchorNet chooses how large the edited box at each region should be. It learns this from your "
+        "pictures: every candidate size is painted and scored once, then it trains in seconds."
     )
     with gr.Row():
         take = gr.Button("Add this picture, caption and prompt", size="sm", elem_id="lesson")

@@ -40,7 +40,7 @@ def tools() -> str:
 
     return (
         f'<div class="vc-marking">{radios("vc-tool", TOOLS, "Tool")}'
-        f"{radios('vc-mode', MODES, 'Marks or unmarks')}"
+        f"{radios('vc-mode', MODES, 'Mark or unmark')}"
         '<label class="vc-size">Brush size <input type="range" min="1" max="20" value="5"></label>'
         '<small class="vc-keys">Keys: B brush, E erase, [ ] size, Ctrl-Z undo, Enter edit</small></div>'
     )
@@ -76,34 +76,34 @@ def canvas(
 
 
 def nothing_yet() -> str:
-    return '<p class="vc-empty">Choose a picture above, and it appears here to be marked.</p>'
+    return '<p class="vc-empty">Choose a picture above; then mark a place in it here.</p>'
 
 
 def models() -> str:
     """Which model answers what on this machine, and what is missing."""
     here = at_hand()
-    world = "painted by its own small network: right about nine times in ten"
+    world = "painted by a small network of its own: right about nine times in ten"
     if not here["clip"]:
         world += "; you choose the place"
     rows = [
         (
             "Remove, repair, extend, complete",
-            "continued from what is around the place; understands no words",
+            "filled from the surroundings; no text needed",
             True,
         ),
         (
-            "Words for a thing on a photograph",
-            "eighty everyday things, people among them, by NanoDet and Segment Anything",
+            "Marking by words on a photograph",
+            "eighty everyday things, including people (NanoDet, Segment Anything)",
             True,
         ),
-        ("A background or a place filled", "with a blur, a colour or another picture", True),
+        ("Filling a background or a place", "with a blur, a colour or another picture", True),
         (
-            "Text in the drawn small world",
-            world if here["inpainting"] else "not trained yet here",
+            "Editing drawn scenes by text",
+            world if here["inpainting"] else "not trained on this machine yet",
             here["inpainting"],
         ),
         (
-            "Text on photographs",
+            "Editing photographs by text",
             "Stable Diffusion inpainting"
             if here["diffusers"]
             else "needs a large model that is not on this machine",
@@ -130,8 +130,8 @@ def candidates(found: list[dict[str, Any]], chosen: int | None) -> str:
         return strip("candidates", "Versions; click to choose", entries)
     order = sorted(range(len(found)), key=lambda k: -found[k]["scores"]["score"])
     title = (
-        "Candidates, the best first; click to choose. Score = 2 x likeness to the prompt + 1 x likeness to "
-        "the picture"
+        "Candidates, best first; click to choose. The score weighs likeness to the prompt twice, likeness "
+        "to the picture once"
     )
     entries = []
     for place, k in enumerate(order, 1):
@@ -152,7 +152,7 @@ def offered(work: Work, number: int) -> str:
     return downloads.links(
         downloads.link(png, "Picture (PNG, full size)", "png", main=True),
         downloads.link(recipe, "Recipe", "recipe"),
-        title="Exact: outside the mask every pixel is the original's",
+        title="Outside the dashed line, every pixel is the original's",
     )
 
 
@@ -163,5 +163,5 @@ def regions(rows: list[list[int]], chosen: int | None) -> str:
         for k in range(len(rows))
     )
     return f'<div class="vc-editor" role="group" aria-label="regions">{chips}</div>' + note(
-        "Automatic tries all of them. A box that you pick becomes the mask of step 2."
+        "Edit by text tries them all. A box that you pick becomes the mask of step 2."
     )

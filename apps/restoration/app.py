@@ -9,9 +9,8 @@ from apps.shared import wiring
 
 __all__ = ["build", "files"]
 
-INTRO = """A network that has seen clean pages only takes away what time did to yours: stains, yellowing,
-shade, folds. It shows what it changed and where it guesses, and a gate keeps the original where that is
-better."""
+INTRO = """A network trained on clean pages removes stains, yellowing, shade and folds from yours. You see
+what it changed and where it guesses; a gate keeps the original wherever restoring does not help."""
 
 
 def build() -> gr.Blocks:

@@ -135,8 +135,8 @@ def _keep(known: Session, *pictures: np.ndarray) -> None:
 def build(given: gr.State) -> tuple[Any, ...]:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
-        "Damage a clean page as much as you like, and see how much of it the network takes back. Here the "
-        "clean page is known, so the numbers are true, kind by kind, beside the best classical method."
+        "Damage a clean page as much as you like and see how much of it the network repairs. The clean page "
+        "is known here, so each kind of damage is measured exactly, beside the best classical method."
     )
     with gr.Row():
         source = gr.Radio(

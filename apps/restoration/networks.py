@@ -29,7 +29,7 @@ def loader(known: Session, name: str) -> Callable[[], Any]:
     if name == "own":
         run = own_run(known)
         if run is None or not (run.folder / BEST).exists():
-            raise ValueError("You have not trained a network here yet: see the tab Train")
+            raise ValueError("You have not trained a network here yet: use the Train tab")
         return lambda: restoration.load(run.folder / BEST)[0]
     return embedded if method_of(name) == "network" else lambda: None
 

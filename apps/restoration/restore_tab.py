@@ -259,7 +259,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                         0.5,
                         step=0.05,
                         label="Light",
-                        info="0: as it is. 0.5: as far as the network is sure. 1: as clean pages are.",
+                        info="0: unchanged. 0.5: as far as the network is sure. 1: like a clean page.",
                         elem_id="light",
                     )
                     gate = gr.Checkbox(
@@ -274,7 +274,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                         0.5,
                         step=0.05,
                         label="Caution of the gate",
-                        info="Less does more.",
+                        info="Lower restores more.",
                         elem_id="caution",
                     )
                     crop = gr.Checkbox(

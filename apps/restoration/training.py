@@ -202,9 +202,9 @@ def _download(known: Session, run: runs.Run) -> str:
 def build(given: gr.State) -> tuple[Any, ...]:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
-        "It learns from clean pages alone: they are cropped, damaged on purpose, restored and compared. The "
-        "training goes on when you close this page; come back to its address to see it. Good networks take "
-        "hours; a few minutes show how they begin."
+        "The network learns from clean pages alone: crops of them are damaged on purpose, restored and "
+        "compared. Training continues when you close this page; its address brings you back. A good network "
+        "takes hours; a few minutes show how it begins."
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
@@ -217,7 +217,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
                 label="ZIP of clean pages", file_types=[".zip"], height=110, elem_id="archive"
             )
             start_from = gr.Radio(
-                [("the network of this release", "release"), ("nothing", "scratch")],
+                [("the bundled network", "release"), ("scratch", "scratch")],
                 value="release",
                 label="Start from",
             )

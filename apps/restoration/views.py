@@ -14,8 +14,8 @@ from apps.shared.visits import Session
 
 VIEWER = Path(__file__).with_name("viewer.js").read_text("utf-8")
 METHODS = {
-    "network": "the network of this release",
-    "own": "the network that you trained here",
+    "network": "the bundled network",
+    "own": "the network you trained here",
     "classical": "CLAHE and unsharp mask, without a network",
     "denoise": "non-local means, without a network",
 }
@@ -97,7 +97,7 @@ def verdict(said: dict[str, Any], gate: bool) -> str:
             f'{escape(_plain(why))}.</p><button type="button" '
             'data-act="ungate">Show the restored page</button></div>'
         )
-    return note(f"The gate would have kept the original: {_plain(why)}.", "warning")
+    return note(f"Without the gate. It would have kept the original: {_plain(why)}.", "warning")
 
 
 def _plain(why: str) -> str:

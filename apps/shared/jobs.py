@@ -21,7 +21,7 @@ from vision_core.files import read_json, write_json
 REFRESH = 0.7  # seconds between two looks at what goes on
 EVERY = 0.3  # seconds between two notes for the page
 GOING_ON = ("waiting", "working")
-INTERRUPTED = "The server was restarted before this was done: start it again, what was finished is kept."
+INTERRUPTED = "The server was restarted before this was done: start it again. What was finished is kept."
 _JOBS: dict[str, "Job"] = {}  # by owner; what is going on now, and nothing of what came of it
 
 
@@ -79,7 +79,7 @@ def stop(session: Session) -> None:
     """End the work after its current step; who still waits leaves the queue."""
     job = _JOBS.get(session.owner)
     if job is None:
-        raise ValueError("Nothing of yours is going on")
+        raise ValueError("Nothing of yours is running")
     job.stopping = True
     HEAVY.leave_line(session.owner)
 
@@ -88,7 +88,7 @@ def stop(session: Session) -> None:
 def end(given: Session | None) -> None:
     """`stop` for a button."""
     if given is None:
-        raise ValueError("Nothing of yours is going on")
+        raise ValueError("Nothing of yours is running")
     stop(given)
 
 

@@ -313,7 +313,7 @@ def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
         look = results.follow(visitor, 1, 1, "")
         assert "One visitor is before you" in look[STATUS] and "histogram matching" in look[STATUS]
         assert look[DONE] == look[FACTS] == ""  # of an earlier result nothing is left to click
-        with pytest.raises(gr.Error, match="The training goes on"):
+        with pytest.raises(gr.Error, match="The training is still running"):
             results.act(visitor, 1, clicked(act="show", value="look-001"))
         training.stop(visitor)
         assert queue.HEAVY.before(visitor.owner) is None
@@ -504,12 +504,11 @@ def test_numbers_are_checked_again(visitor, epochs, words):
 def test_faults_are_sentences_without_the_servers_folders(visitor, tmp_path):
     text = tmp_path / "holiday.png"
     text.write_text("no picture")
-    with pytest.raises(gr.Error, match="is not an image we can read") as said:
-        palette_panel.choose_target(visitor, str(text), 25, 10)
-    assert str(tmp_path) not in str(said.value)
+    said = palette_panel.choose_target(visitor, str(text), 25, 10)
+    assert "is not an image we can read" in said and str(tmp_path) not in said
     Image.new("1", (12000, 12000)).save(tmp_path / "bomb.png")
-    with pytest.raises(gr.Error, match="12,000 x 12,000"):
-        palette_panel.choose_source(visitor, str(tmp_path / "bomb.png"))
+    assert "12,000 x 12,000" in palette_panel.choose_source(visitor, str(tmp_path / "bomb.png"))
+    assert not visit.current(visitor).source and not visit.current(visitor).target  # the old ones are gone
     with pytest.raises(gr.Error) as said:
         results.use_saved(visitor, str(text.rename(tmp_path / "a.safetensors")))
     assert str(tmp_path) not in str(said.value) and "a.safetensors is not a complete" in str(said.value)

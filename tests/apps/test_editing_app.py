@@ -414,8 +414,8 @@ def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeyp
 
 
 def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visitor, monkeypatch):
-    assert "paints words into a photograph" in edits.who_paints(visitor)
-    with pytest.raises(gr.Error, match="What works at once is In the mark"):
+    assert "can edit a photograph by text" in edits.who_paints(visitor)
+    with pytest.raises(gr.Error, match="Use In the mark instead"):
         edits.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
     assert edits.own_fill("background", drawn=False) == "blur"
     with pytest.raises(ValueError, match="this is a photograph"):
@@ -425,7 +425,7 @@ def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visito
     picture_panel.take_example(scene, clicked(value="scene"))
     assert "knows the things and colours" in edits.who_paints(scene)
     monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")  # looked for at each question: no restart
-    assert "No model answers text" in edits.who_paints(visitor)
+    assert "can edit by text yet" in edits.who_paints(visitor)
 
 
 def test_a_region_that_is_picked_becomes_the_mask(visitor):

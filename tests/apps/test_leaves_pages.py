@@ -293,7 +293,7 @@ def test_pictures_that_are_gone_are_one_sentence_and_the_measures_stay(root):
 def test_the_ground_is_measured_when_asked(root):
     app = visit("evaluate", leaf_model="first")
     app = checked(app.button(key="leaf_ground").click().run())
-    assert {"Whole picture", "Leaf alone", "Ground alone", "Chance"} <= metrics(app).keys()
+    assert {"Whole picture", "Leaf only", "Background only", "Chance"} <= metrics(app).keys()
 
 
 def test_without_a_classifier_the_pages_say_what_to_do(tmp_path, monkeypatch):

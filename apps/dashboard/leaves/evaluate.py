@@ -208,8 +208,8 @@ def show_ground(name: str, stamp: int, split: str) -> None:
     """How much the classifier gets right without any leaf."""
     st.header("Does it look at the leaf?", anchor=False)
     st.caption(
-        "The leaf is painted over, and only the ground is left. A classifier that is still right has learnt "
-        "where the pictures were taken, not what the leaves have."
+        "The leaf is painted over and only the background is left. A classifier that is still right has "
+        "learned where the pictures were taken, not what the leaves have."
     )
     key = f"ground_{name}_{split}"
     if st.button("Measure", icon=":material/landscape:", key="leaf_ground"):
@@ -217,22 +217,22 @@ def show_ground(name: str, stamp: int, split: str) -> None:
     if not st.session_state.get(key):
         return
     try:
-        with st.spinner("Looking at leaves without ground, and ground without leaves …"):
+        with st.spinner("Measuring leaves without background, and background without leaves …"):
             bias = _ground(name, stamp, split)
     except (ValueError, OSError) as error:
         st.error(models.told(error), icon=":material/error:")
         return
     ways = {
         "Whole picture": "whole",
-        "Leaf alone": "leaf_only",
-        "Ground alone": "ground_only",
+        "Leaf only": "leaf_only",
+        "Background only": "ground_only",
         "Chance": "chance",
-        "Grad-CAM off the leaf": "attention_outside",
+        "Grad-CAM outside the leaf": "attention_outside",
     }
     show_metrics({title: f"{bias[way]:.1%}" for title, way in ways.items() if bias[way] is not None})
     if bias["ground_only"] > bias["chance"] + 0.2:
         st.warning(
-            "The ground alone gives much of it away: expect less on pictures from elsewhere.",
+            "It recognises much from the background alone: expect worse results on pictures from elsewhere.",
             icon=":material/warning:",
         )
     st.caption(f"Measured on {bias['images']} pictures.")

@@ -40,7 +40,9 @@ def ask() -> list[tuple[str, Picture]]:
         taken = st.camera_input("A photograph of one leaf", key="leaf_camera")
         given = [] if taken is None else [taken]
     if not given:
-        st.info("One leaf that fills most of the picture works best. It stays in this session's memory.")
+        st.info(
+            "One leaf that fills most of the picture works best. Your pictures stay in this session's memory."
+        )
     if len(given) > MANY:
         st.warning(f"The first {MANY} of {len(given)} are answered.", icon=":material/filter_list:")
     found = []

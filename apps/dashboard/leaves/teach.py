@@ -41,7 +41,7 @@ def teach(asked: dict[str, list[tuple[str, bytes]]]) -> None:
         ValueError: a class has no name, the name of another, or too few pictures that can be read.
     """
     if "" in asked or any(set(name) & set("/\\\0") or name[0] == "." for name in asked):
-        raise ValueError("every class needs a name of its own, without slashes")
+        raise ValueError("each class needs its own name, without slashes")
     with TemporaryDirectory() as folder:
         for name, given in asked.items():
             (Path(folder) / name).mkdir()
@@ -63,8 +63,8 @@ def show() -> None:
     found = told["metrics"]["left_out"]
     low, high = found["accuracy_interval"]
     st.success(
-        f"Taught {len(model.classes)} classes from {found['images']} pictures. Each asked of a classifier "
-        f"that was not shown it: **{found['accuracy']:.0%} right** (95 %: {low:.0%} to {high:.0%}).",
+        f"Taught {len(model.classes)} classes from {found['images']} pictures. Tested on each picture while "
+        f"it was left out: **{found['accuracy']:.0%} right** (95 %: {low:.0%} to {high:.0%}).",
         icon=":material/school:",
     )
     rows = [{"class": name, **row} for name, row in found["per_class"].items()]
@@ -82,7 +82,7 @@ def show() -> None:
 
 
 st.title("Teach new classes", anchor=False)
-st.caption("About ten pictures a class are enough for a start; nothing is trained, it takes seconds.")
+st.caption("About ten pictures per class are enough to start with. It takes seconds.")
 side, main = st.columns([1, 2], gap="large")
 with side:
     asked = ask()
@@ -98,4 +98,4 @@ with main:
     if models.TAUGHT_KEY in st.session_state:
         show()
     elif not pressed:
-        st.info("Name two classes or more and choose pictures of each; then press Teach.")
+        st.info("Name two or more classes and choose pictures of each, then press Teach.")

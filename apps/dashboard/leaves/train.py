@@ -13,7 +13,11 @@ from vision_core import leaves, runs
 from vision_core.weights import WeightsMissing
 
 KEY = "leaf_run"  # of the chosen training, in the address
-BALANCE = {"none": "no", "weights": "by weights in the loss", "sampling": "by drawing small classes oftener"}
+BALANCE = {
+    "none": "no",
+    "weights": "by weights in the loss",
+    "sampling": "by drawing small classes more often",
+}
 
 
 def begin(folder: str) -> None:
@@ -85,13 +89,15 @@ def _more_settings() -> None:
         19,
         0,
         key="leaf_unfreeze",
-        help="The last so many of the network's 19 blocks learn, too, at a tenth of the rate. "
+        help="The last N of the network's 19 blocks learn, too, at a tenth of the rate. "
         "Slower, and only without cached features.",
     )
     st.selectbox("Balance the classes", list(BALANCE), format_func=BALANCE.__getitem__, key="leaf_balance")
     st.slider("Label smoothing", 0.0, 0.3, 0.0, 0.05, key="leaf_smoothing")
-    st.slider("Mixup", 0.0, 1.0, 0.0, 0.1, key="leaf_mixup", help="Alpha; 0 mixes nothing.")
-    st.number_input("Seed", 0, 2**31 - 1, 0, key="leaf_seed", help="The same seed: the same bytes.")
+    st.slider("Mixup", 0.0, 1.0, 0.0, 0.1, key="leaf_mixup", help="Mixes pairs of pictures; 0 turns it off.")
+    st.number_input(
+        "Seed", 0, 2**31 - 1, 0, key="leaf_seed", help="The same seed and settings give identical results."
+    )
 
 
 def show_links(story: Story) -> None:
@@ -145,4 +151,4 @@ with main:
         story = choose([run.name for run in found], KEY, read_story, show_links)
         follow(story, lambda: read_story(story.run.name), show_live)
     else:
-        st.info("No training yet. Generate leaves, or choose a folder, and start one.")
+        st.info("No training yet. Bring or generate leaves, then start one.")
