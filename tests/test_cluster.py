@@ -1,4 +1,4 @@
-"""Folder jobs on a real cluster of three workers, one of which is killed: the bytes of one process."""
+"""Folder jobs on a real cluster of two workers, one of which is killed: the bytes of one process."""
 
 import json
 import os
@@ -87,9 +87,9 @@ def storage():
 
 
 @pytest.fixture(scope="module")
-def three_workers(storage):
+def two_workers(storage):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vision-core[cluster]'")
-    with cluster.connected(cluster.LOCAL, 3):
+    with cluster.connected(cluster.LOCAL, 2):
         yield
 
 
@@ -123,9 +123,9 @@ def kill_a_worker() -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_nothing(shelf, alone, three_workers, tmp_path):
+def test_a_killed_worker_costs_nothing(shelf, alone, two_workers, tmp_path):
     network, reports = restoration.load()[0], []
-    for report in spread.run([shelf], tmp_path, network, OPTIONS, None, "m", cluster.LOCAL, 3):
+    for report in spread.run([shelf], tmp_path, network, OPTIONS, None, "m", cluster.LOCAL, 2):
         reports.append(report)
         if len(reports) == 2:
             kill_a_worker()
@@ -134,28 +134,28 @@ def test_a_killed_worker_costs_nothing(shelf, alone, three_workers, tmp_path):
     done = [(line["file"], line["report"]["page"]) for line in lines if "outcome" in line["report"]]
     assert len(set(done)) == len(done) == 10
 
-    again = list(spread.run([shelf], tmp_path, network, OPTIONS, None, "m", cluster.LOCAL, 3))
+    again = list(spread.run([shelf], tmp_path, network, OPTIONS, None, "m", cluster.LOCAL, 2))
     assert sum(report.skipped for report in again) == 10 and len(again) == 11
     one = list(batch.run([shelf], tmp_path, network, OPTIONS, None, "m"))
     assert [report.skipped for report in one].count(False) == 1  # the broken one
 
 
 @pytest.mark.slow
-def test_results_at_a_url_need_no_shared_disk(shelf, alone, storage, three_workers):
+def test_results_at_a_url_need_no_shared_disk(shelf, alone, storage, two_workers):
     network, out = restoration.load()[0], Path("s3://shelf/restored")
-    reports = list(spread.run([shelf], out, network, OPTIONS, None, "m", cluster.LOCAL, 3))
+    reports = list(spread.run([shelf], out, network, OPTIONS, None, "m", cluster.LOCAL, 2))
     assert told(reports, "s3://shelf/restored") == alone[0]
     names = [entry["Key"] for entry in storage.list_objects_v2(Bucket="shelf")["Contents"]]
     bodies = [storage.get_object(Bucket="shelf", Key=name)["Body"].read() for name in names]
     found = {name.removeprefix("restored/"): body for name, body in zip(names, bodies, strict=True)}
     assert batch.JOURNAL in found
     assert {name: data for name, data in found.items() if name != batch.JOURNAL} == alone[1]
-    again = list(spread.run([shelf], out, network, OPTIONS, None, "m", cluster.LOCAL, 3))
+    again = list(spread.run([shelf], out, network, OPTIONS, None, "m", cluster.LOCAL, 2))
     assert sum(report.skipped for report in again) == 10
 
 
 @pytest.mark.slow
-def test_colours_and_leaves_are_those_of_one_process(three_workers, tmp_path):
+def test_colours_and_leaves_are_those_of_one_process(two_workers, tmp_path):
     pictures = [ASSETS / "color" / f"{name}.jpg" for name in ("cat", "coffee", "rocket")]
     (tmp_path / "bad.png").write_bytes(b"no picture")
     pictures.append(tmp_path / "bad.png")

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -15,15 +14,15 @@ import pytest
 
 from vision_core import runs
 from vision_core.events import Done, Epoch, Preview, Step
+from vision_core.recording import record
 from vision_core.runs import Run
-from vision_core.training import record
 
 TRAINER = """
 import sys, time
 from pathlib import Path
 from vision_core.runs import Run
 from vision_core.events import Epoch, Step
-from vision_core.training import record
+from vision_core.recording import record
 
 def events():
     for step in range(1, 10_000):
@@ -179,30 +178,13 @@ def test_a_killed_trainer_is_interrupted_and_resumes_from_its_epoch(run):
 
 def test_a_request_to_stop_ends_the_trainer_within_a_step(run):
     child = trainer(run, 0.2)
-    seen = []
-    for entry in runs.follow(run, poll=0.05):
-        seen.append(entry)
-        if len(seen) == 12:
-            steps = kinds(run).count("step")
-            runs.request_stop(run)
+    while len(run.events()) < 12:
+        time.sleep(0.05)
+    steps = kinds(run).count("step")
+    runs.request_stop(run)
     assert child.wait(20) == 0
-    assert seen[-1]["event"] == "stopped" and seen == run.events()  # followed to the very end
-    assert kinds(run).count("step") <= steps + 2
+    assert run.events()[-1]["event"] == "stopped" and kinds(run).count("step") <= steps + 2
     assert run.status() == "stopped" and not (run.folder / "stop").exists()
-
-
-def test_following_a_resumed_run_misses_nothing(run):
-    list(record(run, [*told(1, 3)][:-1]))
-    already = len(run.events())
-    stream = record(run, told(2, 3), resumed_from=(1, 2))
-    runs._note_process(run, os.getpid())  # as `start` does for its child
-    follower = runs.follow(run, poll=0.01)
-    old = list(islice(follower, already))
-    assert [entry["event"] for entry in old][-1] == "done"
-    for _ in range(2):
-        next(stream)  # logs "resume" and two steps; fewer entries count now than the follower has seen
-    assert [next(follower)["event"] for _ in range(3)] == ["resume", "step", "step"]
-    stream.close()
 
 
 def test_a_stop_asked_for_before_the_run_began_is_forgotten(run):
@@ -416,15 +398,9 @@ def test_a_config_of_another_shape_is_refused(run, text):
         runs.open(run.folder, "digits", Settings)
 
 
-def test_new_folders_and_lists(tmp_path):
-    names = []
-    for n in range(3):
+def test_new_folders_have_names_of_their_own(tmp_path):
+    for _ in range(3):
         folder = runs.new_folder(tmp_path, "color")
         assert folder.parent == tmp_path / "color" and not folder.exists()
-        run = runs.create(folder, "color", Settings(seed=n))
-        os.utime(run.folder / "config.json", (n, n))
-        names.append(run.name)
-    (tmp_path / "color" / "no run").mkdir()
-    assert len(set(names)) == 3
-    assert [run.name for run in runs.list_runs(tmp_path, "color")] == names[::-1]
-    assert runs.list_runs(tmp_path, "leaves") == [] == runs.list_runs(Path("/nowhere"), "color")
+        runs.create(folder, "color", Settings())
+    assert len([*(tmp_path / "color").iterdir()]) == 3

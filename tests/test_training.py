@@ -242,7 +242,7 @@ from test_runs import Settings
 from vision_core import runs
 from vision_core.events import Epoch
 from vision_core.fit import fit
-from vision_core.training import record
+from vision_core.recording import record
 
 accelerator = Accelerator(cpu=True)
 out = sys.argv[1]

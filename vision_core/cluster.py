@@ -1,7 +1,7 @@
 """Runs a folder job on the workers of a Ray cluster; each worker loads the model once."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ class Task:
 
 
 def each(
-    tasks: Iterable[Task], load: Callable[[], Act], address: str, workers: int | None = None
+    tasks: Collection[Task], load: Callable[[], Act], address: str, workers: int | None = None
 ) -> Iterator[Outcome[Task, Any]]:
     """Run every task once, in any order; a bad file is reported as an outcome, as in `folders.each`.
 
@@ -41,7 +41,8 @@ def each(
         load: called once per worker; returns a function of (local copies of the sources, target). Both are
             pickled.
         address: `LOCAL`, "auto", or the address of a cluster.
-        workers: number of workers; by default one per GPU or, without GPUs, one per core.
+        workers: number of workers; by default one per GPU or, without GPUs, one per core. Never more than
+            there are tasks.
 
     Raises:
         ExtraMissing: Ray is not installed.
@@ -50,7 +51,7 @@ def each(
     """
     with connected(address, workers) as ray:
         held = [ray.put(load)]  # kept alive, because workers may be restarted
-        actors = _start(ray, held, workers)
+        actors = _start(ray, held, workers, len(tasks))
         yield from _spread(ray, actors, iter(tasks))
 
 
@@ -231,7 +232,7 @@ def connected(address: str, workers: int | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _start(ray: Any, held: Sequence[Any], workers: int | None) -> list[Any]:
+def _start(ray: Any, held: Sequence[Any], workers: int | None, tasks: int) -> list[Any]:
     """Start the workers, each with one core and, if the cluster has GPUs, one GPU."""
     resources = ray.cluster_resources()
     gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
@@ -241,7 +242,7 @@ def _start(ray: Any, held: Sequence[Any], workers: int | None) -> list[Any]:
         places = f"{gpus} GPUs" if gpus else f"{cores} cores"
         raise ValueError(f"{count} workers were requested, but the cluster has {places}")
     actor = ray.remote(Worker).options(**options)
-    actors = [actor.remote(held) for _ in range(count)]
+    actors = [actor.remote(held) for _ in range(min(count, tasks))]
     for fault in ray.get([one.ready.remote() for one in actors]):
         if fault is not None:
             raise fault

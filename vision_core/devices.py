@@ -192,3 +192,9 @@ def autocast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "mps":
         return torch.float32
     return torch.bfloat16 if bf16_speedup(str(device)) >= 1.5 else torch.float32
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Autocast to `autocast_dtype`."""
+    dtype = autocast_dtype(device)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

@@ -1,6 +1,5 @@
 """The folder of a training run: its settings and its log, and functions to start, follow and stop it."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,8 @@ from typing import Any
 
 import psutil
 
-from vision_core.files import read_json, without_nan, write_json
+from vision_core import run_log
+from vision_core.files import read_json, write_json
 from vision_core.safety.messages import quote
 from vision_core.settings import Settings, from_plain
 
@@ -50,33 +50,21 @@ class Run:
         """Model, optimiser, scheduler and epoch; exists as long as there is something to resume."""
         return self.folder / "resume.pt"
 
+    @property
+    def _log(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl; NaN and infinity, which JSON cannot represent, become null."""
-        line = json.dumps(without_nan({**entry, "time": round(time.time(), 3)}), allow_nan=False) + "\n"
-        with (self.folder / "metrics.jsonl").open("ab+") as file:
-            if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                file.write(b"\n")  # ends a line truncated by a kill or a full disk
-            file.write(line.encode())
+        """Append one event to metrics.jsonl, with the time."""
+        run_log.append(self._log, entry)
 
     def events(self) -> list[dict[str, Any]]:
-        """All entries so far, each with "event" and "time".
-
-        Omits entries past the state that a resume started from, and a line that is still being written.
-
-        Raises:
-            ValueError: a complete line is not an event; names the line.
-        """
-        return _without_undone(_lines(self.folder / "metrics.jsonl"))
+        """All events so far, each with "event" and "time"; see `run_log.read`."""
+        return run_log.read(self._log)
 
     def eta(self) -> float | None:
-        """Estimated seconds left at the last step; None before the first. Reads only the end of the log."""
-        try:
-            with (self.folder / "metrics.jsonl").open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
-                lines = file.read().split(b"\n")[:-1]
-            return next(float(json.loads(line)["eta"]) for line in reversed(lines) if _STEP in line)
-        except (OSError, StopIteration, ValueError, KeyError, TypeError):
-            return None
+        """Estimated seconds left at the last step; None before the first."""
+        return run_log.eta(self._log)
 
     def process(self) -> int | None:
         """The id of the process that is training this run, or None."""
@@ -95,7 +83,7 @@ class Run:
             return "running"
         entries = self.events()
         last = entries[-1]["event"] if entries else "new"
-        return last if last in ("new", *_ENDS) else "interrupted"
+        return last if last in ("new", *run_log.ENDS) else "interrupted"
 
     def failure(self) -> str:
         """Why the run failed: the error of its last event, or else the last line of its log."""
@@ -108,11 +96,7 @@ class Run:
         return message.strip().removeprefix("vision-core: ")
 
 
-LAST_BYTES = 1 << 14  # of a log; enough to hold a step
-_STEP = b'"event": "step"'
 CREATING = "vision-core-run.creating"  # marker file that exists while a run is being created
-_ENDS = ("done", "failed", "stopped")
-_EDGES = tuple(f'{{"event": "{name}"' for name in ("start", "resume", *_ENDS))  # may follow a truncated line
 
 
 def create(
@@ -214,19 +198,6 @@ def new_folder(root: str | Path, system: str) -> Path:
     return next(path for name in names if not (path := Path(root) / system / name).exists())
 
 
-def list_runs(root: str | Path, system: str) -> list[Run]:
-    """The runs of a system, newest first."""
-    folders = (path.parent for path in (Path(root) / system).glob("*/config.json"))
-    return [Run(path) for path in sorted(folders, key=_created, reverse=True)]
-
-
-def _created(folder: Path) -> float:
-    try:
-        return (folder / "config.json").stat().st_mtime
-    except OSError:  # removed in the meantime
-        return 0.0
-
-
 def start(run: Run) -> int:
     """Train or resume `run` in a background process that outlives this one; returns its process id.
 
@@ -260,22 +231,6 @@ def request_stop(run: Run) -> None:
     (run.folder / "stop").touch()
 
 
-def follow(run: Run, poll: float = 0.5) -> Iterator[dict[str, Any]]:
-    """Yield the run's entries, then new ones as they are written, until its process exits.
-
-    A new "resume" entry invalidates the entries past its epoch and step.
-    """
-    seen = None
-    while True:
-        running = run.process() is not None  # checked before reading, or the last entries could be missed
-        lines = _lines(run.folder / "metrics.jsonl")
-        yield from _without_undone(lines) if seen is None else lines[seen:]
-        seen = len(lines)
-        if not running:
-            return
-        time.sleep(poll)
-
-
 def is_first_process() -> bool:
     """Whether this is the first process of a distributed training, or the only one."""
     return os.environ.get("RANK", "0") == "0"  # set by torchrun and accelerate
@@ -307,48 +262,3 @@ def being_trained(run: Run) -> Iterator[None]:
 
 def _note_process(run: Run, pid: int) -> None:
     write_json(run.folder / "process.json", {"pid": pid, "started": psutil.Process(pid).create_time()})
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text("utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
-    entries: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            entries.append(_entry(line))
-        except Exception as error:  # untrusted input can raise anything
-            if number < len(lines) and lines[number].startswith(_EDGES):
-                continue  # truncated by a kill or a full disk
-            raise ValueError(f"line {number} of {path} is not an event") from error
-    return entries
-
-
-_NUMBERS = {"step": ("step", "total"), "epoch": ("epoch", "epochs"), "resume": ("epoch", "step")}
-_OBJECTS = {"step": "losses", "epoch": "metrics"}
-
-
-def _entry(line: str) -> dict[str, Any]:
-    """Parse and validate a line of metrics.jsonl."""
-    entry = json.loads(line)
-    name = entry["event"]
-    if not all(type(entry[number]) is int for number in _NUMBERS.get(name, ())):
-        raise TypeError("a step or epoch is not an integer")
-    if name in _OBJECTS and not isinstance(entry[_OBJECTS[name]], dict):
-        raise TypeError("losses or metrics are not an object")
-    if type(entry["time"]) not in (int, float):
-        raise TypeError("the time is not a number")
-    return entry
-
-
-def _without_undone(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = []
-    for entry in lines:
-        if entry["event"] == "resume":
-            entries = [e for e in entries if not _undone(e, entry)]
-        entries.append(entry)
-    return entries
-
-
-def _undone(entry: dict[str, Any], resume: dict[str, Any]) -> bool:
-    """Whether `entry` lies past the state that the training resumed from."""
-    name = entry["event"]
-    return name in ("step", "epoch") and entry[name] > resume[name]

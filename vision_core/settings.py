@@ -16,6 +16,7 @@ Settings = TypeVar("Settings")
 # The most of whole numbers by their kind: epochs, steps and the like; pictures of a batch; pixels of a crop's
 # side; processes
 COUNT, BATCH_SIZE, CROP, WORKERS = 10_000_000, 65_536, 4096, 256
+BOUNDS = ("least", "most", "above", "below", "multiple")
 
 
 def setting(
@@ -26,6 +27,7 @@ def setting(
     most: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    multiple: int | None = None,
     option: str | None = None,
     path: bool = False,
 ) -> Any:
@@ -34,23 +36,24 @@ def setting(
     Args:
         help: shown by `--help`. A field without help is not exposed as an option.
         least, most: inclusive bounds. `above` and `below` are exclusive. None is unbounded.
+        multiple: divisor of the value.
         option: option name, if it differs from the field's, e.g. "--cosine/--constant-lr".
         path: whether the value is a file or folder; see `absolute`.
     """
-    bounds = {"least": least, "most": most, "above": above, "below": below}
+    bounds = {"least": least, "most": most, "above": above, "below": below, "multiple": multiple}
     return field(default=default, metadata={"help": help, "option": option, "path": path, **bounds})
 
 
-def seed() -> Any:
-    return setting(0, "Random seed.", least=0, most=2**63 - 1)
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The settings that all trainers share; those of a subclass are validated, too."""
 
+    seed: int = setting(0, "Random seed.", least=0, most=2**63 - 1)
+    device: str = setting("auto", "Device: auto, cpu, cuda or mps.")
+    track: str | None = setting(None, "Experiment tracker to log to, e.g. tensorboard.")
 
-def device() -> Any:
-    return setting("auto", "Device: auto, cpu, cuda or mps.")
-
-
-def track() -> Any:
-    return setting(None, "Experiment tracker to log to, e.g. tensorboard.")
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def check(settings: Any) -> None:
@@ -72,26 +75,28 @@ def check(settings: Any) -> None:
 
 def range_of(bounds: Any) -> str:
     """Describe the bounds in a field's metadata: "of 1 or more", "from 0 to 1", "above 0 and below 1"."""
-    least, most, above, below = (bounds.get(name) for name in ("least", "most", "above", "below"))
+    least, most, above, below, multiple = map(bounds.get, BOUNDS)
+    divisible = "" if multiple is None else f" and divisible by {multiple}"
     if least is not None and most is not None and most < 2**62:
-        return f"from {least:,.10g} to {most:,.10g}"
+        return f"from {least:,.10g} to {most:,.10g}{divisible}"
     parts = [
         *([f"of {least:g} or more"] if least is not None else []),
         *([f"above {above:g}"] if above is not None else []),
         *([f"of at most {most:,.10g}"] if most is not None and most < 2**62 else []),
         *([f"below {below:g}"] if below is not None else []),
     ]
-    return " and ".join(parts) or "that is finite"
+    return (" and ".join(parts) or "that is finite") + divisible
 
 
 def _within(value: float, bounds: Any) -> bool:
-    least, most, above, below = (bounds.get(name) for name in ("least", "most", "above", "below"))
+    least, most, above, below, multiple = map(bounds.get, BOUNDS)
     return (
         math.isfinite(value)
         and (least is None or value >= least)
         and (most is None or value <= most)
         and (above is None or value > above)
         and (below is None or value < below)
+        and (multiple is None or value % multiple == 0)
     )
 
 

@@ -1,25 +1,27 @@
 """A whole training as a stream of events: evaluated, logged to a run folder and resumable."""
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from vision_core import checkpoints, devices, runs, states
-from vision_core.events import Done, Epoch, Event, Prepare, Step
+from vision_core.events import Done, Epoch, Event, Step
 from vision_core.fit import Batches, Terms, fit
+from vision_core.recording import record
 from vision_core.runs import Run
 from vision_core.safety.messages import quote, reason
+from vision_core.settings import absolute
 
-E = TypeVar("E", bound=Event)
+Train = Callable[[Run, Any, Any], Generator[Event]]
+SHARED = ("epochs", "clip", "accumulate", "ema", "patience", "every", "device", "track")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class Plan:
     device: str = "auto"
     track: str | None = None
 
+    @classmethod
+    def of(cls, settings: Any, steps_per_epoch: int, **others: Any) -> "Plan":
+        """A plan with the `SHARED` attributes that `settings` has."""
+        shared = {name: getattr(settings, name) for name in SHARED if hasattr(settings, name)}
+        return cls(steps_per_epoch=steps_per_epoch, **{**shared, **others})
+
     def __post_init__(self) -> None:
         if self.patience and not self.best:
             raise ValueError("patience needs a metric in `best`")
@@ -71,6 +79,38 @@ def cosine(step: int, total: int, warmup: int = 1, least: float = 0.0) -> float:
     """Learning rate factor at a step, counted from 0: linear warm-up, then cosine decay to `least`."""
     rise, done = min(1.0, (step + 1) / warmup), min(1.0, step / total)
     return rise * (0.5 * (1 + math.cos(math.pi * done)) * (1 - least) + least)
+
+
+def start(
+    out: str | Path, system: str, settings: Any, read: Callable[[Any], Any], train: Train, replace: bool
+) -> Generator[Event]:
+    """Train in the new folder `out`.
+
+    Args:
+        system: see `runs.create`.
+        read: maps the settings to the data. Called before the folder is created, so that no folder is left
+            if the data cannot be used.
+        train: maps (run, settings, data) to events.
+
+    Raises:
+        ValueError: `out` holds a run and `replace` is not set, or `read` rejects the data.
+        FloatingPointError: the loss is not finite.
+    """
+    settings = absolute(settings)
+    data = read(settings)
+    yield from train(runs.create(out, system, settings, replace=replace), settings, data)
+
+
+def resume(
+    out: str | Path, system: str, kind: type, read: Callable[[Any], Any], train: Train
+) -> Generator[Event]:
+    """Resume a stopped or killed run from its last evaluation. Arguments are documented in `start`.
+
+    Raises:
+        ValueError: `out` holds no run of this system, or the run is complete or being trained.
+    """
+    run, settings = runs.open(out, system, kind)
+    yield from train(run, settings, read(settings))
 
 
 def run(
@@ -355,54 +395,3 @@ def _accelerator(run: Run | None, plan: Plan) -> Accelerator:
     )
     accelerator.init_trackers(run.config["system"])
     return accelerator
-
-
-def record(run: Run, events: Iterable[E], resumed_from: tuple[int, int] | None = None) -> Generator[E]:
-    """Yield the events of a training, log them to the run, and stop after `runs.request_stop`.
-
-    In distributed training, only the first process writes.
-
-    Args:
-        resumed_from: epoch and step the events continue from; later entries of the log become invalid.
-
-    Raises:
-        ValueError: another process is training this run.
-    """
-    if not runs.is_first_process():
-        yield from _until_stopped(run, events)
-        return
-    ending: dict[str, Any] = {"event": "stopped"}  # also if the caller closes the generator
-    with runs.being_trained(run), devices.fixed_cores():
-        try:
-            if resumed_from is None:
-                run.log({"event": "start"})
-            else:
-                run.log({"event": "resume", "epoch": resumed_from[0], "step": resumed_from[1]})
-            with closing(_until_stopped(run, events)) as stream:
-                for event in stream:
-                    if isinstance(event, Done):
-                        ending = {"event": "done"}
-                    elif isinstance(event, Prepare | Step | Epoch):
-                        run.log({"event": type(event).__name__.lower(), **asdict(event)})
-                    yield event
-            if not (run.folder / "stop").exists():
-                ending = {"event": "done"}
-        except Exception as error:
-            ending = {"event": "failed", "error": str(error) or type(error).__name__}
-            raise
-        finally:
-            run.log(ending)
-
-
-def _until_stopped(run: Run, events: Iterable[E]) -> Generator[E]:
-    """The events up to a stop request. All processes agree on it, or some would hang."""
-    stream = iter(events)
-    try:
-        for event in stream:
-            yield event
-            stop = [(run.folder / "stop").exists()]
-            if any(gather_object(stop) if torch.distributed.is_initialized() else stop):
-                return
-    finally:
-        if isinstance(stream, Generator):
-            stream.close()  # the training saves its state

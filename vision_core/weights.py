@@ -12,6 +12,8 @@ from vision_core.events import Done, Event, Step
 from vision_core.files import atomic, bundled
 from vision_core.safety.messages import reason
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, in [0, 1]
+
 
 @dataclass(frozen=True)
 class Weights:

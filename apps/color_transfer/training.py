@@ -7,7 +7,7 @@ from apps.color_transfer.looks import Look
 from apps.color_transfer.visit import Visit, change, current
 from apps.shared import forms, jobs, progress, trainings, visits
 from apps.shared.faults import user_errors
-from apps.shared.forms import Field
+from apps.shared.fields import Field
 from apps.shared.progress import duration, note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session

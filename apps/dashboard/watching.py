@@ -42,6 +42,19 @@ def attempt(act: Callable[..., object], *arguments: Any) -> None:
         st.session_state["refused"] = jobs.sentence(error)
 
 
+def start_button(disabled: bool, begin: Callable[..., object], *arguments: Any) -> None:
+    """The button that sends the form of a new training."""
+    st.form_submit_button(
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=disabled,
+        on_click=attempt,
+        args=(begin, *arguments),
+    )
+
+
 def tell_refusal() -> None:
     """What a button asked and did not get; and who else sees this page."""
     if refused := st.session_state.pop("refused", ""):

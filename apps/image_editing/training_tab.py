@@ -10,7 +10,7 @@ from apps.image_editing.visit import Visit, change, current, source_of
 from apps.shared import forms, trainings, visits, wiring
 from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
-from apps.shared.forms import Field
+from apps.shared.fields import Field
 from apps.shared.inputs import data_uri, read_picture, whole
 from apps.shared.progress import note, training
 from apps.shared.queue import HEAVY

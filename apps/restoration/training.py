@@ -10,7 +10,7 @@ from apps.restoration.visit import change, current
 from apps.shared import forms, inputs, jobs, progress, trainings, visits, wiring
 from apps.shared.curves import plot
 from apps.shared.faults import user_errors
-from apps.shared.forms import Field
+from apps.shared.fields import Field
 from apps.shared.progress import note
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session

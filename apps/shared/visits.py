@@ -255,11 +255,6 @@ def shown(session: Session, rgb: np.ndarray) -> str:
     return str(path)
 
 
-def forget(session: Session) -> None:
-    """Remove all that a visitor left."""
-    remove(session.folder)
-
-
 def sweep(needed: int = 0) -> None:
     """Remove what is out of date and, while there is no room for `needed` bytes, who was away the longest."""
     now = time.time()

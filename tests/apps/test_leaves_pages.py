@@ -97,7 +97,7 @@ def test_leaves_are_generated_and_a_training_on_them_started_stopped_and_resumed
     app = checked(app.button(key="draw").click().run())
     assert app.selectbox(key="leaf_data").value == "drawn-48-seed-0"
     assert len(list((root / "data" / "drawn-48-seed-0").rglob("*.jpg"))) == 48
-    app.number_input(key="leaf_epochs").set_value(100)
+    app.number_input(key="leaf_set_epochs").set_value(100)
     app = checked(button(app, "Start training").click().run())
     run = wait_for(jobs.running)
     pid = run.process()

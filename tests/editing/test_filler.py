@@ -227,7 +227,7 @@ def test_a_trained_network_is_written_in_half_precision_and_used(settings, tmp_p
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path, photos):
-    with pytest.raises(ValueError, match="multiple of 16"):
+    with pytest.raises(ValueError, match="divisible by 16"):
         Settings("x", crop=100)
     with pytest.raises(ValueError, match="lr is 2"):
         Settings("x", lr=2)

@@ -93,7 +93,7 @@ def test_left_and_resumed_equals_uninterrupted_and_every_weight_has_moved(settin
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="multiple of 16"):
+    with pytest.raises(ValueError, match="divisible by 16"):
         Settings("x", crop=100)
     with pytest.raises(ValueError, match="there is no folder"):
         list(scratches_train.train(tmp_path / "run", Settings(str(tmp_path / "nothing"))))

@@ -158,7 +158,7 @@ def test_a_training_can_start_from_weights(tmp_path, whole):
 def test_wrong_settings_and_folders_are_one_sentence(tmp_path, whole):
     for change, message in (
         ({"network": "huge"}, "was expected"),
-        ({"crop": 40}, "a multiple of 16"),
+        ({"crop": 40}, "divisible by 16"),
         ({"lr": 2.0}, "above 0 and below 1"),
         ({"schedule": "steps"}, "cosine or constant"),
         ({"generated": 1.5}, "a number from 0 to 1"),

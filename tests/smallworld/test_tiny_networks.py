@@ -15,7 +15,9 @@ from vision_core.smallworld import (
     data,
     dino,
     evaluate,
+    examples,
     grammar,
+    hiding,
     judge,
     painter,
     tokens,
@@ -118,12 +120,12 @@ def test_pictures_are_drawn_once_and_kept(tmp_path, monkeypatch):
 def test_examples_from_the_cache_are_the_examples(models, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "CHUNK", 2)
     vae = str(models / "inpainting" / "vae")
-    whole, kept, again = (painter.Examples(vae, cache, 3) for cache in (None, str(tmp_path), str(tmp_path)))
+    whole, kept, again = (examples.Examples(vae, cache, 3) for cache in (None, str(tmp_path), str(tmp_path)))
     whole.fill(3)
     kept.fill(1)
     assert kept.filled == 2
     kept.fill(3, workers=2)
-    monkeypatch.setattr(painter, "encode", None)
+    monkeypatch.setattr(examples, "encode", None)
     again.fill(3)
     for name in ("latents", "boxes", "texts", "allowed"):
         assert torch.equal(getattr(whole, name), getattr(kept, name)), name
@@ -131,9 +133,9 @@ def test_examples_from_the_cache_are_the_examples(models, tmp_path, monkeypatch)
 
 
 def test_latents_of_what_is_left_are_those_of_the_picture_with_a_grey_box(models):
-    found = painter.Examples(str(models / "inpainting" / "vae"), None, 2)
+    found = examples.Examples(str(models / "inpainting" / "vae"), None, 2)
     found.fill(2)
-    vae, _ = painter.autoencoder(found.autoencoder)
+    vae, _ = examples.load_autoencoder(found.autoencoder)
     images = data.drawn([world.wild(number) for number in range(2)]) / 255
     top, bottom, left, right = found.boxes[1, 3].tolist()
     images[1, :, top:bottom, left:right] = 0.5
@@ -160,10 +162,10 @@ def test_workers_change_the_speed_alone(name, models, tmp_path):
 
 
 def test_scenes_with_withheld_pairs_are_never_picked(models):
-    found = painter.Examples(str(models / "inpainting" / "vae"), None, 40)
+    found = examples.Examples(str(models / "inpainting" / "vae"), None, 40)
     wild = [world.wild(number) for number in range(40)]
     found.fill(40)
-    assert found.allowed.tolist() == [not painter.withheld(scene) for scene in wild]
+    assert found.allowed.tolist() == [not hiding.withheld(scene) for scene in wild]
     assert 0 < found.allowed.sum() < 40
     found.allowed[:] = False
     with pytest.raises(ValueError, match="all 8 scenes contain withheld combinations"):
@@ -228,7 +230,7 @@ def test_our_sampler_is_the_pipelines(models):
 
 
 def test_scaled_latents_have_unit_size(models):
-    vae, _ = painter.autoencoder(str(models / "inpainting" / "vae"))
+    vae, _ = examples.load_autoencoder(str(models / "inpainting" / "vae"))
     latents = vae.encoder(data.images(0, 32) * 2 - 1) * vae.config.scaling_factor
     assert latents.std().item() == pytest.approx(1, abs=0.01)
 
@@ -242,7 +244,7 @@ def test_what_is_hidden_is_what_is_said():
     for seed in range(120):
         scene = world.wild(seed)
         masks = world.masks(scene)
-        (top, bottom, left, right), said = painter.hide(scene, masks, Random(seed))
+        (top, bottom, left, right), said = hiding.hide(scene, masks, Random(seed))
         assert 0 <= top < bottom <= 128 and 0 <= left < right <= 128
         assert replace(said, empty=False).true_of(scene)  # empty is the box
         if said.empty and said.phrases == ():
@@ -251,7 +253,7 @@ def test_what_is_hidden_is_what_is_said():
 
 
 def test_a_box_is_a_mask_of_every_eighth_pixel():
-    mask = painter._masks(torch.tensor([[[0, 128, 0, 128], [5, 20, 64, 65]]], dtype=torch.int16), 8)
+    mask = examples.box_masks(torch.tensor([[[0, 128, 0, 128], [5, 20, 64, 65]]], dtype=torch.int16), 8)
     assert mask.shape == (1, 2, 1, 16, 16) and mask[0, 0].all()
     assert torch.nonzero(mask[0, 1, 0]).tolist() == [[1, 8], [2, 8]]
 
@@ -378,9 +380,9 @@ def test_withheld_things_are_never_painted_in_training():
     for k in range(30):
         _, new, index = evaluate.task(Random(k), withheld=k % 2 == 1)
         thing = new.things[index]
-        assert ((thing.kind, thing.colour) in painter.WITHHELD) == (k % 2 == 1)
-        assert painter.withheld(new) or k % 2 == 0
-        assert grammar.parse(evaluate.prompt(thing)).true_of(new) and not painter.withheld(
+        assert ((thing.kind, thing.colour) in hiding.WITHHELD) == (k % 2 == 1)
+        assert hiding.withheld(new) or k % 2 == 0
+        assert grammar.parse(evaluate.prompt(thing)).true_of(new) and not hiding.withheld(
             world.Scene("sea", "day", (world.Thing("rock", "grey", "small", "left"),))
         )
 

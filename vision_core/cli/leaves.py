@@ -8,169 +8,18 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from vision_core.cli.leaves_data import Data, notes, register, skipped_lines
 from vision_core.cli.training import training
-from vision_core.cli.verbs import (
-    Answer,
-    Ray,
-    Seed,
-    Workers,
-    command,
-    watch,
-)
-from vision_core.settings import COUNT
+from vision_core.cli.verbs import Answer, Ray, Seed, Workers, command
 
 app = typer.Typer(
     help="The leaf classifier: look at a folder, train, measure, predict, explain.", no_args_is_help=True
 )
+register(app)
 
-Data = Annotated[Path, Argument(help="Folder, or ZIP of one, whose subfolders are the classes.")]
 Model = Annotated[
     Path | None, Option(help="A .safetensors, .pth or .zip of yours; without it, the one that comes along.")
 ]
-
-
-@command(app)
-def distribution(
-    data: Data, out: Annotated[Path | None, Option(help="Figure to write: *.html.")] = None
-) -> Answer:
-    """Count the pictures of each class: pie, bars, imbalance, and what cannot be read."""
-    from vision_core import leaves, plots
-    from vision_core.leaves.plots import distribution
-
-    with leaves.unpacked(data) as folder:
-        found = leaves.survey(folder)
-    counts, told = found.counts(), leaves.imbalance(found.counts())
-    if out is not None:
-        plots.save(distribution(counts), _page(out))
-    lines = [f"{name}: {count}" for name, count in counts.items()]
-    if told["small"]:
-        lines.append(f"less than half as many as the mean: {', '.join(told['small'])}")
-    if any(found.sides):
-        for side in dict.fromkeys(found.sides):
-            part = found.part(side).counts()
-            lines.append(f"{side}: {', '.join(f'{name} {count}' for name, count in part.items())}")
-            told.setdefault("splits", {})[side] = part
-    lines += _notes(found.notes) + _skipped(found.skipped)
-    told |= {"skipped": list(found.skipped), "notes": list(found.notes)}
-    return Answer("\n".join(lines), {**told, "counts": counts, "file": out and str(out)})
-
-
-@command(app)
-def split(
-    data: Data,
-    out: Annotated[Path | None, Option(help="Manifest to write: *.json.")] = None,
-    groups: Annotated[
-        Path | None, Option(help="CSV file, columns file and leaf_group: pictures of one leaf.")
-    ] = None,
-    seed: Seed = 0,
-) -> Answer:
-    """Divide a folder into training, validation and test pictures, and report near duplicates."""
-    from vision_core import leaves
-
-    found = leaves.survey(data)
-    manifest = leaves.split(found, seed, groups=groups)
-    if out is not None:
-        manifest.save(out)
-    lines = [
-        f"{name}: {n['train']} train, {n['validation']} validation, {n['test']} test"
-        for name, n in manifest.counts().items()
-    ]
-    sides = {photo.file: photo.split for photo in manifest.photos}
-    crossing = sum(sides[a] != sides[b] for a, b in manifest.leaks)
-    where = f"{crossing} of them in two of the folder's own splits" if crossing else "each kept on one side"
-    lines.append(f"near duplicates: {len(manifest.leaks)} pairs, {where}")
-    lines += [f"one picture in two classes: {a} and {b}" for a, b in manifest.conflicts]
-    answer = {
-        "counts": manifest.counts(),
-        "leaks": [list(pair) for pair in manifest.leaks],
-        "conflicts": [list(pair) for pair in manifest.conflicts],
-        "skipped": list(manifest.skipped),
-        "notes": list(found.notes),
-        "file": out and str(out),
-    }
-    return Answer("\n".join([*lines, *_notes(found.notes), *_skipped(manifest.skipped)]), answer)
-
-
-@command(app)
-def augment(
-    source: Annotated[Path, Argument(help="A picture, or a folder whose subfolders are the classes.")],
-    out: Annotated[Path, Option(help="Folder for the pictures made.")],
-    balance: Annotated[
-        bool, Option("--balance", help="Make as many pictures of each class as the largest lacks.")
-    ] = False,
-    seed: Seed = 0,
-) -> Answer:
-    """Make six kinds of a picture, or of one of each class; or fill up the small classes."""
-    from vision_core import leaves
-    from vision_core.pictures import images
-
-    if balance:
-        found = leaves.survey(source)
-        files = {name: [] for name in found.classes}
-        for file, label, side in zip(found.files, found.labels, found.sides, strict=True):
-            if side in ("", "train"):
-                files[found.classes[label]].append(file)
-        written = leaves.balance(source, files, out, seed)
-        text = "\n".join(f"{name}: {count} more" for name, count in written.items())
-        return Answer(f"{text}\nwritten to {out}", {"written": written, "out": str(out)})
-    chosen = _one_of_each(source) if source.is_dir() else [source]
-    made = []
-    for path in chosen:
-        for kind, picture in leaves.gallery(images.read(path), seed).items():
-            name = f"{path.parent.name}_{path.stem}" if source.is_dir() else path.stem
-            images.save(picture, out / f"{name}_{kind}.png")
-            made.append(str(out / f"{name}_{kind}.png"))
-    return Answer(f"{len(made)} pictures written to {out}", {"files": made, "kinds": list(leaves.KINDS)})
-
-
-@command(app)
-def transform(
-    source: Annotated[Path, Argument(help="A picture of a leaf, or a folder of them.")],
-    out: Annotated[Path, Option(help="Folder for the pictures and measurements.")],
-) -> Answer:
-    """Blur, mask, region, analysis, landmarks and colour histogram of leaves."""
-    from vision_core import leaves, plots
-    from vision_core.files import write_json
-    from vision_core.leaves.folders import pictures
-    from vision_core.leaves.plots import histograms
-    from vision_core.pictures import images
-
-    folder, done, skipped = source.is_dir(), {}, []
-    for path in pictures(source) if folder else [source]:
-        try:
-            found = leaves.transform(images.read(path))
-        except ValueError as error:
-            if not folder:
-                raise
-            skipped.append({"file": str(path), "reason": str(error)})
-            continue
-        target = out / (path.relative_to(source).parent if folder else "") / path.stem
-        for name, step in found.steps.items():
-            images.save(images.Picture(step), target.with_name(f"{target.name}_{name}.png"))
-        plots.save(histograms(found.histograms), target.with_name(f"{target.name}_histogram.html"))
-        facts = {"shape": found.shape, "landmarks": found.landmarks, "histograms": found.histograms}
-        write_json(target.with_name(f"{target.name}.json"), facts)
-        done[str(path)] = found.shape
-    text = f"{len(done)} leaves written to {out}"
-    answer = {"leaves": done, "skipped": skipped, "out": str(out)}
-    return Answer("\n".join([text, *_skipped(skipped)]), answer, incomplete=bool(skipped))
-
-
-@command(app)
-def generate(
-    out: Annotated[Path, Option(help="New folder to write.")],
-    images: Annotated[int, Option(min=1, max=COUNT, help="How many, over four classes.")] = 400,
-    seed: Seed = 0,
-    size: Annotated[int, Option(min=32, max=2048, help="Side in pixels.")] = 256,
-    biased: Annotated[
-        bool, Option("--biased", help="Each class on a ground of its own: watch a classifier cheat.")
-    ] = False,
-) -> Answer:
-    """Draw leaves, healthy and sick, as a folder to train on."""
-    from vision_core import leaves
-
-    counts = watch(leaves.generate(out, images, seed, size, biased), "leaves")
-    return Answer(f"{sum(counts.values())} leaves written to {out}", {"out": str(out), "counts": counts})
 
 
 @training(app, "vision_core.leaves.train", arguments=("data",))
@@ -240,7 +89,7 @@ def evaluate(
             f"from the ground alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
             f"from the leaf alone {bias['leaf_only']:.1%}, from the whole picture {bias['whole']:.1%}"
         )
-    return Answer("\n".join([*lines, *_notes(found["notes"]), *_skipped(found["skipped"])]), found)
+    return Answer("\n".join([*lines, *notes(found["notes"]), *skipped_lines(found["skipped"])]), found)
 
 
 @command(app)
@@ -272,7 +121,7 @@ def predict(
     if out is not None:
         answer["files"] = [str(path) for path in leaves.write_looks(looks, out)]
         lines.append(f"table, contact sheet and cards written to {out}")
-    return Answer("\n".join([*lines, *_skipped(skipped)]), answer, incomplete=bool(skipped))
+    return Answer("\n".join([*lines, *skipped_lines(skipped)]), answer, incomplete=bool(skipped))
 
 
 @command(app)
@@ -297,7 +146,7 @@ def teach(
         f"that was not shown it: {found['accuracy']:.0%} right (95 %: {low:.0%} to {high:.0%})"
     )
     rest = {name: value for name, value in told.items() if name != "seen"}
-    return Answer("\n".join([text, *_skipped(told["skipped"])]), {"file": str(out), **rest})
+    return Answer("\n".join([text, *skipped_lines(told["skipped"])]), {"file": str(out), **rest})
 
 
 @command(app)
@@ -374,27 +223,3 @@ def bundle(
     size = written.stat().st_size
     answer = {"file": str(written), "bytes": size, "sha256": digest}
     return Answer(f"{written}: {size:,} bytes, SHA-256 {digest}", answer)
-
-
-def _notes(sentences: Any) -> list[str]:
-    return [f"note: {sentence}" for sentence in sentences]
-
-
-def _skipped(entries: Any) -> list[str]:
-    return [f"skipped: {entry['file']} {entry['reason']}" for entry in entries]
-
-
-def _page(out: Path) -> Path:
-    if out.suffix.lower() != ".html":
-        raise ValueError(f"a figure is written as .html, not as {out.name}")
-    return out
-
-
-def _one_of_each(folder: Path) -> list[Path]:
-    """The first picture of each class."""
-    from vision_core.leaves import folders
-
-    first: dict[str, Path] = {}
-    for name, _, path in folders.read(folder).files():
-        first.setdefault(name, path)
-    return list(first.values())

@@ -25,6 +25,7 @@ from vision_core.cli.verbs import (
     watch,
     with_notes,
 )
+from vision_core.settings import TrainingSettings
 
 Started = tuple[Path, Generator[Any], list[str]]  # folder, events, notes
 
@@ -89,7 +90,9 @@ def _command(
     start: Callable[..., Started],
     describe: Callable[[Path, Any], Answer],
 ) -> Callable[..., Answer]:
-    named = {each.name: each for each in fields(trainer.Settings) if each.metadata.get("help")}
+    shared = {each.name for each in fields(TrainingSettings)}
+    ordered = sorted(fields(trainer.Settings), key=lambda each: each.name in shared)
+    named = {each.name: each for each in ordered if each.metadata.get("help")}
     more = [*inspect.signature(start).parameters.values()][4:]
 
     def train(out: Path | None, replace: bool, resume: Path | None, given: set[str], **values: Any) -> Answer:

@@ -14,7 +14,7 @@ from vision_core.color.network import MAX_HIDDEN, MAX_LAYERS, Head
 from vision_core.color.palette import CountedColors, Palette
 from vision_core.color.spaces import Array, srgb_to_lab
 from vision_core.devices import generator
-from vision_core.settings import BATCH_SIZE, COUNT, check, device, seed, setting, track
+from vision_core.settings import BATCH_SIZE, COUNT, TrainingSettings, setting
 
 NEIGHBOURS, DISTANCE = 32, 1 / 32  # colours per batch for the smoothness term, and their step size
 DIRECTIONS = 16  # of the sliced distance, drawn anew for each epoch
@@ -41,7 +41,7 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """Training settings. An epoch is a single batch of counted colours."""
 
     epochs: int = setting(1000, "Training steps of one batch each.", least=1, most=COUNT)
@@ -59,15 +59,9 @@ class Settings:
     head: Head = setting("rgb", "rgb, or palette: a softmax over the palette.")
     temperature: float = setting(0.5, above=0, most=10)
     weights: LossWeights = field(default_factory=LossWeights)
-    seed: int = seed()
-    device: str = device()
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "Precision of the network; auto is bfloat16 if that is measured to be fast."
     )
-    track: str | None = track()
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

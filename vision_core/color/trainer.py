@@ -201,16 +201,14 @@ def _train(
 
 
 def _plan(settings: Settings) -> training.Plan:
-    return training.Plan(
-        settings.epochs,
+    return training.Plan.of(
+        settings,
         steps_per_epoch=1,
         weights={**asdict(settings.weights), "placement": PLACEMENT},
         best={"loss": "min"},
         patience=math.ceil(settings.patience / EVERY),
         every=EVERY,
         untrained=True,
-        device=settings.device,
-        track=settings.track,
     )
 
 

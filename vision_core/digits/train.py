@@ -19,14 +19,14 @@ from vision_core.digits.measure import measure, on_one_thread, save_activations
 from vision_core.digits.network import DigitNet
 from vision_core.events import Epoch, Event, Step
 from vision_core.files import read_json, write_json
-from vision_core.settings import BATCH_SIZE, COUNT, absolute, check, device, seed, setting, track
+from vision_core.settings import BATCH_SIZE, COUNT, TrainingSettings, setting
 
 # Batches of the first epoch after which the network is kept, too: it learns most there
 MOMENTS = (1, 2, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """How to train."""
 
     data: str | None = setting(
@@ -38,12 +38,6 @@ class Settings:
     lr: float = setting(1e-3, "Learning rate of Adam.", above=0, below=1)
     augment: bool = setting(False, "Randomly rotate, scale, shear and shift the training images.")
     cosine: bool = setting(False, "Cosine decay of the learning rate to 0.")
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 def train(out: str | Path, settings: Settings | None = None, *, replace: bool = False) -> Generator[Event]:
@@ -53,26 +47,14 @@ def train(out: str | Path, settings: Settings | None = None, *, replace: bool = 
     activations/epoch_N.npz (for one test image of each digit) and an entry in metrics.jsonl. For the batches
     `MOMENTS` of the first epoch, it holds batch_weights/batch_N_weights.pth and batch_N.json, the metrics.
     The final weights are final_model_weights.pth; their metadata are `Done.result`. See `training.run` for
-    the files that all runs have.
-
-    Raises:
-        ValueError: `out` holds a run and `replace` is not set, or the data are damaged or too few.
-        FloatingPointError: the loss is not finite.
+    the files that all runs have, and `training.start` for the errors.
     """
-    settings = absolute(settings or Settings())
-    digits = data.load(settings.data)
-    _plan(settings, digits)  # validates before a folder is created
-    yield from _train(runs.create(out, "digits", settings, replace=replace), settings, digits)
+    return training.start(out, "digits", settings or Settings(), _read, _train, replace)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Resume a stopped or killed run from its last whole epoch, with the same bytes as if uninterrupted.
-
-    Raises:
-        ValueError: `out` holds no run of the digit system, or the run is complete or still training.
-    """
-    run, settings = runs.open(out, "digits", Settings)
-    yield from _train(run, settings, data.load(settings.data))
+    """Resume a run from its last whole epoch, with the same bytes as if uninterrupted."""
+    return training.resume(out, "digits", Settings, _read, _train)
 
 
 def history(run: runs.Run) -> list[Epoch]:
@@ -147,15 +129,15 @@ def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[
     yield from on_one_thread(events)
 
 
+def _read(settings: Settings) -> data.Digits:
+    digits = data.load(settings.data)
+    _plan(settings, digits)  # validates the settings
+    return digits
+
+
 def _plan(settings: Settings, digits: data.Digits) -> training.Plan:
-    return training.Plan(
-        settings.epochs,
-        batches(settings, len(digits.train)),
-        best={"val_accuracy": "max"},
-        untrained=True,
-        device=settings.device,
-        track=settings.track,
-    )
+    steps = batches(settings, len(digits.train))
+    return training.Plan.of(settings, steps, best={"val_accuracy": "max"}, untrained=True)
 
 
 def _metadata(settings: Settings, digits: data.Digits, epochs: list[Epoch]) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """What the trainers on photographs share: reading and holding out, crops, where to begin, export."""
 
+from collections.abc import Callable, Generator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -7,8 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
-from vision_core import checkpoints, devices, folders, runs
+from vision_core import checkpoints, devices, folders, runs, training
+from vision_core.events import Event
 from vision_core.pictures import images
 
 HERE = ("train_dir", "val_dir", "start", "device", "track", "workers")  # settings that say nothing elsewhere
@@ -71,6 +76,45 @@ def network(kind: type[Network], settings: Any) -> Network:
         with devices.seeded(settings.seed):
             model = kind(settings.widths, settings.down, settings.up)
     return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def train(
+    run: runs.Run,
+    settings: Any,
+    kind: type[nn.Module],
+    batches: training.Batches,
+    terms: training.Terms,
+    measure: Callable[[nn.Module], dict[str, Any]],
+    best: str,
+    *,
+    photographs: int,
+    warmup: int,
+    least: float,
+) -> Generator[Event]:
+    """Train a network of `kind` with AdamW and cosine decay; see `training.run`.
+
+    Args:
+        best: the metric to maximise.
+        photographs: how many there are to train on, for the metadata.
+        warmup, least: see `training.cosine`.
+    """
+    model, steps = network(kind, settings), settings.epochs * settings.steps
+    optimizer = torch.optim.AdamW(
+        model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
+    )
+    rate = partial(training.cosine, total=steps, warmup=warmup, least=least)
+    yield from training.run(
+        run,
+        model,
+        optimizer,
+        batches,
+        terms,
+        training.Plan.of(settings, settings.steps, best={best: "max"}),
+        scheduler=LambdaLR(optimizer, rate),
+        measure=lambda model, epoch: measure(model),
+        metadata={**asdict(settings), "photographs": photographs, "licence": "Apache-2.0"},
+        finish=measure,
+    )
 
 
 def export(run: str | Path, out: str | Path, system: str, settings: type, kind: type[Network]) -> Path:

@@ -100,13 +100,6 @@ class Clip:
 
         return scores
 
-    def relevance(self, pictures: Sequence[np.ndarray], text: str, nulls: Sequence[str]) -> Tensor:
-        """How much nearer each picture is to the text than to the nearest of the null texts, (N,)."""
-        embedded, _ = self.embed_images(pictures)
-        words = self.embed_texts([text, *nulls])
-        cosines = embedded @ words.T
-        return cosines[:, 0] - cosines[:, 1:].max(1).values
-
     def _embed(self, picture: np.ndarray) -> tuple[Tensor, Tensor]:
         x = images.to_tensor(picture).to(self.device)
         height, width = x.shape[2:]

@@ -27,14 +27,14 @@ from vision_core.files import atomic, read_json
 from vision_core.pictures import images
 from vision_core.runs import Run
 from vision_core.safety.messages import quote
-from vision_core.settings import COUNT, absolute, check, device, seed, setting, track
+from vision_core.settings import COUNT, TrainingSettings, setting
 from vision_core.training import Plan
 
 Score = Callable[[int, int, int], float]
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """How to train; the losses' weights and the optimiser are the original's."""
 
     data: str = setting(help="A JSON {file: [caption, prompt]}, or a folder with data.json.", path=True)
@@ -53,12 +53,6 @@ class Settings:
     max_window: int = setting(15, "Half of the largest box's side, in patches.", least=4, most=16)
     steps: int = setting(20, "Steps of the painter.", least=1, most=1000)
     lr: float = setting(5e-3, "Adam's learning rate.", above=0, below=1)
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class Table:
@@ -172,14 +166,12 @@ def optimize(
         optimizer,
         batches,
         terms,
-        Plan(
-            epochs=settings.epochs,
-            steps_per_epoch=len(boxes),
+        Plan.of(
+            settings,
+            len(boxes),
             best={"loss": "min"},
             every=max(1, settings.epochs // 20),
             untrained=True,
-            device=settings.device,
-            track=settings.track,
         ),
         scheduler=scheduler,
         measure=lambda model, epoch: measure(model, boxes, table.values),
@@ -213,22 +205,20 @@ def measure(model: nn.Module, boxes: list[Tensor], table: np.ndarray) -> dict[st
 
 
 def train(out: str | Path, settings: Settings, replace: bool = False) -> Generator[Event]:
-    """Train into the new folder `out`.
+    """Train in the folder `out`; see `training.start`.
 
     Raises:
-        ValueError: `out` holds a run; the data are damaged.
         WeightsMissing: the backend's networks are not on this machine.
     """
-    settings = absolute(settings)
-    read_data(settings.data)
-    runs.create(out, "edit", settings, replace=replace)
-    yield from resume(out)
+    return training.start(out, "edit", settings, lambda asked: read_data(asked.data), _train, replace)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with a run from its folder; what was painted is not painted again."""
-    run, settings = runs.open(out, "edit", Settings)
-    entries = read_data(settings.data)
+    """Resume the run in `out`; finished paintings are not repeated."""
+    return training.resume(out, "edit", Settings, lambda asked: read_data(asked.data), _train)
+
+
+def _train(run: Run, settings: Settings, entries: list[tuple[Path, str, str]]) -> Generator[Event]:
     painter = choices.painter(
         settings.backend, settings.model, generative=True, steps=settings.steps, device=settings.device
     )

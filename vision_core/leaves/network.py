@@ -20,7 +20,7 @@ from vision_core.leaves.gate import Gate
 from vision_core.safety.bounds import Bounds, OneOf, Several, Text, Whole
 from vision_core.states import load_state
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1]
+MEAN, STD = weights.IMAGENET_MEAN, weights.IMAGENET_STD
 BACKBONES = ("mobilenet", "imagenet")
 BLOCKS = 19  # of MobileNetV2's features
 LAYERS = (

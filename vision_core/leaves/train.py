@@ -23,13 +23,13 @@ from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
 from vision_core.leaves.network import BACKBONES, BLOCKS, LeafNet
 from vision_core.runs import Run
-from vision_core.settings import BATCH_SIZE, COUNT, absolute, check, device, seed, setting, shareable, track
+from vision_core.settings import BATCH_SIZE, COUNT, TrainingSettings, absolute, setting, shareable
 
 MANIFEST, PICTURES = "manifest.json", "pictures"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """How to train."""
 
     data: str = setting(help="Folder, or ZIP of one, whose subfolders are the classes.", path=True)
@@ -56,12 +56,9 @@ class Settings:
     patience: int = setting(
         7, "Stop after so many epochs without a smaller validation loss; 0: never.", least=0, most=COUNT
     )
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         if self.cache_features and self.trained_blocks:
             raise ValueError(
                 "embeddings can be cached only while all features are frozen: leave out --unfreeze"
@@ -244,15 +241,12 @@ def _absolute(settings: Settings) -> Settings:
 
 
 def _plan(settings: Settings, count: int) -> training.Plan:
-    return training.Plan(
-        settings.epochs,
+    return training.Plan.of(
+        settings,
         max(1, count // settings.batch_size),
         weights={"train_accuracy": 0.0},
         best={"val_loss": "min", "val_accuracy": "max"},
-        patience=settings.patience,
         seed=settings.seed,
-        device=settings.device,
-        track=settings.track,
     )
 
 

@@ -101,10 +101,8 @@ def terms(model: PageRestorer, batch: Batch, floor: float) -> dict[str, Tensor]:
 
 
 def _ran(model: PageRestorer, damaged: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
-    device = damaged.device
-    dtype = devices.autocast_dtype(device)
     x = (damaged.float() / 255).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with devices.autocast(damaged.device):
         restored, logits = model.detail(x, thumbnail)
     return restored.float(), logits.float()
 

@@ -127,8 +127,7 @@ def _threshold(logits: np.ndarray, gain: np.ndarray) -> float:
 
 def _restored(network: PageRestorer, damaged: np.ndarray, thumbnail: Tensor) -> tuple[np.ndarray, np.ndarray]:
     x = torch.from_numpy(damaged.transpose(2, 0, 1).copy())[None].float() / 255
-    dtype = devices.autocast_dtype(torch.device("cpu"))
-    with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+    with torch.inference_mode(), devices.autocast(x.device):
         restored, ink = network.detail(x.contiguous(memory_format=torch.channels_last), thumbnail[None])
     made = (restored[0].float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     return made, (torch.sigmoid(ink[0, 0].float()) * 255).round().byte().numpy()

@@ -54,9 +54,7 @@ class Lesson:
 
     def terms(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         clean, damaged = (part.float() / 255 for part in batch)
-        device = damaged.device
-        dtype = devices.autocast_dtype(device)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with devices.autocast(damaged.device):
             restored = model(damaged.contiguous(memory_format=torch.channels_last))
         restored = restored.float()
         found = {"l1": losses.l1(restored, clean)}

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_core.weights import IMAGENET_MEAN, IMAGENET_STD
+
 
 def l1(restored: Tensor, clean: Tensor) -> Tensor:
     """Mean absolute difference, the original's main term."""
@@ -63,8 +65,8 @@ class VGG16Features(nn.Module):
         except RuntimeError as error:
             raise ValueError(f"{vgg16_file()} does not hold VGG16: {error}") from error
         self.layers = network.features[:16].eval().requires_grad_(False)  # pyright: ignore
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         _alike(restored, clean)

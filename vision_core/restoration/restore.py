@@ -285,7 +285,6 @@ def _prepare(
 ) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
     """The network as a function of tiles on the CPU, and the grid for the page."""
     device = devices.pick(options.device)
-    dtype = devices.autocast_dtype(device)
     network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore
     height, width, _ = page.shape
     fixed = not isinstance(network, PageRestorer)
@@ -296,7 +295,7 @@ def _prepare(
     @torch.inference_mode()
     def run(batch: Tensor) -> Tensor:
         batch = batch.to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with devices.autocast(device):
             if not isinstance(network, PageRestorer):
                 return network(batch).float().cpu()
             assert glance is not None

@@ -15,24 +15,13 @@ from vision_core.events import Event
 from vision_core.restoration import data, learn_detail, learn_light, learn_whole, losses, networks, text
 from vision_core.restoration.validation import SIDE
 from vision_core.restoration.world import World
-from vision_core.settings import (
-    BATCH_SIZE,
-    COUNT,
-    CROP,
-    WORKERS,
-    absolute,
-    check,
-    device,
-    seed,
-    setting,
-    track,
-)
+from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "restore"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """How to train; the defaults are the original's."""
 
     train_dir: str | None = setting(None, "Folder of clean pages; without it, generated ones.", path=True)
@@ -53,7 +42,7 @@ class Settings:
     epochs: int = setting(100, "Passes, of --crops crops each.", least=1, most=COUNT)
     crops: int | None = setting(None, "Crops of an epoch; without it, one of each page.", least=1, most=COUNT)
     batch_size: int = setting(16, "Crops of a batch.", least=1, most=BATCH_SIZE)
-    crop: int = setting(256, "Side of the crops in pixels, a multiple of 16.", least=16, most=CROP)
+    crop: int = setting(256, "Side of the crops in pixels.", least=16, most=CROP, multiple=16)
     lr: float = setting(1e-4, "AdamW's learning rate.", above=0, below=1)
     weight_decay: float = setting(0.01, least=0, below=1)
     schedule: Literal["cosine", "constant"] = setting(
@@ -73,44 +62,23 @@ class Settings:
         0, "Processes that damage crops ahead; 0: between the steps.", least=0, most=WORKERS
     )
     every: int = setting(1, "Epochs between measurements.", least=1, most=COUNT)
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.crop % 16:
-            raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
 
 def train(out: str | Path, settings: Settings | None = None, *, replace: bool = False) -> Generator[Event]:
-    """Train into the folder `out`: besides what every run holds, best_loss.safetensors and previews/.
-
-    Raises:
-        ValueError: `out` holds a run and `replace` is not set; no pages, or too few to hold some out.
-        FloatingPointError: the loss is not finite.
-    """
-    settings = _resolved(settings or Settings())
-    pages = _pages(settings)  # refuses before there is a folder
-    yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *pages)
+    """Train in the folder `out`. Besides the files of all runs, it holds previews/; see `training.start`."""
+    return training.start(out, SYSTEM, _resolved(settings or Settings()), _pages, _train, replace)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with a run that was stopped or killed, from its last measured epoch.
-
-    Raises:
-        ValueError: `out` holds no run of this system, or one that is complete or still training.
-    """
-    run, settings = runs.open(out, SYSTEM, Settings)
-    yield from _train(run, settings, *_pages(settings))
+    """Resume the run in `out` from its last evaluation."""
+    return training.resume(out, SYSTEM, Settings, _pages, _train)
 
 
 def _resolved(settings: Settings) -> Settings:
-    """Settings that mean the same on a later day: absolute folders, and what "auto" stands for here."""
-    perceptual = settings.perceptual
-    if perceptual == "auto":
-        perceptual = "vgg16" if losses.vgg16_file().is_file() else "gradient"
-    return replace(absolute(settings), perceptual=perceptual)
+    """Resolve the loss term "auto", so that a resume uses the same one."""
+    if settings.perceptual != "auto":
+        return settings
+    return replace(settings, perceptual="vgg16" if losses.vgg16_file().is_file() else "gradient")
 
 
 def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
@@ -124,9 +92,9 @@ def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
 
 
 def _train(
-    run: runs.Run, settings: Settings, pages: list[data.Page], held_out: list[data.Page]
+    run: runs.Run, settings: Settings, split: tuple[list[data.Page], list[data.Page]]
 ) -> Generator[Event]:
-    model = _network(settings)
+    (pages, held_out), model = split, _network(settings)
     steps = max(1, (settings.crops or len(pages)) // (settings.batch_size * settings.accumulate))
     lesson = _lesson(settings, pages, held_out, steps * settings.accumulate)
     original = settings.network != "pages"
@@ -137,19 +105,8 @@ def _train(
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    plan = training.Plan(
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        weights=lesson.weights,
-        clip=settings.clip,
-        accumulate=settings.accumulate,
-        ema=settings.ema,
-        best=lesson.best,
-        every=settings.every,
-        seed=settings.seed if original else None,  # of dropout
-        device=settings.device,
-        track=settings.track,
-    )
+    dropout_seed = settings.seed if original else None
+    plan = training.Plan.of(settings, steps, weights=lesson.weights, best=lesson.best, seed=dropout_seed)
 
     def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
         picture = run.folder / "previews" / f"epoch_{epoch:04d}.jpg"

@@ -64,10 +64,9 @@ class Validation:
 def _restore(model: nn.Module, damaged: Tensor) -> Tensor:
     """(N, 3, S, S) in [0, 1] -> the same, restored in batches on the model's device."""
     device = next(model.parameters()).device
-    dtype = devices.autocast_dtype(device)
     parts = []
     for batch in damaged.split(BATCH):
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with devices.autocast(device):
             out = model(batch.to(device).contiguous(memory_format=torch.channels_last))
         parts.append(out.float().clamp(0, 1).cpu())
     return torch.cat(parts)

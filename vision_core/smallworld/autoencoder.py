@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.devices import generator
+from vision_core.devices import autocast, generator
 from vision_core.editing.hub import prepare
 from vision_core.files import read_json, write_json
 from vision_core.loading import made
@@ -122,7 +122,7 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """
     images, noise, things = batch[0].float() / 255, batch[1], batch[2]
     images = images.contiguous(memory_format=torch.channels_last)
-    with data.autocast(images.device):
+    with autocast(images.device):
         latents, again = model(images, 0.05 * noise)
     latents, again = latents.float(), again.float()
     wrong, weight = again - images, 1 + 2 * things.float()
@@ -145,7 +145,7 @@ def _features(visual: Any, again: Tensor, images: Tensor) -> Tensor:
     Finer features would require the exact position of every dot, which the latents do not encode.
     """
     both = torch.cat([again, images]).contiguous(memory_format=torch.channels_last) * 2 - 1
-    with data.autocast(images.device):
+    with autocast(images.device):
         features = visual.forward_intermediates(both, [2, 3, 4], intermediates_only=True)
     pairs = [level.float().chunk(2) for level in features["image_intermediates"]]
     return 0.05 * torch.stack([(a - b).abs().mean() / b.abs().mean() for a, b in pairs]).sum()

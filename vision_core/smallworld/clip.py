@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.devices import generator
+from vision_core.devices import autocast, generator
 from vision_core.editing.hub import prepare
 from vision_core.files import read_json
 from vision_core.loading import made
@@ -158,7 +158,7 @@ def tokenize(texts: list[str]) -> Tensor:
 def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """Contrastive loss of pictures and captions, and cross-entropy of the auxiliary head."""
     images, texts, true, image_labels, text_labels = batch
-    with data.autocast(images.device):
+    with autocast(images.device):
         image_embeddings, text_embeddings, scale = model(images.float() / 255, texts)
     image_embeddings, text_embeddings = image_embeddings.float(), text_embeddings.float()
     logits = scale * image_embeddings @ text_embeddings.T  # (B, B (1 + HARD))

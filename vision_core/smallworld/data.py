@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vision_core.devices import autocast_dtype
 from vision_core.files import atomic
 from vision_core.loading import made
 from vision_core.smallworld import world
@@ -115,12 +113,6 @@ def save_sheet(path: Path, images: Tensor, columns: int = 8) -> None:
     rows = [np.concatenate(list(pixels[k : k + columns]), 1) for k in range(0, len(pixels), columns)]
     with atomic(path) as file:
         Image.fromarray(np.concatenate(rows)).save(file, "PNG")
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to bfloat16 if it is faster on this device."""
-    dtype = autocast_dtype(device)
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def halves(network: torch.nn.Module) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_core.devices import generator
+from vision_core.devices import autocast, generator
 from vision_core.editing.find.saliency import stand_out
 from vision_core.editing.hub import prepare
 from vision_core.loading import made
@@ -101,7 +101,7 @@ class Network(nn.Module):
         return targets, torch.cat([self._outputs(self.student, view) for view in views], 1)
 
     def _outputs(self, part: nn.ModuleDict, views: Tensor) -> Tensor:
-        with data.autocast(views.device):
+        with autocast(views.device):
             tokens = part["vit"](views.flatten(0, 1), interpolate_pos_encoding=True).last_hidden_state
         return part["head"](tokens[:, 0].float()).unflatten(0, views.shape[:2])
 

@@ -12,8 +12,9 @@ from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.editing.find.saliency import Saliency
 from vision_core.editing.hub import prepare
 from vision_core.smallworld import clip, data, dino, judge, world
+from vision_core.smallworld.examples import load_autoencoder
 from vision_core.smallworld.grammar import COLOURS, KINDS, PLACES, Phrase
-from vision_core.smallworld.painter import WITHHELD, autoencoder
+from vision_core.smallworld.hiding import WITHHELD
 
 
 def measure(
@@ -77,7 +78,7 @@ def drawn(judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
 @torch.inference_mode()
 def encoded(folder: Path, judged_by: torch.nn.Module, tasks: list[Task]) -> dict[str, float]:
     """The success rate on drawings after the autoencoder, an upper bound for edits."""
-    vae, _ = autoencoder(str(folder))
+    vae, _ = load_autoencoder(str(folder))
     seen = []
     for old, new, index in tasks:
         images = data.drawn([new]) / 127.5 - 1

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core import checkpoints
-from vision_core.devices import generator
+from vision_core.devices import autocast, generator
 from vision_core.safety.bounds import Bounds, Whole
 from vision_core.smallworld import data, world
 from vision_core.smallworld.grammar import GROUNDS, KINDS, PLACES, SKIES, TONES
@@ -79,7 +79,7 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     images, facts = batch
-    with data.autocast(images.device):
+    with autocast(images.device):
         places, view = model(images.contiguous(memory_format=torch.channels_last))
     kind, colour = places.float().flatten(0, 1).split(SIZES, -1)
     ground, sky = view.float().split(VIEW, -1)

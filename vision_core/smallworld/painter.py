@@ -8,39 +8,32 @@ weights); Lin et al. 2024 (zero terminal SNR).
 
 import copy
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from random import Random
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_core import devices
-from vision_core.devices import generator
+from vision_core.devices import autocast, generator
 from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.editing.hub import prepare
 from vision_core.loading import made
 from vision_core.safety.bounds import Bounds, OneOf, Several, Whole
-from vision_core.smallworld import clip, data, paint, tokens, world
+from vision_core.smallworld import clip, data, tokens
 from vision_core.smallworld.autoencoder import save as save_autoencoder
-from vision_core.smallworld.grammar import COLOURS, KINDS, Caption
+from vision_core.smallworld.examples import (
+    GRID,
+    MASKINGS,
+    Examples,
+    box_masks,
+    load_autoencoder,
+    on_device,
+    shared_examples,
+)
 
-EVERY, TESTED, SHOWN, MASKINGS = 10, 256, 16, 8
-GRID = data.SIDE // 8
+EVERY, TESTED, SHOWN = 10, 256, 16
 UNCONDITIONAL = 0.1  # share of examples with an empty caption, for classifier-free guidance
-Box = tuple[int, int, int, int]  # top, bottom, left, right
-WITHHELD = {  # combinations held out of training, to test whether colour and kind are disentangled
-    ("tent", "blue"),
-    ("house", "pink"),
-    ("car", "yellow"),
-    ("balloon", "green"),
-    ("windmill", "red"),
-    ("flowering tree", "white"),
-    ("bush", "purple"),
-}
 
 
 class Network(nn.Module):
@@ -158,91 +151,6 @@ def scheduler() -> Any:
     )
 
 
-def hide(scene: world.Scene, masks: np.ndarray, random: Random) -> tuple[Box, Caption]:
-    """Choose a random box to inpaint, and its caption.
-
-    Most boxes imitate an edit: around a thing and a possible replacement, with a caption of the thing. Others
-    surround a thing tightly or loosely, are random, or cover the whole picture.
-
-    Args:
-        masks: bool (things, 128, 128), the visible pixels of each thing.
-    """
-    whole = world.describe_part(scene, random)
-    choice = random.random()
-    if choice < 0.06:
-        return (0, data.SIDE, 0, data.SIDE), world.describe(scene)
-    if choice >= 0.85 or not masks.any():
-        h, w = random.randint(24, 100), random.randint(24, 100)
-        y, x = random.randint(0, data.SIDE - h), random.randint(0, data.SIDE - w)
-        box = (y, y + h, x, x + w)
-        return box, _inside(scene, box, masks, whole, random)
-    index = random.choice([k for k, it in enumerate(masks) if it.any()])
-    rows, columns = np.nonzero(masks[index])
-    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-    if choice < 0.5:
-        kind = random.choice(KINDS)
-        other = replace(scene.things[index], kind=kind, colour=COLOURS[kind][0])
-        ends = [data.SIDE * end for end in paint.extent(scene, other)]
-        margin = random.randint(2, 7)
-        top, left = min(top, ends[0]) - margin, min(left, ends[2]) - margin
-        bottom, right = max(bottom, ends[1]) + margin, max(right, ends[3]) + margin
-        box = _within(top, bottom, left, right)
-        return box, _inside(scene, box, masks, whole, random, index)
-    if random.random() < 0.5:
-        margins = [random.random() ** 2 * 36 for _ in range(4)]
-    else:  # a square around the centre, like the boxes of anchors
-        side = max(bottom - top, right - left) * (1 + 0.9 * random.random())
-        margins = [(side - (bottom - top)) / 2] * 2 + [(side - (right - left)) / 2] * 2
-    box = _within(top - margins[0], bottom + margins[1], left - margins[2], right + margins[3])
-    return box, _inside(scene, box, masks, whole, random)
-
-
-def _within(*ends: float) -> Box:
-    top, bottom, left, right = (min(max(round(float(end)), 0), data.SIDE) for end in ends)
-    return top, bottom, left, right
-
-
-def withheld(scene: world.Scene) -> bool:
-    return any((thing.kind, thing.colour) in WITHHELD for thing in scene.things)
-
-
-def _inside(
-    scene: world.Scene,
-    box: Box,
-    masks: np.ndarray,
-    whole: Caption,
-    random: Random,
-    edited: int | None = None,
-) -> Caption:
-    """The caption of a hidden box: the things mostly inside, or that there are none; sometimes of the scene.
-
-    For an edit, the `edited` thing is always mentioned, the others with a probability of 1/2.
-    """
-    full, (top, bottom, left, right) = world.describe(scene), box
-    seen = masks[:, top:bottom, left:right].sum((1, 2))
-    hidden = [k for k, it in enumerate(masks) if seen[k] > 0.6 * it.sum()]
-    if edited is not None:
-        hidden = [k for k in hidden if k == edited or random.random() < 0.5]
-    ground = scene.ground if random.random() < 0.3 else None
-    sky = scene.sky if random.random() < 0.3 else None
-    if edited is not None and random.random() < 0.7:
-        ground, sky = None, None
-    elif random.random() < 0.25:
-        return whole
-    phrases = tuple(
-        replace(
-            full.phrases[k],
-            place=None,
-            colour=full.phrases[k].colour if random.random() < 0.9 else None,
-            size=full.phrases[k].size if random.random() < (0.35 if edited is None else 0.7) else None,
-        )
-        for k in hidden
-    )
-    if phrases:
-        return Caption(phrases, ground, sky)
-    return Caption((), scene.ground, sky, empty=random.random() < 0.7)
-
-
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
     """Yield latents, masked latents, masks, tokens, noise and times.
 
@@ -250,12 +158,12 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
     its end. So training starts early even on a slow machine.
     """
     needed = min(epoch * settings.steps * settings.batch_size, settings.scenes)
-    examples = _examples(settings.autoencoder, settings.cache, settings.scenes)
+    examples = shared_examples(settings.autoencoder, settings.cache, settings.scenes)
     examples.fill(needed, settings.workers, settings.device)
     yield from made(partial(_batch, settings, examples, epoch), settings.steps, settings.workers)
 
 
-def _batch(settings: Any, examples: "Examples", epoch: int, step: int) -> tuple[Tensor, ...]:
+def _batch(settings: Any, examples: Examples, epoch: int, step: int) -> tuple[Tensor, ...]:
     drawn, size = generator(settings.seed, epoch, step), settings.batch_size
     needed = min(epoch * settings.steps * size, settings.scenes)
     allowed = torch.nonzero(examples.allowed[:needed])[:, 0]
@@ -268,136 +176,7 @@ def _batch(settings: Any, examples: "Examples", epoch: int, step: int) -> tuple[
     texts[torch.rand(size, generator=drawn) < UNCONDITIONAL] = clip.tokenize([""])
     noise = torch.randn(size, 4, GRID, GRID, generator=drawn)
     times = torch.randint(1000, (size,), generator=drawn)
-    return latents.float(), left.float(), _masks(examples.boxes[pick, masking], 8), texts, noise, times
-
-
-class Examples:
-    """Training examples from the wild scenes, starting at `first`, with `MASKINGS` masks each.
-
-    `fill` computes them on demand.
-
-    latents: half (scenes, 1 + MASKINGS, 4, 16, 16), of the whole picture and of each masked one
-    boxes, texts: int16 (scenes, MASKINGS, 4), and (scenes, MASKINGS, 40) tokens
-    allowed: bool (scenes,), whether the scene contains no withheld combination
-    """
-
-    def __init__(self, autoencoder: str, cache: str | None, count: int, first: int = 0) -> None:
-        self.autoencoder, self.cache, self.first, self.count = autoencoder, cache, first, count
-        self.latents = torch.empty(count, 1 + MASKINGS, 4, GRID, GRID, dtype=torch.half)
-        self.boxes = torch.empty(count, MASKINGS, 4, dtype=torch.int16)
-        self.texts = torch.empty(count, MASKINGS, tokens.LENGTH, dtype=torch.int16)
-        self.allowed = torch.zeros(count, dtype=torch.bool)
-        self.filled = 0
-
-    def fill(self, needed: int, workers: int = 0, device: str = "cpu") -> None:
-        """Compute the missing ones of the first `needed` scenes, in chunks of 512."""
-        parts = self._parts(needed)
-        for part, facts in zip(parts, self.hide(needed, workers), strict=True):
-            first, count = self._part(part)
-            rows, facts = slice(first - self.first, first - self.first + count), torch.from_numpy(facts)
-            self.boxes[rows], self.texts[rows] = facts[..., :4], facts[..., 4:]
-            self.latents[rows] = torch.from_numpy(self._encoded(part, device).copy())
-            scenes = map(world.wild, range(first, first + count))
-            self.allowed[rows] = torch.tensor([not withheld(scene) for scene in scenes])
-            self.filled = rows.stop
-
-    def hide(self, needed: int, workers: int = 0) -> Iterator[np.ndarray]:
-        """Boxes and tokens of the missing chunks; with a cache, also draws their pictures."""
-        parts = self._parts(needed)
-        if self.cache and parts:
-            data.draw(self.cache, self.first, needed, workers, world.wild)
-        return made(lambda k: self._hidden(parts[k]), len(parts), min(workers, len(parts)))
-
-    def _parts(self, needed: int) -> range:
-        done = self.filled // data.CHUNK
-        return range(done, -(-needed // data.CHUNK)) if needed > self.filled else range(0)
-
-    def _part(self, part: int) -> tuple[int, int]:
-        done = part * data.CHUNK
-        return self.first + done, min(data.CHUNK, self.count - done)
-
-    def _path(self, kind: str, part: int) -> Path | None:
-        first, count = self._part(part)
-        return Path(self.cache) / kind / f"{first:010}-{count}.npy" if self.cache else None
-
-    def _hidden(self, part: int) -> np.ndarray:
-        """Boxes and tokens of a chunk, int16 (count, MASKINGS, 4 + 40)."""
-
-        def make() -> np.ndarray:
-            first, count = self._part(part)
-            rows = []
-            for scene in map(world.wild, range(first, first + count)):
-                masks, random = world.masks(scene), Random(scene.seed + 1)
-                boxes, captions = zip(*(hide(scene, masks, random) for _ in range(MASKINGS)), strict=True)
-                texts = clip.tokenize([caption.reworded(random) for caption in captions])
-                rows.append(np.concatenate([np.array(boxes), texts.numpy()], 1).astype(np.int16))
-            return np.stack(rows)
-
-        return np.array(data.cached(self._path(f"hidden-{data.version(world.wild)}-{HIDING}", part), make))
-
-    def _encoded(self, part: int, device: str) -> np.ndarray:
-        def make() -> np.ndarray:
-            first, count = self._part(part)
-            rows = slice(first - self.first, first - self.first + count)
-            pictures = torch.from_numpy(np.array(data.pictures(first, count, self.cache, world.wild)))
-            return encode(self.autoencoder, pictures, self.boxes[rows], devices.pick(device)).numpy()
-
-        digest = autoencoder(self.autoencoder)[1]
-        kind = f"latents-{data.version(world.wild)}-{HIDING}-{digest}"
-        return data.cached(self._path(kind, part), make)
-
-
-HIDING = 2  # version of `hide`, because its results are cached
-
-
-@lru_cache(2)
-def _examples(autoencoder: str, cache: str | None, count: int, first: int = 0) -> Examples:
-    return Examples(autoencoder, cache, count, first)
-
-
-def _masks(boxes: Tensor, step: int = 1) -> Tensor:
-    """Boxes (..., 4) -> masks, float (..., 1, 128 / step, 128 / step), of every `step`-th pixel."""
-    at = torch.arange(0, data.SIDE, step, device=boxes.device)
-    top, bottom, left, right = (end[..., None] for end in boxes.unbind(-1))
-    rows, columns = (at >= top) & (at < bottom), (at >= left) & (at < right)
-    return (rows[..., :, None] & columns[..., None, :]).unsqueeze(-3).float()
-
-
-@torch.inference_mode()
-def encode(folder: str, pictures: Tensor, boxes: Tensor, device: torch.device) -> Tensor:
-    """Scaled latents of pictures, uint8 (B, 128, 128, 3), whole and masked by boxes (B, M, 4)."""
-    vae, parts = _on(folder, device), []
-    size = 8 if device.type == "cpu" else 64
-    for some, hidden in zip(pictures.split(size), boxes.split(size), strict=True):
-        images = some.to(device).permute(0, 3, 1, 2)[:, None].float() / 127.5 - 1
-        left = images * (1 - _masks(hidden.to(device)))  # 0 is grey
-        images = torch.cat([images, left], 1)
-        flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        with data.autocast(device):
-            latents = vae.encoder(flat).float() * vae.config.scaling_factor
-        parts.append(latents.unflatten(0, images.shape[:2]).half().cpu())
-    return torch.cat(parts)
-
-
-@lru_cache(2)
-def _on(folder: str, device: torch.device) -> Any:
-    """The autoencoder on a device."""
-    return copy.deepcopy(autoencoder(folder)[0]).to(device, memory_format=torch.channels_last)
-
-
-@lru_cache(2)
-def autoencoder(folder: str) -> tuple[Any, str]:
-    """Load an autoencoder in diffusers' format, in float32, with a hash for cached latents."""
-    prepare()
-    import hashlib
-
-    from diffusers import AutoencoderTiny
-
-    weights = Path(folder) / "diffusion_pytorch_model.safetensors"
-    if not weights.is_file():
-        raise ValueError(f"{folder} contains no autoencoder in diffusers' format")
-    vae = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32).eval()
-    return vae, hashlib.sha256(weights.read_bytes()).hexdigest()[:10]
+    return latents.float(), left.float(), box_masks(examples.boxes[pick, masking], 8), texts, noise, times
 
 
 @lru_cache(2)
@@ -416,7 +195,7 @@ def _errors(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     x = torch.cat([noisy, masks, left], 1).contiguous(memory_format=torch.channels_last)
-    with data.autocast(latents.device):
+    with autocast(latents.device):
         v = model(x, times, texts)
     snr = (alpha / (1 - alpha)).flatten()
     weight = 0.1 + 0.9 * masks
@@ -428,17 +207,17 @@ def _errors(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
     """Loss on held-out scenes with fixed noise; writes inpainted samples to the run's folder."""
     drawn, device = generator(1, 0), next(model.parameters()).device
-    held = _examples(settings.autoencoder, settings.cache, TESTED, data.HELD_OUT)
+    held = shared_examples(settings.autoencoder, settings.cache, TESTED, data.HELD_OUT)
     held.fill(TESTED, 0, str(device))
     latents, left = held.latents[:, 0].float(), held.latents[:, 1].float()
-    masks, texts = _masks(held.boxes[:, 0], 8), held.texts[:, 0].long()
+    masks, texts = box_masks(held.boxes[:, 0], 8), held.texts[:, 0].long()
     noise = torch.randn(TESTED, 4, GRID, GRID, generator=drawn)
     times = torch.arange(TESTED) * 1000 // TESTED
     parts = [part.to(device) for part in (latents, left, masks, texts, noise, times)]
     errors = [_errors(model, group) for group in zip(*(part.split(32) for part in parts), strict=True)]
     if folder:
         painted = sample(model, *(part[:SHOWN] for part in parts[1:5]), steps=12)
-        vae = _on(settings.autoencoder, device)
+        vae = on_device(settings.autoencoder, device)
         scale = vae.config.scaling_factor
         shown = [vae.decoder(part[:SHOWN] / scale) / 2 + 0.5 for part in (*parts[:2], painted)]
         rows = [part for k in range(0, SHOWN, 8) for part in (x[k : k + 8] for x in shown)]
@@ -475,7 +254,7 @@ def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     prepare()
     from diffusers import StableDiffusionInpaintPipeline
 
-    vae, _ = autoencoder(settings.autoencoder)
+    vae, _ = load_autoencoder(settings.autoencoder)
     nets = copy.deepcopy({"vae": vae, "unet": model.unet, "text_encoder": model.text_encoder})
     parts: dict[str, Any] = {name: net.half() for name, net in nets.items()}
     parts |= {"tokenizer": tokens.tokenizer(), "scheduler": scheduler()}

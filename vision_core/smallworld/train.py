@@ -16,8 +16,10 @@ from torch import nn
 from vision_core import checkpoints, runs, training
 from vision_core.devices import seeded
 from vision_core.events import Event
-from vision_core.settings import BATCH_SIZE, COUNT, WORKERS, absolute, check, device, seed, setting, track
+from vision_core.runs import Run
+from vision_core.settings import BATCH_SIZE, COUNT, WORKERS, TrainingSettings, setting
 from vision_core.smallworld import autoencoder, clip, data, dino, judge, painter, world
+from vision_core.smallworld.examples import Examples
 from vision_core.training import Plan
 
 SYSTEM = "edit tiny"
@@ -25,7 +27,7 @@ NETWORKS = {"autoencoder": autoencoder, "clip": clip, "dino": dino, "judge": jud
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """Settings for training one network of the small world."""
 
     network: Literal["autoencoder", "clip", "dino", "judge", "painter"] = setting(
@@ -53,12 +55,9 @@ class Settings:
         None, "Initial weights: a last.safetensors, or an exported folder.", path=True
     )
     workers: int = setting(0, "Worker processes that prefetch batches.", least=0, most=WORKERS)
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         if self.network == "painter" and self.autoencoder is None:
             raise ValueError("the painter needs an autoencoder: name its folder with --autoencoder")
 
@@ -76,25 +75,17 @@ def defaults(network: Any, changes: dict[str, Any]) -> Settings:
 
 
 def train(out: str | Path, settings: Settings, replace: bool = False) -> Generator[Event]:
-    """Train one network in the folder `out`; last.safetensors holds the current moving average.
-
-    Raises:
-        ValueError: `out` holds a run and `replace` is not set, or the settings do not fit together.
-        FloatingPointError: the loss is not finite.
-    """
-    runs.create(out, SYSTEM, absolute(settings), replace=replace)
-    yield from resume(out)
+    """Train one network in the folder `out`; last.safetensors holds the current moving average."""
+    return training.start(out, SYSTEM, settings, initial, _train, replace)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Resume the run in `out` from its last epoch.
+    """Resume the run in `out` from its last epoch."""
+    return training.resume(out, SYSTEM, Settings, initial, _train)
 
-    Raises:
-        ValueError: `out` holds no run of these networks, or the run is complete or being trained.
-    """
-    run, settings = runs.open(out, SYSTEM, Settings)
+
+def _train(run: Run, settings: Settings, model: nn.Module) -> Generator[Event]:
     network = NETWORKS[settings.network]
-    model = initial(settings)
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -110,16 +101,7 @@ def resume(out: str | Path) -> Generator[Event]:
         optimizer,
         lambda epoch: network.batches(settings, epoch),
         network.terms,
-        Plan(
-            epochs=settings.epochs,
-            steps_per_epoch=settings.steps,
-            clip=1.0,
-            ema=settings.ema,
-            every=network.EVERY,
-            seed=settings.seed,
-            device=settings.device,
-            track=settings.track,
-        ),
+        Plan.of(settings, settings.steps, clip=1.0, every=network.EVERY, seed=settings.seed),
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(settings, step)),
         measure=lambda model, epoch: network.measure(model, settings, run.folder),
         metadata={"network": settings.network, "licence": "Apache-2.0", "data": "vision-core's small world"},
@@ -167,7 +149,7 @@ def draw(network: str, cache: str, scenes: int, workers: int = 0) -> None:
         raise ValueError(f"network is {network!r}; it must be one of {', '.join(NETWORKS)}")
     if network == "painter":
         for first, count in ((0, scenes), (data.HELD_OUT, painter.TESTED)):
-            for _ in painter.Examples("", cache, count, first).hide(count, workers):
+            for _ in Examples("", cache, count, first).hide(count, workers):
                 pass
     elif network == "autoencoder":
         data.draw(cache, 0, scenes, workers, world.wild)

@@ -7,7 +7,7 @@
     masks(scene, size=128)          -> bool (things, size, size), disjoint, in the order of scene.things
     caption(scene) -> str           a complete caption; describe(scene) -> grammar.Caption
     grammar.parse(text) -> Caption  str(Caption); Caption.true_of(scene)
-    scene.change(i, kind="tent"), scene.without(i), scene.adding(thing), replace(scene, sky="night")
+    scene.change(i, kind="tent"), scene.without(i), replace(scene, sky="night")
     variants(scene) -> list[Scene]  all scenes that differ from it in one attribute
     elsewhere(scene, random)        the same things in other surroundings
 
@@ -90,9 +90,6 @@ class Scene:
 
     def without(self, index: int) -> "Scene":
         return replace(self, things=self.things[:index] + self.things[index + 1 :])
-
-    def adding(self, thing: Thing) -> "Scene":
-        return replace(self, things=(*self.things, thing))
 
 
 def scene(seed: int, things: int | None = None) -> Scene:

@@ -2,29 +2,31 @@
 
 import streamlit as st
 
-from apps.dashboard import charts, jobs
+from apps.dashboard import charts, forms, jobs
 from apps.dashboard.digits.comparison import show_comparison
 from apps.dashboard.digits.story import SYSTEM, read_story
 from apps.dashboard.story import Story
 from apps.dashboard.tables import offer, show_metrics
-from apps.dashboard.watching import attempt, await_end, choose, follow, tell_refusal
+from apps.dashboard.watching import await_end, choose, follow, start_button, tell_refusal
+from apps.shared.fields import Field
 from vision_core import runs
 from vision_core.digits import Settings
 
 BATCHES = [10, 25, 50, 100, 125]  # of 64 images; 125 are all 8,000 training images
+FORM = (
+    Field("lr", "Learning rate", least=1e-4, most=0.5, step=5e-4, help="From 0.05 on, training fails."),
+    Field("seed", "Seed", help="The same seed and settings give identical results."),
+    Field("augment", "Augment"),
+    Field("cosine", "Cosine"),
+)
+EPOCHS = Field("epochs", "Epochs", most=100, help="Epoch 0 is the untrained network.")
 
 
 def begin() -> None:
     """Start a training with the form's settings. Called only by a click on the button, never by a reload."""
     values = st.session_state
-    settings = Settings(
-        epochs=int(values["epochs"]),
-        batches=0 if values["batches"] == BATCHES[-1] else int(values["batches"]),
-        lr=float(values["lr"]),
-        seed=int(values["seed"]),
-        augment=bool(values["augment"]),
-        cosine=bool(values["cosine"]),
-    )
+    batches = 0 if values["batches"] == BATCHES[-1] else int(values["batches"])
+    settings = Settings(batches=batches, **forms.read(Settings, (EPOCHS, *FORM)))
     values["run"] = jobs.launch(SYSTEM, settings, name=values["digits_name"]).name
 
 
@@ -35,7 +37,7 @@ def form(busy: runs.Run | None) -> None:
         st.form("new", border=False, enter_to_submit=False),
     ):
         st.text_input("Name", max_chars=40, key="digits_name", placeholder="the time, if you leave it empty")
-        st.number_input("Epochs", 1, 100, 20, key="epochs", help="Epoch 0 is the untrained network.")
+        forms.build(Settings, [EPOCHS])
         st.select_slider(
             "Batches per epoch",
             BATCHES,
@@ -44,34 +46,8 @@ def form(busy: runs.Run | None) -> None:
             format_func=lambda n: "all" if n == BATCHES[-1] else str(n),
             help="64 images each. With fewer batches, early epochs are more interesting; all = 8,000 images.",
         )
-        st.number_input(
-            "Learning rate",
-            0.0001,
-            0.5,
-            0.001,
-            0.0005,
-            "%.4f",
-            key="lr",
-            help="For Adam. 0.001 is a good start; from 0.05 on, training fails.",
-        )
-        st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="seed", help="The same seed and settings give identical results."
-        )
-        st.toggle(
-            "Augment",
-            key="augment",
-            help="Randomly rotate, scale, shear and shift the training images a little.",
-        )
-        st.toggle("Cosine", key="cosine", help="Cosine decay of the learning rate to 0.")
-        st.form_submit_button(
-            "Start training",
-            type="primary",
-            icon=":material/play_arrow:",
-            width="stretch",
-            disabled=busy is not None,
-            on_click=attempt,
-            args=(begin,),
-        )
+        forms.build(Settings, FORM)
+        start_button(busy is not None, begin)
         st.caption("Training runs in the background: you can close or reload this page.")
     if busy is not None:
         await_end(busy)

@@ -2,44 +2,64 @@
 
 import streamlit as st
 
-from apps.dashboard import jobs
+from apps.dashboard import forms, jobs
 from apps.dashboard.leaves import datasets
 from apps.dashboard.leaves.curves import show_curves
 from apps.dashboard.leaves.story import SYSTEM, best, ending, read_story
 from apps.dashboard.story import Story
 from apps.dashboard.tables import offer, show_metrics
-from apps.dashboard.watching import attempt, await_end, choose, follow, tell_refusal
+from apps.dashboard.watching import await_end, choose, follow, start_button, tell_refusal
+from apps.shared.fields import Field
 from vision_core import leaves, runs
 from vision_core.weights import WeightsMissing
 
 KEY = "leaf_run"  # of the chosen training, in the address
+PREFIX = "leaf_set_"  # of the keys of the form
 BALANCE = {
     "none": "no",
     "weights": "by weights in the loss",
     "sampling": "by drawing small classes more often",
 }
+FORM = (
+    Field(
+        "epochs",
+        "Epochs",
+        most=100,
+        default=12,
+        help="It ends early when the validation loss has not fallen for 7 epochs.",
+    ),
+    Field(
+        "cache_features",
+        "Cache features",
+        default=True,
+        help="Looks at each picture once only: an epoch then takes about a second.",
+    ),
+)
+MORE = (
+    Field("lr", "Learning rate", least=1e-4, most=0.5, step=5e-4),
+    Field("batch_size", "Batch size", least=4, most=256, help=""),
+    Field(
+        "unfreeze",
+        "Unfreeze blocks",
+        help="The last N of the network's 19 blocks learn, too, at a tenth of the rate. "
+        "Slower, and only without cached features.",
+    ),
+    Field("balance", "Balance the classes", choices=BALANCE, help=""),
+    Field("label_smoothing", "Label smoothing", slider=0.3, step=0.05, help=""),
+    Field("mixup", "Mixup", slider=1.0, step=0.1, help="Mixes pairs of pictures; 0 turns it off."),
+    Field("seed", "Seed", help="The same seed and settings give identical results."),
+)
 
 
 def begin(folder: str) -> None:
     """Start what the form asks."""
-    asked = st.session_state
-    settings = leaves.Settings(
-        data=str(datasets.folders()[folder]),
-        epochs=int(asked["leaf_epochs"]),
-        batch_size=int(asked["leaf_batch"]),
-        lr=float(asked["leaf_rate"]),
-        unfreeze=int(asked["leaf_unfreeze"]),
-        cache_features=bool(asked["leaf_cache"]),
-        balance=asked["leaf_balance"],
-        label_smoothing=float(asked["leaf_smoothing"]),
-        mixup=float(asked["leaf_mixup"]),
-        seed=int(asked["leaf_seed"]),
-    )
+    values = forms.read(leaves.Settings, (*FORM, *MORE), PREFIX)
     try:
-        run = jobs.launch(SYSTEM, settings, leaves.create, asked["leaf_name"])
+        settings = leaves.Settings(data=str(datasets.folders()[folder]), **values)
+        run = jobs.launch(SYSTEM, settings, leaves.create, st.session_state["leaf_name"])
     except WeightsMissing as error:
         raise ValueError(str(error)) from error
-    asked["begun"] = run.name
+    st.session_state["begun"] = run.name
 
 
 def form(busy: runs.Run | None) -> None:
@@ -50,54 +70,13 @@ def form(busy: runs.Run | None) -> None:
             st.text_input(
                 "Name", max_chars=40, key="leaf_name", placeholder="the time, if you leave it empty"
             )
-            st.number_input(
-                "Epochs",
-                1,
-                100,
-                12,
-                key="leaf_epochs",
-                help="It ends early when the validation loss has not fallen for 7 epochs.",
-            )
-            st.toggle(
-                "Cache features",
-                True,
-                key="leaf_cache",
-                help="Looks at each picture once only: an epoch then takes about a second.",
-            )
+            forms.build(leaves.Settings, FORM, PREFIX)
             with st.expander("More settings"):
-                _more_settings()
-            st.form_submit_button(
-                "Start training",
-                type="primary",
-                icon=":material/play_arrow:",
-                width="stretch",
-                disabled=busy is not None or folder is None,
-                on_click=attempt,
-                args=(begin, folder),
-            )
+                forms.build(leaves.Settings, MORE, PREFIX)
+            start_button(busy is not None or folder is None, begin, folder)
         st.caption("Training runs in the background: you can close or reload this page.")
     if busy is not None:
         await_end(busy)
-
-
-def _more_settings() -> None:
-    st.number_input("Learning rate", 0.0001, 0.5, 0.001, 0.0005, "%.4f", key="leaf_rate", help="Adam's.")
-    st.number_input("Batch size", 4, 256, 32, key="leaf_batch")
-    st.number_input(
-        "Unfreeze blocks",
-        0,
-        19,
-        0,
-        key="leaf_unfreeze",
-        help="The last N of the network's 19 blocks learn, too, at a tenth of the rate. "
-        "Slower, and only without cached features.",
-    )
-    st.selectbox("Balance the classes", list(BALANCE), format_func=BALANCE.__getitem__, key="leaf_balance")
-    st.slider("Label smoothing", 0.0, 0.3, 0.0, 0.05, key="leaf_smoothing")
-    st.slider("Mixup", 0.0, 1.0, 0.0, 0.1, key="leaf_mixup", help="Mixes pairs of pictures; 0 turns it off.")
-    st.number_input(
-        "Seed", 0, 2**31 - 1, 0, key="leaf_seed", help="The same seed and settings give identical results."
-    )
 
 
 def show_links(story: Story) -> None:

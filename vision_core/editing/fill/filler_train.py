@@ -1,7 +1,7 @@
 """Trains the filler of thin holes from photographs alone: crop, make a hole, fill it, compare."""
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from vision_core import devices, runs, training
 from vision_core.editing import photo_training
@@ -19,18 +18,7 @@ from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import push_pull
 from vision_core.events import Event
 from vision_core.loading import made
-from vision_core.settings import (
-    BATCH_SIZE,
-    COUNT,
-    CROP,
-    WORKERS,
-    absolute,
-    check,
-    device,
-    seed,
-    setting,
-    track,
-)
+from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "edit filler"
 HELD_OUT = 20  # one of so many photographs is kept for validation
@@ -39,7 +27,7 @@ BATCH = 10  # of these at once
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """How to train; a field without help is the architecture's or the optimiser's."""
 
     train_dir: str = setting(help="Folder of photographs; those in folders below count, too.", path=True)
@@ -50,7 +38,7 @@ class Settings:
     epochs: int = setting(40, "A run is measured, and can be resumed, at its epochs.", least=1, most=COUNT)
     steps: int = setting(250, "Optimiser steps of an epoch.", least=1, most=COUNT)
     batch_size: int = setting(64, "Crops of a batch.", least=1, most=BATCH_SIZE)
-    crop: int = setting(128, "Side of the crops in pixels, a multiple of 16.", least=16, most=CROP)
+    crop: int = setting(128, "Side of the crops in pixels.", least=16, most=CROP, multiple=16)
     smallest: float = setting(
         0.4, "Half of the crops are of photographs reduced down to this share.", above=0, most=1
     )
@@ -64,36 +52,16 @@ class Settings:
     down: tuple[int, ...] = (2, 2, 2, 2)
     up: tuple[int, ...] = (2, 2, 2)
     workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0, most=WORKERS)
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.crop % 16:
-            raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
 
 def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
-    """Train into the folder `out`.
-
-    Raises:
-        ValueError: `out` holds a run and `replace` is not set; no photographs, or too few to hold some out.
-        FloatingPointError: the loss is not finite.
-    """
-    settings = absolute(settings)
-    photos = _photos(settings)  # refuses before there is a folder
-    yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *photos)
+    """Train in the folder `out`; see `training.start`."""
+    return training.start(out, SYSTEM, settings, _photos, _train, replace)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with a run that was stopped or killed, from its last measured epoch.
-
-    Raises:
-        ValueError: `out` holds no run of this system, or one that is complete or still training.
-    """
-    run, settings = runs.open(out, SYSTEM, Settings)
-    yield from _train(run, settings, *_photos(settings))
+    """Resume the run in `out` from its last epoch."""
+    return training.resume(out, SYSTEM, Settings, _photos, _train)
 
 
 def export(run: str | Path, out: str | Path) -> Path:
@@ -113,50 +81,29 @@ def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def _train(
-    run: runs.Run, settings: Settings, photos: list[np.ndarray], held_out: list[np.ndarray]
+    run: runs.Run, settings: Settings, split: tuple[list[np.ndarray], list[np.ndarray]]
 ) -> Generator[Event]:
-    model = photo_training.network(Filler, settings)
-    steps = settings.epochs * settings.steps
-    optimizer = torch.optim.AdamW(
-        model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    photos, held_out = split
     device = devices.pick(settings.device)
-    dtype = devices.autocast_dtype(device)
-    validation = Validation(held_out, settings.seed)
-    plan = training.Plan(
-        epochs=settings.epochs,
-        steps_per_epoch=settings.steps,
-        clip=settings.clip,
-        ema=settings.ema,
-        best={"val_psnr": "max"},
-        device=settings.device,
-        track=settings.track,
-    )
 
     def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         clean, hole = batch[0].float() / 255, batch[1]
         smooth = push_pull(clean, hole)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with devices.autocast(device):
             filled = model(smooth, hole)
         return {"db": decibels(filled, clean, hole, settings.floor)}
 
-    def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
-        return validation.measure(model)
-
-    yield from training.run(
+    return photo_training.train(
         run,
-        model,
-        optimizer,
+        settings,
+        Filler,
         partial(batches, photos, settings),
         terms,
-        plan,
-        scheduler=LambdaLR(
-            optimizer,
-            partial(training.cosine, total=steps, warmup=max(1, min(300, steps // 50)), least=0.01),
-        ),
-        measure=measured,
-        metadata={**asdict(settings), "photographs": len(photos), "licence": "Apache-2.0"},
-        finish=lambda model: measured(model, settings.epochs),
+        Validation(held_out, settings.seed).measure,
+        "val_psnr",
+        photographs=len(photos),
+        warmup=max(1, min(300, settings.epochs * settings.steps // 50)),
+        least=0.01,
     )
 
 
@@ -222,11 +169,11 @@ class Validation:
     def measure(self, model: nn.Module) -> dict[str, Any]:
         """PSNR in the holes, and for each kind of hole what it is above OpenCV's Telea."""
         device = next(model.parameters()).device
-        dtype, parts = devices.autocast_dtype(device), []
+        parts = []
         for clean, hole in zip(self.clean.split(BATCH), self.hole.split(BATCH), strict=True):
             clean, hole = clean.to(device), hole.to(device)
             smooth = push_pull(clean, hole)
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with devices.autocast(device):
                 filled = model(smooth, hole)
             parts.append(_psnr(filled.float().clamp(0, 1), clean, hole).cpu())
         found = torch.cat(parts)

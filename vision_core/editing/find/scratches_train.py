@@ -1,35 +1,22 @@
 """Teaches the finder of scratches from photographs alone: damage is drawn on them, and to be found again."""
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from vision_core import devices, runs, training
 from vision_core.editing import photo_training
 from vision_core.editing.find.scratches import ScratchNet
 from vision_core.events import Event
 from vision_core.loading import made
-from vision_core.settings import (
-    BATCH_SIZE,
-    COUNT,
-    CROP,
-    WORKERS,
-    absolute,
-    check,
-    device,
-    seed,
-    setting,
-    track,
-)
+from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "edit scratches"
 HELD_OUT = 10  # one of so many photographs is kept for validation
@@ -39,7 +26,7 @@ TRIES = 4  # of so many places for a clean crop, the one with the most thin line
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TrainingSettings):
     """How to train; a field without help is the architecture's or the optimiser's."""
 
     train_dir: str = setting(help="Folder of undamaged photographs; folders below count, too.", path=True)
@@ -47,7 +34,7 @@ class Settings:
     epochs: int = setting(30, "A run is measured, and can be resumed, at its epochs.", least=1, most=COUNT)
     steps: int = setting(100, "Optimiser steps of an epoch.", least=1, most=COUNT)
     batch_size: int = setting(12, "Crops of a batch.", least=1, most=BATCH_SIZE)
-    crop: int = setting(160, "Side of the crops in pixels, a multiple of 16.", least=16, most=CROP)
+    crop: int = setting(160, "Side of the crops in pixels.", least=16, most=CROP, multiple=16)
     smallest: float = setting(
         0.4, "Half of the crops are of photographs reduced down to this share.", above=0, most=1
     )
@@ -59,36 +46,16 @@ class Settings:
     down: tuple[int, ...] = (1, 1, 1, 2)
     up: tuple[int, ...] = (1, 1, 1)
     workers: int = setting(0, "Processes that cut crops ahead; 0: between the steps.", least=0, most=WORKERS)
-    seed: int = seed()
-    device: str = device()
-    track: str | None = track()
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.crop % 16:
-            raise ValueError(f"crop is {self.crop}; a multiple of 16 was expected")
 
 
 def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
-    """Train into the folder `out`.
-
-    Raises:
-        ValueError: `out` holds a run and `replace` is not set; fewer than two photographs.
-        FloatingPointError: the loss is not finite.
-    """
-    settings = absolute(settings)
-    photos = _photos(settings)  # refuses before there is a folder
-    yield from _train(runs.create(out, SYSTEM, settings, replace=replace), settings, *photos)
+    """Train in the folder `out`; see `training.start`."""
+    return training.start(out, SYSTEM, settings, _photos, _train, replace)
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with a run that was stopped or killed, from its last measured epoch.
-
-    Raises:
-        ValueError: `out` holds no run of this system, or one that is complete or still training.
-    """
-    run, settings = runs.open(out, SYSTEM, Settings)
-    yield from _train(run, settings, *_photos(settings))
+    """Resume the run in `out` from its last epoch."""
+    return training.resume(out, SYSTEM, Settings, _photos, _train)
 
 
 def export(run: str | Path, out: str | Path) -> Path:
@@ -105,47 +72,28 @@ def _photos(settings: Settings) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def _train(
-    run: runs.Run, settings: Settings, photos: list[np.ndarray], held_out: list[np.ndarray]
+    run: runs.Run, settings: Settings, split: tuple[list[np.ndarray], list[np.ndarray]]
 ) -> Generator[Event]:
-    model = photo_training.network(ScratchNet, settings)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    photos, held_out = split
     device = devices.pick(settings.device)
-    dtype = devices.autocast_dtype(device)
-    plan = training.Plan(
-        epochs=settings.epochs,
-        steps_per_epoch=settings.steps,
-        clip=settings.clip,
-        ema=settings.ema,
-        best={"f1": "max"},
-        device=settings.device,
-        track=settings.track,
-    )
-    known = list(_batches(held_out, settings, 1 << 20, 8))  # the same at every epoch
+    validation = list(_batches(held_out, settings, 1 << 20, 8))  # the same at every epoch
 
     def terms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with devices.autocast(device):
             logits = model(batch[0].float() / 255)
         return losses(logits.float(), batch[1])
 
-    def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
-        return measure(model, known)
-
-    yield from training.run(
+    return photo_training.train(
         run,
-        model,
-        optimizer,
+        settings,
+        ScratchNet,
         partial(_batches, photos, settings),
         terms,
-        plan,
-        scheduler=LambdaLR(
-            optimizer,
-            partial(training.cosine, total=settings.epochs * settings.steps, warmup=50, least=0.02),
-        ),
-        measure=measured,
-        metadata={**asdict(settings), "photographs": len(photos), "licence": "Apache-2.0"},
-        finish=lambda model: measured(model, settings.epochs),
+        partial(measure, batches=validation),
+        "f1",
+        photographs=len(photos),
+        warmup=50,
+        least=0.02,
     )
 
 

@@ -1,0 +1,37 @@
+"""The fields of a form, Gradio's or Streamlit's, that shows a settings dataclass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vision_core.settings import described
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting in a form. What is not given here is the setting's own.
+
+    Args:
+        least, most: what the page allows, where that is less than the setting does.
+        slider: right end of a slider; a box for a number where it is None.
+        default, help: instead of the setting's own.
+        choices: what the page calls the values of a `Literal`.
+    """
+
+    name: str
+    label: str
+    least: float | None = None
+    most: float | None = None
+    slider: float | None = None
+    step: float | None = None
+    default: Any = None
+    help: str | None = None
+    choices: Mapping[str, str] | None = None
+
+
+def bounds(kind: type, field: Field) -> tuple[Any, Any]:
+    """The smallest and the largest value that a page accepts."""
+    setting = described(kind, field.name)
+    least = setting.least if field.least is None else field.least
+    most = setting.most if field.most is None else field.most
+    return least or 0, 2**31 if most is None else min(most, 2**31)

@@ -1,0 +1,98 @@
+"""Commands that find places in a picture, by words, by eye or by pointing, and that draw scenes."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from vision_core.cli.verbs import Answer, Device, Seed, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app of the editing system."""
+    for function in (mask, regions, scene):
+        command(app)(function)
+
+
+def mask(
+    image: Annotated[Path, Argument(help="A picture.")],
+    out: Annotated[Path, Option(help="The mask to write, *.png.")],
+    text: Annotated[str | None, Option(help="Words for the thing to mark.")] = None,
+    box: Annotated[str | None, Option(help="LEFT,TOP,RIGHT,BOTTOM around the thing, in pixels.")] = None,
+    point: Annotated[str | None, Option(help="X,Y on the thing, in pixels.")] = None,
+    sam: Annotated[
+        Path | None, Option(help="Folder of another Segment Anything, a pair of ONNX files.")
+    ] = None,
+    damage: Annotated[bool, Option("--damage", help="Mark scratches, dust and folds: a guess.")] = False,
+    grow: Annotated[float, Option(help="Pixels to grow by; negative shrinks.")] = 0,
+    invert: Annotated[bool, Option("--invert", help="Mark everything else.")] = False,
+) -> Answer:
+    """Mark a thing by words, by a box around it or by a point on it, or damage; "not found" is an answer."""
+    from vision_core import editing
+    from vision_core.editing import masks
+    from vision_core.editing.find import scratches
+    from vision_core.pictures import images
+
+    picture = images.read(image)
+    if damage:
+        found = scratches.find(picture.seen)
+        found, score = (found, 1.0) if found.any() else (None, 0.0)
+        text = text or "damage"
+    else:
+        found, score = editing.select(picture, text, box, point, sam)
+    if found is None:
+        return Answer(f"{text!r} was not found in {image}", {"found": False, "score": score}, incomplete=True)
+    found = masks.grow(found, grow)
+    found = ~found if invert else found
+    masks.save(masks.check(found, *picture.rgb.shape[:2]), out)
+    data = {"found": True, "score": score, "mask": str(out), "share": float(found.mean())}
+    return Answer(f"{out}: {found.mean():.1%} of the picture is marked", data)
+
+
+def regions(
+    image: Annotated[Path, Argument(help="A picture.")],
+    out: Annotated[Path | None, Option(help="Draw the boxes on the picture, *.png.")] = None,
+    anchors: Annotated[int, Option(min=1, max=64)] = 9,
+    max_window: Annotated[int, Option(min=4, max=16)] = 15,
+    backend: Annotated[str, Option(help="tiny, photo or diffusers: whose eyes look.")] = "photo",
+    vit: Annotated[str | None, Option(help="Folder or repository of a ViT.")] = None,
+    device: Device = "auto",
+) -> Answer:
+    """Show what stands out: anchors, and the boxes of every size around each."""
+    from vision_core import editing
+    from vision_core.pictures import images
+
+    picture = images.read(image)
+    found = editing.find_regions(picture, editing.load_saliency(vit, backend, device), anchors, max_window)
+    if out:
+        middle = [row[len(row) // 2] for row in found.boxes]
+        images.save(images.Picture(editing.draw_boxes(picture.on_white().rgb, middle, 0)), out)
+    lines = [f"{a.x:.2f}, {a.y:.2f}: {a.saliency:.2f}" for a in found.anchors]
+    data = {
+        "anchors": [asdict(a) for a in found.anchors],
+        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes],
+        "sizes": list(found.sizes),
+    }
+    return Answer("\n".join(lines), data)
+
+
+def scene(
+    out: Annotated[Path, Option(help="The picture to write, *.png.")],
+    seed: Seed = 0,
+    size: Annotated[int, Option(min=32, max=2048, help="Pixels a side.")] = 128,
+) -> Answer:
+    """Draw a picture of the small world, with its caption and a mask of each thing beside it."""
+    from vision_core.editing import masks
+    from vision_core.pictures import images
+    from vision_core.smallworld import world
+
+    drawn = world.scene(seed)
+    images.save(images.Picture(world.render(drawn, size)), out)
+    files = []
+    for number, thing in enumerate(world.masks(drawn, size)):
+        files.append(str(out.with_name(f"{out.stem}_mask{number}.png")))
+        masks.save(thing, files[-1])
+    caption = str(world.caption(drawn))
+    return Answer(f"{out}: {caption}", {"out": str(out), "caption": caption, "masks": files})
