@@ -24,9 +24,7 @@ app = typer.Typer(
     help="Manuscript restoration: restore, damage, evaluate, train, generated pages.", no_args_is_help=True
 )
 
-Model = Annotated[
-    Path | None, Option(help="Weights of your own training; without it, those of this release.")
-]
+Model = Annotated[Path | None, Option(help="Weights of your own training; by default the bundled ones.")]
 
 
 @command(app)
@@ -38,27 +36,26 @@ def run(
         str, Option(help="network, classical (CLAHE and unsharp mask) or denoise (non-local means).")
     ] = "network",
     light: Annotated[
-        float, Option(help="0: as it is; 0.5: as far as the network is sure; 1: as clean pages are.")
+        float,
+        Option(help="Illumination: 0 keeps it, 0.5 corrects it where the network is confident, 1 fully."),
     ] = 0.5,
-    strength: Annotated[float, Option(help="Share of the change that is made, 0 to 1.")] = 1.0,
-    protect: Annotated[Path | None, Option(help="A picture, white where the original stays.")] = None,
-    output: Annotated[str, Option(help="color, grey, binary (one bit) or soft (ink in grey).")] = "color",
+    strength: Annotated[float, Option(help="Share of the change to apply, 0 to 1.")] = 1.0,
+    protect: Annotated[Path | None, Option(help="Mask picture, white where the original is kept.")] = None,
+    output: Annotated[str, Option(help="color, grey, binary (one bit) or soft (grey ink).")] = "color",
     threshold: Annotated[
-        str, Option(help="Of binary and soft: ink (the network's), sauvola, wolf or otsu.")
+        str, Option(help="For binary and soft: ink (the network's), sauvola, wolf or otsu.")
     ] = "ink",
-    caution: Annotated[float, Option(help="Of the gate: from 0, do more, to 1, do less.")] = 0.5,
-    no_gate: Annotated[bool, Option("--no-gate", help="Restore even where it does not help.")] = False,
-    sharpen: Annotated[bool, Option("--sharpen", help="An unsharp mask afterwards.")] = False,
-    crop: Annotated[
-        bool, Option("--crop", help="Leave away what lies around a page: a table, a cover.")
-    ] = False,
-    memory: Annotated[float, Option(help="MB for the page and the tiles.")] = 1024,
-    report: Annotated[Path | None, Option(help="A table of all pages: *.csv")] = None,
+    caution: Annotated[float, Option(help="Caution of the gate, 0 to 1; less restores more.")] = 0.5,
+    no_gate: Annotated[bool, Option("--no-gate", help="Restore also where it does not help.")] = False,
+    sharpen: Annotated[bool, Option("--sharpen", help="Apply an unsharp mask to the result.")] = False,
+    crop: Annotated[bool, Option("--crop", help="Remove what surrounds a page: a table, a cover.")] = False,
+    memory: Annotated[float, Option(help="Memory limit in MB for the page and the tiles.")] = 1024,
+    report: Annotated[Path | None, Option(help="Write a table of all pages: *.csv")] = None,
     device: Device = "auto",
     ray: Ray = None,
     workers: Workers = None,
 ) -> Answer:
-    """Restore pages; started again, a run over many goes on where it stopped."""
+    """Restore pages. A second run over the same files continues where the first one stopped."""
     from vision_core import cluster, restoration, weights
     from vision_core.pictures import images
     from vision_core.restoration import batch, reports, spread
@@ -102,7 +99,7 @@ def run(
 
 
 def _page_line(row: Any) -> str:
-    """What is said of a page while the run goes on."""
+    """The progress line of a page."""
     if row.outcome == "failed":
         return f"failed: {row.reason}"
     where = f"{row.source}, page {row.page}" if row.page else row.source
@@ -111,7 +108,7 @@ def _page_line(row: Any) -> str:
 
 
 def _summary(out: str, rows: list[Any], notes: list[str]) -> Answer:
-    """What is said at the end; a `ValueError` where nothing came out."""
+    """The final answer; raises `ValueError` if nothing was written."""
     failed = [row for row in rows if row.outcome == "failed"]
     broken = {row.source for row in failed if not row.page}  # documents that were not written
     if all(row.outcome == "failed" or row.source in broken for row in rows):
@@ -130,21 +127,28 @@ def _summary(out: str, rows: list[Any], notes: list[str]) -> Answer:
 @command(app)
 def damage(
     image: Annotated[Path, Argument(help="A clean page.")],
+<<<<<<< HEAD
     out: Annotated[Path, Option(help="The damaged picture; the recipe is written beside it as .json.")],
     kind: Annotated[list[str] | None, Option(help="A kind of damage; may be given several times.")] = None,
     severity: Annotated[
         int | None, Option(min=1, max=5, help="1 to 5; without it, any for each kind.")
     ] = None,
     recipe: Annotated[Path | None, Option(help="Repeat the damage of this file.")] = None,
+=======
+    out: Annotated[Path, Option(help="Damaged picture to write; the recipe is written next to it as .json.")],
+    kind: Annotated[list[str] | None, Option(help="Kind of damage; may be repeated.")] = None,
+    severity: Annotated[int | None, Option(help="1 to 5; by default random for each kind.")] = None,
+    recipe: Annotated[Path | None, Option(help="Repeat the damage of this recipe.")] = None,
+>>>>>>> a14209a (Restoration in plain English: docstrings, help, messages and its page of the docs)
     seed: Seed = 0,
 ) -> Answer:
-    """Damage a clean page, by a recipe that repeats it; without --kind a mixture."""
+    """Damage a clean page, reproducibly; by default with a mixture of kinds."""
     from vision_core import restoration
     from vision_core.files import atomic, read_json
     from vision_core.pictures import images
 
     if recipe is not None and (kind or severity):
-        raise ValueError("--recipe says all: leave --kind and --severity out")
+        raise ValueError("--recipe defines the damage: remove --kind and --severity")
     picture = images.read(image)
     if recipe is not None:
         drawn = read_json(recipe)
@@ -166,22 +170,26 @@ def evaluate(
     folder: Annotated[Path, Argument(help="Clean pages, or pairs NAME_source.png and NAME_target.png.")],
     model: Model = None,
     what: Annotated[
-        str, Option(help="Of clean pages: mixtures, kinds (each kind and severity), undamaged or text.")
+        str, Option(help="For clean pages: mixtures, kinds (each kind and severity), undamaged or text.")
     ] = "kinds",
     crops: Annotated[
         int | None,
+<<<<<<< HEAD
         Option(
             min=1,
             max=100_000,
             help="Of mixtures, or lines of text, in all (40); for each kind and severity (2).",
         ),
+=======
+        Option(min=1, help="Number of mixtures or text lines (40), or of crops per kind and severity (2)."),
+>>>>>>> a14209a (Restoration in plain English: docstrings, help, messages and its page of the docs)
     ] = None,
     held_out: Annotated[
-        bool, Option("--held-out", help="Only the manuscripts that `train` keeps for validation.")
+        bool, Option("--held-out", help="Only the manuscripts that `train` holds out.")
     ] = False,
     seed: Seed = 0,
 ) -> Answer:
-    """Measure the network and its gate on damaged and on clean pages, or on real pages with their ink."""
+    """Evaluate the network and its gate on damaged and clean pages, or on real pages with ground truth."""
     from vision_core import restoration
     from vision_core.restoration import data
     from vision_core.restoration.evaluate import (
@@ -224,7 +232,7 @@ def flow(
     severity: Annotated[int, Option(min=1, max=5, help="1 to 5.")] = 3,
     seed: Seed = 0,
 ) -> Answer:
-    """Six pictures: clean, damaged, restored, what changed, where it guesses, and all compared."""
+    """Write six pictures: clean, damaged, restored, difference, uncertainty and a comparison."""
     from vision_core import restoration
     from vision_core.pictures import images
 
@@ -240,7 +248,7 @@ def pages(
     number: Annotated[int, Option(min=1, max=100_000)] = 12,
     seed: Seed = 0,
 ) -> Answer:
-    """Draw manuscript-like pages: training material for a machine without any."""
+    """Generate manuscript-like pages as training data."""
     from vision_core.pictures.images import Picture, save
     from vision_core.restoration import pages as generator
 
@@ -254,18 +262,18 @@ def pages(
 
 @training(app, "vision_core.restoration.train")
 def train(folder: Path, result: Any) -> Answer:
-    """Train a restorer from clean pages: crop, damage, restore, compare."""
+    """Train a restorer on clean pages, which are cropped and damaged on the fly."""
     text = f"{folder}: {result['val_gain']:+.2f} dB over the damaged crops of held-out pages"
     return Answer(text, {"out": str(folder), **result})
 
 
 @command(app)
 def join(
-    detail: Annotated[Path, Argument(help="Weights of a training of the detail.")],
-    light: Annotated[list[Path], Argument(help="Weights of trainings of the light, one or several.")],
-    out: Annotated[Path, Option(help="One file with all, in half precision.")],
+    detail: Annotated[Path, Argument(help="Weights whose detail network to use.")],
+    light: Annotated[list[Path], Argument(help="Weights whose light networks to use, one or more.")],
+    out: Annotated[Path, Option(help="File to write, in half precision.")],
 ) -> Answer:
-    """Join the detail of one training and the light of another, or of several, which then have to agree."""
+    """Join the detail network of one training and the light networks of others into an ensemble."""
     from vision_core.restoration import networks
 
     networks.join(detail, light, out)
@@ -275,21 +283,25 @@ def join(
 
 @command(app, "fit-gate")
 def fit_gate(
-    folder: Annotated[Path, Argument(help="Clean pages; those that `train` holds out are used.")],
-    out: Annotated[Path, Option(help="The gate, *.json.")],
+    folder: Annotated[Path, Argument(help="Folder of clean pages; those held out by `train` are used.")],
+    out: Annotated[Path, Option(help="Gate to write, *.json.")],
     model: Model = None,
+<<<<<<< HEAD
     crops: Annotated[int, Option(min=20, max=100_000, help="Damaged crops to fit it on.")] = 400,
+=======
+    crops: Annotated[int, Option(min=20, help="Number of damaged crops to fit on.")] = 400,
+>>>>>>> a14209a (Restoration in plain English: docstrings, help, messages and its page of the docs)
     fonts_dir: Annotated[Path | None, Option(help="Fonts for generated writing.")] = None,
     seed: Seed = 0,
 ) -> Answer:
-    """Fit the gate on damaged crops where the truth is known, and say how it decides others."""
+    """Fit the gate on damaged crops with known ground truth, and evaluate it on others."""
     from vision_core import restoration
     from vision_core.restoration import data, learn_gate, text
     from vision_core.restoration.world import World
 
     network, _ = restoration.load(model)
     if not isinstance(network, restoration.PageRestorer):
-        raise ValueError("the gate is fitted on the network that restores pages, not on a ViT")
+        raise ValueError("the gate needs the network `pages`, not a ViT")
     pages = [page.pixels.permute(1, 2, 0).numpy() for page in data.split(data.read(folder))[1]]
     world = World(pages, fonts=() if fonts_dir is None else text.found_fonts(fonts_dir))
     found = learn_gate.fit(learn_gate.gather(network.eval(), world, crops, seed), out, seed)
@@ -303,7 +315,7 @@ def _digest(path: Path) -> str:
 
 
 def _table(rows: list[dict[str, Any]], summary: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> Answer:
-    """Rows of figures under their names, and what they come to."""
+    """A table of metrics and its summary."""
     names = list(rows[0])
     lines = ["  ".join(f"{name:>12}" for name in names)]
     lines += ["  ".join(f"{row[name]!s:>12}" for name in names) for row in rows]

@@ -1,4 +1,4 @@
-"""Restores files and folders page by page: each page is safe once it is written, and a run goes on later."""
+"""Restores files and folders page by page. Finished pages are safe, and a run can be resumed."""
 
 import hashlib
 import json
@@ -32,21 +32,21 @@ def run(
     protect: np.ndarray | None = None,
     model: str = "",
 ) -> Iterator[PageReport]:
-    """Restore images, folders, TIFFs and PDFs into `out`; reports each page once it is on the disk.
+    """Restore images, folders, TIFFs and PDFs into `out`; yields a report of each page once it is saved.
 
-    One source and an `out` with a suffix give that file; otherwise `out` is a folder, in which each file has
-    the name of its source, with a number where two are called alike.
-    Pages of a document wait in `NAME.pages` until all of them are there. A page of a PDF that cannot be read
-    stays as it was in a PDF; any other document with such a page is not joined. A report of page 0 says so.
-    Started again with the same options, the run leaves out what it has done.
+    If `out` has a suffix and there is one source, `out` is a file. Otherwise it is a folder of files named
+    after their sources, numbered where names collide. Pages of a document are kept in `NAME.pages` until the
+    document is complete. Unreadable pages of a PDF are copied unchanged; any other document with unreadable
+    pages is not written. Both are reported as page 0. A second run with the same options skips finished
+    pages.
 
     Args:
-        protect: for one single image.
-        model: names the weights, so that other ones start anew.
+        protect: mask of a single image; see `restore`.
+        model: identifies the weights; other weights invalidate finished pages.
 
     Raises:
-        ValueError: nothing to restore, a mask for more than one page, an output that would replace its
-            source, a PDF whose pages would have to be cropped.
+        ValueError: there is nothing to restore, a mask for more than one page, an output that would replace
+            its source, or a PDF whose pages would have to be cropped.
         OSError: the disk is full; names the page. All pages reported so far are safe.
     """
     named = jobs(sources, out)
@@ -80,7 +80,7 @@ def one(
 
 
 def table(reports: Sequence[PageReport]) -> list[PageReport]:
-    """The reports as the disk is now: pages that are no longer in `NAME.pages` were joined in `NAME`."""
+    """Update the reports: pages that are no longer in `NAME.pages` are part of `NAME`."""
     return [_settled(report) for report in reports]
 
 
@@ -94,7 +94,7 @@ def _settled(report: PageReport) -> PageReport:
 
 
 def digest(model: str, options: Options) -> str:
-    """A key for all that decides what a page becomes."""
+    """A key of everything that determines the result."""
     changing = [value for name, value in asdict(options).items() if name not in ("memory", "device")]
     return hashlib.sha256(json.dumps([model, *changing]).encode()).hexdigest()[:16]
 
@@ -110,13 +110,13 @@ def pages(
     max_pixels: int | None = None,
     room: Callable[[int], None] = lambda size: None,
 ) -> Iterator[PageReport]:
-    """Restore each page of a file into a file of its own; the pages are decoded in a process of their own.
+    """Restore each page of a file to its own file; pages are decoded in a sandboxed process.
 
     Args:
         targets: a file for each page.
-        journal: of what is done already, and will be.
-        name: of the source, as the person calls it.
-        room: called with the bytes that a page may take before it is saved.
+        journal: record of finished pages, read and extended.
+        name: name of the source in reports.
+        room: called with an upper bound of the size in bytes before a page is saved.
 
     Raises:
         OSError: the disk is full; names the page.
@@ -187,7 +187,7 @@ def _document(
     key: str,
     journal: Journal | None,
 ) -> Iterator[PageReport]:
-    """Pages go into NAME.pages one by one and are joined at the end."""
+    """Save the pages to NAME.pages one by one, then join them."""
     finished = journal.rows(source, target) if journal else []
     if finished and not finished[0].page:
         yield from (replace(row, source=str(source)) for row in finished)
@@ -202,7 +202,9 @@ def _document(
         yield report
     parts = {report.page: Path(report.written) for report in reports if report.written is not None}
     lost = [report for report in reports if report.written is None]
-    if lost and not (parts and documents.keeps_pages(source, target)):  # worse than none: a page is missing
+    if lost and not (
+        parts and documents.keeps_pages(source, target)
+    ):  # an incomplete document would be worse than none
         if parts:
             said = f"{target} was not written; the pages that can be read are in {folder}"
             yield failed(str(source), 0, said)
@@ -228,7 +230,7 @@ def _document(
 
 
 def _with_notes(report: PageReport, source: Path, target: Path) -> PageReport:
-    """Add what joining does to a page, and to the first one what it does to the document."""
+    """Add notes about what joining changes in a page and, to the first page, in the document."""
     if report.written is None:
         return report
     notes = [report.notes] if report.notes else []
@@ -249,7 +251,7 @@ def _join(source: Path, target: Path, parts: dict[int, Path], unchanged: set[int
 
 
 def _remove(folder: Path, parts: Iterable[Path]) -> None:
-    """Remove the pages of a document that is done, and the folder if nothing else is in it."""
+    """Remove the pages of a finished document, and their folder if it is empty."""
     for path in [*parts, folder / JOURNAL]:
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / documents.JOINING, ignore_errors=True)
@@ -258,10 +260,10 @@ def _remove(folder: Path, parts: Iterable[Path]) -> None:
 
 
 def listed(sources: list[Path], out: Path) -> Found:
-    """The files to restore of these files and folders, and what was passed over.
+    """The files to restore in these files and folders, and those that were skipped.
 
     Raises:
-        ValueError: a folder without any, or that is `out`.
+        ValueError: a folder contains no such file, or is `out`.
     """
     if any(source.is_dir() and source.resolve() == out.resolve() for source in sources):
         raise ValueError(f"{out} would replace the originals: choose another --out")
@@ -269,7 +271,7 @@ def listed(sources: list[Path], out: Path) -> Found:
 
 
 def jobs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each file to restore and where it goes."""
+    """Each file to restore, with its target."""
     found = listed(sources, out).files
     if not found:
         raise ValueError("there is nothing to restore")

@@ -1,4 +1,4 @@
-"""Black on white: ink by the network's map or by a threshold, and what is not to be trusted."""
+"""Binarisation by the predicted ink or by a threshold, with warnings about unreliable results."""
 
 from typing import Literal
 
@@ -8,26 +8,26 @@ from vision_core.pictures.images import Kind
 from vision_core.restoration import classical
 
 Threshold = Literal["ink", "sauvola", "wolf", "otsu"]
-MOSTLY = 0.55  # of a page: where more than this is dark, dark is not ink
-HARDLY = 0.002  # of a page: less ink by the network, where a threshold finds five times as much, is doubtful
-FLAT = 8  # 8-bit steps between the darkest and the brightest: less is an empty page
-NEAR = 96  # pixels beside a dark area
-WIDE = 16  # a dark area is as wide as the shorter side of the page over this, or 24 pixels
-DARK = "mostly dark, binary result not to be trusted"
-DOUBTFUL = "the network finds hardly any writing: black on white is by Wolf's threshold, not to be trusted"
-EMPTY = "no writing was found on this page: black on white is empty"
+MOSTLY = 0.55  # share of dark pixels above which dark does not mean ink
+HARDLY = 0.002  # share of predicted ink that is doubtful if a threshold finds five times as much
+FLAT = 8  # range in 8-bit steps below which a page is empty
+NEAR = 96  # pixels around a dark area
+WIDE = 16  # a dark area is wider than the shorter side of the page divided by this, and than 24 pixels
+DARK = "mostly dark, the binary result is unreliable"
+DOUBTFUL = "the network finds hardly any writing: binarised by Wolf's threshold instead, unreliable"
+EMPTY = "no writing was found on this page: the binary result is empty"
 
 
 def page(
     rgb: np.ndarray, ink: np.ndarray | None, threshold: Threshold = "ink", soft: bool = False
 ) -> tuple[np.ndarray, Kind, str | None]:
-    """A page, uint8 (H, W, 3), in black on white, the kind of picture it is, and what to beware of.
+    """Binarise a page, uint8 (H, W, 3); returns it with its kind and a warning or None.
 
-    Dark areas, such as pictures, bands and borders, stay dark, and what is light in them light.
+    In dark areas, such as pictures, bands and borders, dark pixels stay dark and light pixels stay light.
 
     Args:
-        ink: uint8 (H, W), the network's map; without it "ink" is Wolf's threshold.
-        soft: ink in shades of grey on white, as type on a screen.
+        ink: uint8 (H, W), predicted ink; without it, "ink" means Wolf's threshold.
+        soft: grey ink on white, like antialiased text.
     """
     luma = classical.grey(rgb)[..., 0]
     low, high = (float(value) for value in np.percentile(luma[::2, ::2], (1, 99)))
@@ -41,7 +41,7 @@ def page(
         dark, note = _ink(rgb, ink, threshold)
         area = _wide(luma, middle) if high - low > 24 else np.zeros(luma.shape, bool)
         if area.any():
-            near = _around(area)  # beside a dark area the network loses letters
+            near = _around(area)  # the network misses letters beside dark areas
             dark[near] = np.maximum(dark, 255 - classical.wolf(rgb)[..., 0])[near]
             dark[area] = _reversed(luma, middle)[area]
     if not dark.any():
@@ -59,14 +59,14 @@ def _around(area: np.ndarray) -> np.ndarray:
 
 
 def _reversed(luma: np.ndarray, middle: float) -> np.ndarray:
-    """Of a dark area, what is not plainly light: uint8 (H, W), 255 dark."""
+    """Pixels of a dark area that are not clearly light: uint8 (H, W), 255 dark."""
     import cv2
 
     return np.where(cv2.GaussianBlur(luma, (0, 0), 0.6) <= 0.9 * middle, 255, 0).astype(np.uint8)
 
 
 def _ink(rgb: np.ndarray, ink: np.ndarray | None, threshold: Threshold) -> tuple[np.ndarray, str | None]:
-    """uint8 (H, W), 255 ink, and what to beware of."""
+    """Ink, uint8 (H, W), 255 ink, and a warning or None."""
     by_threshold = {"sauvola": classical.sauvola, "wolf": classical.wolf, "otsu": classical.otsu}
     if threshold != "ink" or ink is None:
         return 255 - by_threshold[threshold if threshold != "ink" else "wolf"](rgb)[..., 0], None
@@ -79,14 +79,14 @@ def _ink(rgb: np.ndarray, ink: np.ndarray | None, threshold: Threshold) -> tuple
 
 
 def _wide(luma: np.ndarray, middle: float) -> np.ndarray:
-    """Where a page is dark over more than a stroke's width, bool (H, W): pictures, bands, borders."""
+    """Dark areas wider than strokes, such as pictures, bands and borders: bool (H, W)."""
     import cv2
 
     side = max(24, min(luma.shape) // WIDE) | 1
     window = np.ones((side, side), np.uint8)
     dark = (cv2.medianBlur(luma, 5) <= middle).astype(np.uint8)
     closed = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    border = cv2.BORDER_REPLICATE  # a band at the edge of the page goes on beyond it
+    border = cv2.BORDER_REPLICATE  # a band at the edge of the page continues beyond it
     padded = cv2.copyMakeBorder(closed, side, side, side, side, border)
     cores = cv2.erode(padded, window)
     if not cores.any():

@@ -1,4 +1,4 @@
-"""What restores without learning: the baselines, and binarisation."""
+"""Classical methods: restoration baselines, and thresholds."""
 
 from collections.abc import Callable
 
@@ -22,14 +22,14 @@ def non_local_means(rgb: np.ndarray) -> np.ndarray:
 
 
 def median(rgb: np.ndarray) -> np.ndarray:
-    """The median of 3 x 3 pixels: the classical answer to dead pixels."""
+    """3 x 3 median filter, which removes dead pixels."""
     import cv2
 
     return cv2.medianBlur(rgb, 3)
 
 
 def stretch(rgb: np.ndarray) -> np.ndarray:
-    """Each channel stretched from its 1st and 99th percentile to 0 and 255: against fading and tint."""
+    """Stretch each channel from its 1st and 99th percentiles to 0 and 255, against fading and tint."""
     low, high = np.percentile(rgb, (1, 99), axis=(0, 1))
     return ((rgb - low) / np.maximum(high - low, 1) * 255).clip(0, 255).round().astype(np.uint8)
 
@@ -42,7 +42,7 @@ def sharpen(rgb: np.ndarray, amount: float = 0.5, sigma: float = 2.0) -> np.ndar
 
 
 def sauvola(rgb: np.ndarray, window: int = 25) -> np.ndarray:
-    """Ink black, paper white, by a threshold for each place: uint8 (H, W, 3) -> the same.
+    """Binarise by a local threshold, ink black on white: uint8 (H, W, 3) -> the same.
 
     Source: Sauvola and Pietikäinen 2000, "Adaptive document image binarization".
     """
@@ -51,7 +51,7 @@ def sauvola(rgb: np.ndarray, window: int = 25) -> np.ndarray:
 
 
 def wolf(rgb: np.ndarray, window: int = 41) -> np.ndarray:
-    """As `sauvola`, in relation to the darkest of the page and its strongest contrast.
+    """Like `sauvola`, normalised by the minimum and the strongest contrast of the page.
 
     Source: Wolf and Jolion 2004, "Extraction and recognition of artificial text in multimedia documents".
     """
@@ -60,7 +60,7 @@ def wolf(rgb: np.ndarray, window: int = 41) -> np.ndarray:
 
 
 def otsu(rgb: np.ndarray) -> np.ndarray:
-    """As `sauvola`, by one threshold for all of the page; a page of one colour is white.
+    """Like `sauvola`, with one threshold for the page; a page of one colour is white.
 
     Source: Otsu 1979, "A Threshold Selection Method from Gray-Level Histograms".
     """

@@ -1,4 +1,4 @@
-"""The curves of a training of a restorer: loss, PSNR and ink on held-out pages, side by side."""
+"""Training curves of a restorer: loss, and PSNR and ink on held-out pages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ TITLES = {
 
 
 def curves(events: Sequence[dict[str, Any]]) -> go.Figure:
-    """The figure of the events of a run, see `Run.events`."""
+    """A figure of the events of a run; see `Run.events`."""
     steps = [event for event in events if event["event"] == "step"]
     steps = steps[:: max(1, len(steps) // plots.POINTS)]
     epochs = [event for event in events if event["event"] == "epoch"]

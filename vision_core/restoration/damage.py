@@ -1,7 +1,6 @@
-"""The twelve damages: each takes an image (3, H, W) in [0, 1], a CPU generator and its parameters.
+"""The twelve kinds of damage, as functions of an image (3, H, W) in [0, 1], a CPU generator and parameters.
 
-Nothing here draws from anything but the generator, so the same one gives the same damage. Values may leave
-[0, 1]; `degrade` clamps once at the end.
+The generator is the only source of randomness. Values may leave [0, 1]; `degrade` clamps them at the end.
 """
 
 import io
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 from vision_core.restoration import enlarge
 
 LUMA = (0.299, 0.587, 0.114)
-CROP = 256  # numbers of stains, folds and holes are meant for crops of this side
+CROP = 256  # side of a crop that the numbers of stains, folds and holes refer to
 
 
 def noise(image: Tensor, drawn: Generator, sigma: float) -> Tensor:
@@ -25,7 +24,7 @@ def noise(image: Tensor, drawn: Generator, sigma: float) -> Tensor:
 
 
 def salt_and_pepper(image: Tensor, drawn: Generator, ratio: float) -> Tensor:
-    """A share `ratio` of the values, each channel on its own, becomes 0 or 1."""
+    """Set a share `ratio` of the values, independently per channel, to 0 or 1."""
     chance = torch.rand(image.shape, generator=drawn).to(image.device)
     image = torch.where(chance < ratio / 2, 0.0, image)
     return torch.where(chance > 1 - ratio / 2, 1.0, image)
@@ -35,10 +34,8 @@ def blur(image: Tensor, drawn: Generator, sigma: float) -> Tensor:
     """Gaussian blur; the original's kernels of 3, 5, 7 pixels have sigma 0.8, 1.1, 1.4."""
     reach = max(1, math.ceil(3 * sigma))
     weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-reach, reach + 1)]
-    for axis in (
-        1,
-        2,
-    ):  # sums of shifted images: ten times as fast on the CPU as a convolution of one channel
+    # sums of shifted images are ten times as fast on the CPU as a convolution of one channel
+    for axis in (1, 2):
         side = image.shape[axis]
         padding = (reach, reach, 0, 0) if axis == 2 else (0, 0, reach, reach)
         padded, image = F.pad(image[None], padding, "replicate")[0], torch.zeros_like(image)
@@ -48,17 +45,17 @@ def blur(image: Tensor, drawn: Generator, sigma: float) -> Tensor:
 
 
 def fade(image: Tensor, drawn: Generator, gain: float, lift: float) -> Tensor:
-    """gain * x + lift: less contrast, and black becomes grey."""
+    """gain * x + lift, which reduces contrast and turns black into grey."""
     return gain * image + lift
 
 
 def tint(image: Tensor, drawn: Generator, green: float, blue: float) -> Tensor:
-    """Factors of the green and the blue channel: paper that has yellowed."""
+    """Scale the green and blue channels, as in yellowed paper."""
     return image * image.new_tensor([1.0, green, blue]).view(3, 1, 1)
 
 
 def stains(image: Tensor, drawn: Generator, number: float, radius: float, factor: float) -> Tensor:
-    """Spots with an uneven outline, a soft edge and a darker rim, which keep `factor` of the light."""
+    """Spots with an irregular outline, a soft edge and a darker rim, which transmit `factor` of the light."""
     _, height, width = image.shape
     keep = torch.ones_like(image)
     for _ in range(_count(number, height, width)):
@@ -83,7 +80,7 @@ def stains(image: Tensor, drawn: Generator, number: float, radius: float, factor
 def bleed_through(
     image: Tensor, drawn: Generator, strength: float, sigma: float, verso: Tensor | None = None
 ) -> Tensor:
-    """The ink of the other side, mirrored and blurred, shows with `strength` of its darkness."""
+    """Add the mirrored and blurred ink of the reverse side with `strength`."""
     _, height, width = image.shape
     back = image if verso is None else verso
     shift = [int(torch.randint(-size // 3, size // 3 + 1, (), generator=drawn)) for size in (height, width)]
@@ -97,7 +94,7 @@ def bleed_through(
 
 
 def creases(image: Tensor, drawn: Generator, number: float, depth: float, width: float) -> Tensor:
-    """Folds: a dark line beside a light one, and one side in a faint shade."""
+    """Folds: a dark line next to a light one, with one side slightly shaded."""
     _, rows, columns = image.shape
     y, x = torch.arange(rows)[:, None] / 1.0, torch.arange(columns)[None] / 1.0
     shade = torch.ones(rows, columns)
@@ -118,7 +115,7 @@ def creases(image: Tensor, drawn: Generator, number: float, depth: float, width:
 
 
 def holes(image: Tensor, drawn: Generator, number: float, radius: float, tracks: float) -> Tensor:
-    """Worm holes and the tracks that worms gnaw: the page is gone, what lies behind it shows."""
+    """Worm holes and tracks, through which the background is visible."""
     _, height, width = image.shape
     mask = Image.new("L", (2 * width, 2 * height))  # twice as large, for smooth outlines
     pen = ImageDraw.Draw(mask)
@@ -145,7 +142,7 @@ def holes(image: Tensor, drawn: Generator, number: float, radius: float, tracks:
 
 
 def uneven_light(image: Tensor, drawn: Generator, depth: float) -> Tensor:
-    """A smooth shade, up to `depth` dark: from one side, towards the corners, and in patches."""
+    """A smooth shadow of up to `depth`: from one side, towards the corners, and in patches."""
     _, height, width = image.shape
     y = torch.linspace(-1, 1, height)[:, None]
     x = torch.linspace(-1, 1, width)[None]
@@ -159,7 +156,7 @@ def uneven_light(image: Tensor, drawn: Generator, depth: float) -> Tensor:
 
 
 def low_resolution(image: Tensor, drawn: Generator, factor: float) -> Tensor:
-    """Sampled `factor` times more coarsely, and enlarged again."""
+    """Downsample by `factor`, and upsample again."""
     size = image.shape[1:]
     small = [max(1, round(side / factor)) for side in size]
     coarse = F.interpolate(image[None], small, mode="bilinear", antialias=True)
@@ -167,7 +164,7 @@ def low_resolution(image: Tensor, drawn: Generator, factor: float) -> Tensor:
 
 
 def jpeg(image: Tensor, drawn: Generator, quality: float) -> Tensor:
-    """Written as a JPEG of `quality` and read again, as Pillow does it."""
+    """Encode as JPEG of `quality` with Pillow, and decode."""
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=round(quality))
@@ -184,12 +181,12 @@ def _between(drawn: Generator, low: float, high: float) -> float:
 
 
 def _count(number: float, height: int, width: int) -> int:
-    """How many there are on an image of this size when a crop has `number`."""
+    """Scale a number per crop to an image of this size."""
     return round(number * max(1.0, math.sqrt(height * width) / CROP))
 
 
 def _smooth(size: tuple[int, int], drawn: Generator, cells: int) -> Tensor:
-    """A smooth random field (H, W), about -1..1, with `cells` hills a side."""
+    """A smooth random field (H, W), about -1 to 1, from `cells` values per side."""
     coarse = torch.randn(cells, cells, generator=drawn).clamp(-2, 2) / 2
     down, across = (enlarge.weights(cells, side, "bicubic", True) for side in size)
     return down @ coarse @ across.mT

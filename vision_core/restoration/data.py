@@ -1,4 +1,4 @@
-"""Clean pages for training: read once, held out by manuscript, cut into crops of native resolution."""
+"""Clean pages for training: loading, splitting by manuscript, random crops."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ HELD_OUT = 7  # every seventh manuscript is kept for validation
 
 @dataclass(frozen=True)
 class Page:
-    """uint8 (3, H, W) of one page; pages of one manuscript share the first part of their names."""
+    """One page, uint8 (3, H, W). Pages of a manuscript share the beginning of their names."""
 
     name: str
     pixels: Tensor
@@ -31,10 +31,10 @@ class Page:
 
 
 def read(folder: str | Path) -> list[Page]:
-    """All images below `folder`, by name.
+    """All images below `folder`, sorted by name.
 
     Raises:
-        ValueError: no such folder, no image in it, or one that cannot be read.
+        ValueError: the folder does not exist or has no images, or an image cannot be read.
     """
     folder = Path(folder)
     return [
@@ -49,10 +49,10 @@ def page_tensor(rgb: np.ndarray) -> Tensor:
 
 
 def split(pages: Sequence[Page]) -> tuple[list[Page], list[Page]]:
-    """Pages to train on, pages to validate on: all pages of one manuscript are on one side.
+    """Split pages into training and validation; pages of one manuscript stay together.
 
     Raises:
-        ValueError: pages of one manuscript only.
+        ValueError: there are fewer than two manuscripts.
     """
     manuscripts = sorted({page.manuscript for page in pages})
     if len(manuscripts) < 2:
@@ -65,10 +65,10 @@ def split(pages: Sequence[Page]) -> tuple[list[Page], list[Page]]:
 
 
 def crop(page: Page, side: int, drawn: Generator, scale: float = 1.0) -> Tensor:
-    """A random square of the page, float (3, side, side) in [0, 1]; `scale` below 1 makes the page smaller.
+    """A random crop, float (3, side, side) in [0, 1]; a `scale` below 1 reduces the page first.
 
-    A page that is too small is continued by mirroring. Squares beside the page, nearly black, are drawn again
-    a few times.
+    Small pages are padded by reflection. Crops that are almost black, beside the page, are redrawn up to
+    three times.
     """
     wide = max(side, round(side / scale))
     cut = _square(page.pixels, wide, drawn)
@@ -83,7 +83,7 @@ def crop(page: Page, side: int, drawn: Generator, scale: float = 1.0) -> Tensor:
 
 
 def _square(pixels: Tensor, side: int, drawn: Generator) -> Tensor:
-    """A random square of (3, H, W), continued by mirroring where the page is smaller."""
+    """A random square crop of (3, H, W), padded by reflection."""
     _, height, width = pixels.shape
     top, left = (
         int(torch.randint(0, max(1, have - side + 1), (), generator=drawn)) for have in (height, width)

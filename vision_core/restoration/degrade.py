@@ -1,8 +1,8 @@
-"""Damage for clean pages: twelve kinds in five severities, drawn into a recipe that repeats them.
+"""Synthetic damage: twelve kinds in five severities, defined by reproducible recipes.
 
-The first six kinds, their probabilities and their ranges are those of the project that inspired this system
-(historic-manuscript-restoration), but applied to crops of native resolution: there, pages were damaged whole
-and then made 6 to 9 times smaller, and most of the damage with them.
+Six kinds, their probabilities and their ranges are those of the project that inspired this system
+(historic-manuscript-restoration). There, whole pages were damaged and then reduced by a factor of 6 to 9,
+which removed most of the damage; here it is applied to crops at native resolution.
 """
 
 import math
@@ -20,15 +20,15 @@ from vision_core.safety.messages import quote
 
 Recipe = dict[str, Any]
 SEVERITIES = (1, 2, 3, 4, 5)
-MOST_STEPS = 100  # of a recipe; each goes over the whole picture
+MOST_STEPS = 100  # per recipe; each one processes the whole picture
 
 
 @dataclass(frozen=True)
 class Kind:
     """One kind of damage.
 
-    `ranges` maps each parameter to its value at the mildest and at the worst; severity s draws from the s-th
-    fifth of that range. `probability` is how often the kind is part of a mixture.
+    `ranges` maps each parameter to its mildest and its worst value; severity s draws from the s-th fifth of
+    that range. `probability` is that of being part of a mixture.
     """
 
     probability: float
@@ -37,7 +37,7 @@ class Kind:
     words: str
 
 
-# In the order in which they happen to a page: first to the paper, then before the camera, then in the file
+# In physical order: on the paper, at the camera, in the file
 KINDS: dict[str, Kind] = {
     "bleed_through": Kind(
         0.25, {"strength": (0.08, 0.5), "sigma": (1.0, 2.0)}, damage.bleed_through, "ink of the other side"
@@ -61,10 +61,10 @@ KINDS: dict[str, Kind] = {
 
 
 def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS), severity: int | None = None) -> Recipe:
-    """A recipe with one step of each of `kinds`, at `severity` 1..5 or, without one, at any for each.
+    """A recipe with one step for each of `kinds`, of severity 1 to 5, by default random for each.
 
     Raises:
-        ValueError: an unknown kind, a severity that is not 1..5, a negative seed.
+        ValueError: an unknown kind, a severity out of range, or a negative seed.
     """
     if severity not in (None, *SEVERITIES):
         raise ValueError(f"severity is {severity}; 1, 2, 3, 4 or 5 was expected")
@@ -82,26 +82,25 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS), severity: int | None 
 
 
 def draw_mixture(seed: int, severity: int | None = None) -> Recipe:
-    """A recipe in which each kind takes part with its own probability; at least one does."""
+    """A recipe that includes each kind with its own probability, and at least one."""
     rng = random.Random(f"mixture {seed}")
     kinds = tuple(name for name, kind in KINDS.items() if rng.random() < kind.probability)
     return draw(seed, kinds or (rng.choice(list(KINDS)),), severity)
 
 
 def degrade(images: Tensor, recipes: list[Recipe], verso: Tensor | None = None) -> Tensor:
-    """Damage each image by its recipe: (B, 3, H, W) in [0, 1] -> the same, new.
+    """Damage each image by its recipe: (B, 3, H, W) in [0, 1] -> the same shape.
 
-    What happens to an image depends on it, on its recipe and on its `verso` alone, not on its neighbours or
-    the device. Numbers of stains, folds and holes are meant for 256 x 256 pixels and grow with the side of
-    the image.
+    The result depends only on the image, its recipe and its `verso`, not on the batch or the device. The
+    numbers of stains, folds and holes refer to 256 x 256 pixels and scale with the side of the image.
 
     Args:
-        images: native resolution, not a page made smaller.
-        verso: (B, 3, H, W), the other sides, for what bleeds through; without them each image, mirrored and
-            shifted, stands for its own.
+        images: crops at native resolution.
+        verso: (B, 3, H, W), the reverse sides, for bleed-through; by default the images themselves, mirrored
+            and shifted.
 
     Raises:
-        ValueError: another shape, one recipe too many or too few, or a recipe that `check` refuses.
+        ValueError: the shapes or the number of recipes do not match, or a recipe is invalid; see `check`.
     """
     if images.ndim != 4 or images.shape[1] != 3 or len(images) != len(recipes):
         raise ValueError(f"{len(recipes)} recipes need ({len(recipes)}, 3, H, W), got {tuple(images.shape)}")
@@ -121,7 +120,7 @@ def degrade(images: Tensor, recipes: list[Recipe], verso: Tensor | None = None) 
 
 
 def check(recipe: Any) -> None:
-    """Raise a `ValueError` that says what is wrong with a recipe, e.g. one read from a file."""
+    """Validate a recipe, e.g. one from a file; raises `ValueError`."""
     try:
         seed, steps = recipe["seed"], recipe["steps"]
     except (TypeError, KeyError, IndexError):
@@ -158,6 +157,6 @@ def _known(kind: Any) -> Kind:
 
 
 def _fifth(low: float, high: float, severity: int, rng: random.Random) -> float:
-    """A number of the `severity`-th fifth of the way from `low` to `high`."""
+    """A random number from the `severity`-th fifth of the range from `low` to `high`."""
     value = low + (high - low) * (severity - 1 + rng.random()) / 5
     return round(value, 5) if math.isfinite(value) else low

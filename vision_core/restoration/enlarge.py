@@ -1,4 +1,4 @@
-"""Interpolation as a product of matrices: for a few channels a tenth of the time of torch's own."""
+"""Interpolation as matrix products, ten times as fast as torch's for a few channels."""
 
 from functools import lru_cache
 
@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 
 @lru_cache(256)
-@torch.inference_mode(False)  # what is kept serves trainings, too
+@torch.inference_mode(False)  # cached tensors are also used in training
 def weights(side: int, length: int, mode: str, align_corners: bool) -> Tensor:
-    """(length, side): from `side` values to `length`, as `F.interpolate` weighs them."""
+    """(length, side), the matrix of `F.interpolate` from `side` values to `length`."""
     each = torch.eye(side)[:, None, :, None]
     large = F.interpolate(each, (length, 1), mode=mode, align_corners=align_corners)
     return large[:, 0, :, 0].mT.contiguous()

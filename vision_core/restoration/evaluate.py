@@ -1,4 +1,4 @@
-"""The measured tables: mixtures, single kinds, undamaged pages, the gate's decisions, real damaged pages."""
+"""Evaluation on mixtures of damage, single kinds, undamaged pages and real damaged pages."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +23,10 @@ Row = dict[str, Any]
 def mixtures(
     pages: list[data.Page], network: Restorer, crops: int = 40, seed: int = 0, side: int = 384
 ) -> Iterator[Row]:
-    """One row for each crop under a mixture of the original project's kinds and ranges: PSNR in dB.
+    """One row per crop, damaged by a mixture of the original project's kinds and ranges: PSNR in dB.
 
-    "network" is it alone, "gate" what a user gets, "light_known" it with the best gain and offset of each
-    colour, "classical" the best of the baselines for this crop; "helps_taken" and "harms_taken" as in
-    `learn_gate`.
+    "network" is without and "gate" with the gate, "light_known" with the optimal gain and offset of each
+    colour, "classical" the best baseline for the crop. "helps_taken" and "harms_taken": see `learn_gate`.
     """
     world = World([page.pixels.permute(1, 2, 0).contiguous().numpy() for page in pages])
     for number in range(crops):
@@ -54,7 +53,7 @@ def _finished(page: np.ndarray, changed: Change, gated: bool) -> np.ndarray:
 
 
 def _decided(page: np.ndarray, truth: np.ndarray, changed: Change) -> Row:
-    """Of the cells that restoring helps and harms by 1 dB, in the clean light: how much the gate takes."""
+    """Numbers of cells that improve and worsen by 1 dB under the clean illumination, and accepted."""
     light = _light(page, truth)
     gain = learn_gate.error(light(page), truth) - learn_gate.error(light(changed.detail), truth)
     taken = gate.shares(page, changed.detail, changed.ink)[: gain.shape[0], : gain.shape[1]]
@@ -65,7 +64,7 @@ def _decided(page: np.ndarray, truth: np.ndarray, changed: Change) -> Row:
 
 
 def _light(page: np.ndarray, truth: np.ndarray):
-    """The best gain and offset of each colour that takes a page to the truth, as a function."""
+    """A function that applies the optimal gain and offset per colour from `page` to `truth`."""
     x, y = (part.reshape(-1, 3).astype(np.float64) for part in (page, truth))
     spread = ((x - x.mean(0)) ** 2).mean(0)
     gain = ((x - x.mean(0)) * (y - y.mean(0))).mean(0) / np.maximum(spread, 1e-6)
@@ -82,7 +81,7 @@ def _psnr(page: np.ndarray, truth: np.ndarray) -> float:
 
 
 def mixtures_summary(rows: list[Row]) -> dict[str, float]:
-    """The figures of the targets, of `mixtures`."""
+    """Summary of the rows of `mixtures`."""
 
     def gains(name: str, less: str = "damaged") -> np.ndarray:
         return np.array([row[name] - row[less] for row in rows])
@@ -104,7 +103,7 @@ def mixtures_summary(rows: list[Row]) -> dict[str, float]:
 
 
 def undamaged(pages: list[data.Page], network: Restorer) -> Iterator[Row]:
-    """Whole clean pages, restored by default: PSNR in dB and the share of sharpness kept."""
+    """Restore whole clean pages with default options: PSNR in dB, and the share of sharpness kept."""
     for page in pages:
         rgb = page.pixels.permute(1, 2, 0).contiguous().numpy()
         done = restore(images.Picture(rgb), network).picture.rgb
@@ -117,7 +116,7 @@ def undamaged(pages: list[data.Page], network: Restorer) -> Iterator[Row]:
 
 
 def undamaged_summary(rows: list[Row]) -> dict[str, float]:
-    """The figures of the targets, of `undamaged`; bit for bit the same counts as 60 dB."""
+    """Summary of the rows of `undamaged`; identical pages count as 60 dB."""
     psnr = np.array([min(60.0, row["psnr"]) for row in rows])
     return {
         "psnr": round(float(psnr.mean()), 2),
@@ -130,11 +129,11 @@ def undamaged_summary(rows: list[Row]) -> dict[str, float]:
 def evaluate(
     pages: list[data.Page], network: Restorer, crops: int = 2, seed: int = 0, side: int = 256
 ) -> Iterator[Row]:
-    """One row for each kind and severity, for mixtures at each severity, and for undamaged crops.
+    """One row for each kind and severity, for mixtures of each severity, and for undamaged crops.
 
-    Rows have PSNR (dB) and SSIM, means over `crops` crops of `side` pixels, of the damaged and the restored
-    crop and of the best of the classical baselines for that crop, chosen by PSNR with the clean crop in hand.
-    The gate is off; undamaged crops also tell how much sharpness is left and how many the gate keeps.
+    Rows hold PSNR (dB) and SSIM of the damaged crop, the restored crop and the best classical baseline,
+    chosen by its PSNR; means over `crops` crops of `side` pixels. The gate is off. For undamaged crops, rows
+    also hold the share of sharpness kept, and the share of crops that the gate would keep.
     """
     drawn = devices.generator(seed, 1)
     number = 0
@@ -153,7 +152,7 @@ def evaluate(
 
 
 def summary(rows: list[Row]) -> dict[str, float]:
-    """The figures of the targets: mean gains in dB over all kinds and severities, and undamaged pages."""
+    """Summary of the rows of `evaluate`: mean gains in dB over kinds and severities, and undamaged pages."""
     single = [row for row in rows if row["kind"] in KINDS]
     mixed = [row for row in rows if row["kind"] == "mixture"]
     whole = [row for row in rows if row["kind"] == "undamaged"]
@@ -173,13 +172,13 @@ def summary(rows: list[Row]) -> dict[str, float]:
 
 
 def evaluate_pairs(folder: Path, network: Restorer) -> Iterator[Row]:
-    """Real damaged pages NAME_source.* with their ink NAME_target.*: F-measures in %.
+    """F-measures in % on real pages NAME_source.* with ground-truth ink NAME_target.*.
 
-    Of Otsu's threshold on the raw page, on the restored one with the gate ("restored") and without it
-    ("ungated"); of Sauvola's and Wolf's on the raw page; of the network's ink, with its pseudo-F-measure.
+    Of Otsu's threshold on the raw page, on the restored page with the gate ("restored") and without it
+    ("ungated"); of Sauvola's and Wolf's on the raw page; of the predicted ink, also as pseudo-F-measure.
 
     Raises:
-        ValueError: no pairs in the folder, or a pair of different sizes.
+        ValueError: the folder contains no pairs, or the sizes of a pair differ.
     """
     sources = pairs(folder)
     if not sources:
@@ -204,7 +203,7 @@ def evaluate_pairs(folder: Path, network: Restorer) -> Iterator[Row]:
 
 
 def pairs_summary(rows: list[Row]) -> dict[str, float]:
-    """The figures of the targets, of `evaluate_pairs`."""
+    """Summary of the rows of `evaluate_pairs`."""
     names = [name for name in rows[0] if name != "page"]
     gain, ungated = (np.array([row[name] - row["raw"] for row in rows]) for name in ("restored", "ungated"))
     over = np.array([row["ink"] - max(row["raw"], row["sauvola"], row["wolf"]) for row in rows])
@@ -218,7 +217,7 @@ def pairs_summary(rows: list[Row]) -> dict[str, float]:
 
 
 def f_measure(found: np.ndarray, ink: np.ndarray, pseudo: bool = False) -> float:
-    """Harmonic mean of precision and recall in %, of bool (H, W); `pseudo` recalls the skeleton alone.
+    """Harmonic mean of precision and recall in %, of bool (H, W); if `pseudo`, recall is of the skeleton.
 
     Source: Pratikakis et al. 2010, "H-DIBCO 2010".
     """
@@ -234,7 +233,7 @@ def f_measure(found: np.ndarray, ink: np.ndarray, pseudo: bool = False) -> float
 
 
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Files NAME_source.* of a folder, each with its NAME_target.*."""
+    """The files NAME_source.* in a folder that have a NAME_target.*, with these."""
     found = []
     for source in sorted(folder.glob("*_source.*")):
         target = source.with_name(source.name.replace("_source.", "_target."))
@@ -244,7 +243,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool = False) -> Row:
-    """PSNR and SSIM of crops, (B, 3, H, W) in [0, 1]: damaged, restored, and by the best baseline."""
+    """PSNR and SSIM of crops, (B, 3, H, W) in [0, 1]: damaged, restored, and of the best baseline."""
     pages = [images.from_tensor(image[None]) for image in damaged]
     truth = torch.cat([images.to_tensor(images.from_tensor(image[None])) for image in clean])
     results = [restore(images.Picture(page), network, Options(gate=False)) for page in pages]

@@ -1,10 +1,10 @@
-"""What the gate goes by: how the writing, grain and sharpness of each cell of a page were and are."""
+"""Features of the gate: writing, noise and sharpness of each cell before and after restoring."""
 
 import numpy as np
 
 CELL = 32  # pixels
-DOT = 0.12  # of the whole range: what differs that much from the median of 3 x 3 pixels is a dot
-BAND, MARGIN = 1024, 64  # rows that are looked at together, and what is seen around them
+DOT = 0.12  # share of the range by which a dot differs from the median of 3 x 3 pixels
+BAND, MARGIN = 1024, 64  # rows processed together, and their context
 NAMES = (
     "changed", "colour changed", "grain before", "grain after", "edges before", "edges after", "ink",
     "ink unsure", "dark before", "dark after", "vanished", "appeared", "ink vanished", "no ink appeared",
@@ -15,10 +15,10 @@ FEATURES = 3 * len(NAMES)
 
 
 def cells(original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None = None) -> np.ndarray:
-    """Two pages, uint8 (H, W, 3), and a map of the ink, uint8 (H, W) -> float32 (h, w, FEATURES).
+    """Two pages, uint8 (H, W, 3), and predicted ink, uint8 (H, W) -> features, float32 (h, w, FEATURES).
 
-    Each kind of evidence as the mean of a cell, of the 5 x 5 cells around it, and of the whole page, as
-    square roots. Without a map of the ink, it is what is dark on the restored page.
+    The square roots of the means over the cell, the 5 x 5 cells around it, and the page. Without a
+    prediction, dark pixels of the restored page count as ink.
     """
     import cv2
 
@@ -75,7 +75,7 @@ def _maps(original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None) ->
 
 
 class _Seen:
-    """One page: grain, dots, edges, depth of ink, what is dark, and how sharp, float32 (H, W) each."""
+    """Maps of a page, float32 (H, W) each: noise, dots, edges, ink depth, dark pixels and sharpness."""
 
     def __init__(self, page: np.ndarray) -> None:
         import cv2
@@ -94,12 +94,12 @@ class _Seen:
         self.depth = ((paper - smooth) / paper.clip(16)).clip(0, 1)
         typical = _typical(self.depth)
         self.dark = (self.depth > 0.5 * typical).astype(np.float32)
-        self.soft = cv2.blur(self.depth, (15, 15))  # stains, holes and what shows through, not strokes
+        self.soft = cv2.blur(self.depth, (15, 15))  # stains, holes and bleed-through, not strokes
         self.sharp = cv2.dilate(self.edges, np.ones((5, 5), np.uint8)) / max(typical, 0.05)
 
 
 def _paper(luma: np.ndarray) -> np.ndarray:
-    """How bright the paper is at each place, float32 (H, W), read at a quarter of the size."""
+    """Local brightness of the paper, float32 (H, W), computed at a quarter of the size."""
     import cv2
 
     height, width = luma.shape
@@ -109,7 +109,7 @@ def _paper(luma: np.ndarray) -> np.ndarray:
 
 
 def _typical(depth: np.ndarray) -> float:
-    """How deep a page's ink is: the 90th percentile of what is not plainly paper."""
+    """Typical ink depth of a page: the 90th percentile over pixels that are not clearly paper."""
     found = depth[::2, ::2]
     found = found[found > 0.1]
     return float(np.percentile(found, 90)) if found.size > 50 else 1.0

@@ -1,4 +1,4 @@
-"""The original's flow as pictures: clean, damaged, restored, compared."""
+"""Damages, restores and compares a clean page, step by step in pictures."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +16,10 @@ from vision_core.restoration.restore import Options, difference, restore, uncert
 
 
 def flow(picture: Picture, network: Restorer, recipe: Recipe, out: Path) -> Iterator[tuple[str, Path]]:
-    """Damage a clean page, restore it and compare: titles and the pictures written into `out`, in order.
+    """Damage a clean page, restore it and compare; yields titles and files as they are written to `out`.
 
-    Six pictures (clean, damaged, restored, difference, uncertainty, comparison with figures), recipe.json and
-    figures.json.
+    Writes six pictures (clean, damaged, restored, difference, uncertainty, comparison with metrics),
+    recipe.json and figures.json.
     """
     clean = picture.rgb
     damaged = images.from_tensor(degrade(images.to_tensor(clean), [recipe]))
@@ -43,7 +43,7 @@ def flow(picture: Picture, network: Restorer, recipe: Recipe, out: Path) -> Iter
 
 
 def heat(values: np.ndarray, most: int = 128) -> np.ndarray:
-    """uint8 (H, W) -> colours (H, W, 3), black for 0 over red to yellow for `most` and more."""
+    """Heat map, uint8 (H, W) -> (H, W, 3): from black at 0 over red to yellow at `most`."""
     share = np.minimum(values.astype(np.float32) / most, 1)[..., None]
     rgb = np.concatenate([np.minimum(2 * share, 1), np.maximum(2 * share - 1, 0), 0 * share], 2)
     return (rgb * 255).round().astype(np.uint8)
@@ -56,7 +56,7 @@ def comparison(
     changed: np.ndarray,
     figures: dict[str, dict[str, float]],
 ) -> np.ndarray:
-    """Two rows of two: clean and damaged, restored and what was changed, each with a line of text."""
+    """A titled grid of the clean, the damaged and the restored page and their difference."""
     titles = {
         "clean": clean,
         f"damaged: {_text(figures['damaged'])}": damaged,

@@ -1,4 +1,4 @@
-"""Whether restoring has helped: the original's quality score, and a gate that decides region by region."""
+"""The gate, which decides for each region whether restoring helps, and a no-reference quality score."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from vision_core.restoration.evidence import CELL, cells
 
 @dataclass(frozen=True)
 class Quality:
-    """What can be said of a page without knowing the clean one; `score` is about 0..1."""
+    """Quality measures that need no clean reference; `score` is about 0 to 1."""
 
     sharpness: float  # variance of the Laplacian, 8-bit units squared
-    contrast: float  # of strokes: deviation / mean of the luma in 32 pixels, median along the edges
+    contrast: float  # standard deviation / mean of the luma in 32 pixels, median over edge pixels
     edges: float  # share of pixels on an edge
     brightness: float  # mean luma / 255
     separation: float  # of ink and paper at Otsu's threshold: variance between the two / all of it, 0..1
@@ -35,14 +35,14 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done with a restored page.
+    """The decision about a restored page.
 
     Args:
-        accepted: the page, or a part of it, is used; else the original is.
-        needed: something to speak of was changed.
-        reason: why, for a person.
-        change: mean absolute change, 0..255.
-        taken: float32 (h, w), for each cell of 32 x 32 pixels the share of the restored page that is taken.
+        accepted: whether the restored page is used, at least in part.
+        needed: whether the change is noticeable.
+        reason: explanation for the user.
+        change: mean absolute change, 0 to 255.
+        taken: float32 (h, w), for each cell of 32 x 32 pixels the weight of the restored page.
     """
 
     accepted: bool
@@ -54,10 +54,10 @@ class Verdict:
     taken: np.ndarray = field(repr=False)
 
 
-LEAST_CHANGE = 2.0  # mean absolute change of a page, 0..255, below which it is what it was
-LEAST_LOCAL = 12.0  # ... unless somewhere 16 x 16 pixels changed by that much: a hole, a spot
-DOT, LEAST_DOTS = 64.0, 1e-3  # ... or that share of single pixels changed by that much: dead ones
-LEAST_TAKEN = 0.02  # of what would change: less is nothing to speak of
+LEAST_CHANGE = 2.0  # mean absolute change, 0 to 255, below which a page counts as unchanged,
+LEAST_LOCAL = 12.0  # unless 16 x 16 pixels changed by this much, as at a hole or spot,
+DOT, LEAST_DOTS = 64.0, 1e-3  # or this share of single pixels changed by this much, as for dead pixels
+LEAST_TAKEN = 0.02  # share of the change; less is ignored
 
 
 def judge(
@@ -67,12 +67,12 @@ def judge(
     ink: np.ndarray | None = None,
     caution: float = 0.5,
 ) -> Verdict:
-    """Compare two pages, uint8 (H, W, 3): where is the restored one worth taking?
+    """Decide where to use the restored page; both uint8 (H, W, 3).
 
     Args:
-        detail: the restored page in the original's light, where it is known; the light is not the gate's.
-        ink: uint8 (H, W), the network's map of what is written on the original.
-        caution: how sure it must be, 0 to 1.
+        detail: the restored page with the original illumination, which the gate does not judge.
+        ink: uint8 (H, W), predicted ink of the original.
+        caution: required confidence, 0 to 1.
     """
     before, after = quality(original), quality(restored)
     difference = np.abs(original.astype(np.int16) - restored).mean(2)
@@ -109,21 +109,21 @@ def judge(
 def shares(
     original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None = None, caution: float = 0.5
 ) -> np.ndarray:
-    """How much of each cell of a restored page to take, float32 (h, w) in 0..1."""
+    """Weight of the restored page in each cell, float32 (h, w) in [0, 1]."""
     evidence = cells(original, restored, ink)
     likely = _model().logits(evidence)
     return share(likely - 6 * (caution - 0.5))
 
 
 def share(likely: np.ndarray) -> np.ndarray:
-    """How much to take of what helps with these logits: all or nothing but for a narrow band around 0."""
+    """Map logits to weights: 0 or 1, except in a narrow band around 0."""
     return 1 / (1 + np.exp(-np.clip(4 * likely, -30, 30)))
 
 
 def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """The restored page where it is taken, and the original elsewhere, joined softly.
+    """Blend the two pages by the weights of the cells, interpolated.
 
-    Both uint8 or uint16 (H, W, 3), as is what comes back.
+    uint8 or uint16 (H, W, 3), like the inputs.
     """
     import cv2
 
@@ -132,14 +132,14 @@ def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.n
     large = cv2.resize(
         taken.astype(np.float32), (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR
     )
-    share = ((large[:height, :width, None] - 0.02) / 0.96).clip(0, 1)  # nearly all is all, bit for bit
+    share = ((large[:height, :width, None] - 0.02) / 0.96).clip(0, 1)  # exact at weights near 0 and 1
     out = original + share * (restored.astype(np.float32) - original)
     return out.clip(0, np.iinfo(original.dtype).max).round().astype(original.dtype)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network of two layers that says how likely it is that restoring a cell helps."""
+    """A two-layer network that predicts whether restoring a cell helps."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -147,7 +147,7 @@ class Model:
     threshold: float
 
     def logits(self, evidence: np.ndarray) -> np.ndarray:
-        """(h, w, F) -> (h, w): above 0 it helps."""
+        """(h, w, F) -> (h, w), positive if restoring helps."""
         x = ((evidence - self.mean) / self.scale).clip(-6, 6)
         for number, (weight, bias) in enumerate(self.layers):
             x = x @ weight.T + bias
@@ -173,7 +173,7 @@ def _model() -> Model:
 
 
 def quality(rgb: np.ndarray) -> Quality:
-    """Measure a page, uint8 (H, W, 3), through a median of 3 x 3: grain must not count as sharpness."""
+    """Measure a page, uint8 (H, W, 3), after a 3 x 3 median: noise must not count as sharpness."""
     import cv2
 
     luma = np.ascontiguousarray(grey(median(rgb))[..., 0])
@@ -191,7 +191,7 @@ def quality(rgb: np.ndarray) -> Quality:
 
 
 def _light_alone(original: np.ndarray, restored: np.ndarray, detail: np.ndarray) -> float:
-    """Mean absolute change of the light, 0..255."""
+    """Mean absolute change of the illumination, 0 to 255."""
     return float(np.abs(restored[::4, ::4].astype(np.int16) - detail[::4, ::4]).mean())
 
 
@@ -209,7 +209,7 @@ def _by_cells(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _contrast(relative: np.ndarray, edges: np.ndarray) -> float:
-    """The median along edges: most of them are strokes, and the few of a stain do not count."""
+    """Median over edge pixels: most belong to strokes, few to stains."""
     found = relative[edges > 0]
     return float(np.median(found if found.size else relative))
 

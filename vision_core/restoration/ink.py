@@ -1,16 +1,16 @@
-"""Ink: where a clean page has writing, as a truth to train on."""
+"""Ground-truth ink of clean pages, to train on."""
 
 import numpy as np
 
-UNSURE = 128  # in a map of ink: neither ink (255) nor paper (0) for certain
-LINE = 61  # pixels over which paper is looked for; thicker than any stroke at a page's size of 1,280
+UNSURE = 128  # neither certainly ink (255) nor certainly paper (0)
+LINE = 61  # window in pixels for the paper; larger than any stroke of a page of 1,280 pixels
 
 
 def of_clean_page(rgb: np.ndarray) -> np.ndarray:
-    """Ink of a clean page at about 1,280 pixels: uint8 (H, W, 3) -> (H, W), 255 ink, 0 paper, 128 unsure.
+    """Ink of a clean page of about 1,280 pixels: uint8 (H, W, 3) -> (H, W), 255 ink, 0 paper, 128 unsure.
 
-    Strokes are as wide as `strokes` has them. Faint traces and dark areas that are larger than a stroke are
-    unsure, too: pictures, a table beside the page, show-through.
+    Strokes are segmented by `strokes`. Faint traces, such as bleed-through, and dark areas larger than a
+    stroke, such as pictures or a table beside the page, are unsure.
     """
     import cv2
 
@@ -29,15 +29,15 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
 
 
 def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
-    """Ink by how much darker than paper each pixel is, (H, W) in [0, 1]: uint8 (H, W) as `of_clean_page`.
+    """Segment ink by the relative darkness of each pixel, (H, W) in [0, 1]; uint8 (H, W) as `of_clean_page`.
 
-    A pixel is ink where it has half of the darkness of its stroke and paper where it has less than a third:
-    people mark writing with the blurred edge that they see. What is between is unsure, and so are strokes
-    whose darkest is between `faint` and `certain`; fainter ones are paper.
+    A pixel is ink if it has at least half of the darkness of its stroke, and paper if it has less than a
+    third, since people include blurred edges when they annotate writing. Pixels in between are unsure, as are
+    strokes with a maximum between `faint` and `certain`; fainter strokes are paper.
     """
     import cv2
 
-    stroke = cv2.blur(cv2.dilate(depth, np.ones((9, 9), np.uint8)), (9, 9))  # the darkest of the stroke here
+    stroke = cv2.blur(cv2.dilate(depth, np.ones((9, 9), np.uint8)), (9, 9))  # maximum of the stroke
     share = depth / stroke.clip(0.05)
     found = np.full(depth.shape, UNSURE, np.uint8)
     found[(share > 0.52) & (stroke > certain)] = 255
@@ -46,7 +46,7 @@ def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
 
 
 def _typical(depth: np.ndarray) -> float:
-    """How deep the page's ink is: Otsu's upper class of what is not plainly paper."""
+    """Typical ink depth: the upper class of Otsu's threshold over pixels that are not clearly paper."""
     import cv2
 
     values = (depth[depth > 0.08] * 255).astype(np.uint8)

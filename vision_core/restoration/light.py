@@ -1,4 +1,4 @@
-"""The light of a whole page: one smooth field of gain and offset, read off a thumbnail of the page itself."""
+"""Illumination correction: a smooth field of gain and offset, predicted from a thumbnail of the page."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,22 +11,22 @@ from vision_core.restoration import surroundings
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.thumbnail import thumbnail
 
-ROWS = 256  # of a page that are lit at once
-LEAST = 0.02  # share of a light that is anything
-MARGIN = 0.9  # of the logarithm of the error that a light must promise: clean held-out pages stay above 34 dB
-TYPICAL = 0.6  # how bright a page is, where it has to be assumed
+ROWS = 256  # processed at once
+LEAST = 0.02  # weight below which no correction is applied
+MARGIN = 0.9  # required decrease of the predicted log error; keeps clean held-out pages above 34 dB
+TYPICAL = 0.6  # assumed brightness of a page
 MIRRORED: tuple[list[int], ...] = ([], [2], [3], [2, 3])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What to do about a page's light.
+    """An illumination correction.
 
     Args:
-        field: float32 (6, 6, 6): gains of the three colours, then offsets, in a grid over the `box`.
-        sure: from 0, keep the light that the page has, to 1.
-        box: top, left, bottom, right of the page in the picture.
-        page: float32 (h, w), a small map: 1 on the page, 0 beside it; None where all is page.
+        field: float32 (6, 6, 6): gains of the three colours, then their offsets, on a grid over `box`.
+        sure: confidence of the correction, 0 to 1.
+        box: top, left, bottom and right of the page in the picture.
+        page: float32 (h, w), a low-resolution mask of the page; None if the page fills the picture.
     """
 
     field: np.ndarray
@@ -35,9 +35,9 @@ class Answer:
     page: np.ndarray | None = None
 
     def applied(self, picture: np.ndarray, wish: float = 0.5) -> np.ndarray:
-        """A picture in this light: none of it at 0, as much as is sure at 0.5, all at 1.
+        """Correct a picture: not at all at 0, as far as the network is confident at 0.5, fully at 1.
 
-        uint8 or uint16 (H, W, 3), as is what comes back.
+        uint8 or uint16 (H, W, 3), like the input.
         """
         share = 2 * wish * self.sure if wish <= 0.5 else self.sure + (2 * wish - 1) * (1 - self.sure)
         if share < LEAST:
@@ -71,7 +71,7 @@ class Answer:
         return out
 
     def plain(self) -> dict[str, Any]:
-        """As JSON; `Answer.of` is the opposite."""
+        """Plain data for JSON; the inverse is `Answer.of`."""
         page = None if self.page is None else self.page.round(3).tolist()
         return {"field": self.field.tolist(), "sure": self.sure, "box": list(self.box), "page": page}
 
@@ -87,7 +87,7 @@ class Answer:
 
 @torch.inference_mode()
 def read_light(picture: np.ndarray, network: PageRestorer) -> tuple[Answer, np.ndarray]:
-    """What the network makes of a picture's light, and the page in it, cut out, uint8 (h, w, 3)."""
+    """The illumination correction of a picture, and its page, uint8 (h, w, 3)."""
     box, page = surroundings.find(picture)
     top, left, bottom, right = box
     inside = np.ascontiguousarray(picture[top:bottom, left:right])
@@ -99,10 +99,10 @@ def read_light(picture: np.ndarray, network: PageRestorer) -> tuple[Answer, np.n
 
 @torch.inference_mode()
 def consulted(network: PageRestorer, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """What all lights of a network make of thumbnails, (B, 14, 24, 24), seen from four sides.
+    """The ensemble prediction for thumbnails, (B, 14, 24, 24), over all light networks and four mirrorings.
 
-    Their mean, (B, 6, 6, 6), and how much of it to take, (B,): all where less error is promised than that of
-    the page's own light, by a margin. How far the answers lie apart counts as error.
+    Returns the mean field, (B, 6, 6, 6), and its weight, (B,), which is near 1 if the predicted error is
+    smaller than that of the original illumination by a margin. The variance of the ensemble counts as error.
     """
     fields, expected = [], []
     for light in (network.light, *network.others):
@@ -119,7 +119,7 @@ def consulted(network: PageRestorer, seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _weights(start: int, end: int, length: int, fields: int) -> np.ndarray:
-    """(length, fields): how much each field of a grid from `start` to `end` counts at each pixel, cubic."""
+    """(length, fields): bicubic weights of a grid from `start` to `end` at each pixel."""
     at = ((np.arange(length) + 0.5 - start) / (end - start) * fields - 0.5).clip(-0.5, fields - 0.5)
     first = np.floor(at).astype(int)
     part = at - first

@@ -1,4 +1,4 @@
-"""What a restored page is trained on; each takes (B, 3, H, W) in [0, 1], restored first, clean second."""
+"""Losses of restored and clean pages, both (B, 3, H, W) in [0, 1]."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,21 +11,21 @@ from vision_core.weights import IMAGENET_MEAN, IMAGENET_STD
 
 
 def l1(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean absolute difference, the original's main term."""
+    """Mean absolute difference, the main term of the original project."""
     return (_alike(restored, clean)).abs().mean()
 
 
 def gradient(restored: Tensor, clean: Tensor) -> Tensor:
-    """L1 of the differences between neighbours, across and down: edges of strokes count."""
+    """L1 of the horizontal and vertical gradients, which emphasises the edges of strokes."""
     difference = _alike(restored, clean)
     return difference.diff(dim=3).abs().mean() + difference.diff(dim=2).abs().mean()
 
 
 def perceptual(name: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The second term of the training by name: "vgg16", "gradient" or "none".
+    """The perceptual loss by name: "vgg16", "gradient" or "none".
 
     Raises:
-        ValueError: another name, or VGG16's weights are missing or damaged.
+        ValueError: another name, or the weights of VGG16 are missing or damaged.
     """
     match name:
         case "none":
@@ -38,12 +38,12 @@ def perceptual(name: str, device: torch.device) -> Callable[[Tensor, Tensor], Te
 
 
 def vgg16_file() -> Path:
-    """Where torchvision keeps its VGG16 weights once someone has fetched them."""
+    """The file in which torchvision caches the weights of VGG16."""
     return Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
 
 
 class VGG16Features(nn.Module):
-    """MSE of the features of VGG16 after relu3_3, the original's perceptual term, on normalised inputs.
+    """MSE of the VGG16 features after relu3_3, the perceptual term of the original project.
 
     Source: Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution".
     """

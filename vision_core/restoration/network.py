@@ -1,7 +1,7 @@
-"""The restorer of pages: one network for the detail and the ink, one for the light.
+"""The page restorer: one network for detail and ink, and one for the illumination.
 
-They share no weights, and are trained on different worlds: what a stroke looks like wants the widest, what
-the light of a clean page is wants pages as they are.
+They share no weights and are trained on different data: strokes on widely varied generated damage, the
+illumination on realistic pages.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from vision_core.restoration import enlarge
 from vision_core.restoration.thumbnail import CHANNELS, FIELDS
 from vision_core.safety.bounds import Bounds, Several, Whole
 from vision_core.unet import ConvBlock, UNet, zeroed
-
-LIGHT_FIELDS = 6  # rows and columns of the answer of the light
 
 
 class Glance(nn.Module):
@@ -43,12 +41,12 @@ class Glance(nn.Module):
 
 
 class Detail(nn.Module):
-    """(B, 3, H, W) in [0, 1] and a thumbnail -> the same restored in its light, logits of ink (B, 1, H, W).
+    """(B, 3, H, W) in [0, 1] and a thumbnail -> the same with restored detail, and ink logits (B, 1, H, W).
 
-    It reads how each pixel differs from the light around it. What it adds is 0 on average over 16 x 16
-    pixels; apart from that it answers with a gain of each colour for each 8 x 8 pixels, for stains and what
-    shows through, else errors of the paper, alike in all pixels, would drown those of the strokes. Untrained
-    it is the identity. H and W are multiples of 2 ** len(widths), at least 16.
+    The input is the difference of each pixel to its surroundings. The change is zero-mean over 16 x 16
+    pixels, apart from a gain per colour and 8 x 8 pixels for stains and bleed-through; otherwise errors of
+    the paper, which affect all pixels alike, would dominate those of the strokes. The untrained network is
+    the identity. H and W are multiples of 2 ** len(widths), at least 16.
     """
 
     def __init__(self, widths: tuple[int, ...], down: tuple[int, ...], up: tuple[int, ...]) -> None:
@@ -72,16 +70,15 @@ class Detail(nn.Module):
         features[-1] = features[-1] * (1 + gain) + offset
         decoded, coarse = self.unet.decode_with(features, 2)
         change, ink = decoded.float().contiguous().split([3, 1], 1)
-        # in twentieths: one step of the optimiser moves all of a head's weights
+        # scaled down, because one optimiser step moves all weights of a head
         cover = 0.05 * enlarged(self.cover(coarse), x.shape[2:])
         return x * (1 + cover) + change - smooth(change), ink
 
 
 class Light(nn.Module):
-    """A thumbnail -> gain and offset of each colour, (B, 6, 6, 6), and how sure it is of them, (B, 2).
+    """A thumbnail -> gain and offset per colour, (B, 6, 6, 6), and predicted errors, (B, 2).
 
-    The second is the logarithm of the mean squared error that is to be expected with this light and with the
-    page's own, (B, 2).
+    The latter are the log mean squared errors expected with this illumination and with the original one.
     """
 
     def __init__(self, widths: tuple[int, int, int]) -> None:
@@ -110,16 +107,16 @@ class Light(nn.Module):
 
 
 class PageRestorer(nn.Module):
-    """Both; each works on its own: `detail` on tiles of a page, the light once on all of it.
+    """Both networks. `detail` runs on tiles of a page, `light` once on its thumbnail.
 
-    There may be several networks for the light, of which `light` is the one that is trained: where they do
-    not agree none of them knows.
+    There may be an ensemble of light networks, of which `light` is trained; their disagreement counts as
+    uncertainty.
 
     Args:
-        widths: channels of the detail at 1/2, 1/4, 1/8 and 1/16 of the resolution.
-        down, up: convolution blocks at each of these on the way down, and at each but the last on the way up.
-        light: channels of the light at 24 x 24, 12 x 12 and 6 x 6 fields.
-        lights: how many networks for it there are.
+        widths: channels of the detail network at 1/2, 1/4, 1/8 and 1/16 of the resolution.
+        down, up: blocks of the encoder at each resolution, and of the decoder at each but the last.
+        light: channels of a light network at 24 x 24, 12 x 12 and 6 x 6.
+        lights: number of light networks.
     """
 
     bounds: ClassVar[Bounds] = {
@@ -152,24 +149,24 @@ class PageRestorer(nn.Module):
         self.others = nn.ModuleList(others)
 
     def forward(self, x: Tensor, thumbnail: Tensor) -> tuple[Tensor, Tensor]:
-        """Crops that are whole pages: restored and in a clean page's light, and their logits of ink."""
+        """Restore small whole pages, with illumination; returns them and their ink logits."""
         restored, ink = self.detail(x, thumbnail)
         return relit(restored, self.light(thumbnail)[0]), ink
 
 
 def relit(x: Tensor, light: Tensor) -> Tensor:
-    """(B, 3, H, W) with gains and offsets, (B, 6, h, w), that go on smoothly between their fields."""
+    """Apply gains and offsets, (B, 6, h, w), interpolated to the size of (B, 3, H, W)."""
     gain, offset = F.interpolate(light, x.shape[2:], mode="bicubic", align_corners=False).split(3, 1)
     return x * gain + offset
 
 
 def smooth(x: Tensor) -> Tensor:
-    """What is around each pixel of (B, C, H, W): means of 16 x 16 pixels, and lines between them."""
+    """Local means of (B, C, H, W): over 16 x 16 pixels, interpolated."""
     return enlarged(F.avg_pool2d(x, 16), x.shape[2:])
 
 
 def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, (B, C, h, w) -> (B, C, H, W), float32."""
+    """Bilinear interpolation, (B, C, h, w) -> (B, C, H, W), float32."""
     down, across = (
         enlarge.weights(side, length, "bilinear", False).to(x.device)
         for side, length in zip(x.shape[2:], size, strict=True)

@@ -1,4 +1,4 @@
-"""The networks by name, and the one that comes with the package."""
+"""The networks by name, and the bundled one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ NETWORKS = ("pages", *SIZES)
 
 
 def build(name: str, seed: int = 0, image_size: int = 256) -> Restorer:
-    """An untrained network: "pages", or the original in tiny, small, base or large.
+    """An untrained network: "pages", or the original's ViT as "tiny", "small", "base" or "large".
 
     Raises:
-        ValueError: another name.
+        ValueError: unknown name.
     """
     if name not in NETWORKS:
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
@@ -26,23 +26,23 @@ def build(name: str, seed: int = 0, image_size: int = 256) -> Restorer:
 
 
 def load(path: str | Path | None = None) -> tuple[Restorer, dict[str, Any]]:
-    """A trained network in eval mode and its metadata; without a path, the one of this release.
+    """A trained network in eval mode and its metadata; by default, the bundled one.
 
     Raises:
-        ValueError: not a checkpoint of a restorer, or a damaged one.
-        WeightsMissing: no path, and the embedded weights are not there.
+        ValueError: the file is damaged, or not a checkpoint of a restorer.
+        WeightsMissing: the bundled weights are missing.
     """
     return checkpoints.load(weights.find("restoration", path), PageRestorer, ViTRestorer)
 
 
 def join(detail: str | Path, lights: Sequence[str | Path], out: str | Path) -> dict[str, Any]:
-    """Write one network with the detail of one file and the lights of others, in half precision.
+    """Write a network with the detail of one file and the light networks of others, in half precision.
 
     Returns:
-        The metadata: those of all.
+        The joined metadata.
 
     Raises:
-        ValueError: one of them is no `PageRestorer`, or their sizes differ.
+        ValueError: a file holds no `PageRestorer`, or the sizes differ.
     """
     one, detail_facts = checkpoints.load(detail, PageRestorer)
     found = [checkpoints.load(path, PageRestorer) for path in lights]

@@ -1,6 +1,6 @@
-"""Judged by reading: how many letters an offline reader gets wrong on damaged, restored and clean pages.
+"""Evaluation by OCR: character error rates on damaged, restored and clean pages.
 
-The reader is Tesseract, a program of its own (Debian: tesseract-ocr and tesseract-ocr-fra).
+Needs Tesseract, a separate program (Debian: tesseract-ocr and tesseract-ocr-fra).
 """
 
 import shutil
@@ -18,25 +18,25 @@ from vision_core.restoration.degrade import degrade, draw
 from vision_core.restoration.networks import Restorer
 from vision_core.restoration.restore import restore
 
-KINDS = ("bleed_through", "fading", "stains", "noise")  # what makes letters hard to read
+KINDS = ("bleed_through", "fading", "stains", "noise")  # that reduce legibility
 SEVERITY = 5
-LETTERS = 40  # on a page: fewer say nothing
-MISSING = "reading takes Tesseract: install it (Debian: apt-get install tesseract-ocr tesseract-ocr-fra)"
+LETTERS = 40  # per page; fewer are not significant
+MISSING = "OCR needs Tesseract: install it (Debian: apt-get install tesseract-ocr tesseract-ocr-fra)"
 
 
 def evaluate_text(
     folder: Path, network: Restorer, lines: int = 40, seed: int = 0, language: str = "fra"
 ) -> Iterator[dict[str, Any]]:
-    """Pages with their text in lines.json: page -> [{"box": [left, top, right, bottom], "text"}].
+    """Evaluate on transcribed pages, lines.json: page -> [{"box": [left, top, right, bottom], "text"}].
 
-    One row a page: character error rates of its lines in %, on the clean page, on that restored, on the
-    damaged one and on that restored.
+    Yields one row per page: character error rates of its lines in % on the clean page, the clean page
+    restored, the damaged page, and the damaged page restored.
 
     Args:
-        lines: at most so many in all, spread over the pages.
+        lines: maximum number of lines, distributed over the pages.
 
     Raises:
-        ValueError: no lines.json, or no reader on this machine.
+        ValueError: lines.json or Tesseract is missing.
     """
     if shutil.which("tesseract") is None:
         raise ValueError(MISSING)
@@ -65,7 +65,7 @@ def evaluate_text(
 
 
 def text_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean error rates over all letters, and the share of the damage's errors that restoring undoes."""
+    """Mean error rates over all characters, and the share of errors due to damage that restoring corrects."""
     letters = np.array([row["letters"] for row in rows], float)
     names = ("clean", "clean_restored", "damaged", "restored")
     found = {
@@ -76,9 +76,9 @@ def text_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def legible(clean: np.ndarray, *others: np.ndarray, language: str = "eng") -> list[float] | None:
-    """Which share of the letters of a clean page a reader finds on each of the others, too.
+    """The share of the characters of a clean page that OCR also reads on each of the other pages.
 
-    Pages are uint8 (H, W, 3). None where there is no reader, or it reads hardly anything on the clean page.
+    Pages are uint8 (H, W, 3). None if Tesseract is missing or hardly reads anything on the clean page.
     """
     if shutil.which("tesseract") is None:
         return None
@@ -89,12 +89,12 @@ def legible(clean: np.ndarray, *others: np.ndarray, language: str = "eng") -> li
 
 
 def read_line(rgb: np.ndarray, language: str) -> str:
-    """What Tesseract reads in a picture of one line."""
+    """OCR of a picture of one line."""
     return _read(rgb, language, "7")
 
 
 def read_text(rgb: np.ndarray, language: str) -> str:
-    """What Tesseract reads in a picture of several lines, with single spaces."""
+    """OCR of a picture of several lines, joined by single spaces."""
     return " ".join(_read(rgb, language, "6").split())
 
 
@@ -110,7 +110,7 @@ def _read(rgb: np.ndarray, language: str, layout: str) -> str:
 
 
 def distance(found: str, text: str) -> int:
-    """Levenshtein's: the fewest letters to add, leave out or replace."""
+    """Levenshtein distance."""
     row = list(range(len(text) + 1))
     for i, letter in enumerate(found, 1):
         previous, row[0] = row[0], i

@@ -1,4 +1,4 @@
-"""What became of each page: a row, the journal that lets a run go on, the table for a spreadsheet."""
+"""Reports of restored pages: rows, the journal that makes runs resumable, and the CSV table."""
 
 import csv
 import io
@@ -13,19 +13,19 @@ from vision_core import files
 
 @dataclass(frozen=True)
 class PageReport:
-    """What became of one page; page 0 stands for a whole document.
+    """The outcome of one page; page 0 is the whole document.
 
     Args:
-        source: the file, as the person named it.
-        written: where the page is; None where there is none.
-        outcome: "restored"; "kept": the original, in the asked kind of output; "joined": a whole document
-            that an earlier run had finished, or with pages that could not be read; "failed".
-        reason: why, as half a sentence.
-        notes: sentences about what reading and writing changed, separated by "; ".
-        change: mean absolute difference of the restored page, 0 to 255.
-        seconds: that it took.
-        skipped: an earlier run had done it.
-        unchanged: the pixels are those of the source.
+        source: the file, as named by the user.
+        written: the file of the page, or None.
+        outcome: "restored", "kept" (the original, in the requested output format), "joined" (a document that
+            was finished by an earlier run or has unreadable pages) or "failed".
+        reason: explanation of the outcome.
+        notes: changes made by reading and writing, separated by "; ".
+        change: mean absolute difference to the original, 0 to 255.
+        seconds: duration.
+        skipped: whether an earlier run had finished the page.
+        unchanged: whether the pixels equal those of the source.
     """
 
     source: str
@@ -45,7 +45,7 @@ def failed(source: str, page: int, reason: object) -> PageReport:
 
 
 def csv_table(reports: Sequence[PageReport]) -> str:
-    """A table of all pages for a spreadsheet; no cell is taken for a formula."""
+    """A CSV table of all pages; no cell can be interpreted as a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(names := list(PageReport.__dataclass_fields__))
@@ -61,13 +61,13 @@ def save(reports: Sequence[PageReport], path: Path) -> None:
 
 
 class Journal:
-    """Which pages are done, one JSON line each; another key or file makes them undone.
+    """A record of finished pages, one JSON line each. Entries with another key or file do not count.
 
-    Of several lines about a page the last one counts, for its result was written since.
+    If there are several lines for a page, the last one counts.
 
     Args:
-        key: of all that decides what a page becomes.
-        identity: what tells a file from any other; by default its path, size and time.
+        key: see `batch.digest`.
+        identity: identifies a file; by default by its path, size and modification time.
     """
 
     def __init__(self, path: Path, key: str, identity: Callable[[Path], str] | None = None) -> None:
@@ -80,11 +80,11 @@ class Journal:
                 self.done.pop(place, None)
                 if entry["key"] == key and "outcome" in entry["report"]:
                     self.done[place] = entry["report"]
-            except Exception:  # half a line of a killed run, or anything: that page is done again
+            except Exception:  # e.g. a truncated line: the page is restored again
                 continue
 
     def find(self, source: Path, page: int, target: Path) -> PageReport | None:
-        """The row of a page whose result is still at `target`."""
+        """The report of a page if its result is still at `target`."""
         entry = self.done.get((self._identity(source), page))
         if entry is None or not target.is_file():
             return None
@@ -94,13 +94,13 @@ class Journal:
             return None
 
     def rows(self, source: Path, target: Path) -> list[PageReport]:
-        """All rows of a document whose result is still at `target`, in the order of its pages."""
+        """All reports of a document whose result is still at `target`, in page order."""
         place = self._identity(source)
         found = [self.find(source, page, target) for file, page in sorted(self.done) if file == place]
         return [row for row in found if row is not None]
 
     def begin(self, source: Path, page: int) -> None:
-        """What was done of a page counts no longer: its result is about to be written again."""
+        """Invalidate the entry of a page whose result is about to be replaced."""
         self._write(source, {"page": page})
 
     def add(self, source: Path, report: PageReport) -> None:

@@ -1,4 +1,4 @@
-"""Restores a page of any size: the network in tiles, the light of the whole, gate, strength and output."""
+"""Restores a page of any size: tiled network, illumination, gate, strength and output format."""
 
 import time
 from collections.abc import Callable
@@ -28,17 +28,17 @@ class Options:
     """How to restore.
 
     Args:
-        strength: share of the change that is made, 0 to 1.
-        output: "color", "grey", "binary": ink black on white in one bit, or "soft": ink in shades of grey on
-            white, for reading on a screen.
-        gate: keep the original, region by region, where restoring does not help.
-        sharpen: an unsharp mask after restoring, as the original project did.
-        method: "network", or "classical": CLAHE and unsharp mask, "denoise": non-local means.
-        memory: of what grows with the page and the tiles, in MB.
-        light: from 0, the light as it is, over 0.5, as far as the network is sure, to 1, as clean pages are.
-        caution: how sure the gate must be to take a region, 0 to 1: less does more.
-        threshold: of black on white: "ink" (the network's), "sauvola", "wolf" or "otsu".
-        crop: leave away what the network finds around the page: a table, a cover.
+        strength: share of the change to apply, 0 to 1.
+        output: "color", "grey", "binary" (one bit, ink black on white) or "soft" (grey ink on white, for
+            screens).
+        gate: keep the original in regions where restoring does not help.
+        sharpen: apply an unsharp mask to the result.
+        method: "network", "classical" (CLAHE and unsharp mask) or "denoise" (non-local means).
+        memory: limit in MB for the page and the tiles.
+        light: 0 keeps the illumination, 0.5 corrects it as far as the network is confident, 1 fully.
+        caution: confidence required by the gate, 0 to 1; lower values restore more.
+        threshold: for black on white: "ink" (predicted by the network), "sauvola", "wolf" or "otsu".
+        crop: remove the surroundings of the page, such as a table or a cover.
         device: see `devices.pick`.
     """
 
@@ -71,12 +71,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Change:
-    """What a method makes of a page, before anything is decided.
+    """The output of a method, before the gate.
 
     Args:
-        detail: uint8 (H, W, 3), the page with its detail restored, in its own light.
-        ink: uint8 (H, W), 255 where the network is sure of writing; None without such a network.
-        light: what to do about the light; None where nothing is known of it.
+        detail: uint8 (H, W, 3), the page with restored detail and its original illumination.
+        ink: uint8 (H, W), probability of ink times 255; None if the method does not predict it.
+        light: the illumination correction; None if the method does not predict it.
     """
 
     detail: np.ndarray
@@ -86,14 +86,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Restored:
-    """What became of a page.
+    """A restored page.
 
     Args:
-        picture: what to save.
-        restored: uint8 (H, W, 3), before gate and kind of output.
-        verdict: the gate's.
-        used: whether `picture` is made from the restored page: the gate accepts it, or was not asked.
-        seconds: it took.
+        picture: the result.
+        restored: uint8 (H, W, 3), the restored page before the gate and the output format.
+        verdict: the decision of the gate.
+        used: whether `picture` is based on the restored page: the gate accepted it, or is off.
+        seconds: duration.
     """
 
     picture: Picture
@@ -109,14 +109,14 @@ def restore(
     options: Options | None = None,
     protect: np.ndarray | None = None,
 ) -> Restored:
-    """Restore one page; resolution, profile, transparency and notes of the picture stay.
+    """Restore one page, preserving resolution, profile, transparency and notes of the picture.
 
     Args:
-        network: see `networks.load`; needed unless another method was asked for.
-        protect: uint8 (H, W), 255 where the original must stay.
+        network: see `networks.load`; required by the method "network".
+        protect: uint8 (H, W), 255 where the original must be kept.
 
     Raises:
-        ValueError: no network, a mask of another size, or a page that the memory is too small for.
+        ValueError: the network is missing, the mask has another size, or the page needs more memory.
     """
     options = options or Options()
     began = time.perf_counter()
@@ -130,14 +130,14 @@ def change(
     options: Options,
     tell: Callable[[int, int], None] | None = None,
 ) -> Change:
-    """What `options.method` makes of a page, uint8 (H, W, 3); see `tiles.process` for `tell`."""
+    """Apply `options.method` to a page, uint8 (H, W, 3); see `tiles.process` for `tell`."""
     match options.method:
         case "classical":
             return Change(classical.clahe_unsharp(page))
         case "denoise":
             return Change(classical.non_local_means(page))
     if network is None:
-        raise ValueError("restoring takes a network; load one, or choose another method")
+        raise ValueError("the method network needs a network; load one, or choose another method")
     if not isinstance(network, PageRestorer):
         run, grid = _prepare(page, network, options)
         return Change(tiles.process(page, grid, run, tell))
@@ -150,10 +150,10 @@ def change(
 def finish(
     picture: Picture, changed: Change, options: Options, protect: np.ndarray | None = None
 ) -> Restored:
-    """What `restore` does after the network: gate, light, sharpening, strength, protection, kind of output.
+    """Apply gate, illumination, sharpening, strength, protection and output format to the output of `change`.
 
     Args:
-        changed: what `change` made of the picture; stays as it is.
+        changed: the output of `change`; not modified.
     """
     began = time.perf_counter()
     page = picture.rgb
@@ -174,12 +174,12 @@ def finish(
         case "grey":
             chosen, kind = classical.grey(chosen), "grey"
         case "binary" if picture.kind == "binary" and not used:
-            kind = "binary"  # it is that already
+            kind = "binary"  # already
         case "binary" | "soft":
             chosen, kind, note = binary.page(chosen, changed.ink, options.threshold, options.output == "soft")
             if note:
                 verdict = replace(verdict, reason=f"{verdict.reason}; {note}")
-        case "color" if picture.kind != "color":  # a page that holds no colour gets none
+        case "color" if picture.kind != "color":  # grey pages stay grey
             chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
     kept = picture if options.output == "color" else picture.in_8_bits()
     done = replace(kept.mapped(lambda _: chosen), kind=kind)
@@ -189,7 +189,7 @@ def finish(
 
 
 def _cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
-    """The page in a picture alone, with a note that says so."""
+    """Crop to the page, with a note."""
     top, left, bottom, right = box
     height, width, _ = picture.rgb.shape
     note = f"cropped to the page: {right - left:,} x {bottom - top:,} of {width:,} x {height:,} pixels"
@@ -201,7 +201,7 @@ def _cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
 
 
 def _in_16_bits(page: np.ndarray, detail: np.ndarray, wide: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The page in uint16, and with the change from `page` to `detail`, uint8, made to it."""
+    """The page in uint16, and the same with the difference of `detail` and `page`, both uint8."""
     change = 257 * (detail.astype(np.int32) - page)
     return wide, (wide + change).clip(0, 65535).astype(np.uint16)
 
@@ -221,9 +221,9 @@ def _adjusted(page: np.ndarray, made: np.ndarray, options: Options, protect: np.
 
 
 def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) -> np.ndarray:
-    """`share` of the changed page and the rest of the original; where it is 0, bit for bit the original.
+    """Interpolate from the original to the changed page; bit-identical to the original where `share` is 0.
 
-    Both uint8 or uint16, as is what comes back.
+    uint8 or uint16, like the inputs.
     """
     mixed = original + share * (changed.astype(np.float32) - original)
     return mixed.clip(0, np.iinfo(original.dtype).max).round().astype(original.dtype)
@@ -235,17 +235,17 @@ def uncertainty(
     options: Options | None = None,
     tell: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Where the network guesses: how far it disagrees with itself on the page mirrored and shifted.
+    """Uncertainty of the network by test-time augmentation: its variation over mirrored and shifted views.
 
-    uint8 (H, W, 3) -> uint8 (H, W): the standard deviation over four views, of the channel where it is
-    largest, in 8-bit steps.
+    uint8 (H, W, 3) -> uint8 (H, W): maximum over the channels of the standard deviation over four views, in
+    8-bit steps.
     """
     run, grid = _prepare(page, network, options or Options(), views=4, seen=thumbnail(page))
 
     def spread(batch: Tensor) -> Tensor:
         plain = run(batch)
         moved = run(F.pad(batch, (3, 0, 5, 0), "reflect")[:, :, : batch.shape[2], : batch.shape[3]])
-        shifted = plain.clone()  # what the shift moved out of the tile has one view less
+        shifted = plain.clone()  # pixels shifted out of the tile have one view less
         shifted[:, :, :-5, :-3] = moved[:, :, 5:, 3:]
         views = [plain, run(batch.flip(3)).flip(3), run(batch.flip(2)).flip(2), shifted]
         return torch.stack(views).std(0, correction=0)[:, :3]
@@ -254,12 +254,12 @@ def uncertainty(
 
 
 def attention(page: np.ndarray, network: Any, block: int = -1) -> np.ndarray:
-    """How much attention each patch of a page gets in a block of a ViT, mean of heads and of those who look.
+    """Attention received by each patch of a page in a block of a ViT, averaged over heads and queries.
 
     uint8 (S, S, 3) of the network's size -> float32 (rows, columns), mean 1.
 
     Raises:
-        ValueError: another network or size, or no such block.
+        ValueError: another network or size, or the block does not exist.
     """
     if isinstance(network, PageRestorer):
         raise ValueError("this network has no attention to show; the ViT sizes have")
@@ -274,7 +274,7 @@ def attention(page: np.ndarray, network: Any, block: int = -1) -> np.ndarray:
 
 
 def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    """What was changed: uint8 (H, W), the largest difference of the three channels."""
+    """Absolute difference of two pages, uint8 (H, W): the maximum over the channels."""
     if original.shape != restored.shape:
         raise ValueError(f"original {original.shape} and restored {restored.shape} must match")
     return np.abs(original.astype(np.int16) - restored).max(2).astype(np.uint8)
@@ -283,7 +283,7 @@ def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
 def _prepare(
     page: np.ndarray, network: Restorer, options: Options, views: int = 1, seen: np.ndarray | None = None
 ) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
-    """The network as a function of tiles on the CPU, and the grid for the page."""
+    """The network as a function of tiles on the CPU, and the grid of the page."""
     device = devices.pick(options.device)
     network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore
     height, width, _ = page.shape

@@ -1,4 +1,4 @@
-"""Restores a shelf of files on the workers of a cluster; report, journal and pages are as of one process."""
+"""Restores many files on a Ray cluster, with the reports, journal and pages of a single process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ EVERY = 60.0  # seconds between two uploads of the journal
 
 
 class _Entries(Journal):
-    """What a worker would write into the journal, for the one process that does."""
+    """Collects the journal entries of a worker, for the process that writes the journal."""
 
     def __init__(self) -> None:
         self.entries: list[PageReport] = []
@@ -50,9 +50,9 @@ def run(
     address: str,
     workers: int | None = None,
 ) -> Iterator[PageReport]:
-    """As `batch.run`, file by file in whatever order they are done; `out` is a folder, or the URL of one.
+    """Like `batch.run`, with files in the order of completion; `out` is a folder, or the URL of one.
 
-    A document is one worker's. Raises what `batch.run` and `cluster.each` raise.
+    A document is restored by one worker. Raises the errors of `batch.run` and `cluster.each`.
     """
     named = jobs(sources, out)
     if protect is not None or named[0][1] == out:
@@ -87,7 +87,7 @@ def run(
 
 
 def in_order(rows: list[PageReport], sources: list[Path], out: Path) -> list[PageReport]:
-    """The rows in the order in which one process gives them."""
+    """Sort the reports into the order of a single process."""
     places = {str(source): number for number, (source, _) in enumerate(jobs(sources, out))}
     return sorted(rows, key=lambda row: places.get(row.source, len(places)))
 
@@ -99,7 +99,7 @@ def _restored(network: Any, options: Options, key: str, source: Path, target: Pa
 
 
 def _settled(names: tuple[tuple[str, str], ...], report: PageReport) -> PageReport:
-    """With the names that the files have outside of the worker."""
+    """Replace the names of files inside the worker by those outside."""
     texts = {}
     for field in ("source", "written", "reason", "notes"):
         text = getattr(report, field)
@@ -110,7 +110,7 @@ def _settled(names: tuple[tuple[str, str], ...], report: PageReport) -> PageRepo
 
 
 class _Place:
-    """A target that may lie at a URL, as far as a journal asks."""
+    """A target that may be at a URL, with the part of the `Path` interface that `Journal` uses."""
 
     def __init__(self, target: Path, out: Path, there: set[str] | None) -> None:
         self.target, self.there = target, there
@@ -122,7 +122,7 @@ class _Place:
 
 @contextmanager
 def _kept(out: Path) -> Iterator[tuple[Path, set[str] | None, Callable[[float], None]]]:
-    """(folder of the journal, names at the URL `out`, what uploads the journal after so many seconds)."""
+    """(folder of the journal, names at the URL `out`, function that uploads the journal)."""
     if not cluster.is_url(out):
         yield out, None, lambda seconds: None
         return

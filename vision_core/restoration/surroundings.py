@@ -1,16 +1,16 @@
-"""The page in a picture: where it is, and what lies around it, dark table, cover or scanner."""
+"""Finds the page in a picture and its dark surroundings, such as a table, a cover or a scanner lid."""
 
 import numpy as np
 
-SMALL = 256  # longest side of the picture that is looked at
-LEAST = 0.04  # of the picture: less around a page is not worth a mask
+SMALL = 256  # longest side of the analysed picture
+LEAST = 0.04  # share of the picture; smaller surroundings are ignored
 
 
 def find(picture: np.ndarray) -> tuple[tuple[int, int, int, int], np.ndarray | None]:
-    """The box of the page (top, left, bottom, right) in uint8 (H, W, 3), and a small map of it.
+    """The box (top, left, bottom, right) of the page in a picture, uint8 (H, W, 3), and its mask.
 
-    The map, float32 (h, w), is 1 on the page and 0 beside it; None where all of the picture is page. What is
-    much darker than the page, touches the edge of the picture and is no writing lies around it.
+    The mask, float32 (h, w), has a low resolution; it is None if the page fills the picture. Areas that are
+    much darker than the page, touch the edge of the picture and are not writing count as surroundings.
     """
     import cv2
 

@@ -1,18 +1,18 @@
-"""A page at a glance: what its light, its noise and its sharpness are, in 24 x 24 fields."""
+"""Thumbnails of statistics of a page: illumination, noise and sharpness in 24 x 24 fields."""
 
 import numpy as np
 
 FIELDS = 24  # rows and columns of a thumbnail
 CHANNELS = 14
-LONGEST = 32  # pixels of a field's side that are looked at; a larger page is reduced first
+LONGEST = 32  # side of a field in pixels; larger pages are reduced first
 
 
 def thumbnail(page: np.ndarray) -> np.ndarray:
     """Statistics of a page, uint8 (H, W, 3) -> float32 (14, 24, 24), most of them in [0, 1].
 
-    Mean, standard deviation, darkest and brightest of each colour in a field, then noise (distance from the
-    median of 3 x 3) and sharpness (gradient) of the luma at the page's own resolution. A page of any size and
-    form has as many fields, so that the same page in another resolution looks the same but for its grain.
+    Mean, standard deviation, minimum and maximum of each colour in a field, then noise (difference to the
+    3 x 3 median) and sharpness (gradient) of the luma at full resolution. The number of fields does not
+    depend on the size of the page, so its resolution affects only noise and sharpness.
     """
     import cv2
 

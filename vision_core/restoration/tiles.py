@@ -1,4 +1,4 @@
-"""A page in tiles: every pixel covered, tiles blended by windows that add up to one, bounded memory."""
+"""Tiled processing of a page with bounded memory; overlapping tiles are blended by a partition of unity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from vision_core import devices
 
-OVERLAP = 48  # beyond it the embedded network looks only faintly
-LARGEST = 576  # side of a tile; larger ones win nothing
+OVERLAP = 48  # covers nearly all of the receptive field of the bundled network
+LARGEST = 576  # side of a tile; larger tiles are not faster
 BATCH = 4
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How a page is cut: rows and columns of tiles, all (height, width), `batch` of them at once."""
+    """Rows and columns of tiles of (height, width), processed in batches."""
 
     height: int
     width: int
-    rows: list[tuple[int, Tensor]]  # where each row of tiles starts, and its weights (height,)
+    rows: list[tuple[int, Tensor]]  # start of each row of tiles, and its weights (height,)
     columns: list[tuple[int, Tensor]]
     batch: int
 
@@ -33,17 +33,17 @@ class Grid:
 def plan(
     height: int, width: int, multiple: int, fixed: bool, bytes_per_pixel: int, memory: float = 1024
 ) -> Grid:
-    """The grid with the largest tiles that fit.
+    """The grid with the largest tiles that fit into memory.
 
     Args:
-        multiple: sides of the tiles are multiples of this, or exactly this when `fixed`.
-        bytes_per_pixel: what the network needs for a pixel of a tile.
-        memory: for everything that grows with the page or the tiles, in MB.
+        multiple: tile sides are multiples of this, or equal to it if `fixed`.
+        bytes_per_pixel: memory of the network per pixel of a tile.
+        memory: limit in MB for the page and the tiles.
 
     Raises:
-        ValueError: not even the smallest tiles fit.
+        ValueError: even the smallest tiles do not fit.
     """
-    left = memory * 2**20 - 8 * height * width  # the page in and out, in bytes, a mask and the ink
+    left = memory * 2**20 - 8 * height * width  # input, output, a mask and the ink, in bytes
     need = 0.0
     for side in [multiple] if fixed else [s for s in (LARGEST, 384, 256, 192, 128) if s >= multiple]:
         tall, wide = (multiple, multiple) if fixed else (_fit(s, side, multiple) for s in (height, width))
@@ -63,10 +63,10 @@ def process(
 ) -> np.ndarray:
     """Run `network`, (B, 3, h, w) in [0, 1] -> (B, C, h, w), over a page, uint8 (H, W, 3) -> uint8 (H, W, C).
 
-    Only one row of tiles is held as floats. A network that changes nothing gives the page back, bit for bit.
+    Only one row of tiles is held as floats. With the identity as the network, the output equals the page.
 
     Args:
-        tell: is called with the number of tiles that are done and of all; what it raises ends the work.
+        tell: called with the number of finished tiles and of all tiles; may raise to stop.
         channels: C.
     """
     height, width, _ = page.shape
@@ -97,13 +97,13 @@ def mirrored(size: int, length: int) -> np.ndarray:
 
 
 def _fit(size: int, largest: int, multiple: int) -> int:
-    """The smallest side of tiles that cover `size` in as few as tiles of at most `largest` can."""
+    """The smallest tile side that covers `size` with as few tiles as the side `largest`."""
     count = max(1, ceil((size - OVERLAP) / (largest - OVERLAP)))
     return ceil((size + (count - 1) * OVERLAP) / count / multiple) * multiple
 
 
 def _cuts(size: int, tile: int) -> list[tuple[int, Tensor]]:
-    """Starts of tiles that cover 0..size - 1, with weights (tile,) that add up to 1 at every place."""
+    """Starts of tiles that cover `size`, with weights (tile,) that add up to 1 everywhere."""
     count = 1 if size <= tile else ceil((size - OVERLAP) / (tile - OVERLAP))
     starts = [round(i * (size - tile) / max(1, count - 1)) for i in range(count)]
     ramp = torch.sin(torch.linspace(0, torch.pi / 2, OVERLAP + 2, dtype=torch.float64)[1:-1]) ** 2
@@ -123,7 +123,7 @@ def _cuts(size: int, tile: int) -> list[tuple[int, Tensor]]:
 
 
 def _padded(strip: np.ndarray, grid: Grid) -> np.ndarray:
-    """The strip, continued by mirroring where the page is smaller than a tile."""
+    """Pad the strip by reflection if the page is smaller than a tile."""
     height, width, _ = strip.shape
     if height < grid.height:
         strip = strip[mirrored(height, grid.height)]

@@ -1,4 +1,4 @@
-"""The fixed set of damaged crops that a training is measured on, and its preview."""
+"""The fixed set of damaged validation crops, and its preview."""
 
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ BATCH = 8
 
 
 class Validation:
-    """One crop for each kind and severity, five mixtures and five undamaged ones, drawn from the seed.
+    """One crop for each kind and severity, five mixtures and five undamaged crops.
 
-    The damage is the same at every epoch and in every run of that seed, so that figures can be compared.
+    They depend only on the seed, so that metrics can be compared between epochs and runs.
     """
 
     def __init__(self, pages: list[data.Page], seed: int, side: int = SIDE) -> None:
@@ -40,7 +40,7 @@ class Validation:
         self.before = metrics.psnr(self.damaged, self.clean)
 
     def measure(self, model: nn.Module, preview: Path | None = None) -> dict[str, Any]:
-        """PSNR, SSIM and L1 of the restored crops, mean gain of the damaged ones, gain by kind."""
+        """PSNR, SSIM and L1 of the restored crops; mean gain over the damaged crops, and gain by kind."""
         restored = _restore(model, self.damaged)
         psnr = metrics.psnr(restored, self.clean)
         gain = (psnr - self.before).view(-1, len(SEVERITIES))  # kinds, then mixtures, then undamaged
@@ -62,7 +62,7 @@ class Validation:
 
 @torch.inference_mode()
 def _restore(model: nn.Module, damaged: Tensor) -> Tensor:
-    """(N, 3, S, S) in [0, 1] -> the same, restored in batches on the model's device."""
+    """Restore crops, (N, 3, S, S) in [0, 1], in batches on the model's device."""
     device = next(model.parameters()).device
     parts = []
     for batch in damaged.split(BATCH):
@@ -73,7 +73,7 @@ def _restore(model: nn.Module, damaged: Tensor) -> Tensor:
 
 
 def _save_preview(path: Path, damaged: Tensor, restored: Tensor, clean: Tensor) -> None:
-    """Three rows, damaged, restored and clean, of one crop of each kind and of mixtures."""
+    """Save a grid of damaged, restored and clean crops, one column per kind of damage."""
     picks = [
         index + index // len(SEVERITIES) % len(SEVERITIES) for index in range(0, len(clean), len(SEVERITIES))
     ]

@@ -1,4 +1,4 @@
-"""The restorer of the original project, number for number: a plain vision transformer over 16 x 16 patches.
+"""The network of the original project: a plain vision transformer over 16 x 16 patches.
 
 Source: historic-manuscript-restoration (NOTICE.md); Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words".
 """
@@ -35,7 +35,7 @@ class Block(nn.Module):
         return x + self._drop(self.fc2(self._drop(F.gelu(self.fc1(self.norm2(x))))))
 
     def attention(self, x: Tensor) -> Tensor:
-        """Who looks at whom in this block: (B, N, D) -> (B, heads, N, N), rows sum to 1."""
+        """Attention weights of this block: (B, N, D) -> (B, heads, N, N), rows sum to 1."""
         query, key, _ = self._split(self.norm1(x))
         return (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
 
@@ -54,10 +54,10 @@ class Block(nn.Module):
 
 
 class ViTRestorer(nn.Module):
-    """(B, 3, S, S) in [0, 1] -> (B, 3, S, S), not bounded, where S is `image_size`.
+    """(B, 3, S, S) in [0, 1] -> (B, 3, S, S), unbounded, where S is `image_size`.
 
-    The patches that come out of the transformer are joined with the input by a 1 x 1 convolution. Positions
-    are learned, so that it takes pages of one size only.
+    The output patches and the input are fused by a 1 x 1 convolution. Position embeddings are learned, so
+    the input size is fixed.
 
     Args:
         size: tiny, small, base or large.
@@ -108,7 +108,7 @@ class ViTRestorer(nn.Module):
         return self.fuse(torch.cat([page, x], 1))
 
     def embed(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) -> (B, N, D): patches and their positions."""
+        """(B, 3, S, S) -> (B, N, D), patch and position embeddings."""
         size = self.architecture["image_size"]
         if x.shape[1:] != (3, size, size):
             raise ValueError(f"expected (B, 3, {size}, {size}), got {tuple(x.shape)}")
