@@ -85,7 +85,7 @@ def group4(bits: np.ndarray) -> bytes:
     """As libtiff packs them: 0 is white."""
     data = encoded(Image.fromarray(bits), "TIFF", compression="group4", tiffinfo={278: len(bits)})
     with Image.open(io.BytesIO(data)) as image:
-        start, length = image.tag_v2[273][0], image.tag_v2[279][0]  # pyright: ignore
+        start, length = image.tag_v2[273][0], image.tag_v2[279][0]
     return data[start : start + length]
 
 
@@ -218,9 +218,35 @@ def make(path: Path, kind: str) -> np.ndarray:
 
 
 KINDS = (
-    "colour", "grey", "grey negative", "colour negative", "16 bits", "1 bit", "1 bit negative", "stencil",
-    "Group 4", "JPEG", "grey JPEG", "JPEG 2000", "palette", "opaque mask", "turned by 90", "turned by 180",
-    "turned by 270", "a box below zero", "a smaller CropBox", "mirrored", "upside down by its matrix",
-    "turned by its matrix", "turned there and back", "in a form", "in a user unit of two", "on white",
-    "over hidden text", "a page of whole points", "with a margin", "two side by side", "stripes",
-)  # fmt: skip
+    "colour",
+    "grey",
+    "grey negative",
+    "colour negative",
+    "16 bits",
+    "1 bit",
+    "1 bit negative",
+    "stencil",
+    "Group 4",
+    "JPEG",
+    "grey JPEG",
+    "JPEG 2000",
+    "palette",
+    "opaque mask",
+    "turned by 90",
+    "turned by 180",
+    "turned by 270",
+    "a box below zero",
+    "a smaller CropBox",
+    "mirrored",
+    "upside down by its matrix",
+    "turned by its matrix",
+    "turned there and back",
+    "in a form",
+    "in a user unit of two",
+    "on white",
+    "over hidden text",
+    "a page of whole points",
+    "with a margin",
+    "two side by side",
+    "stripes",
+)

@@ -134,14 +134,27 @@ def build() -> None:
         out, found, button = gr.File(label="png"), gr.JSON(label="regions"), gr.Button("endpoint")
     wide: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     button.click(
-        edit_task, [image, task, mask, texts["words"], texts["prompt"], fill, color, seed], out,
-        api_name="edit_task", **wide,
-    )  # fmt: skip
+        edit_task,
+        [image, task, mask, texts["words"], texts["prompt"], fill, color, seed],
+        out,
+        api_name="edit_task",
+        **wide,
+    )
     button.click(
-        make_mask, [image, texts["words"], texts["box"], texts["point"]], out, api_name="make_mask",
-        concurrency_limit=4, concurrency_id="mask", show_progress="hidden",
-    )  # fmt: skip
+        make_mask,
+        [image, texts["words"], texts["box"], texts["point"]],
+        out,
+        api_name="make_mask",
+        concurrency_limit=4,
+        concurrency_id="mask",
+        show_progress="hidden",
+    )
     button.click(
-        find_regions, [image, anchors, window], found, api_name="find_regions", concurrency_limit=4,
-        concurrency_id="mask", show_progress="hidden",
-    )  # fmt: skip
+        find_regions,
+        [image, anchors, window],
+        found,
+        api_name="find_regions",
+        concurrency_limit=4,
+        concurrency_id="mask",
+        show_progress="hidden",
+    )

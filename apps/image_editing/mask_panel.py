@@ -276,14 +276,20 @@ _unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private
 def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
     """What marks besides the pointer, wired to the canvas `shown`; what is said about it."""
     quick: dict[str, Any] = {
-        "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "mask",
+        "show_progress": "hidden",
+        "concurrency_limit": 4,
+        "concurrency_id": "mask",
         "api_visibility": "private",
-    }  # fmt: skip
+    }
     with gr.Row(equal_height=True):
         words = gr.Textbox(
-            label="Find by words", placeholder="the red car on the left", max_length=200, elem_id="words",
-            scale=4, min_width=180,
-        )  # fmt: skip
+            label="Find by words",
+            placeholder="the red car on the left",
+            max_length=200,
+            elem_id="words",
+            scale=4,
+            min_width=180,
+        )
         find = gr.Button("Find it", size="sm", elem_id="find", scale=1, min_width=80)
     said = gr.HTML(elem_id="found")
     with gr.Accordion("A shape, numbers or a file", open=False):

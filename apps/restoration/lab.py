@@ -154,17 +154,30 @@ def build(given: gr.State) -> tuple[Any, ...]:
                 name = kind.replace("_", " ").capitalize()
                 levels.append(
                     inputs.Slider(
-                        0, 5, FIRST.get(kind, 0), step=1, label=name, info=KINDS[kind].words, min_width=150,
+                        0,
+                        5,
+                        FIRST.get(kind, 0),
+                        step=1,
+                        label=name,
+                        info=KINDS[kind].words,
+                        min_width=150,
                         elem_id=f"damage-{kind}",
                     )
-                )  # fmt: skip
+                )
     start = gr.Button("Damage and restore", variant="primary", size="lg", elem_id="damage")
     words = gr.HTML(elem_id="lab-words")
     ended = gr.Button("Stop", variant="stop", visible=False)
     pictures = gr.Gallery(
-        label="Clean, damaged, restored", columns=3, height="max-content", object_fit="contain", format="png",
-        interactive=False, visible=False, elem_id="lab-pictures", buttons=["fullscreen", "download"],
-    )  # fmt: skip
+        label="Clean, damaged, restored",
+        columns=3,
+        height="max-content",
+        object_fit="contain",
+        format="png",
+        interactive=False,
+        visible=False,
+        elem_id="lab-pictures",
+        buttons=["fullscreen", "download"],
+    )
     table = gr.HTML(elem_id="lab-table")
     timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, given, [words, ended, start, timer, pictures, table])

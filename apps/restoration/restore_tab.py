@@ -221,9 +221,14 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
         with gr.Column(min_width=300):
             preview = gr.Image(
                 label="The chosen page",
-                alt_text="the chosen page", format="png", interactive=False, visible=False, height=320,
-                elem_id="preview", buttons=[],
-            )  # fmt: skip
+                alt_text="the chosen page",
+                format="png",
+                interactive=False,
+                visible=False,
+                height=320,
+                elem_id="preview",
+                buttons=[],
+            )
             said = gr.HTML(elem_id="page-words")
             picker = inputs.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="page-number")
     gr.Markdown("## 2 · Restore")

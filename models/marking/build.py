@@ -149,11 +149,12 @@ class Translation:
                     values = values.astype(np.int64)
                 initial.append(numpy_helper.from_array(np.array(values), name))
         graph = helper.make_graph(
-            self.nodes, "nanodet",
+            self.nodes,
+            "nanodet",
             [helper.make_tensor_value_info("input_1", TensorProto.FLOAT, [1, 3, size, size])],
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in outputs.items()],
             initial,
-        )  # fmt: skip
+        )
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
         onnx.checker.check_model(made, full_check=True)
         return made

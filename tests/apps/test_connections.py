@@ -47,7 +47,7 @@ def serve(monkeypatch):
             one.sendall(data)
             return one
 
-        connect.held = lambda: len(server.server_state.connections)  # pyright: ignore
+        connect.held = lambda: len(server.server_state.connections)
         return connect
 
     yield start

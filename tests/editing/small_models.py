@@ -35,25 +35,46 @@ def inpainting_pipeline(folder: Path) -> Path:
     torch.manual_seed(0)
     tokenizer_files(folder / "vocabulary")
     text = CLIPTextConfig(
-        vocab_size=190, hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=32, bos_token_id=188, eos_token_id=189, pad_token_id=189,
-    )  # fmt: skip
+        vocab_size=190,
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=32,
+        bos_token_id=188,
+        eos_token_id=189,
+        pad_token_id=189,
+    )
     unet = UNet2DConditionModel(
-        sample_size=16, in_channels=9, out_channels=4, block_out_channels=(32, 32), layers_per_block=1,
+        sample_size=16,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=(32, 32),
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32, attention_head_dim=8, norm_num_groups=8,
-    )  # fmt: skip
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
     vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-    )  # fmt: skip
+        block_out_channels=(8, 8, 8),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+    )
     StableDiffusionInpaintPipeline(
-        vae=vae, text_encoder=CLIPTextModel(text), unet=unet,
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        unet=unet,
         tokenizer=CLIPTokenizer.from_pretrained(folder / "vocabulary"),
-         scheduler=DDIMScheduler(steps_offset=1), safety_checker=None, feature_extractor=None,  # pyright: ignore
+        scheduler=DDIMScheduler(steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
-    ).save_pretrained(folder)  # fmt: skip
+    ).save_pretrained(folder)
     return folder
 
 
@@ -93,7 +114,7 @@ def clip(folder: Path) -> Path:
     (folder / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": model, "preprocess_cfg": preprocess})
     )
-    network = open_clip.CLIP(**model)  # pyright: ignore
+    network = open_clip.CLIP(**model)
     save_file(
         {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
         folder / "open_clip_model.safetensors",
@@ -110,16 +131,27 @@ def clipseg(folder: Path) -> Path:
     tokenizer_files(folder)
     sizes = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4}
     config = CLIPSegConfig(
-        text_config={**sizes, "vocab_size": 190, "max_position_embeddings": 32, "bos_token_id": 188,
-                     "eos_token_id": 189, "pad_token_id": 189},
+        text_config={
+            **sizes,
+            "vocab_size": 190,
+            "max_position_embeddings": 32,
+            "bos_token_id": 188,
+            "eos_token_id": 189,
+            "pad_token_id": 189,
+        },
         vision_config={**sizes, "image_size": 32, "patch_size": 16},
-        projection_dim=16, reduce_dim=8, extract_layers=[0, 1, 2], decoder_num_attention_heads=2,
+        projection_dim=16,
+        reduce_dim=8,
+        extract_layers=[0, 1, 2],
+        decoder_num_attention_heads=2,
         decoder_intermediate_size=16,
-    )  # fmt: skip
+    )
     CLIPSegForImageSegmentation(config).save_pretrained(folder)
     preprocessing = {
-        "image_processor_type": "ViTImageProcessor", "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225], "size": {"height": 352, "width": 352},
-    }  # fmt: skip
+        "image_processor_type": "ViTImageProcessor",
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "size": {"height": 352, "width": 352},
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     return folder

@@ -52,8 +52,10 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(scenes, batch):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(
         [sys.executable, "-m", "vision_core", *words("cut")],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     while child.poll() is None and not Path("cut/1_a-house/input_image.png").exists():
         time.sleep(0.002)
     child.kill()

@@ -68,8 +68,10 @@ def test_every_other_name_means_one_of_the_things():
 
 
 def test_places_sizes_and_numbers_choose_among_things():
-    row = [Thing("dog", score, (x, 10, x + side, 10 + side)) for score, x, side in
-           ((0.9, 60, 20), (0.5, 0, 30), (0.7, 150, 40))]  # fmt: skip
+    row = [
+        Thing("dog", score, (x, 10, x + side, 10 + side))
+        for score, x, side in ((0.9, 60, 20), (0.5, 0, 30), (0.7, 150, 40))
+    ]
 
     def chosen(text: str) -> list[float]:
         return [thing.box[0] for thing in eyes.pick(row, words.parse(text)[0], 100, 200)]
@@ -83,10 +85,17 @@ def test_places_sizes_and_numbers_choose_among_things():
 
 @pytest.mark.parametrize(
     ("name", "rgb"),
-    {"red": (200, 30, 30), "green": (60, 150, 50), "blue": (40, 70, 190), "yellow": (230, 210, 50),
-     "white": (240, 240, 235), "black": (25, 25, 28), "brown": (110, 70, 35),
-     "grey": (128, 130, 128)}.items(),
-)  # fmt: skip
+    {
+        "red": (200, 30, 30),
+        "green": (60, 150, 50),
+        "blue": (40, 70, 190),
+        "yellow": (230, 210, 50),
+        "white": (240, 240, 235),
+        "black": (25, 25, 28),
+        "brown": (110, 70, 35),
+        "grey": (128, 130, 128),
+    }.items(),
+)
 def test_a_colour_is_seen_where_it_is_and_no_other(name, rgb):
     mask = np.zeros((40, 60), bool)
     mask[10:30, 20:50] = True

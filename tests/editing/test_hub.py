@@ -69,8 +69,14 @@ def server(tmp_path_factory):
 
 
 def around(server: Hub, home: Path) -> dict[str, str]:
-    return {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}  # fmt: skip
+    return {
+        **os.environ,
+        "HF_HOME": str(home),
+        "HF_ENDPOINT": server.url,
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def fetch(server: Hub, home: Path, repo: str = SD, program: str = FETCH, **env: str):
@@ -118,8 +124,9 @@ def test_a_file_of_another_hash_is_refused_and_a_slow_line_waited_for(server, tm
 def complete(server: Hub, folder: Path) -> bool:
     """Whether what was fetched is what the server holds, byte for byte, and no half of a file is left."""
     halves = list(folder.parents[1].rglob("*.incomplete"))
-    return not halves and all(sha(folder / name) == sha(server.repos[SD] / name) for name in
-                              ("model_index.json", UNET))  # fmt: skip
+    return not halves and all(
+        sha(folder / name) == sha(server.repos[SD] / name) for name in ("model_index.json", UNET)
+    )
 
 
 @pytest.mark.slow
@@ -233,9 +240,12 @@ def test_any_word_is_understood_once_a_model_was_fetched(tmp_path):
     hub = Hub({"CIDAS/clipseg-rd64-refined": clipseg(tmp_path / "model")})
     try:
         done = subprocess.run(
-            [sys.executable, "-c", OPEN_WORDS], env=around(hub, tmp_path / "home"), capture_output=True,
-            text=True, timeout=200,
-        )  # fmt: skip
+            [sys.executable, "-c", OPEN_WORDS],
+            env=around(hub, tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
     finally:
         hub.close()
     assert done.returncode == 0, done.stderr

@@ -31,11 +31,13 @@ def network(path, side: int = lama.SIDE):
     nodes = [
         helper.make_node(kind, given, [made])
         for kind, given, made in (
-            ("Sub", ["one", "mask"], "known"), ("Mul", ["image", "known"], "kept"),
-            ("Mul", ["kept", "white"], "bright"), ("Mul", ["mask", "grey"], "filled"),
+            ("Sub", ["one", "mask"], "known"),
+            ("Mul", ["image", "known"], "kept"),
+            ("Mul", ["kept", "white"], "bright"),
+            ("Mul", ["mask", "grey"], "filled"),
             ("Add", ["bright", "filled"], "output"),
         )
-    ]  # fmt: skip
+    ]
     graph = helper.make_graph(nodes, "stand-in", [image, mask], [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, path)
@@ -74,8 +76,11 @@ def test_it_is_fetched_by_name_and_then_the_first_choice(tmp_path):
     try:
         fetched = subprocess.run(
             [sys.executable, "-m", "vision_core", "models", "--fetch", "lama", "--json"],
-            env=env, capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
     finally:
         server.close()
     assert fetched.returncode == 0, fetched.stderr

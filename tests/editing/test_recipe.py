@@ -21,12 +21,24 @@ from vision_core.safety.messages import LONGEST
 HUGE = 4611686018427387904  # four of these are 0 in 64 bits
 SIZES = {"strength": 0.5, "padding": 0.5, "feather": 1, "sides": [1, 2, 3, 4]}
 GOOD = Recipe(
-    "remove", "été 🌸", "a cat", seed=3, mask="2x3:1,2,3", box=(1, 2, 3, 4), versions={"torch": "2"},
+    "remove",
+    "été 🌸",
+    "a cat",
+    seed=3,
+    mask="2x3:1,2,3",
+    box=(1, 2, 3, 4),
+    versions={"torch": "2"},
     options={
-        **SIZES, "colors": True, "poisson": False, "steps": 20, "guidance": 7.5, "negative": "", "anchors": 9,
+        **SIZES,
+        "colors": True,
+        "poisson": False,
+        "steps": 20,
+        "guidance": 7.5,
+        "negative": "",
+        "anchors": 9,
         "max_window": 15,
     },
-)  # fmt: skip
+)
 
 
 def refusal(call, *args) -> str:

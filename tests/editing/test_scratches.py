@@ -25,10 +25,18 @@ def settings(tmp_path_factory) -> Settings:
             images.Picture(np.repeat(level[..., None], 3, 2).astype(np.uint8)), folder / f"{number}.png"
         )
     return Settings(
-        str(folder), epochs=2, steps=2, batch_size=4, crop=32, ema=0.5, device="cpu", widths=(8, 12),
+        str(folder),
+        epochs=2,
+        steps=2,
+        batch_size=4,
+        crop=32,
+        ema=0.5,
+        device="cpu",
+        widths=(8, 12),
         down=(1, 1),
-        up=(1,), lr=5e-3,
-    )  # fmt: skip
+        up=(1,),
+        lr=5e-3,
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))

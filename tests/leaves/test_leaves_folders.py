@@ -34,12 +34,25 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("name", "means"),
     [
-        ("train", "train"), ("Training", "train"), ("TRAIN_SET", "train"), ("01-train images", "train"),
-        ("valid", "validation"), ("Validation", "validation"), ("val", "validation"), ("dev", "validation"),
-        ("val_data", "validation"), ("Testing", "test"), ("test_set", "test"), ("hold-out", "test"),
-        ("rust", ""), ("Trainspotting", ""), ("test tube", ""), ("data", ""), ("sets", ""),
+        ("train", "train"),
+        ("Training", "train"),
+        ("TRAIN_SET", "train"),
+        ("01-train images", "train"),
+        ("valid", "validation"),
+        ("Validation", "validation"),
+        ("val", "validation"),
+        ("dev", "validation"),
+        ("val_data", "validation"),
+        ("Testing", "test"),
+        ("test_set", "test"),
+        ("hold-out", "test"),
+        ("rust", ""),
+        ("Trainspotting", ""),
+        ("test tube", ""),
+        ("data", ""),
+        ("sets", ""),
     ],
-)  # fmt: skip
+)
 def test_names_of_splits(name, means):
     assert folders.split_of(name) == means
 

@@ -67,7 +67,7 @@ def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(net, tmp_path, u
         for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
     )
     with torch.no_grad():
-        model.features[0][0].weight.add_(1)  # pyright: ignore
+        model.features[0][0].weight.add_(1)
     checkpoints.save(tmp_path / "other.safetensors", model, {})
     with pytest.raises(ValueError, match="trained on another features"):
         checkpoints.load(tmp_path / "other.safetensors", LeafNet)

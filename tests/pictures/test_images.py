@@ -724,7 +724,7 @@ def test_palette_with_transparency():
     found = read(file_of(indexed, "PNG", transparency=bytes([0, 128, 255])))
     assert found.rgb[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
     assert found.alpha is not None and found.alpha[0].tolist() == [0, 128, 255]
-    assert read(file_of(indexed, "PNG", transparency=2)).alpha[0].tolist() == [255, 255, 0]  # pyright: ignore
+    assert read(file_of(indexed, "PNG", transparency=2)).alpha[0].tolist() == [255, 255, 0]
 
 
 def test_grey_with_alpha_one_bit_and_opaque_alpha():

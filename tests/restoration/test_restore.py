@@ -414,7 +414,7 @@ def test_letters_that_stay_legible_are_counted():
     page = np.array(sheet)
     half = page.copy()
     half[90:] = 255
-    same, some, none = reading.legible(page, page, half, np.full_like(page, 255))  # pyright: ignore
+    same, some, none = reading.legible(page, page, half, np.full_like(page, 255))
     assert same == 1 and 0.15 < some < 0.85 and none == 0
     assert reading.legible(np.full_like(page, 255), page) is None
 

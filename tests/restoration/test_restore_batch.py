@@ -37,12 +37,20 @@ def test_a_folder_keeps_its_shape_and_one_bad_file_stops_nothing(shelf, untraine
     out = tmp_path / "out"
     reports = list(run([shelf], out, untrained, GREY))
     assert [(r.written is not None, r.page) for r in reports] == [
-        (True, 1), (True, 1), (True, 2), (True, 3), (False, 1), (True, 1),
-    ]  # fmt: skip
+        (True, 1),
+        (True, 1),
+        (True, 2),
+        (True, 3),
+        (False, 1),
+        (True, 1),
+    ]
     assert "not an image we can read" in reports[4].reason
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
-        "a.png", "c.tif", "deep/b.jpg", "restored.jsonl",
-    ]  # fmt: skip
+        "a.png",
+        "c.tif",
+        "deep/b.jpg",
+        "restored.jsonl",
+    ]
     with Image.open(out / "c.tif") as tiff:
         assert tiff.n_frames == 3 and tiff.info["dpi"] == pytest.approx((300, 300), abs=0.01)
         tiff.seek(2)
@@ -134,9 +142,12 @@ def test_a_damaged_page_ends_neither_the_run_nor_the_next_one(picture, untrained
         pdf.save(tmp_path / "in" / "b.pdf")
     found = list(run([tmp_path / "in"], tmp_path / "out", untrained, Options()))
     assert [(Path(r.source).name, r.page, r.outcome) for r in found] == [
-        ("a.png", 1, "kept"), ("b.pdf", 1, "failed"), ("b.pdf", 2, "kept"), ("b.pdf", 0, "joined"),
+        ("a.png", 1, "kept"),
+        ("b.pdf", 1, "failed"),
+        ("b.pdf", 2, "kept"),
+        ("b.pdf", 0, "joined"),
         ("c.png", 1, "kept"),
-    ]  # fmt: skip
+    ]
     assert "damaged" in found[1].reason and found[3].reason.endswith("could not be read: page 1")
     with pikepdf.open(tmp_path / "out" / "b.pdf") as pdf, pikepdf.open(tmp_path / "in" / "b.pdf") as before:
         kept, old = (next(iter(one.pages[0].Resources.XObject.values())) for one in (pdf, before))
@@ -182,10 +193,16 @@ def test_the_result_has_the_depth_that_was_asked_for(picture, untrained, tmp_pat
     images.save(Picture(picture.rgb), tmp_path / "colour.png")
     Image.fromarray(picture.rgb[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
     for source, output, depth, channels in (
-        ("bits.tif", "color", 1, 1), ("bits.tif", "binary", 1, 1), ("bits.tif", "grey", 8, 1),
-        ("colour.png", "binary", 1, 1), ("colour.png", "grey", 8, 1), ("colour.png", "color", 8, 3),
-        ("deep.png", "color", 16, 1), ("deep.png", "grey", 8, 1), ("deep.png", "binary", 1, 1),
-    ):  # fmt: skip
+        ("bits.tif", "color", 1, 1),
+        ("bits.tif", "binary", 1, 1),
+        ("bits.tif", "grey", 8, 1),
+        ("colour.png", "binary", 1, 1),
+        ("colour.png", "grey", 8, 1),
+        ("colour.png", "color", 8, 3),
+        ("deep.png", "color", 16, 1),
+        ("deep.png", "grey", 8, 1),
+        ("deep.png", "binary", 1, 1),
+    ):
         target = tmp_path / f"out{suffix}"
         (report,) = run([tmp_path / source], target, untrained, Options(output=output))
         assert ("96 dpi were assumed" in report.notes) == (suffix == ".pdf")

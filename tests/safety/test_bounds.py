@@ -58,7 +58,7 @@ def largest(bound):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_largest_within_the_bounds_is_built_or_refused_in_seconds(name):
     """On `meta`, as `checkpoints.load` builds it first: what is too many is the number of its parts."""
-    arguments = {argument: largest(bound) for argument, bound in NETWORKS[name].bounds.items()}  # pyright: ignore
+    arguments = {argument: largest(bound) for argument, bound in NETWORKS[name].bounds.items()}
     if "classes" in arguments:
         arguments["classes"] = [f"{n}" for n in range(len(arguments["classes"]))]
     start = time.process_time()

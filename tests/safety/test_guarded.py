@@ -61,9 +61,9 @@ def test_the_same_picture_as_in_this_process(tmp_path, kind):
         found = guarded.read(source)
         assert np.array_equal(found.rgb, expected.rgb)
         assert (found.alpha is None) == (expected.alpha is None)
-        assert found.alpha is None or np.array_equal(found.alpha, expected.alpha)  # pyright: ignore
+        assert found.alpha is None or np.array_equal(found.alpha, expected.alpha)
         assert (found.wide is None) == (expected.wide is None)
-        assert found.wide is None or np.array_equal(found.wide, expected.wide)  # pyright: ignore
+        assert found.wide is None or np.array_equal(found.wide, expected.wide)
         for name in ("icc", "dpi", "exif", "bit_depth", "notes", "kind", "xmp"):
             assert getattr(found, name) == getattr(expected, name)
     found.rgb[:] = 0  # as with `images.read`, the array is the caller's

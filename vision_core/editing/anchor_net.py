@@ -35,9 +35,11 @@ class AnchorNet(nn.Module):
     ) -> None:
         super().__init__()
         self.architecture = {
-            "features": features, "sizes": sizes, "projected": projected,
+            "features": features,
+            "sizes": sizes,
+            "projected": projected,
             "train_projection": train_projection,
-        }  # fmt: skip
+        }
         weight = torch.randn(projected, features) / features**0.5
         if train_projection:
             self.projection = nn.Parameter(weight)

@@ -92,10 +92,13 @@ class Clip:
             terms = _terms(embedded, tokens, first, first_tokens, words)
             text, image = 1 - terms["text_image"], F.cosine_similarity(embedded, first)
             found = {
-                "score": weighting.text * text + weighting.image * image, "text": text, "image": image,
-                "directional": 1 - terms["directional"], "structure": terms["structure"],
+                "score": weighting.text * text + weighting.image * image,
+                "text": text,
+                "image": image,
+                "directional": 1 - terms["directional"],
+                "structure": terms["structure"],
                 "loss": losses.total(terms, weighting.alpha, weighting.beta, weighting.gamma),
-            }  # fmt: skip
+            }
             return {name: float(values[0]) for name, values in found.items()}
 
         return scores
