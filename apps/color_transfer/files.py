@@ -62,7 +62,7 @@ def _plot(look: Look, path: Path, options: Options) -> None:
 
 
 def _table(look: Look, options: Options):
-    return results.table(look, *results.strengths(*(options.get(n, "1") for n in ("color", "lightness"))))  # type: ignore
+    return results.table(look, *results.strengths(*(options.get(n, "1") for n in ("color", "lightness"))))
 
 
 MAKERS: dict[str, Callable[[Look, Path, Options], None]] = {

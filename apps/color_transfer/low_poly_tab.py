@@ -51,7 +51,7 @@ def drawing(look: Look, options: Mapping[str, str]) -> tuple[images.Picture, int
     )
     if coloring == "wireframe":
         return images.Picture(lowpoly.wireframe(mesh)), len(mesh.triangles), lowpoly.wireframe_svg(mesh)
-    strengths = results.strengths(options.get("color"), options.get("lightness"))  # pyright: ignore
+    strengths = results.strengths(options.get("color"), options.get("lightness"))
     means = lowpoly.triangle_colors(mesh, source.seen)
     colors = _recolored(means, coloring, results.table(look, *strengths), look)
     svg = lowpoly.render_svg(mesh, colors, source.alpha)

@@ -155,7 +155,7 @@ def table(look: Look, strength: float, lightness: float) -> lut.Lut:
     return lut.with_strength(looks.table(look), strength, lightness)
 
 
-def strengths(strength: float, lightness: float) -> tuple[float, float]:
+def strengths(strength: Any, lightness: Any) -> tuple[float, float]:
     """Both strengths, checked."""
     return (number(strength, 0, 1, "The colour strength"), number(lightness, 0, 1, "The lightness strength"))
 

@@ -290,7 +290,7 @@ def begin_text(
         picture,
         facts,
         make,
-        lambda c: editing.run_recipe(c.box, caption, prompt, who, chosen, *counts),  # pyright: ignore
+        lambda c: editing.run_recipe(c.box, caption, prompt, who, chosen, *counts),  # pyright: ignore[reportArgumentType]
     )
     return chosen
 

@@ -31,7 +31,7 @@ def restore(
     strength = number(strength, 0, 1, "The strength")
     if method == "own":
         raise ValueError("A script has no network of its own: network, classical or denoise was expected")
-    options = Options(strength, output, bool(gate), bool(sharpen), networks.method_of(method))  # pyright: ignore
+    options = Options(strength, output, bool(gate), bool(sharpen), networks.method_of(method))  # pyright: ignore[reportArgumentType]
     picture = guarded.read(file, limits.UPLOAD_PIXELS.value, page=whole(page, 1, 10**6, "The page"))
     with HEAVY.ticket(visits.new(visit.APP).owner) as turn:
         for _ in turn:

@@ -270,7 +270,7 @@ def _sweep(folder: Path) -> None:
 @contextmanager
 def _asking(repo: str) -> Iterator[None]:
     """Turn what the hub's client raises into sentences."""
-    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # pyright: ignore
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 
     try:
         yield

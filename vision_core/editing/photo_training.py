@@ -75,7 +75,7 @@ def network(kind: type[Network], settings: Any) -> Network:
     else:
         with devices.seeded(settings.seed):
             model = kind(settings.widths, settings.down, settings.up)
-    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def train(

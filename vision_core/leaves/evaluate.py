@@ -31,7 +31,7 @@ def measures(
         raise ValueError("there are no pictures to measure on")
     said, here, labels = probabilities.argmax(1), np.unique(truth), range(len(classes))
     right = int((said == truth).sum())
-    scores = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0.0)  # pyright: ignore
+    scores = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0.0)  # pyright: ignore[reportArgumentType]
     table = np.array(scores, float).T.tolist()
     rows = [dict(zip(("precision", "recall", "f1", "support"), row, strict=True)) for row in table]
     return {
@@ -39,7 +39,7 @@ def measures(
         "classes": list(classes),
         "accuracy": right / len(truth),
         "accuracy_interval": wilson(right, len(truth)),
-        "macro_f1": float(f1_score(truth, said, labels=here, average="macro", zero_division=0.0)),  # pyright: ignore
+        "macro_f1": float(f1_score(truth, said, labels=here, average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
         "macro_f1_interval": _bootstrap(truth, said, here, seed),
         "loss": float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1)).mean()),
         "ece": calibration_error(probabilities, truth),

@@ -84,7 +84,7 @@ def _far(lab: np.ndarray) -> np.ndarray:
     cv2.setRNGSeed(0)
     rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     edge = seen[_border(lab.shape)]
-    _, _, colors = cv2.kmeans(edge, 3, None, rule, 2, cv2.KMEANS_PP_CENTERS)  # pyright: ignore
+    _, _, colors = cv2.kmeans(edge, 3, None, rule, 2, cv2.KMEANS_PP_CENTERS)  # pyright: ignore[reportCallIssue, reportArgumentType]
     far = np.sqrt(((seen[..., None, :] - colors) ** 2).sum(-1)).min(-1)
     return (255 * far / max(float(far.max()), 1e-6)).astype(np.uint8)
 
@@ -98,7 +98,7 @@ def _cut(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
     found = _parts(rgb, guess)
     if found is None:
         return None
-    parts, _ = ndimage.label(found)  # pyright: ignore
+    parts, _ = ndimage.label(found)  # pyright: ignore[reportGeneralTypeIssues]
     largest = parts == np.bincount(parts.ravel())[1:].argmax() + 1
     closed = ndimage.binary_closing(np.pad(largest, 3), iterations=2)
     return np.asarray(ndimage.binary_fill_holes(closed), bool)[3:-3, 3:-3]
@@ -109,7 +109,7 @@ def _parts(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
-        cv2.grabCut(np.ascontiguousarray(rgb[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # pyright: ignore
+        cv2.grabCut(np.ascontiguousarray(rgb[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except cv2.error:  # one side has too few pixels to tell its colours
         return None
     found = np.asarray(ndimage.binary_opening(guess & 1), bool)
@@ -165,7 +165,7 @@ def boxes(rgb: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
     mask = _parts(small, guess)
     if mask is None:
         return ()
-    parts, count = ndimage.label(mask)  # pyright: ignore
+    parts, count = ndimage.label(mask)  # pyright: ignore[reportGeneralTypeIssues]
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     kept = [n for n in np.argsort(-sizes, kind="stable") if sizes[n] > max(sizes.max() / 8, 0.01 * mask.size)]
     if not kept or _alike(lab, np.isin(parts, [n + 1 for n in kept])) > ALIKE or len(kept) > MOST:

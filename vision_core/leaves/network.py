@@ -171,7 +171,7 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                     setattr(parent, after, nn.Identity())
-        return features.to(memory_format=torch.channels_last)  # pyright: ignore
+        return features.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures or embeddings -> calibrated probabilities (B, C), and how strange (B,): known up to 1.
@@ -207,4 +207,4 @@ def _features() -> nn.Sequential:
     torchvision_cpu.prepare()
     from torchvision.models import mobilenet_v2
 
-    return mobilenet_v2().features.to(memory_format=torch.channels_last)  # pyright: ignore
+    return mobilenet_v2().features.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

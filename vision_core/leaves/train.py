@@ -324,5 +324,5 @@ def _measured(logits: Tensor, truth: Tensor) -> dict[str, float]:
     return {
         "val_loss": F.cross_entropy(logits, truth).item(),
         "val_accuracy": (said == truth).float().mean().item(),
-        "val_macro_f1": float(f1_score(truth.numpy(), said.numpy(), average="macro", zero_division=0.0)),  # pyright: ignore
+        "val_macro_f1": float(f1_score(truth.numpy(), said.numpy(), average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
     }

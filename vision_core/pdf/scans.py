@@ -124,9 +124,9 @@ def _channels(image: Any) -> int | None:
         case "DeviceCMYK" | "CMYK":
             return 4
         case "ICCBased":
-            return int(space[1].get("/N", 3))  # pyright: ignore
+            return int(space[1].get("/N", 3))
         case "DeviceN":
-            return len(space[1])  # pyright: ignore
+            return len(space[1])
     return None
 
 

@@ -95,7 +95,7 @@ def _memory() -> BinaryIO:
     """A file that a process may have that may not write to the disk, where the system has such."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("said"), "w+b")
-    return tempfile.TemporaryFile()  # pyright: ignore
+    return tempfile.TemporaryFile()
 
 
 @contextmanager

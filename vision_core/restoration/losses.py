@@ -64,7 +64,7 @@ class VGG16Features(nn.Module):
             network.load_state_dict(state)
         except RuntimeError as error:
             raise ValueError(f"{vgg16_file()} does not hold VGG16: {error}") from error
-        self.layers = network.features[:16].eval().requires_grad_(False)  # pyright: ignore
+        self.layers = network.features[:16].eval().requires_grad_(False)  # pyright: ignore[reportIndexIssue]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
 

@@ -285,7 +285,7 @@ def _prepare(
 ) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
     """The network as a function of tiles on the CPU, and the grid of the page."""
     device = devices.pick(options.device)
-    network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore
+    network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     height, width, _ = page.shape
     fixed = not isinstance(network, PageRestorer)
     needed = BYTES_PER_PIXEL + 16 * views

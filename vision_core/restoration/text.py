@@ -97,7 +97,7 @@ def _scripts(path: Path) -> list[str]:
 
 
 def _drawn(font: ImageFont.FreeTypeFont, letter: str) -> bytes:
-    return bytes(font.getmask(letter))  # pyright: ignore
+    return bytes(font.getmask(letter))  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(256)

@@ -110,7 +110,7 @@ def _train(
 
     def measured(model: nn.Module, epoch: int) -> dict[str, Any]:
         picture = run.folder / "previews" / f"epoch_{epoch:04d}.jpg"
-        return lesson.measure(model, picture if runs.is_first_process() else None)  # pyright: ignore
+        return lesson.measure(model, picture if runs.is_first_process() else None)  # pyright: ignore[reportArgumentType]
 
     yield from training.run(
         run,
@@ -174,7 +174,7 @@ def _network(settings: Settings) -> nn.Module:
         model, _ = networks.load(settings.start)
     if settings.network == "pages":
         model.requires_grad_(False).get_submodule(settings.only).requires_grad_(True)
-    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore
+    return model.train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _rate(schedule: str, total: int, step: int) -> float:

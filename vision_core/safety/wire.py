@@ -72,7 +72,7 @@ def _unpacked(plain: Any, pipe: IO[bytes], room: list[int]) -> Any:
     match plain:
         case {"array": [str(kind), [*shape]]} if kind in _NUMBERS:
             array = np.empty(_fits(shape, np.dtype(kind).itemsize, room), kind)
-            if array.size and pipe.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:  # pyright: ignore
+            if array.size and pipe.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:  # pyright: ignore[reportAttributeAccessIssue]
                 raise EOFError
             return array
         case {"bytes": int(size)}:

@@ -208,13 +208,13 @@ def _make_fast(pipe: Any, device: torch.device) -> None:
         pipe.load_lora_weights(adapter)
         pipe.fuse_lora()
     with hub.reading(TINY_VAE):
-        pipe.vae = AutoencoderTiny.from_pretrained(vae, dtype=pipe.unet.dtype).to(device)  # pyright: ignore
+        pipe.vae = AutoencoderTiny.from_pretrained(vae, dtype=pipe.unet.dtype).to(device)  # pyright: ignore[reportArgumentType]
 
 
 def _size(height: int, width: int, side: int, multiple: int) -> tuple[int, int]:
     """Near the area of a square of `side`, in the shape of the picture, both divisible."""
     scale = side / (height * width) ** 0.5
-    return tuple(max(multiple, round(length * scale / multiple) * multiple) for length in (height, width))  # pyright: ignore
+    return tuple(max(multiple, round(length * scale / multiple) * multiple) for length in (height, width))  # pyright: ignore[reportReturnType]
 
 
 def _look(latents: torch.Tensor) -> np.ndarray:
