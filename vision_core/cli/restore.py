@@ -127,19 +127,12 @@ def _summary(out: str, rows: list[Any], notes: list[str]) -> Answer:
 @command(app)
 def damage(
     image: Annotated[Path, Argument(help="A clean page.")],
-<<<<<<< HEAD
-    out: Annotated[Path, Option(help="The damaged picture; the recipe is written beside it as .json.")],
-    kind: Annotated[list[str] | None, Option(help="A kind of damage; may be given several times.")] = None,
-    severity: Annotated[
-        int | None, Option(min=1, max=5, help="1 to 5; without it, any for each kind.")
-    ] = None,
-    recipe: Annotated[Path | None, Option(help="Repeat the damage of this file.")] = None,
-=======
     out: Annotated[Path, Option(help="Damaged picture to write; the recipe is written next to it as .json.")],
     kind: Annotated[list[str] | None, Option(help="Kind of damage; may be repeated.")] = None,
-    severity: Annotated[int | None, Option(help="1 to 5; by default random for each kind.")] = None,
+    severity: Annotated[
+        int | None, Option(min=1, max=5, help="1 to 5; by default random for each kind.")
+    ] = None,
     recipe: Annotated[Path | None, Option(help="Repeat the damage of this recipe.")] = None,
->>>>>>> a14209a (Restoration in plain English: docstrings, help, messages and its page of the docs)
     seed: Seed = 0,
 ) -> Answer:
     """Damage a clean page, reproducibly; by default with a mixture of kinds."""
@@ -174,15 +167,11 @@ def evaluate(
     ] = "kinds",
     crops: Annotated[
         int | None,
-<<<<<<< HEAD
         Option(
             min=1,
             max=100_000,
-            help="Of mixtures, or lines of text, in all (40); for each kind and severity (2).",
+            help="Number of mixtures or text lines (40), or of crops per kind and severity (2).",
         ),
-=======
-        Option(min=1, help="Number of mixtures or text lines (40), or of crops per kind and severity (2)."),
->>>>>>> a14209a (Restoration in plain English: docstrings, help, messages and its page of the docs)
     ] = None,
     held_out: Annotated[
         bool, Option("--held-out", help="Only the manuscripts that `train` holds out.")
@@ -286,11 +275,7 @@ def fit_gate(
     folder: Annotated[Path, Argument(help="Folder of clean pages; those held out by `train` are used.")],
     out: Annotated[Path, Option(help="Gate to write, *.json.")],
     model: Model = None,
-<<<<<<< HEAD
-    crops: Annotated[int, Option(min=20, max=100_000, help="Damaged crops to fit it on.")] = 400,
-=======
-    crops: Annotated[int, Option(min=20, help="Number of damaged crops to fit on.")] = 400,
->>>>>>> a14209a (Restoration in plain English: docstrings, help, messages and its page of the docs)
+    crops: Annotated[int, Option(min=20, max=100_000, help="Number of damaged crops to fit on.")] = 400,
     fonts_dir: Annotated[Path | None, Option(help="Fonts for generated writing.")] = None,
     seed: Seed = 0,
 ) -> Answer:
