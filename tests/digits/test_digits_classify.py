@@ -11,6 +11,8 @@ from vision_core.digits import paper
 from vision_core.digits.classify import normalise
 from vision_core.pictures.images import Picture
 
+FEW = 20  # digits, of different hands: enough for what holds for each
+
 
 def as_photo(image, scale=9, shift=(40, 5), sheet=230, ink=30):
     """A test digit as dark ink on a light sheet, larger and off its centre: Picture (400, 500)."""
@@ -34,15 +36,14 @@ def test_images():
 def test_large_dark_off_centre_digits_come_back_as_mnist_has_them(test_images):
     near = [
         np.abs(prepared(as_photo(image)).astype(float) - image).mean() / image.mean()
-        for image in test_images[0]
+        for image in test_images[0][:FEW]
     ]
-    assert (
-        np.mean(near) < 0.35
-    )  # a third of the ink may lie elsewhere: MNIST's own box is not known to the pixel
+    # a third of the ink may lie elsewhere: MNIST's own box is not known to the pixel
+    assert np.mean(near) < 0.35
 
 
 def test_longer_side_is_20_pixels_and_the_mass_is_centred(test_images):
-    for image in test_images[0]:
+    for image in test_images[0][:FEW]:
         out = prepared(as_photo(image)).astype(float)
         rows, columns = np.flatnonzero(out.any(1)), np.flatnonzero(out.any(0))
         longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
@@ -63,7 +64,7 @@ def test_place_changes_nothing_and_size_hardly_anything(test_images):
 
 def test_chalk_is_read_as_ink(test_images):
     """A digit in white on black gives the numbers of black on white, nearly always the very same."""
-    photos = [as_photo(image) for image in test_images[0]]
+    photos = [as_photo(image) for image in test_images[0][:FEW]]
     pairs = [(prepared(photo), prepared(Picture(255 - photo.rgb))) for photo in photos]
     assert np.mean([np.array_equal(*pair) for pair in pairs]) >= 0.9
     assert all(np.abs(one.astype(int) - other).mean() < 8 for one, other in pairs)

@@ -168,7 +168,7 @@ def test_a_command_that_is_interrupted_or_killed_goes_on(server, tmp_path, end, 
     server.drip = 0.0
     assert work.returncode == status and not out and "Traceback" not in said
     if end == signal.SIGINT:
-        kept = f"the files of {SD} that were fetched are kept, the same command goes on"
+        kept = f"fetched files of {SD} are kept, and the same command continues"
         assert said.splitlines()[-1] == f"vision-core: interrupted; {kept}"
     blobs = tmp_path / "hub" / f"models--{SD.replace('/', '--')}" / "blobs"
     assert len([blob for blob in blobs.iterdir() if blob.suffix != ".incomplete"]) == 1

@@ -28,47 +28,51 @@ app.add_typer(edit_filler.app, name="filler")
 app.add_typer(edit_filler.scratches, name="scratches")
 
 Out = Annotated[Path, Option(help="Folder for the results.")]
-Seed = Annotated[int, Option(min=0, max=2**63 - 1, help="Of the painting: the same seed, the same picture.")]
+Seed = Annotated[int, Option(min=0, max=2**63 - 1, help="Random seed; equal seeds produce equal pictures.")]
 Mask = Annotated[
     str | None, Option(help="A PNG, a kind (center, circle, ...), or box:LEFT,TOP,RIGHT,BOTTOM in pixels.")
 ]
-Words = Annotated[str | None, Option(help="Words for the thing to mark, instead of --mask.")]
+Words = Annotated[str | None, Option(help="Words for the object to mark, instead of --mask.")]
 Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture, blur or color.")]
 Model = Annotated[str | None, Option(help="Folder or hub repository of a diffusers inpainting model.")]
-Steps = Annotated[int, Option(min=1, max=1000, help="Of the diffusion.")]
+Steps = Annotated[int, Option(min=1, max=1000, help="Diffusion steps.")]
 Guidance = Annotated[
     float | None,
-    Option(help="How closely the diffusion follows the prompt; else what measured best."),
+    Option(help="Classifier-free guidance scale; by default the best measured one."),
 ]
 
 
 @command(app)
 def run(
     image: Annotated[Path, Argument(help="The picture to edit.")],
-    prompt: Annotated[str, Option(help="What the picture shall show.")],
+    prompt: Annotated[str, Option(help="Description of the wanted picture.")],
     out: Out,
-    caption: Annotated[str, Option(help="What the picture shows now.")] = "a picture",
-    task: Annotated[str, Option(help="One of the ten tasks; without it, regions are found.")] = "",
+    caption: Annotated[str, Option(help="Description of the current picture.")] = "a picture",
+    task: Annotated[str, Option(help="One of the ten tasks; by default, regions are found.")] = "",
     mask: Mask = None,
     backend: Backend = "auto",
     model: Model = None,
-    anchors: Annotated[int, Option(min=1, max=64, help="Regions to try.")] = 9,
-    max_window: Annotated[int, Option(min=4, max=16, help="Half the largest box, in 32nds.")] = 15,
-    anchor_net: Annotated[Path | None, Option(help="A trained AnchorNet, to choose the sizes.")] = None,
-    vit: Annotated[
-        str | None, Option(help="Folder or repository of the ViT that finds what stands out.")
-    ] = None,
-    clip: Annotated[str | None, Option(help="Folder or repository of the CLIP that judges.")] = None,
+    anchors: Annotated[int, Option(min=1, max=64, help="Number of regions to try.")] = 9,
+    max_window: Annotated[
+        int, Option(min=4, max=16, help="Half of the largest box, in 32nds of the picture.")
+    ] = 15,
+    anchor_net: Annotated[Path | None, Option(help="A trained AnchorNet that selects the sizes.")] = None,
+    vit: Annotated[str | None, Option(help="Folder or repository of the ViT for saliency.")] = None,
+    clip: Annotated[str | None, Option(help="Folder or repository of the CLIP for ranking.")] = None,
     steps: Steps = 20,
     guidance: Guidance = None,
-    negative: Annotated[str, Option(help="What the picture shall not show.")] = "",
-    text_weight: Annotated[float, Option(help="Of likeness to the prompt in the ranking.")] = 2.0,
-    image_weight: Annotated[float, Option(help="Of likeness to the picture in the ranking.")] = 1.0,
+    negative: Annotated[str, Option(help="Negative prompt.")] = "",
+    text_weight: Annotated[
+        float, Option(help="Weight of the similarity to the prompt in the ranking.")
+    ] = 2.0,
+    image_weight: Annotated[
+        float, Option(help="Weight of the similarity to the picture in the ranking.")
+    ] = 1.0,
     poisson: Annotated[bool, Option("--poisson", help="Blend the gradients, too.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> Answer:
-    """Edit by text: find regions, paint each, rank the results. With --mask or --task, edit there."""
+    """Edit by text: find regions, inpaint each, rank the results. With --mask or --task, edit there only."""
     from vision_core import editing
     from vision_core.editing import scoring
     from vision_core.pictures import images
@@ -110,39 +114,50 @@ def perform(
     out: Annotated[Path, Option(help="The file to write, *.png.")],
     mask: Mask = None,
     words: Words = None,
-    prompt: Annotated[str, Option(help="What shall be there.")] = "",
+    prompt: Annotated[str, Option(help="Description of the wanted content.")] = "",
     backend: Backend = "auto",
     model: Model = None,
-    material: Annotated[str | None, Option(help="A picture, #rrggbb or blur, to fill with.")] = None,
+    material: Annotated[str | None, Option(help="Fill with a picture, #rrggbb or blur.")] = None,
     amount: Annotated[
-        float | None, Option(help="Of a blur: a share of the picture's longer side, 0.02 unless given.")
+        float | None, Option(help="Strength of a blur, as a share of the longer side; by default 0.02.")
     ] = None,
-    move: Annotated[str, Option(help="The material: RIGHT,DOWN in widths and heights of the place.")] = "0,0",
-    scale: Annotated[float, Option(help="The material: larger or smaller by this factor.")] = 1.0,
-    light: Annotated[bool, Option("--light", help="The material takes on the colours around it.")] = False,
+    move: Annotated[
+        str, Option(help="Offset of the material: RIGHT,DOWN in widths and heights of the mask.")
+    ] = "0,0",
+    scale: Annotated[float, Option(help="Scale factor of the material.")] = 1.0,
+    light: Annotated[bool, Option("--light", help="Adapt the material to the surrounding colours.")] = False,
     shadow: Annotated[
-        bool | None, Option("--shadow/--no-shadow", help="What the thing casts goes with it (remove: yes).")
+        bool | None,
+        Option("--shadow/--no-shadow", help="Remove the shadow of the object, too (default for remove)."),
     ] = None,
     ratio: Annotated[
-        str, Option(help="extend: to this shape, such as 16:9, the picture in the middle.")
+        str, Option(help="extend: aspect ratio to reach, such as 16:9, with the picture centred.")
     ] = "",
     left: Annotated[int, Option(min=0, max=100_000, help="extend: pixels to add.")] = 0,
     top: Annotated[int, Option(min=0, max=100_000)] = 0,
     right: Annotated[int, Option(min=0, max=100_000)] = 0,
     bottom: Annotated[int, Option(min=0, max=100_000)] = 0,
-    strength: Annotated[float | None, Option(help="How much of what is there is forgotten.")] = None,
-    padding: Annotated[float | None, Option(help="Context, as a share of the mask's longer side.")] = None,
-    feather: Annotated[float | None, Option(help="Pixels of blend inside the edge.")] = None,
-    edge: Annotated[float | None, Option(help="Pixels around the mask that may change, too.")] = None,
-    version: Annotated[int, Option(min=0, max=2, help="remove: another answer from what is around.")] = 0,
+    strength: Annotated[
+        float | None, Option(help="Denoising strength: how much of the content is discarded.")
+    ] = None,
+    padding: Annotated[
+        float | None, Option(help="Context around the mask, as a share of its longer side.")
+    ] = None,
+    feather: Annotated[float | None, Option(help="Width of the blend inside the edge, in pixels.")] = None,
+    edge: Annotated[
+        float | None, Option(help="Width around the mask that may also change, in pixels.")
+    ] = None,
+    version: Annotated[
+        int, Option(min=0, max=2, help="remove: alternative result from the surroundings.")
+    ] = 0,
     steps: Steps = 20,
     guidance: Guidance = None,
-    negative: Annotated[str, Option(help="What shall not be there.")] = "",
+    negative: Annotated[str, Option(help="Negative prompt.")] = "",
     poisson: Annotated[bool, Option("--poisson", help="Blend the gradients, too.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> Answer:
-    """Carry out one of the ten tasks; everything outside the mask stays bit-identical."""
+    """Perform one of the ten tasks; pixels outside the mask stay bit-identical."""
     from vision_core import editing
     from vision_core.color import baselines
     from vision_core.editing import recipe, tasks
@@ -204,13 +219,13 @@ def _moved(move: str, scale: float) -> dict[str, float]:
 
 @training(app, "vision_core.editing.train")
 def train(folder: Path, result: Any) -> Answer:
-    """Train AnchorNet on pictures with captions and prompts: each candidate is painted and scored once."""
+    """Train AnchorNet on pictures with captions and prompts; each candidate is painted and scored once."""
     return Answer(f"{folder}: {result['weights']} is trained", {"out": str(folder), **result})
 
 
 @command(app)
 def batch(
-    file: Annotated[Path, Argument(help=r"A JSON {file: \[caption, prompt]}; files lie beside it.")],
+    file: Annotated[Path, Argument(help=r"JSON file {file: \[caption, prompt]}, next to the pictures.")],
     out: Out,
     backend: Backend = "auto",
     model: Model = None,
@@ -223,9 +238,9 @@ def batch(
     ray: Ray = None,
     workers: Workers = None,
 ) -> Answer:
-    """Edit many pictures by text; one that fails is named and the rest goes on.
+    """Edit many pictures by text; failures are reported and skipped.
 
-    Started again, it leaves out what is done already of the same picture, texts and settings.
+    A second run skips finished pictures with the same texts and settings.
     """
     from vision_core import cluster
     from vision_core.editing.many import Editor
@@ -237,14 +252,14 @@ def batch(
     pairs, done = editor.pairs(out), editor.done(out)
     todo = [pair for pair in pairs if pair not in done]
     if todo and ray is None:
-        _ = editor.models  # what is missing is said before the first picture
+        _ = editor.models  # reports missing models before the first picture
     found = {outcome.item: outcome for outcome in cluster.files(todo, editor, ray, workers)}
     there = [cluster.as_typed(pair[1]) for pair in pairs if pair in done]
     written = [cluster.as_typed(pair[1]) for pair in todo if not found[pair].error]
     failed = [{"file": str(pair[0]), "error": found[pair].error} for pair in todo if found[pair].error]
     if failed and not written and not there:
         raise ValueError("; ".join(dict.fromkeys(entry["error"] for entry in failed)))
-    lines = [*written, *(f"{name} is there already" for name in there)]
+    lines = [*written, *(f"{name} already exists" for name in there)]
     lines += [f"{entry['file']}: {entry['error']}" for entry in failed]
     return Answer(
         "\n".join(lines), {"written": written, "skipped": there, "failed": failed}, incomplete=bool(failed)
@@ -253,12 +268,12 @@ def batch(
 
 @command(app)
 def again(
-    result: Annotated[Path, Argument(help="A result, whose recipe is carried out again.")],
-    image: Annotated[Path, Option(help="The picture it was made from.")],
+    result: Annotated[Path, Argument(help="A result that contains a recipe.")],
+    image: Annotated[Path, Option(help="The original picture.")],
     out: Annotated[Path, Option(help="The file to write, *.png.")],
     model: Model = None,
-    material: Annotated[str | None, Option(help="The material, where the recipe names one.")] = None,
-    seed: Annotated[int | None, Option(min=0, max=2**63 - 1, help="Another seed than the recipe's.")] = None,
+    material: Annotated[str | None, Option(help="The material, if the recipe needs one.")] = None,
+    seed: Annotated[int | None, Option(min=0, max=2**63 - 1, help="Replaces the seed of the recipe.")] = None,
     device: Device = "auto",
 ) -> Answer:
     """Repeat an edit from the recipe inside its PNG."""
@@ -277,10 +292,10 @@ def again(
 
 @command(app)
 def fetch(
-    repo: Annotated[str, Argument(help="A repository of the model hub.")],
-    check: Annotated[bool, Option("--check", help="Only say what is missing.")] = False,
+    repo: Annotated[str, Argument(help="A repository on the model hub.")],
+    check: Annotated[bool, Option("--check", help="Only list missing files.")] = False,
 ) -> Answer:
-    """Download a large model, resumably; --check only names what is missing, with sizes."""
+    """Download a large model; interrupted downloads can be resumed."""
     from vision_core.editing import hub
 
     files = hub.missing(repo)
@@ -293,13 +308,13 @@ def fetch(
         folder = _follow(hub.fetch(repo))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted; the files of {repo} that were fetched are kept, the same command goes on"
+            f"interrupted; fetched files of {repo} are kept, and the same command continues"
         ) from None
     return Answer(f"{repo}: {total / 1e6:,.1f} MB fetched to {folder}", {"repo": repo, "bytes": total})
 
 
 def _follow(events: Generator[Any, None, Any]) -> Any:
-    """Tell on standard error what happens; the result."""
+    """Report progress on standard error; returns the result."""
     from vision_core.events import Done, Preview, Step
 
     said, result = -1, None

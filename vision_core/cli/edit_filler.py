@@ -1,4 +1,4 @@
-"""Commands of the networks that fill thin holes and find scratches: train them, write them for use."""
+"""Commands that train and export the networks that fill thin holes and find scratches."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ scratches = typer.Typer(help="The network that finds scratches, dust and folds."
 
 @training(app, "vision_core.editing.fill.filler_train")
 def train(folder: Path, result: Any) -> Answer:
-    """Train on photographs alone: holes are made, filled and compared with what was there."""
+    """Train on photographs with random holes."""
     measures = ", ".join(f"{name} {value:.2f}" for name, value in result.items())
     return Answer(f"{folder}: {measures} dB", {"out": str(folder), **result})
 
@@ -34,7 +34,7 @@ def export(
 
 @training(scratches, "vision_core.editing.find.scratches_train")
 def train_scratches(folder: Path, result: Any) -> Answer:
-    """Train on undamaged photographs alone: damage is drawn on them, and to be found again."""
+    """Train on undamaged photographs with generated damage."""
     measures = ", ".join(f"{name} {value:.3f}" for name, value in result.items())
     return Answer(f"{folder}: {measures}", {"out": str(folder), **result})
 

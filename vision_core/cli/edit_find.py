@@ -19,17 +19,17 @@ def register(app: typer.Typer) -> None:
 def mask(
     image: Annotated[Path, Argument(help="A picture.")],
     out: Annotated[Path, Option(help="The mask to write, *.png.")],
-    text: Annotated[str | None, Option(help="Words for the thing to mark.")] = None,
-    box: Annotated[str | None, Option(help="LEFT,TOP,RIGHT,BOTTOM around the thing, in pixels.")] = None,
-    point: Annotated[str | None, Option(help="X,Y on the thing, in pixels.")] = None,
+    text: Annotated[str | None, Option(help="Words for the object to mark.")] = None,
+    box: Annotated[str | None, Option(help="LEFT,TOP,RIGHT,BOTTOM around the object, in pixels.")] = None,
+    point: Annotated[str | None, Option(help="X,Y on the object, in pixels.")] = None,
     sam: Annotated[
         Path | None, Option(help="Folder of another Segment Anything, a pair of ONNX files.")
     ] = None,
-    damage: Annotated[bool, Option("--damage", help="Mark scratches, dust and folds: a guess.")] = False,
-    grow: Annotated[float, Option(help="Pixels to grow by; negative shrinks.")] = 0,
-    invert: Annotated[bool, Option("--invert", help="Mark everything else.")] = False,
+    damage: Annotated[bool, Option("--damage", help="Mark scratches, dust and folds automatically.")] = False,
+    grow: Annotated[float, Option(help="Pixels to grow the mask by; negative values shrink it.")] = 0,
+    invert: Annotated[bool, Option("--invert", help="Invert the mask.")] = False,
 ) -> Answer:
-    """Mark a thing by words, by a box around it or by a point on it, or damage; "not found" is an answer."""
+    """Mark an object by words, a box or a point, or mark damage. Exits with status 1 if nothing is found."""
     from vision_core import editing
     from vision_core.editing import masks
     from vision_core.editing.find import scratches
@@ -53,14 +53,14 @@ def mask(
 
 def regions(
     image: Annotated[Path, Argument(help="A picture.")],
-    out: Annotated[Path | None, Option(help="Draw the boxes on the picture, *.png.")] = None,
+    out: Annotated[Path | None, Option(help="Picture with the boxes to write, *.png.")] = None,
     anchors: Annotated[int, Option(min=1, max=64)] = 9,
     max_window: Annotated[int, Option(min=4, max=16)] = 15,
-    backend: Annotated[str, Option(help="tiny, photo or diffusers: whose eyes look.")] = "photo",
+    backend: Annotated[str, Option(help="Saliency of tiny, photo or diffusers.")] = "photo",
     vit: Annotated[str | None, Option(help="Folder or repository of a ViT.")] = None,
     device: Device = "auto",
 ) -> Answer:
-    """Show what stands out: anchors, and the boxes of every size around each."""
+    """Find salient anchors, and boxes of every size around each."""
     from vision_core import editing
     from vision_core.pictures import images
 
@@ -83,7 +83,7 @@ def scene(
     seed: Seed = 0,
     size: Annotated[int, Option(min=32, max=2048, help="Pixels a side.")] = 128,
 ) -> Answer:
-    """Draw a picture of the small world, with its caption and a mask of each thing beside it."""
+    """Draw a scene of the small world, with its caption and a mask of each thing."""
     from vision_core.editing import masks
     from vision_core.pictures import images
     from vision_core.smallworld import world

@@ -18,7 +18,7 @@ app = typer.Typer(
 register(app)
 
 Model = Annotated[
-    Path | None, Option(help="A .safetensors, .pth or .zip of yours; without it, the one that comes along.")
+    Path | None, Option(help="A .safetensors, .pth or .zip of yours; by default the bundled one.")
 ]
 
 
@@ -38,10 +38,10 @@ def evaluate(
     data: Data,
     model: Model = None,
     ground: Annotated[
-        bool, Option("--ground", help="Also measure what the ground alone gives away (slower).")
+        bool, Option("--ground", help="Also measure the accuracy on the background alone (slower).")
     ] = False,
     camera: Annotated[
-        bool, Option("--camera", help="Also measure other grounds, light, blur and JPEG (slower).")
+        bool, Option("--camera", help="Also measure other backgrounds, light, blur and JPEG (slower).")
     ] = False,
 ) -> Answer:
     """Measure a model on a folder of classes."""
@@ -103,7 +103,7 @@ def predict(
     ray: Ray = None,
     workers: Workers = None,
 ) -> Answer:
-    """Say what leaves have; refuse what is no leaf of a known kind, and say so of a poor picture."""
+    """Classify leaves; reject out-of-distribution pictures, and give advice on poor ones."""
     from vision_core import cluster, leaves
 
     spread = partial(cluster.mapped, address=ray, workers=workers) if ray else map
@@ -133,7 +133,7 @@ def teach(
     base: Model = None,
     seed: Seed = 0,
 ) -> Answer:
-    """Teach new classes from a few pictures each, in seconds and without a training."""
+    """Teach new classes from a few pictures each, in seconds, without gradient training."""
     from vision_core import checkpoints, leaves
 
     with leaves.unpacked(data) as folder:
@@ -152,11 +152,13 @@ def teach(
 @command(app)
 def unknown(
     data: Data,
-    others: Annotated[Path | None, Option(help="Folder of pictures of no leaf, refused as well.")] = None,
-    by: Annotated[str, Option(help="species or disease: what is left out, one after the other.")] = "species",
+    others: Annotated[
+        Path | None, Option(help="Folder of pictures without leaves, which should be rejected, too.")
+    ] = None,
+    by: Annotated[str, Option(help="What to leave out in turn: species or disease.")] = "species",
     model: Model = None,
 ) -> Answer:
-    """Measure the refusal of what was never shown: leave out each species, or each disease, in turn."""
+    """Evaluate out-of-distribution detection by leaving out each species, or each disease, in turn."""
     from vision_core import leaves
 
     with leaves.unpacked(data) as folder:
@@ -179,9 +181,9 @@ def explain(
     image: Annotated[Path, Argument(help="A picture of a leaf.")],
     out: Annotated[Path, Option(help="Picture to write: leaf, Grad-CAM, leaf alone.")],
     model: Model = None,
-    label: Annotated[str | None, Option(help="Explain this class instead of the likeliest.")] = None,
+    label: Annotated[str | None, Option(help="Class to explain; by default the predicted one.")] = None,
 ) -> Answer:
-    """Show which parts of a picture speak for the answer."""
+    """Show which parts of a picture support the prediction."""
     from vision_core import leaves
     from vision_core.pictures import images
 
@@ -199,7 +201,7 @@ def site(
     out: Annotated[Path, Option(help="Folder to write, about 9 MB.")],
     model: Model = None,
 ) -> Answer:
-    """Write a static page that answers in the visitor's browser; any file server shows it."""
+    """Write a static page that classifies in the browser, for any file server."""
     from vision_core.leaves.site import publish
 
     folder = publish(out, model)
@@ -213,7 +215,7 @@ def bundle(
     out: Annotated[Path, Option(help="File to write: *.zip, *.safetensors, *.pth or *.onnx.")],
     half: Annotated[bool, Option("--half", help="In half precision (not .zip).")] = False,
 ) -> Answer:
-    """Write a finished model as one file to give away."""
+    """Export a finished model as one file."""
     import hashlib
 
     from vision_core import leaves

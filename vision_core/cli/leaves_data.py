@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def distribution(
     data: Data, out: Annotated[Path | None, Option(help="Figure to write: *.html.")] = None
 ) -> Answer:
-    """Count the pictures of each class: pie, bars, imbalance, and what cannot be read."""
+    """Count the pictures of each class; reports imbalance and unreadable files."""
     from vision_core import leaves, plots
     from vision_core.leaves.plots import distribution
 
@@ -82,11 +82,11 @@ def augment(
     source: Annotated[Path, Argument(help="A picture, or a folder whose subfolders are the classes.")],
     out: Annotated[Path, Option(help="Folder for the pictures made.")],
     balance: Annotated[
-        bool, Option("--balance", help="Make as many pictures of each class as the largest lacks.")
+        bool, Option("--balance", help="Fill up each class to the size of the largest.")
     ] = False,
     seed: Seed = 0,
 ) -> Answer:
-    """Make six kinds of a picture, or of one of each class; or fill up the small classes."""
+    """Write six augmentations of a picture, or of one picture per class; or balance the classes."""
     from vision_core import leaves
     from vision_core.pictures import images
 
@@ -113,7 +113,7 @@ def transform(
     source: Annotated[Path, Argument(help="A picture of a leaf, or a folder of them.")],
     out: Annotated[Path, Option(help="Folder for the pictures and measurements.")],
 ) -> Answer:
-    """Blur, mask, region, analysis, landmarks and colour histogram of leaves."""
+    """Segment and measure leaves: mask, region, shape, landmarks and colour histogram."""
     from vision_core import leaves, plots
     from vision_core.files import write_json
     from vision_core.leaves.folders import pictures
@@ -143,14 +143,14 @@ def transform(
 
 def generate(
     out: Annotated[Path, Option(help="New folder to write.")],
-    images: Annotated[int, Option(min=1, max=COUNT, help="How many, over four classes.")] = 400,
+    images: Annotated[int, Option(min=1, max=COUNT, help="Number of pictures, over four classes.")] = 400,
     seed: Seed = 0,
     size: Annotated[int, Option(min=32, max=2048, help="Side in pixels.")] = 256,
     biased: Annotated[
-        bool, Option("--biased", help="Each class on a ground of its own: watch a classifier cheat.")
+        bool, Option("--biased", help="Give each class its own background, which a classifier can exploit.")
     ] = False,
 ) -> Answer:
-    """Draw leaves, healthy and sick, as a folder to train on."""
+    """Draw healthy and diseased leaves, as a folder to train on."""
     from vision_core import leaves
 
     counts = watch(leaves.generate(out, images, seed, size, biased), "leaves")

@@ -59,11 +59,9 @@ def space(
 
 
 def models(
-    fetch: Annotated[
-        str | None, typer.Option(help="Get the weights of this name, or lama, from where they are.")
-    ] = None,
+    fetch: Annotated[str | None, typer.Option(help="Download the weights of this name, or lama.")] = None,
 ) -> Answer:
-    """List the trained weights that this release knows, and whether they are here; --fetch gets some."""
+    """List the known weights, and whether they are available; --fetch downloads some."""
     from vision_core import weights
     from vision_core.weights import WEIGHTS, locate
 
