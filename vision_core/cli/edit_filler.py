@@ -1,5 +1,6 @@
 """Commands that train and export the networks that fill thin holes and find scratches."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,18 +21,6 @@ def train(folder: Path, result: Any) -> Answer:
     return Answer(f"{folder}: {measures} dB", {"out": str(folder), **result})
 
 
-@command(app)
-def export(
-    run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
-    out: Annotated[Path, Option(help="The file to write, e.g. models/editing/filler.safetensors.")],
-) -> Answer:
-    """Write a run's best network in half precision."""
-    from vision_core.editing.fill import filler_train as trainer
-
-    written = trainer.export(run, out)
-    return Answer(f"{written} is written", {"out": str(written)})
-
-
 @training(scratches, "vision_core.editing.find.scratches_train")
 def train_scratches(folder: Path, result: Any) -> Answer:
     """Train on undamaged photographs with generated damage."""
@@ -39,13 +28,16 @@ def train_scratches(folder: Path, result: Any) -> Answer:
     return Answer(f"{folder}: {measures}", {"out": str(folder), **result})
 
 
-@command(scratches, "export")
-def export_scratches(
-    run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
-    out: Annotated[Path, Option(help="The file to write, e.g. models/editing/scratches.safetensors.")],
-) -> Answer:
-    """Write a run's best network in half precision."""
-    from vision_core.editing.find import scratches_train as trainer
+def _add_export(commands: typer.Typer, module: str) -> None:
+    @command(commands)
+    def export(
+        run: Annotated[Path, Argument(help="Folder of a run, finished or not.")],
+        out: Annotated[Path, Option(help="File to write, *.safetensors.")],
+    ) -> Answer:
+        """Write a run's best network in half precision."""
+        written = import_module(module).export(run, out)
+        return Answer(f"{written} is written", {"out": str(written)})
 
-    written = trainer.export(run, out)
-    return Answer(f"{written} is written", {"out": str(written)})
+
+_add_export(app, "vision_core.editing.fill.filler_train")
+_add_export(scratches, "vision_core.editing.find.scratches_train")

@@ -97,18 +97,8 @@ def doctor() -> Answer:
     from vision_core import devices
     from vision_core.weights import WEIGHTS, locate
 
-    packages = {}
-    for name in (
-        "torch",
-        "torchvision",
-        "accelerate",
-        "gradio",
-        "streamlit",
-        "diffusers",
-        "transformers",
-        "plotly",
-        "pillow",
-    ):
+    packages: dict[str, str | None] = {}
+    for name in "torch torchvision accelerate gradio streamlit diffusers transformers plotly pillow".split():
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

@@ -89,21 +89,12 @@ def judge(
     scores = f"quality score {before.score:.2f} -> {after.score:.2f}"
     if share >= LEAST_TAKEN:
         part = "" if share > 0.97 else f", {share:.0%} of it taken and the rest kept"
-        return Verdict(
-            True, needed, f"mean change {change:.1f} of 255{part}, {scores}", before, after, change, taken
-        )
-    if lit:
-        return Verdict(
-            True,
-            needed,
-            f"only the light was restored, mean change {change:.1f} of 255",
-            before,
-            after,
-            change,
-            taken,
-        )
-    reason = "nowhere is it sure that restoring helps: writing could change or vanish"
-    return Verdict(False, needed, reason, before, after, change, taken)
+        reason = f"mean change {change:.1f} of 255{part}, {scores}"
+    elif lit:
+        reason = f"only the light was restored, mean change {change:.1f} of 255"
+    else:
+        reason = "nowhere is it sure that restoring helps: writing could change or vanish"
+    return Verdict(share >= LEAST_TAKEN or lit, needed, reason, before, after, change, taken)
 
 
 def shares(

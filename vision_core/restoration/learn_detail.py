@@ -42,22 +42,13 @@ class Lesson:
         workers: int,
         floor: float,
     ) -> None:
-        self.world, self.seed, self.size, self.count, self.side, self.workers = (
-            world,
-            seed,
-            size,
-            count,
-            side,
-            workers,
-        )
-        self.floor = floor
+        self.make = partial(_batch, world, seed, side, size)
+        self.count, self.workers, self.floor = count, workers, floor
         self.validation = DetailValidation(unseen, seed, measured)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """An epoch's batches: a function of seed and epoch alone."""
-        return made(
-            partial(_batch, self.world, self.seed, self.side, self.size, epoch), self.count, self.workers
-        )
+        return made(partial(self.make, epoch), self.count, self.workers)
 
     def terms(self, model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
         return terms(model, batch, self.floor)
