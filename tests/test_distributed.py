@@ -15,11 +15,9 @@ from vision_core.runs import Run
 ROOT = Path(__file__).parents[1]
 VAE = ROOT / "models" / "editing" / "inpainting" / "vae"
 SCRIPT = """
-import json, os, sys, time
-from pathlib import Path
+import json, os, sys
 import trainers_loaded
 import torch
-from accelerate.state import AcceleratorState
 from vision_core import devices
 from vision_core.cli import app
 from vision_core.smallworld import train
@@ -30,26 +28,9 @@ for network in train.NETWORKS.values():
     network.TESTED, network.SHOWN = 16, 8  # how well they do is not asked here
 end = torch.distributed.destroy_process_group
 torch.distributed.destroy_process_group = lambda: None  # a command ends it, and here another follows
-jobs, done = json.loads(sys.argv[1]), Path("one.done")
-
-def run(out):
-    home = os.getcwd()
-    for folder, words in jobs:
-        os.chdir(os.path.join(home, folder))
-        assert not app([*words, "--out", out], standalone_mode=False), words
-    os.chdir(home)
-
-launched = {name: value for name, value in os.environ.items() if name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-if launched["RANK"] == "0":  # alone first: to import everything takes longer than to train
-    for name in launched:
-        del os.environ[name]
-    run("one")
-    os.environ |= launched
-    AcceleratorState._reset_state(reset_partial_state=True)
-    done.touch()
-while not done.exists():
-    time.sleep(0.1)
-run("two")
+for folder, words in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    assert not app(words, standalone_mode=False), words
 if torch.distributed.is_initialized():
     end()  # or its threads may abort the process at its end
 """
@@ -89,11 +70,13 @@ def trained(tmp_path_factory):
     for name, words in SMALL_WORLD.items():
         (folder / name).mkdir()
         jobs[name] = words
-    path = os.pathsep.join(map(str, (folder, ROOT / "tests", ROOT)))
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, *TWO, "-m", "launched", json.dumps([*jobs.items()])]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    for out, launcher in (("one", []), ("two", TWO)):
+        words = [(str(folder / name), [*words, "--out", out]) for name, words in jobs.items()]
+        path = os.pathsep.join(map(str, (folder, ROOT / "tests", ROOT)))
+        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        command = [sys.executable, *launcher, "-m", "launched", json.dumps(words)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return folder
 
 
