@@ -11,7 +11,7 @@ from apps.dashboard.leaves import models, pictures
 from apps.dashboard.tables import offer, show_metrics
 from vision_core import leaves, runs
 from vision_core.leaves import plots
-from vision_core.pictures import images
+from vision_core.safety import guarded
 
 SPLITS = {"test": "Test pictures", "validation": "Validation pictures"}
 SHOWN = 12  # pictures of a cell
@@ -39,7 +39,7 @@ def _explained(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray
     """A picture as the network sees it, its Grad-CAM for `label`, and the share of that off the leaf."""
     model, _ = models.load(name)
     folder = leaves.manifest_of(runs.Run(models.folder(name))).folder
-    found = leaves.explain(model, images.read(Path(folder) / file), label)
+    found = leaves.explain(model, guarded.read(Path(folder) / file), label)
     return found.shown, pictures.explained(found), found.outside
 
 
