@@ -25,6 +25,11 @@ LINES = (
     "#5fa03a",
 )
 DASHES = ("solid", "dash", "dot", "dashdot")
+PHONE, ROW, LEGEND = (
+    270,
+    20,
+    180,
+)  # pixels: a plot's width on a phone; height of a name, and of a legend at most
 POINTS = 1000  # per line; more are indistinguishable and slow the browser down
 
 
@@ -43,6 +48,15 @@ def figure(title: str, height: int = 480) -> go.Figure:
     )
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
     return fig.update_xaxes(axis).update_yaxes(axis)
+
+
+def with_room(fig: go.Figure) -> go.Figure:
+    """The figure, taller where its legend would leave the plot less than 200 pixels on a phone."""
+    names = [len(str(trace.name)) for trace in fig.data if trace.name and trace.showlegend is not False]
+    columns = max(1, PHONE // (45 + 7 * max(names, default=0)))
+    rows = min(LEGEND // ROW, -(-len(names) // columns))
+    fig.update_layout(height=(fig.layout.height or 450) + ROW * max(0, rows - 1))
+    return fig.update_layout(legend={"maxheight": LEGEND}) if len(names) > LEGEND // ROW else fig
 
 
 def line(number: int, width: float = 2.0) -> dict[str, object]:

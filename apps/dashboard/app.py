@@ -24,6 +24,20 @@ st.html(
     ".vc-home a { color: inherit; display: inline-block; padding: 6px 0; font-weight: 600 }</style>"
     '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
 )
+# Streamlit's list of pages on a phone holds headers between its items: to a screen reader it is no list
+st.html(
+    """<script>
+    if (!window.mendedLists) {
+      const mend = () => document.querySelectorAll(
+        '[data-testid=stSidebarNavItems]:not([role]), [data-testid=stSidebarNavItems] li:not([role])'
+      ).forEach(node => node.setAttribute('role', 'none'));
+      window.mendedLists = new MutationObserver(mend);
+      window.mendedLists.observe(document.body, {childList: true, subtree: true});
+      mend();
+    }
+    </script>""",
+    unsafe_allow_javascript=True,
+)
 st.navigation(
     {
         "Digits": [

@@ -30,7 +30,7 @@ SPLITS = {  # colour and dash, so that colour is not the only carrier
 
 def show(figure: go.Figure, key: str, alt: str) -> None:
     """Draw a figure; `alt` says what it shows."""
-    st.plotly_chart(figure, config=CONFIG, key=key, alt=alt)
+    st.plotly_chart(plots.with_room(figure), config=CONFIG, key=key, alt=alt)
 
 
 def ask_close_up(key: str = "close_up") -> bool:

@@ -190,8 +190,6 @@ def test_axe_finds_nothing_serious_on_any_page(browser, address, viewport):
         # colours are the same on a phone: there, sizes and names are what is asked
         schemes = violations_by_scheme(page) if viewport == DESKTOP else {"light": violations(page)}
         for scheme, found in schemes.items():
-            if path.startswith("/dashboard"):  # Streamlit's own menu of a phone: its list holds a div
-                found = [text for text in found if not text.startswith(("list: ", "listitem: "))]
             problems += [f"{path}, {scheme}: {text}" for text in found]
         if viewport == PHONE:
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path

@@ -78,9 +78,12 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     page.locator("#start").click()
     page.wait_for_selector("#get-png")
     page.wait_for_selector("#result img")
-    page.wait_for_selector(
-        "#progress >> text=/bit-identical/"
-    )  # the first version is shown before the last is made
+    links = page.locator("#downloads a")
+    for number in range(links.count()):  # more versions are being made: the page is still there afterwards
+        with page.expect_download() as download:
+            links.nth(number).click()
+        assert download.value.suggested_filename.startswith("cat-")
+    page.wait_for_selector("#progress >> text=/bit-identical/")
     words = page.locator("#progress").inner_text()
     page.reload()
     page.wait_for_selector("#get-png")

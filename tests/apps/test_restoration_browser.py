@@ -95,6 +95,16 @@ def test_a_newcomer_restores_zooms_protects_downloads_and_comes_back(visitor, tm
     assert 1000 < (kept & strongly).sum() < found.shape[0] * found.shape[1] / 10
     assert (changed | kept).mean() > 0.99 and changed.mean() > 0.8
 
+    page.get_by_role("tab", name="Lab").click()
+    page.locator("#damage").click()
+    page.wait_for_selector("#lab-words .vc-progress, #lab-words .vc-note")
+    page.get_by_role("tab", name="One page").click()
+    links = page.locator("#downloads a")
+    for number in range(links.count()):  # while that works: a link without `download` would leave the page
+        with page.expect_download() as download:
+            links.nth(number).click()
+        assert download.value.suggested_filename.startswith("stained-")
+
     page.reload()
     page.wait_for_selector(".vc-viewer[data-mask*=mask-overlay]")
     assert page.locator("#preview img").count()

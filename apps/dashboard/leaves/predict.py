@@ -123,7 +123,7 @@ def show_many(looks: list[tuple[str, leaves.Look]], pictures: list[Picture]) -> 
     """A table with the refusals in it, and a contact sheet."""
     rows = files.rows(looks)
     refused = sum(not row["known"] for row in rows)
-    st.subheader(f"{len(looks)} pictures, {len(rows)} leaves, {refused} not known", anchor=False)
+    st.header(f"{len(looks)} pictures, {len(rows)} leaves, {refused} not known", anchor=False)
     st.dataframe(rows, hide_index=True, alt="The answer to each leaf")
     small = [images.shrink(picture.rgb, cards.TILE) for picture in pictures]
     sheet = cards.sheet([(name, rgb, seen) for (name, seen), rgb in zip(looks, small, strict=True)])
