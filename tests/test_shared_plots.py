@@ -45,3 +45,16 @@ def test_a_saved_page_needs_no_network_and_no_cloud(tmp_path):
     alone = (tmp_path / "alone.html").read_text()
     assert "<title>Red &amp; &lt;script&gt;" in alone
     assert '"showSendToCloud": false' in alone and len(alone) > 3_000_000
+
+
+@pytest.mark.browser
+def test_a_plot_keeps_200_pixels_on_a_phone_whatever_its_legend(browser, tmp_path):
+    names = ("distribution", "usage", "nearest", "structure", "smoothness", "entropy", "grain", "total")
+    terms = {name: [3.0, 2.0, 1.0] for name in names}
+    plots.save(plots.with_room(plots.loss_terms([1, 2, 3], terms, height=340)), tmp_path / "terms.html")
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto((tmp_path / "terms.html").as_uri(), wait_until="commit")
+    page.wait_for_selector(".legend .traces >> nth=7", state="attached", timeout=120_000)
+    plot, legend = page.locator(".nsewdrag").bounding_box(), page.locator(".legend .bg").bounding_box()
+    assert plot["height"] >= 200 and legend["y"] > plot["y"] + plot["height"]
+    page.close()

@@ -25,11 +25,7 @@ LINES = (
     "#5fa03a",
 )
 DASHES = ("solid", "dash", "dot", "dashdot")
-PHONE, ROW, LEGEND = (
-    270,
-    20,
-    180,
-)  # pixels: a plot's width on a phone; height of a name, and of a legend at most
+PHONE, ROW = 240, 20  # pixels: the width of a plot on a phone, the height of a name in a legend
 POINTS = 1000  # per line; more are indistinguishable and slow the browser down
 
 
@@ -51,12 +47,11 @@ def figure(title: str, height: int = 480) -> go.Figure:
 
 
 def with_room(fig: go.Figure) -> go.Figure:
-    """The figure, taller where its legend would leave the plot less than 200 pixels on a phone."""
+    """The figure, taller by its legend: on a phone the plot keeps 200 pixels."""
     names = [len(str(trace.name)) for trace in fig.data if trace.name and trace.showlegend is not False]
     columns = max(1, PHONE // (45 + 7 * max(names, default=0)))
-    rows = min(LEGEND // ROW, -(-len(names) // columns))
-    fig.update_layout(height=(fig.layout.height or 450) + ROW * max(0, rows - 1))
-    return fig.update_layout(legend={"maxheight": LEGEND}) if len(names) > LEGEND // ROW else fig
+    rows = -(-len(names) // columns)
+    return fig.update_layout(height=(fig.layout.height or 450) + ROW * rows * (rows > 1))
 
 
 def line(number: int, width: float = 2.0) -> dict[str, object]:
