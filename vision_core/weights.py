@@ -141,7 +141,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "leaves": Weights(
         "leaves/leaves.safetensors",
-        "55ee1128bf5a118d9727b6f9ff51203af6397e9e22f09949fbcfaf71ae9af379",
+        "e8a79d5c588836f7b0006343fdab107336c39d5ed6342b41ba6d398c7a1d38db",
         "Apache-2.0",
         "vision-core leaves train --cache-features --views 3 --mixup 0.2 --patience 0",
     ),

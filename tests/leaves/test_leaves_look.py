@@ -49,7 +49,7 @@ def test_a_mask_is_right_or_not_there():
         found += 1
         assert (mask & true).sum() > 0.7 * (mask | true).sum()
     assert found >= 10
-    with pytest.raises(ValueError, match="nothing stands out clearly"):
+    with pytest.raises(ValueError, match="no leaf can be separated"):
         masks.leaf_mask(np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8))
 
 
@@ -138,8 +138,8 @@ def test_results_are_a_table_with_refusals_a_sheet_and_cards(taught, three, tmp_
 def test_two_answers_and_a_verdict():
     answer = leaves.Prediction("A___x", 0.6, True, {}, 0.5, {"A": 0.95, "B": 0.05})
     assert leaves.verdict(answer) == "A, x, 60.0%"
-    strange = leaves.Prediction("A___x", 0.6, False, {}, 1.1, {"A": 0.95, "B": 0.05})
-    assert "perhaps A with something I was not shown" in leaves.verdict(strange)
+    rejected = leaves.Prediction("A___x", 0.6, False, {}, 1.1, {"A": 0.95, "B": 0.05})
+    assert "perhaps A with a disease that is not among the classes" in leaves.verdict(rejected)
     assert leaves.verdict(leaves.Prediction("x", 0.6, False, {}, 5.0, {})).startswith(
         "not a leaf that I know"
     )

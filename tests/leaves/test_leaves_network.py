@@ -126,7 +126,7 @@ def test_gate_measures_the_distance_beyond_that_to_all_leaves_and_the_angle_to_t
     x, (inside, *others) = cloud(3, 20)[0].double(), views.double() @ fitted.axes
     halves = (inside, (others[0] + others[1]) / 2)
     means = torch.stack([(halves[0] + halves[1])[labels == c].mean(0) / 2 for c in (0, 1)])
-    shares = (1 / (1 + gate.SEEN), *2 * [gate.SEEN / (1 + gate.SEEN) / 2])
+    shares = (1 / (1 + gate.VIEWS), *2 * [gate.VIEWS / (1 + gate.VIEWS) / 2])
     parts = [*zip(shares, (inside, *others), strict=True)]
     apart = [(share, seen - means[labels]) for share, seen in parts]
     within = torch.stack([share * part.T @ part / len(train) for share, part in apart]).sum(0)

@@ -96,7 +96,7 @@ def test_steps_measure_the_leaf():
 
 
 def test_an_empty_picture_has_no_leaf():
-    with pytest.raises(ValueError, match="nothing stands out"):
+    with pytest.raises(ValueError, match="no leaf can be separated"):
         transform(Picture(np.full((64, 64, 3), 200, np.uint8)))
 
 

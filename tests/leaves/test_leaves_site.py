@@ -29,10 +29,10 @@ def test_javascript_answers_as_pytorch_does(tmp_path):
     done = subprocess.run(["node", ASK, site, tmp_path / "pixels.bin"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with torch.no_grad():
-        probabilities, strange = model.judge(pixels)
-    for found, expected, far in zip(json.loads(done.stdout), probabilities, strange, strict=True):
+        probabilities, scores = model.judge(pixels)
+    for found, expected, far in zip(json.loads(done.stdout), probabilities, scores, strict=True):
         assert found["probabilities"] == pytest.approx(expected.tolist(), abs=0.02)
-        assert found["strangeness"] == pytest.approx(far.item(), rel=0.02)
+        assert found["oodScore"] == pytest.approx(far.item(), rel=0.02)
 
 
 def test_a_page_is_written_over_an_older_one_and_never_over_a_file(tmp_path, trained):

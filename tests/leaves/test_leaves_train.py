@@ -209,12 +209,10 @@ def test_onnx_answers_as_pytorch(trained, drawn, tmp_path):
     model, _ = leaves.load(trained / "model.safetensors")
     image = torch.rand(3, 3, 32, 32, generator=generator(4))
     session = onnxruntime.InferenceSession(tmp_path / "leaf.onnx")
-    probabilities, strangeness = session.run(None, {"image": image.numpy()})
+    probabilities, scores = session.run(None, {"image": image.numpy()})
     with torch.no_grad():
         expected = model.judge(image)
-    assert np.allclose(probabilities, expected[0], atol=1e-4) and np.allclose(
-        strangeness, expected[1], rtol=1e-3
-    )
+    assert np.allclose(probabilities, expected[0], atol=1e-4) and np.allclose(scores, expected[1], rtol=1e-3)
     told = json.loads(session.get_modelmeta().custom_metadata_map["vision-core"])
     assert told["classes"] == model.classes
     with pytest.raises(ValueError, match="is for other programs"):

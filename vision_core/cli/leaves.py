@@ -66,7 +66,7 @@ def evaluate(
     lines = [
         f"accuracy {found['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}), "
         f"macro-F1 {found['macro_f1']:.4f}, ECE {found['ece']:.4f}, {found['images']} pictures, "
-        f"{found['refused']:.1%} refused"
+        f"{found['refused']:.1%} rejected"
         + (f", species {found['species_accuracy']:.4f}" if "species_accuracy" in found else "")
     ]
     lines += [
@@ -75,18 +75,18 @@ def evaluate(
         for name, row in found["per_class"].items()
     ]
     for name, row in found.get("unknown", {}).items():
-        lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} refused")
+        lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} rejected")
     if found["trained_on"]:
         lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
     if camera:
         lines += [
-            f"{way}: {row['right']:.1%} right ({row['of_clean']:.3f}), {row['refused']:.1%} refused"
+            f"{way}: {row['right']:.1%} right ({row['of_clean']:.3f}), {row['refused']:.1%} rejected"
             for way, row in found["camera"].items()
         ]
     if ground:
         bias = found["ground"]
         lines.append(
-            f"from the ground alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
+            f"from the background alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
             f"from the leaf alone {bias['leaf_only']:.1%}, from the whole picture {bias['whole']:.1%}"
         )
     return Answer("\n".join([*lines, *notes(found["notes"]), *skipped_lines(found["skipped"])]), found)
@@ -142,8 +142,8 @@ def teach(
     found = told["metrics"]["left_out"]
     low, high = found["accuracy_interval"]
     text = (
-        f"{out}: {len(model.classes)} classes from {found['images']} pictures. Each asked of a model "
-        f"that was not shown it: {found['accuracy']:.0%} right (95 %: {low:.0%} to {high:.0%})"
+        f"{out}: {len(model.classes)} classes from {found['images']} pictures. "
+        f"Cross-validated accuracy {found['accuracy']:.0%} (95 %: {low:.0%} to {high:.0%})"
     )
     rest = {name: value for name, value in told.items() if name != "seen"}
     return Answer("\n".join([text, *skipped_lines(told["skipped"])]), {"file": str(out), **rest})
@@ -165,13 +165,14 @@ def unknown(
         found = leaves.left_out(leaves.load(model)[0], folder, by, others)
     lines = []
     for row in found["rows"]:
-        rest = f"; of no leaf {row['others']:.1%}" if "others" in row else ""
+        rest = f"; without a leaf {row['others']:.1%}" if "others" in row else ""
         lines.append(
-            f"{row['left_out']}: AUROC {row['auroc']:.3f}, {row['refused']:.1%} of {row['images']} refused "
-            f"at 3 % of the known leaves{rest}"
+            f"{row['left_out']}: AUROC {row['auroc']:.3f}, {row['refused']:.1%} of {row['images']} rejected "
+            f"with 3 % of the known leaves{rest}"
         )
     lines.append(
-        f"mean AUROC {found['auroc']:.3f}, {found['refused']:.1%} refused, least {found['least_refused']:.1%}"
+        f"mean AUROC {found['auroc']:.3f}, {found['refused']:.1%} rejected, "
+        f"least {found['least_refused']:.1%}"
     )
     return Answer("\n".join(lines), found)
 
@@ -192,7 +193,7 @@ def explain(
     row = asdict(found.prediction)
     text = leaves.verdict(found.prediction)
     if found.outside is not None:
-        text += f"; {found.outside:.0%} of what speaks for it lies off the leaf"
+        text += f"; {found.outside:.0%} of the Grad-CAM lies outside the leaf"
     return Answer(text, {"file": str(out), **row, "outside": found.outside})
 
 

@@ -1,4 +1,4 @@
-"""What to say before an answer: too dark, too blurred, too small, several leaves, or none."""
+"""Advice on a picture: too dark, overexposed, blurred, leaf too small, several leaves."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from vision_core.leaves import masks
 SIDE = 256  # pixels of the longer side at which light and sharpness are judged
 DARK, BRIGHT = 0.16, 0.97  # of the pixels' brightness, the 80th and the 20th percentile
 SHARP = 0.09  # the strongest edges by the picture's contrast: less is blurred
-TINY = 0.10  # share of the picture, below which a leaf is too small to tell
+TINY = 0.10  # of the picture: a leaf below this is too small to classify
 
 
 @dataclass(frozen=True)
 class Advice:
     """`sentences` say how to take a better picture; `boxes` has (left, top, right, bottom) of each leaf.
 
-    `boxes` is empty where the leaves cannot be told from the ground.
+    `boxes` is empty if the leaves cannot be separated from the background.
     """
 
     sentences: tuple[str, ...]
@@ -25,7 +25,7 @@ class Advice:
 
 
 def advise(rgb: np.ndarray) -> Advice:
-    """What stands in the way of a good answer to a picture, uint8 (H, W, 3)."""
+    """What to improve in a picture, uint8 (H, W, 3)."""
     grey = cv2.cvtColor(_shrunk(rgb), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     boxes, said = masks.boxes(rgb), []
     if np.quantile(grey, 0.8) < DARK:
@@ -35,14 +35,14 @@ def advise(rgb: np.ndarray) -> Advice:
     if sharpness(grey) < SHARP:
         said.append("The picture is blurred: hold still, and touch the leaf on the screen to focus.")
     if len(boxes) > 1:
-        said.append(f"There are {len(boxes)} leaves: each is answered by itself.")
+        said.append(f"There are {len(boxes)} leaves: each is classified by itself.")
     elif len(boxes) == 1 and _share(boxes[0], rgb) < TINY:
-        said.append("The leaf is small: come nearer, until it fills most of the picture.")
+        said.append("The leaf is small: move closer until it fills most of the picture.")
     return Advice(tuple(said), boxes)
 
 
 def sharpness(grey: np.ndarray) -> float:
-    """How steep the steepest edges are, by the picture's contrast: (H, W) in [0, 1] -> about .02 to .5."""
+    """Steepness of the sharpest edges relative to the contrast: (H, W) in [0, 1] -> about .02 to .5."""
     steep = np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1))
     return float(np.quantile(steep, 0.99) / (np.quantile(grey, 0.99) - np.quantile(grey, 0.01) + 0.02))
 

@@ -1,4 +1,4 @@
-"""Augmentation: random views for training, and six kinds, one at a time, to look at or to balance with."""
+"""Augmentation: random views for training, and six single kinds to look at or to balance classes with."""
 
 import math
 from functools import lru_cache
@@ -22,11 +22,11 @@ GROUNDS_DRAWN = 64  # different ones
 
 
 def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:
-    """One random view of each picture, as another camera in another place might have taken it.
+    """One random view of each picture, as another camera might have taken it elsewhere.
 
-    Half of the leaves that stand out clearly are laid on another ground. Then the picture is cropped (to half
-    of its area or more), mirrored, turned by up to 20 degrees, shaded from one side; exposure, white balance
-    and contrast change, and some are blurred or saved as a poor JPEG. What lies outside is mirrored.
+    Half of the leaves that can be segmented get another background. Then the picture is cropped (to half of
+    its area or more), mirrored, rotated by up to 20 degrees and shaded from one side; exposure, white balance
+    and contrast change, and some are blurred or saved as a poor JPEG. The borders are filled by reflection.
 
     Args:
         squares: uint8 (B, 3, S, S).
@@ -78,7 +78,7 @@ def lit(images: Tensor, stops: Tensor, warmth: Tensor, shade: Tensor, side: Tens
 
 
 def _other_ground(square: Tensor, wanted: bool, seed: int) -> Tensor:
-    """A picture uint8 (3, S, S), if wanted, and if its outline is sure, with the leaf on a drawn ground."""
+    """A picture uint8 (3, S, S); if wanted and if the leaf can be segmented, on a drawn background."""
     if not wanted:
         return square
     rgb = square.permute(1, 2, 0).numpy()
@@ -92,12 +92,12 @@ def _other_ground(square: Tensor, wanted: bool, seed: int) -> Tensor:
 
 @lru_cache(GROUNDS_DRAWN)  # as slow to draw as a picture is to embed
 def drawn_ground(number: int, side: int) -> np.ndarray:
-    """One of the grounds that leaves are laid on: float (side, side, 3)."""
+    """One of the drawn backgrounds: float (side, side, 3)."""
     return ground(np.random.default_rng(number), GROUNDS[number % len(GROUNDS)], side)
 
 
 def on_ground(rgb: np.ndarray, mask: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """The leaf of a picture, with a soft edge and a shadow, on another ground: uint8 (H, W, 3)."""
+    """The leaf of a picture, with a soft edge and a shadow, on another background: uint8 (H, W, 3)."""
     cover = cv2.GaussianBlur(cv2.erode(mask.astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)[..., None]
     fallen = np.roll(cover, (len(rgb) // 40, len(rgb) // 50), (0, 1))
     shadow = 1 - 0.4 * cv2.GaussianBlur(fallen, (0, 0), len(rgb) / 50)[..., None]
@@ -118,7 +118,7 @@ def _worn(image: Tensor, blur: float, saved: float) -> Tensor:
 
 
 def centre(squares: Tensor, crop: int) -> Tensor:
-    """uint8 (B, 3, S, S) -> the middle 7/8, what is measured on: float (B, 3, crop, crop) in [0, 1]."""
+    """uint8 (B, 3, S, S) -> the centre 7/8, for evaluation: float (B, 3, crop, crop) in [0, 1]."""
     x = squares.float() / 255
     side = round(x.shape[-1] * 7 / 8)
     start = (x.shape[-1] - side) // 2
@@ -127,7 +127,7 @@ def centre(squares: Tensor, crop: int) -> Tensor:
 
 
 def augment(picture: Picture, kind: str, seed: int = 0) -> Picture:
-    """One of the six kinds, as strong as the seed says; the size stays.
+    """Augment a picture in one of the six ways, with a strength drawn from the seed; the size stays.
 
     Raises:
         ValueError: another kind.
@@ -183,12 +183,12 @@ def _quad(image: Image.Image, corners: np.ndarray) -> Image.Image:
 
 
 def gallery(picture: Picture, seed: int = 0) -> dict[str, Picture]:
-    """The picture as it is, and each of the six kinds of it."""
+    """The picture itself and its six augmentations."""
     return {"original": picture, **{kind: augment(picture, kind, seed) for kind in KINDS}}
 
 
 def balance(folder: Path, files: dict[str, list[str]], out: Path, seed: int = 0) -> dict[str, int]:
-    """Write augmented pictures to `out`: with them every class has as many as the largest. How many of each.
+    """Write augmented pictures to `out` that fill up every class to the size of the largest; their numbers.
 
     Args:
         files: the pictures of each class, within `folder`.

@@ -1,4 +1,4 @@
-"""A finished model to give away: one file with everything, a ZIP, or the whole network as ONNX."""
+"""Exports a finished model: one file with everything, a ZIP, or the whole network as ONNX."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from vision_core.runs import Run
 from vision_core.safety.limits import BUNDLE
 from vision_core.safety.messages import quote
 
-VERSION = 2  # of what a model file tells of itself
+VERSION = 3  # of a model file's metadata and tensors
 MODEL, REPORT = "model.safetensors", "report.json"
 FORMATS = (".safetensors", ".pth", ".zip", ".onnx")
 SCALARS = (
@@ -44,7 +44,7 @@ def finish(
 ) -> dict[str, Any]:
     """Calibrate the best weights on the validation pictures and measure them, once, on the test pictures.
 
-    Writes model.safetensors, and report.json with all measures of both; what the model tells of itself.
+    Writes model.safetensors and report.json with all metrics of both splits; returns the model's metadata.
     """
     labels = {split: torch.tensor([photo.label for photo in manifest.of(split)]) for split in SPLITS}
     known = {"train": cached["train"]} if "train" in cached else {}
@@ -54,9 +54,9 @@ def finish(
     report = {}
     for split in SPLITS[1:]:
         files = [photo.file for photo in manifest.of(split)]
-        probabilities, strange = judged(model, known[split])
+        probabilities, scores = judged(model, known[split])
         found = measures(probabilities, labels[split].numpy(), manifest.classes, files)
-        report[split] = {**found, "refused": float((strange > 1).mean())}
+        report[split] = {**found, "refused": float((scores > 1).mean())}
     metadata = {
         **facts,
         "version": VERSION,
@@ -78,7 +78,9 @@ def finish(
 
 def _calibrated(best: LeafNet, known: dict[str, Tensor], labels: dict[str, Tensor]) -> LeafNet:
     """The model with a temperature and a gate."""
-    standard = {split: best.standard(part.to(best.unit.device)).cpu() for split, part in known.items()}
+    standard = {
+        split: best.standardise(part.to(best.feature_std.device)).cpu() for split, part in known.items()
+    }
     fitted = gate.fit(standard["train"], labels["train"], standard["validation"])
     with torch.no_grad():
         logits = best(known["validation"].to(best.temperature.device)).cpu()
@@ -90,7 +92,7 @@ def _calibrated(best: LeafNet, known: dict[str, Tensor], labels: dict[str, Tenso
 
 
 def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
-    """A model from a bundle (.safetensors, .pth or .zip), or the one that comes with the package.
+    """Load a model from a bundle (.safetensors, .pth or .zip); by default the one of the package.
 
     Raises:
         ValueError: not a finished model, damaged, of another version, or a ZIP that is not safe to open.
@@ -98,7 +100,7 @@ def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
     """
     found = weights.find("leaves", path)
     if found.suffix.lower() == ".onnx":
-        raise ValueError(f"{found} is for other programs: name a .safetensors, .pth or .zip")
+        raise ValueError(f"{found} cannot be loaded here: use the .safetensors, .pth or .zip")
     if found.suffix.lower() == ".zip":
         with TemporaryDirectory() as folder:
             inside = Path(folder) / MODEL
@@ -109,17 +111,17 @@ def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
     version = metadata.get("version")
     if model.gate is None or version is None:
         raise ValueError(
-            f"{found} is not a finished model: name the model.safetensors of a run, or its bundle"
+            f"{found} is not a finished model: use the model.safetensors of a run, or its bundle"
         )
     if version != VERSION:
         raise ValueError(f"{found} is of version {version!r}; this release reads version {VERSION}")
     if not isinstance(metadata.get("seen", ""), str):
-        raise ValueError(f"{found} does not tell which pictures it was trained on: its `seen` is no text")
+        raise ValueError(f"{found} does not list the pictures it was trained on: its `seen` is not a string")
     return model, metadata
 
 
 def _from_zip(path: Path) -> bytes:
-    """The model in a ZIP of ours; nothing is unpacked, and no more read than it may be large."""
+    """The model in a ZIP; nothing is written to disk, and the size is limited."""
     try:
         with ZipFile(path) as archive:
             entries = archive.infolist()
@@ -136,7 +138,7 @@ def _from_zip(path: Path) -> bytes:
 
 
 class _Unsafe(ValueError):
-    """An archive that ours never is."""
+    """An archive with names or sizes that `bundle` never writes."""
 
 
 def _check_entry(entry: ZipInfo) -> None:
@@ -150,10 +152,10 @@ def _check_entry(entry: ZipInfo) -> None:
 
 
 def bundle(folder: str | Path, out: str | Path, half: bool = False) -> Path:
-    """Write the finished model of a run as the suffix says: .safetensors, .pth, .zip or .onnx; the file.
+    """Write the finished model of a run in the format of the suffix: .safetensors, .pth, .zip or .onnx.
 
     Args:
-        half: store all but a ZIP in half precision, at half the size.
+        half: store in half precision, at half the size (not a ZIP).
 
     Raises:
         ValueError: no run, one that is not finished, another suffix.
@@ -161,7 +163,7 @@ def bundle(folder: str | Path, out: str | Path, half: bool = False) -> Path:
     """
     run, out = Run(Path(folder)), Path(out)
     if out.suffix.lower() not in FORMATS:
-        raise ValueError(f"{out.name} has no known form: one of {', '.join(FORMATS)} was expected")
+        raise ValueError(f"{out.name} has no known format: use one of {', '.join(FORMATS)}")
     if run.config["system"] != "leaves":
         raise ValueError(f"{folder} is a run of {run.config['system']!r}, not of 'leaves'")
     if not (run.folder / MODEL).exists():
@@ -200,7 +202,7 @@ def _write_zip(run: Run, model: LeafNet, metadata: dict[str, Any], out: Path) ->
 
 
 def model_card(metadata: dict[str, Any]) -> str:
-    """What a model file tells of itself, as a page."""
+    """The model card, in Markdown."""
     test, settings = metadata["metrics"]["test"], metadata["settings"]
     rows = [
         f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
@@ -217,7 +219,7 @@ def model_card(metadata: dict[str, Any]) -> str:
             f"Accuracy on {test['images']} test pictures {test['accuracy']:.4f} "
             f"(95 %: {low:.3f} to {high:.3f}), "
             f"macro-F1 {test['macro_f1']:.4f}, expected calibration error {test['ece']:.4f}.",
-            f"It refuses what it does not know; of the test pictures {test['refused']:.1%}.\n",
+            f"It rejects unknown pictures; of the test pictures it rejects {test['refused']:.1%}.\n",
             "| class | precision | recall | F1 | pictures |\n|---|---|---|---|---|",
             *rows,
             "\nSettings: " + ", ".join(f"{name} {value}" for name, value in settings.items()) + ".\n",
@@ -227,7 +229,7 @@ def model_card(metadata: dict[str, Any]) -> str:
 
 
 class _Whole(nn.Module):
-    """The network as ONNX has it: pictures in, probabilities and strangeness out."""
+    """The network as exported: pictures -> probabilities and out-of-distribution scores."""
 
     def __init__(self, model: LeafNet) -> None:
         super().__init__()
@@ -238,13 +240,13 @@ class _Whole(nn.Module):
 
 
 def write_onnx(model: LeafNet, metadata: dict[str, Any], out: Path, half: bool = False) -> None:
-    """Write the whole network; onnxruntime, where it is installed, must answer as PyTorch does.
+    """Write the whole network; if onnxruntime is installed, its output is compared with PyTorch's.
 
     Input `image` float32 (batch, 3, crop, crop) in [0, 1]; outputs `probabilities` (batch, classes) and
-    `strangeness` (batch,), known up to 1. The class names and the preprocessing are in its metadata.
+    `ood_score` (batch,), known up to 1. The class names and the preprocessing are in its metadata.
 
     Args:
-        half: store the weights in half precision; they are still computed with in single.
+        half: store the weights in half precision; the computation stays in single.
 
     Raises:
         ExtraMissing: ONNX's packages are not installed.
@@ -258,7 +260,7 @@ def write_onnx(model: LeafNet, metadata: dict[str, Any], out: Path, half: bool =
             whole,
             (image,),
             input_names=["image"],
-            output_names=["probabilities", "strangeness"],
+            output_names=["probabilities", "ood_score"],
             dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
             dynamo=True,
             verbose=False,

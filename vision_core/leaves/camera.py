@@ -1,4 +1,4 @@
-"""How a model fares with another camera: the same leaves on other grounds, in other light, blurred."""
+"""Robustness: the same leaves on other backgrounds, in other light, blurred, compressed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ def _jpeg(rgb: np.ndarray) -> np.ndarray:
 
 WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as it is": lambda rgb: rgb,
-    "another ground": _other_ground,
+    "another background": _other_ground,
     "half in the shade": _light(shade=0.7),
     "1,500 K warmer": _light(warmth=0.15),
     "1,500 K colder": _light(warmth=-0.15),
@@ -55,7 +55,7 @@ WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def camera(
     model: LeafNet, folder: str | Path, files: list[str], truth: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """For each of the `WAYS`: the share right, by that of the pictures as they are, and the share refused.
+    """For each of the `WAYS`: accuracy, also relative to the unchanged pictures, and the share rejected.
 
     Args:
         truth: the number of each file's class (N,).
@@ -68,9 +68,9 @@ def camera(
             pixels: Tensor = centre(features.tensor(np.stack([*map(change, squares)])), model.crop)
             with torch.no_grad():
                 embeddings = model.eval().embed(pixels.to(model.temperature.device))
-            probabilities, strange = judged(model, embeddings)
+            probabilities, scores = judged(model, embeddings)
             right[way] += (probabilities.argmax(1) == truth[start : start + len(squares)]).tolist()
-            refused[way] += (strange > 1).tolist()
+            refused[way] += (scores > 1).tolist()
     clean = float(np.mean(right["as it is"])) or 1.0
     return {
         way: {

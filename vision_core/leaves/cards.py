@@ -1,4 +1,4 @@
-"""Results as pictures: one leaf with its reasons, and a contact sheet of many."""
+"""Results as pictures: a card for one picture, and a contact sheet of many."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ SPOT = (214, 40, 160)
 
 
 def card(rgb: np.ndarray, seen: Look, name: str, overlay: np.ndarray | None = None) -> np.ndarray:
-    """The picture with its leaves boxed and what is discoloured, the answers and the advice: uint8 (H, W, 3).
+    """The picture with boxes and discoloured areas, the predictions and the advice: uint8 (H, W, 3).
 
     Args:
-        overlay: uint8, what speaks for the answer, as `explain` draws it; it is put beside the picture.
+        overlay: uint8, the Grad-CAM of `explain`, shown beside the picture.
     """
     panels = [marked(rgb, seen), *([] if overlay is None else [overlay])]
     pictures = [_fitted(panel, SIDE) for panel in panels]
@@ -47,7 +47,9 @@ def _lines(seen: Look, name: str) -> list[tuple[str, int, tuple[int, int, int]]]
             lines.append((f"{leaf.ill:.0%} of the leaf is discoloured", 17, INK))
         first = sorted(leaf.answer.probabilities.items(), key=lambda item: -item[1])[:3]
         shares = "; ".join(f"{plain_name(label)} {share:.1%}" for label, share in first)
-        lines.append((f"{shares}. Strangeness {leaf.answer.strangeness:.2f}, known up to 1.", 15, GREY))
+        lines.append(
+            (f"{shares}. Out-of-distribution score {leaf.answer.ood_score:.2f}, known up to 1.", 15, GREY)
+        )
     lines += [(sentence, 17, UNSURE) for sentence in seen.advice]
     return [*lines, (f"{name}. No advice on what to spray: ask somebody who has seen the plant.", 13, GREY)]
 
@@ -70,7 +72,7 @@ def _wrapped(
 
 
 def marked(rgb: np.ndarray, seen: Look) -> np.ndarray:
-    """The picture with discoloured parts painted over and, where there are several leaves, their boxes."""
+    """The picture with discoloured areas painted over and, for several leaves, their boxes."""
     shown = rgb.astype(np.float32)
     for leaf in seen.leaves:
         if leaf.spots is not None:
@@ -99,7 +101,7 @@ def _fitted(rgb: np.ndarray, side: int) -> Image.Image:
 
 
 def sheet(pictures: Sequence[tuple[str, np.ndarray, Look]]) -> np.ndarray:
-    """A contact sheet of names, pictures and what was seen in them: uint8 (H, W, 3); at most 7 a row."""
+    """A contact sheet of pictures, predictions and file names, 7 a row: uint8 (H, W, 3)."""
     across = min(7, max(1, len(pictures)))
     rows = -(-len(pictures) // across)
     image = Image.new("RGB", (across * TILE + EDGE, rows * (TILE + STRIP) + EDGE), PAPER)

@@ -1,6 +1,6 @@
-"""A folder of classes as a manifest: which pictures it has, how they are split, which are nearly the same.
+"""Reads a folder of classes: its pictures, their split into train, validation and test, near duplicates.
 
-Nothing is copied: the manifest names the files where they lie.
+Nothing is copied: the manifest refers to the files in place.
 """
 
 import csv
@@ -26,7 +26,7 @@ from vision_core.safety.limits import FILE, TABLE
 from vision_core.settings import from_plain
 
 FRACTIONS = (0.7, 0.15, 0.15)
-SIDE = 256  # pixels of the square that is cut from a picture before anything looks at it
+SIDE = 256  # pixels of the centre square that is cut from every picture first
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Photo:
 class Manifest:
     """A folder's pictures and their split.
 
-    `skipped` names the files that are no picture, and why; `leaks` the pairs of near duplicates, `conflicts`
-    those of them that lie in two classes.
+    `skipped` lists the files that are not pictures, with reasons; `leaks` the pairs of near duplicates,
+    `conflicts` those that are in two classes.
     """
 
     folder: str
@@ -70,7 +70,7 @@ class Manifest:
 
 
 def load(path: str | Path) -> Manifest:
-    """A manifest that was saved; every fault of the file is a `ValueError`."""
+    """Load a saved manifest; every fault of the file is a `ValueError`."""
     found = from_plain(Manifest, read_json(path))
     for photo in found.photos:
         if photo.split not in SPLITS or not 0 <= photo.label < len(found.classes):
@@ -80,9 +80,9 @@ def load(path: str | Path) -> Manifest:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds, before it is split; hashes is uint64 (N, 8).
+    """The pictures of a folder before the split; hashes is uint64 (N, 8).
 
-    `sides` has the split of each picture, "" where the folder has none; `notes` say what was found deeper or
+    `sides` has the split of each picture, "" if the folder has none; `notes` say what was found deeper or
     left out.
     """
 
@@ -102,7 +102,7 @@ class Survey:
         return dict(zip(self.classes, found.tolist(), strict=True))
 
     def part(self, side: str) -> "Survey":
-        """The pictures of one split of a folder that is split already."""
+        """The pictures of one split of a folder that comes with splits."""
         rows = [row for row, mine in enumerate(self.sides) if mine == side]
         files, sides, digests = (
             tuple(kept[row] for row in rows) for kept in (self.files, self.sides, self.digests)
@@ -117,7 +117,7 @@ class Survey:
         )
 
     def measured(self) -> "Survey":
-        """What a model is measured on: where there are splits, the test pictures, or those to validate."""
+        """The pictures to evaluate on: if the folder has splits, the test or the validation pictures."""
         side = next((side for side in reversed(SPLITS) if side in self.sides), None)
         if side is None:
             return self
@@ -127,8 +127,8 @@ class Survey:
 def survey(folder: str | Path) -> Survey:
     """Read every picture of a folder whose subfolders are the classes, or splits that hold the classes.
 
-    Subfolders of a class belong to it. What is no picture, or damaged, is skipped and listed. Hidden files
-    are ignored.
+    Subfolders of a class belong to it. Files that are not pictures, or damaged, are skipped and listed.
+    Hidden files are ignored.
 
     Raises:
         ValueError: as `folders.read`.
@@ -160,7 +160,7 @@ def survey(folder: str | Path) -> Survey:
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse, by the names of its files alone, a folder that cannot be split.
+    """Check by the file names alone that a folder can be split.
 
     Raises:
         ValueError: as `folders.read`; fewer than two classes, or a class of fewer than three files.
@@ -182,12 +182,12 @@ def check_classes(folder: Path, classes: Sequence[str]) -> None:
 def _too_few(name: str, what: str) -> ValueError:
     return ValueError(
         f"the class {name!r} has {what}; at least 3 are needed, one each to train, to validate and to test: "
-        "add some, or take its folder away"
+        "add some, or remove its folder"
     )
 
 
 def _examine(path: Path) -> tuple[str, np.ndarray] | str:
-    """Hashes of a picture's bytes and looks; a sentence where it is none."""
+    """Hashes of a picture's bytes and content; the reason, if it cannot be read."""
     try:
         data = path.read_bytes() if path.is_file() and path.stat().st_size <= FILE.value else path
         rgb = images.read(data).rgb
@@ -198,7 +198,7 @@ def _examine(path: Path) -> tuple[str, np.ndarray] | str:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """Why a picture cannot be read, without its name."""
+    """Why a picture cannot be read, without the file name."""
     said = error.strerror if isinstance(error, OSError) else str(error)
     return (said or "it cannot be read").removeprefix(f"{path} ").removeprefix("the image ")
 
@@ -211,9 +211,9 @@ def split(
 ) -> Manifest:
     """Divide the pictures into train, validation and test, each class by the same fractions.
 
-    Splits that the folder has are kept; those it lacks are taken from its training pictures.
-    Near duplicates stay on one side, and so do the pictures that `groups`, a CSV file with the columns `file`
-    and `leaf_group`, says to show one leaf.
+    Splits of the folder are kept; missing ones are taken from its training pictures. Near duplicates stay in
+    one split, and so do pictures of the same leaf according to `groups`, a CSV file with the columns `file`
+    and `leaf_group`.
 
     Raises:
         ValueError: fewer than two classes, or in one fewer than three pictures, near duplicates counted once.
@@ -245,7 +245,7 @@ def split(
 
 
 def _same_leaf(files: Sequence[str], path: str | Path | None) -> np.ndarray:
-    """Pairs (P, 2) of pictures that a CSV file says to show one leaf."""
+    """Pairs (P, 2) of pictures of the same leaf according to a CSV file."""
     if path is None:
         return np.empty((0, 2), np.int64)
     try:
@@ -261,7 +261,7 @@ def _same_leaf(files: Sequence[str], path: str | Path | None) -> np.ndarray:
 
 
 def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
-    """The split of each picture. Large groups first, each to the side that lacks most of its class."""
+    """The split of each picture. Large groups first, each to the split that lacks most of its class."""
     random = np.random.default_rng(seed)
     sides = np.full(len(found.files), "", object)
     for label, name in enumerate(found.classes):
@@ -281,7 +281,7 @@ def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[floa
 
 
 def _kept_sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
-    """The split of each picture as the folder has it; what it lacks comes from the training pictures."""
+    """The folder's own split; missing parts are taken from its training pictures."""
     sides = np.array(found.sides, object)
     lacking = {s: share for s, share in zip(SPLITS, fractions, strict=True) if s not in found.sides}
     random = np.random.default_rng(seed)
@@ -298,7 +298,7 @@ def _kept_sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence
 
 
 def square(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """The middle square of uint8 (H, W, 3) as uint8 (side, side, 3)."""
+    """The centre square of uint8 (H, W, 3), resized to uint8 (side, side, 3)."""
     height, width = rgb.shape[:2]
     short = min(height, width)
     left, top = (width - short) / 2, (height - short) / 2
@@ -309,15 +309,15 @@ def square(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def read_square(path: Path, side: int = SIDE) -> np.ndarray:
-    """The middle square of a picture; one that cannot be read is a `ValueError`."""
+    """The centre square of a picture; `ValueError` if it cannot be read."""
     return square(images.read(path).rgb, side)
 
 
 def read_squares(folder: str | Path, files: Iterable[str], side: int = SIDE) -> np.ndarray:
-    """The middle squares of pictures, read by several threads: uint8 (N, side, side, 3).
+    """The centre squares of pictures, read by several threads: uint8 (N, side, side, 3).
 
     Raises:
-        ValueError: one is gone or damaged since the folder was read (names it).
+        ValueError: one is missing or damaged since the folder was read; it is named.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(pool.map(partial(_still_there, Path(folder), side), files)))
@@ -333,7 +333,7 @@ def _still_there(folder: Path, side: int, file: str) -> np.ndarray:
 
 
 def imbalance(counts: dict[str, int]) -> dict[str, Any]:
-    """How unequal the classes are: the largest by the smallest, and the classes below half the mean."""
+    """Class imbalance: largest by smallest class, and the classes below half the mean."""
     values = list(counts.values())
     mean = sum(values) / len(values)
     return {

@@ -1,4 +1,4 @@
-"""Nearly the same picture twice: a perceptual hash that turning and mirroring do not change, and its groups.
+"""Near duplicates: a perceptual hash that is invariant to rotation and mirroring, and groups by it.
 
 Source: the DCT hash of C. Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions".
 """
@@ -9,7 +9,7 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-SIDE, LOW = 32, 8  # the picture is made SIDE x SIDE; of its cosines the LOW x LOW slowest count
+SIDE, LOW = 32, 8  # the picture is reduced to SIDE x SIDE; the LOW x LOW lowest DCT coefficients are used
 NEAR = 4  # bits: a copy saved again, resized, mirrored or turned; another photograph differs in more
 _SIGNS = np.where(np.arange(LOW) % 2, -1.0, 1.0)  # mirroring an axis negates its odd cosines
 
@@ -46,6 +46,6 @@ def near_pairs(hashes: np.ndarray, most: int = NEAR) -> np.ndarray:
 
 
 def groups(count: int, pairs: np.ndarray) -> np.ndarray:
-    """The group (N,) of each of `count` pictures: those linked by pairs share one."""
+    """The group (N,) of each of `count` pictures: linked pictures share one."""
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(links, directed=False)[1]

@@ -1,4 +1,4 @@
-"""Measures of a classifier's answers: what it gets right, how sure it may be, where it errs."""
+"""Metrics of a classifier: accuracy, F1, calibration, precision and recall, the worst mistakes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ RESAMPLES = 1000
 def measures(
     probabilities: np.ndarray, truth: np.ndarray, classes: Sequence[str], files: Sequence[str], seed: int = 0
 ) -> dict[str, Any]:
-    """All measures of probabilities (N, C) beside the true classes (N,), as plain data.
+    """All metrics of probabilities (N, C) for the true classes (N,), as plain data.
 
     `confusion` has a row for each true class, a column for each answer. Macro averages are over the classes
     that occur. Intervals hold 95 %: Wilson's for the accuracy, the bootstrap's for macro-F1.
@@ -110,7 +110,7 @@ def precision_recall(probabilities: np.ndarray, truth: np.ndarray, classes: Sequ
 def top_losses(
     probabilities: np.ndarray, truth: np.ndarray, classes: Sequence[str], files: Sequence[str], most: int = 20
 ) -> list[dict[str, Any]]:
-    """The pictures whose true class got the smallest probability, worst first."""
+    """The pictures whose true class got the lowest probability, worst first."""
     given, said = probabilities[np.arange(len(truth)), truth], probabilities.argmax(1).tolist()
     true = truth.tolist()
     return [
@@ -126,7 +126,7 @@ def top_losses(
 
 
 def fit_temperature(logits: Tensor, truth: Tensor) -> float:
-    """What the logits (N, C) are divided by so that their probabilities fit the truth best, 0.2 to 5.
+    """The temperature, 0.2 to 5, with the smallest cross-entropy of the logits (N, C).
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
     """
@@ -142,25 +142,25 @@ def fit_temperature(logits: Tensor, truth: Tensor) -> float:
 
 
 def gap(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Training less validation accuracy of an epoch, and the alarm: none, mild from .1, serious from .2."""
+    """Training minus validation accuracy of an epoch, and the alarm: none, mild from .1, serious from .2."""
     value = metrics["train_accuracy"] - metrics["val_accuracy"]
     return {"gap": value, "alarm": "serious" if value >= SERIOUS else "mild" if value >= MILD else "none"}
 
 
-def refusal(known: np.ndarray, strange: np.ndarray) -> dict[str, float]:
-    """How well strangeness tells leaves (N,) from others (M,): shares refused, area under the ROC curve."""
+def refusal(known: np.ndarray, unknown: np.ndarray) -> dict[str, float]:
+    """Rejection rates and AUROC of out-of-distribution scores of known (N,) and unknown (M,) pictures."""
     from sklearn.metrics import roc_auc_score
 
-    truth = np.concatenate([np.zeros(len(known)), np.ones(len(strange))])
+    truth = np.concatenate([np.zeros(len(known)), np.ones(len(unknown))])
     return {
         "leaves_refused": float((known > 1).mean()),
-        "others_refused": float((strange > 1).mean()),
-        "auroc": float(roc_auc_score(truth, np.concatenate([known, strange]))),
+        "others_refused": float((unknown > 1).mean()),
+        "auroc": float(roc_auc_score(truth, np.concatenate([known, unknown]))),
     }
 
 
 def judged(model: Any, embeddings: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The calibrated probabilities (N, C) and strangeness (N,) of embeddings."""
+    """The calibrated probabilities (N, C) and out-of-distribution scores (N,) of embeddings."""
     with torch.no_grad():
-        probabilities, strange = model.judge(embeddings.to(model.temperature.device))
-    return probabilities.cpu().double().numpy(), strange.cpu().numpy()
+        probabilities, scores = model.judge(embeddings.to(model.temperature.device))
+    return probabilities.cpu().double().numpy(), scores.cpu().numpy()

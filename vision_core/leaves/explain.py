@@ -1,4 +1,4 @@
-"""Where the network looks: Grad-CAM, its share off the leaf, and what the ground alone gives away.
+"""Grad-CAM, its share outside the leaf, and the accuracy from the background alone.
 
 Source: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization".
@@ -24,9 +24,9 @@ from vision_core.pictures.images import Picture
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model saw: uint8 (crop, crop, 3) of the picture and with the map over it, the map in [0, 1].
+    """The picture and its Grad-CAM overlay, both uint8 (crop, crop, 3), and the map in [0, 1].
 
-    `outside` is the share of the map's mass off the leaf, None where no leaf stands out from the ground.
+    `outside` is the fraction of the map outside the leaf, None if no leaf can be segmented.
     """
 
     prediction: Prediction
@@ -37,7 +37,7 @@ class Explanation:
 
 
 def explain(model: LeafNet, picture: Picture, label: str | None = None) -> Explanation:
-    """Why `label`, or the likeliest class: Grad-CAM of the last features.
+    """Grad-CAM of the last features for `label`, by default the most likely class.
 
     Raises:
         ValueError: a class that the model does not know.
@@ -53,16 +53,16 @@ def explain(model: LeafNet, picture: Picture, label: str | None = None) -> Expla
 
 
 def grad_cam(model: LeafNet, images: Tensor, label: int) -> Tensor:
-    """Pictures (B, 3, H, W) in [0, 1] -> maps (B, H, W) in [0, 1], all 0 where nothing speaks for the class.
+    """Pictures (B, 3, H, W) in [0, 1] -> maps (B, H, W) in [0, 1], all 0 if nothing supports the class.
 
-    The last feature maps are asked for, not caught by a hook, so that nothing stays behind in the model.
+    The feature maps are returned by the model: no hook is set that could remain.
     """
     images = images.to(model.temperature.device)
     with torch.enable_grad():
         *inner, last = (maps.detach() for maps in model.eval().maps(images))
         maps = last.requires_grad_()  # (B, 1280, h, w)
         logits = model(pooled([*inner, maps]))
-        ahead = logits[:, label] - logits.mean(1)  # a constant added to all logits must change nothing
+        ahead = logits[:, label] - logits.mean(1)  # so that a constant added to all logits changes nothing
         [gradient] = torch.autograd.grad(ahead.sum(), maps)
     share = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()
     share = F.interpolate(share, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
@@ -70,7 +70,7 @@ def grad_cam(model: LeafNet, images: Tensor, label: int) -> Tensor:
 
 
 def outside(rgb: np.ndarray, weights: np.ndarray) -> float | None:
-    """The share of a map's mass (H, W) that lies off the leaf."""
+    """The fraction of a map (H, W) that lies outside the leaf."""
     try:
         mask = leaf_mask(rgb)
     except ValueError:
@@ -86,7 +86,7 @@ def _overlay(rgb: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def side_by_side(found: Explanation, mask: bool = True) -> np.ndarray:
-    """The picture, the map over it and, where one stands out, the leaf alone: uint8 (H, W, 3)."""
+    """The picture, the overlay and, if it can be segmented, the leaf alone: uint8 (H, W, 3)."""
     panels = [found.shown, found.overlay]
     if mask and found.outside is not None:
         panels.append(np.where(leaf_mask(found.shown)[..., None], found.shown, np.uint8(255)))
@@ -94,10 +94,10 @@ def side_by_side(found: Explanation, mask: bool = True) -> np.ndarray:
 
 
 def ground_bias(model: LeafNet, folder: str | Path, files: list[str], truth: np.ndarray) -> dict[str, Any]:
-    """How much a model gets right from the ground alone: accuracy as it is, without leaf, without ground.
+    """Accuracy on whole pictures, on the background alone and on the leaf alone.
 
-    The leaf, or the ground, is painted over with the mean colour of the ground. `chance` is the share of the
-    largest class. Pictures in which no leaf stands out are left out.
+    The other part is painted over with the mean colour of the background. `chance` is the share of the
+    largest class. Pictures in which no leaf can be segmented are left out.
     """
     ways: dict[str, list[Tensor]] = {"whole": [], "ground_only": [], "leaf_only": []}
     kept, masses = [], []
@@ -123,7 +123,7 @@ def ground_bias(model: LeafNet, folder: str | Path, files: list[str], truth: np.
             shown = (ways["whole"][-1][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
             masses.append(outside(shown, cam))
     if not kept:
-        raise ValueError("in none of the pictures a leaf stands out from the ground")
+        raise ValueError("in none of the pictures can the leaf be separated from the background")
     right = {way: _right(model, images, truth[kept]) for way, images in ways.items()}
     found = [mass for mass in masses if mass is not None]
     return {

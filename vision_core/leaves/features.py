@@ -1,4 +1,4 @@
-"""Embeddings of pictures by the frozen features, computed once and kept in the run's folder."""
+"""Embeddings of pictures by the frozen features, cached in the run's folder."""
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from vision_core.leaves.network import LeafNet, maps, pooled
 from vision_core.runs import Run
 
 BATCH = 32
-VIEWS = 2  # random ones of each training picture, for a gate, where a training did not keep any
+VIEWS = 2  # random ones of each training picture for the gate, if the training cached none
 FILE, PARTIAL = "embeddings.safetensors", "embeddings.partial.safetensors"
 
 
@@ -31,13 +31,14 @@ def tensor(squares: np.ndarray) -> Tensor:
 def embeddings(
     model: LeafNet, folder: str | Path, files: Sequence[str], views: int = 0, seed: int = 0, first: int = 0
 ) -> Generator[Tensor]:
-    """For each 32 pictures, on the CPU: their embeddings, and those of V random views (1 + V, B, WIDTH).
+    """For each batch of 32 pictures, on the CPU: embeddings of the pictures and of V random views,
+    (1 + V, B, WIDTH).
 
     Args:
-        first: the number of the 32 to begin with.
+        first: the number of the first batch.
 
     Raises:
-        ValueError: a picture is gone or damaged.
+        ValueError: a picture is missing or damaged.
     """
     device, features = model.temperature.device, model.folded()
     for number in range(first, -(-len(files) // BATCH)):
@@ -62,7 +63,7 @@ def _embedded(
 
 
 def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
-    """The embeddings of a split (N, WIDTH); of "train" with those of random views (1 + VIEWS, N, WIDTH)."""
+    """The embeddings of a split (N, WIDTH); for "train" also of random views (1 + VIEWS, N, WIDTH)."""
     files = [photo.file for photo in manifest.of(split)]
     parts = embeddings(model, manifest.folder, files, VIEWS if split == "train" else 0)
     found = torch.cat([*parts], 1)
@@ -72,16 +73,16 @@ def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
 def prepare(
     run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int, kept: dict[str, Tensor]
 ) -> Generator[Prepare]:
-    """Fill `kept` with embeddings: "train" (V, N, WIDTH), first of the whole, and "validation" (M, WIDTH).
+    """Fill `kept` with embeddings: "train" (V, N, WIDTH), unaugmented first, and "validation" (M, WIDTH).
 
-    Computed once, then read from the run's folder. With no `views`, the training pictures are left out. A
-    generator that is closed meanwhile keeps what it has, and the next one goes on from there. At the end the
-    model takes them for what is usual.
+    They are computed once, then read from the run's folder. With `views` 0, the training pictures are left
+    out. If the generator is closed early, the next one continues. At the end the model is set to standardise
+    by them.
     """
     kept |= _read(run.folder / FILE)
     if not kept:
         yield from _filled(run, model, manifest, views, seed, kept)
-    model.scale_to(kept.get("train", kept["validation"]).flatten(0, -2).to(model.unit.device))
+    model.set_scale(kept.get("train", kept["validation"]).flatten(0, -2).to(model.feature_std.device))
 
 
 def _filled(
@@ -114,7 +115,7 @@ def _filled(
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (SafetensorError, OSError):  # not there yet, or half of it
+    except (SafetensorError, OSError):  # missing or incomplete
         return {}
 
 

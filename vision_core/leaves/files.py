@@ -1,4 +1,4 @@
-"""Answers to files and folders, and what is kept of them: a table, a contact sheet, cards."""
+"""Predictions for files and folders, and their results on disk: a table, a contact sheet, cards."""
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
@@ -18,20 +18,20 @@ from vision_core.pictures.images import Picture
 
 FILE = "{file}"
 SHEET = 70  # pictures of one contact sheet
-Answers = list[Any]  # to files; to one that cannot be read, why, as a string with FILE for its path
+Answers = list[Any]  # one per file; for an unreadable file the reason, a string with FILE for its path
 Spread = Callable[[Callable[[Sequence[Path]], Answers], list[list[Path]]], Iterable[Answers]]
 
 
 def predict_files(
     model: LeafNet, paths: Iterable[str | Path], spread: Spread = map
 ) -> tuple[list[tuple[str, Prediction]], list[dict[str, str]]]:
-    """The answers to files and to all pictures in folders, and which of them cannot be read, and why.
+    """Classify files and all pictures in folders; also the files that cannot be read, with the reasons.
 
     Args:
         spread: as `map`, called with a function of a list of files, and with such lists.
 
     Raises:
-        ValueError: none can be read; a folder holds none; nothing was named.
+        ValueError: none can be read, a folder holds none, or no path was given.
     """
     return _asked(partial(_each, _predicted, model), paths, spread)
 
@@ -39,7 +39,7 @@ def predict_files(
 def look_at_files(
     model: LeafNet, paths: Iterable[str | Path], spread: Spread = map
 ) -> tuple[list[tuple[str, Look]], list[dict[str, str]]]:
-    """As `predict_files`, with everything that there is to say of each picture."""
+    """As `predict_files`, with advice and every leaf of each picture (see `look`)."""
     return _asked(partial(_each, _looked_at, model), paths, spread)
 
 
@@ -80,7 +80,7 @@ def _looked_at(model: LeafNet, pictures: list[Picture]) -> list[Look]:
 def _each(
     verb: Callable[[LeafNet, list[Picture]], list[Any]], model: LeafNet, files: Sequence[Path]
 ) -> Answers:
-    """What is said of each file, one at a time, for they may be large; in an error without its path."""
+    """The results for files, read one at a time since they may be large; errors have FILE for the path."""
     answers: Answers = []
     for path in files:
         try:
@@ -91,7 +91,7 @@ def _each(
 
 
 def rows(looks: Sequence[tuple[str, Look]]) -> list[dict[str, Any]]:
-    """One row a leaf, the refused ones, too; the answer of a refused leaf is "not known"."""
+    """One row for each leaf, also for rejected ones, whose answer is "not known"."""
     return [
         {
             "file": name,
@@ -101,7 +101,7 @@ def rows(looks: Sequence[tuple[str, Look]]) -> list[dict[str, Any]]:
             "closest": leaf.answer.label,
             "probability": round(leaf.answer.probability, 4),
             "species": next(iter(leaf.answer.species), ""),
-            "strangeness": round(leaf.answer.strangeness, 3),
+            "ood_score": round(leaf.answer.ood_score, 3),
             "discoloured": None if leaf.ill is None else round(leaf.ill, 3),
             "advice": " ".join(seen.advice),
         }
@@ -135,5 +135,5 @@ def write_looks(looks: Sequence[tuple[str, Look]], out: str | Path) -> list[Path
 
 
 def _plain(value: Any) -> Any:
-    """No text is a formula to a spreadsheet."""
+    """Text that a spreadsheet does not take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,4 +1,4 @@
-"""How a folder of pictures is laid out: classes, ready-made splits, a level too many, copies inside it."""
+"""The layout of a folder of pictures: classes, splits, an extra level, copies inside it."""
 
 import os
 import re
@@ -26,10 +26,10 @@ IGNORED_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume informat
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the pictures of each class lie.
+    """Where the pictures of each class are.
 
-    `places` has the class, the split that was made ("" where there is none) and the folder; `notes` are
-    sentences about what was found deeper, or left out.
+    `places` has the class, the split ("" if there is none) and the folder; `notes` are sentences about what
+    was found deeper or left out.
     """
 
     classes: tuple[str, ...]
@@ -42,7 +42,7 @@ class Layout:
 
 
 def read(folder: str | Path) -> Layout:
-    """The layout of a folder, by the names in it alone.
+    """The layout of a folder, by its names alone.
 
     Raises:
         ValueError: no folder, no subfolders, folders of folders, or splits that cannot be told from classes.
@@ -69,7 +69,7 @@ def read(folder: str | Path) -> Layout:
 
 
 def split_of(name: str) -> str:
-    """The split that a folder's name means, "" where it means none: Train, 01_training, val-set, dev."""
+    """The split that a folder's name denotes, or "": Train, 01_training, val-set, dev."""
     text = re.sub(r"[\W\d_]+", "", name.casefold())
     while text not in WORDS and (ending := next((e for e in ENDINGS if text.endswith(e)), "")):
         text = text.removesuffix(ending)
@@ -99,7 +99,7 @@ def _only_folders(folder: Path) -> bool:
 
 
 def _descended(folder: Path) -> Path:
-    """The folder, or the only one in it that holds nothing but folders, as an unpacked archive has it."""
+    """The folder, or the only one in it if that holds only folders, as in an unpacked archive."""
     base = folder
     while len(inside := _folders(base)) == 1 and _only_folders(inside[0]):
         base = inside[0]
@@ -107,7 +107,7 @@ def _descended(folder: Path) -> Path:
 
 
 def _without_copies(inside: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The class folders, without one that holds most of the others once more."""
+    """The class folders, without one that holds copies of most of the others."""
     kept, notes = [], []
     for path in inside:
         others = {other.name.casefold() for other in inside if other != path}
@@ -123,16 +123,16 @@ def _of_splits(base: Path, ready: list[Path], others: list[Path], notes: list[st
     names = {path.name.casefold() for path in ready}
     copies = [path for path in others if names & {child.name.casefold() for child in _folders(path)}]
     notes = [*notes, *(f"{path.name} holds the splits once more and is left out" for path in copies)]
-    if strange := [path.name for path in others if path not in copies and pictures(path)]:
+    if extra := [path.name for path in others if path not in copies and pictures(path)]:
         raise ValueError(
             f"{base} holds ready-made splits ({', '.join(p.name for p in ready)}) beside other folders "
-            f"({', '.join(strange[:5])}): name a folder that has splits only, or classes only"
+            f"({', '.join(extra[:5])}): name a folder that has splits only, or classes only"
         )
     places, known = [], dict[str, str]()
     for path in sorted(ready, key=lambda path: SPLITS.index(split_of(path.name))):
         split = split_of(path.name)
         if split in [earlier for _, earlier, _ in places]:
-            raise ValueError(f"{base} has two folders for {split}, one of them {path.name}: take one away")
+            raise ValueError(f"{base} has two folders for {split}, one of them {path.name}: remove one")
         children, said = _without_copies(_folders(_descended(path)))
         notes += [f"in {path.name}, {sentence}" for sentence in said]
         if not children:

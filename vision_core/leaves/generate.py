@@ -1,6 +1,6 @@
 """Draws leaves, healthy and with scab, rot or rust, on varied grounds: a data set of any size from a seed.
 
-They look like leaves and are none: enough to try a training with, and to test with a known truth.
+They are not realistic, but enough to try out a training, and to test against a known ground truth.
 """
 
 import shutil
@@ -27,7 +27,7 @@ def generate(
     """Write an ImageFolder of `count` leaves, the four classes in turn; `Done.result` is the number of each.
 
     Args:
-        biased: every class on a ground of its own, as in data that were photographed class by class: a
+        biased: each class has a background of its own, as in data that were photographed class by class: a
             classifier can then be right without looking at the leaf.
 
     Raises:
@@ -242,7 +242,7 @@ def _rust(random: np.random.Generator, rgb: np.ndarray, inside: np.ndarray) -> N
 
 
 def ground(random: np.random.Generator, name: str, size: int) -> np.ndarray:
-    """What the leaf lies on, float (size, size, 3)."""
+    """The background, float (size, size, 3)."""
     fine = _noise(random, size, size / 4)[..., None]
     match name:
         case "paper":

@@ -1,4 +1,4 @@
-"""Everything there is to say of one picture: advice, each leaf with its answer, and how ill it is."""
+"""Analyses one picture: advice, and each leaf with its prediction and its discoloured area."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from vision_core.leaves.predict import Prediction, predict
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-SIDE = 320  # pixels of the longer side at which leaves and their spots are searched
-NO_LEAF = "No leaf that stands out is seen: lay one leaf on a plain ground and fill the picture with it."
-MARGIN = 0.12  # around a leaf that is answered by itself, as a share of its longer side
+SIDE = 320  # pixels of the longer side when leaves and their spots are segmented
+NO_LEAF = "No leaf was found: put one leaf on a plain background and fill the picture with it."
+MARGIN = 0.12  # around a leaf that is classified by itself, relative to its longer side
 
 
 @dataclass(frozen=True)
 class LeafSeen:
-    """One leaf: its answer, its place and how much of it is discoloured.
+    """One leaf: its prediction, its box, and how much of it is discoloured.
 
-    `box` is (left, top, right, bottom) as shares of the picture's sides, None where the whole picture was
-    answered. `ill` is a share of the leaf's area, and `spots` bool (h, w) of the whole picture made smaller;
-    both None where the leaf is not known or does not stand out clearly from the ground.
+    `box` is (left, top, right, bottom) as fractions of the picture's size, or None if the whole picture was
+    classified. `ill` is the discoloured fraction of the leaf's area, `spots` its mask, bool (h, w), for the
+    downscaled picture; both are None if the leaf is not known or cannot be separated from the background.
     """
 
     answer: Prediction
@@ -34,14 +34,14 @@ class LeafSeen:
 
 @dataclass(frozen=True)
 class Look:
-    """What is seen in a picture: sentences of advice, and its leaves, at least one."""
+    """Advice on a picture, and its leaves, at least one."""
 
     advice: tuple[str, ...]
     leaves: tuple[LeafSeen, ...]
 
 
 def look(model: LeafNet, pictures: Sequence[Picture]) -> list[Look]:
-    """What a model (see `load`) sees in pictures; where one shows several leaves, each is answered."""
+    """Analyse pictures with a model (see `load`); several leaves in one picture are classified one by one."""
     smaller = [images.shrink(picture.rgb, SIDE) for picture in pictures]
     advice = [advise(rgb) for rgb in smaller]
     parts = [part for each in map(_parts, pictures, smaller, advice) for part in each]
@@ -59,7 +59,7 @@ Shares = tuple[float, float, float, float]
 
 
 def _parts(picture: Picture, rgb: np.ndarray, advice: Advice) -> list[tuple[np.ndarray, Shares | None, Box]]:
-    """What is answered: its pixels, its box in shares, and where it is in the smaller picture."""
+    """The parts to classify: pixels, box as fractions, and place in the downscaled picture."""
     height, width = rgb.shape[:2]
     whole = (0, 0, width, height)
     boxes = advice.boxes
@@ -93,7 +93,7 @@ def _area(box: Box) -> int:
 
 
 def _seen(answer: Prediction, box: Shares | None, rgb: np.ndarray, place: Box) -> LeafSeen:
-    """How ill a leaf is is said of known ones alone: a cat is all discoloured."""
+    """The discoloured area is given for known leaves only: a cat would be all discoloured."""
     left, top, right, bottom = place
     part = rgb[top:bottom, left:right]
     try:

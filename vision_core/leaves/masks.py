@@ -1,6 +1,6 @@
-"""Where the leaf is in a picture, and which of it is discoloured; nothing is said where that is unsure.
+"""Segments the leaf and its discoloured areas; gives no result where the segmentation is unreliable.
 
-Source: Rother et al. 2004, "GrabCut": here begun from the colours of the picture's border instead of a box.
+Source: Rother et al. 2004, "GrabCut": initialised with the colours of the picture's border instead of a box.
 """
 
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-SIDE = 112  # pixels of the longer side at which the outline is searched
-ALIKE = 0.17  # share of colours that leaf and ground have in common, from which the outline is not trusted
+SIDE = 112  # pixels of the longer side for the segmentation
+ALIKE = 0.17  # overlap of the colours of leaf and background above which the mask is not trusted
 MOST = 12  # leaves of one picture
 SMALL = 0.04  # share of the picture that a leaf covers at least
 HUE, HUES, DARK, GREY = 0.28, (0.75, 1.45), 0.72, 8.0  # see `discoloured`; angles in radians, Lab
-UNSURE = "nothing stands out clearly in the picture: a leaf on a plain ground was expected"
+UNSURE = "no leaf can be separated from the background: one leaf on a plain background was expected"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A leaf's mask, bool (H, W), and how much its colours are those of the ground, in [0, 1]."""
+    """A leaf's mask, bool (H, W), and the overlap of its colours with the background's, in [0, 1]."""
 
     mask: np.ndarray
     alike: float
 
 
 def leaf_mask(rgb: np.ndarray) -> np.ndarray:
-    """Where the leaf is: uint8 (H, W, 3) -> bool (H, W), one connected part without holes.
+    """Segment the leaf: uint8 (H, W, 3) -> bool (H, W), one connected part without holes.
 
     Raises:
-        ValueError: none stands out clearly from what is around it.
+        ValueError: it cannot be separated from the background reliably.
     """
     found = search(rgb)
     if found is None or found.alike > ALIKE:
@@ -38,7 +38,7 @@ def leaf_mask(rgb: np.ndarray) -> np.ndarray:
 
 
 def search(rgb: np.ndarray) -> Found | None:
-    """The likeliest leaf in the middle of a picture; None where nothing of a leaf's size is found."""
+    """The most likely leaf near the centre of a picture; None if nothing of a leaf's size is found."""
     small = _shrunk(rgb)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     smooth = cv2.GaussianBlur(lab, (0, 0), 1)
@@ -64,7 +64,7 @@ def _radius(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _guess(lab: np.ndarray) -> np.ndarray:
-    """GrabCut's first guess: the border is ground; what differs from the border's three colours is leaf."""
+    """Initial labels for GrabCut: the border is background; other colours than its three are leaf."""
     far, radius = _far(lab), _radius(lab.shape)
     guess = np.full(lab.shape[:2], cv2.GC_PR_BGD, np.uint8)
     guess[(radius < 0.8) & (far > _otsu(far))] = cv2.GC_PR_FGD
@@ -79,7 +79,7 @@ def _border(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _far(lab: np.ndarray) -> np.ndarray:
-    """How far each colour is from the nearest of three of the picture's border: uint8 (H, W)."""
+    """Distance of each pixel's colour to the nearest of three colours of the border: uint8 (H, W)."""
     seen = lab * np.array((0.5, 1, 1), np.float32)  # a shadow is darker, and of the same colour
     cv2.setRNGSeed(0)
     rule = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
@@ -94,7 +94,7 @@ def _otsu(far: np.ndarray) -> float:
 
 
 def _cut(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
-    """The largest part that GrabCut finds, its holes filled; None where nothing is left."""
+    """The largest part that GrabCut finds, with holes filled; None if nothing is left."""
     found = _parts(rgb, guess)
     if found is None:
         return None
@@ -105,19 +105,19 @@ def _cut(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
 
 
 def _parts(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
-    """All that GrabCut finds; None where that is nothing."""
+    """All parts that GrabCut finds; None if there are none."""
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
         cv2.grabCut(np.ascontiguousarray(rgb[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    except cv2.error:  # one side has too few pixels to tell its colours
+    except cv2.error:  # leaf or background has too few pixels for a colour model
         return None
     found = np.asarray(ndimage.binary_opening(guess & 1), bool)
     return found if found.any() else None
 
 
 def _alike(lab: np.ndarray, mask: np.ndarray) -> float:
-    """The part that the histograms of the colours inside and outside have in common."""
+    """The overlap of the colour histograms inside and outside the mask."""
     cells = ((lab + np.array((0, 128, 128), np.float32)) / (100 / 6, 16, 16)).astype(int).clip(0, 15)
     code = cells @ (256, 16, 1)
     inside, outside = (np.bincount(code[side], minlength=4096) for side in (mask, ~mask))
@@ -125,11 +125,11 @@ def _alike(lab: np.ndarray, mask: np.ndarray) -> float:
 
 
 def discoloured(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What of a leaf is not of its healthy green: bool (H, W), within the mask.
+    """The discoloured pixels of a leaf: bool (H, W), within the mask.
 
-    A pixel is discoloured where it is yellower, browner or redder than the leaf's own green, or a spot much
-    darker than its surroundings. The leaf's own green is that of its greenest fifth; where the whole leaf has
-    turned olive, that is its green. Large dark parts are taken for shade.
+    A pixel is discoloured if it is yellower, browner or redder than the leaf's own green, or in a spot much
+    darker than its surroundings. The leaf's own green is that of its greenest fifth, also if the whole leaf
+    is olive. Large dark areas are taken for shade.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -151,9 +151,9 @@ def discoloured(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def boxes(rgb: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
-    """Left, top, right, bottom of each leaf on a plain ground, the largest first; () where it is unsure.
+    """Left, top, right, bottom of each leaf on a plain background, the largest first; () if unreliable.
 
-    Leaves that touch count as one. Parts below an eighth of the largest are crumbs, not leaves.
+    Touching leaves count as one. Parts below an eighth of the largest are ignored.
     """
     small = _shrunk(rgb)
     lab = cv2.GaussianBlur(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), (0, 0), 1)

@@ -1,4 +1,4 @@
-"""MobileNetV2 whose features are frozen but for the last blocks, with a new classifier and a gate.
+"""MobileNetV2 with frozen features, optionally except the last blocks, a new classifier and a gate.
 
 Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", as torchvision has it.
 """
@@ -29,28 +29,28 @@ LAYERS = (
     13,
     16,
     18,
-)  # blocks whose maps are described: their means and, but for the last, their spreads
-WIDTH = 2 * (32 + 64 + 96 + 160) + 1280  # numbers of an embedding
+)  # blocks whose feature maps are pooled: means and, except for the last, standard deviations
+WIDTH = 2 * (32 + 64 + 96 + 160) + 1280  # of an embedding
 
 
 class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
     """Pictures (B, 3, H, W) in [0, 1], or their embeddings (B, WIDTH), -> logits (B, C).
 
-    An embedding has the means of five layers' maps, and of all but the last, which see spots and edges, the
-    spreads. The classifier sees it in units of what is usual (see `scale_to`).
+    An embedding has the means of the feature maps of five layers and, except for the last, their standard
+    deviations; the earlier layers see spots and edges. The classifier gets it standardised (`set_scale`).
 
     Args:
         classes: their names, in the order of the logits.
-        unfrozen: the last so many of the 19 blocks of features are trained, too.
-        backbone: name in `weights.WEIGHTS` of the frozen blocks, which then need not be stored: "mobilenet"
-            comes along, "imagenet" is torchvision's; None where they are others.
-        crop: side in pixels of the pictures that it is trained on and asked about.
-        gate: sizes of the gate that refuses what is no known leaf; None before it is fitted.
+        unfrozen: how many of the last of the 19 feature blocks are trained, too.
+        backbone: name in `weights.WEIGHTS` of the frozen blocks, which are then not stored: "mobilenet" is
+            in the package, "imagenet" is torchvision's; None for other weights.
+        crop: side of the input pictures in pixels.
+        gate: sizes of the gate that rejects unknown pictures; None before it is fitted.
     """
 
     temperature: Tensor
-    usual: Tensor
-    unit: Tensor
+    feature_mean: Tensor
+    feature_std: Tensor
     mean: Tensor
     std: Tensor
     bounds: ClassVar[Bounds] = {
@@ -87,8 +87,8 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTH, len(classes)))
         self.gate = Gate(*gate) if gate else None
         self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("usual", torch.zeros(WIDTH))
-        self.register_buffer("unit", torch.ones(WIDTH))
+        self.register_buffer("feature_mean", torch.zeros(WIDTH))
+        self.register_buffer("feature_std", torch.ones(WIDTH))
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -129,7 +129,7 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
             raise ValueError(f"{path} does not hold the features of MobileNetV2: {reason}") from error
 
     def train(self, mode: bool = True) -> "LeafNet":
-        """As any module's, but what is frozen stays in eval mode: its batch norms must not drift."""
+        """Frozen blocks stay in eval mode: their batch norms must not change."""
         super().train(mode)
         for block in self._still():
             block.eval()
@@ -139,19 +139,19 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         return list(self.features[: BLOCKS - self.unfrozen])  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.standard(self.embed(x) if x.ndim == 4 else x))
+        return self.classifier(self.standardise(self.embed(x) if x.ndim == 4 else x))
 
-    def standard(self, embeddings: Tensor) -> Tensor:
-        """Embeddings (B, WIDTH) in units of what is usual."""
-        return (embeddings - self.usual) / self.unit
+    def standardise(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, WIDTH), standardised as `set_scale` says."""
+        return (embeddings - self.feature_mean) / self.feature_std
 
-    def scale_to(self, embeddings: Tensor) -> None:
-        """Take embeddings (N, WIDTH) for what is usual."""
-        self.usual.copy_(embeddings.mean(0))
-        self.unit.copy_(embeddings.std(0, unbiased=False) + 1e-3)
+    def set_scale(self, embeddings: Tensor) -> None:
+        """Standardise by the mean and standard deviation of embeddings (N, WIDTH)."""
+        self.feature_mean.copy_(embeddings.mean(0))
+        self.feature_std.copy_(embeddings.std(0, unbiased=False) + 1e-3)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, WIDTH); in eval mode the mean with that of the mirrored picture."""
+        """(B, 3, H, W) in [0, 1] -> (B, WIDTH); in eval mode averaged with the mirrored picture's."""
         found = pooled(self.maps(images))
         return found if self.training else (found + pooled(self.maps(images.flip(3)))) / 2
 
@@ -160,11 +160,11 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         return maps(self.features, self.normalised(images))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Pictures in [0, 1] as the features expect them."""
+        """Pictures in [0, 1], normalised for the features."""
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def folded(self) -> nn.Sequential:
-        """A copy of the features for use only: each batch norm is folded into its convolution: faster."""
+        """A faster copy of the features for inference: each batch norm is folded into its convolution."""
         features = copy.deepcopy(self.features).eval().requires_grad_(False)
         for parent in [*features.modules()]:
             for (name, conv), (after, norm) in pairwise([*parent.named_children()]):
@@ -174,14 +174,16 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         return features.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures or embeddings -> calibrated probabilities (B, C), and how strange (B,): known up to 1.
+        """Pictures or embeddings -> calibrated probabilities (B, C), out-of-distribution scores (B,).
+
+        Up to a score of 1, a picture counts as known.
 
         Raises:
-            ValueError: the gate was not fitted yet.
+            ValueError: the gate has not been fitted.
         """
         if self.gate is None:
-            raise ValueError("the model has no gate yet: it is fitted at the end of a training")
-        embeddings = self.standard(self.embed(x) if x.ndim == 4 else x)
+            raise ValueError("the model has no gate yet: it is fitted at the end of the training")
+        embeddings = self.standardise(self.embed(x) if x.ndim == 4 else x)
         return (self.classifier(embeddings) / self.temperature).softmax(1), self.gate(embeddings)
 
 
@@ -198,8 +200,8 @@ def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:
 def pooled(layers: list[Tensor]) -> Tensor:
     """Embeddings (B, WIDTH) of the maps of the `LAYERS`."""
     *inner, last = layers
-    spreads = [(x.var((2, 3), unbiased=False) + 1e-6).sqrt() for x in inner]
-    return torch.cat([x.mean((2, 3)) for x in inner] + spreads + [last.mean((2, 3))], 1)
+    stds = [(x.var((2, 3), unbiased=False) + 1e-6).sqrt() for x in inner]
+    return torch.cat([x.mean((2, 3)) for x in inner] + stds + [last.mean((2, 3))], 1)
 
 
 def _features() -> nn.Sequential:

@@ -88,7 +88,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> go.Fig
 
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> go.Figure:
-    """How often the classifier is right beside how sure it is; on the diagonal the two agree."""
+    """Reliability diagram: accuracy against confidence; on the diagonal the two agree."""
     fig = figure("Calibration", 400)
     fig.add_scatter(x=[0, 1], y=[0, 1], name="perfect", mode="lines", line={"color": QUIET, "dash": "dash"})
     x, y = ([b[key] for b in bins] for key in ("confidence", "accuracy"))
@@ -111,7 +111,7 @@ def precision_recall(found: Mapping[str, Mapping[str, Any]]) -> go.Figure:
 def _panels(
     title: str, rows: int, cols: int, specs: Any, height: int, titles: Sequence[str] | None = None
 ) -> go.Figure:
-    """Several plots in one figure of the house style."""
+    """Several plots in one figure with the common style."""
     fig, look = make_subplots(rows, cols, specs=specs, subplot_titles=titles), figure(title, height)
     layout = look.layout.to_plotly_json()
     axis = layout.pop("xaxis")

@@ -1,4 +1,4 @@
-"""Says what a leaf has, how sure that is, and whether it is a leaf of a known kind at all."""
+"""Predicts the disease of a leaf with its probability, and rejects pictures of no known kind of leaf."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,18 @@ from vision_core.pictures.images import Picture
 
 @dataclass(frozen=True)
 class Prediction:
-    """`label` is the likeliest class; where `known` is false the picture shows no leaf that the model knows.
+    """The most likely class of a picture, and whether the picture shows a known kind of leaf at all.
 
-    `strangeness` is up to 1 for what is known. Classes called SPECIES___DISEASE give two answers: `species`
-    has the probability of each species, so that a wrong disease of the right species is not all wrong.
+    `ood_score` is the out-of-distribution score; `known` is true up to 1. If the classes are called
+    SPECIES___DISEASE, `species` has the probability of each species: a wrong disease of the right species
+    is then only half wrong.
     """
 
     label: str
     probability: float
     known: bool
     probabilities: dict[str, float]
-    strangeness: float
+    ood_score: float
     species: dict[str, float]
 
 
@@ -51,21 +52,23 @@ def plain_name(label: str) -> str:
 
 
 def verdict(answer: Prediction) -> str:
-    """The answer in a sentence's part: what it is and how sure, or that it is not known."""
+    """The answer in words: the class and its probability, or that the leaf is not known."""
     closest = f"{plain_name(answer.label)}, {answer.probability:.1%}"
     if answer.known:
         return closest
-    if answer.species and answer.strangeness < NEARLY and max(answer.species.values()) > 0.9:
+    if answer.species and answer.ood_score < NEARLY and max(answer.species.values()) > 0.9:
         species = plain_name(max(answer.species, key=answer.species.__getitem__))
-        return f"I do not know; perhaps {species} with something I was not shown (closest: {closest})"
-    return f"not a leaf that I know (closest: {closest})"
+        return (
+            f"not known; perhaps {species} with a disease that is not among the classes (closest: {closest})"
+        )
+    return f"not a known kind of leaf (closest: {closest})"
 
 
-NEARLY = 1.3  # strangeness up to which a refused leaf may be one of a known species
+NEARLY = 1.3  # out-of-distribution score up to which a rejected leaf may be of a known species
 
 
 def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
-    """The answers of a model (see `load`) to pictures."""
+    """Classify pictures with a model (see `load`)."""
     found = []
     for start in range(0, len(pictures), features.BATCH):
         squares = np.stack([data.square(p.rgb) for p in pictures[start : start + features.BATCH]])
@@ -76,26 +79,28 @@ def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
 @torch.no_grad()
 def _answers(model: LeafNet, squares: np.ndarray) -> list[Prediction]:
     images = centre(features.tensor(squares), model.crop).to(model.temperature.device)
-    probabilities, strange = judged(model, model.eval().embed(images))
+    probabilities, scores = judged(model, model.eval().embed(images))
     return [
-        _answer(dict(zip(model.classes, row.tolist(), strict=True)), float(far))
-        for row, far in zip(probabilities, strange, strict=True)
+        _answer(dict(zip(model.classes, row.tolist(), strict=True)), float(score))
+        for row, score in zip(probabilities, scores, strict=True)
     ]
 
 
-def _answer(probabilities: dict[str, float], far: float) -> Prediction:
+def _answer(probabilities: dict[str, float], score: float) -> Prediction:
     label = max(probabilities, key=probabilities.__getitem__)
-    return Prediction(label, probabilities[label], far <= 1, probabilities, far, by_species(probabilities))
+    return Prediction(
+        label, probabilities[label], score <= 1, probabilities, score, by_species(probabilities)
+    )
 
 
 def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, Any]:
-    """All measures of a model on a folder of classes, as plain data (see `measures`).
+    """Measure a model on a folder of classes; plain data (see `measures`).
 
-    Classes that the model does not know are not measured but counted: how many of their pictures it refuses.
-    `trained_on` counts the pictures that it was trained or chosen on: their figures flatter it.
+    Of classes that the model does not know, only the share of rejected pictures is reported. `trained_on`
+    counts the pictures that the model was trained or selected on: the result is too good on these.
 
     Args:
-        seen: the hashes of those pictures, as the model's metadata have them.
+        seen: the hashes of those pictures, from the model's metadata.
 
     Raises:
         ValueError: none of the folder's classes is known to the model, or none has a picture.
@@ -109,7 +114,7 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
     parts = [part[0] for part in features.embeddings(model, folder, found.files)]
     if not parts:
         raise ValueError(f"{folder} has no picture that can be read")
-    probabilities, strange = judged(model, torch.cat(parts))
+    probabilities, scores = judged(model, torch.cat(parts))
     names = np.array([found.classes[label] for label in found.labels])
     known = np.isin(names, model.classes)
     if not known.any():
@@ -122,7 +127,7 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
         species = np.array([name.partition(BETWEEN)[0] for name in model.classes])
         result["species_accuracy"] = float((species[probabilities[known].argmax(1)] == species[truth]).mean())
     result |= {
-        "refused": float((strange[known] > 1).mean()),
+        "refused": float((scores[known] > 1).mean()),
         "trained_on": sum(d in hashes for d, here in zip(found.digests, known, strict=True) if here),
         "skipped": list(found.skipped),
         "notes": list(found.notes),
@@ -130,9 +135,9 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
     if not known.all():
         result["unknown"] = {
             **{
-                n: {"images": int((names == n).sum()), "refused": float((strange[names == n] > 1).mean())}
+                n: {"images": int((names == n).sum()), "refused": float((scores[names == n] > 1).mean())}
                 for n in np.unique(names[~known]).tolist()
             },
         }
-        result["refusal"] = refusal(strange[known], strange[~known])
+        result["refusal"] = refusal(scores[known], scores[~known])
     return result

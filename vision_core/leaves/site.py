@@ -1,4 +1,4 @@
-"""The leaf classifier as a static page: it answers in the visitor's browser, and no picture leaves it."""
+"""The leaf classifier as a static page that runs in the browser; no picture is uploaded."""
 
 import json
 import shutil
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from vision_core.files import atomic, bundled
 from vision_core.leaves.bundle import load
 from vision_core.leaves.data import SIDE
-from vision_core.leaves.gate import CLIPPED
+from vision_core.leaves.gate import CLIP
 from vision_core.leaves.network import LAYERS, MEAN, STD, LeafNet
 
 FILES = ("index.html", "style.css", "README.md", "js/main.js", "js/network.js")
-FORMAT = 1
+FORMAT = 2
 
 
 def publish(out: str | Path, model: str | Path | None = None) -> Path:
-    """Write the page with a model to a folder, new or with an older page in it: about 9 MB.
+    """Write the page with a model to a folder, about 9 MB; an older page in it is replaced.
 
     Raises:
         ValueError: `out` is a file; the model cannot be read.
@@ -39,7 +39,7 @@ def publish(out: str | Path, model: str | Path | None = None) -> Path:
 
 
 def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """The network in steps of plain data, and its numbers as little-endian float16.
+    """The network as a list of steps, and its weights as little-endian float16.
 
     Each batch norm is folded into its convolution; `tensors` gives offset and shape, in numbers.
     """
@@ -62,12 +62,12 @@ def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], by
         blocks.append({"steps": steps, "residual": residual, "described": number in LAYERS})
     assert model.gate is not None
     linear: Any = model.classifier[1]
-    # what is usual and the temperature are folded into the head
-    weight = linear.weight / model.unit / model.temperature
+    # standardisation and temperature are folded into the head
+    weight = linear.weight / model.feature_std / model.temperature
     put("head", weight)
-    put("bias", linear.bias / model.temperature - weight @ model.usual)
-    put("usual", model.usual)
-    put("unit", model.unit)
+    put("bias", linear.bias / model.temperature - weight @ model.feature_mean)
+    put("feature_mean", model.feature_mean)
+    put("feature_std", model.feature_std)
     for name, value in model.gate.state_dict().items():
         put(f"gate.{name}", value)
     index = {
@@ -77,7 +77,7 @@ def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], by
         "crop": model.crop,
         "mean": MEAN,
         "std": STD,
-        "clipped": CLIPPED,
+        "clipped": CLIP,
         "blocks": blocks,
         "tensors": tensors,
         "accuracy": metadata.get("metrics", {}).get("test", {}).get("accuracy"),

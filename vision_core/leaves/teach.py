@@ -1,8 +1,7 @@
-"""Teach new classes from a handful of pictures each, in seconds: no training, the shipped features do it.
+"""Teaches new classes from about ten pictures each, in seconds, on the features of the shipped model.
 
-A logistic regression on embeddings, strongly held back, and a gate that measures as the shipped model does
-what two photographs of one kind of leaf differ in. Each picture is answered once by a head that was not shown
-it: from these answers come the accuracy that is stated, the temperature and the limit of the gate.
+A strongly regularised logistic regression on embeddings, and a gate with the whitening of the shipped model.
+The stated accuracy, the temperature and the gate's limits come from cross-validation.
 """
 
 from dataclasses import replace
@@ -27,26 +26,28 @@ VIEWS, PENALTY, FOLDS = 4, 1e-3, 10
 def teach(
     folder: str | Path, base: str | Path | None = None, seed: int = 0
 ) -> tuple[LeafNet, dict[str, Any]]:
-    """A model of a folder's classes, and what it tells of itself; `checkpoints.save` writes it.
+    """A model for the classes of a folder, and its metadata; `checkpoints.save` writes both.
 
     Args:
         folder: its subfolders are the classes, each with two pictures or more; about ten are a good start.
-        base: the model whose features and measure are used; the one that comes along by default.
+        base: the model whose features and gate are used; by default the one of the package.
 
     Raises:
-        ValueError: fewer than two classes, a class of fewer than two pictures, or more than it is made for.
+        ValueError: fewer than two classes, a class of fewer than two pictures, or too many pictures.
     """
     found = data.survey(folder)
     found = replace(found, sides=("",) * len(found.files))
     data.check_classes(found.folder, found.classes)
     for name, count in found.counts().items():
         if count < 2:
-            raise ValueError(f"the class {name!r} has {count} pictures that can be read; 2 are the least")
+            raise ValueError(
+                f"the class {name!r} has {count} pictures that can be read; at least 2 are needed"
+            )
     TAUGHT.check(len(found.files), f"{folder} for teaching (use `leaves train`):")
     shipped, _ = load(base)
     labels = torch.from_numpy(found.labels)
     parts = features.embeddings(shipped, found.folder, found.files, VIEWS, seed)
-    views = shipped.standard(torch.cat(list(parts), 1)).detach()  # (1 + V, N, WIDTH)
+    views = shipped.standardise(torch.cat(list(parts), 1)).detach()  # (1 + V, N, WIDTH)
     assert shipped.gate is not None
     asked = _asked(views, labels, len(found.classes), shipped.gate, seed)
     model = LeafNet(
@@ -101,11 +102,11 @@ def _asked(views: Tensor, labels: Tensor, classes: int, shipped: gate.Gate, seed
 
 def _gate(shipped: gate.Gate, embeddings: Tensor, labels: Tensor) -> gate.Gate:
     """The shipped gate with other classes and leaves; its limits are still to be set."""
-    white = embeddings.clamp(-gate.CLIPPED, gate.CLIPPED) @ shipped.axes @ shipped.whitening
+    white = embeddings.clamp(-gate.CLIP, gate.CLIP) @ shipped.axes @ shipped.whitening
     present = labels.unique()
     means = torch.stack([white[labels == label].mean(0) for label in present])
     taught = gate.Gate(len(present), len(white), *shipped.sizes[2:])
-    kept = {name: shipped.state_dict()[name] for name in ("axes", "whitening", "spread")}
+    kept = {name: shipped.state_dict()[name] for name in ("axes", "whitening", "variance")}
     taught.load_state_dict({**kept, "means": means, "leaves": F.normalize(white, dim=1)}, strict=False)
     return taught
 

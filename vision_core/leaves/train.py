@@ -70,7 +70,7 @@ class Settings(TrainingSettings):
 
 
 def create(out: str | Path, settings: Settings, *, replace: bool = False) -> Run:
-    """A run that `resume` reads the pictures for, splits and trains; only their names are looked at here.
+    """Create a run for `resume`, which reads, splits and trains; only file names are checked here.
 
     Raises:
         ValueError: `out` holds a run and `replace` is not set; too few classes or files; no such weights.
@@ -79,14 +79,15 @@ def create(out: str | Path, settings: Settings, *, replace: bool = False) -> Run
 
 
 def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Generator[Event]:
-    """Train into the folder `out`; `Done.result` is what `model.safetensors` there tells of itself.
+    """Train into the folder `out`; `Done.result` is the metadata of its `model.safetensors`.
 
-    Besides what every run holds (see `training.run`) there are manifest.json, embeddings.safetensors while
-    features are cached, and at the end model.safetensors: the weights of the smallest validation loss, with a
-    temperature and a gate fitted on the validation pictures, measured once on the test pictures.
+    In addition to the files of every run (see `training.run`), it writes manifest.json,
+    embeddings.safetensors if features are cached, and finally model.safetensors: the weights of the lowest
+    validation loss, with a temperature and a gate fitted on the validation pictures, measured once on the
+    test pictures.
 
     Raises:
-        ValueError: as `create`; the data cannot be split; pictures that are gone meanwhile.
+        ValueError: as `create`; the data cannot be split; pictures that have disappeared.
         FloatingPointError: the loss is not finite.
     """
     run = _create(out, _absolute(settings), replace, split=True)
@@ -111,11 +112,11 @@ def _create(out: str | Path, settings: Settings, replace: bool, split: bool) -> 
 
 
 def resume(out: str | Path) -> Generator[Event]:
-    """Go on with a run that was created, stopped or killed, from its last whole epoch.
+    """Continue a run that was created, stopped or killed, from its last complete epoch.
 
     Raises:
         ValueError: `out` holds no run of the leaf system, or one that is complete or still training; the data
-            are no longer where they were, or it is no longer known how they were split.
+            were moved, or the split is lost.
     """
     run, settings = runs.open(out, "leaves", Settings)
     if run.status() == "done":
@@ -137,18 +138,18 @@ def manifest_of(run: Run) -> Manifest:
 
 
 def _split_once(run: Run, settings: Settings) -> Manifest:
-    """The split of a run: made when its training begins, then read."""
+    """The split of a run, made at the start of the training."""
     known = manifest_of(run) if (run.folder / MANIFEST).exists() else None
     unpacked = run.folder / PICTURES
     folder = known.folder if known else unpacked if unpacked.is_dir() else settings.data
     if not Path(folder).is_dir():
-        raise ValueError(f"the data of this run are no longer in {folder}: put them back there")
+        raise ValueError(f"the data of this run are no longer in {folder}: move them back")
     if known:
         return known
     if any(event["event"] == "epoch" for event in run.events()):
         raise ValueError(
-            f"{run.folder} has no {MANIFEST}, so that nobody knows which pictures it trained on: "
-            "put the file back, or start a new run"
+            f"{run.folder} has no {MANIFEST}, and the pictures it trained on are unknown: "
+            "restore the file, or start a new run"
         )
     manifest = _split(folder, settings)
     if runs.is_first_process():
@@ -172,7 +173,7 @@ def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
 
 
 def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> Generator[Event]:
-    """What frozen features make of the pictures is computed before the first step, where it is asked for."""
+    """With cached features, the embeddings are computed before the first step."""
     cached: dict[str, Tensor] = {}
     prepare = None
     if not settings.trained_blocks:
@@ -258,7 +259,7 @@ def _optimizer(model: LeafNet, settings: Settings) -> torch.optim.Optimizer:
 
 
 def _order(labels: Tensor, counts: Tensor, settings: Settings, drawn: torch.Generator) -> list[Tensor]:
-    """The pictures of each batch of an epoch; a last one that is not full is left out."""
+    """The pictures of each batch of an epoch; an incomplete last batch is dropped."""
     if settings.balance == "sampling":
         order = torch.multinomial(1 / counts[labels], len(labels), replacement=True, generator=drawn)
     else:
@@ -276,7 +277,7 @@ def _views(embeddings: Tensor, order: list[Tensor], drawn: torch.Generator) -> I
 def _pictures(
     manifest: Manifest, files: list[str], order: list[Tensor], crop: int, drawn: torch.Generator
 ) -> Iterator[Tensor]:
-    """Random views of each batch's pictures; the next batch is read meanwhile."""
+    """Random views of the pictures of each batch; the next batches are read in the background."""
 
     def read(index: Tensor) -> np.ndarray:
         return data.read_squares(manifest.folder, [files[i] for i in index.tolist()])
@@ -297,7 +298,7 @@ def _targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
 
 
 def _mixed(x: Tensor, target: Tensor, alpha: float, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each entry mixed with another of the batch, targets alike.
+    """Mix each entry, and its target, with another of the batch.
 
     Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
     """
@@ -311,7 +312,7 @@ def _mixed(x: Tensor, target: Tensor, alpha: float, drawn: torch.Generator) -> t
 
 @torch.no_grad()
 def validation_logits(model: LeafNet, manifest: Manifest, embeddings: Tensor | None) -> Tensor:
-    """Logits (M, C) of the validation pictures, from their embeddings where these are known."""
+    """Logits (M, C) of the validation pictures, from cached embeddings if there are any."""
     if embeddings is None:
         embeddings = features.embed(model, manifest, "validation")
     return model(embeddings.to(model.temperature.device)).cpu()

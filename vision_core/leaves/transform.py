@@ -34,10 +34,10 @@ class Leaf:
 
 
 def transform(picture: Picture) -> Leaf:
-    """All steps for one picture of a leaf that lies on a plain ground.
+    """All steps for a picture of one leaf on a plain background.
 
     Raises:
-        ValueError: nothing stands out from the ground.
+        ValueError: no leaf can be separated from the background.
     """
     from skimage.measure import regionprops
 

@@ -1,4 +1,4 @@
-"""How well what was never shown is refused: gates fitted without a species, or a disease, are asked of it."""
+"""Leave-one-out test of the gate: it is fitted without a species, or a disease, and tested on it."""
 
 import copy
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from vision_core.leaves.evaluate import refusal
 from vision_core.leaves.network import LeafNet
 from vision_core.leaves.predict import BETWEEN
 
-REFUSED = 0.03  # share of the known leaves at which the shares of the unknown ones are compared
+REFUSED = 0.03  # false rejection rate at which the rejection rates of unknown leaves are compared
 
 
 def left_out(
     model: LeafNet, folder: str | Path, by: str = "species", others: str | Path | None = None
 ) -> dict[str, Any]:
-    """Leave out each species, or each disease, in turn: how the gate tells it from known test leaves.
+    """Leave out each species, or each disease, in turn: how well does the gate detect it?
 
-    The classes are called SPECIES___DISEASE. A species is told from all known leaves; a disease from the
-    known leaves of its own species. The gate is fitted on the training pictures and the known leaves are the
-    test pictures, of the folder's own split where it has one.
+    The classes are called SPECIES___DISEASE. A species is compared with all known leaves, a disease with the
+    known leaves of its own species. The gate is fitted on the training pictures and compared on the test
+    pictures, of the folder's own split if it has one.
 
     Args:
         others: a folder of pictures of no leaf.
@@ -44,18 +44,18 @@ def left_out(
     embedded = {side: features.embed(model, manifest, side) for side in data.SPLITS}
     plain = embedded | {"train": embedded["train"][0]}
     labels = {side: np.array([photo.label for photo in manifest.of(side)]) for side in data.SPLITS}
-    model, strange = copy.deepcopy(model), _no_leaves(model, others)
+    model, no_leaves = copy.deepcopy(model), _no_leaves(model, others)
     rows = []
     for name, classes in _left_out(species, list(manifest.classes), by):
         near = np.isin(np.arange(len(species)), classes)
         peers = species == species[classes[0]] if by == "disease" else np.ones(len(species), bool)
-        usual = _of(embedded["train"], labels["train"], ~near)  # not of the class that is left out
-        model.scale_to(usual.flatten(0, 1))
+        kept = _of(embedded["train"], labels["train"], ~near)  # without the class that is left out
+        model.set_scale(kept.flatten(0, 1))
         fitted = _fitted(model, embedded, labels, ~near)
         with torch.no_grad():
-            known = fitted(model.standard(_of(embedded["test"], labels["test"], peers & ~near))).numpy()
+            known = fitted(model.standardise(_of(embedded["test"], labels["test"], peers & ~near))).numpy()
             shown = torch.cat([_of(plain[side], labels[side], near) for side in data.SPLITS])
-            unknown = fitted(model.standard(shown)).numpy()
+            unknown = fitted(model.standardise(shown)).numpy()
             limit = float(np.quantile(known, 1 - REFUSED))
             row = {
                 "left_out": name,
@@ -63,8 +63,8 @@ def left_out(
                 "auroc": refusal(known, unknown)["auroc"],
                 "refused": float((unknown > limit).mean()),
             }
-            if strange is not None:
-                row["others"] = float((fitted(model.standard(strange)) > limit).float().mean())
+            if no_leaves is not None:
+                row["others"] = float((fitted(model.standardise(no_leaves)) > limit).float().mean())
         rows.append(row)
     mean = {name: float(np.mean([row[name] for row in rows])) for name in ("auroc", "refused")}
     return {"by": by, "rows": rows, **mean, "least_refused": min(row["refused"] for row in rows)}
@@ -88,7 +88,9 @@ def _of(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
 def _fitted(
     model: LeafNet, embedded: dict[str, Tensor], labels: dict[str, np.ndarray], known: np.ndarray
 ) -> gate.Gate:
-    train, validation = (model.standard(_of(embedded[side], labels[side], known)) for side in data.SPLITS[:2])
+    train, validation = (
+        model.standardise(_of(embedded[side], labels[side], known)) for side in data.SPLITS[:2]
+    )
     _, numbers = np.unique(labels["train"][known[labels["train"]]], return_inverse=True)
     return gate.fit(train, torch.from_numpy(numbers), validation)
 

@@ -82,9 +82,7 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
     ]
     bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
     st.dataframe(rows, hide_index=True, alt="Probability of each class", column_config={"probability": bar})
-    st.caption(
-        f"How unlike the leaves it learned: {answer.strangeness:.2f}. Above 1, the picture is refused."
-    )
+    st.caption(f"Out-of-distribution score: {answer.ood_score:.2f}. Above 1, the picture is rejected.")
     card = Picture(cards.card(images.shrink(picture.rgb, 960), seen, name, why.overlay))
     st.download_button(
         "Save as one picture",

@@ -33,13 +33,13 @@ export function plain(label) {
 
 function show(name, canvas, found) {
   const order = found.probabilities.map((share, i) => [share, net.classes[i]]).sort((a, b) => b[0] - a[0]);
-  const known = found.strangeness <= 1, item = document.createElement("li"), told = document.createElement("div");
+  const known = found.oodScore <= 1, item = document.createElement("li"), told = document.createElement("div");
   item.className = known ? "known" : "unknown";
   const title = document.createElement("h2"), note = document.createElement("p");
-  title.textContent = known ? `${plain(order[0][1])}, ${percent(order[0][0])}` : "Not a leaf that I know";
+  title.textContent = known ? `${plain(order[0][1])}, ${percent(order[0][0])}` : "Not a known kind of leaf";
   note.className = "note";
-  note.textContent = `${name}. Strangeness ${found.strangeness.toFixed(2)}, known up to 1.`
-    + (known ? "" : " Closest would be the first below; do not rely on it.");
+  note.textContent = `${name}. Out-of-distribution score ${found.oodScore.toFixed(2)}, known up to 1.`
+    + (known ? "" : " The closest class is the first below; do not rely on it.");
   told.append(title, note);
   for (const [share, label] of order.slice(0, 3)) {
     const row = document.createElement("div"), meter = document.createElement("meter");

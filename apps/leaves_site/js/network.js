@@ -2,7 +2,7 @@
 
 /** A network from its index (leaves.json) and its numbers (leaves.bin, little-endian float16). */
 export function read(index, buffer) {
-  if (index.format !== 1) throw new Error(`this page reads format 1, not ${index.format}`);
+  if (index.format !== 2) throw new Error(`this page reads format 2, not ${index.format}`);
   const halves = new Uint16Array(buffer);
   const tensors = {};
   for (const [name, { offset, shape }] of Object.entries(index.tensors)) {
@@ -22,7 +22,7 @@ function half(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** Probabilities by class and strangeness, known up to 1, of pixels (3, crop, crop) in [0, 1]. */
+/** Class probabilities and out-of-distribution score, known up to 1, of pixels (3, crop, crop) in [0, 1]. */
 export function judge(net, pixels) {
   const there = embed(net, pixels), back = embed(net, mirrored(pixels, net.crop));
   return answer(net, there.map((value, i) => (value + back[i]) / 2));
@@ -119,8 +119,8 @@ export function answer(net, embedding) {
   const most = Math.max(...logits), powers = logits.map((value) => Math.exp(value - most));
   const total = powers.reduce((a, b) => a + b);
   const z = embedding.map((value, i) =>
-    Math.max(-net.clipped, Math.min(net.clipped, (value - t.usual[i]) / t.unit[i])));
-  const axes = t["gate.spread"].length, inside = new Float64Array(axes), white = new Float64Array(axes);
+    Math.max(-net.clipped, Math.min(net.clipped, (value - t.feature_mean[i]) / t.feature_std[i])));
+  const axes = t["gate.variance"].length, inside = new Float64Array(axes), white = new Float64Array(axes);
   for (let i = 0; i < width; i++)
     for (let k = 0; k < axes; k++) inside[k] += z[i] * t["gate.axes"][i * axes + k];
   for (let i = 0; i < axes; i++)
@@ -131,7 +131,7 @@ export function answer(net, embedding) {
     for (let k = 0; k < axes; k++) away += (white[k] - t["gate.means"][c * axes + k]) ** 2;
     nearest = Math.min(nearest, away);
   }
-  for (let k = 0; k < axes; k++) overall += inside[k] ** 2 / t["gate.spread"][k];
+  for (let k = 0; k < axes; k++) overall += inside[k] ** 2 / t["gate.variance"][k];
   for (let i = 0; i < width; i++) {
     let back = 0;
     for (let k = 0; k < axes; k++) back += inside[k] * t["gate.axes"][i * axes + k];
@@ -140,9 +140,9 @@ export function answer(net, embedding) {
   const leaves = t["gate.leaves"].length / axes, length = Math.hypot(...white);
   const alike = Math.max(...product(t["gate.leaves"], white, leaves, axes)) / length;
   const parts = [nearest - overall, 1 - alike];
-  const first = parts.reduce((sum, part, i) => sum + (part - t["gate.usual"][i]) / t["gate.unit"][i], 0);
-  const strangeness = Math.max(first / t["gate.limits"][0], Math.sqrt(rest) / t["gate.limits"][1]);
-  return { probabilities: [...powers].map((power) => power / total), strangeness };
+  const first = parts.reduce((sum, part, i) => sum + (part - t["gate.offset"][i]) / t["gate.scale"][i], 0);
+  const oodScore = Math.max(first / t["gate.limits"][0], Math.sqrt(rest) / t["gate.limits"][1]);
+  return { probabilities: [...powers].map((power) => power / total), oodScore };
 }
 
 function product(matrix, vector, rows, width) {
