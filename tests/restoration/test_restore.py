@@ -297,7 +297,7 @@ def test_wrong_options_are_one_sentence(picture):
     ):
         with pytest.raises(ValueError, match=message):
             Options(**options)
-    with pytest.raises(ValueError, match="takes a network"):
+    with pytest.raises(ValueError, match="needs a network"):
         restore(picture)
 
 
