@@ -124,7 +124,7 @@ def test_train_and_resume(tiny_network, monkeypatch):
 
 def test_mistakes_are_one_sentence():
     assert "no damage is called 'fire'" in mistake("damage", "page.png", "--out", "a.png", "--kind", "fire")
-    assert "severity is 9" in mistake("damage", "page.png", "--out", "a.png", "--severity", 9)
+    assert "9 is not in the range 1<=x<=5" in mistake("damage", "page.png", "--out", "a.png", "--severity", 9)
     assert "strength is 2" in mistake("run", "page.png", "--out", "a.png", "--strength", 2)
     assert "no file" in mistake("run", "missing.png", "--out", "a.png", "--method", "classical")
     assert "would replace" in mistake("run", "page.png", "--out", "page.png", "--method", "classical")

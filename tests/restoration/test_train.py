@@ -164,7 +164,7 @@ def test_wrong_settings_and_folders_are_one_sentence(tmp_path, whole):
         ({"generated": 1.5}, "a number from 0 to 1"),
         ({"only": "colour"}, "detail or light"),
         ({"floor": 0.0}, "above 0 and below 1"),
-        ({"epochs": 0}, "1 or more"),
+        ({"epochs": 0}, "from 1 to"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(QUICK, **change)
