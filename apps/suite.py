@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -115,14 +116,16 @@ def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         take_over(HEAVY)
+        if (jobs := sys.modules.get("apps.shared.jobs")) is not None:  # only Gradio's pages have it
+            threading.Thread(target=jobs.take_over, daemon=True).start()
         janitor = visits.Janitor()
         janitor.start()
         async with AsyncExitStack() as stack:
             stack.callback(janitor.stop)
             if lifespan is not None:
-                from apps.dashboard import jobs
+                from apps.dashboard.jobs import DASHBOARD, root
 
-                take_over(HEAVY, [(jobs.DASHBOARD, jobs.root())])
+                take_over(HEAVY, [(DASHBOARD, root())])
                 await stack.enter_async_context(lifespan(app))
             yield
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from apps.image_editing import mask_panel, painting, views, works
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
-from apps.shared import visits
+from apps.shared import jobs, visits
 from apps.shared.faults import user_errors
 from apps.shared.inputs import event_data, number, read_picture, whole
 from apps.shared.progress import moving, note
@@ -216,6 +216,14 @@ def begin_task(
         partial(performed, picture, task, own, options)
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
+        again=(
+            begin_task,
+            [
+                *(task, prompt, fill, color, other, left, top, right, bottom, ratio, amount, move_right),
+                *(move_down, scale, light, chosen, True, strength, padding, feather, poisson, steps),
+                *(guidance, negative),
+            ],
+        ),
     )
     return chosen, gr.skip(), gr.skip()
 
@@ -291,6 +299,10 @@ def begin_text(
         facts,
         make,
         lambda c: editing.run_recipe(c.box, caption, prompt, who, chosen, *counts),  # pyright: ignore[reportArgumentType]
+        again=(
+            begin_text,
+            [caption, prompt, anchors, window, learnt, chosen, True, steps, guidance, negative],
+        ),
     )
     return chosen
 
@@ -320,13 +332,18 @@ def _by_text(
 
 
 def begin(
-    known: Visit, picture: Picture, facts: dict[str, Any], make: Any, recipe_of: Any = None
+    known: Visit,
+    picture: Picture,
+    facts: dict[str, Any],
+    make: Any,
+    recipe_of: Any = None,
+    again: jobs.Again | None = None,
 ) -> works.Work:
     """A new result, put into the queue and onto the page."""
     HEAVY.refuse_second(known.session.owner)
     work = works.create(known, width=picture.rgb.shape[1], **facts)
     images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
-    painting.start(work, make, recipe_of)
+    painting.start(work, make, recipe_of, again)
     change(known.session, result=work.name)
     return work
 

@@ -23,10 +23,16 @@ PREVIEW = 256  # longest side of what is shown while it is painted
 Events = Generator[Any, None, Any]
 
 
-def start(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate], Recipe] | None) -> None:
+def start(
+    work: Work,
+    make: Callable[[], Events],
+    recipe_of: Callable[[Candidate], Recipe] | None,
+    again: jobs.Again | None = None,
+) -> None:
     """Carry out an edit when it is the visitor's turn.
 
     Args:
+        again: see `jobs.begin`.
         make: loads the models and gives the events of `editing.perform` or `editing.edit`.
         recipe_of: of one candidate, where it does not bring its own.
     """
@@ -42,7 +48,7 @@ def start(work: Work, make: Callable[[], Events], recipe_of: Callable[[Candidate
                     raise Stopped
         return ""
 
-    jobs.begin(work.session, f"{work.name}/state", act, work.facts["kind"], candidates=[])
+    jobs.begin(work.session, f"{work.name}/state", act, work.facts["kind"], again, candidates=[])
 
 
 class Told:

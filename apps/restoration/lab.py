@@ -68,7 +68,7 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
             )
         return words
 
-    jobs.begin(known, "lab", act)
+    jobs.begin(known, "lab", act, again=(begin, [source, number, seed, *levels]))
 
 
 def recipe_of(seed: int, levels: Any) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def begin(
     if not files:
         raise ValueError("Please choose one or more files first")
     write_json(visits.opened(known).path(LIST), files)
-    _start(known, files, "many", "zip", method, Choice(strength, output, False, gate, crop=crop))
+    again = begin, [files, None, method, strength, output, gate, crop]
+    _start(known, files, "many", "zip", method, Choice(strength, output, False, gate, crop=crop), again)
 
 
 @user_errors
@@ -67,7 +68,7 @@ def begin_book(given: Session | None, form: str, method: str, *choices: Any) -> 
     if choice.crop and form == "pdf":
         raise ValueError("The pages of a PDF keep their size: take a TIFF or a ZIP, or do not crop")
     file = (chosen.title, str(known.path(chosen.source)))
-    _start(known, [file], "book", form, method, choice)
+    _start(known, [file], "book", form, method, choice, (begin_book, [form, method, *choices]))
 
 
 def _listed(known: Session) -> list[File]:
@@ -77,7 +78,9 @@ def _listed(known: Session) -> list[File]:
     return files if all(Path(file).is_file() for _, file in files) else []
 
 
-def _start(known: Session, files: list[File], kind: str, form: str, method: str, choice: Choice) -> None:
+def _start(
+    known: Session, files: list[File], kind: str, form: str, method: str, choice: Choice, again: jobs.Again
+) -> None:
     if form not in FORMS:
         raise ValueError(f"There is no form {form!r}")
     options = replace(choice.options, method=networks.method_of(method))
@@ -113,7 +116,7 @@ def _start(known: Session, files: list[File], kind: str, form: str, method: str,
         said += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
         return "\n".join([said, *failed])
 
-    jobs.begin(known, kind, act)
+    jobs.begin(known, kind, act, again=again)
 
 
 def _restored(

@@ -113,7 +113,7 @@ def begin(given: Session | None, method: str) -> None:
         change(known, result=sheets.create(known, page, changed, facts).name)
         return f"{chosen.title[0].upper()}{chosen.title[1:]} is done."
 
-    jobs.begin(known, "restore", act)
+    jobs.begin(known, "restore", act, again=(begin, [method]))
 
 
 @user_errors

@@ -1,11 +1,16 @@
 """Work that a page started and need not wait for: a thread with a place in the queue and a file of its state.
 
-The file tells the page how far the work is, after a reload and after a restart of the server, too.
+The file tells the page how far the work is, after a reload and after a restart of the server, too. Beside it
+lies how to start the work again, which a new server does: see `take_over`.
 """
 
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,8 +25,13 @@ from vision_core.files import read_json, write_json
 
 REFRESH = 0.7  # seconds between two looks at what goes on
 EVERY = 0.3  # seconds between two notes for the page
+NICE = 10  # how much work gives way to what answers the pages, as trainings do
 GOING_ON = ("waiting", "working")
 INTERRUPTED = "The server was restarted before this was done: start it again. What was finished is kept."
+MARK = "again-"  # before the name of a state's file: how to start that work again
+TRIES = 2  # starts after restarts: what brought the server down twice is not tried once more
+Again = tuple[Callable[..., Any], Sequence[Any]]
+_restarts: ContextVar[int] = ContextVar("restarts", default=0)  # of the work that begins now
 _JOBS: dict[str, "Job"] = {}  # by owner; what is going on now, and nothing of what came of it
 
 
@@ -58,20 +68,35 @@ class Job:
             self._noted = time.monotonic()
 
 
-def begin(session: Session, name: str, act: Callable[[Job], str], kind: str = "", **facts: Any) -> None:
+def begin(
+    session: Session,
+    name: str,
+    act: Callable[[Job], str],
+    kind: str = "",
+    again: Again | None = None,
+    **facts: Any,
+) -> None:
     """Call `act` when it is the visitor's turn; its state ends with what it returns, or why it failed.
 
     Args:
         name: of the state's file in the session's folder, without .json.
         kind: jobs of one kind take about as long; the name where none is given.
+        again: a handler of a module of ours, called begin..., and what it takes beside the session: plain
+            values. After a restart of the server it is called with them, if the visitor's choices are still
+            the same.
         facts: of the state until `act` tells others.
 
     Raises:
         ValueError: something of this visitor still goes on, or too many wait.
     """
-    ticket = HEAVY.join(session.owner, kind or name)
+    ticket = HEAVY.join(session.owner, kind or name, restarted=_restarts.get() > 0)
     job = _JOBS[session.owner] = Job(visits.opened(session), session.path(f"{name}.json"))
     job.note(**facts)
+    if again is not None:
+        function, arguments = again
+        how = {"function": [function.__module__, function.__qualname__], "arguments": [*arguments]}
+        told = {**how, "choices": _choices(session), "restarts": _restarts.get()}
+        write_json(_mark(job.path), told, indent=None)
     threading.Thread(target=_run, args=(ticket, job, act), daemon=True).start()
 
 
@@ -111,7 +136,8 @@ def state(session: Session, name: str) -> dict[str, Any]:
         return told
     if job is None or job.path != path:
         told = read_json(path)  # it may have ended just now
-        return told if told["status"] != "working" else {**told, "status": "interrupted"}
+        left = "waiting" if _mark(path).exists() else "interrupted"
+        return told if told["status"] != "working" else {**told, "status": left}
     waiting = HEAVY.before(session.owner)
     return {**told, "status": "waiting" if waiting else "working", "stopping": job.stopping}
 
@@ -131,6 +157,53 @@ def report(session: Session, name: str) -> tuple[str, bool]:
     return progress.note(told["words"], "good" if told["status"] == "done" else "warning"), False
 
 
+def take_over() -> None:
+    """Start again what waited or was at work when an earlier server ended, in the order of its beginning."""
+    marks = [(mark.stat().st_mtime, folder, mark) for folder in visits.everyone() for mark in _marks(folder)]
+    for _, folder, mark in sorted(marks):
+        told = read_json(mark)
+        module, name = told["function"]
+        if module.startswith("apps.") and module not in sys.modules:
+            continue  # the page of another server
+        session = visits.Left(folder.parent.name, folder.name)
+        path = mark.with_name(mark.name.removeprefix(MARK))
+        mark.unlink()
+        if told["restarts"] >= TRIES or told["choices"] != _choices(session):
+            continue  # the page says that it was interrupted
+        restarts = _restarts.set(told["restarts"] + 1)
+        try:
+            _handler(module, name)(session, *told["arguments"])
+        except Exception as error:
+            write_json(path, {**read_json(path), "status": "failed", "words": why(error)}, indent=None)
+        else:
+            if path.parent != folder:  # its result is another one now
+                visits.remove(path.parent)
+        finally:
+            _restarts.reset(restarts)
+
+
+def _marks(folder: Path) -> list[Path]:
+    return [*folder.glob(f"{MARK}*.json"), *folder.glob(f"*/{MARK}*.json")]
+
+
+def _mark(path: Path) -> Path:
+    """Where it is said how to start the work with that state again."""
+    return path.with_name(MARK + path.name)
+
+
+def _handler(module: str, name: str) -> Callable[..., Any]:
+    if not (module.startswith("apps.") and name.isidentifier() and name.startswith("begin")):
+        raise ValueError("That is no work that can be started again")
+    return getattr(sys.modules[module], name)
+
+
+def _choices(session: Session) -> dict[str, Any]:
+    """What the work was started with, beside its arguments."""
+    path = session.path(visits.CHOICES)
+    told = read_json(path) if path.exists() else {}
+    return {name: value for name, value in told.items() if name not in ("result", "controls")}
+
+
 def _run(ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:
     session = job.session
     status, words = "stopped", "Stopped as you asked."
@@ -138,6 +211,8 @@ def _run(ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:
         for _ in HEAVY.wait(ticket):
             pass
         job.began = time.monotonic()
+        with suppress(OSError, AttributeError):  # Linux: of this thread and of those that it starts
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         with visits.locked(session):
             words = act(job)
         status = "done"
@@ -148,6 +223,7 @@ def _run(ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:
     finally:
         if session.folder.is_dir():
             job.note(status, words=words)
+        _mark(job.path).unlink(missing_ok=True)
         if _JOBS.get(session.owner) is job:  # else a later job has taken its place
             del _JOBS[session.owner]
         HEAVY.leave(ticket)

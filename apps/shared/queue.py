@@ -54,13 +54,13 @@ class HeavyQueue:
         self._took: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         self._lock = threading.Lock()
 
-    def join(self, owner: str, kind: str = "") -> Ticket:
+    def join(self, owner: str, kind: str = "", restarted: bool = False) -> Ticket:
         """Take a ticket.
 
         Raises:
             ValueError: the owner has one already, or too many visitors wait.
         """
-        return self._add(Ticket(owner, kind))
+        return self._add(Ticket(owner, kind, restarted=restarted))
 
     def _add(self, ticket: Ticket) -> Ticket:
         with self._lock:

@@ -60,6 +60,15 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Left(Session):
+    """A visitor whose page is not known here: `key` is the folder's name instead of the secret."""
+
+    @property
+    def owner(self) -> str:
+        return self.key
+
+
+@dataclass(frozen=True)
 class Visit:
     """What a visitor has chosen on one page; its own choices are further fields, plain values with defaults.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gradio as gr
+from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 
 from apps.shared import doors, jobs, logs, visits
@@ -16,15 +17,16 @@ from apps.shared.visits import Session, Visit
 from vision_core.safety import limits
 
 EVENTS = 60  # events of one app that may wait in Gradio's own queue; heavy work has `apps.queue`
-# Looks at what goes on: they wait for no other event, and are many more than one can press
-POLL: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "poll"}
 QUIET: dict[str, Any] = {
     "show_progress": "hidden",
     "concurrency_limit": 8,
     "concurrency_id": "page",
     "api_visibility": "private",
 }
-LOOK: dict[str, Any] = {**QUIET, **POLL}
+# Looks at what goes on are many more than one can press: without Gradio's queue, its stream of answers and
+# its statistics they take less of the processor, and wait for no other event
+LOOK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+THREADS = 64  # for the events of an app, which the downloads cannot use up
 Look = tuple[Callable[..., Any], Any, Any]  # what shows how far some work is: function, inputs, outputs
 # The visit's key goes into the address: a reload comes back to the work
 KEEP_KEY = """key => {
@@ -87,6 +89,7 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
         ssr_mode=False,
         footer_links=[],
     )
+    page.limiter = CapacityLimiter(THREADS)
     mounted: Any = suite.routes[-1]
     listening = doors.OpenStream(mounted.app, lambda key: page._queue.pending_event_ids_session.get(key, ()))
     mounted.app = doors.OnlyUploads(listening, visits.uploads())

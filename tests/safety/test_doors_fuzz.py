@@ -35,6 +35,7 @@ from vision_core.digits import data as idx
 from vision_core.digits.packed import SHAPES, read_export
 from vision_core.editing import packed, recipe, train
 from vision_core.editing.anchor_net import AnchorNet
+from vision_core.editing.fill import lama
 from vision_core.files import bundled, read_json, write_json
 from vision_core.leaves import data as leaf_data
 from vision_core.leaves.bundle import MODEL
@@ -384,10 +385,27 @@ def _unpacked(path: Path) -> None:
         leaves.survey(folder)
 
 
+@door
+def onnx_network(folder: Path) -> Reader:
+    """What a guarded process does with a stranger's ONNX file."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    float32, make = onnx.TensorProto.FLOAT, onnx.helper
+    sizes = {"image": 3, "mask": 1}
+    inputs = [make.make_tensor_value_info(n, float32, [1, c, 512, 512]) for n, c in sizes.items()]
+    scale = onnx.numpy_helper.from_array(np.full((1, 3, 1, 1), 255, np.float32), "scale")
+    nodes = [make.make_node("Mul", ["image", "scale"], ["x"]), make.make_node("Mul", ["x", "mask"], ["y"])]
+    output = make.make_tensor_value_info("y", float32, [1, 3, 512, 512])
+    graph = make.make_graph(nodes, "filler", inputs, [output], [scale])
+    about = {"opset_imports": [make.make_opsetid("", 17)], "ir_version": 8}
+    onnx.save(make.make_model(graph, **about), folder / "x.onnx")
+    return lambda folder: lama.try_network(folder / "x.onnx")
+
+
 # Where files are opened, and the doors above that stand for it, or who has written what is opened there
 
 OPENING = {"safe_open", "open", "load_file", "ZipFile", "read_bytes", "read_text", "PdfDocument", "GzipFile"}
-OPENING |= {"ordinary", "read_json", "parse_json", "load_state", "torch.load", "np.load"}
+OPENING |= {"InferenceSession", "ordinary", "read_json", "parse_json", "load_state", "torch.load", "np.load"}
 PLACES = {
     "checkpoints": "checkpoint .safetensors",
     "cluster": "(files for workers, which open them as one process does)",
@@ -403,6 +421,8 @@ PLACES = {
     "digits/train": "run",
     "editing/hub": "(the hub's cache)",
     "editing/many": "(results of ours)",
+    "editing/fill/lama": "onnx_network",
+    "editing/find/networks": "onnx_network",
     "editing/find/segment": "(what a visit wrote)",
     "editing/recipe": "recipe .png",
     "smallworld/autoencoder": "(networks of the small world)",

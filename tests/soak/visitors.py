@@ -1,11 +1,13 @@
 """Many visitors at once on a running suite: whose pictures they get, errors, polls and memory.
 
-Each visitor's picture has a size that no other's has: a result of another size is somebody else's.
+Each visitor's picture has a size that no other's has: a result of another size is somebody else's. A bare
+server is polled beside the suite: what it needs for an answer is the machine's and this script's own share.
 """
 
 import argparse
 import io
 import json
+import os
 import random
 import re
 import sys
@@ -23,9 +25,24 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "apps"))
 
-from server import served  # pyright: ignore[reportMissingImports]  # found by the line above
+from server import ROOT, running, served  # pyright: ignore[reportMissingImports]  # found by the line above
 
 POLL = {"color-transfer": 1.0, "restoration": 0.7, "image-editing": 0.7}  # seconds, as the pages' timers
+
+BARE = """
+import asyncio, os
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\nconnection: close\\r\\n\\r\\nok")
+    await writer.drain()
+    writer.close()
+
+async def main():
+    await (await asyncio.start_server(answer, "127.0.0.1", int(os.environ["PORT"]))).serve_forever()
+
+asyncio.run(main())
+"""
 
 
 class Page:
@@ -58,14 +75,17 @@ class Page:
         data = [changed.get(field, value) for field, value in inputs]
         asked = {"data": data, "fn_index": function["id"], "session_hash": self.key}
         began = time.perf_counter()
+        if not function["queue"]:
+            answer = self.client.post("/gradio_api/run/predict", json=asked)
+            if name == "follow":
+                self.polls.append(time.perf_counter() - began)
+            return answer.raise_for_status().json()["data"]
         event = self.client.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
         where = {"session_hash": self.key}
         with self.client.stream("GET", "/gradio_api/queue/data", params=where) as stream:
             for line in filter(None, stream.raise_for_status().iter_lines()):
                 said = json.loads(line.removeprefix("data: "))
                 if said["msg"] == "process_completed" and said["event_id"] == event:
-                    if name == "follow":
-                        self.polls.append(time.perf_counter() - began)
                     assert said["success"], f"{self.app} {name}: {said['output']}"
                     return said["output"]["data"]
         raise AssertionError(f"{self.app} {name}: the stream ended without an answer")
@@ -165,6 +185,14 @@ class Memory(threading.Thread):
             time.sleep(0.2)
 
 
+def look(address: str, ended: threading.Event, took: list[float]) -> None:
+    """Poll the bare server until the end."""
+    while not ended.wait(0.5):
+        began = time.perf_counter()
+        httpx.get(address, timeout=300).raise_for_status()
+        took.append(time.perf_counter() - began)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, default=20)
@@ -174,9 +202,12 @@ def main() -> None:
     options = parser.parse_args()
     polls: list[float] = []
     faults: list[str] = []
+    bare: list[float] = []
+    ended = threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
-        with served(None, {"TMPDIR": folder}, log) as address:
+        beside = running([sys.executable, "-c", BARE], ROOT, os.environ)
+        with served(None, {"TMPDIR": folder}, log) as address, beside as beside_address:
             [server] = [p for p in psutil.Process().children() if "apps.suite" in p.cmdline()]
             memory = Memory(server)
             memory.start()
@@ -191,10 +222,12 @@ def main() -> None:
                 threading.Thread(target=visit, args=(address, number, until, polls, faults))
                 for number in range(options.visitors)
             ]
+            threading.Thread(target=look, args=(beside_address, ended, bare)).start()
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
+            ended.set()
             found["peak_mb"] = memory.peak
             time.sleep(options.rest)
             found["after_mb"] = memory.now()
@@ -204,6 +237,7 @@ def main() -> None:
         "polls": len(polls),
         **{f"poll_p{p}": float(np.percentile(polls or [np.nan], p)) for p in (50, 90, 99)},
         "poll_max": max(polls, default=np.nan),
+        **{f"bare_p{p}": float(np.percentile(bare or [np.nan], p)) for p in (50, 90, 99)},
         "faults": len(faults),
         "tracebacks": tracebacks,
         "log_lines": len(text.splitlines()),

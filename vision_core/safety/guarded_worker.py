@@ -6,6 +6,7 @@ each file gets limits of memory and of processor time.
 
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -31,6 +32,7 @@ def serve() -> None:
     """Answer requests from standard input until it is closed."""
     replies, requests = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
     os.dup2(2, 1)  # what a library prints must not get among the replies
+    tempfile.gettempdir()  # a library may ask for it and cannot search once nothing can be written
     wire.send(replies, confine())
     with suppress(EOFError):
         while True:

@@ -16,7 +16,7 @@ from vision_core import devices, extras
 from vision_core.editing import compose, hub
 from vision_core.editing.fill import patches
 from vision_core.events import Done, Event, Preview
-from vision_core.safety import messages
+from vision_core.safety import guarded, messages
 from vision_core.weights import WeightsMissing
 
 REPO, FILE = "Carve/LaMa-ONNX", "lama_fp32.onnx"
@@ -54,7 +54,9 @@ class Lama:
         if chosen is None:
             raise WeightsMissing("LaMa is not on this machine: vision-core models --fetch lama (208 MB)")
         extras.need("editing", "filling by LaMa", "onnxruntime")
-        self.path = chosen
+        self.path = Path(chosen)
+        if path is not None:
+            guarded.call(try_network, self.path)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -62,18 +64,7 @@ class Lama:
 
     @cached_property
     def session(self) -> Any:
-        import onnxruntime
-
-        chosen = onnxruntime.SessionOptions()
-        chosen.intra_op_num_threads = devices.share_cores()
-        try:
-            found = onnxruntime.InferenceSession(self.path, chosen, providers=["CPUExecutionProvider"])
-        except Exception as error:  # a stranger's file: whatever its parser raises
-            raise ValueError(f"{self.path} cannot be loaded: {messages.reason(error)}") from error
-        shapes = {entry.name: entry.shape[1:] for entry in found.get_inputs()}
-        if shapes != {"image": [3, SIDE, SIDE], "mask": [1, SIDE, SIDE]}:
-            raise ValueError(f"{self.path} takes {shapes}; image and mask of {SIDE} x {SIDE} were expected")
-        return found
+        return _session(self.path)
 
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
@@ -92,3 +83,27 @@ class Lama:
         else:
             filled = cv2.resize(small, hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
         return np.where(hole[..., None], filled, rgb)
+
+
+def try_network(path: Path) -> None:
+    """Load another copy than the fetched one in a guarded process: a `ValueError` where it cannot be used."""
+    _session(path)
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    chosen = onnxruntime.SessionOptions()
+    chosen.intra_op_num_threads = devices.share_cores()
+    try:
+        found = onnxruntime.InferenceSession(
+            path, chosen, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
+    except Exception as error:  # a stranger's file: whatever its parser raises
+        raise ValueError(f"{path} cannot be loaded: {messages.reason(error)}") from error
+    shapes = {entry.name: entry.shape[1:] for entry in found.get_inputs()}
+    if shapes != {"image": [3, SIDE, SIDE], "mask": [1, SIDE, SIDE]}:
+        raise ValueError(
+            f"{path} takes {messages.quote(shapes)}; image and mask of {SIDE} x {SIDE} were expected"
+        )
+    return found

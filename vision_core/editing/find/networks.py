@@ -41,7 +41,7 @@ class Network:
                 options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
                 try:
                     made = onnxruntime.InferenceSession(
-                        str(self.path), options, providers=["CPUExecutionProvider"]
+                        str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=False
                     )
                 except Exception as error:  # onnxruntime's own kinds, which share no other ancestor
                     raise ValueError(f"{self.path} holds no ONNX network that can be run") from error

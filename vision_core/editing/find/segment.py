@@ -16,6 +16,7 @@ import numpy as np
 from vision_core.editing.find import edges
 from vision_core.editing.find.networks import Network
 from vision_core.editing.find.things import NAMES, Thing
+from vision_core.safety import guarded, messages
 from vision_core.weights import find
 
 SIDE = 1024  # pixels a side of the square that the encoder sees: the picture's longer side
@@ -142,23 +143,8 @@ class Sam:
         folder = folder or os.environ.get("VISION_CORE_SAM")
         place = Path(folder) if folder else find("marking")
         self.encoder, self.decoder = (Network(_only(place, word)) for word in ("encoder", "decoder"))
-        self._input = self._outputs = ""
         if folder:
-            self.check()
-
-    def check(self) -> None:
-        """Ask the pair about a black picture: an unfamiliar one is a `ValueError`."""
-        try:
-            choices = self.find(self.see(np.zeros((64, 96, 3), np.uint8)), [(48.0, 32.0, True)])
-            good = choices.logits.shape[1:] == (CELLS, CELLS) and np.isfinite(choices.scores).all()
-        except Exception as error:  # a stranger's network: whatever onnxruntime raises
-            raise ValueError(
-                f"{self.encoder.path.parent} holds no pair that can be used here: {error}"
-            ) from error
-        if not good:
-            raise ValueError(
-                f"{self.decoder.path} makes masks of {choices.logits.shape[1:]}, not of {CELLS} x {CELLS}"
-            )
+            guarded.call(try_pair, self.encoder.path, self.decoder.path.name)
 
     def see(self, rgb: np.ndarray, things: Sequence[Thing] = ()) -> Seen:
         """Look at uint8 (H, W, 3), once for all that is asked about it; this takes most of the time."""
@@ -338,6 +324,25 @@ def _only(folder: Path, word: str) -> Path:
     if len(found) != 1:
         raise ValueError(f"{len(found)} files of {folder} are called *{word}*.onnx; one was expected")
     return found[0]
+
+
+def try_pair(encoder: Path, decoder: str) -> None:
+    """Ask a stranger's pair about a black picture, in a guarded process: it may crash, or ask for gigabytes.
+
+    Raises:
+        ValueError: it cannot be used here.
+    """
+    pair = Sam.__new__(Sam)
+    pair.encoder, pair.decoder = Network(encoder), Network(encoder.with_name(decoder))
+    try:
+        choices = pair.find(pair.see(np.zeros((64, 96, 3), np.uint8)), [(48.0, 32.0, True)])
+        good = choices.logits.shape[1:] == (CELLS, CELLS) and np.isfinite(choices.scores).all()
+    except Exception as error:  # whatever onnxruntime raises
+        raise ValueError(
+            f"{encoder.parent} holds no pair that can be used here: {messages.reason(error)}"
+        ) from error
+    if not good:
+        raise ValueError(f"{decoder} makes masks of {choices.logits.shape[1:]}, not of {CELLS} x {CELLS}")
 
 
 @cache

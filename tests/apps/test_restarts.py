@@ -1,0 +1,59 @@
+"""A server that is killed while jobs are at work and wait: the next one starts them again."""
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from server import served
+
+from vision_core.files import read_json
+from vision_core.pictures import images
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
+from visitors import Page, picture  # found by the line above
+
+SECONDS = 800  # of a busy machine
+SIZES = ((320, 256), (336, 272), (160, 144))  # of the pictures; the last one waits
+
+
+def pressed(address: str, number: int) -> None:
+    """One visitor, whose picture nobody else has."""
+    app = ("restoration", "restoration", "image-editing")[number]
+    page = Page(address, app, [], random.Random(number))
+    sent = page.upload(picture(*SIZES[number], number))
+    if app == "restoration":
+        page.call("choose", {"page-file": sent})
+        page.call("begin", {"method": "network"})
+    else:
+        page.call("choose", {"source": sent}, shows="canvas")
+        page.call("begin_task", {"task": "extend", "ratio": "", "Pixels at the left": 16})
+
+
+def states(folder: Path) -> dict[str, str]:
+    """The status of each job by its file, without what a restart left."""
+    found = [*folder.rglob("restore.json"), *folder.rglob("state.json")]
+    return {str(path): read_json(path)["status"] for path in found}
+
+
+@pytest.mark.timeout(900)
+def test_what_was_at_work_and_what_waited_start_again(tmp_path):
+    with served(None, {"TMPDIR": str(tmp_path)}, tmp_path / "first.txt") as address:
+        for number in range(3):
+            pressed(address, number)
+        [server] = [p for p in psutil.Process().children() if "apps.suite" in p.cmdline()]
+        server.kill()
+        server.wait()
+    assert [*states(tmp_path).values()] == ["working"] * 3
+    with served(None, {"TMPDIR": str(tmp_path)}, tmp_path / "second.txt"):
+        end = time.monotonic() + SECONDS
+        while set(states(tmp_path).values()) != {"done"} and time.monotonic() < end:
+            time.sleep(0.2)
+    assert [*states(tmp_path).values()] == ["done"] * 3
+    made = [images.read(path).rgb.shape[:2] for path in tmp_path.rglob("sheet-001/changed.png")]
+    made += [images.read(path).rgb.shape[:2] for path in tmp_path.rglob("candidate-0.png")]
+    assert sorted(made) == [(160, 160), *SIZES[:2]]
+    assert not [*tmp_path.rglob("again-*")]
+    assert "Traceback" not in (tmp_path / "second.txt").read_text()
