@@ -360,6 +360,15 @@ def test_black_on_white_is_never_empty_and_dark_areas_stay_dark(picture):
     assert kind == "grey" and (soft[:20] == 55).all() and (soft[20:] == 165).all()
 
 
+def test_the_ink_map_is_thresholded_with_hysteresis(picture):
+    """A stroke goes on where it is faint; what is faint alone is no ink."""
+    ink = np.zeros(picture.rgb.shape[:2], np.uint8)
+    ink[40:44, 20:60], ink[40:44, 60:100] = 220, 90
+    ink[80:84, 20:100] = 90
+    black, _, _ = binary.page(picture.rgb, ink)
+    assert (black[40:44, 20:100] == 0).all() and (black[44:] == 255).all()
+
+
 def test_pairs_are_found_by_their_names(untrained, picture, tmp_path):
     from vision_core.pictures import images
 

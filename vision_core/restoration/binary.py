@@ -10,6 +10,7 @@ from vision_core.restoration import classical
 Threshold = Literal["ink", "sauvola", "wolf", "otsu"]
 MOSTLY = 0.55  # share of dark pixels above which dark does not mean ink
 HARDLY = 0.002  # share of predicted ink that is doubtful if a threshold finds five times as much
+FAINT, CERTAIN = 64, 160  # hysteresis thresholds of the ink map, see Canny 1986
 FLAT = 8  # range in 8-bit steps below which a page is empty
 NEAR = 96  # pixels around a dark area
 WIDE = 16  # a dark area is wider than the shorter side of the page divided by this, and than 24 pixels
@@ -44,11 +45,19 @@ def page(
             near = _around(area)  # the network misses letters beside dark areas
             dark[near] = np.maximum(dark, 255 - classical.wolf(rgb)[..., 0])[near]
             dark[area] = _reversed(luma, middle)[area]
-    if not dark.any():
+    written = _written(dark)
+    if not written.any():
         note = EMPTY
     if not soft:
-        return np.repeat(np.where(dark > 128, 0, 255).astype(np.uint8)[..., None], 3, 2), "binary", note
+        return np.repeat(np.where(written, 0, 255).astype(np.uint8)[..., None], 3, 2), "binary", note
     return np.repeat(255 - dark[..., None], 3, 2), "grey", note
+
+
+def _written(dark: np.ndarray) -> np.ndarray:
+    """Threshold uint8 (H, W), 255 ink, with hysteresis: thin strokes keep their width and faint ends."""
+    from skimage.filters import apply_hysteresis_threshold
+
+    return apply_hysteresis_threshold(dark, FAINT - 1, CERTAIN - 1)
 
 
 def _around(area: np.ndarray) -> np.ndarray:

@@ -15,18 +15,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_core import devices
+from vision_core.restoration import text
 from vision_core.restoration.damage import LUMA
 from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.light import consulted
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.thumbnail import thumbnail
-from vision_core.restoration.world import _cut, _damage, _drawn, _log, _mixture, _tensor
+from vision_core.restoration.world import _cut, _damage, _drawn, _log, _mixture, _tensor, _written
 
 BLOCKS = 12  # rows and columns of the blocks that a light is judged on
 SAMPLES = 8_000  # five times as many from as few pages gain little
 FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
-SHARES = {"mixture": 0.3, "shade": 0.22, "kinds": 0.12, "clean": 0.27, "strange": 0.09}
+SHARES = {"mixture": 0.27, "shade": 0.2, "sheet": 0.15, "kinds": 0.1, "clean": 0.22, "strange": 0.06}
+SHADED = 0.65  # of the sheets; the others are as they should be
 GREY = 0.12  # of the pages are scans without colour
+SHEET = 384  # side of a generated sheet: paper of any tone, which is evenly lit or should be
+SHADOWS = 0.35  # of the pages in uneven light have a shadow with an edge, too
 BETWEEN = 0.5  # of the pages have a paper between their own and another page's: there are too few pages
 Batch = tuple[Tensor, Tensor]
 
@@ -45,7 +49,7 @@ class Lights:
     _made: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def sample(self, seed: int, kind: str = "any") -> tuple[Tensor, Tensor]:
-        """`kind` is "mixture", "shade", "clean" or "strange" to measure on, and "any" to train."""
+        """`kind` is "mixture", "shade", "sheet", "clean" or "strange" to measure on, and "any" to train."""
         if kind != "any":
             return self._make(np.random.default_rng(seed), kind)
         if seed not in self._made:
@@ -54,10 +58,15 @@ class Lights:
         return self._made[seed]
 
     def _make(self, rng: np.random.Generator, kind: str) -> tuple[Tensor, Tensor]:
-        clean = self._region(rng)
+        if kind == "sheet":
+            clean, _ = _written(rng, text.mask(rng, SHEET))
+        else:
+            clean = self._region(rng)
         if kind == "strange":
             clean = self._strange(rng, clean)
-        if kind != "strange" and rng.random() < GREY:
+        if kind == "sheet" and rng.random() < 0.5:
+            clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
+        if kind not in ("strange", "sheet") and rng.random() < GREY:
             clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
         if kind == "mixture":
             steps = _mixture(rng)
@@ -70,9 +79,14 @@ class Lights:
             drawn = rng.choice(common if rng.random() < 0.6 else list(KINDS), count).tolist()
             steps = {name: value for name, value in _drawn(rng, drawn).items()}
             steps = {name: steps[name] for name in KINDS if name in steps}
+        elif kind == "sheet" and rng.random() < SHADED:
+            steps = _drawn(rng, ["uneven_light", "noise"] if rng.random() < 0.5 else ["uneven_light"])
         else:
             steps = {}
         damaged, lit = _damage(_tensor(clean), steps, None, rng, usual=True)
+        if "uneven_light" in steps and rng.random() < SHADOWS:
+            shadow = torch.from_numpy(_shadow(rng, *clean.shape[:2]))
+            damaged, lit = ((part * shadow).round().byte() for part in (damaged, lit))
         seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
         moments = _moments(lit.permute(1, 2, 0).float().numpy() / 255, clean)
         return torch.from_numpy(seen).half(), torch.from_numpy(moments).half()
@@ -114,6 +128,15 @@ class Lights:
                 or np.ptp(color) > 0.45
             ):
                 return (clean * (color / paper)).clip(0, 1).astype(np.float32)
+
+
+def _shadow(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """The shadow of a hand, phone or fold: darker on one side of a soft edge, float32 (H, W) in (0, 1]."""
+    angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
+    y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
+    across = y[:, None] * np.sin(angle) + x[None] * np.cos(angle) - at
+    depth, softness = rng.uniform(0.1, 0.5), _log(rng, 0.02, 0.2)
+    return (1 - depth / (1 + np.exp(-across / softness))).astype(np.float32)
 
 
 def _paper(page: np.ndarray) -> np.ndarray:
@@ -195,7 +218,7 @@ class LightValidation:
 
     def __init__(self, lights: Lights, seed: int, number: int = 96) -> None:
         self.parts: dict[str, Batch] = {}
-        for kind in ("mixture", "shade", "clean", "strange"):
+        for kind in ("mixture", "shade", "sheet", "clean", "strange"):
             made = [lights.sample(10**6 + seed + n, kind) for n in range(number)]
             self.parts[kind] = (
                 torch.stack([seen for seen, _ in made]),
@@ -216,8 +239,8 @@ class LightValidation:
             chosen = sure * light + (1 - sure) * _unchanged(light)
             after, before = (-10 * torch.log10(cost(x, moments) + FLOOR) for x in (chosen, _unchanged(light)))
             found[f"val_{kind}"] = after.mean().item()
-            if kind == "shade":
-                found["val_shade_gain"] = (after - before).mean().item()
+            if kind in ("shade", "sheet"):
+                found[f"val_{kind}_gain"] = (after - before).mean().item()
             if kind == "mixture":
                 found["val_gain"] = (after - before).mean().item()
                 found["val_gain_always"] = (
