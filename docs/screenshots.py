@@ -53,10 +53,10 @@ def color(page: Page, address: str) -> None:
     page.locator("#facts li").first.wait_for(timeout=240_000)
     page.wait_for_timeout(3000)
     page.evaluate("scrollTo(0, 0)")
-    top, end = (page.locator(at).bounding_box() for at in ("text=4 · The result", "#facts"))
-    assert top and end
-    clip = {"x": 60, "y": top["y"] - 16, "width": 1160, "height": end["y"] + end["height"] - top["y"] + 32}
-    page.screenshot(path=IMAGES / "color.png", full_page=True, clip=clip)
+    page.set_viewport_size({"width": 1280, "height": 960})
+    page.wait_for_timeout(500)
+    page.screenshot(path=IMAGES / "color.png", clip={"x": 60, "y": 0, "width": 1160, "height": 960})
+    page.set_viewport_size({"width": 1280, "height": 860})
 
 
 def trainings(runs: Path) -> None:
