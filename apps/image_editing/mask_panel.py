@@ -281,7 +281,7 @@ def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
         "concurrency_id": "mask",
         "api_visibility": "private",
     }
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=False):
         words = gr.Textbox(
             label="Find by words",
             placeholder="the red car on the left",

@@ -120,6 +120,7 @@ def clicked(**data: str) -> gr.EventData:
 
 def follow(known, choice: Choice = Choice(), seen: str = ""):  # noqa: B008
     looks = (choice.strength, choice.output, choice.sharpen, choice.gate, choice.light, choice.caution)
+    looks = (*looks, choice.crop)
     return restore_tab.follow(known, *looks, seen)
 
 
@@ -174,7 +175,7 @@ def test_a_painted_stroke_keeps_the_original_bit_for_bit_and_can_be_taken_back(r
 
 def test_overlays_show_where_and_how_much(restored, client, page):
     restore_tab.act(restored, clicked(act="guess"))
-    assert "can be shown" in wait(restored, "guess")
+    assert "where the network guesses" in wait(restored, "guess")
     shown = follow(restored, Choice(gate=False))
     assert 'data-over="guesses"' in shown[2]
     sheet = sheets.get(restored)
@@ -279,6 +280,37 @@ def test_stop_ends_the_work_and_leaves_the_queue(file):
             queue.HEAVY.leave(ticket)
     with pytest.raises(gr.Error, match="Nothing of yours"):
         restore_tab.stop(known)
+
+
+def test_stop_keeps_the_pages_that_are_done_and_the_list_survives(file, client, monkeypatch):
+    known, real = visits.new(visit.APP), images.save
+
+    def save(picture, path):
+        real(picture, path)
+        if "done" in path.parts:
+            jobs.stop(known)
+
+    monkeypatch.setattr(images, "save", save)
+    many.begin(known, [("a.png", file), ("b.png", file)], None, "classical", 1, "grey", False, False)
+    assert "Stopped after 1 of 2 pages" in wait(known, "many")
+    words, pages, *_ = many.follow(known)  # as a page that is loaded anew sees it
+    assert "a.png" in pages and "b.png" not in pages
+    link = re.findall(r'href="(files/[^"]+)"', words)[0]
+    archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
+    assert archive.namelist() == ["a.png", "report.csv", "contact-sheet.jpg"]
+    monkeypatch.setattr(images, "save", real)
+    many.begin(known, None, None, "classical", 1, "grey", False, False)  # goes on with the same files
+    assert "2 of 2 pages are ready" in wait(known, "many")
+
+
+def test_a_kept_page_is_not_called_restored(restored, client):
+    sheet = sheets.get(restored)
+    assert "Restored page" in views.offered(sheet, Choice(), True)
+    assert "Restored" not in views.offered(sheet, Choice(), False)
+    address = views.address(sheet, "restored.png", Choice(caution=1)).replace("&amp;", "&")
+    accepted = sheets.finished(sheet, Choice(caution=1))[1]["accepted"]
+    name = client.get("/" + address).headers["content-disposition"]
+    assert ("-restored.png" if accepted else "-kept.png") in name
 
 
 def test_the_lab_measures_what_the_core_measures():
