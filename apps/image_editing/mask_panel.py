@@ -57,7 +57,7 @@ def prepare(given: Session | None) -> str:
         pointing.seen_of(known, source_of(known))
     now = known.steps[known.at - 1][1] if known.at else ""
     about = "You are now editing the result; Undo brings the mark back. " if now == ON_RESULT else ""
-    return note(f"{about}Ready: click a thing, and again for a part of it or the whole.")
+    return note(f"{about}Ready: click a thing; click again for a part of it, or for the whole.")
 
 
 def canvas(known: Visit, picture: Picture | None = None) -> str:
