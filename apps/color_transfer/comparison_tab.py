@@ -40,7 +40,7 @@ def begin(given: Session | None) -> None:
         write_json(look.path(FILE), {"names": names, "rows": compare.table(entries)})
         return f"{len(entries)} methods compared."
 
-    jobs.begin(known.session, JOB, act, look=look.name)
+    jobs.begin(known.session, JOB, act, again=(begin, []), look=look.name)
 
 
 @user_errors

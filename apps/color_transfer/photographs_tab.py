@@ -54,7 +54,8 @@ def begin(
         write_json(look.path(FILE), told)
         return told["words"]
 
-    jobs.begin(known.session, JOB, act, look=look.name)
+    again = (begin, [files, None, strength, lightness])
+    jobs.begin(known.session, JOB, act, again=again, look=look.name)
 
 
 def _one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any]:
