@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 
 from vision_core.editing.find import things
+from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.eyes import Eyes
-from vision_core.editing.find.segment import Prompt, Seen
+from vision_core.editing.find.segment import Seen
 from vision_core.pictures import images
 
 LEAST = 0.01  # share of the picture from which a thing counts

@@ -32,8 +32,8 @@ from vision_core.editing import compose, masks, tasks
 from vision_core.editing.fill import lama, patches, push_pull
 from vision_core.editing.fill.inpainting import Classical, Painter
 from vision_core.editing.find import scratches, scratches_train, shadow
+from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.eyes import Eyes
-from vision_core.editing.find.segment import Prompt
 from vision_core.pictures import images
 from vision_core.weights import find
 

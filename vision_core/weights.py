@@ -94,7 +94,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "editing-scratches": Weights(
         "editing/scratches.safetensors",
-        "d556ed53f65352ba021d9bc79020d0a8e7c2ef4105a8f72f4b260fda4bd8e020",
+        "433cea2b2574eb04f686958daede5806c79f452110035dd5c9dfc73a2d7ef1bd",
         "Apache-2.0",
         "vision-core edit scratches train, see models/editing/README.md",
     ),

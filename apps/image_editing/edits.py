@@ -30,6 +30,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits
 from vision_core.safety.messages import quote
+from vision_core.smallworld import grammar
 
 FILLS = {
     "auto": "Automatic",
@@ -288,6 +289,8 @@ def begin_text(
     network = _network(known, learnt)
     negative = text(negative, "The negative prompt")
     told = {"steps": number_of, "guidance": guide, "negative": negative}
+    if unknown := unknown_words(prompt):
+        gr.Warning(f"The small world's model does not know {', '.join(map(quote, unknown[:5]))}.")
     drawn = known.scene is not None and editing.at_hand()["dino"]
     make = partial(_by_text, picture, caption, prompt, told, drawn, network, counts, chosen)
     who = SimpleNamespace(name="tiny", options=told)  # all that a recipe asks of a painter
@@ -305,6 +308,11 @@ def begin_text(
         ),
     )
     return chosen
+
+
+def unknown_words(prompt: str) -> list[str]:
+    """The words of a prompt that the small world's model has never seen."""
+    return sorted(set(re.findall(r"[^\W\d_]+", prompt.lower())) - set(grammar.words()))
 
 
 def performed(picture: Picture, task: str, own: Callable[[], Painter], options: dict[str, Any]) -> Any:

@@ -12,7 +12,8 @@ from apps.image_editing.visit import Visit, mask_of, with_mask
 from apps.shared import visits
 from vision_core.editing import masks
 from vision_core.editing.find import eyes
-from vision_core.editing.find.segment import Prompt, Seen
+from vision_core.editing.find.answers import Prompt
+from vision_core.editing.find.segment import Seen
 from vision_core.files import parse_json
 from vision_core.pictures.images import Picture
 
@@ -98,7 +99,7 @@ def point(known: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple
             Prompt(box=(float(left), float(top), float(right), float(bottom))), known.mask_name, takes
         )
     else:
-        step = _next(seen, last(known), tuple(at), takes) or Pointed(
+        step = _next(picture, seen, last(known), tuple(at), takes) or Pointed(
             Prompt(((tuple(at), True),)), known.mask_name, takes
         )
     found = eyes.shared().mark(picture.seen, step.prompt, seen)
@@ -127,14 +128,13 @@ def last(known: Visit) -> Pointed | None:
 
 
 def _next(
-    seen: Seen, before: Pointed | None, at: tuple[tuple[float, float], ...], takes: bool
+    picture: Picture, seen: Seen, before: Pointed | None, at: tuple[tuple[float, float], ...], takes: bool
 ) -> Pointed | None:
     """The step before with one stroke or another answer more; None where the stroke means another thing."""
     if before is None or len(before.prompt.strokes) >= STROKES:
         return None
-    sam, prompt = eyes.shared().sam, before.prompt
-    adds = takes == before.takes
-    known = sam.answer(seen, prompt)
+    prompt, adds = before.prompt, takes == before.takes
+    known = eyes.shared().answer(picture.seen, prompt, seen)
     steps = len(prompt.strokes) + (prompt.box is not None)
     chosen = (*prompt.chosen, *[0] * steps)[:steps]
     nearest = AGAIN * max(seen.height, seen.width)
@@ -143,10 +143,10 @@ def _next(
             return replace(
                 before, prompt=replace(prompt, chosen=(*chosen[:-1], (chosen[-1] + 1) % len(known)))
             )
-    level, cell = known.logits[chosen[-1] % len(known)], seen.scale / 4
-    inside = any(level[min(int(y * cell), 255), min(int(x * cell), 255)] > 0 for x, y in at)
+    level = known.on(seen, chosen[-1] % len(known))
+    inside = any(level[seen.cell(x, y)] > 0 for x, y in at)
     if not inside and adds:  # it may be a part of the same thing that was missed
-        other = sam.answer(seen, Prompt(((at, True),))).logits[0]
+        other = eyes.shared().answer(picture.seen, Prompt(((at, True),)), seen).logits[0]
         shared = ((other > 0) & (level > 0)).sum() / max(1, min((other > 0).sum(), (level > 0).sum()))
         inside = shared > 0.5
     if not inside:

@@ -298,6 +298,8 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
 def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_world):
     known = visits.new(visit.APP)
     picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
+    assert edits.unknown_words("A sleepy unicorn, red") == ["sleepy", "unicorn"]
+    assert edits.unknown_words("a tree with pink flowers") == []
     edits.begin_text(known, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
     looks = watch(known)
     with pytest.raises(gr.Error, match="training 007' is no longer here"):

@@ -8,8 +8,9 @@ import pytest
 
 from vision_core import weights
 from vision_core.editing import masks
-from vision_core.editing.find import edges, eyes, segment, things, words
-from vision_core.editing.find.segment import Prompt, Seen
+from vision_core.editing.find import answers, edges, eyes, segment, things, words
+from vision_core.editing.find.answers import Prompt
+from vision_core.editing.find.segment import Seen
 from vision_core.editing.find.things import Thing
 from vision_core.files import bundled
 from vision_core.pictures import images
@@ -134,16 +135,33 @@ def test_a_click_marks_the_thing_then_a_part_and_is_mended_by_more(coffee):
     whole = eyes.shared().named(rgb, "cup", seen).mask
     assert whole is not None
     first = Prompt((at(middle(whole)),))
-    answers = eyes.shared().sam.answer(seen, first)
+    found = eyes.shared().answer(rgb, first, seen)
     assert iou(eyes.shared().mark(rgb, first, seen), whole) > 0.8
-    assert len(answers) > 1 and iou(answers.mask(1), answers.mask(0)) < segment.ALIKE
+    assert len(found) > 1 and iou(found.mask(1), found.mask(0)) < segment.ALIKE
     part = Prompt(first.strokes, chosen=(1,))
-    assert (eyes.shared().mark(rgb, part, seen) == answers.drawn(rgb, 1)).all()
+    assert (eyes.shared().mark(rgb, part, seen) == found.drawn(rgb, 1)).all()
     outside = middle(~masks.grow(whole, 5))
     mended = Prompt((at(middle(whole)), at(outside, adds=False)))
     x, y = outside
     assert not eyes.shared().mark(rgb, mended, seen)[int(y), int(x)]
     assert iou(eyes.shared().mark(rgb, mended, seen), whole) > 0.8
+
+
+def test_a_small_thing_is_looked_at_from_nearby(coffee):
+    rgb, _ = coffee
+    wide = np.full((2 * rgb.shape[0], 3 * rgb.shape[1], 3), rgb.reshape(-1, 3).mean(0), np.uint8)
+    wide[100 : 100 + rgb.shape[0], 60 : 60 + rgb.shape[1]] = rgb
+    seen = eyes.shared().see(wide)
+    whole = eyes.shared().named(wide, "cup", seen).mask
+    assert whole is not None
+    (x, y), outside = middle(whole), middle(~masks.grow(whole, 5) & masks.grow(whole, 30))
+    asked = Prompt((at((x, y)), at((x + 5, y)), at(outside, adds=False)))
+    found = eyes.shared().answer(wide, asked, seen)
+    left, top, right, bottom = found.seen.window
+    assert left < x < right and top < y < bottom and right - left < answers.SMALL * wide.shape[1]
+    assert iou(found.mask(), whole) > 0.8 and not found.mask()[int(outside[1]), int(outside[0])]
+    away = Prompt((*asked.strokes, at((wide.shape[1] - 5.0, 5.0), adds=False)))
+    assert eyes.shared().answer(wide, away, seen).seen is seen
 
 
 def test_a_box_and_a_stroke_mark_what_they_are_drawn_on(coffee):
@@ -153,9 +171,9 @@ def test_a_box_and_a_stroke_mark_what_they_are_drawn_on(coffee):
     x, y = middle(whole)
     assert iou(eyes.shared().mark(rgb, Prompt((at((x - 20, y), (x, y), (x + 20, y)),)), seen), whole) > 0.7
     with pytest.raises(ValueError, match=f"outside a picture of {rgb.shape[1]} x {rgb.shape[0]}"):
-        eyes.shared().sam.answer(seen, Prompt((at((-5, y)),)))
+        eyes.shared().answer(rgb, Prompt((at((-5, y)),)), seen)
     with pytest.raises(ValueError, match="nothing was pointed at"):
-        eyes.shared().sam.answer(seen, Prompt())
+        eyes.shared().answer(rgb, Prompt(), seen)
 
 
 def test_a_look_that_was_kept_answers_the_same(coffee):
@@ -163,7 +181,7 @@ def test_a_look_that_was_kept_answers_the_same(coffee):
     again = Seen.decode(seen.encode())
     assert [thing.name for thing in again.things] == [thing.name for thing in seen.things]
     asked = Prompt((at((rgb.shape[1] / 2, rgb.shape[0] / 2)),))
-    one, other = (eyes.shared().sam.answer(known, asked) for known in (seen, again))
+    one, other = (eyes.shared().answer(rgb, asked, known) for known in (seen, again))
     assert (one.logits == other.logits).all()
 
 

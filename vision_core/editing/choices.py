@@ -220,7 +220,7 @@ def select(
         ValueError: not exactly one was given, numbers that do not fit the picture, or unknown words.
     """
     from vision_core.editing.find import eyes
-    from vision_core.editing.find.segment import Prompt
+    from vision_core.editing.find.answers import Prompt
 
     if [text, box, point].count(None) != 2:
         raise ValueError("say what to mark: words, a box or a point, one of them")

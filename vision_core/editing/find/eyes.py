@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import torch
 
-from vision_core.editing.find import edges, open_words, segment, things, words
+from vision_core.editing.find import answers, edges, open_words, segment, things, words
+from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.open_words import OpenWords
 from vision_core.editing.find.saliency import Look, normalized
-from vision_core.editing.find.segment import Prompt, Sam, Seen
+from vision_core.editing.find.segment import Choices, Sam, Seen
 from vision_core.editing.find.things import Thing
 from vision_core.editing.find.words import Wanted
 
@@ -50,13 +51,21 @@ class Eyes:
         """Look once at uint8 (H, W, 3), for all that is asked about it."""
         return self.sam.see(rgb, things.detect(rgb))
 
+    def answer(self, rgb: np.ndarray, prompt: Prompt, seen: Seen | None = None) -> Choices:
+        """What a prompt points at, the likeliest first; small things are looked at again from nearby.
+
+        Raises:
+            ValueError: as `answers.answer`.
+        """
+        return answers.answer(self.sam, seen or self.see(rgb), prompt, rgb)
+
     def mark(self, rgb: np.ndarray, prompt: Prompt, seen: Seen | None = None) -> np.ndarray:
         """What a prompt points at, bool (H, W), with the picture's own edges; perhaps empty.
 
         Raises:
-            ValueError: as `Sam.answer`.
+            ValueError: as `answers.answer`.
         """
-        choices = self.sam.answer(seen or self.see(rgb), prompt)
+        choices = self.answer(rgb, prompt, seen)
         taken = (
             prompt.chosen[-1] if len(prompt.chosen) == len(prompt.strokes) + (prompt.box is not None) else 0
         )
@@ -131,7 +140,7 @@ class Eyes:
         unlike = (features - features.mean((1, 2), keepdim=True)).norm(dim=0).numpy()
         saliency = UNNAMED * normalized(cv2.GaussianBlur(unlike, (0, 0), 1.5))
         for thing in seen.things[: MOST // 2]:
-            level = self.sam.answer(seen, Prompt(box=thing.box)).level(0, rows, columns)
+            level = self.answer(rgb, Prompt(box=thing.box), seen).level(0, rows, columns)
             depth = cv2.distanceTransform(np.pad(level > 0, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
             saliency = np.maximum(saliency, thing.score * depth / max(float(depth.max()), 1e-6))
         return Look(normalized(saliency), features)

@@ -17,7 +17,8 @@ from vision_core.weights import find as locate
 
 NAME = "editing-scratches"
 LONGER = 2048  # side in pixels at which a larger picture is looked at
-SURE = 0.9  # probability from which a pixel counts as damaged: as many of the marked are as are found
+SURE = 0.9  # probability from which a pixel counts as damaged
+TURNS = ((0, False), (1, False), (0, True))  # quarter turns, mirrored: the views whose mean is taken
 
 
 class ScratchNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
@@ -68,13 +69,18 @@ def find(rgb: np.ndarray, network: ScratchNet | None = None, sure: float = SURE)
 
 
 def chance(rgb: np.ndarray, network: ScratchNet) -> np.ndarray:
-    """The probability of damage at each pixel, float32 (H, W)."""
+    """The probability of damage at each pixel, the mean of three views, float32 (H, W)."""
     small = images.shrink(rgb, LONGER)
-    height, width = small.shape[:2]
-    more = [-side % network.multiple for side in (height, width)]
-    padded = cv2.copyMakeBorder(small, 0, more[0], 0, more[1], cv2.BORDER_REFLECT)
-    with torch.inference_mode():
-        found = network(images.to_tensor(padded))[0, 0, :height, :width].sigmoid().numpy()
+    found = np.zeros(small.shape[:2], np.float32)
+    for turns, mirrored in TURNS:
+        view = np.rot90(small[:, ::-1] if mirrored else small, turns)
+        height, width = view.shape[:2]
+        more = [-side % network.multiple for side in (height, width)]
+        padded = cv2.copyMakeBorder(np.ascontiguousarray(view), 0, more[0], 0, more[1], cv2.BORDER_REFLECT)
+        with torch.inference_mode():
+            likely = network(images.to_tensor(padded))[0, 0, :height, :width].sigmoid().numpy()
+        likely = np.rot90(likely, -turns)
+        found += (likely[:, ::-1] if mirrored else likely) / len(TURNS)
     if small.shape != rgb.shape:
         found = cv2.resize(found, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return found

@@ -1,4 +1,4 @@
-"""From clicks, strokes and boxes to masks: Segment Anything, as a pair of ONNX networks.
+"""From points and boxes to masks: Segment Anything, as a pair of ONNX networks.
 
 Sources: Kirillov et al. 2023, "Segment Anything"; Zhang et al. 2023, "Faster Segment Anything" (MobileSAM).
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,11 +26,7 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 SPREAD = np.array([58.395, 57.12, 57.375], np.float32)
 WHOLE = (0.0, 0.0, 0.04, 0.05)  # added to the scores of one click's masks: people mark things, not parts
 ALIKE = 0.9  # IoU from which two masks are the same answer
-DAB = 3  # cells around a click that are as it says, whatever the decoder answers
-REMEMBERED = 24  # answers about a picture, a megabyte each
-SURFACES = ("dining table", "bed")  # a click on one means what lies there as likely
-GUIDED = 3  # strokes up to which a thing of the detector's guides them
-POINTS = 5  # of a stroke that the decoder is given
+NOTHING = -10.0  # logits beyond what was looked at
 
 Click = tuple[float, float, bool]  # x and y in pixels; True adds, False takes away
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -39,19 +36,33 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 class Seen:
     """What the encoder saw in a picture of `height` x `width` pixels: `embedding`, float16 (1, 256, 64, 64).
 
-    `things` are those of the detector, where it was asked.
+    `things` are those of the detector, where it was asked; `part` is the window that was looked at, None for
+    all; `answers` are those given before, by their prompts.
     """
 
     embedding: np.ndarray
     height: int
     width: int
     things: tuple[Thing, ...] = ()
-    _known: dict["Prompt", "Choices"] = field(default_factory=dict, repr=False)  # answers given before
+    part: Box | None = None
+    answers: dict[Any, "Choices"] = field(default_factory=dict, repr=False)
+
+    @property
+    def window(self) -> Box:
+        """What was looked at."""
+        return self.part or (0, 0, self.width, self.height)
 
     @property
     def scale(self) -> float:
         """Pixels of the encoder's square for one of the picture."""
-        return SIDE / max(self.height, self.width)
+        left, top, right, bottom = self.window
+        return SIDE / max(right - left, bottom - top)
+
+    def cell(self, x: float, y: float) -> tuple[int, int]:
+        """Row and column of a mask's cell, for a pixel of the window."""
+        left, top, _, _ = self.window
+        share = self.scale * CELLS / SIDE
+        return min(int((y - top) * share), CELLS - 1), min(int((x - left) * share), CELLS - 1)
 
     def encode(self) -> bytes:
         """All of it, to be kept beside the picture: what `decode` reads."""
@@ -73,28 +84,6 @@ class Seen:
             return Seen(kept["embedding"], height, width, found)
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """What a person pointed at: a `box`, or none, and then strokes; a click is a stroke of one point.
-
-    Args:
-        strokes: each its points (x, y) in pixels, and whether it adds.
-        chosen: which of the answers was taken after each stroke (and the box), 0 where none is said.
-    """
-
-    strokes: tuple[tuple[tuple[tuple[float, float], ...], bool], ...] = ()
-    box: Box | None = None
-    chosen: tuple[int, ...] = ()
-
-    @property
-    def clicks(self) -> tuple[Click, ...]:
-        found: list[Click] = []
-        for points, adds in self.strokes:
-            some = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int))
-            found += [(*points[k], adds) for k in some]
-        return tuple(found)
-
-
 @dataclass(frozen=True, eq=False)
 class Choices:
     """Masks that answer a prompt, the likeliest first: `logits`, float32 (K, 256, 256), and `scores` (K,)."""
@@ -109,14 +98,25 @@ class Choices:
     def level(self, number: int = 0, height: int | None = None, width: int | None = None) -> np.ndarray:
         """The logits of a choice over the picture, float32 (H, W) in the picture's size or another."""
         size = width or self.seen.width, height or self.seen.height
-        cells = (
-            side * CELLS / max(self.seen.height, self.seen.width)
-            for side in (self.seen.width, self.seen.height)
+        share = self.seen.scale * CELLS / SIDE
+        return _warped(
+            self.logits[number],
+            tuple(
+                share * all_ / new
+                for all_, new in zip((self.seen.width, self.seen.height), size, strict=True)
+            ),
+            tuple(-share * start for start in self.seen.window[:2]),
+            size,
+            cv2.BORDER_CONSTANT if self.seen.part else cv2.BORDER_REPLICATE,
         )
-        x, y = (of / new for of, new in zip(cells, size, strict=True))
-        places = np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5]])  # of pixels among the cells
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(self.logits[number], places, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    def on(self, seen: Seen, number: int = 0) -> np.ndarray:
+        """The logits of a choice over the cells of another look at the same picture, float32 (256, 256)."""
+        if seen is self.seen:
+            return self.logits[number]
+        share, new = (of.scale * CELLS / SIDE for of in (self.seen, seen))
+        away = tuple(share * (b - a) for a, b in zip(self.seen.window[:2], seen.window[:2], strict=True))
+        return _warped(self.logits[number], (share / new,) * 2, away, (CELLS, CELLS), cv2.BORDER_CONSTANT)
 
     def mask(self, number: int = 0) -> np.ndarray:
         """A choice in the picture's size, bool (H, W), with a smooth edge."""
@@ -146,17 +146,24 @@ class Sam:
         if folder:
             guarded.call(try_pair, self.encoder.path, self.decoder.path.name)
 
-    def see(self, rgb: np.ndarray, things: Sequence[Thing] = ()) -> Seen:
-        """Look at uint8 (H, W, 3), once for all that is asked about it; this takes most of the time."""
-        height, width = rgb.shape[:2]
-        scale = SIDE / max(height, width)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+    def see(
+        self, rgb: np.ndarray, things: Sequence[Thing] = (), part: tuple[int, int, int, int] | None = None
+    ) -> Seen:
+        """Look at uint8 (H, W, 3), once for all that is asked about it; this takes most of the time.
+
+        Args:
+            part: left, top, right and bottom of what is looked at; None is all.
+        """
+        left, top, right, bottom = part or (0, 0, rgb.shape[1], rgb.shape[0])
+        inside = rgb[top:bottom, left:right]
+        scale = SIDE / max(inside.shape[:2])
+        size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         x = np.zeros((SIDE, SIDE, 3), np.float32)
-        x[: size[1], : size[0]] = (cv2.resize(rgb, size, interpolation=way) - MEAN) / SPREAD
+        x[: size[1], : size[0]] = (cv2.resize(inside, size, interpolation=way) - MEAN) / SPREAD
         (given,) = self.encoder.session().get_inputs()
         (embedding,) = self.encoder.run({given.name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})
-        return Seen(embedding.astype(np.float16), height, width, tuple(things))
+        return Seen(embedding.astype(np.float16), *rgb.shape[:2], tuple(things), part)
 
     def find(
         self,
@@ -165,7 +172,7 @@ class Sam:
         box: Box | None = None,
         before: np.ndarray | None = None,
     ) -> Choices:
-        """What clicks and a box point at, at least one of them.
+        """What clicks and a box point at, at least one of them, in pixels of the picture.
 
         Args:
             before: logits (256, 256) of an earlier answer that the last clicks are to mend.
@@ -173,13 +180,15 @@ class Sam:
         points = [click[:2] for click in clicks] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
         kinds = [float(adds) for *_, adds in clicks] + ([2.0, 3.0] if box else [-1.0])
         earlier = np.zeros((CELLS, CELLS), np.float32) if before is None else before
+        left, top, right, bottom = seen.window
         given = {
             "image_embeddings": seen.embedding.astype(np.float32),
-            "point_coords": np.array([points], np.float32) * np.float32(seen.scale),
+            "point_coords": (np.array([points], np.float32) - (left, top)).astype(np.float32)
+            * np.float32(seen.scale),
             "point_labels": np.array([kinds], np.float32),
             "mask_input": earlier[None, None],
             "has_mask_input": np.array([before is not None], np.float32),
-            "orig_im_size": np.array([seen.height, seen.width], np.float32),
+            "orig_im_size": np.array([bottom - top, right - left], np.float32),
         }
         session = self.decoder.session()
         asked = {one.name for one in session.get_inputs()}
@@ -189,100 +198,15 @@ class Sam:
         masks, scores = session.run(outputs, {name: value for name, value in given.items() if name in asked})
         return _ordered(seen, masks[0], scores[0], single=len(clicks) == 1 and box is None)
 
-    def answer(self, seen: Seen, prompt: Prompt) -> Choices:
-        """What a prompt points at: each stroke mends what was chosen before it.
 
-        A first click on one of the detector's things means that thing; its other answers do not.
-
-        Raises:
-            ValueError: nothing was pointed at, or a place outside the picture.
-        """
-        if not prompt.strokes and prompt.box is None:
-            raise ValueError("nothing was pointed at: a click, a stroke or a box was expected")
-        for x, y, _ in prompt.clicks:
-            if not (0 <= x <= seen.width and 0 <= y <= seen.height):
-                raise ValueError(
-                    f"the point {x:g}, {y:g} lies outside a picture of {seen.width} x {seen.height} pixels"
-                )
-        if prompt in seen._known:
-            return seen._known[prompt]
-        before, asked = None, len(prompt.strokes) + (prompt.box is not None)
-        chosen = (*prompt.chosen, *[0] * asked)[:asked]
-        if asked > 1:
-            earlier = self.answer(seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]))
-            before = earlier.logits[chosen[-2] % len(earlier)]
-        thing = (
-            self._thing(seen, prompt)
-            if prompt.box is None and asked <= GUIDED and not any(chosen[:-1])
-            else None
-        )
-        found = self.find(seen, prompt.clicks, prompt.box or thing, before)
-        if thing and len(prompt.clicks) == 1:
-            found = _together(found, self.find(seen, prompt.clicks))
-        if before is not None and prompt.strokes:
-            found = _mended(before, found, prompt.strokes[-1])
-        elif len(prompt.clicks) == 1 and prompt.box is None:
-            found = _on(found, prompt.clicks[0])
-        while len(seen._known) >= REMEMBERED:
-            seen._known.pop(next(iter(seen._known)))
-        seen._known[prompt] = found
-        return found
-
-    def _thing(self, seen: Seen, prompt: Prompt) -> Box | None:
-        """The box of the smallest of the detector's things that the first click lies on, not beside."""
-        points, adds = prompt.strokes[0]
-        boxes = [
-            thing.box
-            for thing in seen.things
-            if thing.name not in SURFACES and all(_within(point, thing.box) for point in points)
-        ]
-        if not adds or not boxes:
-            return None
-        box = min(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-        first = self.find(seen, Prompt((prompt.strokes[0],)).clicks, box).logits[0]
-        y, x = (min(int(side * seen.scale * CELLS / SIDE), CELLS - 1) for side in points[0][::-1])
-        return box if first[y, x] > 0 else None
-
-
-def _on(found: Choices, click: Click) -> Choices:
-    """The choices, those that hold the clicked place first."""
-    x, y, _ = click
-    cell = found.seen.scale * CELLS / SIDE
-    level = found.logits[:, min(int(y * cell), CELLS - 1), min(int(x * cell), CELLS - 1)]
-    order = np.argsort(level <= 0, kind="stable")
-    return Choices(found.seen, found.logits[order], found.scores[order])
-
-
-def _mended(
-    before: np.ndarray, found: Choices, stroke: tuple[tuple[tuple[float, float], ...], bool]
-) -> Choices:
-    """The choices, of which the first differs from `before` only where the stroke lies.
-
-    The decoder looks at all clicks anew and may lose elsewhere what was right; a person mends one place.
-    """
-    points, adds = stroke
-    cell = found.seen.scale * CELLS / SIDE
-    cells = [(min(int(y * cell), CELLS - 1), min(int(x * cell), CELLS - 1)) for x, y in points]
-    new = found.logits[0]
-    other = (new > 0) & (before <= 0) if adds else (new <= 0) & (before > 0)
-    _, places = cv2.connectedComponents(other.astype(np.uint8))
-    here = np.isin(places, [number for number in {places[cell] for cell in cells} if number])
-    logits = np.where(here, new, before)
-    for y, x in cells:  # where the decoder did not follow: at least what was pointed at
-        if (logits[y, x] > 0) != adds:
-            cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
-    return Choices(found.seen, np.concatenate([logits[None], found.logits[1:]]), found.scores)
-
-
-def _within(point: tuple[float, float], box: Box) -> bool:
-    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
-
-
-def _together(first: Choices, others: Choices) -> Choices:
-    """The first one's likeliest mask, and after it all the others that say something else."""
-    new = [k for k, logits in enumerate(others.logits) if _alike(first.logits[0], logits) < ALIKE]
-    scores = np.concatenate([first.scores[:1], others.scores[new]])
-    return Choices(first.seen, np.concatenate([first.logits[:1], others.logits[new]]), scores)
+def _warped(
+    logits: np.ndarray, scale: tuple[float, ...], start: tuple[float, ...], size: tuple[int, int], border: int
+) -> np.ndarray:
+    """Cells (256, 256) looked up for pixels (H, W): pixel x is cell `start` + `scale` * x."""
+    (x, y), (left, top) = scale, start
+    places = np.array([[x, 0, x / 2 - 0.5 + left], [0, y, y / 2 - 0.5 + top]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(logits, places, size, flags=flags, borderMode=border, borderValue=NOTHING)
 
 
 def _ordered(seen: Seen, logits: np.ndarray, scores: np.ndarray, single: bool) -> Choices:
@@ -300,12 +224,12 @@ def _ordered(seen: Seen, logits: np.ndarray, scores: np.ndarray, single: bool) -
         order = [int(k) for k in np.argsort(-scores)]
     kept: list[int] = []
     for k in order:
-        if all(_alike(logits[k], logits[other]) < ALIKE for other in kept):
+        if all(alike(logits[k], logits[other]) < ALIKE for other in kept):
             kept.append(k)
     return Choices(seen, logits[kept].astype(np.float32), scores[kept])
 
 
-def _alike(one: np.ndarray, other: np.ndarray) -> float:
+def alike(one: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union of two masks' logits."""
     return float(((one > 0) & (other > 0)).sum() / max(1, ((one > 0) | (other > 0)).sum()))
 

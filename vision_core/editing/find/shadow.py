@@ -18,6 +18,7 @@ SIDE = 400  # longer side, in pixels, at which the surroundings of a thing are l
 REACH = 1.5  # of what is looked at around a thing, in lengths of its longer side
 LEANS = np.linspace(-2.0, 2.0, 81)  # how far to the side a shadow falls, in heights of its thing,
 FLATS = np.linspace(-0.6, 0.6, 49)  # and how far down the picture
+NEAR = np.linspace(-0.75, 0.75, 7)  # in steps of both: what is tried around the best
 DARKER = (0.15, 1.8)  # logarithm of the light that a shadow takes: at least, at most
 TINT = 12.0  # by which the colour may shift across its edge, in CIE Lab
 ALIKE, CERTAIN = 0.55, 0.75  # share of the outline that must look like a shadow's edge; enough by itself
@@ -86,26 +87,15 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     light = np.log((smooth**2.2) @ np.array([0.21, 0.72, 0.07], np.float32) + 0.01)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
     outline, foot = _outline(thing)
-    lean, flat = (grid.ravel()[:, None] for grid in np.meshgrid(LEANS, FLATS))
-    up = foot - outline[:, 1]  # heights above the foot, (N,)
-    x, y = outline[:, 0] + lean * up, foot + flat * up  # each outline laid down, (K, N)
-    away_x, away_y = -np.gradient(y, axis=1), np.gradient(x, axis=1)  # OpenCV goes round leftwards
-    turned = np.where(flat > 0, -1, 1)  # a mirrored outline runs the other way round
-    length = np.maximum(np.hypot(away_x, away_y), 1e-6) * turned
-    away_x, away_y = away_x / length, away_y / length
     values = np.dstack([light, lab[..., 1], lab[..., 2], thing.astype(np.float32)])
-    out, own = (_at(values, x + d * away_x, y + d * away_y) for d in (3.0, -3.0))  # (K, N, 4)
-    step = out[..., 0] - own[..., 0]
-    shift = np.hypot(*(out[..., c] - own[..., c] * np.exp(step / 6) for c in (1, 2)))
-    inside = (x > 3) & (y > 3) & (x < thing.shape[1] - 4) & (y < thing.shape[0] - 4)
-    usable = inside & (out[..., 3] < 0.1) & (own[..., 3] < 0.1)
-    count = usable.sum(1)
-    right = usable & (step > DARKER[0]) & (step < DARKER[1]) & (shift < TINT)
-    share = right.sum(1) / np.maximum(count, 1)
-    share[count < max(12, 0.4 * len(outline))] = 0
-    middle = np.array([np.median(s[r]) if r.any() else 0 for s, r in zip(step, right, strict=True)])
-    even = np.where(right, np.abs(step - middle[:, None]), 0).sum(1) / np.maximum(right.sum(1), 1)
-    best = int(np.argmax(share - 0.3 * even))
+    ways = [grid.ravel() for grid in np.meshgrid(LEANS, FLATS)]
+    for _ in range(2):  # all outlines, then those between the best and its neighbours
+        x, y, share, middle, even = _likeness(values, outline, foot, *ways)
+        best = int(np.argmax(share - 0.3 * even))
+        between = (
+            way[best] + NEAR * (steps[1] - steps[0]) for way, steps in zip(ways, (LEANS, FLATS), strict=True)
+        )
+        ways = [grid.ravel() for grid in np.meshgrid(*between)]
     if share[best] < ALIKE:
         return None
     laid = _laid(thing, np.stack([x[best], y[best]], 1))
@@ -114,6 +104,37 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     if found is None or share[best] >= CERTAIN:
         return found
     return found if explained >= EXPLAINED and found.loss.max() < DEEPEST else None
+
+
+def _likeness(
+    values: np.ndarray, outline: np.ndarray, foot: float, leans: np.ndarray, flats: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """How much an outline laid down in K ways looks like a shadow's edge, at each of its N points.
+
+    x and y, (K, N); the share of points that do, how much darker it is within, and how unevenly so, (K,).
+
+    Args:
+        values: logarithm of the light, a and b of CIE Lab, and the thing, (H, W, 4).
+    """
+    lean, flat = leans[:, None], flats[:, None]
+    up = foot - outline[:, 1]  # heights above the foot, (N,)
+    x, y = outline[:, 0] + lean * up, foot + flat * up
+    away_x, away_y = -np.gradient(y, axis=1), np.gradient(x, axis=1)  # OpenCV goes round leftwards
+    turned = np.where(flat > 0, -1, 1)  # a mirrored outline runs the other way round
+    length = np.maximum(np.hypot(away_x, away_y), 1e-6) * turned
+    away_x, away_y = away_x / length, away_y / length
+    out, own = (_at(values, x + d * away_x, y + d * away_y) for d in (3.0, -3.0))  # (K, N, 4)
+    step = out[..., 0] - own[..., 0]
+    shift = np.hypot(*(out[..., c] - own[..., c] * np.exp(step / 6) for c in (1, 2)))
+    inside = (x > 3) & (y > 3) & (x < values.shape[1] - 4) & (y < values.shape[0] - 4)
+    usable = inside & (out[..., 3] < 0.1) & (own[..., 3] < 0.1)
+    count = usable.sum(1)
+    right = usable & (step > DARKER[0]) & (step < DARKER[1]) & (shift < TINT)
+    share = right.sum(1) / np.maximum(count, 1)
+    share[count < max(12, 0.4 * x.shape[1])] = 0
+    middle = np.array([np.median(s[r]) if r.any() else 0 for s, r in zip(step, right, strict=True)])
+    even = np.where(right, np.abs(step - middle[:, None]), 0).sum(1) / np.maximum(right.sum(1), 1)
+    return x, y, share, middle, even
 
 
 def _outline(thing: np.ndarray) -> tuple[np.ndarray, float]:

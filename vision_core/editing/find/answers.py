@@ -1,0 +1,163 @@
+"""What a person points at, stroke after stroke: each mends what was marked before it.
+
+From the third stroke on, a small thing is looked at once more, from nearby: the encoder sees the part of the
+picture around it, and its mask gets as many more cells.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vision_core.editing.find.segment import ALIKE, Box, Choices, Click, Sam, Seen, alike
+
+DAB = 3  # cells around a click that are as it says, whatever the decoder answers
+REMEMBERED = 24  # answers about a picture, a megabyte each
+SURFACES = ("dining table", "bed")  # a click on one means what lies there as likely
+GUIDED = 3  # strokes up to which a thing of the detector's guides them
+POINTS = 5  # of a stroke that the decoder is given
+CLOSER = 3  # strokes, the box among them, from which a small thing is looked at from nearby
+SMALL = 0.6  # of the picture's longer side: what is looked at from nearby is no longer, and
+MARGIN = 0.3  # of the thing's longer side is around it
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a person pointed at: a `box`, or none, and then strokes; a click is a stroke of one point.
+
+    Args:
+        strokes: each its points (x, y) in pixels, and whether it adds.
+        chosen: which of the answers was taken after each stroke (and the box), 0 where none is said.
+    """
+
+    strokes: tuple[tuple[tuple[tuple[float, float], ...], bool], ...] = ()
+    box: Box | None = None
+    chosen: tuple[int, ...] = ()
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        found: list[Click] = []
+        for points, adds in self.strokes:
+            some = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int))
+            found += [(*points[k], adds) for k in some]
+        return tuple(found)
+
+
+def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) -> Choices:
+    """What a prompt points at in a picture.
+
+    Args:
+        rgb: the picture, uint8 (H, W, 3); without it nothing is looked at from nearby.
+
+    Raises:
+        ValueError: nothing was pointed at, or a place outside the picture.
+    """
+    if not prompt.strokes and prompt.box is None:
+        raise ValueError("nothing was pointed at: a click, a stroke or a box was expected")
+    for x, y, _ in prompt.clicks:
+        if not (0 <= x <= seen.width and 0 <= y <= seen.height):
+            raise ValueError(
+                f"the point {x:g}, {y:g} lies outside a picture of {seen.width} x {seen.height} pixels"
+            )
+    if prompt not in seen.answers:
+        steps = len(prompt.strokes) + (prompt.box is not None)
+        found = _first(sam, seen, prompt) if steps == 1 else _mended(sam, seen, prompt, steps, rgb)
+        while len(seen.answers) >= REMEMBERED:
+            seen.answers.pop(next(iter(seen.answers)))
+        seen.answers[prompt] = found
+    return seen.answers[prompt]
+
+
+def _first(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
+    """A first click on one of the detector's things means that thing; its other answers do not."""
+    clicks = prompt.clicks
+    box = prompt.box or _thing(sam, seen, prompt)
+    found = sam.find(seen, clicks, box)
+    if prompt.box or len(clicks) > 1:
+        return found
+    return _on(_together(found, sam.find(seen, clicks)) if box else found, clicks[0])
+
+
+def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
+    """The answer before the last stroke, changed where that lies; after it the decoder's own answers.
+
+    The decoder looks at all clicks anew and may lose elsewhere what was right; a person mends one place. So
+    only the part that holds the stroke changes, and none that would undo an earlier click.
+    """
+    chosen = (*prompt.chosen, *[0] * steps)[:steps]
+    earlier = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
+    before, number = earlier, chosen[-2] % len(earlier)
+    near = _nearby(sam, before, number, prompt, rgb) if steps == CLOSER else before.seen
+    if not all(_within((x, y), near.window) for x, y, _ in prompt.clicks):
+        near = seen
+    box = None
+    if near is seen:
+        guided = steps <= GUIDED and not any(chosen[:-1])
+        box = prompt.box or (_thing(sam, seen, prompt) if guided else None)
+    old = before.on(near, number)
+    found = sam.find(near, prompt.clicks, box, old)
+    points, adds = prompt.strokes[-1]
+    cells = [near.cell(x, y) for x, y in points]
+    kept = [(near.cell(x, y), sign) for x, y, sign in Prompt(prompt.strokes[:-1]).clicks]
+    new = found.logits[0]
+    other = (new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0)
+    _, places = cv2.connectedComponents(other.astype(np.uint8))
+    here = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
+    undone = any(here[cell] and sign != adds for cell, sign in kept)
+    logits = old.copy() if undone else np.where(here, new, old)
+    for y, x in cells:  # where the decoder did not follow: at least what was pointed at
+        if (logits[y, x] > 0) != adds:
+            cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
+    return Choices(near, np.concatenate([logits[None], found.logits[1:]]), found.scores)
+
+
+def _nearby(sam: Sam, found: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
+    """A look at what surrounds a small thing and all clicks; of a large one the look that there is."""
+    mask = found.mask(number)
+    if rgb is None or not mask.any():
+        return found.seen
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    across = [columns[0], columns[-1], *(x for x, _, _ in prompt.clicks)]
+    down = [rows[0], rows[-1], *(y for _, y, _ in prompt.clicks)]
+    more = MARGIN * max(max(across) - min(across), max(down) - min(down))
+    left, top = max(0, int(min(across) - more)), max(0, int(min(down) - more))
+    right, bottom = (
+        min(side, int(max(of) + more) + 1)
+        for side, of in zip((found.seen.width, found.seen.height), (across, down), strict=True)
+    )
+    if max(right - left, bottom - top) > SMALL * max(found.seen.height, found.seen.width):
+        return found.seen
+    return sam.see(rgb, part=(left, top, right, bottom))
+
+
+def _thing(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
+    """The box of the smallest of the detector's things that the first click lies on, not beside."""
+    points, adds = prompt.strokes[0]
+    boxes = [
+        thing.box
+        for thing in seen.things
+        if thing.name not in SURFACES and all(_within(point, thing.box) for point in points)
+    ]
+    if not adds or not boxes:
+        return None
+    box = min(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    first = sam.find(seen, Prompt((prompt.strokes[0],)).clicks, box).logits[0]
+    return box if first[seen.cell(*points[0])] > 0 else None
+
+
+def _on(found: Choices, click: Click) -> Choices:
+    """The choices, those that hold the clicked place first."""
+    y, x = found.seen.cell(*click[:2])
+    order = np.argsort(found.logits[:, y, x] <= 0, kind="stable")
+    return Choices(found.seen, found.logits[order], found.scores[order])
+
+
+def _within(point: tuple[float, float], box: Box) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _together(first: Choices, others: Choices) -> Choices:
+    """The first one's likeliest mask, and after it all the others that say something else."""
+    new = [k for k, logits in enumerate(others.logits) if alike(first.logits[0], logits) < ALIKE]
+    scores = np.concatenate([first.scores[:1], others.scores[new]])
+    return Choices(first.seen, np.concatenate([first.logits[:1], others.logits[new]]), scores)
