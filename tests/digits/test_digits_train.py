@@ -45,6 +45,7 @@ def test_run_has_every_documented_file(trained):
         "final_model_weights.pth",
         *(f"epoch_weights/epoch_{n}_weights.pth" for n in range(4)),
         *(f"activations/epoch_{n}.npz" for n in range(4)),
+        *(f"batch_weights/batch_{n}{end}" for n in (1, 2) for end in ("_weights.pth", ".json")),
     }
     plain = torch.load(trained / "final_model_weights.pth", weights_only=True)
     assert plain["model_state_dict"].keys() == DigitNet().state_dict().keys()
