@@ -155,7 +155,7 @@ def test_an_unknown_run_in_the_address_is_told(root):
 BAD_UPLOADS = (
     ({"a.json": INDEX.read_bytes()}, "the .json index and the .bin"),
     ({"a.json": INDEX.read_bytes()[:5000], "a.bin": b""}, "not valid JSON"),
-    ({"a.json": altered(b'"version":1', b'"version":9'), "a.bin": b""}, "version 9"),
+    ({"a.json": altered(b'"version":2', b'"version":9'), "a.bin": b""}, "version 9"),
     ({"a.json": INDEX.read_bytes(), "digits.bin": BINARY.read_bytes()[:-8]}, "digits.bin "),
     ({"a.json": b'{"format": 3}', "a.bin": b""}, "not a packed digit export"),
     ({"a.json": altered(b'"val_loss":', b'"lost":'), "a.bin": BINARY.read_bytes()}, "val_loss"),
