@@ -194,6 +194,7 @@ def test_the_shipped_classifier_takes_no_drawing_for_a_leaf(root):
     for example in app.selectbox(key="leaf_example").options:
         app = checked(app.selectbox(key="leaf_example").set_value(example).run())
         assert "does not look like a leaf I know" in told(app)
+        assert ("meant to reject it" in told(app)) == ("drawn" in example)
 
 
 def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(root):

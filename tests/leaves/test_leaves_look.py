@@ -68,7 +68,7 @@ def test_the_discoloured_share_is_that_which_was_painted():
 def test_each_of_several_leaves_has_its_box(three):
     sheet, true = three
     found = advice.advise(sheet)
-    assert found.sentences == ("There are 3 leaves: each is answered by itself.",)
+    assert found.sentences == ("There are 3 leaves: each is classified by itself.",)
     for box, near in zip(sorted(found.boxes), true, strict=True):
         assert np.abs(np.subtract(box, near)).max() < 24
 
@@ -113,7 +113,7 @@ def test_teaching_needs_two_classes_of_two_pictures(tmp_path, taught):
     (tmp_path / "one").mkdir()
     for name in ("rot", "rust"):
         images.save(images.read(folder / name / "0.png"), tmp_path / "one" / name / "0.png")
-    with pytest.raises(ValueError, match="the class 'rot' has 1 pictures that can be read; 2 are the least"):
+    with pytest.raises(ValueError, match="'rot' has 1 pictures that can be read; at least 2 are needed"):
         leaves.teach(tmp_path / "one")
     with pytest.raises(ValueError, match="only the class"):
         images.save(images.read(folder / "rot" / "0.png"), tmp_path / "two" / "rot" / "0.png")
@@ -141,7 +141,7 @@ def test_two_answers_and_a_verdict():
     rejected = leaves.Prediction("A___x", 0.6, False, {}, 1.1, {"A": 0.95, "B": 0.05})
     assert "perhaps A with a disease that is not among the classes" in leaves.verdict(rejected)
     assert leaves.verdict(leaves.Prediction("x", 0.6, False, {}, 5.0, {})).startswith(
-        "not a leaf that I know"
+        "not a known kind of leaf"
     )
 
 

@@ -152,6 +152,12 @@ with main:
                 key="leaf_why",
                 help="Choose another class to see which parts speak for that one.",
             )
+        if asked[0][0] in DRAWN and chosen[0] == models.SHIPPED:
+            st.info(
+                "This leaf is drawn, and the shipped classifier is meant to reject it: it knows photographs "
+                "of apple, bean, black gram, blueberry, citrus, grape and strawberry leaves. Upload one of "
+                "these, or train a classifier on drawn leaves on the Train page."
+            )
         place = st.empty()  # an older answer must not stand under a new picture's name
         with place.container():
             bar = st.progress(0.0, "Looking …")
