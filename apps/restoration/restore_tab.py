@@ -247,6 +247,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                     viewer = gr.HTML(js_on_load=views.VIEWER, elem_id="viewer")
                 with gr.Column(scale=1, min_width=260):
                     verdict = gr.HTML(elem_id="verdict", js_on_load=CLICKED)
+                    links = gr.HTML(elem_id="downloads")
                     strength = inputs.Slider(
                         0,
                         1,
@@ -288,7 +289,6 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
                         info="The download leaves out the table around it; a dashed frame shows where.",
                         elem_id="crop",
                     )
-                    links = gr.HTML(elem_id="downloads")
             facts = gr.HTML(elem_id="facts")
     timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]

@@ -210,7 +210,7 @@ def test_axe_finds_nothing_serious_on_a_result_with_everything_open(visitor):
         "Training settings",
         "More photographs",
         "Low poly",
-        "Rate and fine-tune",
+        "Rate the colours",
         "How it learned",
     ):
         page.get_by_role("button", name=re.compile(section)).first.click()
