@@ -105,7 +105,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
             chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=CLICKED)
             facts = gr.HTML(elem_id="facts")
         with gr.Column(scale=1, min_width=280):
-            gr.HTML(f'<h3 class="vc-h3">What can be done here, and by whom</h3>{views.models()}')
+            gr.HTML(f'<h3 class="vc-h3">What works on this machine</h3>{views.models()}')
     return source, chooser, facts
 
 

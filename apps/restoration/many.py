@@ -108,7 +108,10 @@ def _start(
             raise ValueError(f"None of the {len(files)} files could be restored. {failed[0]}")
         _join(known, files, "zip" if stopped else form, rows, failed)
         restored = sum(row.outcome == "restored" for row in written)
-        said = f"{len(written)} of {len(rows)} pages are ready; {restored} of them were restored."
+        kept = len(written) - restored
+        said = (
+            f"{len(written)} of {len(rows)} pages are ready: {restored} restored, {kept} kept as they were."
+        )
         if stopped:  # what is done stays for the next start
             return f"Stopped after {len(rows)} of {total} pages; a ZIP has them. Start again to go on."
         visits.remove(known.path("done"))
@@ -233,7 +236,7 @@ def _table(known: Session, kind: str) -> str:
     cells = [
         [
             f"{row.source}, {row.page}" if row.page > 1 else row.source,
-            f"not readable: {row.reason}" if row.outcome == "failed" else row.outcome,
+            "not readable" if row.outcome == "failed" else row.outcome,
             f"{row.change:.1f}",
             f"{row.seconds:.1f}",
         ]
