@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.color import lab2rgb
 
-from vision_core.pictures import bitmaps, gifs, images, jpegs, pngs, tiffs
+from vision_core.pictures import bitmaps, decoding, gifs, icc, images, jpegs, pngs, tiff_writing
 from vision_core.pictures.images import Picture, encode, read, save
 from vision_core.safety import limits
 
@@ -186,7 +186,7 @@ def test_refuses_a_decompression_bomb_from_its_header(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(bomb)
     code = """
 import resource, sys
-from vision_core.pictures import images, pngs, tiffs
+from vision_core.pictures import images, pngs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     images.read(sys.argv[1])
@@ -324,7 +324,7 @@ def test_a_gif_s_comments_are_not_read(monkeypatch):
     comment = b"!\xfe" + b"\xffcomment".ljust(256) * 30_000 + b"\0"
     loop = b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0"
     seen = []
-    monkeypatch.setattr(images, "_open", lambda data, open=images._open: seen.append(data) or open(data))
+    monkeypatch.setattr(decoding, "_open", lambda data, open=decoding._open: seen.append(data) or open(data))
     for data in (plain, plain[:at] + comment + loop + plain[at:-1] + comment + b";"):
         found = read(data)
         assert np.array_equal(found.rgb, read(plain).rgb) and found.alpha is not None
@@ -642,7 +642,7 @@ def test_pages_joined_into_one_tiff_keep_all_that_each_has(tmp_path):
         first,
     ]
     with open(tmp_path / "x.tif", "xb") as file:
-        tiffs.join(file, (encode(page, "TIFF") for page in pages))
+        tiff_writing.join(file, (encode(page, "TIFF") for page in pages))
     found = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
     assert len(found) == len(pages)
     for page, again in zip(pages, found, strict=True):
@@ -952,7 +952,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path):
 
     code = f"""
 import signal, numpy as np
-from vision_core.pictures import images, pngs, tiffs
+from vision_core.pictures import images, pngs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
 try:
@@ -975,7 +975,7 @@ def test_grey_takes_8_bits_and_black_and_white_1_where_the_pixels_still_allow_it
             assert image.mode == mode
             assert format == "JPEG" or np.array_equal(image.convert("RGB"), bits)
     for rgb, kind, mode in ((grey, "binary", "L"), (grey, "grey", "L"), (COLORS, "grey", "RGB")):
-        data = encode(Picture(rgb, kind=kind, icc=images.icc.srgb_profile()), "TIFF")
+        data = encode(Picture(rgb, kind=kind, icc=icc.srgb_profile()), "TIFF")
         with Image.open(BytesIO(data)) as image:
             assert image.mode == mode and ("icc_profile" in image.info) == (mode == "RGB")
         assert np.array_equal(images.read(data).rgb, rgb)

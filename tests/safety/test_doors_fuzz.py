@@ -39,7 +39,7 @@ from vision_core.editing.fill import lama
 from vision_core.files import bundled, read_json, write_json
 from vision_core.leaves import data as leaf_data
 from vision_core.leaves.bundle import MODEL
-from vision_core.pictures import documents, images
+from vision_core.pictures import documents, icc, images
 from vision_core.restoration.network import PageRestorer
 from vision_core.safety import archives
 from vision_core.safety.bounds import Bounds, Several, Text, Whole
@@ -79,7 +79,7 @@ def picture(format: str, mode: str = "RGB", **options: Any) -> None:
     def build(folder: Path) -> Reader:
         exif = Image.Exif()
         exif.update({0x0112: 6, 0x010F: "camera"})
-        about = {"exif": exif, "dpi": (72, 72), "icc_profile": images.icc.srgb_profile()}
+        about = {"exif": exif, "dpi": (72, 72), "icc_profile": icc.srgb_profile()}
         image = Image.fromarray(COLORS).convert(mode)
         image.save(folder / "x", format, **({} if format in ("GIF", "BMP") else about), **options)
         return lambda folder: images.encode(images.read(folder / "x", max_pixels=100_000))
@@ -442,7 +442,7 @@ PLACES = {
     "pictures/documents": "(pages of ours, joined)",
     "pictures/images": "PNG RGB",
     "pictures/pngs": "PNG RGB",
-    "pictures/tiffs": "TIFF RGB",
+    "pictures/tiff_pixels": "TIFF RGB",
     "restoration/damage": "(a JPEG of its own)",
     "restoration/gate": "(weights of the table)",
     "restoration/losses": "(torchvision's weights)",

@@ -18,7 +18,7 @@ from PIL import Image
 
 from vision_core.editing import packed, recipe
 from vision_core.editing.recipe import Recipe
-from vision_core.pictures import images
+from vision_core.pictures import icc, images
 from vision_core.pictures.images import Picture, encode
 from vision_core.safety import guarded, limits
 
@@ -36,7 +36,7 @@ def files() -> dict[str, bytes]:
     alpha, exif = RNG.integers(0, 255, (37, 53), np.uint8), {0x8298: "© Zoë"}
     frames = [Image.new("RGB", (20, 10), color) for color in ("red", "lime")]
     return {
-        "everything": encode(Picture(COLORS, alpha, images.icc.srgb_profile(), (300, 300), exif), "TIFF"),
+        "everything": encode(Picture(COLORS, alpha, icc.srgb_profile(), (300, 300), exif), "TIFF"),
         "nothing": file_of(Image.fromarray(COLORS), "BMP"),
         "notes": file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         "16 bits": file_of(Image.fromarray(COLORS[..., 0].astype(np.uint16) * 257), "PNG"),

@@ -10,7 +10,7 @@ from PIL import Image
 from vision_core.files import atomic
 from vision_core.pdf import pages as pdf
 from vision_core.pdf import writing
-from vision_core.pictures import images, tiffs
+from vision_core.pictures import images, tiff_writing
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits
 
@@ -114,7 +114,7 @@ def write(
         raise ValueError(f"pages are joined into .pdf or .tiff, not {suffix}")
     with atomic(path) as file:
         if not _is_pdf(path):
-            tiffs.join(file, (images.encode(images.read(part), "TIFF") for part in parts.values()))
+            tiff_writing.join(file, (images.encode(images.read(part), "TIFF") for part in parts.values()))
         elif source is not None and _is_pdf(source):
             changed = {number: part for number, part in parts.items() if number not in unchanged}
             writing.replace(source, changed, file)

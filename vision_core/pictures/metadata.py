@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from vision_core.pictures import tiffs
+from vision_core.pictures import tiff_directories
 
 EXIF_DIRECTORY, INTEROPERABILITY, ORIENTATION, XP_AUTHOR, ARTIST = 34665, 40965, 274, 0x9C9D, 315
 FIRST = (270, 271, 272, 306, ARTIST, 33432)  # description, make, model, change, artist, copyright
@@ -43,11 +43,11 @@ def from_exif(data: bytes) -> tuple[dict[int, str], int, bool]:
     """
     file = BytesIO(data.removeprefix(b"Exif\0\0"))
     with suppress(ValueError, struct.error, OverflowError):
-        return from_directory(file, next(tiffs.directories(file)))
+        return from_directory(file, next(tiff_directories.directories(file)))
     return {}, 1, False
 
 
-def from_directory(file: BinaryIO, first: tiffs.Directory) -> tuple[dict[int, str], int, bool]:
+def from_directory(file: BinaryIO, first: tiff_directories.Directory) -> tuple[dict[int, str], int, bool]:
     """As `from_exif`, of a directory of the file."""
     texts, adobe = _texts(first, FIRST), False
     with suppress(UnicodeDecodeError):
@@ -55,12 +55,12 @@ def from_directory(file: BinaryIO, first: tiffs.Directory) -> tuple[dict[int, st
             texts[ARTIST] = author
     with suppress(ValueError, struct.error, OverflowError):
         if at := first.value(EXIF_DIRECTORY, 0):
-            second = tiffs.directory(file, first.order, first.big, at)[0]
+            second = tiff_directories.directory(file, first.order, first.big, at)[0]
             texts |= _texts(second, SECOND)
             space, inner = second.value(0xA001), second.value(INTEROPERABILITY, 0)
             adobe = space == 2
             if space == 0xFFFF and inner:
-                adobe = tiffs.directory(file, first.order, first.big, inner)[0].value(1) == "R03"
+                adobe = tiff_directories.directory(file, first.order, first.big, inner)[0].value(1) == "R03"
     orientation = first.value(ORIENTATION, 1)
     return texts, orientation if isinstance(orientation, int) else 1, adobe
 
@@ -83,7 +83,7 @@ def iptc_of(resources: Any) -> bytes | None:
     return resources[start + 4 : start + 4 + int.from_bytes(resources[start : start + 4])]
 
 
-def _texts(directory: tiffs.Directory, kept: tuple[int, ...]) -> dict[int, str]:
+def _texts(directory: tiff_directories.Directory, kept: tuple[int, ...]) -> dict[int, str]:
     values = {tag: directory.value(tag) for tag in kept if tag in directory.tags}
     return {tag: text for tag, value in values.items() if isinstance(value, str) and (text := _clean(value))}
 

@@ -1,0 +1,277 @@
+"""Decodes the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC to an upright sRGB `Picture`."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from vision_core.pictures import (
+    bitmaps,
+    colorspaces,
+    gifs,
+    heif,
+    icc,
+    jpegs,
+    kinds,
+    metadata,
+    pngs,
+    tiff_directories,
+    tiff_pixels,
+)
+from vision_core.pictures.picture import Kind, Picture, rounded
+from vision_core.safety import limits
+
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "DIB",
+    "GIF",
+    "AVIF",
+    "HEIF",
+)  # Pillow reads these; TIFF has modules of its own
+_TURNS = {
+    number: Image.Transpose(turn) for number, turn in zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True)
+}
+
+
+class Refused(ValueError):
+    """A whole file that we do not open; reads on from the file's name."""
+
+
+@dataclass
+class _Decoded:
+    """What a decoder made of a file: `image` of 8 bits without alpha, `wide` as in `Picture`."""
+
+    image: Image.Image
+    alpha: np.ndarray | None = None
+    wide: np.ndarray | None = None
+    profile: bytes | None = None
+    space: colorspaces.Space | str | None = None
+    orientation: int = 1
+    dpi: tuple[float, float] | None = None
+    exif: dict[int, str] = field(default_factory=dict)
+    xmp: bytes | None = None
+    bit_depth: int = 8
+    notes: list[str] = field(default_factory=list)
+    kind: Kind = "color"
+
+
+def image_of(data: bytes, max_pixels: int | None) -> Picture:
+    """Any image but a TIFF."""
+    if data.startswith(pngs.SIGNATURE):
+        return _finished(_png(data, max_pixels))
+    animated = False
+    if gifs.is_gif(data):
+        data, animated = gifs.first(data)
+    elif data.startswith(b"\xff\xd8"):
+        jpegs.check_segments(data)
+    image = _open(data)
+    _check_size(*image.size, max_pixels)
+    found = _Decoded(image)
+    if image.format in ("JPEG", "MPO"):
+        jpegs.check_scans(data, image.width * image.height)
+        _, said = jpegs.complaint(data)
+        found.notes += [f"damaged in places: {said}"] if said else []
+    if animated or (getattr(image, "is_animated", False) and image.format != "MPO"):
+        found.notes.append("only the first of its frames is used")
+    if bitmaps.is_run_length(image):
+        image = found.image = bitmaps.decode(image, data)
+    image.load()
+    info, adobe = image.info, False
+    if image.format == "AVIF" and (box := heif.crop(data, *image.size)):
+        found.image = image.crop(box)  # as the HEIF decoder does by itself
+    if image.format in ("AVIF", "HEIF"):
+        named, found.bit_depth = heif.colors(data)
+        found.space = colorspaces.named(*named) if named else None
+    found.profile, found.dpi = info.get("icc_profile"), _resolution(info.get("dpi"))
+    if exif := info.get("exif"):
+        found.exif, found.orientation, adobe = metadata.from_exif(exif)
+    found.space = colorspaces.adobe_rgb() if adobe else found.space
+    found.xmp = metadata.rights(info.get("xmp"), metadata.iptc_of(info.get("photoshop")))
+    found.kind = _kind(image.mode)
+    found.image, found.alpha = _split_alpha(found.image)
+    return _finished(found)
+
+
+def _png(data: bytes, max_pixels: int | None) -> _Decoded:
+    bare = pngs.bare(data)
+    image = _open(bare)
+    _check_size(*image.size, max_pixels)
+    pngs.check_work(data)
+    found = _Decoded(image, profile=pngs.profile(data), dpi=_resolution(image.info.get("dpi")))
+    if pngs.first(data, b"acTL"):
+        found.notes.append("only the first of its frames is used")
+    if data[24] == 16:
+        found.bit_depth = 16
+        colors, alpha = pngs.wide(bare)
+        found.kind = "grey" if colors.shape[2] == 1 else "color"
+        _set_wide(found, colors, alpha)
+    else:
+        image.load()
+        found.kind = _kind(image.mode)
+        found.image, found.alpha = _split_alpha(image)
+    pngs.check_rows(found.image, data)
+    found.exif, found.orientation, _ = metadata.from_exif(pngs.first(data, b"eXIf") or b"")
+    found.xmp = metadata.rights(pngs.xmp(data), None)
+    code = pngs.first(data, b"cICP")
+    if code and len(code) == 4:
+        found.profile, found.space = None, colorspaces.named(code[0], code[1])
+    elif not pngs.first(data, b"sRGB"):
+        found.space = colorspaces.from_png(pngs.first(data, b"gAMA"), pngs.first(data, b"cHRM"))
+    return found
+
+
+def tiff_page(file: BinaryIO, page: tiff_directories.Directory | None, max_pixels: int | None) -> Picture:
+    """A page of a TIFF, by default the first."""
+    found = _Decoded(Image.new("L", (1, 1)))
+    if page is None:
+        page, more = tiff_directories.first_page(file)
+        found.notes += ["only the first of its frames is used"] if more else []
+    _check_size(*tiff_directories.size(page), max_pixels)
+    pixels = tiff_pixels.decode(file, page)
+    if isinstance(pixels, Image.Image):
+        found.image, found.alpha = _split_alpha(pixels)
+        found.kind = _kind(pixels.mode)
+    else:
+        found.bit_depth = pixels.bit_depth
+        found.notes += pixels.notes
+        _set_pixels(found, pixels)
+        if page.value(tiff_directories.BITS, 1) == 1 and pixels.kind == "grey":
+            found.kind = "binary"
+    unit = {2: 1.0, 3: 2.54}.get(page.value(296, 2))
+    found.dpi = _resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
+    found.exif, found.orientation, _ = metadata.from_directory(file, page)
+    found.xmp = metadata.rights(page.bytes(700), page.bytes(33723) or metadata.iptc_of(page.bytes(34377)))
+    found.profile = page.bytes(34675)
+    return _finished(found)
+
+
+def _set_pixels(found: _Decoded, pixels: tiff_pixels.Pixels) -> None:
+    """Take over what `tiff_pixels` decoded; ink and Lab go on in 8 bits, for so does their conversion."""
+    if pixels.values.dtype == np.uint16 and pixels.kind in ("grey", "rgb"):
+        _set_wide(found, pixels.values, pixels.alpha)
+    else:
+        values = np.ascontiguousarray(colorspaces.to_8_bits(pixels.values))
+        mode = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}[pixels.kind]
+        found.image = Image.frombytes(mode, values.shape[1::-1], values)
+        alpha = None if pixels.alpha is None else colorspaces.to_8_bits(pixels.alpha)
+        found.alpha = None if alpha is None or alpha.min() == 255 else alpha
+    found.kind = "grey" if pixels.kind == "grey" else "color"
+
+
+def _set_wide(found: _Decoded, colors: np.ndarray, alpha: np.ndarray | None) -> None:
+    """uint16 (H, W, 1 or 3) and (H, W), as wide pixels and as those of 8 bits."""
+    if alpha is not None and alpha.min() == 65535:
+        alpha = None
+    narrow = colorspaces.to_8_bits(colors)
+    found.image = Image.fromarray(narrow[..., 0] if narrow.shape[2] == 1 else narrow)
+    found.wide = np.empty((*colors.shape[:2], 3 if alpha is None else 4), np.uint16)
+    found.wide[..., :3] = colors
+    if alpha is not None:
+        found.wide[..., 3], found.alpha = alpha, colorspaces.to_8_bits(alpha)
+
+
+def _finished(found: _Decoded) -> Picture:
+    """The picture of decoded pixels: upright, in sRGB."""
+    image, alpha, wide, dpi, notes = found.image, found.alpha, found.wide, found.dpi, found.notes
+    if (turn := _TURNS.get(found.orientation)) is not None:
+        image = image.transpose(turn)
+        alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
+        wide = None if wide is None else _turned(wide, found.orientation)
+        if found.orientation > 4 and dpi:
+            dpi = dpi[1], dpi[0]
+    colors = None if wide is None else wide[..., :3]
+    image, managed, colors = icc.to_srgb(image, found.profile, notes, colors)
+    if isinstance(found.space, str) and not managed:
+        notes.append(found.space)
+    elif isinstance(found.space, colorspaces.Space) and not managed and image.mode in ("L", "RGB"):
+        notes.append(found.space.note)
+        values = np.asarray(image.convert("RGB")) if colors is None else colors
+        values = colorspaces.convert(values, found.space)
+        image = Image.fromarray(colorspaces.to_8_bits(values))
+        colors = None if colors is None else values
+    if colors is None:
+        wide = None
+    elif wide is not None and colors.base is not wide:
+        wide[..., :3] = colors
+        image = Image.fromarray(colorspaces.to_8_bits(colors))
+    if found.bit_depth > 8 and wide is None:
+        notes.append(rounded(found.bit_depth))
+    return Picture(
+        rgb=np.array(image.convert("RGB")),
+        alpha=alpha,
+        icc=icc.srgb_profile() if managed else None,
+        dpi=dpi,
+        exif=found.exif,
+        bit_depth=found.bit_depth,
+        notes=tuple(notes),
+        kind=found.kind,
+        wide=wide,
+        xmp=found.xmp,
+    )
+
+
+def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
+    """An array as the camera was held; the same as Pillow's `_TURNS` of an image."""
+    if orientation > 4:
+        values = values.swapaxes(0, 1)
+    down, across = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(
+        orientation, (1, 1)
+    )
+    return np.ascontiguousarray(values[::down, ::across])
+
+
+def _kind(mode: str) -> Kind:
+    """What a Pillow mode stores."""
+    return "binary" if mode == "1" else "grey" if mode in ("L", "LA", "I;16", "I;16B") else "color"
+
+
+def _open(data: bytes) -> Image.Image:
+    _register_heif()
+    if kinds.is_camera_raw(data):
+        raise Refused(kinds.refusal(data))
+    try:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except (MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception as error:
+        raise Refused(kinds.refusal(data)) from error
+
+
+def _register_heif() -> None:
+    """Make Pillow know HEIC where the decoder is there; it is not in Pillow itself."""
+    if "HEIF" not in Image.OPEN:
+        with suppress(ImportError):
+            from pi_heif import register_heif_opener
+
+            register_heif_opener(thumbnails=False)
+
+
+def _check_size(width: int, height: int, max_pixels: int | None) -> None:
+    """Refuse from the header what would take too much memory to decode."""
+    if refused := limits.too_large(height, width, max_pixels):
+        raise Refused(refused)
+
+
+def _resolution(dpi: Any) -> tuple[float, float] | None:
+    """Dots per inch as numbers that every format can write, or None."""
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    fits = 1 < min(across, down) and max(across, down) < 65_536  # TIFF's 1 is none
+    return (across, down) if fits else None
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
+    if not image.has_transparency_data:
+        return image, None
+    grey = image.mode == "LA"
+    image = image.convert("RGBA")
+    alpha = np.array(image.getchannel("A"))
+    return image.convert("RGB").convert("L" if grey else "RGB"), None if alpha.min() == 255 else alpha
