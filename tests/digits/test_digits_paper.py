@@ -135,3 +135,32 @@ def test_the_photographs_of_the_case(shared_data):
     for name, reason in refused.items():
         with pytest.raises(digits.NoDigit, match=reason):
             digits.classify(images.read(case / f"{name}.png"))
+
+
+def test_the_edge_of_a_hard_shadow_is_not_that_of_a_sheet():
+    two = digits.load().test.first(1)[2, 0].numpy()
+    ink = np.zeros((400, 400), np.float32)
+    ink[110:290, 110:290] = (
+        np.asarray(Image.fromarray(two).resize((180, 180), Image.Resampling.BICUBIC)) / 255
+    )
+    y, x = np.mgrid[:400, :400]
+    light = np.where(x / 2 + y > 330, 0.45, 1.0)
+    level = np.rint(230 * light * (1 - 0.9 * ink)).astype(np.uint8)
+    assert digits.answer(digits.classify(Picture(np.repeat(level[..., None], 3, 2)))) == 2
+
+
+def test_strokes_thinner_than_the_network_knows_are_widened():
+    level = np.full((400, 400), 235, np.uint8)
+    cv2.polylines(
+        level, [np.array([[130, 100], [280, 105], [190, 310]], np.int32)], False, 90, 3, cv2.LINE_AA
+    )
+    assert digits.answer(digits.classify(Picture(np.repeat(level[..., None], 3, 2)))) == 7
+
+
+def test_an_empty_squared_sheet_is_called_empty():
+    level = np.full((420, 360), 238, np.uint8)
+    for at in range(7, 420, 19):
+        cv2.line(level, (0, at), (359, at + 9), 205, 1, cv2.LINE_AA)
+        cv2.line(level, (at - 9, 0), (at, 419), 205, 1, cv2.LINE_AA)
+    with pytest.raises(paper.NoDigit, match="is empty"):
+        paper.find(Picture(np.repeat(level[..., None], 3, 2)))

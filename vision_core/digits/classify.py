@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -12,11 +13,12 @@ from vision_core.digits.network import DigitNet
 from vision_core.pictures.images import Picture
 
 SURE = 0.6  # minimum confidence; on 10,000 test digits 97.7 % are right above it and 1.1 % wrong
+THINNEST = 0.08  # width of strokes as a share of the longer side; MNIST's have about 0.1
 FAINT = 0.1  # fainter ink is ignored for the bounding box and the centre of mass
 
 
 def classify(picture: Picture, weights_path: str | Path | None = None) -> np.ndarray:
-    """Probabilities (10,) of the digits 0 to 9.
+    """Probabilities (10,) of the digits 0 to 9, the mean over seven views of the mark.
 
     Args:
         picture: one digit on paper or a plain background, dark on light or light on dark.
@@ -27,14 +29,41 @@ def classify(picture: Picture, weights_path: str | Path | None = None) -> np.nda
         ValueError: the weights belong to another network.
         WeightsMissing: the bundled weights are missing.
     """
-    image = normalise(paper.find(picture))
+    views = np.stack([normalise(ink) for ink in _views(paper.find(picture))])
     model, _ = checkpoints.load(weights.find("digits", weights_path), DigitNet)
-    return predict(model, torch.from_numpy(image)[None, None])[0].softmax(0).numpy()
+    return predict(model, torch.from_numpy(views)[:, None]).softmax(1).mean(0).numpy()
 
 
 def answer(probabilities: np.ndarray) -> int | None:
     """The most likely digit by its probabilities (10,); None if the confidence is below SURE."""
     return int(probabilities.argmax()) if probabilities.max() >= SURE else None
+
+
+def _views(ink: np.ndarray) -> list[np.ndarray]:
+    """The ink with strokes of at least THINNEST, also rotated, sheared, and with thicker and thinner strokes.
+
+    A mark that is read alike in all of them is less often read wrong, and the network never saw strokes as
+    thin as a pencil's.
+    """
+    scale = 200 / max(ink.shape)
+    size = [max(2, round(side * scale)) for side in ink.shape[::-1]]
+    large = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    large = np.pad(large, 60)
+    strokes = (large > 0.5).astype(np.uint8)
+    rim = strokes.sum() - cv2.erode(strokes, np.ones((3, 3), np.uint8)).sum()
+    missing = round(200 * THINNEST - 2 * strokes.sum() / max(1, rim))
+    if missing > 1:
+        large = cv2.dilate(large, _disc(missing + 1))
+    height, width = large.shape
+    turns = [cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1) for angle in (-10, 10)]
+    turns += [np.array([[1, share, -share * height / 2], [0, 1, 0]]) for share in (-0.2, 0.2)]
+    turned = [cv2.warpAffine(large, turn, (width, height)) for turn in turns]
+    thinner = cv2.erode(large, _disc(13))
+    return [large, *turned, cv2.dilate(large, _disc(13)), thinner if thinner.max() > FAINT else large]
+
+
+def _disc(size: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
 
 def normalise(ink: np.ndarray) -> np.ndarray:

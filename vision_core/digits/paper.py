@@ -79,13 +79,27 @@ def _resized(level: np.ndarray, side: int) -> np.ndarray:
 
 def _look(level: np.ndarray, floor: float) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """The ink of the only mark, and its box (top, left, bottom, right) in `level`."""
-    level, first = _without_rules(_sheet_only(level), floor), None
+    sheet = _sheet(level)
+    marks, mask = _mark(_filled(level, sheet), floor)
+    if sheet is not None and mask[cv2.dilate(1 - sheet, np.ones((9, 9), np.uint8)) > 0].any():
+        marks, mask = _mark(level, floor)  # the edge of a shadow was taken for that of a sheet
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    return _soft(marks, mask), box
+
+
+def _mark(level: np.ndarray, floor: float) -> tuple[_Marks, np.ndarray]:
+    """All ink, and the mask of the only mark in it."""
+    first = None
+    level, rules, contrast = _without_rules(level, floor)
     for strength in STRENGTHS:
         marks = _strokes(level, floor, strength)
         if marks is None:
             raise NoDigit(EMPTY)
+        if marks.peak < 0.8 * contrast:
+            raise NoDigit(EMPTY)  # what is left of the rules
         try:
-            mask = _single(_without_boxes(marks.mask))
+            mask = _single(_without_boxes(_beside(rules, marks.mask)))
             break
         except NoDigit as error:  # at the higher threshold, only a shadow may disappear
             first = first or error
@@ -94,9 +108,7 @@ def _look(level: np.ndarray, floor: float) -> tuple[np.ndarray, tuple[int, int, 
         raise first
     if float(np.median(marks.contrast)) > UNEVEN * marks.peak:
         raise NoDigit(BACKGROUND)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return _soft(marks, mask), box
+    return marks, mask
 
 
 def _darker(rgb: np.ndarray) -> tuple[np.ndarray, float]:
@@ -108,7 +120,8 @@ def _darker(rgb: np.ndarray) -> tuple[np.ndarray, float]:
     levels = rgb.min(2), 255 - rgb.max(2)
     small = [_resized(level, SIDE) for level in levels]
     masks = [
-        _strokes(_sheet_only(level), floor, STRENGTHS[0]) for level, floor in zip(small, FLOORS, strict=True)
+        _strokes(_filled(level, _sheet(level)), floor, STRENGTHS[0])
+        for level, floor in zip(small, FLOORS, strict=True)
     ]
     masks = [np.zeros_like(small[0]) if marks is None else marks.mask for marks in masks]
     if not (either := masks[0] | masks[1]).any():
@@ -139,33 +152,40 @@ def _window(level: np.ndarray, share: float) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
 
 
-def _sheet_only(level: np.ndarray) -> np.ndarray:
-    """Replace everything outside a bright sheet of paper by the nearest pixels of the sheet."""
-    window = _window(level, WINDOWS[1])
-    edge = len(window)  # padding; without it, a strip of desk narrower than the window would vanish
-    padded = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
-    background = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, window)[edge:-edge, edge:-edge]
-    _, bright = cv2.threshold(background, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    if not 0.05 < bright.mean() < 0.98:
+def _filled(level: np.ndarray, sheet: np.ndarray | None) -> np.ndarray:
+    """Replace everything outside a sheet of paper by the nearest pixels of the sheet."""
+    if sheet is None:
         return level
-    light, dark = background[bright > 0].mean(), background[bright == 0].mean()
-    if light - dark < 0.2 * light:
-        return level
-    contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = max(contours, key=cv2.contourArea)
-    sheet = np.zeros_like(bright)
-    cv2.drawContours(sheet, [outline], -1, 1, -1)
-    hull = cv2.contourArea(cv2.convexHull(outline))
-    if not 0.08 * level.size < sheet.sum() < 0.98 * level.size or sheet.sum() < 0.9 * hull:
-        return level
-    if _sharpness(level, sheet, outline) < 0.6 * (light - dark):
-        return level  # a soft edge, so it is a shadow
     inner = cv2.erode(sheet, np.ones((7, 7), np.uint8), borderValue=1)
     _, index = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     labels = np.asarray(index, np.intp)
     nearest = np.zeros(labels.max() + 1, np.uint8)
     nearest[labels[inner > 0]] = level[inner > 0]
     return nearest[labels]
+
+
+def _sheet(level: np.ndarray) -> np.ndarray | None:
+    """The mask of a bright sheet of paper on a darker ground, 0 or 1; None if there is none."""
+    window = _window(level, WINDOWS[1])
+    edge = len(window)  # padding; without it, a strip of desk narrower than the window would vanish
+    padded = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+    background = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, window)[edge:-edge, edge:-edge]
+    _, bright = cv2.threshold(background, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    if not 0.05 < bright.mean() < 0.98:
+        return None
+    light, dark = background[bright > 0].mean(), background[bright == 0].mean()
+    if light - dark < 0.2 * light:
+        return None
+    contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(contours, key=cv2.contourArea)
+    sheet = np.zeros_like(bright)
+    cv2.drawContours(sheet, [outline], -1, 1, -1)
+    hull = cv2.contourArea(cv2.convexHull(outline))
+    if not 0.08 * level.size < sheet.sum() < 0.98 * level.size or sheet.sum() < 0.9 * hull:
+        return None
+    if _sharpness(level, sheet, outline) < 0.6 * (light - dark):
+        return None  # a soft edge, so it is a shadow
+    return sheet
 
 
 def _sharpness(level: np.ndarray, sheet: np.ndarray, outline: np.ndarray) -> float:
@@ -246,8 +266,21 @@ def _with_edges(contrast: np.ndarray, mask: np.ndarray, peak: float) -> np.ndarr
     return keep[labels].astype(np.uint8)
 
 
-def _without_rules(level: np.ndarray, floor: float) -> np.ndarray:
-    """Inpaint the lines of ruled and squared paper, which run from edge to edge."""
+def _without_rules(level: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Inpaint the lines of ruled and squared paper; also returns their mask and contrast.
+
+    Of many lines some are found only after the others are gone.
+    """
+    rules, contrast = np.zeros_like(level), _contrast(level, floor, WINDOWS[0])
+    for _ in range(4):
+        if (lines := _rules(level, floor)) is None:
+            break
+        level, rules = cv2.inpaint(level, lines, 3, cv2.INPAINT_TELEA), rules | lines
+    return level, rules, float(np.quantile(contrast[rules > 0], 0.9)) if rules.any() else 0.0
+
+
+def _rules(level: np.ndarray, floor: float) -> np.ndarray | None:
+    """The mask of the lines of ruled or squared paper, from edge to edge; None if there are none."""
     height, width = level.shape
     contrast = _contrast(level, floor, WINDOWS[0])
     noise = float(np.median(contrast))
@@ -255,16 +288,25 @@ def _without_rules(level: np.ndarray, floor: float) -> np.ndarray:
     least = 0.6 * min(height, width)
     lines = cv2.HoughLinesP(thin, 1, np.pi / 360, int(0.4 * least), None, least, 0.04 * min(height, width))
     if lines is None:
-        return level
+        return None
     rules = np.zeros_like(level)
     for x0, y0, x1, y1 in lines.reshape(-1, 4):
         if _from_edge_to_edge(x0, y0, x1, y1, height, width):
             cv2.line(rules, (int(x0), int(y0)), (int(x1), int(y1)), 1, 3)
     if not rules.any():
-        return level
+        return None
     square = np.ones((3, 3), np.uint8)
-    rules = cv2.bitwise_and(cv2.dilate(rules, square), cv2.dilate(thin, square))
-    return cv2.inpaint(level, rules, 3, cv2.INPAINT_TELEA)
+    return cv2.bitwise_and(cv2.dilate(rules, square), cv2.dilate(thin, square))
+
+
+def _beside(rules: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Remove what is left of the rules from a mask: components that lie on them."""
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    near = cv2.dilate(rules, np.ones((3, 3), np.uint8))
+    share = np.bincount(labels[near > 0], minlength=count) / np.bincount(labels.ravel(), minlength=count)
+    keep = share < 0.8
+    keep[0] = False
+    return keep[labels].astype(np.uint8)
 
 
 def _from_edge_to_edge(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> bool:
