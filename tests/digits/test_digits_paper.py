@@ -150,11 +150,14 @@ def test_the_edge_of_a_hard_shadow_is_not_that_of_a_sheet():
 
 
 def test_strokes_thinner_than_the_network_knows_are_widened():
-    level = np.full((400, 400), 235, np.uint8)
-    cv2.polylines(
-        level, [np.array([[130, 100], [280, 105], [190, 310]], np.int32)], False, 90, 3, cv2.LINE_AA
-    )
-    assert digits.answer(digits.classify(Picture(np.repeat(level[..., None], 3, 2)))) == 7
+    lines = {
+        2: [(140, 140), (170, 105), (230, 100), (260, 140), (240, 200), (140, 300), (270, 300)],
+        3: [(140, 110), (260, 105), (190, 190), (250, 230), (240, 290), (180, 310), (140, 290)],
+    }
+    for digit, points in lines.items():
+        level = np.full((400, 400), 235, np.uint8)
+        cv2.polylines(level, [np.array(points, np.int32)], False, 90, 2, cv2.LINE_AA)
+        assert digits.answer(digits.classify(Picture(np.repeat(level[..., None], 3, 2)))) == digit
 
 
 def test_an_empty_squared_sheet_is_called_empty():

@@ -12,7 +12,7 @@ from vision_core.digits.measure import predict
 from vision_core.digits.network import DigitNet
 from vision_core.pictures.images import Picture
 
-SURE = 0.6  # minimum confidence; on 10,000 test digits 97.7 % are right above it and 1.1 % wrong
+SURE = 0.6  # minimum confidence; of 1,000 digits held out 97.4 % are right above it and 0.9 % wrong
 THINNEST = 0.08  # width of strokes as a share of the longer side; MNIST's have about 0.1
 FAINT = 0.1  # fainter ink is ignored for the bounding box and the centre of mass
 
