@@ -163,8 +163,8 @@ def take_over() -> None:
     for _, folder, mark in sorted(marks):
         told = read_json(mark)
         module, name = told["function"]
-        if module.startswith("apps.") and module not in sys.modules:
-            continue  # the page of another server
+        if folder.name in _JOBS or (module.startswith("apps.") and module not in sys.modules):
+            continue  # of this server, or of a page that it does not serve
         session = visits.Left(folder.parent.name, folder.name)
         path = mark.with_name(mark.name.removeprefix(MARK))
         mark.unlink()

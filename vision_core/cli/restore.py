@@ -284,6 +284,8 @@ def fit_gate(
     from vision_core.restoration import data, learn_gate, text
     from vision_core.restoration.world import World
 
+    if out.suffix.lower() != ".json":
+        raise ValueError(f"{out} cannot be written: a gate is a *.json")
     network, _ = restoration.load(model)
     if not isinstance(network, restoration.PageRestorer):
         raise ValueError("the gate needs the network `pages`, not a ViT")

@@ -105,7 +105,10 @@ def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
         with TemporaryDirectory() as folder:
             inside = Path(folder) / MODEL
             inside.write_bytes(_from_zip(found))
-            model, metadata = checkpoints.load(inside, LeafNet)
+            try:
+                model, metadata = checkpoints.load(inside, LeafNet)
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(inside), f"{found}: {MODEL}")) from error
     else:
         model, metadata = checkpoints.load(found, LeafNet)
     version = metadata.get("version")

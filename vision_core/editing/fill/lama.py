@@ -94,6 +94,7 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     chosen = onnxruntime.SessionOptions()
+    chosen.log_severity_level = 4  # what goes wrong is raised, too
     chosen.intra_op_num_threads = devices.share_cores()
     try:
         found = onnxruntime.InferenceSession(

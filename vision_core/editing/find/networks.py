@@ -37,7 +37,7 @@ class Network:
             if threads not in self._sessions:
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = threads
-                options.log_severity_level = 3  # errors; a warning is none of a person's business
+                options.log_severity_level = 4  # what goes wrong is raised, too
                 options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
                 try:
                     made = onnxruntime.InferenceSession(
