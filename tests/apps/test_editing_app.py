@@ -284,7 +284,7 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
     results.go_on(visitor)
     now = visit.current(visitor)
     assert (visit.source_of(now).rgb == first).all() and mask_of(visitor) is None
-    assert "Undo brings its mark back" in mask_panel.prepare(visitor)
+    assert "Undo brings the mark back" in mask_panel.prepare(visitor)
     mask_panel.act(visitor, clicked(act="undo"))
     assert (mask_of(visitor) == masks.box(80, 120, 30, 20, 60, 50)).all()
     edits.begin_task(visitor, "extend", *OWN[:4], 0, 0, 10, 0, *OWN[8:], *MODEL)
