@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -48,10 +49,12 @@ def figure(title: str, height: int = 480) -> go.Figure:
 
 def with_room(fig: go.Figure) -> go.Figure:
     """The figure, taller by its legend: on a phone the plot keeps 200 pixels."""
-    names = [len(str(trace.name)) for trace in fig.data if trace.name and trace.showlegend is not False]
+    traces: Any = fig.data
+    names = [len(str(trace.name)) for trace in traces if trace.name and trace.showlegend is not False]
     columns = max(1, PHONE // (45 + 7 * max(names, default=0)))
     rows = -(-len(names) // columns)
-    return fig.update_layout(height=(fig.layout.height or 450) + ROW * rows * (rows > 1))
+    layout: Any = fig.layout
+    return fig.update_layout(height=(layout.height or 450) + ROW * rows * (rows > 1))
 
 
 def line(number: int, width: float = 2.0) -> dict[str, object]:

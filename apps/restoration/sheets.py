@@ -55,7 +55,7 @@ class Choice:
             for value, name in ((self.light, "The light"), (self.caution, "The caution"))
         )
         choices = (strength, str(self.output), bool(self.gate), bool(self.sharpen))
-        return Options(*choices, light=light, caution=caution, crop=bool(self.crop))  # pyright: ignore
+        return Options(*choices, light=light, caution=caution, crop=bool(self.crop))  # pyright: ignore[reportArgumentType]
 
     def query(self, sheet: Sheet) -> dict[str, Any]:
         """As a download's address says it; the mask's time makes a browser ask again for another mask."""
