@@ -381,7 +381,7 @@ def test_who_waits_is_told_so_and_may_leave(visitor):
     ("task", "changes", "sentence"),
     [
         ("remove", {}, "Mark the place first"),
-        ("replace", {"mask": True}, "No text model is on this machine"),
+        ("replace", {"mask": True}, "no text model on this machine"),
         ("extend", {}, "how many pixels"),
         ("extend", {"left": 10**400}, "at a side"),
         ("fly", {}, "No task is called"),
