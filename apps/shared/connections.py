@@ -58,19 +58,22 @@ class Connection(H11Protocol):
             transport.write(_ANSWER)
             transport.close()
             return
-        self._active, self._unsent = self.loop.time(), 0
+        self._idle_looks, self._unsent, self._seen = 0, 0, self.cycle
         self._look()
 
     def _look(self) -> None:
         transport: Any = self.transport
         if transport.is_closing() or transport.get_protocol() is not self:  # now a websocket's
             return
-        now, idle, unsent = self.loop.time(), limits.IDLE_SECONDS.value, transport.get_write_buffer_size()
+        unsent = transport.get_write_buffer_size()
         at_work = self.cycle is not None and not self.cycle.response_complete
-        if (at_work and not unsent) or (unsent and unsent != self._unsent):
-            self._active = now
-        self._unsent = unsent
-        if now - self._active >= idle:
+        asked = self.cycle is not self._seen  # since the last look, maybe answered already
+        if asked or (at_work and not unsent) or (unsent and unsent != self._unsent):
+            self._idle_looks = 0
+        else:
+            self._idle_looks += 1
+        self._unsent, self._seen = unsent, self.cycle
+        if self._idle_looks > LOOKS:  # counted: what a busy server has not read yet is no idleness
             transport.abort()
         else:
-            self.loop.call_later(idle / LOOKS, self._look)
+            self.loop.call_later(limits.IDLE_SECONDS.value / LOOKS, self._look)
