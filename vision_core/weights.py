@@ -44,7 +44,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/pages.safetensors",
-        "963e5c63b2f7b793c80fdb3e3b920a1d771bf9ea1dfb60c644ce40c853a81478",
+        "d6349e25d343ed16fceeb9d3bd95db7ed5a0fd24cd51b449b21bb512279b9a52",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),

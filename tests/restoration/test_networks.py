@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from vision_core import checkpoints
 from vision_core.restoration import PageRestorer, ViTRestorer, build, load, networks
-from vision_core.restoration.light import consulted
+from vision_core.restoration.light import consulted, evenness
 from vision_core.restoration.thumbnail import CHANNELS, FIELDS
 
 
@@ -151,3 +151,21 @@ def test_strange_files_and_names_are_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="there are pages, tiny, small, base, large"):
         build("huge")
     assert networks.NETWORKS[0] == "pages"
+
+
+def test_uneven_light_is_evened_out_where_most_networks_agree():
+    """The brightest place keeps its level, whatever level each network would give the page."""
+    slope = torch.linspace(1, 1.5, 6).expand(6, 6)
+    identity = torch.tensor([1.0, 1, 1, 0, 0, 0])[:, None, None].expand(6, 6, 6)
+
+    def shaded(level: float, deep: float = 1.0) -> torch.Tensor:
+        field = identity.clone()
+        field[:3] *= level * (1 + deep * (slope - 1))
+        return field[None]
+
+    most = torch.stack([shaded(1.0), shaded(1.2), shaded(0.9), identity[None]])
+    assert evenness(most)[0] == pytest.approx(slope.numpy(), abs=0.01)
+    few = torch.stack([shaded(1.0), identity[None], identity[None]])
+    assert evenness(few)[0] == pytest.approx(1.0, abs=0.01)
+    slight = torch.stack([shaded(1.0, 0.15)] * 3)
+    assert evenness(slight)[0] == pytest.approx(1.0, abs=0.01)
