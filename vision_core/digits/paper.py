@@ -306,7 +306,7 @@ def _beside(rules: np.ndarray, mask: np.ndarray) -> np.ndarray:
     share = np.bincount(labels[near > 0], minlength=count) / np.bincount(labels.ravel(), minlength=count)
     keep = share < 0.8
     keep[0] = False
-    return keep[labels].astype(np.uint8)
+    return keep[np.asarray(labels, np.intp)].astype(np.uint8)
 
 
 def _from_edge_to_edge(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> bool:

@@ -10,7 +10,7 @@ from vision_core.restoration import classical
 Threshold = Literal["ink", "sauvola", "wolf", "otsu"]
 MOSTLY = 0.55  # share of dark pixels above which dark does not mean ink
 HARDLY = 0.002  # share of predicted ink that is doubtful if a threshold finds five times as much
-FAINT, CERTAIN = 64, 160  # hysteresis thresholds of the ink map, see Canny 1986
+FAINT, CERTAIN = 90, 160  # hysteresis thresholds of the ink map, see Canny 1986
 FLAT = 8  # range in 8-bit steps below which a page is empty
 NEAR = 96  # pixels around a dark area
 WIDE = 16  # a dark area is wider than the shorter side of the page divided by this, and than 24 pixels

@@ -75,7 +75,7 @@ def _first(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
     found = sam.find(seen, clicks, box)
     if prompt.box or len(clicks) > 1:
         return found
-    return _on(_together(found, sam.find(seen, clicks)) if box else found, clicks[0])
+    return _on(_together(found, sam.find(seen, clicks)) if box else found, *clicks)
 
 
 def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:

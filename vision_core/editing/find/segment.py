@@ -154,7 +154,8 @@ class Sam:
         Args:
             part: left, top, right and bottom of what is looked at; None is all.
         """
-        left, top, right, bottom = part or (0, 0, rgb.shape[1], rgb.shape[0])
+        height, width, _ = rgb.shape
+        left, top, right, bottom = part or (0, 0, width, height)
         inside = rgb[top:bottom, left:right]
         scale = SIDE / max(inside.shape[:2])
         size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
@@ -163,7 +164,7 @@ class Sam:
         x[: size[1], : size[0]] = (cv2.resize(inside, size, interpolation=way) - MEAN) / SPREAD
         (given,) = self.encoder.session().get_inputs()
         (embedding,) = self.encoder.run({given.name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})
-        return Seen(embedding.astype(np.float16), *rgb.shape[:2], tuple(things), part)
+        return Seen(embedding.astype(np.float16), height, width, tuple(things), part)
 
     def find(
         self,

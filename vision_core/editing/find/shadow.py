@@ -89,13 +89,14 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     outline, foot = _outline(thing)
     values = np.dstack([light, lab[..., 1], lab[..., 2], thing.astype(np.float32)])
     ways = [grid.ravel() for grid in np.meshgrid(LEANS, FLATS)]
-    for _ in range(2):  # all outlines, then those between the best and its neighbours
-        x, y, share, middle, even = _likeness(values, outline, foot, *ways)
-        best = int(np.argmax(share - 0.3 * even))
-        between = (
-            way[best] + NEAR * (steps[1] - steps[0]) for way, steps in zip(ways, (LEANS, FLATS), strict=True)
-        )
-        ways = [grid.ravel() for grid in np.meshgrid(*between)]
+    _, _, share, _, even = _likeness(values, outline, foot, *ways)
+    best = int(np.argmax(share - 0.3 * even))
+    between = (  # the best and its neighbours
+        way[best] + NEAR * (steps[1] - steps[0]) for way, steps in zip(ways, (LEANS, FLATS), strict=True)
+    )
+    ways = [grid.ravel() for grid in np.meshgrid(*between)]
+    x, y, share, middle, even = _likeness(values, outline, foot, *ways)
+    best = int(np.argmax(share - 0.3 * even))
     if share[best] < ALIKE:
         return None
     laid = _laid(thing, np.stack([x[best], y[best]], 1))
