@@ -212,7 +212,7 @@ def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(r
 
 def test_new_classes_are_taught_from_a_few_pictures_and_asked_on_the_page(root):
     app = visit("teach")
-    assert "every class needs a name" in told(checked(button(app, "Teach").click().run()))
+    assert "each class needs its own name" in told(checked(button(app, "Teach").click().run()))
     folder = ROOT / "assets" / "leaves"
     for n, name in enumerate(("healthy", "rot"), 1):
         app.text_input(key=f"teach_name_{n}").set_value(name)
@@ -299,7 +299,7 @@ def test_the_ground_is_measured_when_asked(root):
 
 def test_without_a_classifier_the_pages_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path / "none"))
-    assert "train one first" in told(visit("evaluate"))
+    assert "Train a classifier of your own" in told(visit("evaluate"))
 
 
 def test_a_folder_is_looked_at_before_a_training(root):
