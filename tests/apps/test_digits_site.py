@@ -40,7 +40,7 @@ def site(tmp_path_factory):
     """(URL, folder) of a copy of the page behind Python's file server, a shorter training beside its own."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(SITE, folder, dirs_exist_ok=True)
-    index, binary = _shortened(6)
+    index, binary = _shortened(5)
     (folder / "data" / "mine.json").write_text(index)
     (folder / "data" / "mine.bin").write_bytes(binary)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
@@ -53,11 +53,12 @@ def site(tmp_path_factory):
 
 
 def _shortened(epochs: int) -> tuple[str, bytes]:
-    """An export of the first `epochs` epochs of the shipped training: (index, binary)."""
+    """An export of the shipped training up to epoch `epochs`: (index, binary)."""
     index = json.loads((SITE / "data" / "digits.json").read_text())
     per_epoch = index["bytes"] // len(index["epochs"])
-    binary = (SITE / "data" / "digits.bin").read_bytes()[: epochs * per_epoch]
-    index |= {"epochs": index["epochs"][:epochs], "misread": [], "binary": "mine.bin", "bytes": len(binary)}
+    kept = [record for record in index["epochs"] if record["epoch"] <= epochs]
+    binary = (SITE / "data" / "digits.bin").read_bytes()[: len(kept) * per_epoch]
+    index |= {"epochs": kept, "misread": [], "binary": "mine.bin", "bytes": len(binary)}
     index["sha256"] = hashlib.sha256(binary).hexdigest()
     index["training"]["data"] = "<img src=x onerror=alert(1)>"  # names from a file must stay text
     return json.dumps(index), binary
@@ -127,20 +128,26 @@ def test_draw_a_seven_and_play_until_it_is_understood(visit):
     draw(page)
     expect_text(page, "#answer", "7")
     assert page.locator("#bars .best .digit").text_content() == "7"
-    expect_text(page, "#story", "every epoch reads it as 7")
     strip = page.locator("#strip span").all_text_contents()
-    assert len(strip) == 21 and strip[-1] == "7"
-    expect_text(page, "#live", "Epoch 20 reads 7")
+    assert len(strip) == 21 + 6 and strip[-1] == "7"  # six moments of the first epoch
+    since = max((i + 1 for i, digit in enumerate(strip) if digit != "7"), default=0)
+    names = page.locator("#other option").all_text_contents()
+    assert names[:8] == ["epoch 0", *(f"batch {n}" for n in (1, 2, 5, 10, 20, 50)), "epoch 1"]
+    expect_text(page, "#story", f"From {names[since]} on it reads 7" if since else "reads 7 from the start")
+    expect_text(page, "#live", "At epoch 20 it reads 7")
     page.select_option("#speed", "4")
     page.click("#play")
-    expect_text(page, ".epoch-label", "Epoch 0")  # at the end, playing begins anew
+    expect_text(page, ".epoch-label", "epoch 0")  # at the end, playing begins anew
     first = page.locator("#bars .value").all_text_contents()
-    expect_text(page, ".epoch-label", "Epoch 2")
+    expect_text(page, ".epoch-label", "epoch 2")
     assert page.locator("#bars .value").all_text_contents() != first
     page.click("#play")
     expect_text(page, "#play", "Play")
     page.keyboard.press("End")
-    expect_text(page, ".epoch-label", "Epoch 20")
+    expect_text(page, ".epoch-label", "epoch 20 of 20")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect_text(page, ".epoch-label", "batch 1 of the first epoch")
 
 
 @pytest.mark.browser
@@ -199,14 +206,14 @@ def test_the_address_restores_the_state(visit):
     page.click("label:has(#centred)")
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
-    page.select_option("#other", label="9")
+    page.select_option("#other", label="epoch 9")
     address = hash_of(page, "vs=9")
-    assert "e=1" in address and "c=0" in address
+    assert "e=0.01" in address and "c=0" in address
     there = visit(address)
-    expect_text(there, ".epoch-label", "Epoch 1")
+    expect_text(there, ".epoch-label", "batch 1 of the first epoch")
     there.locator("#compare").scroll_into_view_if_needed()
     expect_text(there, "#compare .side:nth-child(2) h3", "B: epoch 9")
-    assert there.locator("#other option:checked").text_content() == "9"
+    assert there.locator("#other option:checked").text_content() == "epoch 9"
     assert not there.locator("#centred").is_checked()
     pad = "document.querySelector('#pad').toDataURL()"
     assert there.evaluate(pad) == page.evaluate(pad)
@@ -232,7 +239,7 @@ def test_own_training_is_shown_and_a_broken_one_refused(visit, site, tmp_path):
     page = visit()
     draw(page)
     page.set_input_files("#files", [folder / "mine.json", folder / "mine.bin"])
-    expect_text(page, ".epoch-label", "Epoch 5 of 5")
+    expect_text(page, ".epoch-label", "epoch 5 of 5")
     expect_text(page, "#answer", "7")  # the drawing stays
     expect_text(page, "#provenance", "<img src=x")
 
@@ -244,7 +251,7 @@ def test_own_training_is_shown_and_a_broken_one_refused(visit, site, tmp_path):
     short = tmp_path / "mine.bin"
     short.write_bytes(b"short")
     page.set_input_files("#files", [folder / "mine.json", short])
-    expect_text(page, "#problem", "5 bytes where 328,248 were expected")
+    expect_text(page, "#problem", "5 bytes where 656,496 were expected")
     altered = bytearray((folder / "mine.bin").read_bytes())
     altered[7] ^= 1
     short.write_bytes(altered)
@@ -252,7 +259,7 @@ def test_own_training_is_shown_and_a_broken_one_refused(visit, site, tmp_path):
     expect_text(page, "#problem", "checksum")
     page.set_input_files("#files", [folder / "mine.json"])
     expect_text(page, "#problem", "choose it together with mine.bin. The page keeps the current network.")
-    expect_text(page, ".epoch-label", "Epoch 5 of 5")
+    expect_text(page, ".epoch-label", "epoch 5 of 5")
 
     page.click("#shipped")
     expect_text(page, ".epoch-label", "of 20")
@@ -261,10 +268,10 @@ def test_own_training_is_shown_and_a_broken_one_refused(visit, site, tmp_path):
 
 @pytest.mark.browser
 def test_own_training_by_address(visit):
-    expect_text(visit("?data=data/mine.json"), ".epoch-label", "Epoch 5 of 5")
+    expect_text(visit("?data=data/mine.json"), ".epoch-label", "epoch 5 of 5")
     page = visit("?data=https://elsewhere.example/x.json")
     expect_text(page, "#problem", "must come from this site, not from elsewhere.example")
-    expect_text(page, ".epoch-label", "Epoch 20 of 20")
+    expect_text(page, ".epoch-label", "epoch 20 of 20")
 
 
 @pytest.mark.browser
@@ -272,10 +279,12 @@ def test_every_panel_answers(visit):
     page = visit()
     draw(page)
     page.locator("#every svg").click(position={"x": 40, "y": 100})
-    expect_text(page, ".epoch-label", "Epoch 0")
+    expect_text(page, ".epoch-label", "epoch 0")
+    spoken = page.locator("#every svg").get_attribute("aria-label")
+    assert "; batch 5: " in spoken and "; epoch 1: " in spoken and "epoch b" not in spoken
     box = page.locator("#curves svg").first.bounding_box()
     page.mouse.click(box["x"] + box["width"] - 14, box["y"] + 60)
-    expect_text(page, ".epoch-label", "Epoch 20")
+    expect_text(page, ".epoch-label", "epoch 20")
     page.locator(".maps.conv2 .pixels:not(.kernel)").nth(2).hover()
     expect_text(page, "#inside [data-readout]", "conv2, map 3")
     assert page.locator(".field").is_visible()
@@ -289,7 +298,7 @@ def test_every_panel_answers(visit):
     expect_text(page, "#occlusion .readout", "7")
     page.locator("#misread button").nth(1).click()
     expect_text(page, "#sure", "wrong, it is a")
-    expect_text(page, "#story", "never understood it for good")
+    expect_text(page, "#story", "never learned it for good")
     page.keyboard.press("5")
     expect_text(page, "#pad-note", "A test 5")
     page.keyboard.press("?")

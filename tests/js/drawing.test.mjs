@@ -144,11 +144,13 @@ test("the state survives its way through the address", () => {
   for (const state of [
     { epoch: 3, compare: 20, centred: false, source: { kind: "sample", digit: 7, n: 2 } },
     { epoch: 0, compare: null, centred: true, source: { kind: "misread", n: 11 } },
+    { epoch: 0.05, compare: 0.000123, centred: true, source: { kind: "draw" } },
     { epoch: 20, compare: 1, centred: true, source: { kind: "draw" } },
   ]) {
     const back = fromHash(toHash(state, strokes));
     assert.deepEqual({ compare: null, centred: true, ...back }, { ...state, strokes: packed });
   }
   assert.deepEqual(fromHash("#e=-1&s=77.1&m=x&vs=1e9"), {});
+  assert.deepEqual(fromHash("#e=.5&vs=1.2.3"), {});
   assert.deepEqual(fromHash(""), {});
 });

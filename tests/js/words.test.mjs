@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { distance } from "../../apps/digits_site/js/compare.js";
-import { confused, moment, percent, tick, understood } from "../../apps/digits_site/js/words.js";
+import { confused, moment, percent, provenance, tick, understood } from "../../apps/digits_site/js/words.js";
 
 test("the sentence names the moment from which the answer stays", () => {
   const names = ["epoch 0", "batch 5", "epoch 1", "epoch 2"];
@@ -10,9 +10,14 @@ test("the sentence names the moment from which the answer stays", () => {
   assert.match(understood(names, [1, 7, 7, 7]), /^From batch 5 on it reads 7; at epoch 0 .* If that is what you drew/);
   assert.match(understood(names, [1, 2, 7, 7], 4), /But it is a 4: this training never learned it/);
   assert.match(understood(names, [7, 7, 7, 7], 7), /^It reads 7 from the start/);
-  assert.match(understood(names, [7, 7, 7, 1], 1), /^Only the last epoch reads it as 1; at epoch 1 it still read 7/);
+  assert.match(understood(names, [7, 7, 7, 1], 1), /^Only the last step, epoch 2, reads it as 1; at epoch 1 it still read 7/);
   assert.match(understood(["epoch 5"], [3]), /^The only epoch here reads it as 3/);
   assert.deepEqual([{ epoch: 3 }, { epoch: 0.05, batch: 5 }].map((record) => [moment(record), tick(record)]), [["epoch 3", "3"], ["batch 5", "b5"]]);
+});
+
+test("a training stopped in its first epoch is told as the batch it reached", () => {
+  const last = { epoch: 0.05, batch: 5, test_accuracy: 0.35 };
+  assert.match(provenance({ training: {}, agreement: 1e-6, epochs: [last] }), /test images right at batch 5\./);
 });
 
 test("percentages never round a doubt away", () => {

@@ -45,7 +45,7 @@ export function answer() {
       $("story").textContent = reading ? understood(data.epochs.map(moment), reading.winners, label)
         : "Draw on the dark square: the network answers as you draw. Then press Play to see when it learned to read what you drew.";
       for (const node of document.querySelectorAll("[data-epoch]")) node.textContent = moment(data.epochs[index]);
-      $("of-epochs").textContent = data.epochs[index].batch ? "of the first epoch" : `of ${data.epochs.at(-1).epoch}`;
+      $("of-epochs").textContent = data.epochs[index].batch ? "of the first epoch" : `of ${data.epochs.findLast(({ batch }) => !batch).epoch}`;
     },
   };
 }

@@ -83,8 +83,8 @@ export function lines(root, { title, series, epochs, format, top, onPick, height
   };
 }
 
-/** Epochs x digits heat map. Returns `fill(reading or null)` and `move(index)`. */
-export function heatmap(root, { epochs, onPick }) {
+/** Epochs x digits heat map; `epochs` are labels, `names` what a screen reader says. Returns `fill(reading or null)` and `move(index)`. */
+export function heatmap(root, { names, epochs, onPick }) {
   const width = room(root);
   const row = 35;
   const column = (width - 24) / epochs.length;
@@ -116,7 +116,7 @@ export function heatmap(root, { epochs, onPick }) {
         if (reading) dot.setAttribute("cy", reading.winners[i] * row + row / 2);
       });
       chart.setAttribute("aria-label", reading
-        ? `Answers by epoch: ${epochs.map((epoch, i) => `epoch ${epoch}: ${reading.winners[i]}, ${percent(reading.probabilities[i][reading.winners[i]])}`).join("; ")}`
+        ? `Answers by epoch: ${names.map((name, i) => `${name}: ${reading.winners[i]}, ${percent(reading.probabilities[i][reading.winners[i]])}`).join("; ")}`
         : "Answers by epoch: draw something first");
     },
     move: (index) => cursor.setAttribute("x", 24 + index * column - 1),

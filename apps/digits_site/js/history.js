@@ -1,7 +1,7 @@
 /** The two charts over all epochs: every epoch's answer to the present picture, and how the training went. */
 
 import { heatmap, lines } from "./charts.js";
-import { tick } from "./words.js";
+import { moment, tick } from "./words.js";
 
 export function every(panel, go) {
   const root = panel.querySelector("[data-chart]");
@@ -10,7 +10,7 @@ export function every(panel, go) {
   return {
     build({ data }) {
       root.replaceChildren();
-      map = heatmap(root, { epochs: data.epochs.map(tick), onPick: go });
+      map = heatmap(root, { names: data.epochs.map(moment), epochs: data.epochs.map(tick), onPick: go });
       filled = undefined;
     },
     update({ index, reading }) {

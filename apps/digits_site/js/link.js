@@ -4,7 +4,7 @@ import { pack, unpack } from "./drawing.js";
 
 /**
  * State -> hash. State: {epoch, compare (number or null), centred, source}, where source is
- * {kind: "draw"}, {kind: "sample", digit, n} or {kind: "misread", n}; epochs are epoch numbers.
+ * {kind: "draw"}, {kind: "sample", digit, n} or {kind: "misread", n}; epochs are epoch numbers, fractions for moments of the first one.
  */
 export function toHash({ epoch, compare, centred, source }, strokes) {
   const parts = new URLSearchParams({ e: epoch });
@@ -22,7 +22,7 @@ export function fromHash(hash) {
   const parts = new URLSearchParams(hash.replace(/^#/, ""));
   const state = {};
   for (const [key, name] of [["e", "epoch"], ["vs", "compare"]]) {
-    if (/^\d{1,6}$/.test(parts.get(key) ?? "")) state[name] = Number(parts.get(key));
+    if (/^\d{1,6}(\.\d{1,6})?$/.test(parts.get(key) ?? "")) state[name] = Number(parts.get(key));
   }
   const sample = /^(\d)\.(\d)$/.exec(parts.get("s") ?? "");
   const misread = /^\d{1,4}$/.exec(parts.get("m") ?? "");

@@ -26,7 +26,7 @@ export function understood(names, winners, label = null) {
   if (names.length === 1) return `The only epoch here reads it as ${answer}.${verdict}`;
   if (first === 0) return `It reads ${answer} from the start, at ${names[0]}, and never changes.${verdict}`;
   const before = `at ${names[first - 1]} it still read ${winners[first - 1]}.`;
-  if (first === names.length - 1) return `Only the last epoch reads it as ${answer}; ${before}${verdict}`;
+  if (first === names.length - 1) return `Only the last step, ${names[first]}, reads it as ${answer}; ${before}${verdict}`;
   const since = `From ${names[first]} on it reads ${answer}; ${before}`;
   if (label === null) return `${since} If that is what you drew, this is when the network learned it.`;
   return wrong ? since + verdict : `Learned at ${names[first]}: from then on it reads ${answer}; ${before}`;
@@ -49,6 +49,6 @@ export function provenance({ training, agreement, epochs }) {
   const last = epochs.at(-1);
   return `Trained on ${training.data ?? "unnamed data"}: ${count(training.train_images)} images, ${count(training.epochs)} epochs of `
     + `${count(training.batches)} batches of ${count(training.batch_size)}, Adam ${training.lr ?? "?"}, seed ${training.seed ?? "?"}; `
-    + `${percent(last.test_accuracy)} of ${count(training.test_images)} test images right at epoch ${last.epoch}. `
+    + `${percent(last.test_accuracy)} of ${count(training.test_images)} test images right at ${moment(last)}. `
     + `Checked as it loaded: on the probe picture this page and PyTorch differ by at most ${agreement.toExponential(0)}.`;
 }
