@@ -23,6 +23,7 @@ from apps.dashboard.tables import csv_bytes
 from apps.shared import queue
 from vision_core import digits, runs
 from vision_core.digits.packed import decode_images
+from vision_core.files import read_json
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "apps" / "dashboard" / "app.py"
@@ -195,9 +196,11 @@ def test_an_upload_is_shown_also_when_the_browser_renamed_it(root):
 def test_downloads_hold_what_they_promise(trained, tmp_path):
     source = sources.of_run(trained)
     rows = list(csv.DictReader(io.StringIO(sources.metrics_csv(source).decode())))
-    assert [float(row["accuracy_of_7"]) for row in rows] == [
-        e.metrics["per_class"][7] for e in digits.history(runs.Run(trained))
-    ]
+    of_seven = {float(row["epoch"]): float(row["accuracy_of_7"]) for row in rows}
+    whole = {e.epoch: e.metrics["per_class"][7] for e in digits.history(runs.Run(trained))}
+    kept = {n: read_json(trained / "batch_weights" / f"batch_{n}.json")["per_class"][7] for n in (1, 2, 5)}
+    assert of_seven == whole | {batch / 8: value for batch, value in kept.items()}
+    assert list(of_seven) == sorted(of_seven) and len(rows) == 3 + 3
     with zipfile.ZipFile(io.BytesIO(sources.packed_zip(source))) as archive:
         archive.extractall(tmp_path)
     assert (digits.read_export(tmp_path / "digits.json").values == source.export.values).all()
@@ -218,12 +221,14 @@ def test_csv_text_is_never_a_formula():
     assert data.decode().splitlines() == ["a,b", "'=1+1,-2.5", "'@x,plain", "'-a,'+b"]
 
 
-def test_weight_statistics_match_the_definition(trained):
+@pytest.mark.parametrize(("entry", "since"), [(5, 4), (4, 0), (3, 0)])  # the last whole epoch before
+def test_weight_statistics_match_the_definition(trained, entry, since):
     source = sources.of_run(trained)
-    row = next(r for r in sources.weight_statistics(source, 7) if r["tensor"] == "fc2.weight")
+    assert source.names == ["0", "batch 1", "batch 2", "batch 5", "1", "2"]
+    row = next(r for r in sources.weight_statistics(source, entry) if r["tensor"] == "fc2.weight")
     now, before = (
-        source.export.weights(7)["fc2.weight"].ravel(),
-        source.export.weights(6)["fc2.weight"].ravel(),
+        source.export.weights(entry)["fc2.weight"].ravel(),
+        source.export.weights(since)["fc2.weight"].ravel(),
     )
     assert row["change"] == pytest.approx(
         sum((float(a) - float(b)) ** 2 for a, b in zip(now, before, strict=True)) ** 0.5
@@ -370,7 +375,7 @@ def test_both_pages_in_a_real_browser(served, browser):
     site.locator("#main").wait_for()
     site.get_by_role("button", name="A test 7").click()
     site.locator("#answer").filter(has_text=re.compile(r"\d")).wait_for()
-    assert site.locator("#epoch").get_attribute("max") == "7"  # five moments of the first epoch
+    assert site.locator("#epoch").get_attribute("max") == "5"  # three moments of the first epoch
     inner = next(f for f in page.frames if f.parent_frame and f.parent_frame.parent_frame)
     assert (
         inner.evaluate("() => { try { return parent.document.title } catch { return 'closed' } }") == "closed"

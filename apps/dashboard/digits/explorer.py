@@ -76,7 +76,12 @@ def _of_run(folder: str, created: int, epochs: int) -> sources.Source:
 
 def show_downloads(source: sources.Source, name: str, folder: Path | None) -> None:
     """Offer the export in all available formats."""
-    offer("Metrics", "CSV, one row per epoch", f"{name}.csv", sources.metrics_csv(source))
+    offer(
+        "Metrics",
+        "CSV, one row per epoch, and for moments of the first one",
+        f"{name}.csv",
+        sources.metrics_csv(source),
+    )
     packed = "ZIP of the .json index and the .bin with the weights of every epoch; can be opened here"
     offer("Packed export", packed, f"{name}.zip", sources.packed_zip(source))
     weights = (folder or bundled("models") / "digits") / "final_model_weights.pth"

@@ -129,7 +129,7 @@ def weight_statistics(source: Source, entry: int) -> list[dict[str, Any]]:
 
 
 def metrics_csv(source: Source) -> bytes:
-    """One row per epoch: losses, accuracies, accuracy of each digit."""
+    """One row per epoch and moment of the first one: losses, accuracies, accuracy of each digit."""
     header = ["epoch", *SCALARS, *(f"accuracy_of_{digit}" for digit in range(10))]
     rows = [[r["epoch"], *(r[name] for name in SCALARS), *r["per_class"]] for r in source.epochs]
     return csv_bytes(header, rows)
