@@ -46,7 +46,9 @@ def build() -> gr.Blocks:
         strip = gr.HTML(js_on_load=CLICKED, elem_id="strip")
         facts = view["facts"]
         curves = gr.Plot(show_label=False, elem_id="curves", visible=False, render=False)
-        timer, done, seen = gr.Timer(results.REFRESH, active=False), gr.State(""), gr.State("")
+        timer, seen = gr.Timer(results.REFRESH, active=False), gr.State("")
+        # no State: its change is not noticed in an event that bypasses Gradio's queue, as `wiring.LOOK` does
+        done = gr.Textbox(visible="hidden", show_label=False)
         outputs = [*view["outputs"], start, timer, strip, facts, view["files"], curves, done, seen]
         follow = (results.follow, [visit, *view["strengths"], seen], outputs)
         begun = wiring.start(start.click, training.begin, [visit, *settings], follow)
@@ -180,7 +182,9 @@ def _result() -> dict[str, Any]:
     return {"strengths": [color, lightness], "outputs": [section, slider, status, stop], **found}
 
 
-def _more_steps(visit: gr.State, view: dict[str, Any], done: gr.State, curves: gr.Plot) -> list[wiring.Look]:
+def _more_steps(
+    visit: gr.State, view: dict[str, Any], done: gr.Textbox, curves: gr.Plot
+) -> list[wiring.Look]:
     """What else can be done with a finished result, shown with it; what shows the state of its work."""
     strengths = view["strengths"]
     with gr.Column(visible=False) as more:

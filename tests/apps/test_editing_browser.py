@@ -10,6 +10,7 @@ from accessibility import violations, violations_by_scheme
 from server import served
 
 from vision_core.editing import masks, packed, recipe
+from vision_core.editing.editor import reach
 from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +95,8 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
         page.locator("#get-png").click()
     download.value.save_as(tmp_path / "edited.png")
     source, edited = (images.read(p).rgb for p in (ROOT / "assets/color/cat.jpg", tmp_path / "edited.png"))
-    marked = packed.unpack_mask(recipe.read(tmp_path / "edited.png").mask)
+    made = recipe.read(tmp_path / "edited.png")
+    marked = packed.unpack_mask(made.mask)
     height, width = source.shape[:2]
     drawn = masks.box(
         height, width, *(round(n) for n in (0.1 * width, 0.2 * height, 0.3 * width, 0.5 * height))
@@ -102,7 +104,9 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     assert (
         marked[masks.grow(drawn, -4)].all() and marked.mean() < 4 * drawn.mean()
     )  # the dashed line is around it
-    rest = ~masks.grow(marked, 12)
+    rest = ~reach(
+        images.Picture(source), made.task, marked, made.options["edge"], with_shadow=made.options["shadow"]
+    )
     assert (source[rest] == edited[rest]).all() and (source != edited).any()
 
 
