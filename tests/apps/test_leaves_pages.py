@@ -351,7 +351,7 @@ def test_a_newcomer_trains_watches_reloads_and_asks_why(served, browser):
     row, column = squares[-1]  # the first is shown unasked
     page.goto(served + "evaluate?leaf_model=first")
     page.locator("[aria-roledescription='rect mark']").nth(4 * row + column).click()
-    shown = page.locator(f"img[alt='What spoke for {classes[column]}']")
+    shown = page.locator(f"img[alt^='What decided for {classes[column]}']")
     pictures = page.get_by_role("combobox", name="Pictures of", exact=True)
     expect(pictures).to_have_value(f"{classes[row]} read as {classes[column]}", timeout=60_000)
     shown.first.wait_for()
