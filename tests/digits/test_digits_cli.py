@@ -37,13 +37,14 @@ def test_train_export_site_predict(small, tmp_path):
     (page / ".gitattributes").write_text("kept")
     status, site = ask("site", "--out", page, "--run", run)
     assert status == 0
-    assert len(digits.read_export(page / "data" / "digits.json").index["epochs"]) == 3
+    shown = digits.read_export(page / "data" / "digits.json").index["epochs"]
+    assert [(e["epoch"], e.get("batch")) for e in shown] == [(0, None), (0.5, 1), (1, None), (2, None)]
     front = (page / "README.md").read_text("utf-8").split("---")[1]
     assert "sdk: static" in front and "app_file: index.html" in front
     assert {"index.html", "README.md", ".gitattributes"} <= {p.name for p in page.iterdir()}
     assert str(page / "data" / "digits.bin") in site["files"]
     assert ask("site", "--out", page, "--run", tmp_path / "none")[0] == 2  # and the page stays as it was
-    assert len(digits.read_export(page / "data" / "digits.json").index["epochs"]) == 3
+    assert digits.read_export(page / "data" / "digits.json").index["epochs"] == shown
 
     seven = digits.load().test.first(1)[7, 0].numpy()
     Image.fromarray(255 - seven).resize((280, 280)).save(tmp_path / "seven.png")
@@ -56,7 +57,9 @@ def test_train_export_site_predict(small, tmp_path):
 
 def test_site_without_a_run_shows_the_default(tmp_path):
     assert ask("site", "--out", tmp_path / "page")[0] == 0
-    assert len(digits.read_export(tmp_path / "page" / "data" / "digits.json").index["epochs"]) == 21
+    shown = digits.read_export(tmp_path / "page" / "data" / "digits.json").index["epochs"]
+    assert [e["epoch"] for e in shown if "batch" not in e] == list(range(21))
+    assert [e["batch"] for e in shown if "batch" in e] == [1, 2, 5, 10, 20, 50]  # of 100 in the first epoch
     assert not (tmp_path / "page" / "package.json").exists()
 
 
