@@ -326,7 +326,7 @@ def test_tensors_that_are_no_plain_arrays_are_refused(tmp_path):
 @pytest.mark.parametrize("length", [2**63, 2**40, (16 << 20) + 1])
 def test_a_header_that_is_too_long_is_refused_before_it_is_read(tmp_path, length):
     (tmp_path / "x.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}")
-    with pytest.raises(ValueError, match=r"its header has .* MB; at most 16 are accepted|more than 1e15"):
+    with pytest.raises(ValueError, match=r"its header has .* MB; at most 4 are accepted|more than 1e15"):
         load(tmp_path / "x.safetensors", Net)
 
 

@@ -68,9 +68,11 @@ class Look(Result):
         return None if self.facts["kind"] == "cube" else self.model.palette
 
 
-def create(visit: Visit, kind: str, title: str) -> Look:
-    """A folder for a new result of the pictures now chosen."""
+def create(visit: Visit, kind: str, title: str, lut: Lut | None = None) -> Look:
+    """A folder for a new result of the pictures now chosen; with `lut` it can be shown at once."""
     look = results.create(Look, visit, BYTES)
+    if lut is not None:
+        keep_lut(look, lut)
     look.describe(kind=kind, title=title, source=visit.source, target=visit.target)
     return look
 

@@ -55,11 +55,10 @@ def begin(given: Session | None, event: gr.EventData) -> None:
         assert tuned is not None
         title = f"Fine-tuned {steps} epochs on your ratings"
         of = replace(known, source=look.facts["source"], target=look.facts["target"])
-        made = looks.create(of, "tuned", title)
+        made = looks.create(of, "tuned", title, tuned.lut())
         looks.keep_view(made, source)
         color.save(tuned, made.path(looks.MODEL))
         feedback.add(made.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
-        looks.keep_lut(made, tuned.lut())
         change(known.session, result=made.name)
         return f"{title}."
 

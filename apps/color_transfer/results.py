@@ -136,11 +136,10 @@ def use_saved(given: Session | None, file: str | None) -> None:
         color_map = colormap.from_arrays(guarded.call(colormap.to_arrays, file))
         table, warning = color_map.lut(), " ".join(warnings(color_map, picture))
         title = warning or "The saved model is in use"
-    look = looks.create(known, "cube" if color_map is None else "model", title)
+    look = looks.create(known, "cube" if color_map is None else "model", title, table)
     looks.keep_view(look, picture)
     if color_map is not None:
         color.save(color_map, look.path(looks.MODEL))
-    looks.keep_lut(look, table)
     change(known.session, result=look.name)
 
 

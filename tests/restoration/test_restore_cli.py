@@ -1,6 +1,7 @@
 """The restore commands, called as a person would; mistakes are one sentence and status 2."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,7 +125,9 @@ def test_train_and_resume(tiny_network, monkeypatch):
 
 def test_mistakes_are_one_sentence():
     assert "no damage is called 'fire'" in mistake("damage", "page.png", "--out", "a.png", "--kind", "fire")
-    assert "9 is not in the range 1<=x<=5" in mistake("damage", "page.png", "--out", "a.png", "--severity", 9)
+    words = ["restore", "damage", "page.png", "--out", "a.png", "--severity", "9"]
+    answer = CliRunner().invoke(app, words)
+    assert answer.exit_code == 2 and "--severity" in answer.output and not Path("a.png").exists()
     assert "strength is 2" in mistake("run", "page.png", "--out", "a.png", "--strength", 2)
     assert "no file" in mistake("run", "missing.png", "--out", "a.png", "--method", "classical")
     assert "would replace" in mistake("run", "page.png", "--out", "page.png", "--method", "classical")

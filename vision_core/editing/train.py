@@ -169,6 +169,7 @@ def optimize(
         Plan.of(
             settings,
             len(boxes),
+            clip=None,  # the settings' is the name of a CLIP
             best={"loss": "min"},
             every=max(1, settings.epochs // 20),
             untrained=True,
