@@ -46,15 +46,13 @@ def begin(given: Session | None) -> None:
 @user_errors
 def follow(given: Session | None) -> tuple[Any, ...]:
     """(gallery, table, words, Stop, Start, timer)."""
-    known = current(given)
-    words, going_on = looks.report(known, JOB)
-    look = looks.shown(known)
-    if going_on or look is None or not look.path(FILE).exists():
-        return gr.Gallery(visible=False), "", words, *jobs.buttons(going_on)
+    look, words, buttons = looks.outcome(current(given), JOB, FILE)
+    if look is None:
+        return gr.Gallery(visible=False), "", words, *buttons
     found = read_json(look.path(FILE))
     gallery = [(str(look.path(f"method-{n}.png")), name) for n, name in enumerate(found["names"])]
     table = methods(found["rows"], dict(compare.COLUMNS))
-    return gr.Gallery(gallery, visible=True), table, words, *jobs.buttons(False)
+    return gr.Gallery(gallery, visible=True), table, words, *buttons
 
 
 def build(visit: gr.State) -> wiring.Look:

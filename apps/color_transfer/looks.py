@@ -93,6 +93,14 @@ def report(visit: Visit, job: str) -> tuple[str, bool]:
     return (words, going_on) if going_on or about == visit.result else ("", False)
 
 
+def outcome(visit: Visit, job: str, file: str) -> tuple[Look | None, str, tuple[Any, ...]]:
+    """(the result on the page if the job has left `file` with it, what to say of the job, `jobs.buttons`)."""
+    words, going_on = report(visit, job)
+    look = shown(visit)
+    done = not going_on and look is not None and look.path(file).exists()
+    return look if done else None, words, jobs.buttons(going_on)
+
+
 def status(look: Look) -> str:
     """Of a training, see `trainings.status`; `ready` for any other result."""
     return trainings.status(look.session, look.run) if look.facts["kind"] == "training" else "ready"

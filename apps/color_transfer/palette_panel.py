@@ -65,13 +65,12 @@ def describe(picture: Picture) -> str:
 def choose_target(given: Session | None, path: str | None, clusters: float, colors: float) -> str:
     """The picture with the colours to take: its palette replaces the one at hand, locks and all."""
     known = current(given)
+    gone = {} if known.imported else visit.NO_PALETTE
     if not path:
-        gone = {} if known.imported else visit.NO_PALETTE
         return palette_editor(change(known.session, target="", **gone) if known.target else known)
     try:
         picture = read_picture(path)
     except ValueError as error:  # no other picture stays chosen
-        gone = {} if known.imported else visit.NO_PALETTE
         return note(sentence(error), "warning") + palette_editor(change(known.session, target="", **gone))
     if (name := _keep(known, path)) == known.target:
         return palette_editor(known)  # a reload shows the picture again

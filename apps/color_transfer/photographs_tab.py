@@ -125,13 +125,12 @@ def _keep_pair(look: Look, *pictures: Picture) -> None:
 def follow(given: Session | None) -> tuple[Any, ...]:
     """(before and after of the first, words and download, Stop, Start, timer)."""
     known = current(given)
-    words, going_on = looks.report(known, JOB)
-    look = looks.shown(known)
-    if going_on or look is None or not look.path(FILE).exists():
-        return gr.ImageSlider(visible=False), words, *jobs.buttons(going_on)
+    look, words, buttons = looks.outcome(known, JOB, FILE)
+    if look is None:
+        return gr.ImageSlider(visible=False), words, *buttons
     said = "".join(_said(known, read_json(look.path(FILE))))
     before, after = (str(look.path(name)) for name in PAIR)
-    return gr.ImageSlider((before, after), visible=True), said, *jobs.buttons(False)
+    return gr.ImageSlider((before, after), visible=True), said, *buttons
 
 
 def _said(known: Visit, told: dict[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,18 @@ def launch(
 
 def _named(system: str, name: str) -> Path | None:
     """A folder of that name that is not there yet; None without a name."""
-    title = re.sub(r"[^\w. -]+", "-", name).strip("-. ")[:40]
-    paths = (root() / system / (title if n == 1 else f"{title}-{n}") for n in range(1, 10**4))
-    return next(path for path in paths if not path.exists()) if title else None
+    parent = root() / system
+    return next((path for title in titles(name) if not (path := parent / title).exists()), None)
+
+
+def titles(name: str, otherwise: str = "") -> Iterator[str]:
+    """What a visitor calls something as the name of a folder, then with numbers; none without a name.
+
+    Args:
+        otherwise: what it is called if nothing of the name can be used.
+    """
+    title = re.sub(r"[^\w. -]+", "-", name).strip("-. ")[:40] or otherwise
+    return (title if n == 1 else f"{title}-{n}" for n in range(1, 10**4 if title else 1))
 
 
 def resume(run: runs.Run) -> None:

@@ -72,7 +72,7 @@ def build() -> gr.Blocks:
         ):  # fmt: skip
             wiring.start(button.click, handler, inputs, follow, told).then(None, js=wiring.TO_RESULT)
         start.click(edits.announce, [visit, task], found, **wiring.QUIET)
-        wiring.watch(follow, view["timer"], view["stop"], results.stop, visit)
+        wiring.watch(follow, view["timer"], view["stop"], jobs.end, visit)
         for piece in (view["candidates"], view["history"]):
             wiring.start(piece.click, results.act, visit, follow)
         again = view["again"].click(results.go_on, visit, shown, **wiring.QUIET)

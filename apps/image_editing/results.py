@@ -165,12 +165,6 @@ def act(given: Session | None, event: gr.EventData) -> None:
 
 
 @user_errors
-def stop(given: Session | None) -> None:
-    """End the edit within a step."""
-    jobs.stop(current(given).session)
-
-
-@user_errors
 def go_on(given: Session | None) -> tuple[Any, ...]:
     """The result as the picture to edit next: as `picture_panel.reload`; Undo brings the mark back."""
     known = current(given)

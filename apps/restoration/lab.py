@@ -88,7 +88,7 @@ def recipe_of(seed: int, levels: Any) -> dict[str, Any]:
 
 @user_errors
 def follow(given: Session | None) -> tuple[Any, ...]:
-    """(words, Stop, Start, timer, three pictures, table)."""
+    """(three pictures, table, words, Stop, Start, timer)."""
     known = current(given).session
     words, going_on = jobs.report(known, "lab")
     pictures, table = gr.Gallery(visible=False), ""
@@ -96,13 +96,7 @@ def follow(given: Session | None) -> tuple[Any, ...]:
         shown = [(str(known.path(f"lab-{name}.png")), name) for name in SHOWN]
         pictures = gr.Gallery(shown, visible=True)
         table = _table(read_json(known.path(FILE)))
-    buttons = gr.Button(visible=going_on), gr.Button(interactive=not going_on), gr.Timer(active=going_on)
-    return words, *buttons, pictures, table
-
-
-@user_errors
-def stop(given: Session | None) -> None:
-    jobs.stop(current(given).session)
+    return pictures, table, words, *jobs.buttons(going_on)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -132,7 +126,7 @@ def _keep(known: Session, *pictures: np.ndarray) -> None:
         images.save(Picture(rgb), known.path(f"lab-{name}.png"))
 
 
-def build(given: gr.State) -> tuple[Any, ...]:
+def build(given: gr.State) -> wiring.Look:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
         "Damage a clean page as much as you like and see how much of it the network repairs. The clean page "
@@ -166,7 +160,7 @@ def build(given: gr.State) -> tuple[Any, ...]:
                 )
     start = gr.Button("Damage and restore", variant="primary", size="lg", elem_id="damage")
     words = gr.HTML(elem_id="lab-words")
-    ended = gr.Button("Stop", variant="stop", visible=False)
+    stopper = gr.Button("Stop", variant="stop", visible=False)
     pictures = gr.Gallery(
         label="Clean, damaged, restored",
         columns=3,
@@ -179,8 +173,5 @@ def build(given: gr.State) -> tuple[Any, ...]:
         buttons=["fullscreen", "download"],
     )
     table = gr.HTML(elem_id="lab-table")
-    timer = gr.Timer(jobs.REFRESH, active=False)
-    look = (follow, given, [words, ended, start, timer, pictures, table])
-    wiring.start(start.click, begin, [given, source, number, seed, *levels], look)
-    wiring.watch(look, timer, ended, stop, given)
-    return look
+    fields = [source, number, seed, *levels]
+    return wiring.job(given, start, begin, fields, follow, [pictures, table, words], stopper)

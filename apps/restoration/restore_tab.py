@@ -117,12 +117,6 @@ def begin(given: Session | None, method: str) -> None:
 
 
 @user_errors
-def stop(given: Session | None) -> None:
-    """End what is going on."""
-    jobs.stop(current(given).session)
-
-
-@user_errors
 def follow(
     given: Session | None,
     strength: float,
@@ -143,30 +137,26 @@ def follow(
     known = chosen.session
     words, going_on = jobs.report(known, "restore")
     guess, guessing = jobs.report(known, "guess")
-    guessed = jobs.state(known, "guess").get("sheet") == chosen.result
-    if guessing or (guessed and not going_on):
+    about = jobs.state(known, "guess").get("sheet") == chosen.result
+    if guessing or (about and not going_on):
         words, going_on = guess, guessing
     buttons = jobs.buttons(going_on)
     if not chosen.result:
         section = gr.Column(visible=bool(words))
         return section, gr.Column(visible=False), "", words, *buttons, "", "", "", ""
     sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate, light, caution, crop)
-    now = f"{sheet.name} {choice.query(sheet)} {sheet.path(sheets.GUESSES).exists()}"
+    shown, guessed = f"{sheet.name} {choice.query(sheet)}", sheet.path(sheets.GUESSES).exists()
+    now = f"{shown} {guessed}"
     rest: tuple[Any, ...] = (gr.skip(),) * 4
     if now != seen:
         _, said = sheets.finished(sheet, choice)
         rest = (
-            views.viewer(sheet, choice, _newly_guessed(sheet, seen, now)),
+            views.viewer(sheet, choice, "guesses" if guessed and seen == f"{shown} {False}" else ""),
             views.verdict(said, bool(gate)),
             views.facts(said, sheet.facts),
             views.offered(sheet, choice, said["accepted"] or not gate),
         )
     return gr.Column(visible=True), gr.Column(visible=True), rest[0], words, *buttons, *rest[1:], now
-
-
-def _newly_guessed(sheet: sheets.Sheet, seen: str, now: str) -> str:
-    """The overlay to show at once: that of the guesses, where they were asked for and have just come."""
-    return "guesses" if seen == now.replace("True", "False") != now else ""
 
 
 @user_errors
@@ -301,7 +291,7 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     picker.release(turn, [given, picker], chosen, **wiring.QUIET)
     picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **wiring.QUIET)
     wiring.start(start.click, begin, [given, method], look).then(None, js=wiring.TO_RESULT)
-    wiring.watch(look, timer, stopper, stop, given)
+    wiring.watch(look, timer, stopper, jobs.end, given)
     for control in controls:
         control.change(*look, trigger_mode="always_last", **wiring.LOOK)
     verdict.click(lambda: False, None, gate, **wiring.QUIET)

@@ -24,7 +24,7 @@ from apps.image_editing import (
     visit,
     works,
 )
-from apps.shared import queue, visits
+from apps.shared import jobs, queue, visits
 from vision_core import editing
 from vision_core.editing import masks, packed, recipe
 from vision_core.pictures import images
@@ -327,7 +327,7 @@ def test_stop_ends_an_edit_within_a_step(small_world):
     while not works.get(visit.current(visitor)).state()["step"]:
         assert time.monotonic() < end
         time.sleep(0.05)
-    results.stop(visitor)
+    jobs.end(visitor)
     looks = watch(visitor)
     state = works.get(visit.current(visitor)).state()
     assert state["status"] == "stopped" and state["step"] < 9 * 200 and "Stopped" in looks[-1][STATUS]
@@ -371,7 +371,7 @@ def test_who_waits_is_told_so_and_may_leave(visitor):
         assert "before you" in results.follow(visitor, "")[STATUS]
         with pytest.raises(gr.Error, match="still going on"):
             edits.begin_task(visitor, "remove", *OWN, *MODEL)
-        results.stop(visitor)
+        jobs.end(visitor)
         assert "Stopped before" in watch(visitor)[-1][STATUS]
     finally:
         for ticket in tickets:

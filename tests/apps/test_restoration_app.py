@@ -272,14 +272,14 @@ def test_stop_ends_the_work_and_leaves_the_queue(file):
         assert "One visitor is before you" in shown[WORDS] and shown[TIMER].active
         with pytest.raises(gr.Error, match="still going on"):
             restore_tab.begin(known, "network")
-        restore_tab.stop(known)
+        jobs.end(known)
         assert "Stopped as you asked" in wait(known, "restore")
         assert queue.HEAVY.before(known.owner) is None and visit.current(known).result == ""
     finally:
         for ticket in tickets:
             queue.HEAVY.leave(ticket)
     with pytest.raises(gr.Error, match="Nothing of yours"):
-        restore_tab.stop(known)
+        jobs.end(known)
 
 
 def test_stop_keeps_the_pages_that_are_done_and_the_list_survives(file, client, monkeypatch):
@@ -321,7 +321,7 @@ def test_the_lab_measures_what_the_core_measures():
     levels[names.index("stains")], levels[names.index("fading")] = 4, 2
     lab.begin(known, "generated", 1, 7, *levels)
     assert "numbers are below" in wait(known, "lab")
-    *_, pictures, table = lab.follow(known)
+    pictures, table, *_ = lab.follow(known)
     assert (
         len(pictures.value) == 3 and "all together" in table and "stains 4" in table and "fading 2" in table
     )

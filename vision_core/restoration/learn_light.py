@@ -28,7 +28,7 @@ SAMPLES = 8_000  # five times as many from as few pages gain little
 FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
 SHARES = {"mixture": 0.27, "shade": 0.2, "sheet": 0.15, "kinds": 0.1, "clean": 0.22, "strange": 0.06}
 SHADED = 0.65  # of the sheets; the others are as they should be
-GREY = 0.12  # of the pages are scans without colour
+GREY, GREY_SHEETS = 0.12, 0.5  # of the pages, and of the sheets, are scans without colour
 SHEET = 384  # side of a generated sheet: paper of any tone, which is evenly lit or should be
 SHADOWS = 0.35  # of the pages in uneven light have a shadow with an edge, too
 BETWEEN = 0.5  # of the pages have a paper between their own and another page's: there are too few pages
@@ -64,9 +64,7 @@ class Lights:
             clean = self._region(rng)
         if kind == "strange":
             clean = self._strange(rng, clean)
-        if kind == "sheet" and rng.random() < 0.5:
-            clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
-        if kind not in ("strange", "sheet") and rng.random() < GREY:
+        if kind != "strange" and rng.random() < (GREY_SHEETS if kind == "sheet" else GREY):
             clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
         if kind == "mixture":
             steps = _mixture(rng)

@@ -70,9 +70,8 @@ def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float],
             tell(number / len(found))
             _write(partial, PurePosixPath(path.replace("\\", "/")), content)
         check_folder(partial)
-        title = re.sub(r"[^\w. -]+", "-", Path(name).stem).strip("-. ")[:40] or "leaves"
         taken = folders()
-        title = next(t for n in range(1, 1000) if (t := title if n == 1 else f"{title}-{n}") not in taken)
+        title = next(title for title in jobs.titles(Path(name).stem, "leaves") if title not in taken)
         os.replace(partial, own / title)
     except ValueError as error:
         raise ValueError(str(error).replace(str(partial), name)) from error

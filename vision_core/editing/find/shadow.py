@@ -27,6 +27,7 @@ DEEPEST = 1.3  # and the most light, a logarithm, that it may give back
 SOFT = (0.7, 1.5, 3.0, 5.0, 8.0)  # widths of the edge that are tried, and
 WIDER = (-6, -4, -2, -1, 0, 1, 2, 4)  # by how much the outline is grown
 BAND = 14  # pixels around a shape in which its slopes are looked at
+LUMINANCE = np.array([0.21, 0.72, 0.07], np.float32)  # of linear red, green and blue
 BLACK = 0.003  # light that is added before logarithms are taken
 
 
@@ -84,19 +85,17 @@ def find(rgb: np.ndarray, mask: np.ndarray) -> Shadow | None:
 def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     """`find` at the size at which it is decided."""
     smooth = cv2.GaussianBlur(rgb.astype(np.float32) / 255, (0, 0), 1)
-    light = np.log((smooth**2.2) @ np.array([0.21, 0.72, 0.07], np.float32) + 0.01)
+    light = np.log((smooth**2.2) @ LUMINANCE + 0.01)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
     outline, foot = _outline(thing)
     values = np.dstack([light, lab[..., 1], lab[..., 2], thing.astype(np.float32)])
     ways = [grid.ravel() for grid in np.meshgrid(LEANS, FLATS)]
-    _, _, share, _, even = _likeness(values, outline, foot, *ways)
-    best = int(np.argmax(share - 0.3 * even))
+    best, *_ = _likeness(values, outline, foot, *ways)
     between = (  # the best and its neighbours
         way[best] + NEAR * (steps[1] - steps[0]) for way, steps in zip(ways, (LEANS, FLATS), strict=True)
     )
     ways = [grid.ravel() for grid in np.meshgrid(*between)]
-    x, y, share, middle, even = _likeness(values, outline, foot, *ways)
-    best = int(np.argmax(share - 0.3 * even))
+    best, x, y, share, middle = _likeness(values, outline, foot, *ways)
     if share[best] < ALIKE:
         return None
     laid = _laid(thing, np.stack([x[best], y[best]], 1))
@@ -109,10 +108,10 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
 
 def _likeness(
     values: np.ndarray, outline: np.ndarray, foot: float, leans: np.ndarray, flats: np.ndarray
-) -> tuple[np.ndarray, ...]:
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """How much an outline laid down in K ways looks like a shadow's edge, at each of its N points.
 
-    x and y, (K, N); the share of points that do, how much darker it is within, and how unevenly so, (K,).
+    The best way; of all, x and y, (K, N), the share of points that do, how much darker it is within, (K,).
 
     Args:
         values: logarithm of the light, a and b of CIE Lab, and the thing, (H, W, 4).
@@ -135,7 +134,7 @@ def _likeness(
     share[count < max(12, 0.4 * x.shape[1])] = 0
     middle = np.array([np.median(s[r]) if r.any() else 0 for s, r in zip(step, right, strict=True)])
     even = np.where(right, np.abs(step - middle[:, None]), 0).sum(1) / np.maximum(right.sum(1), 1)
-    return x, y, share, middle, even
+    return int(np.argmax(share - 0.3 * even)), x, y, share, middle
 
 
 def _outline(thing: np.ndarray) -> tuple[np.ndarray, float]:
@@ -180,7 +179,7 @@ def _fitted(rgb: np.ndarray, thing: np.ndarray, shapes: list[np.ndarray]) -> tup
     if band.sum() < 40:
         return 0.0, None
     around = [_slopes(light[..., c])[:, band] for c in range(3)]  # each (2, N)
-    gray = np.tensordot(np.array([0.21, 0.72, 0.07], np.float32), around, 1)
+    gray = np.tensordot(LUMINANCE, around, 1)
     before, least, result = float(np.abs(gray).sum()), 1.0, None
     for cover in (soft for shape in shapes for soft in _softened(shape, thing)):
         rise = -_slopes(cover)[:, band]
