@@ -108,7 +108,7 @@ def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
 
 
 def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
-    """What every server has: its health, its icon, its doors, and someone who cleans up."""
+    """The parts of every server: health check, icon, request checks, and the sweeper."""
 
     # now and not when the server starts: it sets the levels of uvicorn's loggers, which are ours to set
     lifespan = dashboard.lifespan() if dashboard is not None else None
@@ -191,7 +191,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _refused(error: OSError) -> str:
-    """What the system refused, and what to do about it."""
+    """The refusal of the system, and a way out."""
     reason = error.strerror or str(error)
     if error.filename:
         return f"the server cannot start, {error.filename}: {reason}"

@@ -204,7 +204,7 @@ def locate(entry: Weights) -> Path | None:
 
 
 def _kept(entry: Weights) -> Path:
-    """Where a file of a URL is kept: where PyTorch itself would put it."""
+    """The cached file of a URL, where PyTorch would put it."""
     home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
     return Path(home).expanduser() / "hub" / "checkpoints" / entry.file
 

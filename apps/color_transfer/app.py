@@ -185,7 +185,7 @@ def _result() -> dict[str, Any]:
 def _more_steps(
     visit: gr.State, view: dict[str, Any], done: gr.Textbox, curves: gr.Plot
 ) -> list[wiring.Look]:
-    """What else can be done with a finished result, shown with it; what shows the state of its work."""
+    """Further actions on a finished result, shown with it; returns the display of their progress."""
     strengths = view["strengths"]
     with gr.Column(visible=False) as more:
         with gr.Accordion("More photographs", open=False):

@@ -134,7 +134,7 @@ def finish(look: Look) -> bool:
 
 
 def settled(look: Look, draw: Callable[[], object]) -> bool | None:
-    """As `finish`, by a thread of its own: None while that is at work: a look waits for nothing.
+    """Like `finish`, in a thread of its own; None while it runs, so that no look waits.
 
     Args:
         draw: what else the page needs, made by the same thread afterwards.
@@ -177,6 +177,6 @@ def keep_lut(look: Look, lut: Lut) -> None:
 
 
 def seconds(look: Look) -> float:
-    """How long the training took, 0 for what was loaded."""
+    """Duration of the training, 0 for a loaded result."""
     times = [event["time"] for event in look.run.events()]
     return times[-1] - times[0] if times else 0.0

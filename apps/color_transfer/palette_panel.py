@@ -55,7 +55,7 @@ def choose_source(given: Session | None, path: str | None) -> str:
 
 
 def describe(picture: Picture) -> str:
-    """What the page says about the picture to recolour."""
+    """The sentence about the picture to recolour."""
     height, width = picture.rgb.shape[:2]
     words = ". ".join([f"{width:,} x {height:,} pixels, in these colours", *picture.notes])
     return note(words) + bar(color.extract(picture.visible))

@@ -77,7 +77,7 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
 
 
 def _tuning(known: visit.Visit, words: str) -> tuple[str, bool]:
-    """What to say of a finished result, or of the training on its ratings, and whether that goes on."""
+    """The sentence on a finished result or the training on its ratings, and whether that is running."""
     rated, going_on = looks.report(known, rating_tab.JOB)
     return (rated if rated else words), going_on
 

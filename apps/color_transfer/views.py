@@ -51,7 +51,7 @@ def palette_editor(visit: Visit) -> str:
 
 
 def _undo(visit: Visit) -> str:
-    """What Undo takes back: the colour that was dropped, or replaced by another."""
+    """The step that Undo reverts: a colour dropped, or replaced by another."""
     if not visit.earlier:
         return "Undo"
     gone = [color for color in visit.earlier[-1][0] if color not in visit.colors]
@@ -60,7 +60,7 @@ def _undo(visit: Visit) -> str:
 
 
 def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> str:
-    """What `metrics.measure` found, each number with the sentence that makes sense of it.
+    """The numbers of `metrics.measure`, each with an explanation.
 
     Args:
         keeps: lightness strength that would keep more of the drawing, where that is worth saying.

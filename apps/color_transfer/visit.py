@@ -1,4 +1,4 @@
-"""What a visitor of the colour page has chosen: two pictures, a palette, and which result to look at."""
+"""A visitor's choices on the colour page: two pictures, a palette, and the result to look at."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +58,7 @@ class Visit(visits.Visit):
         }
 
     def edited(self, palette: color.Palette) -> dict[str, Any]:
-        """As `with_palette`, and it can be undone."""
+        """Like `with_palette`, with Undo."""
         return {**self.with_palette(palette), "earlier": (*self.earlier, (self.colors, self.shares))[-STEPS:]}
 
 

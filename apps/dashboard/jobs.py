@@ -24,12 +24,12 @@ _STARTING = threading.Lock()  # two visitors who press the button at once: one t
 
 
 def root() -> Path:
-    """Where the runs are: VISION_CORE_RUNS, or runs/ in the current folder."""
+    """The folder of runs: VISION_CORE_RUNS, or runs/ in the current folder."""
     return Path(os.environ.get("VISION_CORE_RUNS", "runs")).absolute()
 
 
 def data_root() -> Path | None:
-    """Where the operator keeps folders to train on: VISION_CORE_DATA."""
+    """The operator's folder of training data: VISION_CORE_DATA."""
     named = os.environ.get("VISION_CORE_DATA")
     return Path(named).absolute() if named else None
 
@@ -104,10 +104,10 @@ def _named(system: str, name: str) -> Path | None:
 
 
 def titles(name: str, otherwise: str = "") -> Iterator[str]:
-    """What a visitor calls something as the name of a folder, then with numbers; none without a name.
+    """A folder name from a visitor's title, with a number if it is taken; without a title, none.
 
     Args:
-        otherwise: what it is called if nothing of the name can be used.
+        otherwise: name if no character of the title can be used.
     """
     title = re.sub(r"[^\w. -]+", "-", name).strip("-. ")[:40] or otherwise
     return (title if n == 1 else f"{title}-{n}" for n in range(1, 10**4 if title else 1))

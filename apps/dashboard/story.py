@@ -1,4 +1,4 @@
-"""What the folder of a training tells at one moment."""
+"""The state of a training, read from its folder."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from vision_core import runs
 
 @dataclass(frozen=True)
 class Story:
-    """What a run's folder tells at one moment.
+    """The state of a training, read from its folder.
 
     Args:
         status: a word of `Run.status`, `waiting` (in the queue), `damaged` (unreadable files) or `empty` (no
@@ -52,7 +52,7 @@ class Story:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What was asked and reached, to take away."""
+        """The settings and results, for download."""
         return {"settings": self.shown_settings, "status": self.status, "epochs": self.epochs}
 
     @property
@@ -62,7 +62,7 @@ class Story:
 
 
 def read(run: runs.Run, system: str, settings: type, scalars: Sequence[str]) -> Story:
-    """What the folder tells now; a fault of its files is told in `problem`, never raised.
+    """Read the current state; faults of the files are reported in `problem`, never raised.
 
     Args:
         scalars: the metrics of an epoch that the system's pages show.
@@ -85,7 +85,7 @@ def read(run: runs.Run, system: str, settings: type, scalars: Sequence[str]) -> 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _entries(folder: str, stamp: tuple[int, int] | None, scalars: tuple[str, ...]) -> dict[str, Any]:
-    """What metrics.jsonl holds; `stamp` makes the cache forget it when the file has grown."""
+    """The contents of metrics.jsonl; `stamp` invalidates the cache when the file has grown."""
     entries = runs.Run(Path(folder)).events()
     steps = [e for e in entries if e["event"] == "step"]
     last = entries[-1] if entries else {"event": "new"}

@@ -56,7 +56,7 @@ def start_button(disabled: bool, begin: Callable[..., object], *arguments: Any) 
 
 
 def tell_refusal() -> None:
-    """What a button asked and did not get; and who else sees this page."""
+    """Messages for buttons that had no effect, and other viewers of this page."""
     if refused := st.session_state.pop("refused", ""):
         st.error(refused, icon=":material/block:")
     if os.environ.get("SPACE_ID"):
@@ -174,7 +174,7 @@ def _age(story: Story) -> str:
 
 
 def _show_progress(story: Story) -> None:
-    """How far a running training is, and how long it will take."""
+    """Progress and remaining time of a running training."""
     if story.prepared is not None:
         done, of = story.prepared
         st.progress(min(1.0, done / max(1, of)), f"the network looks at the pictures once: {done} of {of}")

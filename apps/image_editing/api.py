@@ -85,7 +85,7 @@ def make_mask(image: str | None, words: str, box: str, point: str) -> str:
 
 @user_errors
 def find_regions(image: str | None, anchors: float, max_window: float) -> dict[str, Any]:
-    """What stands out: `anchors` (x, y and saliency in [0, 1]) and `boxes` of every size, in pixels."""
+    """Salient places: `anchors` (x, y and saliency in [0, 1]) and `boxes` of every size, in pixels."""
     picture = _picture(image)
     count = whole(anchors, 1, 25, "The number of regions")
     found = editing.find_regions(picture, mask_panel.eyes(), count, whole(max_window, 4, 16, "The window"))

@@ -173,7 +173,7 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
 
 
 def _about(task: Any) -> str:
-    """What a task does, and what its mask means."""
+    """An explanation of a task and of its mask."""
     found = TASKS.get(task)
     if found is None:
         return ""

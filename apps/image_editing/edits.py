@@ -71,7 +71,7 @@ COST = (
 
 
 def own_fill(task: str, drawn: bool = True) -> str:
-    """What fills where the visitor leaves it open; `drawn` says whether it is a scene of the small world."""
+    """The default painter; `drawn` says whether the picture is a scene of the small world."""
     if not tasks.named(task).generative:
         return editing.continued()
     here = editing.at_hand()
@@ -85,7 +85,7 @@ def own_fill(task: str, drawn: bool = True) -> str:
 
 
 def who_paints(given: Session | None) -> str:
-    """Which model answers an edit by text of the picture chosen, and what it cannot do."""
+    """The model for an edit by text of the chosen picture, and its limits."""
     known = current(given)
     missing = editing.missing()
     if not known.source:
@@ -230,7 +230,7 @@ def begin_task(
 
 
 def announce(given: Session | None, task: str) -> Any:
-    """What is said at once where `begin_task` looks for damage first."""
+    """The first sentence, if `begin_task` looks for damage first."""
     looks = task == "repair" and not current(given).mask_name and current(given).source
     return moving("Looking for scratches, dust and folds …") if looks else gr.skip()
 
@@ -365,7 +365,7 @@ def text(value: Any, name: str) -> str:
 
 
 def looker(known: Visit) -> Looker:
-    """Whose eyes look: the small world's at its scenes, ImageNet's at all else."""
+    """The saliency model: the small world's for its scenes, ImageNet's for all else."""
     if known.scene is not None and editing.at_hand()["dino"]:
         return editing.load_saliency(None, "tiny")
     return mask_panel.eyes()

@@ -36,7 +36,7 @@ POINTING = ("click", "around")  # tools that ask what lies there
 
 
 def eyes() -> Eyes:
-    """The one copy that all visitors look through: it holds nothing of anybody."""
+    """The model shared by all visitors; it keeps nothing of anybody."""
     return find.shared()
 
 
@@ -174,7 +174,7 @@ def bounds(at: list[tuple[float, float]]) -> tuple[int, int, int, int]:
 
 
 def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: float) -> np.ndarray:
-    """What a tool marks that looks at no picture: bool (H, W).
+    """The mask of a tool that does not depend on the picture, bool (H, W).
 
     Args:
         at: points (x, y) in pixels, in the picture.
@@ -274,7 +274,7 @@ _unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private
 
 
 def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
-    """What marks besides the pointer, wired to the canvas `shown`; what is said about it."""
+    """Further ways to mark, wired to the canvas `shown`; returns the component for messages."""
     quick: dict[str, Any] = {
         "show_progress": "hidden",
         "concurrency_limit": 4,

@@ -69,7 +69,7 @@ def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
 
 
 def describe(known: Visit, picture: Picture) -> str:
-    """What the page says about the picture."""
+    """The sentence about the picture."""
     height, width = picture.rgb.shape[:2]
     kind = "" if known.scene is None else f"Scene {known.scene} of the small world"
     words = [f"{width:,} x {height:,} pixels", kind, *picture.notes]
@@ -77,7 +77,7 @@ def describe(known: Visit, picture: Picture) -> str:
 
 
 def caption(known: Visit) -> str:
-    """What a drawn scene shows; nothing is claimed of other pictures."""
+    """A description of a drawn scene; other pictures have none."""
     return "" if known.scene is None else str(world.caption(world.scene(known.scene, 2)))
 
 

@@ -28,11 +28,11 @@ _encoding = threading.Lock()  # one picture at a time: the encoder takes every c
 
 @dataclass(frozen=True)
 class Pointed:
-    """What a step pointed at.
+    """The prompt of a step.
 
     Args:
-        base: name of the mask before the thing was pointed at, "" for none.
-        takes: the thing is taken from the mask.
+        base: name of the mask before this step, "" for none.
+        takes: the prompt removes from the mask.
     """
 
     prompt: Prompt
@@ -41,7 +41,7 @@ class Pointed:
 
 
 class _Look:
-    """What is known of one picture; its lock is held while that is read or computed."""
+    """Cached knowledge of one picture; its lock is held while it is read or computed."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -49,9 +49,9 @@ class _Look:
 
 
 def seen_of(known: Visit, picture: Picture) -> Seen:
-    """What the networks saw in the visit's picture: in memory, beside the picture, or computed now.
+    """The encoded picture of a visit: from memory, from its file beside the picture, or computed now.
 
-    Only requests about the same picture wait for each other, and those whose pictures are to be encoded.
+    Only requests about the same picture wait for each other, and requests to encode pictures.
     """
     path = known.session.path(f"{known.source}.seen")
     with _table:
@@ -116,7 +116,7 @@ def point(known: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple
 
 
 def last(known: Visit) -> Pointed | None:
-    """What the last step pointed at; None where it was another kind of step."""
+    """The prompt of the last step; None if it was another kind of step."""
     done = known.steps[known.at - 1][1] if known.at else ""
     if not done.startswith("{"):
         return None

@@ -93,7 +93,7 @@ def slider(work: Work, number: int | None) -> Any:
 
 
 def status(work: Work, state: dict[str, Any], number: int | None) -> str:
-    """What to say: the queue, how far it is with what is being painted, or how it ended."""
+    """The sentence on a result: its place in the queue, its progress, or its outcome."""
     done = len(state["candidates"])
     match state["status"]:
         case "waiting":

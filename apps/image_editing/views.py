@@ -28,7 +28,7 @@ ACTS = ("undo", "redo", "clear", "invert", "grow", "shrink", "fill")
 
 
 def tools() -> str:
-    """What the pointer does on the picture."""
+    """An explanation of the pointer's tool."""
 
     def radios(name: str, choices: dict[str, str], legend: str) -> str:
         inputs = "".join(
@@ -80,7 +80,7 @@ def nothing_yet() -> str:
 
 
 def models() -> str:
-    """Which model answers what on this machine, and what is missing."""
+    """A table of the models on this machine, and of what is missing."""
     here = at_hand()
     world = "painted by a small network of its own: right about nine times in ten"
     if not here["clip"]:

@@ -1,4 +1,4 @@
-"""What a visitor of the editing page has chosen: a picture, a mask and the steps that led to it, a result."""
+"""A visitor's choices on the editing page: a picture, a mask with its steps, and a result."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -24,7 +24,7 @@ class Work(Result):
     NOTHING: ClassVar[str] = "There is no result yet: edit the picture first"
 
     def state(self) -> dict[str, Any]:
-        """How far it is; see `jobs.state`."""
+        """Progress of the work; see `jobs.state`."""
         return jobs.state(self.session, f"{self.name}/state")
 
     def result(self, state: dict[str, Any]) -> Path | None:

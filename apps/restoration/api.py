@@ -1,4 +1,4 @@
-"""What scripts call by name: /restore and /damage, with files in and exact PNGs out."""
+"""Named endpoints for scripts: /restore and /damage, with files as input and exact PNGs as output."""
 
 from tempfile import mkdtemp
 from typing import Any

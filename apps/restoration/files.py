@@ -43,7 +43,7 @@ def _png(data: bytes, name: str) -> Response:
 
 
 def _mask(sheet: sheets.Sheet) -> bytes:
-    """What is protected, in the colour of the brush."""
+    """The protected area, in the colour of the brush."""
     if not sheet.path(sheets.MASK).exists():
         raise ValueError("Nothing is protected")
     alpha = images.read(sheet.path(sheets.MASK)).rgb[..., 0].copy()

@@ -227,7 +227,7 @@ def _follow(known: Session, kind: str) -> tuple[Any, ...]:
 
 
 def _table(known: Session, kind: str) -> str:
-    """What became of each page so far."""
+    """The outcome for each page so far."""
     path = known.path(ROWS.format(kind))
     if not path.exists():
         return ""

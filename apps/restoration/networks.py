@@ -1,4 +1,4 @@
-"""What a page can be restored by: the network of this release, one that the visitor trained, or none."""
+"""Networks to restore with: the bundled one, one that the visitor trained, or none."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -35,7 +35,7 @@ def loader(known: Session, name: str) -> Callable[[], Any]:
 
 
 def version(known: Session, name: str) -> str:
-    """What tells the network of a choice from any other; a visitor's own may learn on."""
+    """The version of the chosen network; a visitor's own may be trained further."""
     run = own_run(known) if name == "own" else None
     return f"{name} {(run.folder / BEST).stat().st_mtime_ns}" if run else name
 

@@ -161,7 +161,7 @@ def follow(
 
 @user_errors
 def act(given: Session | None, event: gr.EventData) -> None:
-    """What was done in the viewer: something painted, or asked where the network guesses."""
+    """An action in the viewer: a brush stroke, or a request for the uncertainty."""
     known = current(given).session
     sheet = sheets.get(known)
     match event_data(event, "act"):

@@ -37,7 +37,7 @@ class Sheet(Result):
 
 @dataclass(frozen=True)
 class Choice:
-    """What the page's controls say about an existing result; see `Options`."""
+    """The options that the page's controls set for an existing result; see `Options`."""
 
     strength: float = 1.0
     output: str = "color"
@@ -58,7 +58,7 @@ class Choice:
         return Options(*choices, light=light, caution=caution, crop=bool(self.crop))  # pyright: ignore[reportArgumentType]
 
     def query(self, sheet: Sheet) -> dict[str, Any]:
-        """As a download's address says it; the mask's time makes a browser ask again for another mask."""
+        """As part of a download's address; the time of the mask makes browsers reload after a change."""
         mask = sheet.path(MASK)
         return {
             "strength": f"{self.options.strength:g}",

@@ -22,7 +22,7 @@ METHODS = {
 
 
 def address(sheet: Sheet, file: str, chosen: Choice | None = None) -> str:
-    """Where a file of a result is made when it is asked for; see `files`."""
+    """The address of a file of a result, which is made on request; see `files`."""
     return downloads.address(sheet.session, sheet.name, file, chosen.query(sheet) if chosen else None)
 
 
@@ -106,7 +106,7 @@ def _plain(why: str) -> str:
 
 
 def facts(said: dict[str, Any], known: dict[str, Any]) -> str:
-    """What was measured before and after, each with the sentence that makes sense of it."""
+    """The measurements before and after, each with an explanation."""
     before, after = said["before"], said["after"]
     numbers = (
         (

@@ -1,4 +1,4 @@
-"""What a visitor of the restoration page has chosen: a page of a file, and which result to look at."""
+"""A visitor's choices on the restoration page: a page of a file, and the result to look at."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,1 +1,1 @@
-"""What every page needs, once."""
+"""Parts that the pages share."""

@@ -1,4 +1,4 @@
-"""What every request passes: whose name it calls us by, how long its body may take, which files it names."""
+"""Checks for every request: the host it names, the time of its body, and the files it asks for."""
 
 import asyncio
 import ipaddress

@@ -65,7 +65,7 @@ def made(session: Session, name: str, file: str, write: Callable[[Path], Any]) -
 
 
 def address(session: Session, name: str, file: str, options: Mapping[str, Any] | None = None) -> str:
-    """Where a file is, for an attribute in HTML."""
+    """The address of a file, for an attribute in HTML."""
     return escape(f"files/{session.key}/{name}/{file}{f'?{urlencode(options)}' if options else ''}")
 
 

@@ -1,4 +1,4 @@
-"""What comes from a visitor: uploads, clicks, numbers, and the examples for who has no picture at hand."""
+"""Visitors' input: uploads, clicks and numbers; and examples for visitors without a picture."""
 
 import math
 from base64 import b64encode
@@ -24,7 +24,7 @@ def read_picture(path: str | Path) -> Picture:
 
 
 def event_data(event: gr.EventData, name: str) -> Any:
-    """What a click carries; a client that sends none gets a sentence."""
+    """The position of a click; a client that sends none gets a sentence."""
     data = event._data
     if not isinstance(data, dict) or not isinstance(data.get(name), str):
         raise ValueError("That was not a click on this page")

@@ -40,7 +40,7 @@ class Stopped(Exception):
 
 
 class Job:
-    """What is going on for one visitor, written into the file that `state` reads."""
+    """Progress of one visitor's job, written into the file that `state` reads."""
 
     def __init__(self, session: Session, path: Path) -> None:
         self.session, self.path = session, path
@@ -48,7 +48,7 @@ class Job:
         self.facts: dict[str, Any] = {"words": "Starting …", "step": 0, "total": 0, "eta": None}
 
     def tell(self, step: int, total: int, words: str = "", eta: float | None = None) -> None:
-        """How far the work is; `eta`, in seconds, is estimated where it is None.
+        """Report progress; `eta`, in seconds, is estimated if None.
 
         Raises:
             Stopped: the visitor asked for the end.
@@ -123,7 +123,7 @@ def buttons(going_on: bool) -> tuple[Any, ...]:
 
 
 def state(session: Session, name: str) -> dict[str, Any]:
-    """What the job of that name told last; `status` is "none" where there was none.
+    """The last report of the job of that name; `status` is "none" if there was none.
 
     Else it is waiting, working, done, stopped, failed, or interrupted: by a restart of the server.
     """
@@ -187,7 +187,7 @@ def _marks(folder: Path) -> list[Path]:
 
 
 def _mark(path: Path) -> Path:
-    """Where it is said how to start the work with that state again."""
+    """The file with the arguments to restart the job of that state."""
     return path.with_name(MARK + path.name)
 
 
@@ -198,7 +198,7 @@ def _handler(module: str, name: str) -> Callable[..., Any]:
 
 
 def _choices(session: Session) -> dict[str, Any]:
-    """What the work was started with, beside its arguments."""
+    """The job's stored inputs, besides its arguments."""
     path = session.path(visits.CHOICES)
     told = read_json(path) if path.exists() else {}
     return {name: value for name, value in told.items() if name not in ("result", "controls")}

@@ -66,7 +66,7 @@ def is_ours(error: BaseException) -> bool:
 
 
 def where(error: BaseException) -> str:
-    """What happened and where, on one line."""
+    """The event and its place, on one line."""
     unspecific = (BaseExceptionGroup, CancelledError)
     cause = ([one for one in _chain(error) if not isinstance(one, unspecific)] or [error])[-1]
     place = [*_frames(cause.__traceback__)][-1:]

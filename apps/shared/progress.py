@@ -1,4 +1,4 @@
-"""What a page says while it works and afterwards: a bar, or a sentence."""
+"""Progress on a page: a bar, or a sentence."""
 
 from html import escape
 from typing import Any

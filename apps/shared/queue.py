@@ -98,13 +98,13 @@ class HeavyQueue:
             return True
 
     def before(self, owner: str) -> int | None:
-        """How many must finish before the owner's job: 0 at work, None without a ticket."""
+        """Number of jobs before the owner's: 0 if it is running, None without a ticket."""
         with self._lock:
             ticket = self._of(owner)
             return None if ticket is None else self._ahead(ticket)
 
     def words(self, owner: str) -> str:
-        """What the page of a waiting owner says."""
+        """The sentence for the page of a waiting owner."""
 
         with self._lock:
             ticket = self._of(owner)

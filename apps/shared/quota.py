@@ -1,4 +1,4 @@
-"""How many bytes of uploads one visitor and all together may send within an hour, checked as they arrive."""
+"""Quotas for uploads: bytes an hour for each visitor and for all, checked on arrival."""
 
 import shutil
 import time
@@ -93,7 +93,7 @@ class UploadQuota:
 
 
 def visitor(scope: Scope) -> str:
-    """Whom a request counts for."""
+    """The visitor whom a request is charged to."""
     address = scope["client"][0] if scope.get("client") else ""
     if not shared(address):
         return address

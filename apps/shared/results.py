@@ -66,7 +66,7 @@ def every(kind: type[Kind], visit: Visit) -> list[Kind]:
 
 
 def missing(found: Sequence[Result], shown: int) -> str:
-    """What a list of the newest `shown` results leaves out, of those `found` and of those that are gone."""
+    """A sentence on the results beyond the `shown` newest of those `found`, and on deleted ones."""
     gone, older = (found[-1].number - 1 if found else 0), max(0, len(found) - shown)
     parts = [f"{older} older ones are not shown"] if older else []
     if gone:
@@ -76,7 +76,7 @@ def missing(found: Sequence[Result], shown: int) -> str:
 
 
 def removable(kind: type[Kind], visit: Visit) -> list[Path]:
-    """What may go when there is no room, the oldest first."""
+    """Results that may be deleted for lack of room, the oldest first."""
     return [result.folder for result in reversed(every(kind, visit)) if result.name != visit.result]
 
 

@@ -31,7 +31,7 @@ def stop(session: Session, run: Run) -> bool:
 
 
 def stopping(run: Run) -> str:
-    """What to say below the progress of a training that was asked to end."""
+    """The sentence below the progress of a training that was asked to stop."""
     return note("Stopping …") if (run.folder / "stop").exists() else ""
 
 

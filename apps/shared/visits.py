@@ -1,4 +1,4 @@
-"""What one visitor keeps on the server: a folder under an unguessable key, bounded in size and in time."""
+"""Visits: one visitor's folder on the server under an unguessable key, bounded in size and lifetime."""
 
 import ctypes
 import logging
@@ -70,7 +70,7 @@ class Left(Session):
 
 @dataclass(frozen=True)
 class Visit:
-    """What a visitor has chosen on one page; its own choices are further fields, plain values with defaults.
+    """A visitor's choices on one page; subclasses add theirs as fields, plain values with defaults.
 
     Args:
         result: name of the result on the page.
@@ -87,7 +87,7 @@ Chosen = TypeVar("Chosen", bound=Visit)
 
 
 def current(kind: type[Chosen], given: Session | None) -> Chosen:
-    """What the visitor has chosen so far, read anew: several events of a page may run at once.
+    """The visitor's current choices, read anew, since several events of a page may run at once.
 
     A client that never opened the page has no session, and gets a new one.
     """
@@ -130,7 +130,7 @@ def root() -> Path:
 
 
 def uploads() -> Path:
-    """Where Gradio keeps uploads and what it shows; swept by age."""
+    """The folder in which Gradio keeps uploads and outputs; swept by age."""
     path = root() / "uploads"
     path.mkdir(exist_ok=True)
     return path
@@ -197,7 +197,7 @@ def make_room(session: Session, needed: int = 0, removable: list[Path] | None = 
 
 
 def _missing(needed: int) -> int:
-    """How many bytes must go before `needed` more may be written; 0 or less where there is room."""
+    """Number of bytes to delete before `needed` more may be written; 0 or less if there is room."""
     free = shutil.disk_usage(root()).free
     return needed + max(FREE_BYTES - free, size(root()) - limits.ALL_VISITS.value)
 
@@ -218,7 +218,7 @@ def keep(session: Session, upload: str | Path, removable: list[Path] | None = No
 
 
 def title(session: Session, name: str) -> str:
-    """What the visitor called a kept file, without its ending and fit for a file's name."""
+    """The visitor's name of a kept file, without its ending, as part of a file name."""
     try:
         return session.path(f"{name}.title").read_text("utf-8")
     except OSError:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core.restoration import evidence, gate, ink, learn_gate, learn_light, pages, world
+from vision_core.restoration import evidence, gate, ink, learn_gate, learn_light, pages, text, world
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,22 @@ def test_a_sample_is_its_seed_and_of_the_kind_that_was_asked_for(sheets):
     changed = first.damaged != first.target
     assert 0 < changed.float().mean() < 0.03 and set(first.damaged[changed].tolist()) <= {0, 255}
     assert set(first.ink.unique().tolist()) <= {0, ink.UNSURE, 255}
+
+
+def test_marks_of_age_darken_the_page_and_are_no_part_of_the_target(sheets, monkeypatch):
+    for seed in range(8):
+        kept = world._aged(np.random.default_rng(seed), 96)
+        assert kept.shape == (3, 96, 96) and 0.1 <= kept.min() < 0.97 and kept.max() <= 1
+    monkeypatch.setattr(world, "AGED", 1.0)
+    damage = partial(world._damage, torch.full((3, 96, 96), 0.8), {"jpeg": {"quality": 95}}, None)
+    (aged, target), (plain, _) = (damage(np.random.default_rng(2), aged=each) for each in (True, False))
+    assert (target == 204).all() and plain.float().std() < 1 < aged.float().std()
+
+
+def test_a_font_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    with pytest.raises(ValueError, match=r"broken\.ttf"):
+        text.mask(np.random.default_rng(0), 64, text.found_fonts(tmp_path))
 
 
 def test_papers_lie_between_those_of_two_pages(sheets):

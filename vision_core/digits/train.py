@@ -27,7 +27,7 @@ MOMENTS = (1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class Settings(TrainingSettings):
-    """How to train."""
+    """Settings of a training."""
 
     data: str | None = setting(
         None, "Folder of MNIST's idx files; by default the 10,000 bundled digits.", path=True

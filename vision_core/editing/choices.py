@@ -114,7 +114,7 @@ def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def continued() -> str:
-    """What continues a picture where nobody says: LaMa where it was fetched."""
+    """The default painter to continue a picture with: LaMa if it was fetched."""
     return "lama" if fetched() else "classical"
 
 
@@ -147,7 +147,7 @@ def load_clip(source: str | None = None, backend: str = "auto", device: str = "a
 
 
 def at_hand() -> dict[str, bool]:
-    """Which networks are here: `inpainting`, `clip` and `dino` of the small world, and `diffusers`."""
+    """The installed networks: `inpainting`, `clip` and `dino` of the small world, and `diffusers`."""
     from vision_core.editing import hub
     from vision_core.editing.fill.diffusion import DEFAULT
 
@@ -163,7 +163,7 @@ def at_hand() -> dict[str, bool]:
 
 
 def missing() -> list[str]:
-    """Which of the networks that an edit by text cannot do without are not here."""
+    """The networks that an edit by text needs and that are missing."""
     here = at_hand()
     return [part for part in ("inpainting", "clip") if not here[part]]
 

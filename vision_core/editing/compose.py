@@ -46,7 +46,7 @@ def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def opacity(mask: np.ndarray, feather: float) -> np.ndarray:
-    """How much of the edit shows, float32 (H, W): 0 outside the mask, smoothly to 1 `feather` pixels inside.
+    """Weight of the edit, float32 (H, W): 0 outside the mask, rising smoothly to 1 `feather` pixels inside.
 
     A mask that is nowhere so deep reaches 1 at its deepest; the picture's border is no edge of a mask.
     """

@@ -41,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What came of an edit: all candidates, the best first, the chosen one's number, and the recipe."""
+    """The result of an edit: all candidates, best first, the number of the chosen one, and the recipe."""
 
     source: Picture
     candidates: list[Candidate]
@@ -56,7 +56,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Blending:
-    """How the painted part meets the picture: `colors` undoes a shift, `poisson` a step at the edge."""
+    """Blending at the edge: `colors` removes a colour shift, `poisson` a step."""
 
     colors: bool = True
     poisson: bool = False
@@ -179,7 +179,7 @@ def _extended(picture: Picture, sides: tuple[int, int, int, int]) -> tuple[Pictu
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Where an edit may go: the saliency, the anchors, and the boxes (K x M) of every size around each."""
+    """Candidate regions: the saliency, the anchors, and the boxes (K x M) of every size around each."""
 
     look: Look
     anchors: list[Anchor]
@@ -189,7 +189,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """What was found, and the box at each anchor that will be painted."""
+    """The candidate regions, and the box at each anchor that will be painted."""
 
     found: Found
     chosen: list[Box]
@@ -206,7 +206,7 @@ def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window:
 
 
 def pooled(found: Found, height: int, width: int) -> torch.Tensor:
-    """What AnchorNet sees: the features inside every box, (K, M, C, 8, 8)."""
+    """The input of AnchorNet: the features inside every box, (K, M, C, 8, 8)."""
     sides = torch.tensor([width, height, width, height])
     flat = torch.tensor([[b.left, b.top, b.right, b.bottom] for row in found.boxes for b in row]) / sides
     return pool(found.look.features, flat).unflatten(0, (len(found.anchors), len(found.sizes)))
@@ -278,7 +278,7 @@ def run_recipe(
     anchors: int = 9,
     max_window: int = 15,
 ) -> Recipe:
-    """How the candidate in one box was made: what its PNG holds."""
+    """The recipe of the candidate in one box, which its PNG holds."""
     return Recipe(
         task="run",
         prompt=prompt,

@@ -158,7 +158,7 @@ def fetch(repo: str, only: str | None = None) -> Generator[Step, None, Path]:
 
 
 def _needed(only: str | None) -> dict[str, Any]:
-    """What of a repository the hub's client shall look at."""
+    """The files of a repository that the hub's client should fetch."""
     return {"allow_patterns": [only]} if only else {"allow_patterns": PATTERNS, "ignore_patterns": IGNORED}
 
 

@@ -1,4 +1,4 @@
-"""What an edit should be, in CLIP's eyes: one number for each edit, smaller is better.
+"""Losses of edits, measured by CLIP: one number per edit, smaller is better.
 
 Source: Lin et al. 2024, "Text-Driven Image Editing via Learnable Regions" (CVPR), equations of the three
 losses; the directional one after Gal et al. 2021, "StyleGAN-NADA".

@@ -18,11 +18,11 @@ from vision_core.weights import WeightsMissing
 
 @dataclass(frozen=True)
 class Editor:
-    """What is called with a picture and the folder for its result; the models are loaded at the first call.
+    """A job for each picture of a folder; the models are loaded at the first call.
 
     Args:
-        entries: (file, caption, prompt); the results are in folders called after their numbers.
-        follow: goes through the events of an edit and returns its result.
+        entries: (file, caption, prompt); the folders of results are numbered.
+        follow: consumes the events of an edit and returns its result.
         backend, model, steps, device: of the painter, see `choices.painter`.
     """
 

@@ -104,7 +104,7 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 
 def distance(mask: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the nearest one of the mask, in pixels, float32 (H, W); 0 inside."""
+    """Distance of each pixel to the nearest one of the mask, in pixels, float32 (H, W); 0 inside."""
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -165,7 +165,7 @@ def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
 
 
 def strength(picture: images.Picture) -> np.ndarray:
-    """How strongly a picture marks as a mask, uint8 (H, W): as it is light, but no more than it is opaque.
+    """Strength of a picture used as a mask, uint8 (H, W): its brightness, at most its opacity.
 
     A picture that is transparent in places, and not black and white in the others, is a layer that was
     painted on or a thing cut out: it marks as it is opaque.

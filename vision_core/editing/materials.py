@@ -32,7 +32,7 @@ class Material:
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
     ) -> Generator[Event, None, np.ndarray]:
-        """As `Painter.paint`; `strength` mixes with what is there."""
+        """See `Painter.paint`; `strength` mixes the material with the picture."""
         yield from ()
         return cv2.addWeighted(self.make(rgb, hole), strength, rgb, 1 - strength, 0)
 

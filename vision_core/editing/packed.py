@@ -45,7 +45,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def from_bytes(data: bytes) -> str:
-    """What `to_bytes` made, as text; not looked at before `unpack_mask`."""
+    """The text of a mask packed by `to_bytes`; it is not checked before `unpack_mask`."""
     size, _, bits = data.partition(b":")
     return f"{size[:20].decode('ascii', 'replace')}:{base64.b64encode(bits).decode()}"
 

@@ -1,4 +1,4 @@
-"""What the trainers on photographs share: reading and holding out, crops, where to begin, export."""
+"""Shared parts of the trainers on photographs: reading, held-out photographs, crops, start, export."""
 
 from collections.abc import Callable, Generator
 from dataclasses import asdict

@@ -1,7 +1,7 @@
-"""How a result was made, inside its PNG: enough to make it again, and nothing private.
+"""The recipe of a result, inside its PNG: enough to reproduce it, and nothing private.
 
-The settings are a text chunk, the mask is a private chunk, for a text chunk of megabytes keeps other programs
-from opening the picture. Reading looks at these two chunks and at nothing else.
+The settings are a text chunk. The mask is a private chunk, since some programs cannot open pictures with text
+chunks of megabytes. Reading decodes these two chunks only.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""Where to edit: anchors at the peaks of a saliency map, and square boxes of several sizes around each.
+"""Candidate regions for edits: anchors at saliency peaks, with square boxes of several sizes around each.
 
-Source: Lin et al. 2024, "Text-Driven Image Editing via Learnable Regions" (CVPR). There the anchors are the
-top tokens as they come; here non-maximum suppression keeps them apart, and a box at the border is moved
-inside instead of being dropped, so an anchor may lie anywhere.
+Source: Lin et al. 2024, "Text-Driven Image Editing via Learnable Regions" (CVPR). In contrast to it,
+non-maximum suppression keeps the anchors apart, and boxes at the border are moved inside instead of dropped.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Box:
-    """Whole pixels from (left, top) up to, not with, (right, bottom)."""
+    """A box in whole pixels; (right, bottom) is excluded."""
 
     left: int
     top: int

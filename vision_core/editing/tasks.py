@@ -9,12 +9,12 @@ from vision_core.editing import masks
 
 @dataclass(frozen=True, eq=False)
 class EditPlan:
-    """What to change, and how.
+    """A task: the change to make, and its parameters.
 
     Args:
-        mask: bool (H, W), True where the picture may change; all else keeps its value, bit for bit.
-        prompt: of what shall be there; empty where the picture is to be continued.
-        strength: how much of what is there is forgotten, above 0 to 1.
+        mask: bool (H, W), True where the picture may change; all other pixels keep their exact values.
+        prompt: description of the new content; empty to continue the picture.
+        strength: share of the present content that is discarded, above 0 to 1.
         padding: context the painter sees, as a share of the mask's longer side.
         feather: width in pixels of the blend inside the mask's edge.
     """
@@ -112,7 +112,7 @@ def plan(
 
 
 def around(task: str, height: int, width: int, feather: float | None = None) -> float:
-    """How many pixels around its mask a task may change, where nobody says: its growth and its feather."""
+    """Default number of pixels around its mask that a task may change: growth and feather."""
     found = named(task)
     hangs_on = max(1.0, found.grow * max(height, width) / 1000) if found.grow else 0.0
     return hangs_on + (found.feather if feather is None else feather)

@@ -35,7 +35,7 @@ Score = Callable[[int, int, int], float]
 
 @dataclass(frozen=True)
 class Settings(TrainingSettings):
-    """How to train; the losses' weights and the optimiser are the original's."""
+    """Settings of a training; the loss weights and the optimiser are the original's."""
 
     data: str = setting(help="A JSON {file: [caption, prompt]}, or a folder with data.json.", path=True)
     epochs: int = setting(

@@ -25,7 +25,7 @@ class Advice:
 
 
 def advise(rgb: np.ndarray) -> Advice:
-    """What to improve in a picture, uint8 (H, W, 3)."""
+    """Suggestions to improve a picture, uint8 (H, W, 3)."""
     grey = cv2.cvtColor(_shrunk(rgb), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     boxes, said = masks.boxes(rgb), []
     if np.quantile(grey, 0.8) < DARK:

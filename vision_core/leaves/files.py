@@ -39,7 +39,7 @@ def predict_files(
 def look_at_files(
     model: LeafNet, paths: Iterable[str | Path], spread: Spread = map
 ) -> tuple[list[tuple[str, Look]], list[dict[str, str]]]:
-    """As `predict_files`, with advice and every leaf of each picture (see `look`)."""
+    """Like `predict_files`, with advice and every leaf of each picture; see `look`."""
     return _asked(partial(_each, _looked_at, model), paths, spread)
 
 

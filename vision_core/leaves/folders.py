@@ -26,7 +26,7 @@ IGNORED_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume informat
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the pictures of each class are.
+    """The picture files of each class.
 
     `places` has the class, the split ("" if there is none) and the folder; `notes` are sentences about what
     was found deeper or left out.

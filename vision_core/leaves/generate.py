@@ -68,7 +68,7 @@ def leaf(
 def sick_leaf(
     name: str, seed: int | tuple[int, ...], size: int = 256, on: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `leaf`, and bool (size, size), true where the disease was painted."""
+    """Like `leaf`, with the painted disease as bool (size, size)."""
     if name not in CLASSES or on not in (None, *GROUNDS):
         raise ValueError(f"there is no leaf {name!r} on {on!r}; there are {', '.join((*CLASSES, *GROUNDS))}")
     random = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ COLORS = {"none": LINES[2], "mild": LINES[1], "serious": LINES[7]}  # of the ala
 
 
 def distribution(counts: Mapping[str, int]) -> go.Figure:
-    """How many pictures each class has, as a pie and as bars of the same colours."""
+    """Number of pictures per class, as a pie and as bars of the same colours."""
     names, values = [escape(name) for name in counts], [*counts.values()]
     fig = _panels("Pictures of each class", 1, 2, [[{"type": "domain"}, {"type": "xy"}]], 420)
     colors = [LINES[i % len(LINES)] for i in range(len(names))]

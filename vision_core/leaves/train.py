@@ -30,7 +30,7 @@ MANIFEST, PICTURES = "manifest.json", "pictures"
 
 @dataclass(frozen=True)
 class Settings(TrainingSettings):
-    """How to train."""
+    """Settings of a training."""
 
     data: str = setting(help="Folder, or ZIP of one, whose subfolders are the classes.", path=True)
     groups: str | None = setting(

@@ -1,6 +1,6 @@
-"""What can be measured of a leaf without a network: its mask, region, shape, landmarks and colours.
+"""Measurements of a leaf without a network: its mask, region, shape, landmarks and colours.
 
-The steps are those of plant phenotyping, as PlantCV names them; written on scikit-image.
+The steps follow plant phenotyping, with PlantCV's names, and use scikit-image.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What can be seen on a page of a PDF, and where: scans, and whether there is text or drawing beside them."""
+"""The visible content of a PDF page: scans, and whether there is text or drawing beside them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import c_int, c_uint
@@ -39,7 +39,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a page of `size` points shows: scans, and whether text or drawings as well (`drawn`)."""
+    """The content of a page of `size` points: scans, and whether there is text or drawing (`drawn`)."""
 
     size: tuple[float, float]
     scans: list[Scan]
@@ -47,7 +47,7 @@ class Layout:
 
 
 def of_page(page: Any, masks: Mapping[Size, Size]) -> Layout:
-    """What can be seen on a page, an object of pypdfium2.
+    """The visible content of a page, an object of pypdfium2.
 
     Args:
         masks: size in pixels of images with transparent parts -> size of the mask.
@@ -170,7 +170,7 @@ def _is_seen(item: Any, kind: int) -> bool:
 
 
 def share(scan: Scan, size: tuple[float, float]) -> float:
-    """How much of the page a scan covers, 0 to 1."""
+    """Share of the page that a scan covers, 0 to 1."""
     sides = [
         max(0.0, min(end, most) - max(start, 0.0)) / most
         for start, end, most in zip(scan.start, scan.end, size, strict=True)

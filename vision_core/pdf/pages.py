@@ -256,7 +256,7 @@ def _placed(grid: Grid, scan: Scan | None) -> Matrix:
 
 
 def _kind(rgb: np.ndarray, bits: bool) -> Kind:
-    """What of colour, grey and, if its scans are such `bits`, black and white a page needs."""
+    """The needed mode of a page: colour, grey or, if its scans have such `bits`, black and white."""
     grey = rgb[..., 0]
     if (rgb != grey[..., None]).any():
         return "color"

@@ -18,7 +18,7 @@ from vision_core.safety.messages import reason
 
 
 def complaint(image: Any) -> str:
-    """What its decoder complains about in an image stream that can still be shown; mostly nothing.
+    """Complaints of the decoder about an image stream that can still be shown; usually none.
 
     Raises:
         Refused: its data, or those of its mask, end early or do not decompress.

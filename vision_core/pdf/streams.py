@@ -1,6 +1,6 @@
-"""What a page of a PDF holds, looked at before it is drawn: which images, and how many instructions.
+"""Inspects a PDF page before it is drawn: its images, and its number of instructions.
 
-A few kilobytes of drawing instructions can keep a PDF reader busy for ever.
+A few kilobytes of drawing instructions can keep a PDF reader busy forever.
 """
 
 import re

@@ -44,7 +44,7 @@ def replace(source: Path, parts: Mapping[int, Path], file: BinaryIO) -> None:
 
 
 def lost(source: Path, target: Path) -> list[str]:
-    """What of a PDF will not be in a `target` that is made from its pages, as sentences."""
+    """Sentences on what a PDF loses in a `target` made from its pages."""
     import pikepdf
 
     with pikepdf.open(source) as pdf:

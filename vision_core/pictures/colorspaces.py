@@ -35,7 +35,7 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 
 @dataclass(frozen=True)
 class Space:
-    """How samples become linear light: a curve for each channel, then a matrix to linear sRGB."""
+    """Conversion of samples to linear light: a curve per channel, then a matrix to linear sRGB."""
 
     name: str
     curves: tuple[Curve, ...]
@@ -68,7 +68,7 @@ def named(primaries: int, transfer: int) -> Space | str | None:
 
 
 def adobe_rgb() -> Space:
-    """What cameras mean by DCF option R03."""
+    """The colour space of cameras that follow DCF option R03."""
     return Space("Adobe RGB", (_gamma(563 / 256),) * 3, _to_srgb(ADOBE_RGB))
 
 

@@ -45,7 +45,7 @@ class Refused(ValueError):
 
 @dataclass
 class _Decoded:
-    """What a decoder made of a file: `image` of 8 bits without alpha, `wide` as in `Picture`."""
+    """A decoded file: `image` of 8 bits without alpha, `wide` as in `Picture`."""
 
     image: Image.Image
     alpha: np.ndarray | None = None
@@ -227,7 +227,7 @@ def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _kind(mode: str) -> Kind:
-    """What a Pillow mode stores."""
+    """The samples that a Pillow mode stores."""
     return "binary" if mode == "1" else "grey" if mode in ("L", "LA", "I;16", "I;16B") else "color"
 
 

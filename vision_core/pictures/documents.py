@@ -83,7 +83,7 @@ def is_document(path: Path) -> bool:
 
 
 def assumed(source: Path, part: Path, target: Path) -> list[str]:
-    """What is made up of a page, a PNG file, when it becomes a page of a PDF, as sentences."""
+    """Sentences on the defaults that a page, a PNG file, gets as a page of a PDF."""
     if not _is_pdf(target) or _is_pdf(source):
         return []
     with Image.open(part) as image:
@@ -92,7 +92,7 @@ def assumed(source: Path, part: Path, target: Path) -> list[str]:
 
 
 def lost(source: Path, target: Path) -> list[str]:
-    """What of a document cannot be in a `target` that is made from its pages, as sentences."""
+    """Sentences on what a document loses in a `target` made from its pages."""
     return writing.lost(source, target) if _is_pdf(source) else []
 
 

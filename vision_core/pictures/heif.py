@@ -1,4 +1,4 @@
-"""What the boxes of an AVIF or HEIC say about its colours and crop, which decoders keep to themselves.
+"""Reads the colour and crop boxes of AVIF and HEIC files, which the decoders do not report.
 
 Source: ISO/IEC 14496-12 (boxes, `clap`) and 23008-12 (`colr`, `pixi`).
 """

@@ -140,7 +140,7 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
 
 
 def loss(picture: Picture, path: str | Path) -> list[str]:
-    """What a file of this name cannot hold of the picture's bits, as a note; nothing for PNG and TIFF."""
+    """A note on the bits of the picture that a file of this name cannot hold; none for PNG and TIFF."""
     if picture.wide is None or SUFFIXES.get(Path(path).suffix.lower()) in ("PNG", "TIFF"):
         return []
     return [rounded(picture.bit_depth)]
@@ -198,7 +198,7 @@ def _wide_samples(picture: Picture, wide: np.ndarray) -> np.ndarray:
 
 
 def _metadata(picture: Picture, format: str, in_color: bool) -> dict[str, Any]:
-    """What is to be written beside the pixels, as options of Pillow; the profile is one of RGB."""
+    """Pillow options for what is written beside the pixels; the profile is one of RGB."""
     options: dict[str, Any] = {"icc_profile": picture.icc if in_color else None}
     if picture.dpi:
         options["dpi"] = picture.dpi
@@ -232,7 +232,7 @@ def _smallest(picture: Picture, format: str) -> Image.Image:
 
 @contextmanager
 def _one_sentence(name: str, max_pixels: int | None) -> Iterator[None]:
-    """Whatever reading raises becomes a `ValueError` of one sentence that begins with the name."""
+    """Turn any error of reading into a `ValueError` of one sentence that begins with the name."""
     try:
         if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours
             Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or limits.PIXELS.value)

@@ -74,10 +74,10 @@ def complaint(data: bytes) -> tuple[bool, str]:
 
 
 def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> tuple[Any, str]:
-    """What `act` returns, and the first line that a C library wrote to standard error meanwhile.
+    """The result of `act`, and the first line that a C library wrote to standard error meanwhile.
 
     Args:
-        wanted: lines that are meant; others, which may be another thread's, go on to standard error.
+        wanted: pattern of the lines to return; others, perhaps of another thread, go to standard error.
     """
     with _memory() as file:
         with _standard_error(file.fileno()):

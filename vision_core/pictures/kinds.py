@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, by their content, so that one we do not open can be named."""
+"""Recognises file formats by content, so that unsupported ones can be named."""
 
 import re
 

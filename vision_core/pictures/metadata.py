@@ -1,6 +1,6 @@
-"""What goes with a picture of what a file says about it: when it was taken, by whom, and whose it is.
+"""The metadata that is kept with a picture: date of taking, author and rights.
 
-Where it was taken, serial numbers, thumbnails and the history of its editing do not.
+The place, serial numbers, thumbnails and the editing history are dropped.
 Sources: Exif 2.32, the XMP specification (ISO 16684-1), IPTC-IIM 4.2.
 """
 
@@ -48,7 +48,7 @@ def from_exif(data: bytes) -> tuple[dict[int, str], int, bool]:
 
 
 def from_directory(file: BinaryIO, first: tiff_directories.Directory) -> tuple[dict[int, str], int, bool]:
-    """As `from_exif`, of a directory of the file."""
+    """Like `from_exif`, for a directory of the file."""
     texts, adobe = _texts(first, FIRST), False
     with suppress(UnicodeDecodeError):
         if ARTIST not in texts and (author := _clean((first.bytes(XP_AUTHOR) or b"").decode("utf-16-le"))):

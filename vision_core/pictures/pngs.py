@@ -39,7 +39,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def first(data: bytes, wanted: bytes) -> bytes | None:
-    """What the first chunk of this name holds, or None where there is no intact one."""
+    """The data of the first chunk of this name, or None if there is no intact one."""
     for name, start, end in chunks(data):
         if name == wanted and _intact(data, start, end):
             return data[start:end]
@@ -203,7 +203,7 @@ def _promised(data: bytes) -> int:
 
 
 def _size(data: bytes, most: int) -> int:
-    """How many bytes the compressed rows inflate to; counting ends past `most`."""
+    """Number of bytes that the compressed rows inflate to; counting stops beyond `most`."""
     inflate, size = zlib.decompressobj(), 0
     for name, start, end in chunks(data):
         for at in range(start, end if name == b"IDAT" else start, STEP):

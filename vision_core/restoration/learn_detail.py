@@ -1,4 +1,4 @@
-"""What teaches the detail and the ink: batches of the world, the loss, the figures of held-out pages."""
+"""Batches, loss and validation for the detail network, which restores detail and finds the ink."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,11 +20,12 @@ BATCH = 8
 
 
 class Lesson:
-    """What `training.run` needs to teach the detail.
+    """The task of the detail network, for `training.run`.
 
     Args:
-        size, count: crops of a batch, batches of an epoch.
-        side, measured: of the crops in pixels, in training and to measure on.
+        size, count: crops per batch, batches per epoch.
+        side, measured: side of the crops in pixels, in training and validation.
+        floor: added to squared errors before their logarithm.
     """
 
     best: ClassVar[dict[str, Literal["max", "min"]]] = {"val_score": "max"}
@@ -47,7 +48,7 @@ class Lesson:
         self.validation = DetailValidation(unseen, seed, measured)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """An epoch's batches: a function of seed and epoch alone."""
+        """The batches of an epoch; they depend on seed and epoch only."""
         return made(partial(self.make, epoch), self.count, self.workers)
 
     def terms(self, model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
@@ -72,10 +73,10 @@ def _stacked(samples: list[Sample]) -> Batch:
 
 
 def terms(model: PageRestorer, batch: Batch, floor: float) -> dict[str, Tensor]:
-    """The losses: the logarithm of each crop's mean squared error, L1, and the ink where it is sure.
+    """The losses: the log mean squared error of each crop, L1, and the ink where the truth is certain.
 
-    The logarithm makes a crop that is nearly right count as much as a bad one, but not more: `floor` is added
-    to the squared error. "fine" is what means of 16 x 16 pixels do not hold.
+    The logarithm weights nearly clean crops as much as heavily damaged ones; `floor`, added to the squared
+    error, limits this. "fine" is the error without its means over 16 x 16 pixels.
     """
     damaged, target, truth, thumbnail = batch
     restored, logits = _ran(model, damaged, thumbnail)
@@ -105,23 +106,23 @@ def _cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _overlap(logits: Tensor, truth: Tensor) -> Tensor:
-    """1 - F-measure of the probabilities, of the whole batch: thin writing counts as much as thick."""
+    """1 - F-measure of the probabilities over the whole batch."""
     sure = (truth != ink.UNSURE).float()
     found, right = torch.sigmoid(logits) * sure, (truth == 255).float()
     return 1 - (2 * (found * right).sum() + 1) / (found.sum() + right.sum() + 1)
 
 
 class DetailValidation:
-    """Held-out crops: under the original's mixtures, in the wide world, undamaged; alike in every run."""
+    """Held-out crops, the same in every run: with the original's mixtures, from the wide world, undamaged."""
 
     def __init__(self, world: World, seed: int, side: int) -> None:
         self.plain = _stacked([world.sample(10_000 + seed + n, side, plain=True) for n in range(48)])
         self.wide = _stacked([world.sample(20_000 + seed + n, side) for n in range(48)])
 
     def measure(self, model: PageRestorer, preview: Path | None = None) -> dict[str, Any]:
-        """Gains in dB over the damaged crop in its own light, F-measure of ink in %, and `val_score` of both.
+        """Gains in dB over the damaged crops under their own light, F-measures of ink in %, and `val_score`.
 
-        `val_score`, by which weights are chosen, is the PSNR of mixtures plus a tenth of the F-measure.
+        `val_score`, which selects weights, is the PSNR of mixtures plus a tenth of the F-measure.
         """
         psnr, gain, found = _figures(model, self.plain)
         _, wide_gain, wide = _figures(model, self.wide)
@@ -157,7 +158,7 @@ def _figures(model: PageRestorer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _save_preview(path: Path, batch: Batch, model: nn.Module) -> None:
-    """Four rows: damaged, restored, as it should be, ink."""
+    """Save four rows: damaged, restored, target, ink."""
     from vision_core.files import atomic
     from vision_core.pictures import images
 

@@ -1,4 +1,4 @@
-"""Fits the gate on damaged crops, where it is known what helps and where writing was erased or invented."""
+"""Fits the gate on damaged crops, for which the gain of each cell and spoiled writing are known."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.world import LIGHT, World
 
 SIDE = 256
-EQUAL = 2e-5  # added to both mean squared errors: what is below 47 dB is equally good
+EQUAL = 2e-5  # added to both mean squared errors: errors below 47 dB count as equal
 HIDDEN = 24
 RATE = 3e-3
-SINGLE = [kind for kind in KINDS if kind not in LIGHT]  # kinds of damage that detail can mend
-WORSE = 2.0  # a dB lost against one gained
-LEAST = 0.25  # dB: cells between which there is less have nothing to decide
+SINGLE = [kind for kind in KINDS if kind not in LIGHT]  # kinds of damage that the detail network can repair
+WORSE = 2.0  # weight of a lost dB against a gained one
+LEAST = 0.25  # dB; cells with a smaller difference are not used
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Evidence (N, F), what restoring a cell gains in dB (N,), the crop that each is from (N,).
+    """Evidence (N, F), gain of restoring in dB (N,), and number of the crop (N,) of each cell.
 
-    `real` (N,) is whether the network restored it, as for a user; the others teach what is right and wrong.
+    `real` (N,) marks cells restored by the network; the others are perfect or deliberately spoiled.
     """
 
     evidence: np.ndarray
@@ -40,7 +40,7 @@ class Cells:
 
 
 def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
-    """Cells of `count` crops, each restored by the network, truly, and wrongly."""
+    """Collect cells of `count` crops, each restored by the network, perfectly, and wrongly."""
     found, gains, crops, real = [], [], [], []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
@@ -62,9 +62,9 @@ def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
 
 
 def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str, Any]:
-    """Fit on four crops of six, choose the threshold by one, write the gate; how it decides the last one.
+    """Fit on four sixths of the crops, choose the threshold on one, write the gate, and evaluate on the last.
 
-    What the network restored counts alone for the last two.
+    For the last two, only cells restored by the network count.
     """
     fitted, choosing, fresh = cells.crop % 6 > 1, cells.crop % 6 == 1, cells.crop % 6 == 0
     choosing, fresh = choosing & cells.real, fresh & cells.real
@@ -84,7 +84,7 @@ def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str,
 
 
 def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn.Sequential:
-    """Logistic regression behind one hidden layer."""
+    """Fit a classifier with one hidden layer."""
     with devices.seeded(seed):
         model = nn.Sequential(
             nn.Dropout(0.1), nn.Linear(evidence.FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
@@ -108,7 +108,7 @@ def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn
 
 
 def decision(taken: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[str, float]:
-    """Shares of the area that the gate takes where restoring helps and where it harms by `least` dB."""
+    """Share of the area accepted by the gate where restoring helps, and where it harms, by `least` dB."""
     helps, harms = gain >= least, gain <= -least
     return {
         "helps_taken": round(float(taken[helps].mean()), 4) if helps.any() else 1.0,
@@ -119,7 +119,7 @@ def decision(taken: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[st
 
 
 def _threshold(logits: np.ndarray, gain: np.ndarray) -> float:
-    """The one of -1 to 3 at which most dB are gained; what harms counts `WORSE` times."""
+    """Choose the threshold, from -1 to 3, that gains most dB, where a loss counts `WORSE` times."""
     worth = np.where(gain > 0, gain.clip(max=6), WORSE * gain.clip(min=-6))
     thresholds = np.arange(-1.0, 3.0, 0.1)
     return float(max(thresholds, key=lambda each: float((gate.share(logits - each) * worth).mean())))
@@ -136,7 +136,7 @@ def _restored(network: PageRestorer, damaged: np.ndarray, thumbnail: Tensor) -> 
 def _versions(
     rng: np.random.Generator, damaged: np.ndarray, restored: np.ndarray, target: np.ndarray, ink: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """A page and what was made of it: by the network, truly, and with writing erased, invented or smeared."""
+    """A page with restored versions: the network's, the true one, and spoiled ones."""
     yield damaged, restored, ink
     if rng.random() < 0.4:
         yield damaged, restored, None
@@ -149,7 +149,7 @@ def _versions(
 
 
 def _grainy(rng: np.random.Generator, page: np.ndarray) -> np.ndarray:
-    """With noise or dead pixels alone."""
+    """Add noise or dead pixels only."""
     if rng.random() < 0.5:
         return (page + rng.normal(0, rng.uniform(3, 20), page.shape)).clip(0, 255).round().astype(np.uint8)
     chance = rng.random(page.shape)

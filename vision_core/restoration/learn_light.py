@@ -1,7 +1,7 @@
-"""What teaches the light: pages as they are, half of them damaged, and pages whose light nobody can know.
+"""Samples, loss and validation for the light networks.
 
-A light is judged by the mean squared error of the page that it costs, computed from means, variances and
-covariances of 12 x 12 blocks, so that a page need be looked at once only.
+Half of the pages are undamaged. The loss is the mean squared error of the page under the predicted light,
+computed from means, variances and covariances of 12 x 12 blocks, so that pages are read once only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,21 +23,21 @@ from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.thumbnail import thumbnail
 from vision_core.restoration.world import _cut, _damage, _drawn, _log, _mixture, _tensor, _written
 
-BLOCKS = 12  # rows and columns of the blocks that a light is judged on
-SAMPLES = 8_000  # five times as many from as few pages gain little
+BLOCKS = 12  # rows and columns of the blocks in the loss
+SAMPLES = 8_000  # five times as many from the same pages gain little
 FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
 SHARES = {"mixture": 0.27, "shade": 0.2, "sheet": 0.15, "kinds": 0.1, "clean": 0.22, "strange": 0.06}
-SHADED = 0.65  # of the sheets; the others are as they should be
-GREY, GREY_SHEETS = 0.12, 0.5  # of the pages, and of the sheets, are scans without colour
-SHEET = 384  # side of a generated sheet: paper of any tone, which is evenly lit or should be
-SHADOWS = 0.35  # of the pages in uneven light have a shadow with an edge, too
-BETWEEN = 0.5  # of the pages have a paper between their own and another page's: there are too few pages
+SHADED = 0.65  # share of the sheets; the others are evenly lit
+GREY, GREY_SHEETS = 0.12, 0.5  # share of pages, and of sheets, that are scans without colour
+SHEET = 384  # side of a generated sheet of paper of any tone
+SHADOWS = 0.35  # share of the pages in uneven light that also have a shadow with an edge
+BETWEEN = 0.5  # share of pages with a paper between their own and another page's: there are few pages
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Lights:
-    """Samples by number, each made once: a damaged page's thumbnail and the moments of its true light.
+    """Samples by number, cached: the thumbnail of a damaged page, and moments for the loss.
 
     A sample is float16 (14, 24, 24) and (15, 12, 12): in each block the mean, for each colour, of the page in
     the damaged light and of the clean one, then their variances, then their covariance.
@@ -49,7 +49,7 @@ class Lights:
     _made: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def sample(self, seed: int, kind: str = "any") -> tuple[Tensor, Tensor]:
-        """`kind` is "mixture", "shade", "sheet", "clean" or "strange" to measure on, and "any" to train."""
+        """`kind` is "mixture", "shade", "sheet", "clean" or "strange" for validation, "any" for training."""
         if kind != "any":
             return self._make(np.random.default_rng(seed), kind)
         if seed not in self._made:
@@ -90,7 +90,7 @@ class Lights:
         return torch.from_numpy(seen).half(), torch.from_numpy(moments).half()
 
     def _region(self, rng: np.random.Generator) -> np.ndarray:
-        """A whole page made smaller, or a square of it, float32 (H, W, 3) in [0, 1]."""
+        """A whole page reduced in size, or a square of it, float32 (H, W, 3) in [0, 1]."""
         page = self.pages[int(rng.integers(len(self.pages)))]
         tone = np.ones(3, np.float32)
         if rng.random() < self.between:
@@ -112,7 +112,7 @@ class Lights:
         return np.ascontiguousarray(whole[:, :: int(rng.choice([1, -1]))], np.float32) / 255
 
     def _strange(self, rng: np.random.Generator, clean: np.ndarray) -> np.ndarray:
-        """Writing on a card of a colour that no age gives to paper, or a photograph."""
+        """Out-of-distribution: writing on a card of a colour that aged paper never has, or a photograph."""
         if self.photographs and rng.random() < 0.35:
             photograph = self.photographs[int(rng.integers(len(self.photographs)))]
             return (_cut(rng, photograph, 384, 1.0) / 255).astype(np.float32)
@@ -129,7 +129,7 @@ class Lights:
 
 
 def _shadow(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """The shadow of a hand, phone or fold: darker on one side of a soft edge, float32 (H, W) in (0, 1]."""
+    """Transmission of a shadow of a hand, phone or fold, with a soft edge, float32 (H, W) in (0, 1]."""
     angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
     y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
     across = y[:, None] * np.sin(angle) + x[None] * np.cos(angle) - at
@@ -161,7 +161,7 @@ def _moments(lit: np.ndarray, clean: np.ndarray) -> np.ndarray:
 
 
 def cost(light: Tensor, moments: Tensor) -> Tensor:
-    """Mean squared error (B,) of pages in a light, (B, 6, h, w), by their moments, (B, 15, 12, 12)."""
+    """Mean squared errors (B,) of pages under lights (B, 6, h, w), from their moments (B, 15, 12, 12)."""
     gain, offset = F.interpolate(light, (BLOCKS, BLOCKS), mode="bicubic", align_corners=False).split(3, 1)
     lit, clean, lit_spread, clean_spread, common = moments.float().split(3, 1)
     shift = gain * lit + offset - clean
@@ -170,7 +170,7 @@ def cost(light: Tensor, moments: Tensor) -> Tensor:
 
 
 def terms(model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
-    """The logarithm of what the answer costs each page, and how wrong the network's own estimate of it is."""
+    """The log error of each page, and the error of the network's own estimate of it."""
     seen, moments = batch
     light, expected = model.light(seen.float())
     found = torch.log(cost(light, moments) + FLOOR)
@@ -185,7 +185,7 @@ def _unchanged(light: Tensor) -> Tensor:
 
 
 class Lesson:
-    """What `training.run` needs to teach the light: `size` pages a batch, `count` batches an epoch."""
+    """The task of a light network, for `training.run`: `count` batches of `size` pages an epoch."""
 
     best: ClassVar[dict[str, Literal["max", "min"]]] = {"val_score": "max"}
     weights: ClassVar = {"error": 1.0, "doubt": 0.3, "rough": 0.1}
@@ -195,7 +195,7 @@ class Lesson:
         self.validation = LightValidation(unseen, seed)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """An epoch's batches out of samples that are made once: a function of seed and epoch alone."""
+        """The batches of an epoch, from cached samples; they depend on seed and epoch only."""
         drawn = devices.generator(self.seed, epoch)
         numbers = torch.randint(SAMPLES, (self.count, self.size), generator=drawn)
         turns = torch.randint(4, (self.count,), generator=drawn)
@@ -212,7 +212,7 @@ class Lesson:
 
 
 class LightValidation:
-    """Held-out pages: under the original's mixtures, clean, and strange; the same in every run."""
+    """Held-out pages, the same in every run: with the original's mixtures, clean, and out-of-distribution."""
 
     def __init__(self, lights: Lights, seed: int, number: int = 96) -> None:
         self.parts: dict[str, Batch] = {}
@@ -224,9 +224,9 @@ class LightValidation:
             )
 
     def measure(self, model: PageRestorer) -> dict[str, Any]:
-        """PSNR in dB that the light alone sets: of mixtures (and gained), clean and strange pages.
+        """PSNR in dB of the light alone: of mixtures (with their gain), clean and out-of-distribution pages.
 
-        `val_score`, by which weights are chosen, is their mean, mixtures twice, with 40 dB as the best.
+        `val_score`, which selects weights, is the mean, with mixtures twice and at most 40 dB.
         """
         found: dict[str, Any] = {}
         scores: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""What teaches the original's networks, which restore a crop at once: batches, the loss, held-out crops."""
+"""Batches, loss and validation for the original's networks, which restore a whole crop at once."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Lesson:
-    """What `training.run` needs to teach such a network.
+    """The task of such a network, for `training.run`.
 
     Args:
-        size, count: crops of a batch, batches of an epoch.
-        side: of the crops in pixels.
-        generated: share of the crops that are of generated pages.
-        term, weight: the loss beside L1, (restored, clean) -> a scalar, and how much it counts.
+        size, count: crops per batch, batches per epoch.
+        side: side of the crops in pixels.
+        generated: share of the crops from generated pages.
+        term, weight: a loss besides L1, (restored, clean) -> scalar, and its weight.
     """
 
     best: ClassVar[dict[str, Literal["max", "min"]]] = {"val_psnr": "max", "val_l1": "min"}
@@ -49,7 +49,7 @@ class Lesson:
         self.validation = Validation(held_out, seed, side)  # images of one size only
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """An epoch's clean and damaged crops, uint8 (B, 3, S, S) each: a function of seed and epoch alone."""
+        """The clean and damaged crops of an epoch, uint8 (B, 3, S, S); they depend on seed and epoch only."""
         return made(partial(self.make, epoch), self.count, self.workers)
 
     def terms(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -67,9 +67,10 @@ class Lesson:
 
 
 def recipe(seed: int) -> Recipe:
-    """What one training crop suffers: nothing (1 in 10), one kind (6 in 10) or a mixture.
+    """Draw the damage of one training crop: none (1 in 10), a single kind (6 in 10) or a mixture.
 
-    With many mixtures, a network takes any damage for a sign of others and recolours what is only blurred.
+    With more mixtures, networks take any damage for a sign of others, and recolour crops that are merely
+    blurred.
     """
     rng = random.Random(f"crop {seed}")
     chance = rng.random()
@@ -89,12 +90,12 @@ def _batch(
 
 
 def _bytes(images: Tensor) -> Tensor:
-    """As they would be in a file: nothing that rounding takes away is there to learn from."""
+    """Round to 8 bits, as in a file, so that nothing finer can be learned."""
     return (images * 255).round().byte()
 
 
 def _crop(pages: list[data.Page], side: int, generated: float, drawn: torch.Generator) -> Tensor:
-    """A clean crop, mirrored or not: half of them of a page made up to half as large, one in twelve grey."""
+    """A clean crop, perhaps mirrored; half of them at half to full scale, one in twelve grey."""
     chance = torch.rand(8, generator=drawn).tolist()
     if chance[0] < generated:
         from vision_core.restoration import pages as generator

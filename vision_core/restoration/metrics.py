@@ -1,4 +1,4 @@
-"""How close a restored page is to the clean one: one figure an image, (B, 3, H, W) in [0, 1] -> (B,)."""
+"""Distances of restored pages to clean ones: (B, 3, H, W) in [0, 1] -> (B,)."""
 
 import torch
 from torch import Tensor

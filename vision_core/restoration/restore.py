@@ -25,7 +25,7 @@ BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured 
 
 @dataclass(frozen=True)
 class Options:
-    """How to restore.
+    """Options of a restoration.
 
     Args:
         strength: share of the change to apply, 0 to 1.

@@ -34,7 +34,7 @@ class _Entries(Journal):
         return []
 
     def begin(self, source: Path, page: int) -> None:
-        """The one process has said so."""
+        """Tell the other processes that this one is done."""
 
     def add(self, source: Path, report: PageReport) -> None:
         self.entries.append(report)

@@ -1,4 +1,4 @@
-"""Lines of writing from fonts: five scripts, any size, as a mask of ink."""
+"""Generated lines of writing in five scripts, from fonts, as an ink mask."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ MARKS = ".,:;-0123456789"
 
 
 def mask(rng: np.random.Generator, side: int, fonts: Sequence[Path] = ()) -> np.ndarray:
-    """Lines of made-up words in one of the fonts, else one of the package's: float32 (S, S), 1 is ink."""
+    """Lines of random words in one of the fonts, by default the bundled ones: float32 (S, S), 1 is ink."""
     families = _families(tuple(fonts) or bundled_fonts())
     family = families[int(rng.integers(len(families)))]
     path = family[int(rng.integers(len(family)))]
@@ -56,7 +56,7 @@ def bundled_fonts() -> tuple[Path, ...]:
 
 
 def found_fonts(folder: Path) -> list[Path]:
-    """The fonts below a folder by name.
+    """The fonts in a folder and its subfolders, sorted by name.
 
     Raises:
         ValueError: there is none.
@@ -76,7 +76,7 @@ def _word(rng: np.random.Generator, letters: list[str]) -> str:
 
 @lru_cache(4)
 def _families(fonts: tuple[Path, ...]) -> list[list[Path]]:
-    """Fonts by the first word of their names: a family of forty weights counts as one."""
+    """Group fonts by the first word of their names, so that a family of forty weights counts once."""
     found: dict[str, list[Path]] = {}
     for path in fonts:
         found.setdefault(re.split(r"[-_\d]|Bold|Italic", path.stem)[0].lower(), []).append(path)
@@ -85,7 +85,7 @@ def _families(fonts: tuple[Path, ...]) -> list[list[Path]]:
 
 @cache
 def _scripts(path: Path) -> list[str]:
-    """Which scripts a font has letters for."""
+    """The scripts that a font has all letters of."""
     font = _font(path, 24)
     missing = _drawn(font, "\U0010fffd")
 
@@ -102,4 +102,7 @@ def _drawn(font: ImageFont.FreeTypeFont, letter: str) -> bytes:
 
 @lru_cache(256)
 def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size)
+    try:
+        return ImageFont.truetype(path, size)
+    except OSError as error:
+        raise ValueError(f"{path.name} is no font that FreeType can read: {error}") from error

@@ -22,7 +22,7 @@ SYSTEM = "restore"
 
 @dataclass(frozen=True)
 class Settings(TrainingSettings):
-    """How to train; the defaults are the original's."""
+    """Settings of a training; the defaults are the original's."""
 
     train_dir: str | None = setting(None, "Folder of clean pages; without it, generated ones.", path=True)
     val_dir: str | None = setting(

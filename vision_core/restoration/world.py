@@ -1,8 +1,8 @@
-"""The world of the detail: crops with strokes of every size, as they should be and as damage left them.
+"""Training crops for the detail network, clean and damaged, with strokes of every size.
 
-Pages as they are, enlarged and reduced; their writing laid on other papers; print and handwriting of many
-scripts; blank paper, covers and photographs. Light (fading, tint, shade) is part of what a crop should be: a
-crop cannot know it, see `light`.
+Pages at their own scale, enlarged and reduced; their writing on other papers; print and handwriting of many
+scripts; blank paper, covers and photographs. Fading, tint and shade are part of the target, since they cannot
+be inferred from a crop; see `light`.
 """
 
 import math
@@ -19,7 +19,8 @@ from vision_core.restoration import damage, ink, text
 from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.thumbnail import thumbnail
 
-AROUND = 1.5  # of the crop's side: of the region that its thumbnail shows, for one in three
+AGED = 0.15  # share of crops with foxing, tide lines or rings, which `degrade` does not have
+AROUND = 1.5  # side of the region in the thumbnail, relative to the crop's, for one crop in three
 
 Image = np.ndarray  # float32 (S, S, 3) in [0, 1]
 Mask = np.ndarray  # float32 (S, S) in [0, 1]
@@ -27,7 +28,7 @@ Mask = np.ndarray  # float32 (S, S) in [0, 1]
 
 @dataclass(frozen=True)
 class Sample:
-    """uint8 (3, S, S) damaged and as it should be, (1, S, S) ink as in `ink`, its region's thumbnail."""
+    """The damaged crop and its target, uint8 (3, S, S), ink (1, S, S) as in `ink`, and a thumbnail."""
 
     damaged: Tensor
     target: Tensor
@@ -37,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class World:
-    """What crops are drawn from: clean pages and photographs, uint8 (H, W, 3), and files of fonts."""
+    """The sources of crops: clean pages and photographs, uint8 (H, W, 3), and font files."""
 
     pages: Sequence[Image]
     photographs: Sequence[Image] = ()
@@ -49,8 +50,8 @@ class World:
         """The crop of a seed.
 
         Args:
-            plain: a page at its own size under the original's mixture: to measure.
-            kind: of the damage, where it is to be a single one.
+            plain: a page at its own scale with the original's mixture, for validation.
+            kind: the only kind of damage.
         """
         rng = np.random.default_rng(seed)
         region = side if plain or rng.random() < 0.65 else round(AROUND * side)
@@ -58,7 +59,7 @@ class World:
         steps = _mixture(rng) if plain else _steps(rng) if kind is None else _drawn(rng, [kind])
         verso = None if plain else self._verso(rng, region)
         darkest = _darkness(clean, truth)
-        damaged, target = _damage(_tensor(clean), steps, verso, rng, usual=plain, darkest=darkest)
+        damaged, target = _damage(_tensor(clean), steps, verso, rng, plain, darkest, kind is None)
         top, left = (int(rng.integers(region - side + 1)) for _ in range(2))
         area = (slice(None), slice(top, top + side), slice(left, left + side))
         seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
@@ -66,7 +67,7 @@ class World:
         return Sample(parts[0], parts[1], parts[2], torch.from_numpy(seen))
 
     def pair(self, seed: int, side: int) -> tuple[Tensor, Tensor]:
-        """A crop of a page, clean and under the original's mixture, uint8 (3, S, S): to measure on."""
+        """A crop of a page, clean and with the original's mixture, uint8 (3, S, S), for validation."""
         rng = np.random.default_rng(seed)
         clean, _ = self._page(rng, side, 1.0)
         return _bytes(_tensor(clean)), _damage(_tensor(clean), _mixture(rng), None, rng, usual=True)[0]
@@ -106,18 +107,18 @@ class World:
         return (cut[..., :3] / 255).astype(np.float32), ends
 
     def _mask(self, rng: np.random.Generator, side: int) -> Mask:
-        """Writing of a page alone, in a size of its own, its strokes now and then thicker or thinner."""
+        """The writing of a page alone, at a random scale and stroke width."""
         import cv2
 
         scale = _log(rng, 0.4, 3.2)
         cut = _cut(rng, self._ink(int(rng.integers(len(self.pages)))), side, scale) / 255
-        if scale > 1:  # an edge that is enlarged is sharp again
+        if scale > 1:  # keeps enlarged edges sharp
             cut = cv2.GaussianBlur(cut, (0, 0), 0.5 * scale)
         width = 0.5 + rng.normal(0, 0.1)
         return ((cut - width) * max(2.0, 2 * scale) + 0.5).clip(0, 1).astype(np.float32)
 
     def _verso(self, rng: np.random.Generator, side: int) -> Mask:
-        """The ink of the other side: another hand and size, mirrored."""
+        """The ink of the other side: of another hand and size, usually mirrored."""
         if rng.random() < 0.7:
             mask = self._mask(rng, side)
         else:
@@ -125,7 +126,7 @@ class World:
         return np.ascontiguousarray(mask[:, ::-1]) if rng.random() < 0.9 else mask
 
     def _surround(self, rng: np.random.Generator, clean: Image, truth: np.ndarray) -> None:
-        """Lay a table, a cover or a dark background over one side of a crop, in place."""
+        """Cover one side of a crop with a table, a book cover or a dark background, in place."""
         import cv2
 
         side = clean.shape[0]
@@ -154,7 +155,7 @@ class World:
 
 
 def _paled(rng: np.random.Generator, clean: Image) -> Image:
-    """A page whose ink has paled, towards the paper around it and, as a rule, towards brown."""
+    """Fade the ink of a page towards the surrounding paper and, usually, towards brown."""
     import cv2
 
     side = len(clean)
@@ -165,7 +166,7 @@ def _paled(rng: np.random.Generator, clean: Image) -> Image:
 
 
 def _darkness(clean: Image, truth: np.ndarray) -> float:
-    """How much darker than its paper the ink of a crop is, in [0, 1]; 1 where there is hardly any."""
+    """Relative darkness of the ink of a crop against its paper, in [0, 1]; 1 if there is hardly any ink."""
     here = truth == 255
     if here.mean() < 0.003 or not (truth == 0).any():
         return 1.0
@@ -174,7 +175,7 @@ def _darkness(clean: Image, truth: np.ndarray) -> float:
 
 
 def _written(rng: np.random.Generator, mask: Mask) -> tuple[Image, np.ndarray]:
-    """Writing on a sheet of any paper, with ink of any colour and of uneven strength; and its exact truth."""
+    """Compose writing in any ink on any paper; returns the sheet and its exact ink map."""
     import cv2
 
     side = len(mask)
@@ -204,7 +205,7 @@ def _written(rng: np.random.Generator, mask: Mask) -> tuple[Image, np.ndarray]:
 
 
 def _ruled(rng: np.random.Generator, side: int) -> Mask:
-    """Thin lines across, and sometimes down: ruled paper and tables."""
+    """Thin horizontal and sometimes vertical lines, as on ruled paper and in tables."""
     import cv2
 
     lines = np.zeros((side, side), np.float32)
@@ -219,7 +220,7 @@ def _ruled(rng: np.random.Generator, side: int) -> Mask:
 
 
 def _steps(rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """What one crop suffers, wider than the recipes of `degrade`: kinds and their parameters, in order."""
+    """Draw the damage of one crop, wider than the recipes of `degrade`: kinds and parameters, in order."""
     chance = rng.random()
     if chance < 0.09:
         return {}
@@ -235,7 +236,7 @@ def _steps(rng: np.random.Generator) -> dict[str, dict[str, float]]:
         }
     elif chance < 0.75:
         steps, extra = _drawn(rng, [str(rng.choice(list(KINDS)))]), {}
-    else:  # as real pages are: little noise, and the other side shows
+    else:  # typical of real pages: little noise, visible bleed-through
         steps = {"noise": {"sigma": rng.uniform(0.002, 0.025)}} if rng.random() < 0.5 else {}
         extra = {
             "bleed_through": 0.6,
@@ -252,7 +253,7 @@ def _steps(rng: np.random.Generator) -> dict[str, dict[str, float]]:
 
 
 def _drawn(rng: np.random.Generator, kinds: list[str]) -> dict[str, dict[str, float]]:
-    """Parameters anywhere in each kind's range; what real pages show more of reaches further."""
+    """Draw parameters from the range of each kind, which is wider for common damage of real pages."""
     wider = {
         "bleed_through": {"strength": (0.08, 0.72), "sigma": (0.3, 3.2)},
         "noise": {"sigma": (0.003, 0.09)},
@@ -266,7 +267,7 @@ def _drawn(rng: np.random.Generator, kinds: list[str]) -> dict[str, dict[str, fl
 
 
 def _mixture(rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Several kinds at once, as the original project damages its pages."""
+    """Draw several kinds at once, as the original project does."""
     shares = {
         "fading": 0.6,
         "yellow_tint": 0.6,
@@ -291,11 +292,13 @@ def _damage(
     rng: np.random.Generator,
     usual: bool = False,
     darkest: float = 1.0,
+    aged: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Damage (3, S, S) in [0, 1]: the damaged crop, and the clean one in the same light, uint8.
+    """Damage (3, S, S) in [0, 1]: returns the damaged crop, and the clean one under the same light, uint8.
 
-    With `usual`, what tints paper is its age alone, not any light, and what stains it brown. The other side's
-    ink shows with at most nine tenths of `darkest`, the darkness of the ink that is to stay.
+    With `usual`, tints are those of aged paper and stains are brown; otherwise both have any colour. The
+    other side's ink has at most nine tenths of `darkest`, the darkness of the page's own ink.
+    With `aged`, some also have foxing, tide lines or rings.
     """
     damaged, target = clean, clean
     tinted = clean.new_tensor(rng.uniform(0.8, 1.0, 3).astype(np.float32)).view(3, 1, 1)
@@ -321,13 +324,41 @@ def _damage(
             damaged = damaged + parameters["sigma"] * grain
         else:
             damaged = KINDS[kind].apply(damaged, devices.generator(seed, number), **parameters)
+    if aged and not usual and steps and rng.random() < AGED:
+        damaged = damaged * torch.from_numpy(_aged(rng, clean.shape[1]))
     return _bytes(damaged), _bytes(target)
+
+
+def _aged(rng: np.random.Generator, side: int) -> Image:
+    """Transmission of foxing, tide lines and rings, float32 (3, S, S) in (0, 1]."""
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    kept = np.ones((3, side, side), np.float32)
+    for kind in rng.choice(["foxing", "tide", "ring"], int(rng.integers(1, 3)), replace=False):
+        cover = np.zeros((side, side), np.float32)
+        if kind == "foxing":
+            for _ in range(int(_log(rng, 4, 60))):
+                left, top = rng.uniform(0, side, 2)
+                squared = ((x - left) ** 2 + (y - top) ** 2) / _log(rng, 1.5, 14) ** 2
+                cover += rng.uniform(0.3, 1) * np.exp(-(squared ** rng.uniform(0.8, 2)))
+        elif kind == "tide":  # the rim of a wet area, which is darker or lighter than the rest
+            level = (_cloud(rng, side, int(rng.integers(2, 5))) - rng.uniform(-0.4, 0.4)) * side / 4
+            level += 2 * _cloud(rng, side, side // 12)
+            cover += np.exp(-((level / rng.uniform(1.5, 7)) ** 2))
+            cover += rng.uniform(-0.15, 0.5) / (1 + np.exp(-(level / rng.uniform(1, 5)).clip(-50, 50)))
+        else:
+            left, top = rng.uniform(-0.3 * side, 1.3 * side, 2)
+            off = np.hypot(x - left, y - top) - rng.uniform(0.15, 0.8) * side
+            cover += np.exp(-((off / rng.uniform(1.5, 8)) ** 2))
+            cover *= (0.7 + 0.6 * _cloud(rng, side, 5)).clip(0, 1)
+        absorbed = rng.uniform(0.08, 0.55) * np.array([rng.uniform(0.4, 0.95), 0.9, rng.uniform(0.9, 1.2)])
+        kept *= (1 - absorbed[:, None, None] * cover.clip(-0.3, 1.2)).clip(0.1, 1).astype(np.float32)
+    return kept
 
 
 def _shown_through(
     image: Tensor, verso: Mask, rng: np.random.Generator, strength: float, sigma: float
 ) -> Tensor:
-    """The other side's ink: blurred or sharp, brownish, uneven over the page, in places not at all."""
+    """Add the other side's ink: blurred or sharp, brownish, and uneven over the page."""
     import cv2
 
     soft = cv2.GaussianBlur(verso, (0, 0), sigma)
@@ -337,12 +368,12 @@ def _shown_through(
 
 
 def _cut(rng: np.random.Generator, page: np.ndarray, side: int, scale: float) -> np.ndarray:
-    """A random square of a page, uint8, at `scale` of its size, turned over or not: float32 in 0..255."""
+    """A random square of a uint8 page at `scale`, perhaps mirrored: float32 in 0..255."""
     import cv2
 
     wide = min(round(side / scale), *page.shape[:2])
     cut = _square(rng, page, wide)
-    for _ in range(3):  # beside a page it is nearly black
+    for _ in range(3):  # the surroundings of pages are nearly black
         if cut.ndim == 2 or cut[::8, ::8, :3].mean() > 48:
             break
         cut = _square(rng, page, wide)
@@ -362,7 +393,7 @@ def _square(rng: np.random.Generator, page: np.ndarray, wide: int) -> np.ndarray
 
 
 def _cloud(rng: np.random.Generator, side: int, cells: int) -> Mask:
-    """A smooth random field in about -1..1 with `cells` hills a side."""
+    """A smooth random field, about -1 to 1, from `cells` values per side."""
     import cv2
 
     coarse = rng.uniform(-1, 1, (max(2, cells), max(2, cells))).astype(np.float32)
@@ -378,5 +409,5 @@ def _tensor(image: Image) -> Tensor:
 
 
 def _bytes(image: Tensor) -> Tensor:
-    """As in a file: nothing that rounding takes away is there to learn from."""
+    """Round to 8 bits, as in a file, so that nothing finer can be learned."""
     return (image.clamp(0, 1) * 255).round().byte()

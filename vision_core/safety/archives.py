@@ -24,7 +24,7 @@ def members(
 def each(
     path: str | Path, suffixes: Collection[str], most: Limit, size: Limit
 ) -> Iterator[tuple[str, bytes]]:
-    """As `members`, one at a time."""
+    """Like `members`, one at a time."""
     room = size.value
     try:
         with ZipFile(path) as archive:

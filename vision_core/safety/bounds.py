@@ -1,4 +1,4 @@
-"""What a file may ask a network's constructor for: declared beside the network, checked before it is built.
+"""Bounds on the constructor arguments of networks in files, checked before a network is built.
 
 A header of a hundred bytes can name ten million layers. Each network that can be loaded therefore has
 `bounds`: an argument of its constructor -> what it may be.

@@ -94,7 +94,7 @@ def _ask_one(request: dict[str, Any], source: str | Path | bytes, seconds: float
 
 
 def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) -> Any:
-    """What the worker answers; a timer ends it, and with it a blocked pipe."""
+    """The worker's answer; a timer ends the worker, which unblocks the pipe."""
     assert worker.stdin and worker.stdout
     overdue = threading.Event()
     try:

@@ -60,7 +60,7 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 
 def _reader(request: dict[str, Any]) -> Callable[[Any], Any]:
-    """What opens the file of a request, with its libraries loaded: only the file counts as its memory."""
+    """The function that opens a request's file, with its libraries loaded: only the file counts."""
     if "function" in request:
         _lift()
         module, name = request["function"]

@@ -1,4 +1,4 @@
-"""How much of everything is accepted: one table, which the environment of a server can change.
+"""All limits in one table; environment variables of the server change them.
 
 docs/security.md prints it. What a limit refuses is a sentence with the number that came, the number that is
 accepted and the variable that sets it.

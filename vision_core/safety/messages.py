@@ -1,4 +1,4 @@
-"""What a person reads about a fault: one line of printable characters, of at most 300.
+"""Messages about faults: one line of printable characters, at most 300.
 
 Files and visitors choose part of such a sentence: a name, a number, what a parser said about them. None of
 it may fill a screen or a log, colour a terminal, or turn the direction of the text.
@@ -38,7 +38,7 @@ def quote(value: object, most: int = PART) -> str:
 
 
 def reason(error: BaseException, most: int = 2 * PART) -> str:
-    """What a parser or the system said, for the end of a sentence."""
+    """The message of a parser or the system, for the end of a sentence."""
     lines = str(getattr(error, "strerror", None) or error).strip()[: 4 * most].splitlines()
     return sentence(lines[0], most) if lines else type(error).__name__
 

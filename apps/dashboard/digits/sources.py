@@ -34,7 +34,7 @@ class Source:
 
     @property
     def names(self) -> list[str]:
-        """What each entry is called: "3" for an epoch, "batch 5" for a moment of the first epoch."""
+        """The name of each entry: "3" for an epoch, "batch 5" for a moment of the first epoch."""
         return [f"batch {e['batch']}" if "batch" in e else str(e["epoch"]) for e in self.epochs]
 
     @property

@@ -22,7 +22,7 @@ MEASURES = {
 
 
 def row(story: Story) -> dict[str, Any]:
-    """What was asked; and, of a finished training, what the weights it kept reach on the test pictures."""
+    """The settings and, for a finished training, the test metrics of the weights it kept."""
     asked, best = story.shown_settings, kept(story.epochs)
     test = models.test_measures(story.run) if story.status == "done" else {}
     return {

@@ -31,7 +31,7 @@ def _thumbnail(path: str) -> np.ndarray:
 
 
 def show_classes(found: leaves.Survey) -> None:
-    """How many pictures each class has, and what was skipped."""
+    """Number of pictures per class, and the skipped files."""
     counts, told = found.counts(), leaves.imbalance(found.counts())
     charts.show(plots.distribution(counts), "leaf_distribution", "Pictures of each class")
     if told["small"]:
@@ -63,7 +63,7 @@ def _row(folder: Path, files: Sequence[str]) -> None:
 
 
 def show_one(found: leaves.Survey) -> None:
-    """What augmentation makes of one picture, and what can be measured of it without a network."""
+    """Augmented versions of one picture, and measurements of it without a network."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     file = str(left.selectbox("Picture", found.files, key="leaf_picture"))
     seed = right.number_input("Seed", 0, 9999, 0, key="leaf_augment_seed")
@@ -93,7 +93,7 @@ def _named(pictures: dict[str, np.ndarray]) -> None:
 
 
 def show_split(found: leaves.Survey) -> None:
-    """How a training would split the folder, and which pictures would have leaked."""
+    """The split of the folder in a training, and the pictures that would have leaked."""
     seed = st.number_input("Seed of the split", 0, 9999, 0, key="leaf_split_seed")
     try:
         manifest = leaves.split(found, int(seed))

@@ -37,7 +37,7 @@ def folders() -> dict[str, Path]:
 
 
 def _brought() -> Path:
-    """Where this browser's own folders are; those that nobody used for a visit's life time are removed."""
+    """The folder of this browser's data sets; unused ones are removed after the lifetime of a visit."""
     own = jobs.root() / BROUGHT / jobs.browser()
     for folder in (jobs.root() / BROUGHT).glob("*/*"):
         if time.time() - folder.stat().st_mtime > visits.lifetime():

@@ -167,7 +167,7 @@ def show_per_class(measures: dict[str, dict[str, Any]]) -> None:
 
 
 def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
-    """What it was most wrong about, with file names, and what misled it."""
+    """The worst errors, with file names and the regions that misled the network."""
     st.header("Largest losses", anchor=False)
     rows = found["top_losses"]
     three = {n: st.column_config.NumberColumn(format="%.3f") for n in ("probability", "loss")}
@@ -205,7 +205,7 @@ def show_calibration(bins: list[dict[str, Any]]) -> None:
 
 
 def show_ground(name: str, stamp: int, split: str) -> None:
-    """How much the classifier gets right without any leaf."""
+    """The accuracy on backgrounds alone."""
     st.header("Does it look at the leaf?", anchor=False)
     st.caption(
         "The leaf is painted over and only the background is left. A classifier that is still right has "
@@ -240,7 +240,7 @@ def show_ground(name: str, stamp: int, split: str) -> None:
 
 
 def show_shipped(told: dict[str, Any]) -> None:
-    """What the shipped classifier was measured to be; its pictures are not part of the package."""
+    """The measured performance of the bundled classifier; its pictures are not part of the package."""
     found = told["metrics"]["test"]
     show_summary(found)
     show_per_class(found["per_class"])

@@ -1,4 +1,4 @@
-"""What the leaf pages draw over a picture."""
+"""Overlays on pictures for the leaf pages."""
 
 import numpy as np
 

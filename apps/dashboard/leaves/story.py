@@ -1,4 +1,4 @@
-"""What the folder of a leaf training tells at one moment."""
+"""The state of a leaf training, read from its folder."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ SCALARS = ("cross_entropy", "train_accuracy", "val_loss", "val_accuracy", "val_m
 
 
 def read_story(name: str) -> Story:
-    """What the folder of the training `name` tells now."""
+    """Read the current state of the training `name`."""
     return story.read(Run(jobs.root() / SYSTEM / name), SYSTEM, Settings, SCALARS)
 
 

@@ -80,7 +80,7 @@ def form(busy: runs.Run | None) -> None:
 
 
 def show_links(story: Story) -> None:
-    """Where a finished training can be looked into and used."""
+    """Links to the pages that show and use a finished training."""
     if story.status == "done":
         for page, label, icon in (
             ("evaluate", "Evaluate", ":material/grid_on:"),

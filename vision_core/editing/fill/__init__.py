@@ -1,1 +1,1 @@
-"""What is put into a marked part: exemplars, the trained filler, diffusion."""
+"""Painters, which fill a marked region: by exemplars, the trained filler or diffusion."""

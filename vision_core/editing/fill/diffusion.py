@@ -88,7 +88,7 @@ class Diffusion:
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str, seed: int = 0, strength: float = 1.0
     ) -> Generator[Event, None, np.ndarray]:
-        """As `Painter.paint`. Closing the generator stops the sampling within a step.
+        """See `Painter.paint`. Closing the generator stops the sampling within a step.
 
         Raises:
             ValueError: the prompt is too long, the strength out of range, no size fits the memory.

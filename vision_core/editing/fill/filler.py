@@ -121,7 +121,7 @@ def fill(network: Filler, rgb: np.ndarray, hole: np.ndarray) -> Generator[Event,
 
 
 def _pixels(hole: np.ndarray) -> int:
-    """How many the network sees to fill a hole."""
+    """Number of pixels that the network sees to fill a hole."""
     return sum(hole[around].size for _, around in masks.tiles(hole, TILE, CONTEXT))
 
 

@@ -28,7 +28,7 @@ BATCH = 10  # of these at once
 
 @dataclass(frozen=True)
 class Settings(TrainingSettings):
-    """How to train; a field without help is the architecture's or the optimiser's."""
+    """Settings of a training; fields without help belong to the architecture or the optimiser."""
 
     train_dir: str = setting(help="Folder of photographs; those in folders below count, too.", path=True)
     val_dir: str | None = setting(

@@ -1,4 +1,4 @@
-"""What paints into a hole: one small protocol, and its two sides, classical filling and diffusion models."""
+"""The protocol of painters, with its two kinds: classical filling and diffusion models."""
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
@@ -123,7 +123,7 @@ def _smooth(rgb: np.ndarray, hole: np.ndarray) -> Generator[Event, None, np.ndar
 
 
 def _depth(hole: np.ndarray) -> np.ndarray:
-    """How far each pixel of a hole is from its rim, float32 (H, W); the picture's edge is no rim."""
+    """Distance of each pixel of a hole to its rim, float32 (H, W); the edge of the picture is no rim."""
     return cv2.distanceTransform(np.pad(hole, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 

@@ -69,7 +69,7 @@ class Lama:
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
     ) -> Generator[Event, None, np.ndarray]:
-        """As `Painter.paint`."""
+        """See `Painter.paint`."""
         small, gap = compose.resize(rgb, SIDE, SIDE), compose.resize(hole, SIDE, SIDE)
         told = {
             "image": small.transpose(2, 0, 1)[None].astype(np.float32) / 255,

@@ -1,1 +1,1 @@
-"""Where things are in a picture: saliency, words, and the marks a person makes."""
+"""Finds things in a picture: saliency, words, and a person's marks."""

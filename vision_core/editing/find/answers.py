@@ -1,7 +1,7 @@
-"""What a person points at, stroke after stroke: each mends what was marked before it.
+"""Segments what a person points at; each stroke corrects the mask so far.
 
-From the third stroke on, a small thing is looked at once more, from nearby: the encoder sees the part of the
-picture around it, and its mask gets as many more cells.
+From the third stroke on, a small thing is also segmented in a close-up: the encoder sees the part of the
+picture around it, so that its mask has a finer resolution.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ MARGIN = 0.3  # of the thing's longer side is around it
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a person pointed at: a `box`, or none, and then strokes; a click is a stroke of one point.
+    """A prompt: a `box`, or none, and then strokes; a click is a stroke of one point.
 
     Args:
-        strokes: each its points (x, y) in pixels, and whether it adds.
-        chosen: which of the answers was taken after each stroke (and the box), 0 where none is said.
+        strokes: points (x, y) in pixels of each stroke, and whether it adds to the mask.
+        chosen: number of the mask chosen after each stroke (and the box); 0, the best, by default.
     """
 
     strokes: tuple[tuple[tuple[tuple[float, float], ...], bool], ...] = ()
@@ -44,13 +44,13 @@ class Prompt:
 
 
 def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) -> Choices:
-    """What a prompt points at in a picture.
+    """Segment a picture by a prompt.
 
     Args:
-        rgb: the picture, uint8 (H, W, 3); without it nothing is looked at from nearby.
+        rgb: the picture, uint8 (H, W, 3), for close-ups.
 
     Raises:
-        ValueError: nothing was pointed at, or a place outside the picture.
+        ValueError: the prompt is empty, or a point lies outside the picture.
     """
     if not prompt.strokes and prompt.box is None:
         raise ValueError("nothing was pointed at: a click, a stroke or a box was expected")

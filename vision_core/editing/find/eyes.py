@@ -1,4 +1,4 @@
-"""What a photograph shows and where: things by their words, and what stands out, for all that edits it."""
+"""Looks at photographs for all edits: things named by words, and salient things."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ UNNAMED = 0.3  # how much stands out what no word names, beside a thing that is 
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """What words found: `mask`, bool (H, W), or None; `score` in [0, 1]; `said`, a sentence about it."""
+    """A search result: `mask`, bool (H, W), or None; `score` in [0, 1]; `said`, a sentence about it."""
 
     mask: np.ndarray | None
     score: float
@@ -52,7 +52,7 @@ class Eyes:
         return self.sam.see(rgb, things.detect(rgb))
 
     def answer(self, rgb: np.ndarray, prompt: Prompt, seen: Seen | None = None) -> Choices:
-        """What a prompt points at, the likeliest first; small things are looked at again from nearby.
+        """Masks for a prompt, the most likely first; small things are segmented once more in a close-up.
 
         Raises:
             ValueError: as `answers.answer`.
@@ -60,7 +60,7 @@ class Eyes:
         return answers.answer(self.sam, seen or self.see(rgb), prompt, rgb)
 
     def mark(self, rgb: np.ndarray, prompt: Prompt, seen: Seen | None = None) -> np.ndarray:
-        """What a prompt points at, bool (H, W), with the picture's own edges; perhaps empty.
+        """The mask for a prompt, bool (H, W), aligned to the edges of the picture; perhaps empty.
 
         Raises:
             ValueError: as `answers.answer`.
@@ -131,7 +131,7 @@ class Eyes:
         return chosen[:MOST], f"{counted(len(chosen), wanted.word)} marked{more}{few}.{doubt}"
 
     def look(self, rgb: np.ndarray, seen: Seen | None = None) -> Look:
-        """What stands out: the middles of things, and less what is unlike the rest of the picture."""
+        """Saliency: the centres of things, and with less weight what differs from the rest of the picture."""
         seen = seen or self.see(rgb)
         rows, columns = (
             max(1, round(64 * side / max(seen.height, seen.width))) for side in (seen.height, seen.width)
@@ -146,7 +146,7 @@ class Eyes:
         return Look(normalized(saliency), features)
 
     def stands_out(self, rgb: np.ndarray) -> np.ndarray:
-        """What stands out most, bool (H, W): what a click on the highest place of `look` would mark."""
+        """The most salient thing, bool (H, W): the mask of a click on the maximum of `look`."""
         seen = self.see(rgb)
         saliency = self.look(rgb, seen).saliency
         y, x = np.unravel_index(int(saliency.argmax()), saliency.shape)
@@ -155,7 +155,7 @@ class Eyes:
 
 
 def by_model(rgb: np.ndarray, text: str, model: OpenWords) -> Named:
-    """What any words name, by a model of the hub."""
+    """Finds things by any words, with a model of the hub."""
     level = model.level(rgb, text)
     best = float(1 / (1 + np.exp(-level.max())))
     if best < open_words.FOUND:
@@ -168,7 +168,7 @@ def pick(found: Sequence[Thing], wanted: Wanted, height: int, width: int) -> lis
     """Those of the things that place, size and number mean, in their order."""
 
     def where(thing: Thing, place: str) -> float:
-        """How far a thing lies that way, from 0 to 1."""
+        """Position of a thing in that direction, from 0 to 1."""
         left, top, right, bottom = thing.box
         x, y = (left + right) / 2 / width, (top + bottom) / 2 / height
         ways = {"left": 1 - x, "right": x, "top": 1 - y, "bottom": y, "front": bottom / height}
@@ -228,5 +228,5 @@ def counted(number: int, word: str) -> str:
 
 @cache
 def shared() -> Eyes:
-    """The one pair of a process: it holds nothing of any picture."""
+    """The model pair of this process; it keeps nothing of any picture."""
     return Eyes()

@@ -1,4 +1,4 @@
-"""What stands out in a picture: the attention of a self-supervised ViT's class token.
+"""Saliency of a picture: the attention of the class token of a self-supervised ViT.
 
 Source: Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transformers" (DINO).
 """
@@ -20,14 +20,14 @@ DEFAULT = "facebook/dino-vitb16"
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a network saw: `saliency` (h, w) in [0, 1], and `features`, float32 (C, h, w)."""
+    """Output of a saliency model: `saliency` (h, w) in [0, 1], and `features`, float32 (C, h, w)."""
 
     saliency: np.ndarray
     features: torch.Tensor
 
 
 class Looker(Protocol):
-    """Whatever finds out what stands out in a picture, uint8 (H, W, 3)."""
+    """A saliency model for pictures, uint8 (H, W, 3)."""
 
     def look(self, rgb: np.ndarray) -> Look: ...
 
@@ -78,7 +78,7 @@ class Saliency:
 
 @torch.inference_mode()
 def stand_out(vit: Any, images: torch.Tensor, patch: int) -> tuple[list[np.ndarray], torch.Tensor]:
-    """What stands out in each of normalised (B, 3, H, W), and its features (B, C, rows, columns).
+    """Saliency of normalised images (B, 3, H, W), and their features (B, C, rows, columns).
 
     Each map is the mean of the picture's and of its mirror image's: a ViT prefers some positions to others.
 
@@ -104,7 +104,7 @@ def stand_out(vit: Any, images: torch.Tensor, patch: int) -> tuple[list[np.ndarr
 
 
 def stands_out(heads: torch.Tensor, features: torch.Tensor) -> np.ndarray:
-    """How much each place stands out, (rows, columns) in [0, 1]: it is attended to, and unlike the rest.
+    """Saliency of each place, (rows, columns) in [0, 1]: its attention and its difference from the rest.
 
     Each head's attention counts as a share of its largest, and by the square root, so that one bright spot of
     one head decides nothing. Unlike is what lies far from the mean of the features, since most of a picture

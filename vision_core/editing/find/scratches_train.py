@@ -27,7 +27,7 @@ TRIES = 4  # of so many places for a clean crop, the one with the most thin line
 
 @dataclass(frozen=True)
 class Settings(TrainingSettings):
-    """How to train; a field without help is the architecture's or the optimiser's."""
+    """Settings of a training; fields without help belong to the architecture or the optimiser."""
 
     train_dir: str = setting(help="Folder of undamaged photographs; folders below count, too.", path=True)
     start: str | None = setting(None, "Begin with these weights: a best.safetensors.", path=True)

@@ -34,7 +34,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the encoder saw in a picture of `height` x `width` pixels: `embedding`, float16 (1, 256, 64, 64).
+    """An encoded picture of `height` x `width` pixels: `embedding`, float16 (1, 256, 64, 64).
 
     `things` are those of the detector, where it was asked; `part` is the window that was looked at, None for
     all; `answers` are those given before, by their prompts.
@@ -49,7 +49,7 @@ class Seen:
 
     @property
     def window(self) -> Box:
-        """What was looked at."""
+        """The encoded picture."""
         return self.part or (0, 0, self.width, self.height)
 
     @property
@@ -74,7 +74,7 @@ class Seen:
 
     @staticmethod
     def decode(data: bytes) -> "Seen":
-        """What `encode` wrote."""
+        """Read the output of `encode`."""
         with np.load(BytesIO(data), allow_pickle=False) as kept:
             found = tuple(
                 Thing(NAMES[int(name)], score, (left, top, right, bottom))
@@ -173,7 +173,7 @@ class Sam:
         box: Box | None = None,
         before: np.ndarray | None = None,
     ) -> Choices:
-        """What clicks and a box point at, at least one of them, in pixels of the picture.
+        """Masks for at least one click or a box, in pixels of the picture.
 
         Args:
             before: logits (256, 256) of an earlier answer that the last clicks are to mend.
@@ -236,7 +236,7 @@ def alike(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _only(folder: Path, word: str) -> Path:
-    """The one ONNX file of a folder with a word in its name.
+    """The only ONNX file of a folder with a word in its name.
 
     Raises:
         ValueError: there is none, or there are several.
@@ -272,5 +272,5 @@ def try_pair(encoder: Path, decoder: str) -> None:
 
 @cache
 def load(folder: str | Path | None = None) -> Sam:
-    """The one copy of a pair in this process; it holds nothing of any picture."""
+    """The shared model pair of this process; it keeps nothing of any picture."""
     return Sam(folder)

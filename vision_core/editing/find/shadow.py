@@ -33,7 +33,7 @@ BLACK = 0.003  # light that is added before logarithms are taken
 
 @dataclass(frozen=True, eq=False)
 class Shadow:
-    """How much of a picture's light is lost: `cover`, float32 (H, W), from 0 to 1 where the shadow is whole.
+    """A shadow: the share of light lost, `cover`, float32 (H, W), 0 to 1 in the core of the shadow.
 
     `loss` is the logarithm of the light that a whole shadow takes from red, green and blue, (3,).
     """
@@ -43,7 +43,7 @@ class Shadow:
 
     @property
     def mask(self) -> np.ndarray:
-        """Where light is missing, bool (H, W)."""
+        """The shaded pixels, bool (H, W)."""
         return self.cover > 0
 
     def lift(self, rgb: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
 def _likeness(
     values: np.ndarray, outline: np.ndarray, foot: float, leans: np.ndarray, flats: np.ndarray
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """How much an outline laid down in K ways looks like a shadow's edge, at each of its N points.
+    """Likeness of an outline, placed in K ways, to the edge of a shadow, at each of its N points.
 
     The best way; of all, x and y, (K, N), the share of points that do, how much darker it is within, (K,).
 

@@ -1,4 +1,4 @@
-"""Which of eighty everyday things a photograph shows, and where: NanoDet's boxes.
+"""Detects eighty everyday things in a photograph with NanoDet.
 
 Sources: RangiLyu 2020, "NanoDet"; Li et al. 2020, "Generalized Focal Loss" (a side as a distribution);
 the things are those of COCO, Lin et al. 2014.

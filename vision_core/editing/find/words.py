@@ -1,4 +1,4 @@
-"""What words ask for: "the red car on the left", "two dogs", "people and bicycles"."""
+"""Parses requests for things: "the red car on the left", "two dogs", "people and bicycles"."""
 
 import re
 from dataclasses import dataclass
@@ -183,13 +183,13 @@ def known() -> dict[str, tuple[str, ...]]:
 
 @cache
 def _meant(table: str) -> dict[str, str]:
-    """What each word of `COLORS`, `PLACES` or `SIZES` means."""
+    """The meaning of each word of `COLORS`, `PLACES` or `SIZES`."""
     rows = {"colors": COLORS, "places": PLACES, "sizes": SIZES}[table]
     return {word: name for name, words in rows.items() for word in words}
 
 
 def parse(text: str) -> list[Wanted]:
-    """What a text asks for, one after the other; an unknown thing has no names."""
+    """Parse a text into the things it asks for; an unknown thing has no names."""
     parts = re.split(r",|;|&|\+|\band\b|\bor\b", text.lower())
     return [_one(part) for part in parts if part.strip()]
 
