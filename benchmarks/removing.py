@@ -31,7 +31,7 @@ from vision_core.color import baselines
 from vision_core.editing import compose, masks, tasks
 from vision_core.editing.fill import lama, patches, push_pull
 from vision_core.editing.fill.inpainting import Classical, Painter
-from vision_core.editing.find import scratches, scratches_train, shadow
+from vision_core.editing.find import drawn_damage, scratches, shadow
 from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.eyes import Eyes
 from vision_core.pictures import images
@@ -250,7 +250,7 @@ def by_scratches(data: Path, count: int) -> None:
         names = sorted(name for name in packed.namelist() if name.endswith(".png"))[:count]
         for number, name in enumerate(names):
             rgb, rng = images.read(packed.read(name)).rgb, np.random.default_rng(number)
-            worn, truth = scratches_train.wear(rgb, rng)
+            worn, truth = drawn_damage.wear(rgb, rng)
             chance, clean = (scratches.chance(picture, network) for picture in (worn, rgb))
             for sure in (0.3, 0.5, 0.7, 0.8, 0.9):
                 found = chance >= sure

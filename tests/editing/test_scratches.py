@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from vision_core import checkpoints
-from vision_core.editing.find import scratches, scratches_train
+from vision_core.editing import photo_training
+from vision_core.editing.find import drawn_damage, scratches, scratches_train
 from vision_core.editing.find.scratches import ScratchNet
 from vision_core.editing.find.scratches_train import Settings
 from vision_core.events import Done, Epoch, Step
@@ -42,7 +43,7 @@ def settings(tmp_path_factory) -> Settings:
 @pytest.mark.parametrize("seed", range(12))
 def test_damage_is_drawn_where_it_is_said_to_be(seed):
     rgb = np.full((96, 120, 3), 128, np.uint8)
-    worn, mark = scratches_train.wear(rgb, np.random.default_rng(seed))
+    worn, mark = drawn_damage.wear(rgb, np.random.default_rng(seed))
     change = np.abs(worn.astype(int) - rgb).mean(2)
     assert mark.any() and (change[mark] > 5).mean() > 0.8
     assert (change[~mark] > 45).sum() < 0.2 * mark.sum()  # soft edges alone lie beside it
@@ -69,6 +70,39 @@ def test_pictures_of_any_size_are_looked_at_and_other_sides_refused():
         assert not scratches.find(np.zeros((*size, 3), np.uint8), network, sure=0.99).any()
     with pytest.raises(ValueError, match="multiples of 4"):
         network(torch.zeros(1, 3, 8, 9))
+
+
+def test_a_narrower_network_is_gone_on_with_in_a_wider_one(settings, tmp_path):
+    small = ScratchNet(settings.widths, settings.down, settings.up)
+    for parameter in small.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    checkpoints.save(tmp_path / "small.safetensors", small, {})
+    told = replace(settings, start=str(tmp_path / "small.safetensors"), widths=(12, 20))
+    model = photo_training.network(ScratchNet, told)
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.allclose(model(x), small(x), atol=1e-5) and model.architecture["widths"] == [12, 20]
+    model(x).square().sum().backward()
+    assert all(parameter.grad.any() for parameter in model.parameters())
+    for other in (replace(told, widths=(8, 11)), replace(told, down=(1, 2)), replace(told, up=(0,))):
+        with pytest.raises(ValueError, match="no narrower one of the same depth"):
+            photo_training.network(ScratchNet, other)
+
+
+def test_clean_crops_are_taken_where_the_network_to_start_with_is_wrong(settings, tmp_path, monkeypatch):
+    photo = np.full((90, 90, 3), 60, np.uint8)
+    photo[70:76, 20:26] = 255
+    monkeypatch.setattr(scratches, "chance", lambda rgb, *_: (rgb[..., 0] > 200).astype(np.float32))
+    checkpoints.save(tmp_path / "start.safetensors", ScratchNet((8, 12), (1, 1), (1,)), {})
+    (places,) = scratches_train.mistakes([photo], str(tmp_path / "start.safetensors"))
+    assert len(places) == 12 and (places >= (70, 20)).all() and (places < (76, 26)).all()
+    for name, share in (("CLEAN", 1.0), ("MISTAKES", 1.0), ("SCENERY", 0.0)):
+        monkeypatch.setattr(scratches_train, name, share)
+    told = replace(settings, batch_size=40)
+    with_it, without = (
+        scratches_train._batch([(photo, known)], told, 0, 0)[0].amax((1, 2, 3)) > 180
+        for known in (places, scratches_train.NONE)
+    )
+    assert with_it.all() and not without.all()
 
 
 def test_a_network_learns_to_find_drawn_lines(settings, tmp_path):

@@ -6,6 +6,7 @@ Whatever paints, a pixel outside the mask keeps its value, bit for bit.
 import cv2
 import numpy as np
 
+from vision_core.editing import masks
 from vision_core.editing.masks import distance
 from vision_core.editing.regions import Box
 from vision_core.safety.limits import check_size
@@ -66,19 +67,21 @@ def blend(rgb: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather: float
     """
     if rgb.shape != painted.shape or rgb.shape[:2] != mask.shape:
         raise ValueError(f"sizes differ: {rgb.shape}, {painted.shape} and a mask of {mask.shape}")
-    alpha = opacity(mask, feather)[..., None]
-    mixed = (painted * alpha + rgb * (1 - alpha)).round().astype(np.uint8)
-    return np.where(mask[..., None], mixed, rgb)
+    result = rgb.copy()
+    if mask.any():
+        near = masks.around(mask, 1)  # with what lies around it, where there is some
+        inside, part = mask[near], result[near]
+        alpha = opacity(inside, feather)[inside][:, None]
+        part[inside] = (painted[near][inside] * alpha + part[inside] * (1 - alpha)).round()
+    return result
 
 
 def paste(rgb: np.ndarray, part: np.ndarray, where: Box, mask: np.ndarray, feather: float = 0) -> np.ndarray:
     """The picture with an edit of the window `where` blended in; `part` may have another size."""
     rows, columns = where.slices
     fitted = resize(part, where.bottom - where.top, where.right - where.left)
-    result = rgb.copy()
-    inside = np.zeros_like(mask)  # what lies outside the window was not painted
-    inside[rows, columns] = mask[rows, columns]
-    result[rows, columns] = blend(rgb[rows, columns], fitted, inside[rows, columns], feather)
+    result = rgb.copy()  # what lies outside the window was not painted
+    result[rows, columns] = blend(rgb[rows, columns], fitted, mask[rows, columns], feather)
     return result
 
 

@@ -97,10 +97,14 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
         return ~grow(~mask, -pixels)
     result = mask.copy()
     if pixels and mask.any():
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        near = _slices(rows, columns, int(np.ceil(min(pixels, max(mask.shape)))), mask.shape)
+        near = around(mask, int(np.ceil(min(pixels, max(mask.shape)))))
         result[near] = distance(mask[near]) <= pixels
     return result
+
+
+def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a mask's bounding box and `margin` pixels around it; the mask is not empty."""
+    return _slices(np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0)), margin, mask.shape)
 
 
 def distance(mask: np.ndarray) -> np.ndarray:

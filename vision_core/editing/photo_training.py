@@ -52,6 +52,11 @@ def crop(photo: np.ndarray, side: int, smallest: float, rng: np.random.Generator
     if len(square) > side:
         small = Image.fromarray(np.ascontiguousarray(square)).resize((side, side), Image.Resampling.LANCZOS)
         square = np.asarray(small)
+    return turned(square, rng)
+
+
+def turned(square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A square of a photograph mirrored, turned by quarters, and its channels swapped, at random."""
     square = np.rot90(square[:, ::-1] if rng.random() < 0.5 else square, int(rng.integers(4)))
     return square[..., rng.permutation(3)] if rng.random() < 0.3 else square
 
@@ -69,13 +74,31 @@ def square_at(photo: np.ndarray, side: int, place: np.ndarray) -> np.ndarray:
 
 
 def network(kind: type[Network], settings: Any) -> Network:
-    """A network to train: the weights of `settings.start`, or new ones drawn from `settings.seed`."""
+    """A network to train: new weights drawn from `settings.seed`, or those of `settings.start`.
+
+    A narrower one to start with becomes the first channels of a wider one, which computes the same at first.
+
+    Raises:
+        ValueError: the network to start with is wider, or of another depth.
+    """
+    with devices.seeded(settings.seed):
+        model = kind(settings.widths, settings.down, settings.up)
     if settings.start is not None:
-        model, _ = checkpoints.load(settings.start, kind)
-    else:
-        with devices.seeded(settings.seed):
-            model = kind(settings.widths, settings.down, settings.up)
+        _put_into(model, checkpoints.load(settings.start, kind)[0])
     return model.train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+@torch.no_grad()
+def _put_into(model: nn.Module, small: nn.Module) -> None:
+    pairs = list(zip(model.parameters(), small.parameters(), strict=False))
+    depths = [{name for name, _ in each.named_parameters()} for each in (model, small)]
+    if depths[0] != depths[1] or any(
+        a < b for own, old in pairs for a, b in zip(own.shape, old.shape, strict=True)
+    ):
+        raise ValueError("the network to start with is no narrower one of the same depth")
+    for own, old in pairs:
+        own[: len(old)] = 0  # what was there does not see the new channels yet
+        own[tuple(map(slice, old.shape))] = old
 
 
 def train(

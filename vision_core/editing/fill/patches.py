@@ -17,6 +17,8 @@ LARGEST = 400_000  # pixels of a picture that is searched at its own size, and
 DEEPEST = 60_000  # of the hole in it; larger ones are searched smaller, and copied at full size
 VERSIONS = ((3, 0.0), (3, 0.05), (5, 0.0))  # radius of a patch, and how much its height in the picture counts
 STEP = 4  # pixels between the places whose sources are looked up for full size
+REACH = 8  # pixels around the hole at which its light is looked at no more
+STRIP = 3_000_000  # numbers of a picture that are copied at a time
 _LOCK = Lock()  # the library's seed is the process's
 
 
@@ -47,7 +49,7 @@ def fill(
             kept_out = gap
     found = _search(small, gap, kept_out, seed, radius, upright)
     if scale < 1:
-        found = enlarge(rgb, barred, found, kept_out, hole)
+        return enlarge(rgb, barred, found, kept_out, hole)
     return np.where(hole[..., None], found, rgb)
 
 
@@ -76,45 +78,73 @@ def _search(
 
 def _shrink(rgb: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Known pixels and hole at a smaller size; a pixel with less than half of it known is hole."""
-    known = (~hole).astype(np.float32)[..., None]
-    small = cv2.resize(rgb * known, (width, height), interpolation=cv2.INTER_AREA)
-    weight = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
-    return (small / np.maximum(weight, 1e-6)[..., None]).round().astype(np.uint8), weight < 0.5
+    known = rgb.copy()
+    known[hole] = 0
+    small = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
+    weight = cv2.resize((~hole).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    light = small / np.maximum(weight, 0.5)[..., None]
+    return light.round().clip(0, 255).astype(np.uint8), weight < 0.5
 
 
 def enlarge(
     rgb: np.ndarray, barred: np.ndarray, small: np.ndarray, gap: np.ndarray, hole: np.ndarray
 ) -> np.ndarray:
-    """The hole at full size: each pixel from where the small patches around it come from.
+    """The picture, its hole filled at full size: each pixel from where the small patches around it come from.
 
     A patch of the small filling is found again among the known ones by its colours; the four places around a
     pixel say where it may come from, and the light is the small filling's.
     """
     places, moved = _sources(small, gap)
     scale = np.array(hole.shape) / gap.shape
-    result = cv2.resize(small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    plain = result.copy()
-    number = np.full(tuple(-(-side // STEP) + 1 for side in gap.shape), -1)
-    number[tuple((places // STEP).T)] = np.arange(len(places))
-    limit = np.array(hole.shape) - 1
-    for pixels in np.array_split(np.argwhere(hole), max(1, int(hole.sum()) // 200_000)):
-        at = ((pixels + 0.5) / scale - 0.5).clip(0, None) / STEP
-        corner = at.astype(int)
-        total, colors = np.full((len(pixels), 1), 1e-6), plain[tuple(pixels.T)] * 1e-6
-        for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            own = number[tuple((corner + step).T)]
-            source = (pixels + (moved[own] * scale).round().astype(int)).clip(0, limit)
-            usable = (own >= 0) & ~barred[tuple(source.T)]
-            share = ((1 - np.abs(at - corner - step)).prod(1) ** 3 * usable)[:, None]  # one of them wins
-            colors += rgb[tuple(source.T)] * share
-            total += share
-        result[tuple(pixels.T)] = colors / total
-    drift = cv2.resize(
-        np.where(hole[..., None], result - plain, 0), gap.shape[::-1], interpolation=cv2.INTER_AREA
-    )
-    drift = cv2.GaussianBlur(drift, (0, 0), 2)
-    result -= cv2.resize(drift, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return result.round().clip(0, 255).astype(np.uint8)
+    grid = tuple(-(-side // STEP) + 1 for side in gap.shape)
+    found, offsets = np.zeros(grid, bool), np.zeros((*grid, 2), int)  # in pixels of full size
+    found[tuple((places // STEP).T)] = True
+    offsets[tuple((places // STEP).T)] = (moved * scale).round()
+    part = masks.around(hole, round(REACH * scale.max()))
+    plain = cv2.resize(small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)[part].astype(np.float32)
+    result, gone = plain.copy(), hole[part]
+    rows, columns = (np.arange(side.start, side.stop) for side in part)
+    for strip in np.array_split(np.arange(len(rows)), -(-plain.size // STRIP)):
+        copied = _copied(rgb, barred, plain[strip], found, offsets, (rows[strip], columns), scale)
+        result[strip] = np.where(gone[strip][..., None], copied, plain[strip])
+    size = tuple(max(1, round(side / s)) for side, s in zip(gone.shape, scale, strict=True))[::-1]
+    drift = cv2.GaussianBlur(cv2.resize(result - plain, size, interpolation=cv2.INTER_AREA), (0, 0), 2)
+    result -= cv2.resize(drift, gone.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    whole = rgb.copy()
+    whole[part][gone] = result[gone].round().clip(0, 255)
+    return whole
+
+
+def _copied(
+    rgb: np.ndarray,
+    barred: np.ndarray,
+    plain: np.ndarray,
+    found: np.ndarray,
+    offsets: np.ndarray,
+    pixels: tuple[np.ndarray, np.ndarray],
+    scale: np.ndarray,
+) -> np.ndarray:
+    """What the four places around each pixel say, the nearest most; `plain` where none of them may be used.
+
+    Args:
+        found, offsets: of a grid of places: whether each has a source, (R, C), how far away, (R, C, 2).
+        pixels: rows and columns of the pixels of `plain`, (h, w, 3).
+    """
+    at = [((own + 0.5) / s - 0.5).clip(0) / STEP for own, s in zip(pixels, scale, strict=True)]
+    corner = [place.astype(int) for place in at]
+    colors, total = plain * np.float32(1e-6), np.full(plain.shape[:2], 1e-6, np.float32)
+    flat, free, (height, width) = rgb.reshape(-1, 3), ~barred.ravel(), barred.shape
+    for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        place = [start + more for start, more in zip(corner, step, strict=True)]
+        away, known = offsets[np.ix_(*place)], found[np.ix_(*place)]
+        y = (pixels[0][:, None] + away[..., 0]).clip(0, height - 1)
+        x = (pixels[1] + away[..., 1]).clip(0, width - 1)
+        source = y * width + x
+        down, across = ((1 - np.abs(a - p)) ** 3 for a, p in zip(at, place, strict=True))  # one of them wins
+        share = np.outer(down, across).astype(np.float32) * (known & free[source])
+        colors += flat[source] * share[..., None]
+        total += share
+    return colors / total[..., None]
 
 
 def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Finds scratches, dust and folds of old photographs: a guess to be looked at, not yet a repair."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ class ScratchNet(nn.Module, HubMixin, library_name="vision-core", license="apach
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (16, 32, 48, 64),
+        widths: tuple[int, ...] = (32, 64, 96, 128),
         down: tuple[int, ...] = (1, 1, 1, 2),
         up: tuple[int, ...] = (1, 1, 1),
     ) -> None:
@@ -68,19 +69,19 @@ def find(rgb: np.ndarray, network: ScratchNet | None = None, sure: float = SURE)
     return chance(rgb, network or load()) >= sure
 
 
-def chance(rgb: np.ndarray, network: ScratchNet) -> np.ndarray:
-    """The probability of damage at each pixel, the mean of three views, float32 (H, W)."""
+def chance(rgb: np.ndarray, network: ScratchNet, turns: Sequence[tuple[int, bool]] = TURNS) -> np.ndarray:
+    """The probability of damage at each pixel, the mean of some views, float32 (H, W)."""
     small = images.shrink(rgb, LONGER)
     found = np.zeros(small.shape[:2], np.float32)
-    for turns, mirrored in TURNS:
-        view = np.rot90(small[:, ::-1] if mirrored else small, turns)
+    for quarters, mirrored in turns:
+        view = np.rot90(small[:, ::-1] if mirrored else small, quarters)
         height, width = view.shape[:2]
         more = [-side % network.multiple for side in (height, width)]
         padded = cv2.copyMakeBorder(np.ascontiguousarray(view), 0, more[0], 0, more[1], cv2.BORDER_REFLECT)
         with torch.inference_mode():
-            likely = network(images.to_tensor(padded))[0, 0, :height, :width].sigmoid().numpy()
-        likely = np.rot90(likely, -turns)
-        found += (likely[:, ::-1] if mirrored else likely) / len(TURNS)
+            likely = network(images.to_tensor(padded))[0, 0, :height, :width].float().sigmoid().numpy()
+        likely = np.rot90(likely, -quarters)
+        found += (likely[:, ::-1] if mirrored else likely) / len(turns)
     if small.shape != rgb.shape:
         found = cv2.resize(found, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return found
