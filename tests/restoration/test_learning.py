@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core.restoration import evidence, gate, ink, learn_gate, learn_light, pages, text, world
+from vision_core.restoration import evidence, gate, ink, learn_gate, learn_light, mixtures, pages, text, world
+from vision_core.restoration.sheets import darkness, paled
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_a_stroke_is_as_wide_as_it_looks():
 def test_the_other_side_never_shows_darker_than_the_ink_that_stays(sheets):
     clean = torch.full((3, 64, 64), 0.8)
     steps = {"bleed_through": {"strength": 0.7, "sigma": 0.3}}
-    damage = partial(world._damage, clean, steps, np.ones((64, 64), np.float32))
+    damage = partial(mixtures.apply, clean, steps, np.ones((64, 64), np.float32))
     darkest = [damage(np.random.default_rng(0), darkest=least)[0].min().item() for least in (1.0, 0.3)]
     assert darkest[0] < 204 * 0.5 and darkest[1] >= 204 * (1 - 1.1 * 0.9 * 0.3) - 1
     damaged, target = damage(np.random.default_rng(0), darkest=0.3)
@@ -38,12 +39,12 @@ def test_the_other_side_never_shows_darker_than_the_ink_that_stays(sheets):
 
 def test_paled_ink_leaves_the_paper_as_it_was(sheets):
     page = sheets[0][:128, :128].astype(np.float32) / 255
-    pale = world._paled(np.random.default_rng(1), page)
+    pale = paled(np.random.default_rng(1), page)
     luma = page.mean(2)
     writing, paper = luma < np.quantile(luma, 0.03), luma > np.quantile(luma, 0.5)
     assert pale[writing].mean() > page[writing].mean() + 0.1
     assert np.abs(pale[paper] - page[paper]).mean() < 0.02
-    assert world._darkness(pale, ink.of_clean_page(sheets[0])[:128, :128]) < 0.8
+    assert darkness(pale, ink.of_clean_page(sheets[0])[:128, :128]) < 0.8
 
 
 def test_a_sample_is_its_seed_and_of_the_kind_that_was_asked_for(sheets):
@@ -57,10 +58,10 @@ def test_a_sample_is_its_seed_and_of_the_kind_that_was_asked_for(sheets):
 
 def test_marks_of_age_darken_the_page_and_are_no_part_of_the_target(sheets, monkeypatch):
     for seed in range(8):
-        kept = world._aged(np.random.default_rng(seed), 96)
+        kept = mixtures._aged(np.random.default_rng(seed), 96)
         assert kept.shape == (3, 96, 96) and 0.1 <= kept.min() < 0.97 and kept.max() <= 1
-    monkeypatch.setattr(world, "AGED", 1.0)
-    damage = partial(world._damage, torch.full((3, 96, 96), 0.8), {"jpeg": {"quality": 95}}, None)
+    monkeypatch.setattr(mixtures, "AGED", 1.0)
+    damage = partial(mixtures.apply, torch.full((3, 96, 96), 0.8), {"jpeg": {"quality": 95}}, None)
     (aged, target), (plain, _) = (damage(np.random.default_rng(2), aged=each) for each in (True, False))
     assert (target == 204).all() and plain.float().std() < 1 < aged.float().std()
 

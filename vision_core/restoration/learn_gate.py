@@ -14,8 +14,9 @@ from vision_core import devices
 from vision_core.files import write_json
 from vision_core.restoration import evidence, gate
 from vision_core.restoration.degrade import KINDS
+from vision_core.restoration.mixtures import LIGHT
 from vision_core.restoration.network import PageRestorer
-from vision_core.restoration.world import LIGHT, World
+from vision_core.restoration.world import World
 
 SIDE = 256
 EQUAL = 2e-5  # added to both mean squared errors: errors below 47 dB count as equal

@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_core import devices
-from vision_core.restoration import text
+from vision_core.restoration import mixtures, sheets, text
 from vision_core.restoration.damage import LUMA
 from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.light import consulted
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.thumbnail import thumbnail
-from vision_core.restoration.world import _cut, _damage, _drawn, _log, _mixture, _tensor, _written
 
 BLOCKS = 12  # rows and columns of the blocks in the loss
 SAMPLES = 8_000  # five times as many from the same pages gain little
@@ -59,7 +58,7 @@ class Lights:
 
     def _make(self, rng: np.random.Generator, kind: str) -> tuple[Tensor, Tensor]:
         if kind == "sheet":
-            clean, _ = _written(rng, text.mask(rng, SHEET))
+            clean, _ = sheets.written(rng, text.mask(rng, SHEET))
         else:
             clean = self._region(rng)
         if kind == "strange":
@@ -67,21 +66,21 @@ class Lights:
         if kind != "strange" and rng.random() < (GREY_SHEETS if kind == "sheet" else GREY):
             clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
         if kind == "mixture":
-            steps = _mixture(rng)
+            steps = mixtures.usual(rng)
         elif kind == "shade":
-            steps = _drawn(rng, ["uneven_light"]) | (_mixture(rng) if rng.random() < 0.4 else {})
+            steps = mixtures.draw(rng, ["uneven_light"]) | (mixtures.usual(rng) if rng.random() < 0.4 else {})
             steps = {name: steps[name] for name in KINDS if name in steps}
         elif kind == "kinds":
             common = ["fading", "yellow_tint", "uneven_light"]
             count = int(rng.integers(1, 4))
             drawn = rng.choice(common if rng.random() < 0.6 else list(KINDS), count).tolist()
-            steps = {name: value for name, value in _drawn(rng, drawn).items()}
+            steps = {name: value for name, value in mixtures.draw(rng, drawn).items()}
             steps = {name: steps[name] for name in KINDS if name in steps}
         elif kind == "sheet" and rng.random() < SHADED:
-            steps = _drawn(rng, ["uneven_light", "noise"] if rng.random() < 0.5 else ["uneven_light"])
+            steps = mixtures.draw(rng, ["uneven_light", "noise"] if rng.random() < 0.5 else ["uneven_light"])
         else:
             steps = {}
-        damaged, lit = _damage(_tensor(clean), steps, None, rng, usual=True)
+        damaged, lit = mixtures.apply(sheets.tensor(clean), steps, None, rng, usual=True)
         if "uneven_light" in steps and rng.random() < SHADOWS:
             shadow = torch.from_numpy(_shadow(rng, *clean.shape[:2]))
             damaged, lit = ((part * shadow).round().byte() for part in (damaged, lit))
@@ -103,8 +102,8 @@ class Lights:
 
         if rng.random() < 0.5:
             side = int(min(rng.integers(256, 512), *page.shape[:2]))
-            return (_cut(rng, page, side, 1.0) / 255).astype(np.float32)
-        scale = min(1.0, _log(rng, 420, 800) / max(page.shape[:2]))
+            return (sheets.cut(rng, page, side, 1.0) / 255).astype(np.float32)
+        scale = min(1.0, sheets.log_uniform(rng, 420, 800) / max(page.shape[:2]))
         size = [round(scale * length) for length in page.shape[1::-1]]
         whole = cv2.resize(page, size, interpolation=cv2.INTER_AREA)
         edges = [int(rng.integers(0, 1 + length // 12)) for length in (*whole.shape[:2], *whole.shape[:2])]
@@ -115,7 +114,7 @@ class Lights:
         """Out-of-distribution: writing on a card of a colour that aged paper never has, or a photograph."""
         if self.photographs and rng.random() < 0.35:
             photograph = self.photographs[int(rng.integers(len(self.photographs)))]
-            return (_cut(rng, photograph, 384, 1.0) / 255).astype(np.float32)
+            return (sheets.cut(rng, photograph, 384, 1.0) / 255).astype(np.float32)
         paper = _paper(clean)
         while True:
             color = rng.uniform(0.15, 0.95, 3)
@@ -133,7 +132,7 @@ def _shadow(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
     y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
     across = y[:, None] * np.sin(angle) + x[None] * np.cos(angle) - at
-    depth, softness = rng.uniform(0.1, 0.5), _log(rng, 0.02, 0.2)
+    depth, softness = rng.uniform(0.1, 0.5), sheets.log_uniform(rng, 0.02, 0.2)
     return (1 - depth / (1 + np.exp(-across / softness))).astype(np.float32)
 
 
