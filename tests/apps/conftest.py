@@ -1,4 +1,4 @@
-"""The dashboard served for a browser."""
+"""Fixtures for the apps: a folder for visits, and the dashboard served for a browser."""
 
 import socket
 import subprocess
@@ -10,6 +10,14 @@ from pathlib import Path
 import pytest
 
 APP = Path(__file__).parents[2] / "apps" / "dashboard" / "app.py"
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory):
+    """A temporary folder of the module's own, where the apps keep visits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("visitors")))
+        yield
 
 
 @pytest.fixture

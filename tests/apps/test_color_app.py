@@ -41,13 +41,7 @@ TARGET = str(ROOT / "assets/color/flower.jpg")
 MODEL = str(ROOT / "models/color/astronaut-coffee.safetensors")
 WEIGHTS = tuple(vars(color.LossWeights()).values())
 PAIR, STATUS, FACTS, FILES, DONE, SEEN = 1, 2, 7, 8, 10, 11  # of what `follow` gives
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("visitors")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture(scope="module")

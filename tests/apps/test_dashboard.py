@@ -8,13 +8,12 @@ import os
 import re
 import shutil
 import signal
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
+from streamlit_pages import checked, metrics, told, visit, wait_for
 
 from apps.dashboard import frame, jobs
 from apps.dashboard.digits import sources
@@ -26,7 +25,6 @@ from vision_core.digits.packed import decode_images
 from vision_core.files import read_json
 
 ROOT = Path(__file__).parents[2]
-APP = ROOT / "apps" / "dashboard" / "app.py"
 SITE = ROOT / "apps" / "digits_site"
 INDEX, BINARY = SITE / "data" / "digits.json", SITE / "data" / "digits.bin"
 
@@ -53,28 +51,6 @@ def root(tmp_path, monkeypatch, trained) -> Path:
             os.kill(pid, signal.SIGKILL)
 
 
-def visit(page: str = "digits/explorer.py", **query: str) -> AppTest:
-    """A fresh session, as after a reload of the page at this address."""
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page(page)
-    return checked(app.run())
-
-
-def checked(app: AppTest) -> AppTest:
-    assert [e.message for e in app.exception] == []
-    return app
-
-
-def told(app: AppTest) -> str:
-    return "\n".join(element.value for element in [*app.error, *app.info, *app.warning])
-
-
-def metrics(app: AppTest) -> dict[str, str]:
-    return {element.label: element.value for element in app.metric}
-
-
 def altered(old: bytes, new: bytes) -> bytes:
     """The shipped index with the first `old` in it replaced."""
     index = INDEX.read_bytes()
@@ -82,16 +58,8 @@ def altered(old: bytes, new: bytes) -> bytes:
     return index.replace(old, new, 1)
 
 
-def wait_for(what, seconds: float = 60):
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-    return found
-
-
 def test_explorer_tells_the_numbers_of_the_chosen_epoch(root):
-    app = visit(view="One epoch", epoch="1")
+    app = visit("digits/explorer.py", view="One epoch", epoch="1")
     record = json.loads(INDEX.read_text())["epochs"][7]  # after the six moments of the first epoch
     assert metrics(app)["Test accuracy"] == f"{record['test_accuracy']:.1%}"
     app = checked(app.select_slider(key="epoch").set_value("0").run())
@@ -103,14 +71,14 @@ def test_a_confusion_shows_its_images_and_no_others(root):
     index = json.loads(INDEX.read_text())
     pairs = [(m["true"], m["predicted"][-1]) for m in index["misread"]]
     true, said = pairs[0]
-    app = visit(view="One epoch")
+    app = visit("digits/explorer.py", view="One epoch")
     assert len(app.image) == len(pairs)
     app = checked(app.selectbox(key="mistake").set_value(f"{true} read as {said}").run())
     assert len(app.image) == pairs.count((true, said))
 
 
 def test_charts_never_offer_to_send_data_away(root):
-    app = visit(view="Curves")
+    app = visit("digits/explorer.py", view="Curves")
     charts = app.get("plotly_chart")
     assert len(charts) == 5
     assert all(json.loads(chart.proto.config)["showSendToCloud"] is False for chart in charts)
@@ -128,27 +96,32 @@ def _numbers(values) -> list[float]:
 
 
 def test_a_run_is_explored_like_the_shipped_training(root):
-    app = visit(training="first", view="One epoch")
+    app = visit("digits/explorer.py", training="first", view="One epoch")
     last = digits.history(runs.Run(root / "digits" / "first"))[-1]
     assert metrics(app)["Test accuracy"] == f"{last.metrics['test_accuracy']:.1%}"
-    offered = {button.label for button in visit(training="first", view="Downloads").get("download_button")}
+    offered = {
+        button.label
+        for button in visit("digits/explorer.py", training="first", view="Downloads").get("download_button")
+    }
     assert {"CSV", "ZIP", "JSON", "ONNX"} <= offered
 
 
 def test_a_run_that_was_replaced_is_read_anew(root):
     folder = root / "digits" / "first"
-    before = metrics(visit(training="first", view="One epoch"))
+    before = metrics(visit("digits/explorer.py", training="first", view="One epoch"))
     shutil.rmtree(folder)
     for _ in digits.train(folder, digits.Settings(epochs=2, batches=40, seed=4)):
         pass
     last = digits.history(runs.Run(folder))[-1]
-    after = metrics(visit(training="first", view="One epoch"))
+    after = metrics(visit("digits/explorer.py", training="first", view="One epoch"))
     assert after["Test accuracy"] == f"{last.metrics['test_accuracy']:.1%}" != before["Test accuracy"]
 
 
 def test_an_unknown_run_in_the_address_is_told(root):
-    assert "no training `gone`" in told(visit(training="gone"))
-    assert "no training `[x](http://y) z` here" in told(visit(training="`[x](http://y)\n\nz`"))
+    assert "no training `gone`" in told(visit("digits/explorer.py", training="gone"))
+    assert "no training `[x](http://y) z` here" in told(
+        visit("digits/explorer.py", training="`[x](http://y)\n\nz`")
+    )
     app = visit("digits/training.py", run="gone")
     assert "no training `gone`" in told(app) and app.session_state["run"] == "first"
 
@@ -173,7 +146,7 @@ BAD_UPLOADS = (
 
 
 def test_a_bad_upload_is_one_sentence(root):
-    app = visit(training="my own export")
+    app = visit("digits/explorer.py", training="my own export")
     for files, sentence in BAD_UPLOADS:
         data = [(name, content, "application/octet-stream") for name, content in files.items()]
         app.file_uploader[0].set_value(data)
@@ -183,7 +156,7 @@ def test_a_bad_upload_is_one_sentence(root):
 
 
 def test_an_upload_is_shown_also_when_the_browser_renamed_it(root):
-    app = visit(training="my own export", view="One epoch")
+    app = visit("digits/explorer.py", training="my own export", view="One epoch")
     app.file_uploader[0].set_value(
         [("mine.json", INDEX.read_bytes(), "application/json"), ("digits (1).bin", BINARY.read_bytes(), "")]
     )
@@ -270,7 +243,7 @@ def test_a_damaged_run_is_one_sentence_and_the_page_goes_on(root, name, content,
     app = visit("digits/training.py")
     assert sentence in told(app)
     assert app.button[0].label == "Start training"
-    visit(training="first")
+    visit("digits/explorer.py", training="first")
 
 
 def test_a_line_still_being_written_is_waited_for(root):

@@ -36,13 +36,7 @@ sys.path.insert(0, str(ROOT / "tests" / "editing"))
 OWN = ("", "auto", "#ff0000", None, 0, 0, 0, 0, "", 2, 0, 0, 100, False)
 MODEL = (7, True, None, None, None, False, 2, 7.5, "")  # seed, locked, strength ... negative
 STATUS, TIMER, CANDIDATES, HISTORY, FILES, SEEN = 2, 6, 7, 8, 9, 12  # of what `follow` gives
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("visitors")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import json
 import os
 import shutil
 import signal
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit_pages import checked, metrics, told, visit, wait_for
 
 from apps.dashboard import jobs
 from apps.dashboard.leaves import datasets, models
@@ -18,7 +18,6 @@ from apps.dashboard.leaves.story import read_story
 from vision_core import leaves, runs
 
 ROOT = Path(__file__).parents[2]
-APP = ROOT / "apps" / "dashboard" / "app.py"
 
 
 @pytest.fixture(scope="module")
@@ -48,42 +47,12 @@ def root(tmp_path, monkeypatch, finished) -> Path:
             os.kill(pid, signal.SIGKILL)
 
 
-def visit(page: str, **query: str) -> AppTest:
-    """A fresh session, as after a reload of the page at this address."""
-    app = AppTest.from_file(str(APP), default_timeout=120)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page(f"leaves/{page}.py")
-    return checked(app.run())
-
-
-def checked(app: AppTest) -> AppTest:
-    assert [e.message for e in app.exception] == []
-    return app
-
-
-def told(app: AppTest) -> str:
-    return "\n".join(element.value for element in [*app.error, *app.info, *app.warning])
-
-
-def metrics(app: AppTest) -> dict[str, str]:
-    return {element.label: element.value for element in app.metric}
-
-
 def button(app: AppTest, label: str):
     return next(b for b in app.button if b.label == label)
 
 
-def wait_for(what, seconds: float = 120):
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-    return found
-
-
 def test_a_training_shows_its_four_curves_and_what_it_reached(root):
-    app = visit("train", leaf_run="first")
+    app = visit("leaves/train.py", leaf_run="first")
     last = [e["metrics"] for e in runs.Run(root / "leaves" / "first").events() if e["event"] == "epoch"][-1]
     assert metrics(app)["Validation accuracy"] == f"{last['val_accuracy']:.1%}"
     assert metrics(app)["Gap"] == f"{last['train_accuracy'] - last['val_accuracy']:+.3f}"
@@ -92,7 +61,7 @@ def test_a_training_shows_its_four_curves_and_what_it_reached(root):
 
 
 def test_leaves_are_generated_and_a_training_on_them_started_stopped_and_resumed(root):
-    app = visit("train")
+    app = visit("leaves/train.py")
     app.slider(key="draw_count").set_value(48)
     app = checked(app.button(key="draw").click().run())
     assert app.selectbox(key="leaf_data").value == "drawn-48-seed-0"
@@ -102,17 +71,17 @@ def test_leaves_are_generated_and_a_training_on_them_started_stopped_and_resumed
     run = wait_for(jobs.running)
     pid = run.process()
     assert app.session_state["leaf_run"] == run.name and button(app, "Start training").disabled
-    assert visit("train", leaf_run=run.name) and run.process() == pid  # a reload starts nothing
+    assert visit("leaves/train.py", leaf_run=run.name) and run.process() == pid  # a reload starts nothing
     assert len(jobs.folders("leaves")) == 2
 
     wait_for(lambda: read_story(run.name).epochs)
-    app = visit("train", leaf_run=run.name)
+    app = visit("leaves/train.py", leaf_run=run.name)
     checked(button(app, "Stop training").click().run())
     wait_for(lambda: run.process() is None)
     reached = len(read_story(run.name).epochs)
     if read_story(run.name).status == "done":
         return
-    app = visit("train", leaf_run=run.name)
+    app = visit("leaves/train.py", leaf_run=run.name)
     assert "Resume goes on" in told(app)
     checked(button(app, "Resume").click().run())
     wait_for(lambda: len(read_story(run.name).epochs) > reached)
@@ -150,7 +119,7 @@ def test_a_visitor_brings_leaves_that_no_other_browser_sees(root, monkeypatch):
 
 def test_evaluate_opens_with_the_shipped_classifier(root):
     shutil.rmtree(root / "leaves")
-    app = visit("evaluate")
+    app = visit("leaves/evaluate.py")
     assert app.selectbox(key="leaf_model").value == models.SHIPPED
     found = leaves.load(None)[1]["metrics"]["test"]
     assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
@@ -169,7 +138,7 @@ def test_a_folder_that_cannot_be_split_is_one_sentence_without_paths(root):
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True)
         shutil.copy(next((root / "data" / "drawn").rglob("*.jpg")), folder / name)
-    app = visit("train")
+    app = visit("leaves/train.py")
     app.selectbox(key="leaf_data").set_value("small").run()
     app = checked(button(app, "Start training").click().run())
     assert "at least 3 are needed" in told(app) and str(root) not in told(app)
@@ -181,7 +150,7 @@ def report(root: Path) -> dict:
 
 
 def test_an_example_is_answered_and_a_cat_is_refused(root):
-    app = visit("predict", leaf_model="first")
+    app = visit("leaves/predict.py", leaf_model="first")
     table = app.dataframe[0].value
     assert sorted(table["class"]) == ["healthy", "rot", "rust", "scab"]
     assert table["probability"].sum() == pytest.approx(1, abs=1e-5)
@@ -190,7 +159,7 @@ def test_an_example_is_answered_and_a_cat_is_refused(root):
 
 
 def test_the_shipped_classifier_takes_no_drawing_for_a_leaf(root):
-    app = visit("predict", leaf_model="the shipped classifier")
+    app = visit("leaves/predict.py", leaf_model="the shipped classifier")
     for example in app.selectbox(key="leaf_example").options:
         app = checked(app.selectbox(key="leaf_example").set_value(example).run())
         assert "does not look like a leaf I know" in told(app)
@@ -198,7 +167,7 @@ def test_the_shipped_classifier_takes_no_drawing_for_a_leaf(root):
 
 
 def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(root):
-    app = visit("predict", leaf_model="first")
+    app = visit("leaves/predict.py", leaf_model="first")
     app = app.segmented_control(key="leaf_way").set_value("Upload").run()
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
     cat = ROOT / "assets" / "color" / "cat.jpg"
@@ -211,7 +180,7 @@ def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(r
 
 
 def test_new_classes_are_taught_from_a_few_pictures_and_asked_on_the_page(root):
-    app = visit("teach")
+    app = visit("leaves/teach.py")
     assert "each class needs its own name" in told(checked(button(app, "Teach").click().run()))
     folder = ROOT / "assets" / "leaves"
     for n, name in enumerate(("healthy", "rot"), 1):
@@ -225,7 +194,7 @@ def test_new_classes_are_taught_from_a_few_pictures_and_asked_on_the_page(root):
 
 def test_an_upload_is_answered_like_on_the_command_line(root):
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
-    app = visit("predict", leaf_model="first")
+    app = visit("leaves/predict.py", leaf_model="first")
     app = app.segmented_control(key="leaf_way").set_value("Upload").run()
     app.file_uploader[0].set_value([("mine.jpg", path.read_bytes(), "image/jpeg")])
     checked(app.run())
@@ -240,7 +209,7 @@ def test_an_upload_is_answered_like_on_the_command_line(root):
 
 def test_an_evaluation_shows_the_numbers_of_the_report_and_the_pictures_of_a_cell(root):
     found = report(root)
-    app = visit("evaluate", leaf_model="first")
+    app = visit("leaves/evaluate.py", leaf_model="first")
     assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
     assert metrics(app)["Pictures"] == str(sum(map(sum, found["confusion"])))
     worst = found["top_losses"][:4]
@@ -257,7 +226,7 @@ def test_an_evaluation_shows_the_numbers_of_the_report_and_the_pictures_of_a_cel
 
 
 def test_another_split_begins_with_its_wrong_squares(root):
-    app = visit("evaluate", leaf_model="first")
+    app = visit("leaves/evaluate.py", leaf_model="first")
     right = next(
         cell for cell in app.selectbox(key="leaf_cell").options if len(set(cell.split(" read as "))) == 1
     )
@@ -271,7 +240,7 @@ def test_trainings_are_compared_with_what_they_reach_on_test_pictures(root):
     (root / "leaves" / "second").mkdir()
     shutil.copytree(root / "leaves" / "first", root / "leaves" / "second", dirs_exist_ok=True)
     (root / "leaves" / "second" / "report.json").write_text("{}")
-    app = visit("compare")
+    app = visit("leaves/compare.py")
     table = app.dataframe[0].value.set_index("training")
     assert table.loc["first", "test"] == 100 * report(root)["accuracy"]
     assert table["test"].isna()["second"] and list(table["folder"]) == ["drawn", "drawn"]  # no path
@@ -287,19 +256,19 @@ def test_pictures_that_are_gone_are_one_sentence_and_the_measures_stay(root):
     manifest = root / "leaves" / "first" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"folder":', '"folder": "/nowhere", "was":', 1))
     os.utime(root / "leaves" / "first" / "model.safetensors")  # another model: nothing of it is remembered
-    app = visit("evaluate", leaf_model="first")
+    app = visit("leaves/evaluate.py", leaf_model="first")
     assert "cannot be shown" in told(app) and "Accuracy" in metrics(app)
 
 
 def test_the_ground_is_measured_when_asked(root):
-    app = visit("evaluate", leaf_model="first")
+    app = visit("leaves/evaluate.py", leaf_model="first")
     app = checked(app.button(key="leaf_ground").click().run())
     assert {"Whole picture", "Leaf only", "Background only", "Chance"} <= metrics(app).keys()
 
 
 def test_without_a_classifier_the_pages_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_CORE_RUNS", str(tmp_path / "none"))
-    assert "Train a classifier of your own" in told(visit("evaluate"))
+    assert "Train a classifier of your own" in told(visit("leaves/evaluate.py"))
 
 
 def test_a_folder_is_looked_at_before_a_training(root):
@@ -308,7 +277,7 @@ def test_a_folder_is_looked_at_before_a_training(root):
     )
     (root / "data" / "drawn" / "scab" / "notes.txt").write_text("no picture")
     os.rename(root / "data" / "drawn", root / "data" / "twice")
-    app = visit("dataset")
+    app = visit("leaves/dataset.py")
     assert any("1 files are skipped" in e.label for e in app.expander)
     app = checked(app.segmented_control(key="leaf_view").set_value("Split and duplicates").run())
     table = app.dataframe[0].value.set_index("class")

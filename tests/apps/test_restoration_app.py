@@ -33,13 +33,7 @@ CHOICES = [
     Choice(1, "soft", False, True, 0.9, 0.1),
 ]
 WORDS, STOP, TIMER, SEEN = 3, 4, 6, 10  # of what `follow` gives
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("visitors")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture(scope="module", autouse=True)
