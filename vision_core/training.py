@@ -331,7 +331,7 @@ class _Trainer:
         self.saved = self.epoch
 
     def _leave(self) -> None:
-        """Save what was learnt since the last state and close the trackers, however the training ends."""
+        """Save what was learned since the last state and close the trackers, however the training ends."""
         try:
             if self.whole > self.saved and self._finite():
                 self._keep("last", Epoch(self.whole, self.plan.epochs))

@@ -190,8 +190,8 @@ def _more_steps(
     with gr.Column(visible=False) as more:
         with gr.Accordion("More photographs", open=False):
             tabs = [photographs_tab.build(visit, strengths)]
-        with gr.Accordion("Low poly", open=False):
-            cleared = low_poly_tab.build(visit, strengths)
+        with gr.Accordion("Low poly", open=False) as low_poly:
+            cleared = low_poly_tab.build(visit, low_poly, strengths)
         with gr.Accordion("Compare with other methods", open=False):
             tabs.append(comparison_tab.build(visit))
     with gr.Accordion("How it learned", open=False) as section:

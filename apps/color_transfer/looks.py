@@ -112,16 +112,16 @@ def table(look: Look) -> Lut:
         with np.load(look.path(LUT), allow_pickle=False) as parts:
             return Shaped(**parts) if "curves" in parts else parts["grid"]
     if look.path(LAST).exists():
-        learnt = color.load(look.path(LAST))
-        if learnt.metadata.get("epoch", 0) > 0:
-            return learnt.lut(PREVIEW_NODES)
+        learned = color.load(look.path(LAST))
+        if learned.metadata.get("epoch", 0) > 0:
+            return learned.lut(PREVIEW_NODES)
     if look.path(FIRST).exists():
         return np.load(look.path(FIRST), allow_pickle=False)
     raise ValueError("That result is no longer here")
 
 
 def finish(look: Look) -> bool:
-    """After a training: store the network and its LUT, remove the rest; False when nothing was learnt."""
+    """After a training: store the network and its LUT, remove the rest; False when nothing was learned."""
     if look.path(LUT).exists():
         return True
     if not look.path(LAST).exists() or color.load(look.path(LAST)).metadata.get("epoch", 0) == 0:

@@ -67,10 +67,12 @@ def write(look: Look, path: Path, options: Mapping[str, str]) -> None:
         write_text(path, svg)
 
 
-def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Component]:
-    """The section's layout and wiring; the components to clear when there is another result."""
+def build(
+    visit: gr.State, section: gr.Accordion, strengths: list[gr.Slider]
+) -> list[gr.components.Component]:
+    """Layout and wiring: drawn when its section is opened; what to clear when there is another result."""
     with gr.Row():
-        with gr.Column(scale=3, min_width=320):
+        with gr.Column(scale=3, min_width=320, elem_classes="vc-drawn"):
             image = gr.Image(
                 label="Low poly",
                 alt_text="the picture as triangles",
@@ -91,7 +93,7 @@ def build(visit: gr.State, strengths: list[gr.Slider]) -> list[gr.components.Com
             make = gr.Button("Draw low poly", variant="primary", elem_id="draw")
             words = gr.HTML()
     gr.on(
-        [make.click, coloring.change, scatter.change, threshold.change, density.change],
+        [section.expand, make.click, coloring.change, scatter.change, threshold.change, density.change],
         draw,
         [visit, threshold, density, seed, scatter, coloring, *strengths],
         [image, words],

@@ -84,17 +84,17 @@ def report(look: Look, draw: Callable[[], object]) -> tuple[str, bool]:
             return progress.training(trainings.steps(look.run)[-1]) + trainings.stopping(look.run), True
         case "ready":
             return note(look.facts["title"] + ".", "good"), False
-    learnt = looks.settled(look, draw)
-    if learnt is None:
+    learned = looks.settled(look, draw)
+    if learned is None:
         return note("Trained. The result is being drawn …"), True
-    return _ended(look, state, learnt), False
+    return _ended(look, state, learned), False
 
 
-def _ended(look: Look, state: str, learnt: bool) -> str:
+def _ended(look: Look, state: str, learned: bool) -> str:
     steps = trainings.steps(look.run)
     done, total = (steps[-1].step, steps[-1].total) if steps else (0, 0)
     so_far = f"{done:,} of {total:,} epochs in {duration(looks.seconds(look))}"
-    if not learnt:
+    if not learned:
         why = f" {trainings.failure(look.run)}" if state == "failed" else ""
         return note(f"The network learned nothing: what you see is histogram matching.{why}", "warning")
     if state == "failed":

@@ -1,4 +1,4 @@
-"""The dashboard: watch trainings, start them, and look inside what they learnt."""
+"""The dashboard: watch trainings, start them, and look inside what they learned."""
 
 import streamlit as st
 

@@ -35,23 +35,25 @@ def build() -> gr.Blocks:
             with gr.Column(scale=3, min_width=300, elem_id="picture-side"):
                 gr.HTML(views.tools(), elem_id="mask-tools", js_on_load=views.TOOL_CHANGED)
                 canvas = gr.HTML(views.nothing_yet(), js_on_load=views.DRAWN, elem_id="canvas")
+                view = _in_its_place()
             with gr.Column(scale=2, min_width=300):
-                gr.Markdown("## 2 · What may change")
-                found = mask_panel.build(visit, canvas)
-                gr.Markdown("## 3 · What to do")
-                with gr.Tabs():
-                    with gr.Tab("In the mark"):
-                        task, own, reaching, start = _task_tab(visit, canvas)
-                    with gr.Tab("By text"):
-                        words, regions, begin_text = _text_tab(visit, canvas)
-                model = _painting_settings()
-        view = _results_step(visit)
+                with gr.Accordion("2 · What may change", open=True, elem_classes="vc-step") as second:
+                    found = mask_panel.build(visit, canvas)
+                with gr.Accordion("3 · What to do", open=True, elem_classes="vc-step") as third:
+                    with gr.Tabs():
+                        with gr.Tab("In the mark"):
+                            task, own, reaching, start = _task_tab(visit, canvas)
+                        with gr.Tab("By text"):
+                            words, regions, begin_text = _text_tab(visit, canvas)
+                    model = _painting_settings()
+                view |= _results_step()
+        view |= _earlier()
         with gr.Accordion("Teach it on your own pictures", open=False):
-            lessons, listing = training_tab.build(visit, words["caption"], words["prompt"], words["learnt"])
+            lessons, listing = training_tab.build(visit, words["caption"], words["prompt"], words["learned"])
 
         outputs = [view["section"], view["slider"], view["status"], view["stop"], start, begin_text]
         outputs += [view["timer"], view["candidates"], view["history"], view["files"], view["again"]]
-        outputs += [view["boxes"], view["seen"]]
+        outputs += [view["boxes"], view["seen"], view["mark"], second, third]
         follow = (results.follow, [visit, view["seen"]], outputs)
         seed, locked, *rest = model
         strength, padding, feather, poisson, steps, guidance, negative = rest
@@ -61,12 +63,13 @@ def build() -> gr.Blocks:
         changed = source.change(picture_panel.choose, [visit, source], shown[1:], **wiring.QUIET)
         changed.success(mask_panel.folded, visit, [first, found], **wiring.QUIET)
         changed.success(mask_panel.prepare, visit, found, **wiring.QUIET)
+        changed.success(*follow, **wiring.LOOK)
         changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
         for button, handler, told, inputs in (
             (start, edits.begin_task, [seed, canvas, found], [visit, task, *own, *model]),
             (begin_text, edits.begin_text, seed, [
-                visit, words["caption"], words["prompt"], words["anchors"], words["window"], words["learnt"],
+                visit, words["caption"], words["prompt"], words["anchors"], words["window"], words["learned"],
                 seed, locked, steps, guidance, negative,
             ]),
         ):  # fmt: skip
@@ -75,8 +78,11 @@ def build() -> gr.Blocks:
         wiring.watch(follow, view["timer"], view["stop"], jobs.end, visit)
         for piece in (view["candidates"], view["history"]):
             wiring.start(piece.click, results.act, visit, follow)
-        again = view["again"].click(results.go_on, visit, shown, **wiring.QUIET)
-        again.success(None, js="() => document.querySelector('#bench').scrollIntoView({block: 'start'})")
+        wiring.start(second.expand, results.leave, visit, follow)
+        mark = wiring.start(view["mark"].click, results.leave, visit, follow)
+        again = wiring.start(view["again"].click, results.go_on, visit, follow, shown)
+        for event in (mark, again):
+            event.then(None, js=wiring.TO_RESULT)
         prompt, fill, _, _, *placed = own
         restored = [view["said"], canvas, task, prompt, words["caption"], fill, seed, locked]
         restored += [strength, padding, feather, poisson, steps, guidance, negative, *placed, *reaching]
@@ -214,7 +220,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
                 label="Largest window",
                 info="How large a region may be, in 32nds of the picture's side.",
             )
-            learnt = gr.Dropdown(
+            learned = gr.Dropdown(
                 [""], value="", label="Sizes by", info="A network you taught; otherwise the middle size."
             )
     with gr.Row():
@@ -235,7 +241,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
     find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **wiring.QUIET)
     chips.click(edits.pick, visit, [canvas, boxes, chips], **wiring.QUIET)
     fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window}
-    fields |= {"learnt": learnt, "who": who}
+    fields |= {"learned": learned, "who": who}
     none = gr.update(value=None, visible=False)
     return fields, {"outputs": [heat, boxes, chips], "empty": (none, none, "")}, start
 
@@ -268,28 +274,39 @@ def _painting_settings() -> list[Any]:
     return [seed, locked, *fields, poisson, steps, guidance, negative]
 
 
-def _results_step(visit: gr.State) -> dict[str, Any]:
-    """The result: its components by name."""
+def _in_its_place() -> dict[str, Any]:
+    """The result where the picture was marked, and its versions: components by name."""
+    slider = gr.ImageSlider(
+        label="Before and after", format="png", interactive=False, elem_id="result",
+        buttons=["fullscreen"], visible=False,
+    )  # fmt: skip
+    return {"slider": slider, "candidates": gr.HTML(js_on_load=CLICKED, elem_id="candidates")}
+
+
+def _results_step() -> dict[str, Any]:
+    """Step 4: how far it is and what can be done with the result; components by name."""
     with gr.Column(visible=False, elem_id="result-section") as section:
         gr.Markdown("## 4 · The result")
+        status = gr.HTML(elem_id="progress")
+        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+        downloads = gr.HTML(elem_id="downloads")
         with gr.Row():
-            with gr.Column(scale=3, min_width=300):
-                slider = gr.ImageSlider(
-                    label="Before and after", format="png", interactive=False, elem_id="result",
-                    max_height=620,
-                    buttons=["fullscreen"], visible=False,
-                )  # fmt: skip
-            with gr.Column(scale=1, min_width=260):
-                status = gr.HTML(elem_id="progress")
-                stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-                again = gr.Button("Edit this result", visible=False, elem_id="again")
-                downloads = gr.HTML(elem_id="downloads")
-                boxes = gr.Image(
-                    label="Where it was edited", alt_text="the boxes that were tried", format="png",
-                    interactive=False, visible=False, type="filepath", buttons=["fullscreen"],
-                )  # fmt: skip
-        candidates = gr.HTML(js_on_load=CLICKED, elem_id="candidates")
-        history = gr.HTML(js_on_load=CLICKED, elem_id="history")
+            mark = gr.Button("Change the mark", visible=False, elem_id="mark", min_width=120)
+            again = gr.Button("Edit this result", visible=False, elem_id="again", min_width=120)
+        boxes = gr.Image(
+            label="Where it was edited", alt_text="the boxes that were tried", format="png",
+            interactive=False, visible=False, type="filepath", buttons=["fullscreen"],
+        )  # fmt: skip
+    timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
+    return {
+        "section": section, "status": status, "stop": stop, "mark": mark, "again": again,
+        "files": downloads, "boxes": boxes, "timer": timer, "seen": seen,
+    }  # fmt: skip
+
+
+def _earlier() -> dict[str, Any]:
+    """Earlier results, and the settings of one: components by name."""
+    history = gr.HTML(js_on_load=CLICKED, elem_id="history")
     with gr.Accordion("Take the settings of an earlier result", open=False):
         recipe = inputs.UploadFile(
             label="A result (PNG) or its recipe (JSON)",
@@ -298,10 +315,4 @@ def _results_step(visit: gr.State) -> dict[str, Any]:
             elem_id="recipe",
         )
         said = gr.HTML(elem_id="restored")
-    timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
-    return {
-        "section": section, "slider": slider, "status": status, "stop": stop, "again": again,
-        "files": downloads,
-        "boxes": boxes, "candidates": candidates, "history": history, "recipe": recipe, "said": said,
-        "timer": timer, "seen": seen,
-    }  # fmt: skip
+    return {"history": history, "recipe": recipe, "said": said}

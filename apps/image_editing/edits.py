@@ -217,6 +217,7 @@ def begin_task(
         partial(performed, picture, task, own, options)
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
+        versions=len(ready) if isinstance(ready, list) else 1,
         again=(
             begin_task,
             [
@@ -262,7 +263,7 @@ def begin_text(
     prompt: str,
     anchors: float,
     window: float,
-    learnt: str,
+    learned: str,
     seed: float,
     locked: bool,
     steps: float,
@@ -286,7 +287,7 @@ def begin_text(
     counts = whole(anchors, 1, 25, "The number of regions"), whole(window, 4, 16, "The largest window")
     number_of = whole(steps, 1, 200, "The number of steps")
     guide, chosen = number(guidance, 0, 100, "The guidance"), seed_of(seed, locked)
-    network = _network(known, learnt)
+    network = _network(known, learned)
     negative = text(negative, "The negative prompt")
     told = {"steps": number_of, "guidance": guide, "negative": negative}
     if unknown := unknown_words(prompt):
@@ -304,7 +305,7 @@ def begin_text(
         lambda c: editing.run_recipe(c.box, caption, prompt, who, chosen, *counts),  # pyright: ignore[reportArgumentType]
         again=(
             begin_text,
-            [caption, prompt, anchors, window, learnt, chosen, True, steps, guidance, negative],
+            [caption, prompt, anchors, window, learned, chosen, True, steps, guidance, negative],
         ),
     )
     return chosen
@@ -346,12 +347,13 @@ def begin(
     make: Any,
     recipe_of: Any = None,
     again: jobs.Again | None = None,
+    versions: int = 1,
 ) -> works.Work:
     """A new result, put into the queue and onto the page."""
     HEAVY.refuse_second(known.session.owner)
     work = works.create(known, width=picture.rgb.shape[1], **facts)
     images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
-    painting.start(work, make, recipe_of, again)
+    painting.start(work, make, recipe_of, again, versions)
     change(known.session, result=work.name)
     return work
 

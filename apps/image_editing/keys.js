@@ -8,7 +8,7 @@ const press = selector => document.querySelector(selector)?.click();
 document.addEventListener('keydown', event => {
   if (event.target.closest('textarea, select, [contenteditable], input:not([type=radio], [type=range])')) return;
   const size = document.querySelector('#mask-tools input[type=range]');
-  if (!size || !document.querySelector('.vc-canvas')) return;
+  if (!size || !document.querySelector('.vc-canvas')?.offsetParent) return;
   const key = event.key.toLowerCase();
   if (event.ctrlKey || event.metaKey) {
     if (key !== 'z') return;

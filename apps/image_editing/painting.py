@@ -28,18 +28,20 @@ def start(
     make: Callable[[], Events],
     recipe_of: Callable[[Candidate], Recipe] | None,
     again: jobs.Again | None = None,
+    versions: int = 1,
 ) -> None:
     """Carry out an edit when it is the visitor's turn.
 
     Args:
         again: see `jobs.begin`.
+        versions: how many candidates there will be, as far as that is known.
         make: loads the models and gives the events of `editing.perform` or `editing.edit`.
         recipe_of: of one candidate, where it does not bring its own.
     """
 
     def act(job: Job) -> str:
-        told = Told(work, job, recipe_of)
-        job.tell(0, 0, "Loading the models …")
+        told = Told(work, job, recipe_of, versions)
+        job.tell(0, 0, "Loading the models …" if isinstance(make, partial) else "Filling …")
         # a partial may be pickled, and needs a large model; what is not needs none
         with closing(gpu.stream(make) if isinstance(make, partial) else make()) as events:
             for event in events:
@@ -54,9 +56,10 @@ def start(
 class Told:
     """Turns events into files of the result's folder and into its state."""
 
-    def __init__(self, work: Work, job: Job, recipe_of: Callable[[Candidate], Recipe] | None) -> None:
-        self.work, self.job, self.recipe_of = work, job, recipe_of
-        self.planned = 1
+    def __init__(
+        self, work: Work, job: Job, recipe_of: Callable[[Candidate], Recipe] | None, planned: int = 1
+    ) -> None:
+        self.work, self.job, self.recipe_of, self.planned = work, job, recipe_of, planned
 
     def take(self, event: Any) -> None:
         done = len(self.job.facts["candidates"])
@@ -78,6 +81,8 @@ class Told:
                 made = event.recipe if self.recipe_of is None else self.recipe_of(event)
                 assert made is not None
                 self.keep(event, made)
+                if self.recipe_of is None and done + 1 < self.planned:
+                    self.job.tell(done + 1, self.planned, f"version {done + 2} of {self.planned}")
             case Done(Edit() as found):
                 if self.recipe_of is None:
                     self._keep_source(found)

@@ -45,8 +45,13 @@ def draw(known: Visit, seed: int | None = None) -> str:
         name = keep(known, folder / "scene.png")
     finally:
         visits.remove(folder)
-    change(known.session, source=name, scene=number, steps=(), at=0, boxes=())
+    chosen(known, name, number)
     return str(known.session.path(name))
+
+
+def chosen(known: Visit, source: str, scene: int | None = None) -> Visit:
+    """The visit with another picture, nothing marked in it and no result in its place."""
+    return change(known.session, source=source, scene=scene, steps=(), at=0, boxes=(), result="")
 
 
 @user_errors
@@ -54,17 +59,16 @@ def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
     """(what is said of the picture, canvas, caption); a picture that is refused leaves none chosen."""
     known = current(given)
     if not path:
-        change(known.session, source="", scene=None, steps=(), at=0, boxes=())
-        return "", mask_panel.canvas(current(given)), ""
+        return "", mask_panel.canvas(chosen(known, "")), ""
     try:
         picture = read_picture(path)
         if min(picture.rgb.shape[:2]) < TINY:
             raise ValueError(f"A picture of less than {TINY} pixels a side holds nothing to edit")
     except ValueError as error:  # no other picture stays chosen
-        known = change(known.session, source="", scene=None, steps=(), at=0, boxes=())
+        known = chosen(known, "")
         return note(sentence(error), "warning"), mask_panel.canvas(known), ""
     if (name := keep(known, path)) != known.source:
-        known = change(known.session, source=name, scene=None, steps=(), at=0, boxes=())
+        known = chosen(known, name)
     return describe(known, picture), mask_panel.canvas(known, picture), caption(known)
 
 

@@ -6,7 +6,7 @@ import gradio as gr
 import numpy as np
 
 from apps.image_editing import mask_panel, painting, picture_panel, views, works
-from apps.image_editing.visit import change, current, source_of, with_mask
+from apps.image_editing.visit import Visit, change, current, source_of, with_mask
 from apps.image_editing.works import Work
 from apps.shared import jobs, progress, visits
 from apps.shared.faults import user_errors
@@ -42,19 +42,19 @@ BY = {
 def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `app`'s outputs."""
     known = current(given)
-    if not known.result:
-        return nothing()
-    work = works.get(known)
+    work = works.get(known) if known.result else works.running(known)
+    if work is None:
+        return nothing(past_of(known))
     state = work.state()
-    number = works.chosen(work, state)
+    number = works.chosen(work, state) if known.result else None
     going_on = state["status"] in jobs.GOING_ON
-    now = f"{work.name} {number} {len(state['candidates'])} {len(state.get('boxes', ()))} {going_on}"
-    pair, row, past, files, look = gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+    now = f"{known.result} {number} {len(state['candidates'])} {len(state.get('boxes', ()))} {going_on}"
+    pair, row, past, files, look, fold = (gr.skip(),) * 6
     if now != seen:
-        pair = slider(work, number)
-        row = views.candidates(state["candidates"], number)
-        every = works.every(known)
-        past = history([card(other) for other in every[:HISTORY]], work.name, missing(every, HISTORY))
+        pair, shape = slider(work, number)
+        row = shape + views.candidates(state["candidates"], number)
+        past = past_of(known)
+        fold = gr.Accordion(open=not known.result or (number is None and not going_on))
         files = "" if number is None else views.offered(work, number)
         look = regions(work, state, number)
     return (
@@ -71,25 +71,30 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
         gr.Button(visible=number is not None and not going_on),
         look,
         now,
+        gr.Button(visible=bool(known.result)),
+        fold,
+        fold,
     )
 
 
-def nothing() -> tuple[Any, ...]:
-    """`follow` where there is no result."""
+def nothing(past: str) -> tuple[Any, ...]:
+    """`follow` where no result is on the page; `past`: those to go back to."""
     still = (gr.Button(visible=False), gr.Button(interactive=True), gr.Button(interactive=True))
     hidden = gr.Image(value=None, visible=False)
-    end = ("", "", "", gr.Button(visible=False), hidden, "")
-    return gr.Column(visible=False), None, "", *still, gr.Timer(active=False), *end
+    end = ("", past, "", gr.Button(visible=False), hidden, "", gr.Button(visible=False))
+    steps = (gr.Accordion(open=True),) * 2
+    return gr.Column(visible=False), slider(None, None)[0], "", *still, gr.Timer(active=False), *end, *steps
 
 
-def slider(work: Work, number: int | None) -> Any:
-    """Before and after; nothing while nothing is painted."""
-    if number is None:
-        return gr.ImageSlider(value=None, visible=False)
+def slider(work: Work | None, number: int | None) -> tuple[Any, str]:
+    """(before and after, its shape as a style); nothing while nothing is painted."""
+    if work is None or number is None:
+        return gr.ImageSlider(value=None, visible=False), ""
     after = images.shrink(images.read(work.path(f"candidate-{number}.png")).on_white().rgb, painting.VIEW)
     before = images.read(work.path("before.png")).rgb
     pair = tuple(visits.shown(work.session, rgb) for rgb in (before, after))
-    return gr.ImageSlider(pair, visible=True)  # pyright: ignore[reportArgumentType]
+    shape = f"<style>#result {{ --ratio: {after.shape[1] / after.shape[0]:.4f}; }}</style>"
+    return gr.ImageSlider(pair, visible=True), shape  # pyright: ignore[reportArgumentType]
 
 
 def status(work: Work, state: dict[str, Any], number: int | None) -> str:
@@ -100,7 +105,7 @@ def status(work: Work, state: dict[str, Any], number: int | None) -> str:
             return note(HEAVY.words(work.session.owner))
         case "working":
             preview = '<img class="vc-preview" src="{preview}" alt="what is being painted">'
-            return progress.job(state) + (preview.format(**state) if "preview" in state else "")
+            return progress.job(state) + (preview.format(**state) if "preview" in state and not done else "")
         case "failed":
             return note(state["words"], "warning")
         case "interrupted":
@@ -139,6 +144,12 @@ def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
     return gr.Image(visits.shown(work.session, painting.boxed(source, scaled, number)), visible=True)
 
 
+def past_of(known: Visit) -> str:
+    """The results to go back to."""
+    every = works.every(known)
+    return history([card(other) for other in every[:HISTORY]], known.result, missing(every, HISTORY))
+
+
 def card(work: Work) -> tuple[str, str, str]:
     """(name, title, thumbnail) of a past result."""
     state = work.state()
@@ -159,9 +170,15 @@ def act(given: Session | None, event: gr.EventData) -> None:
         work.path("chosen").write_text(value)
         return
     work = works.get(known, value)
-    if works.get(known).state()["status"] in jobs.GOING_ON:
+    if works.running(known):
         raise ValueError("The edit goes on: wait for its end, or stop it")
     change(known.session, result=work.name)
+
+
+@user_errors
+def leave(given: Session | None) -> None:
+    """The picture with its mark is on the page again; the result is one of those to go back to."""
+    change(current(given).session, result="")
 
 
 @user_errors
@@ -175,7 +192,7 @@ def go_on(given: Session | None) -> tuple[Any, ...]:
     before = source_of(known).rgb.shape
     name = picture_panel.keep(known, path)
     kept = {} if images.read(path).rgb.shape == before else {"steps": (), "at": 0}
-    known = change(known.session, source=name, scene=None, boxes=(), **kept)
+    known = change(known.session, source=name, scene=None, boxes=(), result="", **kept)
     if kept == {} and known.mask_name:
         known = with_mask(known, None, mask_panel.ON_RESULT)
     return picture_panel.reload(known)

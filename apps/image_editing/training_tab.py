@@ -175,7 +175,7 @@ def report(known: Visit, run: Run) -> tuple[str, bool]:
     ), False
 
 
-def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.Dropdown) -> tuple[Any, ...]:
+def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learned: gr.Dropdown) -> tuple[Any, ...]:
     """The section's layout and wiring: (follow's arguments) and the list of pictures, for the page's load."""
     gr.Markdown(
         "AnchorNet chooses how large the edited box at each region should be. It learns this from your "
@@ -194,7 +194,7 @@ def build(visit: gr.State, caption: gr.Textbox, prompt: gr.Textbox, learnt: gr.D
     halt = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-teaching")
     curves = gr.Plot(show_label=False, visible=False, elem_id="lesson-curves")
     timer = gr.Timer(REFRESH, active=False)
-    look = (follow, [visit], [words, curves, halt, start, timer, learnt])
+    look = (follow, [visit], [words, curves, halt, start, timer, learned])
     take.click(add, [visit, caption, prompt], listing, **wiring.QUIET)
     scenes.click(add_scenes, [visit, count], listing, **wiring.QUIET)
     none.click(clear, visit, listing, **wiring.QUIET)

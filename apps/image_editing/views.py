@@ -14,6 +14,7 @@ DRAWN = "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in 
 
 TOOL_CHANGED = """element.addEventListener('change', () => {
   document.body.dataset.vcTool = element.querySelector('input[name=vc-tool]:checked').value;
+  document.querySelector('#mark')?.click();  // who takes a tool means the picture, not its result
 })"""
 
 TOOLS = {

@@ -52,5 +52,11 @@ def create(visit: Visit, **facts: Any) -> Work:
     return work
 
 
+def running(visit: Visit) -> Work | None:
+    """The result that is being made."""
+    newest = next(iter(every(visit)), None)
+    return newest if newest and newest.state()["status"] in jobs.GOING_ON else None
+
+
 every = partial(results.every, Work)
 get = partial(results.get, Work)

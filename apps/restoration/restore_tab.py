@@ -111,7 +111,7 @@ def begin(given: Session | None, method: str) -> None:
         seconds = round(monotonic() - began, 2)
         facts = {"title": chosen.title, "source": chosen.source, "method": method, "seconds": seconds}
         change(known, result=sheets.create(known, page, changed, facts).name)
-        return f"{chosen.title[0].upper()}{chosen.title[1:]} is done."
+        return f"Done: {chosen.title}."
 
     jobs.begin(known, "restore", act, again=(begin, [method]))
 

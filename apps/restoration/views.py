@@ -144,7 +144,8 @@ def _pair(before: float, after: float) -> str:
 def offered(sheet: Sheet, chosen: Choice, restored: bool) -> str:
     """The page at the options of the controls, and what was changed; a kept page is not called restored."""
     page = address(sheet, "restored.png", chosen)
-    name = "Restored page (PNG, exact)" if restored else "The page as it was (PNG)"
+    kept = "The page as it was (PNG)" if chosen.output == "color" else "The page, not restored (PNG)"
+    name = "Restored page (PNG, exact)" if restored else kept
     others = downloads.link(address(sheet, "changed.png", chosen), "What was changed", "changed")
     if sheet.path(sheets.GUESSES).exists():
         others += downloads.link(address(sheet, "guesses.png"), "Where it guesses", "guesses")

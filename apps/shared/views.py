@@ -19,12 +19,12 @@ def pressed(yes: bool) -> str:
 
 
 def history(results: Sequence[tuple[str, str, str]], shown: str, missing: str = "") -> str:
-    """Past results as (name, title, thumbnail's address) to go back to; nothing for a first one.
+    """Past results as (name, title, thumbnail's address) to go back to; nothing for a single one, if `shown`.
 
     Args:
         missing: which results are not among them, and why; see `results.missing`.
     """
-    if len(results) < 2 and not missing:
+    if not results or (len(results) < 2 and shown and not missing):
         return ""
     entries = [("show", name, name == shown, picture, escape(title)) for name, title, picture in results]
     return strip("your results", f"Your results, newest first{missing}", entries)

@@ -46,7 +46,7 @@ TO_RESULT = """() => {
     localStorage.setItem('vision-core visits', JSON.stringify(visits));
   } catch { /* a browser that keeps nothing */ }
   const find = left => {
-    const result = document.querySelector('#result-section');
+    const result = document.querySelector('#bench, #result-section');
     const top = result?.getBoundingClientRect().top ?? 0;
     if (top < 0 || top > innerHeight / 3) result?.scrollIntoView({block: 'start'});
     if (left) setTimeout(find, 200, left - 1);

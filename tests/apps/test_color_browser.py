@@ -215,6 +215,7 @@ def test_axe_finds_nothing_serious_on_a_result_with_everything_open(visitor):
     ):
         page.get_by_role("button", name=re.compile(section)).first.click()
     page.wait_for_selector("#tune")
+    page.wait_for_selector("#lowpoly img")  # drawn when its section is opened
     page.wait_for_selector("#figure .js-plotly-plot")  # before, Gradio's own placeholder is there
     assert violations_by_scheme(page) == {"light": [], "dark": []}
 

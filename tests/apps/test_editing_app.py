@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT / "tests" / "editing"))
 # prompt, filling, colour, other picture, sides, shape, blur, moved and scaled, takes on the light
 OWN = ("", "auto", "#ff0000", None, 0, 0, 0, 0, "", 2, 0, 0, 100, False)
 MODEL = (7, True, None, None, None, False, 2, 7.5, "")  # seed, locked, strength ... negative
-STATUS, TIMER, CANDIDATES, HISTORY, FILES, SEEN = 2, 6, 7, 8, 9, 12  # of what `follow` gives
+SLIDER, STATUS, TIMER, CANDIDATES, HISTORY, FILES, SEEN, FOLD = 1, 2, 6, 7, 8, 9, 12, 14  # of `follow`
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
@@ -273,9 +273,12 @@ def test_a_recipe_restores_the_settings_and_the_mask(visitor, tmp_path):
 def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
     draw(visitor, "box", "[[30, 20], [60, 50]]")
     edits.begin_task(visitor, "replace", *OWN[:1], "color", *OWN[2:], *MODEL)
-    watch(visitor)
+    shown = watch(visitor)[-1]
+    assert shown[SLIDER].value and not shown[HISTORY] and not shown[FOLD].open
     first = images.read(result_of(visitor)).rgb
     results.go_on(visitor)
+    left = results.follow(visitor, "")  # the picture is where the result was; that is one to go back to
+    assert not left[SLIDER].value and left[HISTORY].count("<button") == 1 and left[FOLD].open
     now = visit.current(visitor)
     assert (visit.source_of(now).rgb == first).all() and mask_of(visitor) is None
     assert "Undo brings the mark back" in mask_panel.prepare(visitor)
@@ -363,10 +366,17 @@ def test_who_waits_is_told_so_and_may_leave(visitor):
     try:
         edits.begin_task(visitor, "remove", *OWN, *MODEL)
         assert "before you" in results.follow(visitor, "")[STATUS]
+        results.leave(visitor)  # the mark is looked at meanwhile: how far the edit is stays in view
+        looked = results.follow(visitor, "")
+        assert "before you" in looked[STATUS] and looked[TIMER].active and looked[FOLD].open
+        with pytest.raises(gr.Error, match="goes on"):
+            results.act(visitor, clicked(act="show", value="work-001"))
         with pytest.raises(gr.Error, match="still going on"):
             edits.begin_task(visitor, "remove", *OWN, *MODEL)
         jobs.end(visitor)
-        assert "Stopped before" in watch(visitor)[-1][STATUS]
+        watch(visitor)
+        results.act(visitor, clicked(act="show", value="work-001"))
+        assert "Stopped before" in results.follow(visitor, "")[STATUS]
     finally:
         for ticket in tickets:
             queue.HEAVY.leave(ticket)

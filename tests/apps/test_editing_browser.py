@@ -76,9 +76,13 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     page.wait_for_function("text => document.querySelector('.vc-marked').innerText !== text", arg=first)
     page.locator("[data-act=undo]").click()
     page.wait_for_selector(f".vc-marked >> text={first}")
+    spot = page.locator(".vc-canvas").bounding_box()
     page.locator("#start").click()
     page.wait_for_selector("#get-png")
     page.wait_for_selector("#result img")
+    place = page.locator("#result").bounding_box()  # the result is where the mark was
+    assert all(abs(spot[side] - place[side]) <= 4 for side in place), (spot, place)
+    assert not page.locator(".vc-canvas").is_visible()
     links = page.locator("#downloads a")
     for number in range(links.count()):  # more versions are being made: the page is still there afterwards
         with page.expect_download() as download:
@@ -88,9 +92,11 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     words = page.locator("#progress").inner_text()
     page.reload()
     page.wait_for_selector("#get-png")
-    page.wait_for_selector(".vc-over")
     assert page.locator("#progress").inner_text() == words
+    page.locator("#mark").click()
+    page.wait_for_selector(".vc-over")
     assert page.locator(".vc-marked").inner_text() == first and page.locator("#source img").count()
+    page.locator("#history button").click()
     with page.expect_download() as download:
         page.locator("#get-png").click()
     download.value.save_as(tmp_path / "edited.png")
@@ -136,9 +142,13 @@ def test_axe_finds_nothing_serious_with_everything_open(visitor, viewport):
     page.wait_for_selector(".vc-over")
     page.locator("#start").click()
     page.wait_for_selector("#get-png")
+    page.wait_for_selector("#progress >> text=/bit-identical/")
+    page.get_by_role("button", name=re.compile("^3 · What")).click()
     page.get_by_role("tab", name="By text").click()
     page.locator("#regions").click()
     page.wait_for_selector("#chips button")
+    page.get_by_role("button", name=re.compile("^2 · What")).click()
+    page.wait_for_selector(".vc-canvas:visible")
     for section in ("A shape, numbers", "Regions", "Seed, blending", "Take the settings", "Teach it on"):
         page.get_by_role("button", name=re.compile(f"^{section}")).first.click()
     page.wait_for_selector("#teach")

@@ -103,11 +103,16 @@ def test_a_visitor_brings_leaves_that_no_other_browser_sees(root, monkeypatch):
     assert datasets.bring(files, "my leaves.zip", shares.append) == "my leaves-2"
     for bad, words in (
         ([("class/a.jpg", b"no picture")], "a.jpg"),
-        ([("a.jpg", pictures[0].read_bytes())], "lies in no folder"),
+        ([("a.jpg", pictures[0].read_bytes())], "no subfolders"),
+        ([("../a/a.jpg", pictures[0].read_bytes())], "leads out"),
         (files[:2], "class"),
     ):
         with pytest.raises(ValueError, match=words):
             datasets.bring(bad, "bad", shares.append)
+    splits = [(f"{split}/{name}", data) for split in ("train", "test") for name, data in files]
+    title = datasets.bring(splits, "splits", shares.append)  # files of one name in two splits are two
+    assert len([*datasets.folders()[title].rglob("*.jpg")]) == 80
+    datasets.forget(title)
     monkeypatch.setattr(jobs, "browser", lambda: "second")
     assert "my leaves" not in datasets.folders()
     monkeypatch.setattr(jobs, "browser", lambda: "first")
@@ -151,6 +156,8 @@ def report(root: Path) -> dict:
 
 def test_an_example_is_answered_and_a_cat_is_refused(root):
     app = visit("leaves/predict.py", leaf_model="first")
+    assert not app.dataframe  # a person's own leaf comes first
+    app = checked(app.segmented_control(key="leaf_way").set_value("Example").run())
     table = app.dataframe[0].value
     assert sorted(table["class"]) == ["healthy", "rot", "rust", "scab"]
     assert table["probability"].sum() == pytest.approx(1, abs=1e-5)
@@ -160,15 +167,16 @@ def test_an_example_is_answered_and_a_cat_is_refused(root):
 
 def test_the_shipped_classifier_takes_no_drawing_for_a_leaf(root):
     app = visit("leaves/predict.py", leaf_model="the shipped classifier")
+    app = checked(app.segmented_control(key="leaf_way").set_value("Example").run())
     for example in app.selectbox(key="leaf_example").options:
         app = checked(app.selectbox(key="leaf_example").set_value(example).run())
         assert "does not look like a leaf I know" in told(app)
         assert ("meant to reject it" in told(app)) == ("drawn" in example)
+        assert "No leaf was found" not in told(app) or "drawn" not in example
 
 
 def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(root):
     app = visit("leaves/predict.py", leaf_model="first")
-    app = app.segmented_control(key="leaf_way").set_value("Upload").run()
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
     cat = ROOT / "assets" / "color" / "cat.jpg"
     given = [("mine.jpg", path.read_bytes(), "image/jpeg"), ("cat.jpg", cat.read_bytes(), "image/jpeg")]
@@ -195,7 +203,6 @@ def test_new_classes_are_taught_from_a_few_pictures_and_asked_on_the_page(root):
 def test_an_upload_is_answered_like_on_the_command_line(root):
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
     app = visit("leaves/predict.py", leaf_model="first")
-    app = app.segmented_control(key="leaf_way").set_value("Upload").run()
     app.file_uploader[0].set_value([("mine.jpg", path.read_bytes(), "image/jpeg")])
     checked(app.run())
     model, _ = leaves.load(root / "leaves" / "first" / "model.safetensors")

@@ -37,7 +37,7 @@ STUDENT_HEAT, TEACHER_HEAT, SHARPENED, MOMENTUM = 0.1, 0.05, 0.4, 0.99
 
 
 class Head(nn.Module):
-    """(B, D) -> (B, K) cosine similarities to K learnt directions."""
+    """(B, D) -> (B, K) cosine similarities to K learned directions."""
 
     def __init__(self, width: int, directions: int) -> None:
         super().__init__()

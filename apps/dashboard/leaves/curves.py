@@ -17,7 +17,7 @@ ALARM = {  # colour and symbol, so that colour is not the only carrier
 }
 MEANING = {
     "mild": "The gap is above 0.1: the classifier begins to learn its training pictures by heart.",
-    "serious": "The gap is above 0.2: it has learnt its training pictures by heart. More or more varied "
+    "serious": "The gap is above 0.2: it has learned its training pictures by heart. More or more varied "
     "pictures help, and so do mixup, label smoothing and fewer unfrozen blocks.",
 }
 

@@ -1,11 +1,10 @@
 """Folders of leaves that a visitor may look at and train on: the operator's, drawn ones, and their own."""
 
 import os
-import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 
@@ -46,7 +45,7 @@ def _brought() -> Path:
 
 
 def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float], object]) -> str:
-    """Keep pictures (CLASS/FILE, content) as a folder of this browser's own; its name.
+    """Keep pictures (path, content) in class folders as a folder of this browser's own; its name.
 
     Raises:
         ValueError: pictures that cannot be read or have no class, too many of them, too few for a training,
@@ -66,9 +65,7 @@ def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float],
         raise ValueError("the disk is nearly full")
     partial = own / f".{secrets.token_hex(8)}"
     try:
-        for number, (path, content) in enumerate(found):
-            tell(number / len(found))
-            _write(partial, PurePosixPath(path.replace("\\", "/")), content)
+        archives.write(_checked(found, tell), partial)
         check_folder(partial)
         taken = folders()
         title = next(title for title in jobs.titles(Path(name).stem, "leaves") if title not in taken)
@@ -80,17 +77,17 @@ def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float],
     return title
 
 
-def _write(folder: Path, path: PurePosixPath, content: bytes) -> None:
-    parts = [re.sub(r"[^\w.() -]+", "-", part).strip(". ") for part in path.parts[-2:]]
-    if len(parts) < 2 or not all(parts):
-        raise ValueError(f"{path.name} lies in no folder: each class needs a folder with its pictures")
-    try:
-        guarded.read(content, limits.UPLOAD_PIXELS.value)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
-    target = folder / parts[0] / parts[1]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+def _checked(
+    files: Sequence[tuple[str, bytes]], tell: Callable[[float], object]
+) -> Iterator[tuple[str, bytes]]:
+    """The same files, each of which is a picture."""
+    for number, (path, content) in enumerate(files):
+        tell(number / len(files))
+        try:
+            guarded.read(content, limits.UPLOAD_PIXELS.value)
+        except ValueError as error:
+            raise ValueError(f"{PurePosixPath(path).name}: {error}") from error
+        yield path, content
 
 
 def forget(name: str) -> None:

@@ -55,7 +55,7 @@ def _ground(name: str, stamp: int, split: str) -> dict[str, Any]:
 
 def show_summary(found: dict[str, Any]) -> None:
     low, high = found["accuracy_interval"]
-    refused = {"Refused": f"{found['refused']:.1%}"} if "refused" in found else {}
+    refused = {"Rejected": f"{found['refused']:.1%}"} if "refused" in found else {}
     show_metrics(
         {
             "Accuracy": f"{found['accuracy']:.1%}",
@@ -68,7 +68,7 @@ def show_summary(found: dict[str, Any]) -> None:
             "Accuracy": f"95 %: {low:.1%} to {high:.1%}",
             "Macro-F1": "the mean over the classes",
             "Calibration error": "how far the stated probability is from the share that is right",
-            "Refused": "of these leaves, although it should know them",
+            "Rejected": "of these leaves, although it should know them",
             "Pictures": "never trained on",
         },
     )
@@ -124,7 +124,7 @@ def show_cell(name: str, stamp: int, split: str, true: str, said: str) -> None:
         st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
         return
     for answer, picture, overlay, outside in shown:
-        known = "" if answer["known"] else "  \nrefused as unknown"
+        known = "" if answer["known"] else "  \nrejected as unknown"
         text = f"{jobs.quoted(answer['file'])}  \n{answer['probability']:.1%} sure{known}"
         _show_pair(picture, overlay, outside, text, true, said)
     if len(here) > SHOWN:

@@ -20,7 +20,8 @@ KEY = "leaf_model"  # of the chosen classifier, in the address
 def choose(taught: bool = True) -> tuple[str, leaves.LeafNet, dict[str, Any]] | None:
     """The chosen classifier: its name, itself, and what it tells of itself; None where there is none."""
     names = [run.name for run in jobs.folders(SYSTEM) if (run.folder / "model.safetensors").exists()]
-    names += [SHIPPED] if _shipped() else []
+    with st.spinner("Loading the classifier …"):
+        names += [SHIPPED] if _shipped() else []
     names += [TAUGHT] if taught and TAUGHT_KEY in st.session_state else []
     if not names:
         st.info("No classifier yet: train one first; with generated leaves it takes a minute or two.")

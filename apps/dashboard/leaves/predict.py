@@ -1,6 +1,6 @@
 """Ask a leaf classifier about pictures: its answer and its reasons, or that it does not know."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import streamlit as st
 
@@ -17,15 +17,20 @@ from vision_core.safety import guarded, limits
 
 PHOTOS = {"no leaf: a cat": "color/cat.jpg"}
 DRAWN = {f"a drawn leaf: {name}": name for name in CLASSES}
-WAYS = ("Example", "Upload", "Camera")
+WAYS = ("Upload", "Camera", "Example")
 MANY = 100  # pictures at once
 
 
-def ask() -> list[tuple[str, Picture]]:
-    """The pictures to ask about and their names; a fault is told, and that one is left out."""
+def ask(shipped: bool) -> list[tuple[str, Picture]]:
+    """The pictures to ask about and their names; a fault is told, and that one is left out.
+
+    Args:
+        shipped: the shipped classifier is asked, which knows photographs only.
+    """
     way = st.segmented_control("Picture", WAYS, default=WAYS[0], key="leaf_way", required=True)
     if way == "Example":
-        name = str(st.selectbox("Example", [*DRAWN, *PHOTOS], key="leaf_example"))
+        label = "Example" + " of what it does not know" * shipped
+        name = str(st.selectbox(label, [*DRAWN, *PHOTOS], key="leaf_example"))
         return [(name, _example(name))]
     if way == "Upload":
         given = st.file_uploader(
@@ -71,7 +76,9 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
     answer = seen.leaves[0].answer
     left, right = st.columns(2)
     marked = cards.marked(images.shrink(picture.rgb, 640), seen)
-    left.image(marked, "The picture; discoloured parts are pink", width="stretch", alt="The picture, marked")
+    measured = any(one.ill is not None for one in seen.leaves)  # else the leaf's outline is unsure
+    said = "The picture" + "; discoloured parts are pink" * measured
+    left.image(marked, said, width="stretch", alt="The picture, marked")
     cam = "Grad-CAM: the bright parts decided the answer"
     if why.outside is not None:
         cam += f"; {why.outside:.0%} lie outside the leaf (white line)"
@@ -140,7 +147,7 @@ st.title("Ask about leaves", anchor=False)
 side, main = st.columns([1, 2], gap="large")
 with side:
     chosen = models.choose()
-    asked = ask() if chosen else []
+    asked = ask(chosen[0] == models.SHIPPED) if chosen else []
 with main:
     if chosen and asked:
         model = chosen[1]
@@ -152,7 +159,8 @@ with main:
                 key="leaf_why",
                 help="Choose another class to see which parts speak for that one.",
             )
-        if asked[0][0] in DRAWN and chosen[0] == models.SHIPPED:
+        unknown = asked[0][0] in DRAWN and chosen[0] == models.SHIPPED
+        if unknown:
             st.info(
                 "This leaf is drawn, and the shipped classifier is meant to reject it: it knows photographs "
                 "of apple, bean, black gram, blueberry, citrus, grape and strawberry leaves. Upload one of "
@@ -169,6 +177,7 @@ with main:
                 why = leaves.explain(model, asked[0][1], label if label in model.classes else None)
         with place.container():
             if why is not None:
-                show(looks[0][1], why, asked[0][1], asked[0][0])
+                seen = replace(looks[0][1], advice=()) if unknown else looks[0][1]  # it is no bad photograph
+                show(seen, why, asked[0][1], asked[0][0])
             else:
                 show_many(looks, [picture for _, picture in asked])
