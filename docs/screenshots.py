@@ -141,6 +141,7 @@ def text(page: Page, address: str) -> None:
     page.wait_for_selector("#chips button")
     page.locator("#edit-text").click()
     page.wait_for_selector("#progress >> text=/regions were tried/")
+    page.get_by_role("button", name="3 · What to do").click()
     page.wait_for_timeout(1500)
     page.screenshot(path=IMAGES / "editing-text.jpg", full_page=True, quality=82)
 
@@ -167,7 +168,7 @@ def main() -> None:
             with sync_playwright() as p:
                 browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 page = browser.new_page(viewport={"width": 1280, "height": 860})
-                page.set_default_timeout(180_000)
+                page.set_default_timeout(600_000)
                 if not sys.argv[1:]:
                     page.goto(address)
                     page.wait_for_timeout(5000)
