@@ -252,9 +252,9 @@ def by_scratches(data: Path, count: int) -> None:
             rgb, rng = images.read(packed.read(name)).rgb, np.random.default_rng(number)
             worn, truth = drawn_damage.wear(rgb, rng)
             chance, clean = (scratches.chance(picture, network) for picture in (worn, rgb))
-            for sure in (0.3, 0.5, 0.7, 0.8, 0.9):
-                found = chance >= sure
-                rows.append([sure, (found & truth).sum(), truth.sum(), found.sum(), (clean >= sure).mean()])
+            for sure in (0.5, 0.7, 0.8, 0.9, 0.95):
+                found, wrong = (scratches.marks(likely, sure) for likely in (chance, clean))
+                rows.append([sure, (found & truth).sum(), truth.sum(), found.sum(), wrong.mean()])
     table = np.array(rows)
     for sure in np.unique(table[:, 0]):
         hit, there, marked, clean = table[table[:, 0] == sure][:, 1:].T

@@ -105,6 +105,18 @@ def test_clean_crops_are_taken_where_the_network_to_start_with_is_wrong(settings
     assert with_it.all() and not without.all()
 
 
+def test_a_mark_is_as_long_as_it_shows_and_certain_somewhere():
+    likely = np.zeros((20, 30), np.float32)
+    likely[4, 2:20], likely[4, 10] = 0.5, 0.95  # certain in one place
+    likely[12, 2:20] = 0.8  # nowhere
+    likely[16:18, 5:7] = 0.92
+    expected = likely >= 0.4
+    assert (scratches.marks(likely, 0.7) == expected).all()
+    expected[12] = False
+    assert (scratches.marks(likely) == expected).all()
+    assert not scratches.marks(np.zeros((3, 4), np.float32)).any()
+
+
 def test_a_network_learns_to_find_drawn_lines(settings, tmp_path):
     told = replace(settings, epochs=1, steps=60, batch_size=6, widths=(12, 16))
     done = list(scratches_train.train(tmp_path / "run", told))

@@ -48,3 +48,23 @@ def test_there_is_none_in_even_light_nor_where_another_colour_lies(scene):
     assert shadow.find(plain, mask) is None
     carpet = np.where(cast[..., None], (120, 20, 20), plain).astype(np.uint8)
     assert shadow.find(carpet, mask) is None
+
+
+def test_ten_edits_with_the_shadow_and_ten_undos_leave_no_other_byte(scene):
+    plain, mask, cast = scene
+    rgb = np.where(cast[..., None], plain * 0.5, plain).astype(np.uint8)
+    rng, steps, kept, lifted = np.random.default_rng(1), [Picture(rgb)], [rgb.tobytes()], 0
+    for number in range(10):
+        left, top = int(rng.integers(0, 280)), int(rng.integers(0, 200))
+        marked = mask if number == 0 else masks.box(240, 320, left, top, left + 30, top + 24)
+        task = "repair" if number == 5 else "remove"
+        own = editing.painter("classical", version=number % 3)
+        edit = list(editing.perform(steps[-1], task, own, mask=marked, with_shadow=True))[-1].result
+        before, after, rest = steps[-1].rgb, edit.picture.rgb, ~edit.mask
+        assert (after[rest] == before[rest]).all() and (after[marked] != before[marked]).any()
+        lifted += bool((edit.mask & ~masks.grow(marked, 12)).any())
+        steps.append(edit.picture)
+        kept.append(edit.picture.rgb.tobytes())
+    assert lifted  # the post's shadow went with it
+    while kept:  # what was there before an edit is still there after all of them
+        assert steps.pop().rgb.tobytes() == kept.pop()

@@ -18,7 +18,8 @@ from vision_core.weights import find as locate
 
 NAME = "editing-scratches"
 LONGER = 2048  # side in pixels at which a larger picture is looked at
-SURE = 0.9  # probability from which a pixel counts as damaged
+SURE = 0.9  # probability that a mark reaches somewhere, and
+FAINT = 0.4  # in all its pixels
 TURNS = ((0, False), (1, False), (0, True))  # quarter turns, mirrored: the views whose mean is taken
 
 
@@ -64,9 +65,17 @@ def find(rgb: np.ndarray, network: ScratchNet | None = None, sure: float = SURE)
     """A guess at scratches, dust and folds of uint8 (H, W, 3): bool (H, W), perhaps empty.
 
     Args:
-        sure: probability from which a pixel is marked; smaller marks more.
+        sure: probability that each mark reaches; smaller marks more.
     """
-    return chance(rgb, network or load()) >= sure
+    return marks(chance(rgb, network or load()), sure)
+
+
+def marks(likely: np.ndarray, sure: float = SURE) -> np.ndarray:
+    """The connected parts of probability `FAINT` that reach `sure` somewhere (hysteresis): bool (H, W)."""
+    found, places = cv2.connectedComponents((likely >= min(FAINT, sure)).astype(np.uint8), connectivity=8)
+    reached = np.zeros(found, bool)
+    reached[places[likely >= sure]] = True
+    return reached[places]
 
 
 def chance(rgb: np.ndarray, network: ScratchNet, turns: Sequence[tuple[int, bool]] = TURNS) -> np.ndarray:
