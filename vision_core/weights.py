@@ -94,7 +94,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "editing-scratches": Weights(
         "editing/scratches.safetensors",
-        "433cea2b2574eb04f686958daede5806c79f452110035dd5c9dfc73a2d7ef1bd",
+        "88b65d5c3ed4a4fd0e97dcd1a293eac1fa6ca5c3987e7dac49a8126fc9687a6d",
         "Apache-2.0",
         "vision-core edit scratches train, see models/editing/README.md",
     ),

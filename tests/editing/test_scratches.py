@@ -107,10 +107,10 @@ def test_clean_crops_are_taken_where_the_network_to_start_with_is_wrong(settings
 
 def test_a_mark_is_as_long_as_it_shows_and_certain_somewhere():
     likely = np.zeros((20, 30), np.float32)
-    likely[4, 2:20], likely[4, 10] = 0.5, 0.95  # certain in one place
+    likely[4, 2:20], likely[4, 10] = 0.75, 0.95  # certain in one place
     likely[12, 2:20] = 0.8  # nowhere
     likely[16:18, 5:7] = 0.92
-    expected = likely >= 0.4
+    expected = likely >= 0.7
     assert (scratches.marks(likely, 0.7) == expected).all()
     expected[12] = False
     assert (scratches.marks(likely) == expected).all()

@@ -19,7 +19,7 @@ from vision_core.weights import find as locate
 NAME = "editing-scratches"
 LONGER = 2048  # side in pixels at which a larger picture is looked at
 SURE = 0.9  # probability that a mark reaches somewhere, and
-FAINT = 0.4  # in all its pixels
+FAINT = 0.7  # in all its pixels
 TURNS = ((0, False), (1, False), (0, True))  # quarter turns, mirrored: the views whose mean is taken
 
 
