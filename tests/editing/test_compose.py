@@ -80,7 +80,9 @@ def test_an_extended_picture_stands_unchanged_on_its_canvas():
     assert canvas.shape == (27, 80, 3) and (canvas[:20, 50:] == rgb).all()
     assert mask[:, :52].all() and mask[18:].all() and not mask[:18, 52:].any()
     assert (canvas[:20, 20:50] == rgb[:, ::-1]).all()  # the new part mirrors the old
-    for wrong in ({}, {"left": -1, "top": 2}, {"top": 3, "seam": 10}):
+    with pytest.raises(ValueError, match="nothing to extend: add pixels"):
+        compose.extend(rgb)
+    for wrong in ({"left": -1, "top": 2}, {"top": 3, "seam": 10}):
         with pytest.raises(ValueError, match="cannot extend"):
             compose.extend(rgb, **wrong)
 

@@ -37,6 +37,7 @@ def with_alpha(value: int, at: tuple[slice, slice] | tuple[int, int]) -> np.ndar
 
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+BLACK = np.zeros_like(WHITE)
 SOFT = cv2.GaussianBlur(WHITE, (0, 0), 2)
 CASES = {
     "L": png(WHITE),
@@ -55,6 +56,15 @@ CASES = {
     "a soft brush": png(layer((255, 0, 0), SOFT)),
     "a soft white brush on black": png(SOFT),
     "a thing cut out": png(np.dstack([PHOTO, WHITE])),
+    "red on black": png(np.dstack([WHITE, BLACK, BLACK])),
+    "green on black": png(np.dstack([BLACK, WHITE, BLACK])),
+    "blue on black": png(np.dstack([BLACK, BLACK, WHITE])),
+    "dark red on black, as in colour maps of labels": png(np.dstack([WHITE // 255 * 128, BLACK, BLACK])),
+    "red on black in a JPEG": cv2.imencode(".jpg", np.dstack([BLACK, BLACK, WHITE]))[1].tobytes(),
+    "labels 0 and 1": png(WHITE // 255),
+    "labels 0 and 1 in 16 bits": cv2.imencode(".png", WHITE.astype(np.uint16) // 255)[1].tobytes(),
+    "0 and 255 in 16 bits": cv2.imencode(".png", WHITE.astype(np.uint16))[1].tobytes(),
+    "blue on black beside transparent pixels": png(np.dstack([BLACK, BLACK, with_alpha(0, (0, 0))[..., 2:]])),
     "a cut-out in grey": png(np.dstack([PHOTO[..., 0], WHITE]), "LA"),
 }
 
@@ -66,6 +76,23 @@ def test_every_kind_of_mask_marks_the_same(name):
     wrong = found != MARKED
     assert not (wrong & (np.abs(SOFT.astype(int) - 128) > 50)).any(), f"{wrong.sum()} pixels"
     assert not wrong.any() or "soft" in name
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (BLACK, "the mask is empty"),
+        (
+            WHITE // 255 * np.arange(40, dtype=np.uint8),
+            "nowhere lighter than 30 of 255, and marks from 128 on",
+        ),
+        (np.where(MARKED[..., None], [255, 0, 0], 255).astype(np.uint8), "white and other colours"),
+        (PHOTO // 2 + 50, "a picture in many colours"),
+    ],
+)
+def test_what_marks_nothing_for_sure_is_refused_with_the_reason(mask, message):
+    with pytest.raises(ValueError, match=message):
+        masks.read(png(mask), 30, 40)
 
 
 def test_white_counts_no_more_than_it_is_opaque():

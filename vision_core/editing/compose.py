@@ -161,7 +161,9 @@ def extend(
             nothing of it.
     """
     sides = (left, top, right, bottom)
-    if min(sides) < 0 or not any(sides) or not 0 <= 2 * seam < min(rgb.shape[:2]):
+    if not any(sides):
+        raise ValueError("nothing to extend: add pixels at the left, top, right or bottom")
+    if min(sides) < 0 or not 0 <= 2 * seam < min(rgb.shape[:2]):
         raise ValueError(f"cannot extend a picture by {sides} pixels with a seam of {seam}")
     height, width = rgb.shape[:2]
     check_size(top + height + bottom, left + width + right, "the extended picture")
