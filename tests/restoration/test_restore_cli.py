@@ -64,6 +64,18 @@ def test_run_writes_a_page_and_its_verdict(picture):
     images.save(images.Picture(np.full_like(picture.rgb, 255)), "mask.png")
     run(*words, "c.png", "--protect", "mask.png", "--no-gate")
     assert np.array_equal(images.read("c.png").rgb, picture.rgb)
+    layer = np.zeros(picture.rgb.shape[:2], np.uint8)  # where it is opaque the original stays
+    layer[:, : layer.shape[1] // 2] = 255
+    for name, mask in (
+        ("layer", images.Picture(np.zeros_like(picture.rgb), layer)),
+        ("labels", images.Picture(np.repeat(layer[..., None] // 255, 3, 2))),
+    ):
+        images.save(mask, f"{name}.png")
+        run(*words, f"with-{name}.png", "--protect", f"{name}.png", "--no-gate")
+        kept = (images.read(f"with-{name}.png").rgb == picture.rgb).all(2)
+        assert kept[layer > 0].all() and not kept[layer == 0].all()
+    images.save(images.Picture(np.zeros_like(picture.rgb)), "black.png")
+    assert "protects nothing" in mistake(*words, "e.png", "--protect", "black.png")
     run(*words, "d.tif", "--output", "binary", "--no-gate")
     assert set(np.unique(images.read("d.tif").rgb)) <= {0, 255}
 

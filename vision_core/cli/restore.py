@@ -57,7 +57,6 @@ def run(
 ) -> Answer:
     """Restore pages. A second run over the same files continues where the first one stopped."""
     from vision_core import cluster, restoration, weights
-    from vision_core.pictures import images
     from vision_core.restoration import batch, reports, spread
     from vision_core.restoration.restore import Options
 
@@ -79,7 +78,7 @@ def run(
     if method == "network":
         network, _ = restoration.load(model)
         name = _digest(weights.find("restoration", model))
-    mask = None if protect is None else images.read(protect).rgb.max(2)
+    mask = None if protect is None else _protected(protect)
     rows, complete = [], False
     try:
         if ray is None:
@@ -96,6 +95,17 @@ def run(
             with nullcontext() if complete else suppress(OSError):  # a full disk must not hide the page
                 reports.save(batch.table(rows), report)
     return _summary(cluster.as_typed(out), batch.table(rows), batch.listed(sources, out).notes)
+
+
+def _protected(path: Path) -> Any:
+    """uint8 (H, W), 255 where the original is kept."""
+    from vision_core.pictures import images
+    from vision_core.pictures.strength import strength
+
+    mask = strength(images.read(path))
+    if not mask.any():
+        raise ValueError(f"{path} protects nothing: it is black everywhere")
+    return mask
 
 
 def _page_line(row: Any) -> str:

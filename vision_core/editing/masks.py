@@ -10,6 +10,7 @@ from PIL import Image
 
 from vision_core.files import atomic
 from vision_core.pictures import images
+from vision_core.pictures.strength import strength
 
 KINDS = ("center", "rectangle", "circle", "corners", "multiple", "ellipses")
 
@@ -124,8 +125,6 @@ def fill_enclosed(mask: np.ndarray) -> np.ndarray:
 def check(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """The mask as bool (H, W): bool itself, uint8 from 128 on, or float in [0, 1] from 0.5 on.
 
-    In uint8, 0 and one darker level are labels, such as 0 and 1: the other level marks.
-
     Raises:
         ValueError: another size or type, values that are not finite or out of range, nothing marked.
     """
@@ -135,16 +134,7 @@ def check(mask: np.ndarray, height: int, width: int) -> np.ndarray:
             f"the mask has shape {mask.shape}; this picture needs ({height}, {width}), rows first"
         )
     if mask.dtype == np.uint8:
-        lightest = int(mask.max())
-        if 0 < lightest < 128:
-            if ((mask > 0) & (mask < lightest)).any():
-                raise ValueError(
-                    f"the mask is nowhere lighter than {lightest} of 255, and marks from 128 on: "
-                    "save it in black and white"
-                )
-            mask = mask > 0
-        else:
-            mask = mask >= 128
+        mask = mask >= 128
     elif mask.dtype.kind == "f":
         if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
             raise ValueError("the mask holds values that are not numbers between 0 and 1")
@@ -169,7 +159,7 @@ def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
     """The mask that a picture is, where its `strength` is one half or more.
 
     Raises:
-        ValueError: as `check`.
+        ValueError: as `check` and `strength`.
     """
     if (size := picture.rgb.shape[:2]) != (height, width):
         raise ValueError(
@@ -177,42 +167,6 @@ def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
             "save it in the size of the picture"
         )
     return check(strength(picture), height, width)
-
-
-def strength(picture: images.Picture) -> np.ndarray:
-    """Strength of a picture used as a mask, uint8 (H, W): its brightness, at most its opacity.
-
-    Colours on black mark like white. A picture that is transparent in places, and not black and white in the
-    others, is a layer that was painted on or a thing cut out: it marks as it is opaque.
-
-    Raises:
-        ValueError: an opaque picture with colours that do not lie on black, such as a photograph.
-    """
-    light = picture.rgb.max(2)
-    if picture.wide is not None and not light.any():  # labels such as 0 and 1 of 65,535
-        light = np.minimum(picture.wide[..., :3].max(2), 255).astype(np.uint8)
-    if picture.alpha is None:
-        _refuse_colors(picture.rgb, light)
-        return light
-    opaque = picture.alpha >= 128
-    if not opaque.all():
-        levels = np.bincount(light[opaque], minlength=256)
-        black, white = levels[:16].sum(), levels[240:].sum()
-        if not (black and white and black + white > 0.98 * levels.sum()):
-            return picture.alpha
-    return cv2.multiply(light, picture.alpha, scale=1 / 255)
-
-
-def _refuse_colors(rgb: np.ndarray, light: np.ndarray) -> None:
-    """Raise `ValueError` for colours beside white, which leave open what is marked, and for a photograph."""
-    dark = rgb.min(2)
-    if (light - dark > 64).mean() < 1e-3:
-        return
-    if (dark > 232).mean() > 1e-3:
-        raise ValueError("the mask has white and other colours: save it in black and white, white marks")
-    coarse = np.bincount(((rgb >> 4).astype(np.uint16) @ np.array([256, 16, 1], np.uint16)).ravel())
-    if np.sort(coarse)[-16:].sum() < 0.9 * light.size:
-        raise ValueError("the mask is a picture in many colours: save it in black and white, white marks")
 
 
 def encode(mask: np.ndarray) -> bytes:
