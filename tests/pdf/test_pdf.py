@@ -191,6 +191,25 @@ def test_a_page_without_scans_that_would_be_too_large_is_drawn_smaller_and_says_
         documents.read(path, 1, max_pixels=10_000)
 
 
+@pytest.mark.parametrize("unit", [0, -1, 1e-9, 10**12, Name.A])
+def test_a_unit_that_is_none_is_named(path, unit):
+    page(path, scan())
+    with pikepdf.open(path, allow_overwriting_input=True) as pdf:
+        pdf.pages[0].obj.UserUnit = unit
+        pdf.save(path)
+    found = documents.read(path, 1)
+    assert (
+        found.dpi == pytest.approx((150, 150), abs=0.1)
+        and "points of 1/72 inch were assumed" in found.notes[0]
+    )
+
+
+def test_a_page_of_kilometres_names_a_resolution_that_is_not_zero_and_keeps_none(path):
+    page(path, lambda pdf: {}, b"0 0 100 100 re f", (0, 0, 1e7, 1e7))
+    found = documents.read(path, 1, max_pixels=1_000_000)
+    assert found.dpi is None and "drawn at 0.0072 dpi instead of 300 dpi" in found.notes[0]
+
+
 def test_form_fields_and_annotations_are_drawn_and_become_part_of_a_new_picture(path):
     def box(pdf: pikepdf.Pdf, content: bytes) -> Stream:
         found = pdf.make_stream(content)

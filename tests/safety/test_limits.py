@@ -46,6 +46,8 @@ def test_the_size_of_a_picture_is_refused_by_its_numbers():
         ValueError, match=r"x\.png has 10,000 x 5,001 pixels, 50\.01 megapixels; at most 50 are"
     ):
         check_size(5001, 10_000, "x.png")
+    with pytest.raises(ValueError, match=r"50\.001 megapixels; at most 50 are"):  # not "50; at most 50"
+        check_size(7143, 7000, "x.png")
     for side in (100_001, 10**400, float("inf"), float("nan")):
         with pytest.raises(
             ValueError,

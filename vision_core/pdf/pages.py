@@ -12,9 +12,9 @@ import numpy as np
 from vision_core.pdf import layout, scans, streams
 from vision_core.pdf.layout import SLACK, Layout, Matrix, Scan, share
 from vision_core.pdf.streams import Refused
-from vision_core.pictures.images import Kind, Picture
+from vision_core.pictures.picture import Kind, Picture, resolution
 from vision_core.safety import limits
-from vision_core.safety.messages import reason
+from vision_core.safety.messages import quote, reason
 
 DPI = 300  # of a page without scans
 READABLE = 200  # the least dpi of a page on which more than scans can be seen
@@ -99,20 +99,22 @@ class Pages:
             drawing, page = self._loaded(number, images, bool(marks))
             page_layout = layout.of_page(page, masks)
             page_layout = replace(page_layout, drawn=page_layout.drawn or bool(marks))
-            unit = float(source.get("/UserUnit", 1))
+            unit, assumed = _unit(source)
             grid, said = _grid(page_layout, unit, max_pixels)
             allow(pixels + grid.size[0] * grid.size[1])
             rgb = _render(page, drawing.formenv, page_layout, grid)
         except Refused as error:
             raise ValueError(f"page {number} of {self.path} {error}") from error
-        except Exception as error:  # parsers let nearly anything out, MemoryError too
+        except MemoryError as error:
+            raise ValueError(f"page {number} of {self.path} needs more memory than there is") from error
+        except Exception as error:  # parsers let nearly anything out
             raise ValueError(f"page {number} of {self.path} cannot be read: {reason(error)}") from error
         depth = max(map(scans.bits, images), default=8)
         notes += [f"{depth} bits per channel were rounded to 8"] if depth > 8 else []
         notes += ["form fields and annotations are part of the picture"] if marks else []
-        dpi = (round(grid.scale[0] * POINTS / unit, 3), round(grid.scale[1] * POINTS / unit, 3))
+        dpi = resolution(round(scale * POINTS / unit, 3) for scale in grid.scale)
         kind = _kind(rgb, bool(images) and depth == 1 and not page_layout.drawn)
-        return Picture(rgb, dpi=dpi, bit_depth=max(8, depth), notes=(*notes, *said), kind=kind)
+        return Picture(rgb, dpi=dpi, bit_depth=max(8, depth), notes=(*notes, *assumed, *said), kind=kind)
 
     def _loaded(self, number: int, images: list[Any], marked: bool) -> tuple[Any, Any]:
         """The document of pdfium and the page; scans that pdfium would round are written anew before.
@@ -139,6 +141,18 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if refused := limits.too_large(height, width, max_pixels):
         raise Refused(refused)
+
+
+def _unit(page: Any) -> tuple[float, list[str]]:
+    """How many 1/72 inches a point of the page measures, and a note where what it says is none."""
+    said = page.get("/UserUnit", 1)
+    try:
+        unit = float(said)
+    except (TypeError, ValueError):
+        unit = 0.0
+    if 1e-3 <= unit <= 1e6:
+        return unit, []
+    return 1.0, [f"its UserUnit is {quote(str(said))}: points of 1/72 inch were assumed"]
 
 
 def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]]:
@@ -201,7 +215,9 @@ def _own(size: tuple[float, float], scan: Scan) -> Grid:
 
 
 def _resolution(grid: Grid, unit: float) -> str:
-    across, down = (round(scale * POINTS / unit) for scale in grid.scale)
+    across, down = (
+        f"{dpi:.0f}" if (dpi := scale * POINTS / unit) >= 10 else f"{dpi:.2g}" for scale in grid.scale
+    )
     return f"{across} dpi" if across == down else f"{across} x {down} dpi"
 
 

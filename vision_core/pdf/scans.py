@@ -14,6 +14,7 @@ from PIL import Image
 
 from vision_core.pdf.streams import Refused, filters, is_stream
 from vision_core.pictures import jpegs
+from vision_core.pictures.colorspaces import to_8_bits
 from vision_core.safety.messages import reason
 
 
@@ -64,10 +65,10 @@ def write_exact(image: Any) -> None:
     if not is_rounded(image):
         return
     depth, negative = bits(image), _is_negative(image)
-    values = np.frombuffer(image.read_bytes(), ">u2" if depth == 16 else np.uint8).astype(np.uint32)
-    peak = 2**depth - 1
-    values = (values * 255 + peak // 2) // peak
-    image.write((255 - values if negative else values).astype(np.uint8).tobytes())
+    values = np.frombuffer(image.read_bytes(), ">u2" if depth == 16 else np.uint8)
+    rows = np.array_split(values, -(-values.size // (1 << 20)) or 1)  # in parts, for large scans
+    values = np.concatenate([to_8_bits(row[None])[0] for row in rows])
+    image.write((255 - values if negative else values).tobytes())
     image.BitsPerComponent = 8
     if negative:
         del image.Decode

@@ -21,7 +21,7 @@ from vision_core.pictures import (
     tiff_directories,
     tiff_pixels,
 )
-from vision_core.pictures.picture import Kind, Picture, rounded
+from vision_core.pictures.picture import Kind, Picture, resolution, rounded
 from vision_core.safety import limits
 
 FORMATS = (
@@ -88,7 +88,7 @@ def image_of(data: bytes, max_pixels: int | None) -> Picture:
     if image.format in ("AVIF", "HEIF"):
         named, found.bit_depth = heif.colors(data)
         found.space = colorspaces.named(*named) if named else None
-    found.profile, found.dpi = info.get("icc_profile"), _resolution(info.get("dpi"))
+    found.profile, found.dpi = info.get("icc_profile"), resolution(info.get("dpi"))
     if exif := info.get("exif"):
         found.exif, found.orientation, adobe = metadata.from_exif(exif)
     found.space = colorspaces.adobe_rgb() if adobe else found.space
@@ -103,7 +103,7 @@ def _png(data: bytes, max_pixels: int | None) -> _Decoded:
     image = _open(bare)
     _check_size(*image.size, max_pixels)
     pngs.check_work(data)
-    found = _Decoded(image, profile=pngs.profile(data), dpi=_resolution(image.info.get("dpi")))
+    found = _Decoded(image, profile=pngs.profile(data), dpi=resolution(image.info.get("dpi")))
     if pngs.first(data, b"acTL"):
         found.notes.append("only the first of its frames is used")
     if data[24] == 16:
@@ -144,7 +144,7 @@ def tiff_page(file: BinaryIO, page: tiff_directories.Directory | None, max_pixel
         if page.value(tiff_directories.BITS, 1) == 1 and pixels.kind == "grey":
             found.kind = "binary"
     unit = {2: 1.0, 3: 2.54}.get(page.value(296, 2))
-    found.dpi = _resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
+    found.dpi = resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
     found.exif, found.orientation, _ = metadata.from_directory(file, page)
     found.xmp = metadata.rights(page.bytes(700), page.bytes(33723) or metadata.iptc_of(page.bytes(34377)))
     found.profile = page.bytes(34675)
@@ -256,16 +256,6 @@ def _check_size(width: int, height: int, max_pixels: int | None) -> None:
     """Refuse from the header what would take too much memory to decode."""
     if refused := limits.too_large(height, width, max_pixels):
         raise Refused(refused)
-
-
-def _resolution(dpi: Any) -> tuple[float, float] | None:
-    """Dots per inch as numbers that every format can write, or None."""
-    try:
-        across, down = (float(value) for value in dpi)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    fits = 1 < min(across, down) and max(across, down) < 65_536  # TIFF's 1 is none
-    return (across, down) if fits else None
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -122,3 +122,13 @@ class Picture:
 
 def rounded(bits: int) -> str:
     return f"{bits} bits per channel were rounded to 8"
+
+
+def resolution(dpi: Any) -> tuple[float, float] | None:
+    """Dots per inch as numbers that every format can write, or None."""
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    fits = 1 < min(across, down) and max(across, down) < 65_536  # TIFF's 1 is none
+    return (across, down) if fits else None

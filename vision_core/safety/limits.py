@@ -121,6 +121,8 @@ def too_large(height: float, width: float, most: int | None = None) -> str:
         return ""
     megapixels = height * width / 1e6
     came = f"{megapixels:,.0f}" if megapixels >= 1000 else f"{megapixels:.4g}"
+    if came == f"{(most or PIXELS.value) / 1e6:g}":  # rounded to what is accepted
+        came = f"{megapixels:.6f}".rstrip("0")
     return f"{size}, {came} megapixels; at most {megapixels_at_most(most)}"
 
 
