@@ -117,6 +117,7 @@ def test_a_zip_of_class_folders_is_used_as_the_folder_is(drawn, tmp_path):
         ({"rust/a.jpg": b"x" * 2_000_000}, "more than 1 MB"),
         ({f"rust/{n}.jpg": b"x" for n in range(9)}, "at most 8 are accepted"),
         ({"rust/a.jpg": b"x"}, "x.zip has only the class 'rust'"),
+        ({"a.zip": b"x", "b.zip": b"x"}, "the ZIP holds another archive, 'a.zip': unpack that first"),
     ],
 )
 def test_a_zip_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch, files, sentence):
@@ -125,3 +126,44 @@ def test_a_zip_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch, files,
     status, told = ask("train", packed(tmp_path / "x.zip", files), "--out", tmp_path / "run")
     assert status == 2 and sentence in told["error"] and "/tmp/tmp" not in told["error"]
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("flags", 1, "the ZIP is encrypted: pack it without a password"),
+        ("method", 9, "'rust/a.jpg' in the ZIP is compressed in an unusual way: use Deflate"),
+        ("content", b"y", "'rust/a.jpg' in the ZIP is damaged: Bad CRC-32"),
+    ],
+)
+def test_why_a_zip_is_not_unpacked_is_said(tmp_path, field, value, sentence):
+    path = packed(tmp_path / "x.zip", {"rust/a.jpg": b"x"})
+    data = bytearray(path.read_bytes())
+    local, central = data.index(b"PK\x03\x04"), data.index(b"PK\x01\x02")
+    match field:
+        case "flags":
+            data[local + 6] = data[central + 8] = value
+        case "method":
+            data[local + 8] = data[central + 10] = value
+        case _:
+            at = local + 30 + len("rust/a.jpg")
+            data[at : at + 1] = value
+    path.write_bytes(data)
+    status, told = ask("distribution", path)
+    assert status == 2 and sentence in told["error"]
+
+
+def test_a_zip_of_another_name_and_one_of_macos_are_read_and_other_files_are_named(drawn, tmp_path):
+    files = {f"grün/{path.name}": path.read_bytes() for path in (drawn / "rust").glob("*.jpg")}
+    files |= {f"scab/{path.name}": path.read_bytes() for path in (drawn / "scab").glob("*.jpg")}
+    path = packed(tmp_path / "leaves.bak", files)
+    data = bytearray(path.read_bytes())  # macOS does not mark its names as UTF-8
+    for mark, offset in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        at = -1
+        while (at := data.find(mark, at + 1)) >= 0:
+            data[at + offset] &= ~8
+    path.write_bytes(data)
+    assert ask("distribution", path)[1]["counts"] == {"grün": 15, "scab": 15}
+    (tmp_path / "x.rar").write_bytes(b"Rar!")
+    status, told = ask("distribution", tmp_path / "x.rar")
+    assert status == 2 and "x.rar is a file, and no ZIP" in told["error"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import is_zipfile
 
 from vision_core.pictures.images import READABLE
 from vision_core.safety import archives
@@ -19,9 +20,11 @@ def unpacked(source: str | Path) -> Iterator[Path]:
             LEAVES_MB of `limits`; a name in it leads out of it. An error inside the context names the ZIP.
     """
     source = Path(source)
-    if source.suffix.lower() != ".zip" or source.is_dir():
+    if source.is_dir() or (source.suffix.lower() != ".zip" and not source.is_file()):
         yield source
         return
+    if source.suffix.lower() != ".zip" and not is_zipfile(source):
+        raise ValueError(f"{source} is a file, and no ZIP: a folder or a ZIP of one was expected")
     if not source.is_file():
         raise ValueError(f"there is no file {source}")
     with TemporaryDirectory() as temporary:

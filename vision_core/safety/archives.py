@@ -1,12 +1,15 @@
 """Files out of a stranger's ZIP, and no more of them than asked for."""
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
 from vision_core.folders import is_system
 from vision_core.safety.limits import ARCHIVE, ARCHIVE_PAGES, Limit
 from vision_core.safety.messages import quote, reason
+
+ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 def members(
@@ -15,8 +18,8 @@ def members(
     """(name, content) of the files in a ZIP that have one of these suffixes, by name; nothing is written.
 
     Raises:
-        ValueError: no ZIP, a damaged one, or more than `most` files or `size` in all: a few bytes of a
-            ZIP can hold gigabytes.
+        ValueError: no ZIP, one that is damaged, encrypted or holds only other archives, or more than `most`
+            files or `size` in all: a few bytes of a ZIP can hold gigabytes.
     """
     return list(each(path, suffixes, most, size))
 
@@ -28,20 +31,45 @@ def each(
     room = size.value
     try:
         with ZipFile(path) as archive:
-            chosen = [one for one in archive.infolist() if _wanted(one, suffixes)]
+            members = {_name(one): one for one in archive.infolist()}
+            chosen = sorted(name for name, one in members.items() if _wanted(name, suffixes))
+            inner = [name for name in members if Path(name).suffix.lower() in ARCHIVES]
+            if inner and not chosen:
+                raise ValueError(f"the ZIP holds another archive, {quote(inner[0])}: unpack that first")
             most.check(len(chosen), "the ZIP")
-            for member in sorted(chosen, key=lambda one: one.filename):
-                with archive.open(member) as file:
-                    content = file.read(room + 1)
+            for name in chosen:
+                content = _content(archive, members[name], name, room)
                 if len(content) > room:
                     accepted = f"{size.value / size.scale:g} MB, the most that is accepted"
                     raise ValueError(f"the ZIP holds more than {accepted} ({size.variable})")
                 room -= len(content)
-                yield member.filename, content
+                yield name, content
     except ValueError:
         raise
-    except Exception as error:  # zipfile's and its decompressors'
+    except Exception as error:  # zipfile's own
         raise ValueError("that is not a ZIP that we can read") from error
+
+
+def _name(member: ZipInfo) -> str:
+    """The name as it was written: macOS packs UTF-8 without saying so."""
+    if member.flag_bits & 0x800:
+        return member.filename
+    with suppress(UnicodeError):
+        return member.filename.encode("cp437").decode()
+    return member.filename
+
+
+def _content(archive: ZipFile, member: ZipInfo, name: str, most: int) -> bytes:
+    """What a member unpacks to, cut off after `most` bytes and one more."""
+    if member.flag_bits & 1:
+        raise ValueError("the ZIP is encrypted: pack it without a password")
+    try:
+        with archive.open(member) as file:
+            return file.read(most + 1)
+    except NotImplementedError as error:
+        raise ValueError(f"{quote(name)} in the ZIP is compressed in an unusual way: use Deflate") from error
+    except Exception as error:  # of every decompressor
+        raise ValueError(f"{quote(name)} in the ZIP is damaged: {reason(error)}") from error
 
 
 def write(files: Iterable[tuple[str, bytes]], out: Path) -> None:
@@ -62,7 +90,7 @@ def write(files: Iterable[tuple[str, bytes]], out: Path) -> None:
             raise ValueError(f"{quote(name)} of the ZIP cannot be written: {reason(error)}") from error
 
 
-def _wanted(member: ZipInfo, suffixes: Collection[str]) -> bool:
-    path = Path(member.filename)
+def _wanted(name: str, suffixes: Collection[str]) -> bool:
+    path = Path(name)
     parts = [part for part in path.parts if part != ".."]  # leads nowhere: only the content is taken
-    return path.suffix.lower() in suffixes and not member.is_dir() and not any(map(is_system, parts))
+    return path.suffix.lower() in suffixes and not name.endswith("/") and not any(map(is_system, parts))
