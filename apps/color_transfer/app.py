@@ -62,7 +62,7 @@ def build() -> gr.Blocks:
             wiring.start(
                 piece.click, results.act, [visit, view["strengths"][1]], follow, view["strengths"][1]
             )
-        wiring.start(view["ratings"].click, rating_tab.begin, visit, follow)
+        wiring.start(view["ratings"].click, rating_tab.rate, visit, follow)
         tabs = _more_steps(visit, view, done, curves)
         kept = [control for control in (*view["strengths"], *settings) if not isinstance(control, gr.State)]
         wiring.load(page, Visit, _reload, chosen, [follow, *tabs], kept)

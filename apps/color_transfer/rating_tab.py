@@ -34,12 +34,17 @@ RATED = """element.addEventListener('click', event => {
 
 
 @user_errors
-def begin(given: Session | None, event: gr.EventData) -> None:
-    """Store the ratings, and train 150 epochs more, which make a result of their own."""
+def rate(given: Session | None, event: gr.EventData) -> None:
+    """`begin` with the ratings that the page sent."""
+    begin(given, event_data(event, "value"), current(given).result)
+
+
+def begin(given: Session | None, text: str, result: str) -> None:
+    """Store the ratings of a result, and train 150 epochs more, which make a result of their own."""
     known = current(given)
-    look = looks.get(known)
+    look = looks.get(known, result)
     model = look.model
-    ratings = read(event_data(event, "value"), len(model.palette.colors))
+    ratings = read(text, len(model.palette.colors))
     earlier = feedback.read(look.path(looks.MODEL), model.palette)
     shares, misplaced = feedback.wishes(model.palette, [*earlier, ratings])
 
@@ -62,7 +67,7 @@ def begin(given: Session | None, event: gr.EventData) -> None:
         change(known.session, result=made.name)
         return f"{title}."
 
-    jobs.begin(known.session, JOB, act, look=look.name)
+    jobs.begin(known.session, JOB, act, again=(begin, [text, result]), look=look.name)
 
 
 def read(text: str, colors: int) -> list[Rating]:

@@ -171,7 +171,7 @@ def act(given: Session | None, event: gr.EventData) -> None:
                 raise ValueError("That is no painted mask")
             sheets.keep_mask(sheet, b64decode(data))
         case "guess":
-            _guess(known, sheet)
+            begin_guess(known, sheet.name)
         case other:
             raise ValueError(f"{other!r} is nothing that can be done here")
 
@@ -180,7 +180,10 @@ def _tell(job: Job, done: int, total: int) -> None:
     job.tell(done, total, f"part {done} of {total}")
 
 
-def _guess(known: Session, sheet: sheets.Sheet) -> None:
+def begin_guess(given: Session | None, result: str) -> None:
+    """Find where the network guesses on a restored page."""
+    known = current(given).session
+    sheet = sheets.get(known, result)
     network = networks.loader(known, sheet.facts["method"])
 
     def act(job: Job) -> str:
@@ -193,7 +196,7 @@ def _guess(known: Session, sheet: sheets.Sheet) -> None:
         sheets.keep_guesses(sheet, values)
         return "Done: red and yellow show where the network guesses."
 
-    jobs.begin(known, "guess", act, sheet=sheet.name)
+    jobs.begin(known, "guess", act, again=(begin_guess, [result]), sheet=result)
 
 
 def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:

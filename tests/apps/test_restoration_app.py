@@ -168,8 +168,16 @@ def test_a_painted_stroke_keeps_the_original_bit_for_bit_and_can_be_taken_back(r
 
 
 def test_overlays_show_where_and_how_much(restored, client, page):
+    mark = restored.path("again-guess.json")
+    ticket = queue.HEAVY.join("someone")  # the work waits
     restore_tab.act(restored, clicked(act="guess"))
+    told = mark.read_bytes()
+    queue.HEAVY.leave(ticket)
     assert "where the network guesses" in wait(restored, "guess")
+    sheets.get(restored).path(sheets.GUESSES).unlink()
+    mark.write_bytes(told)  # as a killed server leaves it
+    jobs.take_over()
+    assert "where the network guesses" in wait(restored, "guess") and not mark.exists()
     shown = follow(restored, Choice(gate=False))
     assert 'data-over="guesses"' in shown[2]
     sheet = sheets.get(restored)

@@ -19,6 +19,22 @@ def disc() -> tuple[np.ndarray, np.ndarray]:
     return rgb.clip(0, 255).astype(np.uint8), inside
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["remove", "--mask", "circle", "--left", "9"], "only extend adds pixels: remove --left"),
+        (["complete", "--ratio", "16:9"], "only extend adds pixels: remove --ratio"),
+        (["extend", "--mask", "circle", "--left", "9"], "extend paints what it adds: remove --mask"),
+        (["extend", "--ratio", "16:9", "--top", "9"], "not both: remove --top"),
+    ],
+)
+def test_an_option_that_the_task_would_ignore_is_refused(disc, tmp_path, words, said):
+    images.save(images.Picture(disc[0]), tmp_path / "in.png")
+    asked = ["edit", "task", words[0], str(tmp_path / "in.png"), *words[1:], "--out", str(tmp_path / "a.png")]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 2 and said in done.stderr and not (tmp_path / "a.png").exists()
+
+
 def test_a_task_and_its_recipe_again(disc, tmp_path):
     images.save(images.Picture(disc[0]), tmp_path / "in.png")
     runner, first, second = CliRunner(), tmp_path / "a.png", tmp_path / "b.png"
@@ -38,6 +54,10 @@ def test_a_task_and_its_recipe_again(disc, tmp_path):
         app, ["edit", "again", str(first), "--image", str(tmp_path / "in.png"), "--out", str(second)]
     )
     assert done.exit_code == 0 and first.read_bytes() == second.read_bytes()
+    assert "note" not in done.stdout
+    images.save(images.Picture(255 - disc[0]), tmp_path / "other.png")
+    other = ["--image", str(tmp_path / "other.png"), "--out", str(second)]
+    assert "shows another picture than" in runner.invoke(app, ["edit", "again", str(first), *other]).stdout
     assert (
         runner.invoke(
             app, ["edit", "again", str(tmp_path / "in.png"), "--image", "x", "--out", "y.png"]

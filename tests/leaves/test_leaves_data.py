@@ -74,6 +74,13 @@ def test_pictures_of_one_leaf_stay_together(drawn, tmp_path):
     manifest = data.split(found, groups=tmp_path / "groups.csv")
     sides = Counter((leaves[photo.file], photo.split) for photo in manifest.photos)
     assert len(sides) == len(set(leaves.values()))
+    for sign, encoding, slash in ((";", "utf-8-sig", "\\"), ("\t", "utf-16", "/")):  # as Excel writes them
+        rows = [f" Leaf_Group {sign}id{sign}File", *(f"{g}{sign}1{sign}{f}" for f, g in leaves.items())]
+        (tmp_path / "excel.csv").write_text("\r\n".join(rows).replace("/", slash), encoding=encoding)
+        assert data.split(found, groups=tmp_path / "excel.csv") == manifest
+    (tmp_path / "groups.csv").write_text("file,leaf_group\nother/1.png,1")
+    with pytest.raises(ValueError, match=r"groups\.csv names none of these pictures: .* such as 'healthy/"):
+        data.split(found, groups=tmp_path / "groups.csv")
     (tmp_path / "groups.csv").write_text("a,b\n1,2")
     with pytest.raises(ValueError, match="columns file and leaf_group"):
         data.split(found, groups=tmp_path / "groups.csv")

@@ -36,6 +36,9 @@ def test_damage_can_be_repeated_from_its_recipe():
     )
     assert [step["kind"] for step in first["recipe"]["steps"]] == ["stains", "noise"]
     run("damage", "page.png", "--out", "b.png", "--recipe", "a.json")
+    for option in ("seed", "severity"):
+        said = mistake("damage", "page.png", "--out", "c.png", "--recipe", "a.json", f"--{option}", "4")
+        assert f"--recipe defines the damage: remove --{option}" in said
     a, b, clean = (images.read(name).rgb for name in ("a.png", "b.png", "page.png"))
     assert np.array_equal(a, b) and not np.array_equal(a, clean)
     assert images.read("a.png").dpi == pytest.approx((300, 300), abs=0.1)

@@ -156,6 +156,7 @@ def perform(
     poisson: Annotated[bool, Option("--poisson", help="Blend the gradients, too.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
+    given: Any = (),
 ) -> Answer:
     """Perform one of the ten tasks; pixels outside the mask stay bit-identical."""
     from vision_core import editing
@@ -163,7 +164,9 @@ def perform(
     from vision_core.editing import recipe, tasks
     from vision_core.pictures import images
 
-    picture, kind = images.read(image), tasks.named(name)
+    kind = tasks.named(name)
+    _check_options(name, {*given})
+    picture = images.read(image)
     marked = editing.marked(picture, mask, words, name)
     painter = editing.painter(
         backend,
@@ -200,6 +203,19 @@ def perform(
     text = f"{out}: {name} by {painter.name}, {changed:.1%} of the picture{with_notes(picture.notes)}"
     data = {"result": str(out), "changed": changed, "recipe": asdict(found.recipe), "notes": [*picture.notes]}
     return Answer(text, data)
+
+
+def _check_options(task: str, given: set[str]) -> None:
+    """Refuse options that the task would ignore."""
+    sides = {"left", "top", "right", "bottom"} & given
+    where = {"mask", "words"} & given
+    size = sides | ({"ratio"} & given)
+    if task == "extend" and where:
+        raise ValueError(f"extend paints what it adds: remove --{min(where)}")
+    if task != "extend" and size:
+        raise ValueError(f"only extend adds pixels: remove --{min(size)}")
+    if sides and "ratio" in given:
+        raise ValueError(f"give --ratio or sides, not both: remove --{min(sides)}")
 
 
 def _sides(picture: Any, ratio: str) -> tuple[int, int, int, int]:
@@ -282,12 +298,21 @@ def again(
     from vision_core.editing import recipe
     from vision_core.pictures import images
 
-    made = recipe.read(result)
+    made, picture = recipe.read(result), images.read(image)
     made = made if seed is None else replace(made, seed=seed)
-    events = editing.repeat(images.read(image), made, model, material, baselines.surroundings, device)
-    found = _follow(events)
+    found = _follow(editing.repeat(picture, made, model, material, baselines.surroundings, device))
     recipe.save(found.picture, found.recipe, out)
-    return Answer(f"{out}: {made.task} again", {"result": str(out), "recipe": asdict(found.recipe)})
+    notes = [*picture.notes]
+    if result.suffix.lower() != ".json" and _differs(images.read(result), found):
+        notes.append(f"outside of the edit {result} shows another picture than {image}")
+    data = {"result": str(out), "recipe": asdict(found.recipe), "notes": notes}
+    return Answer(f"{out}: {made.task} again{with_notes(notes)}", data)
+
+
+def _differs(before: Any, found: Any) -> bool:
+    """Whether the result of a repeated edit is another one where the edit left the picture as it was."""
+    now = found.picture
+    return before.rgb.shape != now.rgb.shape or bool((before.rgb != now.rgb)[~found.mask].any())
 
 
 @command(app)

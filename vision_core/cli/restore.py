@@ -144,14 +144,15 @@ def damage(
     ] = None,
     recipe: Annotated[Path | None, Option(help="Repeat the damage of this recipe.")] = None,
     seed: Seed = 0,
+    given: Any = (),
 ) -> Answer:
     """Damage a clean page, reproducibly; by default with a mixture of kinds."""
     from vision_core import restoration
     from vision_core.files import atomic, read_json
     from vision_core.pictures import images
 
-    if recipe is not None and (kind or severity):
-        raise ValueError("--recipe defines the damage: remove --kind and --severity")
+    if recipe is not None and (others := {"kind", "severity", "seed"} & {*given}):
+        raise ValueError(f"--recipe defines the damage: remove --{' and --'.join(sorted(others))}")
     picture = images.read(image)
     if recipe is not None:
         drawn = read_json(recipe)

@@ -5,6 +5,7 @@ Nothing is copied: the manifest refers to the files in place.
 
 import csv
 import hashlib
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -248,16 +249,34 @@ def _same_leaf(files: Sequence[str], path: str | Path | None) -> np.ndarray:
     """Pairs (P, 2) of pictures of the same leaf according to a CSV file."""
     if path is None:
         return np.empty((0, 2), np.int64)
-    try:
-        TABLE.check(ordinary(path).stat().st_size, str(path))
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            leaf = {row["file"]: row["leaf_group"] for row in csv.DictReader(file)}
-    except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
-        why = messages.reason(error)
-        raise ValueError(f"{path} is not a CSV file with the columns file and leaf_group: {why}") from error
+    leaf = _groups(Path(path))
+    if not leaf.keys() & {*files}:
+        raise ValueError(
+            f"{path} names none of these pictures: "
+            f"its column file must hold names such as {messages.quote(files[0])}"
+        )
     first: dict[str, int] = {}
     pairs = [(first.setdefault(leaf[f], i), i) for i, f in enumerate(files) if leaf.get(f)]
     return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _groups(path: Path) -> dict[str, str]:
+    """The leaf of each file of a CSV, whose fields are divided by commas, semicolons or tabs."""
+    try:
+        TABLE.check(ordinary(path).stat().st_size, str(path))
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        head = text.partition("\n")[0]
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+        names = [name.strip().lower() for name in next(lines, [])]
+        if not {"file", "leaf_group"} <= {*names}:
+            raise ValueError(f"its columns are {', '.join(names)}")
+        file, group = names.index("file"), names.index("leaf_group")
+        rows = [row for row in lines if len(row) > max(file, group)]
+    except (OSError, ValueError, csv.Error) as error:
+        why = messages.reason(error)
+        raise ValueError(f"{path} is not a CSV file with the columns file and leaf_group: {why}") from error
+    return {row[file].strip().replace("\\", "/").removeprefix("./"): row[group].strip() for row in rows}
 
 
 def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
