@@ -68,11 +68,29 @@ class Look(Result):
         return None if self.facts["kind"] == "cube" else self.model.palette
 
 
-def create(visit: Visit, kind: str, title: str, lut: Lut | None = None) -> Look:
-    """A folder for a new result of the pictures now chosen; with `lut` it can be shown at once."""
+def create(
+    visit: Visit,
+    kind: str,
+    title: str,
+    picture: Picture,
+    lut: Lut | None = None,
+    network: color.ColorMap | None = None,
+    first: np.ndarray | None = None,
+) -> Look:
+    """A folder for a new result of the pictures now chosen; it counts as one once all is stored.
+
+    Args:
+        picture: that is recoloured.
+        lut: of a result that will not change any more; else `first`, to look at until there is a network.
+    """
     look = results.create(Look, visit, BYTES)
+    images.save(Picture(images.shrink(picture.on_white().rgb, VIEW)), look.path("view.png"))
+    if first is not None:
+        np.save(look.path(FIRST), first)
     if lut is not None:
         keep_lut(look, lut)
+    if network is not None:
+        color.save(network, look.path(MODEL))
     look.describe(kind=kind, title=title, source=visit.source, target=visit.target)
     return look
 
@@ -156,16 +174,6 @@ def _settle(look: Look, draw: Callable[[], object]) -> None:
     with suppress(Exception), _ONE_AT_A_TIME:  # who looks next meets the same fault, and is told
         if finish(look):
             draw()
-
-
-def keep_view(look: Look, picture: Picture) -> None:
-    """Store the picture at the size of the page."""
-    images.save(Picture(images.shrink(picture.on_white().rgb, VIEW)), look.path("view.png"))
-
-
-def keep_first(look: Look, values: np.ndarray) -> None:
-    """Store the LUT to look at until there is a network."""
-    np.save(look.path(FIRST), values)
 
 
 def keep_lut(look: Look, lut: Lut) -> None:

@@ -60,9 +60,7 @@ def begin(given: Session | None, text: str, result: str) -> None:
         assert tuned is not None
         title = f"Fine-tuned {steps} epochs on your ratings"
         of = replace(known, source=look.facts["source"], target=look.facts["target"])
-        made = looks.create(of, "tuned", title, tuned.lut())
-        looks.keep_view(made, source)
-        color.save(tuned, made.path(looks.MODEL))
+        made = looks.create(of, "tuned", title, source, tuned.lut(), tuned)
         feedback.add(made.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
         change(known.session, result=made.name)
         return f"{title}."

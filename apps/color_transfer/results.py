@@ -17,7 +17,6 @@ from apps.shared.inputs import data_uri, event_data, number
 from apps.shared.results import missing
 from apps.shared.views import history
 from apps.shared.visits import Session
-from vision_core import color
 from vision_core.color import colormap, lut, lut_files, metrics
 from vision_core.color.advice import warnings
 from vision_core.files import write_text
@@ -136,10 +135,7 @@ def use_saved(given: Session | None, file: str | None) -> None:
         color_map = colormap.from_arrays(guarded.call(colormap.to_arrays, file))
         table, warning = color_map.lut(), " ".join(warnings(color_map, picture))
         title = warning or "The saved model is in use"
-    look = looks.create(known, "cube" if color_map is None else "model", title, table)
-    looks.keep_view(look, picture)
-    if color_map is not None:
-        color.save(color_map, look.path(looks.MODEL))
+    look = looks.create(known, "cube" if color_map is None else "model", title, picture, table, color_map)
     change(known.session, result=look.name)
 
 

@@ -40,11 +40,10 @@ def begin(given: Session | None, head: str, *values: float) -> None:
         weights=color.LossWeights(**forms.read(color.LossWeights, TERMS, weights)),
     )
     HEAVY.refuse_second(known.session.owner)
-    look = looks.create(known, "training", f"{settings.epochs:,} epochs, seed {settings.seed}")
     counted = color.count_picture(picture)
     first = classical.match_histograms(counted, _wanted(known))
-    looks.keep_view(look, picture)
-    looks.keep_first(look, first)
+    title = f"{settings.epochs:,} epochs, seed {settings.seed}"
+    look = looks.create(known, "training", title, picture, first=first)
     run = color.create(look.run.folder, counted, known.palette, settings)
     HEAVY.train(known.session.owner, run)
     change(known.session, result=look.name)

@@ -353,10 +353,9 @@ def test_strength_zero_is_the_picture(loaded):
 
 def test_much_darker_colours_come_with_a_strength_that_keeps_the_drawing(visitor, tmp_path):
     dark = lut.identity(17) ** 6 * 0.12
-    look = looks.create(visit.current(visitor), "model", "dark")
-    looks.keep_view(look, visit.source_of(visit.current(visitor)))
-    color.save(color.load(MODEL), look.path(looks.MODEL))
-    looks.keep_lut(look, dark.astype(np.float32))
+    known = visit.current(visitor)
+    picture, network = visit.source_of(known), color.load(MODEL)
+    look = looks.create(known, "model", "dark", picture, dark.astype(np.float32), network)
     visit.change(visitor, result=look.name)
     facts = results.follow(visitor, 1, 1, "")[FACTS]
     [strength] = re.findall(r'data-act="lightness" data-value="([\d.]+)"', facts)
@@ -459,6 +458,20 @@ def test_plots_are_drawn_without_a_share_button(trained, name):
     figure, file = plots_tab.draw(trained[0], name, "lab")
     drawn = json.loads(figure.value["plot"])
     assert drawn["data"] and drawn["config"]["showSendToCloud"] is False and "plot.html" in file
+
+
+def test_a_result_is_listed_once_all_of_it_is_stored(trained, monkeypatch):
+    """The page that looks meanwhile draws every result that is listed."""
+    known, look = visit.current(trained[0]), looks.get(visit.current(trained[0]))
+    stored, describe = set(), looks.Look.describe
+    monkeypatch.setattr(
+        looks.Look,
+        "describe",
+        lambda made, **facts: (stored.update(p.name for p in made.folder.iterdir()), describe(made, **facts)),
+    )
+    made = looks.create(known, "tuned", "x", look.source, looks.table(look), look.model)
+    assert stored == {"view.png", looks.LUT, looks.MODEL}
+    visits.remove(made.folder)
 
 
 def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):

@@ -143,6 +143,14 @@ def test_system_folders_are_no_classes(split):
     assert found.counts() == {"rot": 5, "rust": 5} and not found.skipped
 
 
+def test_pictures_beside_the_class_folders_are_named(split):
+    root = split(("x",)) / "x"
+    for name in ("loose.jpg", "stray.png", "notes.txt"):
+        shutil.copy(next((root / "rot").iterdir()), root / name)
+    said = "2 pictures lie beside the folders, in no class, left out: loose.jpg, stray.png"
+    assert folders.read(root).notes == (said,)
+
+
 def test_predictions_that_fail_are_told_by_the_status(split):
     root = split(("x",)) / "x" / "rust"
     good, bad = sorted(root.iterdir())[0], root / "bad.png"

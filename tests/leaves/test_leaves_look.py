@@ -1,6 +1,7 @@
 """Leaf masks that are right or not there, advice, how ill a leaf is, teaching, results as files."""
 
 import csv
+import os
 
 import cv2
 import numpy as np
@@ -124,7 +125,7 @@ def test_results_are_a_table_with_refusals_a_sheet_and_cards(taught, three, tmp_
     model = taught[0][0]
     images.save(Picture(three[0]), tmp_path / "in" / "three.png")
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
-    images.save(Picture(noise), tmp_path / "in" / "=noise.png")
+    images.save(Picture(noise), tmp_path / "in" / os.fsdecode(b"=noise\xff.png"))
     looks, skipped = leaves.look_at_files(model, [tmp_path / "in"])
     written = leaves.write_looks(looks, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "prediction.csv").open()))

@@ -3,6 +3,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import img2pdf
@@ -288,6 +289,8 @@ def test_a_report_is_no_formula():
     report = PageReport("=cmd()", 1, None, "failed", "a, b")
     rows = list(csv.reader(io.StringIO(csv_table([report]))))
     assert rows[1][0] == "'=cmd()" and rows[1][4] == "a, b" and rows[0][0] == "source"
+    odd = replace(report, source=os.fsdecode(b"\xff.png"))  # a name that is no UTF-8
+    assert "\\udcff.png" in csv_table([odd]).encode().decode()
 
 
 def test_a_result_that_was_written_otherwise_since_is_done_again(tmp_path, picture, untrained):

@@ -15,6 +15,7 @@ from vision_core.leaves.network import LeafNet
 from vision_core.leaves.predict import Prediction, predict
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
+from vision_core.safety.messages import printable
 
 FILE = "{file}"
 SHEET = 70  # pictures of one contact sheet
@@ -126,14 +127,17 @@ def write_looks(looks: Sequence[tuple[str, Look]], out: str | Path) -> list[Path
         part = []
         for number, (name, seen) in enumerate(looks[start : start + SHEET], start + 1):
             rgb = images.shrink(images.read(name).rgb, 2 * cards.SIDE)
-            part.append((Path(name).name, images.shrink(rgb, cards.TILE), seen))
+            shown = printable(Path(name).name)
+            part.append((shown, images.shrink(rgb, cards.TILE), seen))
             written.append(out / f"{number:04d}-{Path(name).stem}.jpg")
-            images.save(Picture(cards.card(rgb, seen, Path(name).name)), written[-1])
+            images.save(Picture(cards.card(rgb, seen, shown)), written[-1])
         written.append(out / f"sheet-{start // SHEET + 1}.jpg")
         images.save(Picture(cards.sheet(part)), written[-1])
     return written
 
 
 def _plain(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """Text that can be written as UTF-8, and that a spreadsheet does not take for a formula."""
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else printable(value)

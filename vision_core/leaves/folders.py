@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vision_core.pictures.images import READABLE
+
 SPLITS = ("train", "validation", "test")
 WORDS = {
     "train": "train",
@@ -59,6 +61,7 @@ def read(folder: str | Path) -> Layout:
     ready = [path for path in inside if split_of(path.name)]
     if any(_folders(path) for path in ready) and any(split_of(path.name) == "train" for path in ready):
         return _of_splits(base, ready, [path for path in inside if path not in ready], notes)
+    notes += _loose(base)
     kept, said = _without_copies(inside)
     deeper = [path for path in kept if _only_folders(path)]
     if len(deeper) == len(kept):
@@ -106,6 +109,13 @@ def _descended(folder: Path) -> Path:
     return base
 
 
+def _loose(folder: Path) -> list[str]:
+    """A sentence on the pictures that lie beside the folders."""
+    found = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in READABLE and not _hidden(p.name))
+    lie = f"{len(found)} pictures lie" if len(found) > 1 else "1 picture lies"
+    return [f"{lie} beside the folders, in no class, left out: {', '.join(found[:3])}"] if found else []
+
+
 def _without_copies(inside: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The class folders, without one that holds copies of most of the others."""
     kept, notes = [], []
@@ -123,6 +133,7 @@ def _of_splits(base: Path, ready: list[Path], others: list[Path], notes: list[st
     names = {path.name.casefold() for path in ready}
     copies = [path for path in others if names & {child.name.casefold() for child in _folders(path)}]
     notes = [*notes, *(f"{path.name} holds the splits once more and is left out" for path in copies)]
+    notes += _loose(base)
     if extra := [path.name for path in others if path not in copies and pictures(path)]:
         raise ValueError(
             f"{base} holds ready-made splits ({', '.join(p.name for p in ready)}) beside other folders "

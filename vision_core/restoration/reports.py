@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from vision_core import files
+from vision_core.safety.messages import printable
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ def failed(source: str, page: int, reason: object) -> PageReport:
 
 
 def csv_table(reports: Sequence[PageReport]) -> str:
-    """A CSV table of all pages; no cell can be interpreted as a formula."""
+    """A CSV table of all pages; no cell can be interpreted as a formula, names may be any bytes."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(names := list(PageReport.__dataclass_fields__))
     for report in reports:
-        row = [asdict(report)[name] for name in names]
+        row = [printable(v) if isinstance(v, str) else v for v in (asdict(report)[name] for name in names)]
         writer.writerow(f"'{v}" if isinstance(v, str) and v[:1] in ("=", "+", "-", "@") else v for v in row)
     return buffer.getvalue()
 
