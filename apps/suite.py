@@ -135,6 +135,7 @@ def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
     server.add_middleware(UnknownAddress)
     server.add_middleware(UploadQuota)
     server.add_middleware(doors.TimelyBody)
+    server.add_middleware(doors.SoundPath)
     server.add_middleware(doors.SafeHeaders)
     if "SPACE_ID" in os.environ:
         server.add_middleware(doors.FramedCookies)

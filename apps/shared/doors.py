@@ -64,6 +64,26 @@ class KnownHost:
         return name == "localhost" or name.endswith(".localhost") or name in self.allowed
 
 
+class SoundPath:
+    """Answers 404 to a path that no file can have: with control characters, or a name of over 255 bytes.
+
+    Gradio hands it on to the file system and to HTTP clients, whose faults it does not catch.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        is_sound = all(ord(one) >= 32 and one != "\x7f" for one in path) and all(
+            len(name.encode("utf-8", "replace")) <= 255 for name in path.split("/")
+        )
+        if scope["type"] != "http" or is_sound:
+            await self.app(scope, receive, send)
+        else:
+            await PlainTextResponse("Not Found\n", 404)(scope, receive, send)
+
+
 class SafeHeaders:
     """Browsers must not guess types, tell other sites our addresses, or let other sites frame us."""
 

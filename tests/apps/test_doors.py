@@ -43,6 +43,17 @@ def test_only_our_own_names_are_answered_to(monkeypatch, host, known):
     assert client.get("/", headers={"host": host}).status_code == (200 if known else 421)
 
 
+@pytest.mark.parametrize("kind", ["static/", "assets/", "svelte/", "gradio_api/proxy="])
+@pytest.mark.parametrize("name", ["x" * 256, "x" * 5000, "%00", "a%00b", "a%0Ab"])
+def test_a_path_that_no_file_can_have_is_not_found(kind, name):
+    with gr.Blocks() as page:
+        gr.Textbox()
+    client = TestClient(doors.SoundPath(gr.mount_gradio_app(FastAPI(), page, "/page")))
+    assert client.get(f"/page/{kind}{name}").status_code == 404
+    assert client.get("/page/" + "x" * 255).status_code == 404
+    assert client.get("/page/config").status_code == 200
+
+
 def test_a_websocket_of_a_stranger_is_closed():
     async def connect(host: bytes) -> list[str]:
         sent: list[str] = []
