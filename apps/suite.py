@@ -132,6 +132,7 @@ def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
     logs.install()
     server = FastAPI(title="vision-core", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
     # the last one added is the first that a request passes
+    server.add_middleware(doors.BadRequest)
     server.add_middleware(UnknownAddress)
     server.add_middleware(UploadQuota)
     server.add_middleware(doors.TimelyBody)

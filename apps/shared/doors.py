@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, PlainTextResponse
 
+from apps.shared import logs
 from vision_core.safety import limits
 
 STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
@@ -82,6 +83,44 @@ class SoundPath:
             await self.app(scope, receive, send)
         else:
             await PlainTextResponse("Not Found\n", 404)(scope, receive, send)
+
+
+class BadRequest:
+    """Answers 400 where a library fails at a request before any code of ours is at work."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        held: list[MutableMapping[str, Any]] = []  # an answer of status 500, until the fault is known
+        started = False
+
+        async def hold_faults(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            if held or (message["type"] == "http.response.start" and message["status"] == 500):
+                held.append(message)
+            else:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive, hold_faults)
+        except Exception as error:
+            if started or logs.is_ours(error):
+                await _sent(held, send)
+                raise
+            logs.log.warning("a request was refused (%s)", logs.where(error))
+            await PlainTextResponse("This server does not know such a request.\n", 400)(scope, receive, send)
+        else:
+            await _sent(held, send)
+
+
+async def _sent(messages: Iterable[MutableMapping[str, Any]], send: Send) -> None:
+    for message in messages:
+        await send(message)
 
 
 class SafeHeaders:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from apps.shared import doors, wiring
+from vision_core import files
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,23 @@ def test_a_path_that_no_file_can_have_is_not_found(kind, name):
     client = TestClient(doors.SoundPath(gr.mount_gradio_app(FastAPI(), page, "/page")))
     assert client.get(f"/page/{kind}{name}").status_code == 404
     assert client.get("/page/" + "x" * 255).status_code == 404
+    assert client.get("/page/config").status_code == 200
+
+
+def test_what_gradio_fails_at_is_a_bad_request_and_our_own_faults_stay_faults():
+    with gr.Blocks() as page:
+        gr.Button().click(lambda: None, api_name="known")
+    app = FastAPI()
+    app.get("/broken")(lambda: files.read_json("there is no such file"))
+    client = TestClient(
+        doors.BadRequest(gr.mount_gradio_app(app, page, "/page")), raise_server_exceptions=False
+    )
+    assert client.get("/broken").status_code == 500
+    calls = client.post("/page/gradio_api/call/unknown", json={"data": []})
+    assert calls.status_code == 400 and "does not know" in calls.text
+    long = f"multipart/form-data; boundary={'b' * 3000}"
+    forms = client.post("/page/gradio_api/upload", content=b"x", headers={"content-type": long})
+    assert forms.status_code == 400
     assert client.get("/page/config").status_code == 200
 
 
