@@ -44,7 +44,7 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/pages.safetensors",
-        "d6349e25d343ed16fceeb9d3bd95db7ed5a0fd24cd51b449b21bb512279b9a52",
+        "7398a3d0c6aa704424f80ee4782bf32bf53aa7ed427ff24eefde39ee984e3b9e",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),

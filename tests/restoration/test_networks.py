@@ -112,6 +112,12 @@ def test_detail_and_light_of_two_trainings_are_joined(network, untrained, tmp_pa
         source = network if name.startswith("detail") else untrained
         assert torch.allclose(value, source.state_dict()[name], atol=1e-3)
     assert paths[2].stat().st_size < 0.7 * paths[0].stat().st_size
+    networks.join(paths[1], [paths[2], paths[0]], tmp_path / "again.safetensors")  # all lights of an ensemble
+    again, facts = load(tmp_path / "again.safetensors")
+    assert facts["lights"] == [{"epoch": 2}, {"epoch": 1}] and len(again.others) == 1
+    for light, source in ((again.light, untrained.light), (again.others[0], network.light)):
+        for name, value in light.state_dict().items():
+            assert torch.allclose(value, source.state_dict()[name], atol=1e-3)
 
 
 def test_lights_that_do_not_agree_are_not_taken(network, tmp_path):

@@ -36,7 +36,7 @@ def load(path: str | Path | None = None) -> tuple[Restorer, dict[str, Any]]:
 
 
 def join(detail: str | Path, lights: Sequence[str | Path], out: str | Path) -> dict[str, Any]:
-    """Write a network with the detail of one file and the light networks of others, in half precision.
+    """Write a network with the detail of one file and all light networks of others, in half precision.
 
     Returns:
         The joined metadata.
@@ -49,13 +49,14 @@ def join(detail: str | Path, lights: Sequence[str | Path], out: str | Path) -> d
     sizes = {name: one.architecture[name] for name in ("widths", "down", "up", "light")}
     if any(other.architecture["light"] != sizes["light"] for other, _ in found):
         raise ValueError(f"{detail} and {', '.join(map(str, lights))} have lights of different sizes")
-    both = PageRestorer(**sizes, lights=len(found))
+    parts = [part for other, _ in found for part in (other.light, *other.others)]
+    both = PageRestorer(**sizes, lights=len(parts))
     both.detail.load_state_dict(one.detail.state_dict())
-    for part, (other, _) in zip((both.light, *both.others), found, strict=True):
-        part.load_state_dict(other.light.state_dict())
+    for light, part in zip((both.light, *both.others), parts, strict=True):
+        light.load_state_dict(part.state_dict())
     facts = {
         "detail": shareable(detail_facts),
-        "lights": [shareable(each) for _, each in found],
+        "lights": [shareable(fact) for _, each in found for fact in each.get("lights", [each])],
         "licence": "Apache-2.0",
     }
     checkpoints.save(out, both, facts, half=True)
