@@ -147,53 +147,6 @@ def test_a_click_marks_the_thing_then_a_part_and_is_mended_by_more(coffee):
     assert iou(eyes.shared().mark(rgb, mended, seen), whole) > 0.8
 
 
-class Deaf:
-    """A decoder that answers one click by the parts of a thing, and several always by the same."""
-
-    def __init__(self, parts: list[np.ndarray], several: np.ndarray) -> None:
-        self.parts, self.several = parts, several
-
-    def find(self, seen, clicks=(), box=None, before=None):
-        masks = self.parts if len(clicks) == 1 else [self.several]
-        logits = np.stack([np.where(mask, 5.0, -5.0).astype(np.float32) for mask in masks])
-        return segment.Choices(seen, logits, np.ones(len(masks)))
-
-
-def test_where_the_decoder_does_not_follow_a_click_the_part_beneath_it_is_taken():
-    def square(left: int, right: int, top: int = 50, bottom: int = 90) -> np.ndarray:
-        return masks.box(256, 256, left, top, right, bottom)
-
-    def marked(several: np.ndarray, parts: list[np.ndarray], *strokes) -> np.ndarray:
-        seen = Seen(np.zeros((1, 256, 64, 64), np.float16), 256, 256)
-        first = Prompt(strokes[:1], chosen=(0,))
-        seen.answers[first] = Deaf([square(20, 60)], several).find(seen, [(1.0, 1.0, True)])
-        found = answers.answer(Deaf(parts, several), seen, Prompt(strokes))
-        return found.logits[0] > 0
-
-    body, arm = square(20, 60), square(60, 75)
-    start, more = (((30.5, 70.5),), True), (((70.5, 70.5),), True)
-    assert (marked(body, [arm], start, more) == body | arm).all()
-    huge = square(0, 250)  # more than half of what is marked: the next answer is taken
-    assert (marked(body, [huge, arm], start, more) == body | arm).all()
-    less = (((50.5, 70.5),), False)
-    assert (marked(body, [square(45, 60)], start, less) == square(20, 45)).all()
-    found = marked(body, [square(25, 60)], start, less)  # it holds the first click: too large
-    assert found[70, 30] and not found[70, 50] and 0 < (body & ~found).sum() < 60
-
-
-def test_the_look_from_nearby_does_not_add_much():
-    seen = Seen(np.zeros((1, 256, 64, 64), np.float16), 256, 256)
-    body, other = masks.box(256, 256, 20, 50, 60, 90), masks.box(256, 256, 60, 50, 110, 90)
-    strokes = tuple((((x, 70.5),), True) for x in (30.5, 40.5, 70.5))
-    deaf = Deaf([other], body | other)
-    seen.answers[Prompt(strokes[:2], chosen=(0, 0))] = Deaf([body], body).find(seen, [(1.0, 1.0, True)])
-    found = answers.answer(deaf, seen, Prompt(strokes)).logits[0] > 0
-    assert found[70, 70] and (found & other).sum() < 60 and found[body].all()
-    seen.answers.clear()
-    seen.answers[Prompt(strokes[1:2], chosen=(0,))] = Deaf([body], body).find(seen, [(1.0, 1.0, True)])
-    assert (answers.answer(deaf, seen, Prompt(strokes[1:])).logits[0] > 0)[other].all()
-
-
 def test_a_small_thing_is_looked_at_from_nearby(coffee):
     rgb, _ = coffee
     wide = np.full((2 * rgb.shape[0], 3 * rgb.shape[1], 3), rgb.reshape(-1, 3).mean(0), np.uint8)

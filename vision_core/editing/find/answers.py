@@ -11,7 +11,6 @@ import numpy as np
 
 from vision_core.editing.find.segment import ALIKE, Box, Choices, Click, Sam, Seen, alike
 
-LARGEST = 1.0  # of what is marked, divided by the strokes there are: a part that a stroke alone may change
 DAB = 3  # cells around a click that are as it says, whatever the decoder answers
 REMEMBERED = 24  # answers about a picture, a megabyte each
 SURFACES = ("dining table", "bed")  # a click on one means what lies there as likely
@@ -84,7 +83,6 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
 
     The decoder looks at all clicks anew and may lose elsewhere what was right; a person mends one place. So
     only the part that holds the stroke changes, and none that would undo an earlier click.
-    Where that leaves nothing, what the stroke alone points at is added or taken away.
     """
     chosen = (*prompt.chosen, *[0] * steps)[:steps]
     earlier = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
@@ -106,44 +104,11 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
     _, places = cv2.connectedComponents(other.astype(np.uint8))
     here = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
     undone = any(here[cell] and sign != adds for cell, sign in kept)
-    most = LARGEST / steps * float((old > 0).sum())
-    too_large = adds and steps == CLOSER and here.sum() > 2 * most  # another look may see more than is meant
-    ignored = not here.any() and any((old[cell] > 0) != adds for cell in cells)
-    if undone or too_large or ignored:
-        others = [cell for cell, sign in kept if sign != adds]
-        here, new = _part(sam, near, prompt.strokes[-1], old, most, others)
-    logits = np.where(here, new, old)
+    logits = old.copy() if undone else np.where(here, new, old)
     for y, x in cells:  # where the decoder did not follow: at least what was pointed at
         if (logits[y, x] > 0) != adds:
             cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
     return Choices(near, np.concatenate([logits[None], found.logits[1:]]), found.scores)
-
-
-def _part(
-    sam: Sam,
-    seen: Seen,
-    stroke: tuple[tuple[tuple[float, float], ...], bool],
-    old: np.ndarray,
-    most: float,
-    others: list[tuple[int, int]],
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a stroke alone points at, where the decoder does not follow it among the others.
-
-    Returns where the answer `old` changes, bool (256, 256), perhaps nowhere, and the logits there.
-
-    Args:
-        most: cells that may change.
-        others: cells of earlier clicks that said the opposite: a part with one of them is too large.
-    """
-    points, adds = stroke
-    cells = [seen.cell(x, y) for x, y in points]
-    for logits in sam.find(seen, Prompt(((points, True),)).clicks).logits:
-        change = (logits > 0) & ((old <= 0) if adds else (old > 0))
-        _, places = cv2.connectedComponents(change.astype(np.uint8))
-        here = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
-        if here.any() and here.sum() < most and not any(logits[o] > 0 for o in others):
-            return here, logits if adds else -logits
-    return np.zeros(old.shape, bool), old
 
 
 def _nearby(sam: Sam, found: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
