@@ -118,8 +118,7 @@ def test_every_size_can_be_damaged(size):
         ),
         ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1, "severity": 9}]}, "1 to 5 was expected"),
         ({"seed": 0, "steps": [{"kind": "blur", "sigma": True}]}, "sigma of blur is True"),
-        ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1}] * 101}, "a list of 1 to 100"),
-        ({"seed": 0, "steps": []}, "a list of 1 to 100"),
+        ({"seed": 0, "steps": [{"kind": "blur", "sigma": 1}] * 101}, "a list of up to 100"),
         ({"seed": 2**63, "steps": []}, "whole number"),
     ],
 )

@@ -39,6 +39,8 @@ def test_damage_can_be_repeated_from_its_recipe():
     for option in ("seed", "severity"):
         said = mistake("damage", "page.png", "--out", "c.png", "--recipe", "a.json", f"--{option}", "4")
         assert f"--recipe defines the damage: remove --{option}" in said
+    Path("empty.json").write_text('{"seed": 0, "steps": []}')
+    assert "no steps" in mistake("damage", "page.png", "--out", "c.png", "--recipe", "empty.json")
     a, b, clean = (images.read(name).rgb for name in ("a.png", "b.png", "page.png"))
     assert np.array_equal(a, b) and not np.array_equal(a, clean)
     assert images.read("a.png").dpi == pytest.approx((300, 300), abs=0.1)

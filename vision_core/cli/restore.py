@@ -156,6 +156,8 @@ def damage(
     picture = images.read(image)
     if recipe is not None:
         drawn = read_json(recipe)
+        if isinstance(drawn, dict) and drawn.get("steps") == []:
+            raise ValueError(f"{recipe} has no steps: it would change nothing")
         restoration.check(drawn)
     elif kind:
         drawn = restoration.draw(seed, tuple(kind), severity)

@@ -127,8 +127,8 @@ def check(recipe: Any) -> None:
         raise ValueError('a recipe is {"seed": 0, "steps": [{"kind": "blur", "sigma": 1.2}, ...]}') from None
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise ValueError(f"a recipe's seed is {quote(seed)}; a whole number of 0 or more was expected")
-    if not isinstance(steps, list) or not 0 < len(steps) <= MOST_STEPS:
-        raise ValueError(f"a recipe's steps are {quote(steps)}; a list of 1 to {MOST_STEPS} was expected")
+    if not isinstance(steps, list) or len(steps) > MOST_STEPS:
+        raise ValueError(f"a recipe's steps are {quote(steps)}; a list of up to {MOST_STEPS} was expected")
     for step in steps:
         if not isinstance(step, dict):
             raise ValueError(f"a step of a recipe is {quote(step)}; an object with a kind was expected")

@@ -72,7 +72,9 @@ def find(rgb: np.ndarray, network: ScratchNet | None = None, sure: float = SURE)
 
 def marks(likely: np.ndarray, sure: float = SURE) -> np.ndarray:
     """The connected parts of probability `FAINT` that reach `sure` somewhere (hysteresis): bool (H, W)."""
-    found, places = cv2.connectedComponents((likely >= min(FAINT, sure)).astype(np.uint8), connectivity=8)
+    faint = (likely >= min(FAINT, sure)).astype(np.uint8)
+    found, labels = cv2.connectedComponents(faint, connectivity=8)
+    places = np.asarray(labels, np.intp)
     reached = np.zeros(found, bool)
     reached[places[likely >= sure]] = True
     return reached[places]
