@@ -50,7 +50,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "restoration-gate": Weights(
         "restoration/gate.json",
-        "8eb4b00f2c4086c2280b0e181d32bfb673add52d21e6f3cfa61dbc6bc79c1a64",
+        "ba89b63f83daf39f101f4d586d0907a05eee1901aec84701b2c25d9e7b638212",
         "Apache-2.0",
         "vision-core restore fit-gate, see models/restoration/README.md",
     ),
