@@ -68,11 +68,25 @@ def build() -> gr.Blocks:
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
         for button, handler, told, inputs in (
             (start, edits.begin_task, [seed, canvas, found], [visit, task, *own, *model]),
-            (begin_text, edits.begin_text, seed, [
-                visit, words["caption"], words["prompt"], words["anchors"], words["window"], words["learned"],
-                seed, locked, steps, guidance, negative,
-            ]),
-        ):  # fmt: skip
+            (
+                begin_text,
+                edits.begin_text,
+                seed,
+                [
+                    visit,
+                    words["caption"],
+                    words["prompt"],
+                    words["anchors"],
+                    words["window"],
+                    words["learned"],
+                    seed,
+                    locked,
+                    steps,
+                    guidance,
+                    negative,
+                ],
+            ),
+        ):
             wiring.start(button.click, handler, inputs, follow, told).then(None, js=wiring.TO_RESULT)
         start.click(edits.announce, [visit, task], found, **wiring.QUIET)
         wiring.watch(follow, view["timer"], view["stop"], jobs.end, visit)
@@ -104,9 +118,15 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             source = inputs.Upload(
-                label="Picture to edit", alt_text="the picture to edit", type="filepath", image_mode=None,
-                format="png", sources=["upload", "clipboard"], height=220, elem_id="source",
-            )  # fmt: skip
+                label="Picture to edit",
+                alt_text="the picture to edit",
+                type="filepath",
+                image_mode=None,
+                format="png",
+                sources=["upload", "clipboard"],
+                height=220,
+                elem_id="source",
+            )
             pictures = examples(picture_panel.EXAMPLES, picture_panel.NAMES)
             chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=CLICKED)
             facts = gr.HTML(elem_id="facts")
@@ -122,17 +142,27 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
     about = gr.HTML(_about("remove"), elem_id="about")
     with gr.Row():
         fill = gr.Dropdown(
-            [(text, name) for name, text in edits.FILLS.items()], value="auto", label="Filled with",
-            info="Automatic: the surroundings, or a text model if the task needs one.", elem_id="fill",
-        )  # fmt: skip
+            [(text, name) for name, text in edits.FILLS.items()],
+            value="auto",
+            label="Filled with",
+            info="Automatic: the surroundings, or a text model if the task needs one.",
+            elem_id="fill",
+        )
         prompt = gr.Textbox(
             label="Prompt", info="What should be there. Only text models use it.", max_length=10_000
         )
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
     other = inputs.Upload(
-        label="The other picture", alt_text="the picture to put there", type="filepath", image_mode=None,
-        format="png", sources=["upload", "clipboard"], height=180, visible=False, elem_id="other",
-    )  # fmt: skip
+        label="The other picture",
+        alt_text="the picture to put there",
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=["upload", "clipboard"],
+        height=180,
+        visible=False,
+        elem_id="other",
+    )
     with gr.Row(visible=False) as placing:
         move_right = inputs.Slider(
             -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."
@@ -152,28 +182,40 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         )
     with gr.Row():
         edge = gr.Textbox(
-            label="Pixels around the mark", max_length=20, elem_id="edge",
+            label="Pixels around the mark",
+            max_length=20,
+            elem_id="edge",
             info="The dashed line; nothing outside it changes. Empty: as the task needs.",
-        )  # fmt: skip
+        )
         shadow = gr.Checkbox(
             True, label="With its shadow", info="Remove the shadow of the thing, too.", elem_id="shadow"
         )
     start = gr.Button("Edit the marked place", variant="primary", size="lg", elem_id="start")
     task.change(
         lambda name: (_about(name), gr.Row(visible=name == "extend"), gr.Checkbox(visible=name == "remove")),
-        task, [about, sides, shadow], show_progress="hidden", queue=False, api_visibility="private",
-    )  # fmt: skip
+        task,
+        [about, sides, shadow],
+        show_progress="hidden",
+        queue=False,
+        api_visibility="private",
+    )
     for side in (left, top, right, bottom):
         side.input(None, None, ratio, js="() => ''")  # who names pixels means them
     for piece in (task.change, edge.blur, edge.submit, shadow.change):
         piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
     fill.change(
         lambda name: (
-            gr.ColorPicker(visible=name == "color"), gr.Image(visible=name == "picture"),
-            gr.Row(visible=name == "picture"), gr.Slider(visible=name == "blur"),
-        ), fill, [color, other, placing, amount], show_progress="hidden", queue=False,
+            gr.ColorPicker(visible=name == "color"),
+            gr.Image(visible=name == "picture"),
+            gr.Row(visible=name == "picture"),
+            gr.Slider(visible=name == "blur"),
+        ),
+        fill,
+        [color, other, placing, amount],
+        show_progress="hidden",
+        queue=False,
         api_visibility="private",
-    )  # fmt: skip
+    )
     own = [prompt, fill, color, other, left, top, right, bottom]
     return task, [*own, ratio, amount, move_right, move_down, scale, light], [edge, shadow], start
 
@@ -206,9 +248,12 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
             label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
         )
         prompt = gr.Textbox(
-            label="Prompt", info="What it should show.", max_length=10_000, elem_id="prompt",
+            label="Prompt",
+            info="What it should show.",
+            max_length=10_000,
+            elem_id="prompt",
             placeholder="a tree with pink flowers",
-        )  # fmt: skip
+        )
     with gr.Accordion("Regions", open=False):
         with gr.Row():
             anchors = inputs.Slider(1, 16, 9, step=1, label="Regions to try")
@@ -230,14 +275,20 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
     with gr.Row():
         heat, boxes = (
             gr.Image(
-                label=label, alt_text=alt, format="png", interactive=False, visible=False, type="filepath",
-                buttons=["fullscreen"], min_width=280,
+                label=label,
+                alt_text=alt,
+                format="png",
+                interactive=False,
+                visible=False,
+                type="filepath",
+                buttons=["fullscreen"],
+                min_width=280,
             )
             for label, alt in (
                 ("What catches the eye", "heat map of what catches the eye"),
                 ("Regions", "the picture with the boxes found"),
             )
-        )  # fmt: skip
+        )
     find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **wiring.QUIET)
     chips.click(edits.pick, visit, [canvas, boxes, chips], **wiring.QUIET)
     fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window}
@@ -267,9 +318,13 @@ def _painting_settings() -> list[Any]:
         with gr.Row():
             steps = inputs.Slider(1, 100, 20, step=1, label="Steps")
             guidance = inputs.Slider(
-                0, 20, GUIDANCE["tiny"], step=0.5, label="Guidance",
+                0,
+                20,
+                GUIDANCE["tiny"],
+                step=0.5,
+                label="Guidance",
                 info="{tiny:g} suits the small world, {diffusers:g} Stable Diffusion.".format(**GUIDANCE),
-            )  # fmt: skip
+            )
             negative = gr.Textbox(label="Negative prompt", max_length=10_000)
     return [seed, locked, *fields, poisson, steps, guidance, negative]
 
@@ -277,9 +332,13 @@ def _painting_settings() -> list[Any]:
 def _in_its_place() -> dict[str, Any]:
     """The result where the picture was marked, and its versions: components by name."""
     slider = gr.ImageSlider(
-        label="Before and after", format="png", interactive=False, elem_id="result",
-        buttons=["fullscreen"], visible=False,
-    )  # fmt: skip
+        label="Before and after",
+        format="png",
+        interactive=False,
+        elem_id="result",
+        buttons=["fullscreen"],
+        visible=False,
+    )
     return {"slider": slider, "candidates": gr.HTML(js_on_load=CLICKED, elem_id="candidates")}
 
 
@@ -294,14 +353,26 @@ def _results_step() -> dict[str, Any]:
             mark = gr.Button("Change the mark", visible=False, elem_id="mark", min_width=120)
             again = gr.Button("Edit this result", visible=False, elem_id="again", min_width=120)
         boxes = gr.Image(
-            label="Where it was edited", alt_text="the boxes that were tried", format="png",
-            interactive=False, visible=False, type="filepath", buttons=["fullscreen"],
-        )  # fmt: skip
+            label="Where it was edited",
+            alt_text="the boxes that were tried",
+            format="png",
+            interactive=False,
+            visible=False,
+            type="filepath",
+            buttons=["fullscreen"],
+        )
     timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     return {
-        "section": section, "status": status, "stop": stop, "mark": mark, "again": again,
-        "files": downloads, "boxes": boxes, "timer": timer, "seen": seen,
-    }  # fmt: skip
+        "section": section,
+        "status": status,
+        "stop": stop,
+        "mark": mark,
+        "again": again,
+        "files": downloads,
+        "boxes": boxes,
+        "timer": timer,
+        "seen": seen,
+    }
 
 
 def _earlier() -> dict[str, Any]:

@@ -184,13 +184,17 @@ def begin_task(
     chosen = seed_of(seed, locked)
     prompt = text(prompt, "The prompt")
     options = {
-        "mask": mask, "prompt": prompt, "seed": chosen, "sides": sides,
+        "mask": mask,
+        "prompt": prompt,
+        "seed": chosen,
+        "sides": sides,
         "strength": optional(strength, 0.001, 1, "The strength"),
         "padding": optional(padding, 0, 16, "The context"),
         "feather": optional(feather, 0, 1000, "The feather"),
-        "edge": known.edge, "with_shadow": known.shadow and task == "remove",
+        "edge": known.edge,
+        "with_shadow": known.shadow and task == "remove",
         "blending": editing.Blending(poisson=bool(poisson) or task == "extend"),
-    }  # fmt: skip
+    }
     placed = {
         "amount": number(amount, 0.1, 25, "The blur") / 100,
         "right": number(move_right, -100, 100, "How far it is moved") / 100,
@@ -335,9 +339,17 @@ def _by_text(
     sizes = editing.load_anchor_net(network) if network else None
     own, judge = editing.painter("tiny", **told), editing.load_clip(None, "tiny")
     return editing.edit(
-        picture, caption, prompt, own, eyes, judge, sizes,
-        anchors=counts[0], max_window=counts[1], seed=seed,
-    )  # fmt: skip
+        picture,
+        caption,
+        prompt,
+        own,
+        eyes,
+        judge,
+        sizes,
+        anchors=counts[0],
+        max_window=counts[1],
+        seed=seed,
+    )
 
 
 def begin(

@@ -23,10 +23,17 @@ from vision_core.safety import guarded
 
 HISTORY = 12
 TITLES = {
-    "complete": "Completed", "add": "Added", "remove": "Removed", "replace": "Replaced", "extend": "Extended",
-    "repair": "Repaired", "style": "Restyled", "background": "Background changed", "texture": "Retextured",
+    "complete": "Completed",
+    "add": "Added",
+    "remove": "Removed",
+    "replace": "Replaced",
+    "extend": "Extended",
+    "repair": "Repaired",
+    "style": "Restyled",
+    "background": "Background changed",
+    "texture": "Retextured",
     "creative": "Reinvented",
-}  # fmt: skip
+}
 BY = {
     "classical": "filled from the surroundings",
     "lama": "filled by LaMa",
@@ -236,10 +243,16 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
     return (
         note(" ".join(said), "good" if len(said) == 1 else "warning"),
         mask_panel.canvas(known),
-        task, made.prompt, made.caption or gr.skip(), fill, made.seed, True,
+        task,
+        made.prompt,
+        made.caption or gr.skip(),
+        fill,
+        made.seed,
+        True,
         *(str(options.get(name, "")) for name in ("strength", "padding", "feather")),
         bool(options.get("poisson")),
-        options.get("steps", 20), options.get("guidance", GUIDANCE.get(made.backend, GUIDANCE["diffusers"])),
+        options.get("steps", 20),
+        options.get("guidance", GUIDANCE.get(made.backend, GUIDANCE["diffusers"])),
         options.get("negative", ""),
         *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
         "" if task == "extend" else gr.skip(),
@@ -248,5 +261,6 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
             for name in ("amount", "right", "down", "scale")
         ),
         options.get("light", gr.skip()),
-        str(options.get("edge", "")), options.get("shadow", False),
-    )  # fmt: skip
+        str(options.get("edge", "")),
+        options.get("shadow", False),
+    )

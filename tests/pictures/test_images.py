@@ -224,8 +224,10 @@ def pages_of(frames: list[tuple[Image.Image, int]]) -> bytes:
 
 def test_thumbnails_levels_and_masks_are_no_pages(tmp_path):
     """What NewSubfileType says is neither the picture nor a page of the document."""
-    small, page, other = (Image.new("RGB", size, color) for size, color in
-                          (((5, 4), "red"), ((50, 40), "lime"), ((30, 20), "blue")))  # fmt: skip
+    small, page, other = (
+        Image.new("RGB", size, color)
+        for size, color in (((5, 4), "red"), ((50, 40), "lime"), ((30, 20), "blue"))
+    )
     for frames, sizes in (
         ([(small, 1), (page, 0)], [(40, 50)]),
         ([(page, 0), (small, 1), (small, 1)], [(40, 50)]),
@@ -652,16 +654,25 @@ def test_pages_joined_into_one_tiff_keep_all_that_each_has(tmp_path):
         assert again.dpi is None or again.dpi == pytest.approx(page.dpi, rel=1e-4)
     tifffile = pytest.importorskip("tifffile")
     assert [page.shape for page in tifffile.TiffFile(tmp_path / "x.tif").pages] == [
-        (37, 53, 3), (37, 53), (9, 14, 4), (37, 53, 3),
-    ]  # fmt: skip
+        (37, 53, 3),
+        (37, 53),
+        (9, 14, 4),
+        (37, 53, 3),
+    ]
 
 
 def test_an_iptc_record_and_damaged_metadata():
     record = b"".join(
         b"\x1c\x02" + bytes([number]) + struct.pack(">H", len(text)) + text
-        for number, text in ((80, b"Ana"), (80, "Zoë".encode()), (116, b"(c) Ana"), (55, b"20010203"),
-                             (60, b"040506+0100"), (25, b"family"))
-    )  # fmt: skip
+        for number, text in (
+            (80, b"Ana"),
+            (80, "Zoë".encode()),
+            (116, b"(c) Ana"),
+            (55, b"20010203"),
+            (60, b"040506+0100"),
+            (25, b"family"),
+        )
+    )
     block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(record)) + record + bytes(len(record) % 2)
     segment = b"Photoshop 3.0\0" + block
     plain = file_of(Image.fromarray(COLORS), "JPEG")

@@ -21,13 +21,24 @@ imagecodecs = pytest.importorskip("imagecodecs")
 HEIGHT, WIDTH = 37, 53  # no multiple of a tile, a strip or a byte
 COMPRESSIONS = ("none", "lzw", "deflate", "packbits", "lzma", "zstd")
 SHAPES = {
-    "miniswhite": 1, "minisblack": 1, "grey and alpha": 2, "rgb": 3, "rgb and alpha": 4,
-    "rgb and premultiplied alpha": 4, "rgb and another": 4, "palette": 1, "separated": 4, "cielab": 3,
+    "miniswhite": 1,
+    "minisblack": 1,
+    "grey and alpha": 2,
+    "rgb": 3,
+    "rgb and alpha": 4,
+    "rgb and premultiplied alpha": 4,
+    "rgb and another": 4,
+    "palette": 1,
+    "separated": 4,
+    "cielab": 3,
     "icclab": 3,
-}  # fmt: skip
+}
 EXTRAS = {
-    "grey and alpha": 2, "rgb and alpha": 2, "rgb and premultiplied alpha": 1, "rgb and another": 0,
-}  # fmt: skip
+    "grey and alpha": 2,
+    "rgb and alpha": 2,
+    "rgb and premultiplied alpha": 1,
+    "rgb and another": 0,
+}
 
 
 def layouts() -> Iterator[dict[str, Any]]:
@@ -44,17 +55,28 @@ def layouts() -> Iterator[dict[str, Any]]:
                 if tiled and compression in ("lzma", "packbits"):
                     continue
                 yield {
-                    "bits": bits, "sort": sort, "color": color, "compression": compression, "planar": planar,
-                    "tiled": tiled, "order": "<>"[(tiled + number + bits // 8) % 2],
+                    "bits": bits,
+                    "sort": sort,
+                    "color": color,
+                    "compression": compression,
+                    "planar": planar,
+                    "tiled": tiled,
+                    "order": "<>"[(tiled + number + bits // 8) % 2],
                     "predictor": whole and compression in ("lzw", "deflate", "zstd") and not tiled,
-                }  # fmt: skip
+                }
     for bits, sort, compression in itertools.product((8, 16, 32, 64), "iuf", ("none", "lzw")):
         if bits > 16 or sort == "i" or (sort == "f" and bits > 8):
             for color in ("minisblack", "rgb"):
                 yield {
-                    "bits": bits, "sort": sort, "color": color, "compression": compression,
-                    "planar": "contig", "tiled": False, "order": "<", "predictor": False,
-                }  # fmt: skip
+                    "bits": bits,
+                    "sort": sort,
+                    "color": color,
+                    "compression": compression,
+                    "planar": "contig",
+                    "tiled": False,
+                    "order": "<",
+                    "predictor": False,
+                }
 
 
 def stored(layout: dict[str, Any]) -> np.ndarray:
@@ -93,16 +115,28 @@ TO_LINEAR = [
     [3.1338561, -1.6168667, -0.4906146],
     [-0.9787684, 1.9161415, 0.0334540],
     [0.0719453, -0.2289914, 1.4052427],
-]  # fmt: skip; XYZ of D50 to linear sRGB, with Bradford's matrix
+]  # XYZ of D50 to linear sRGB, with Bradford's matrix
 PHOTOMETRICS = {
-    "miniswhite": 0, "minisblack": 1, "grey and alpha": 1, "rgb": 2, "rgb and alpha": 2, "palette": 3,
-    "rgb and premultiplied alpha": 2, "rgb and another": 2, "separated": 5, "cielab": 8, "icclab": 9,
-}  # fmt: skip
+    "miniswhite": 0,
+    "minisblack": 1,
+    "grey and alpha": 1,
+    "rgb": 2,
+    "rgb and alpha": 2,
+    "palette": 3,
+    "rgb and premultiplied alpha": 2,
+    "rgb and another": 2,
+    "separated": 5,
+    "cielab": 8,
+    "icclab": 9,
+}
 ENCODE = {
-    "none": (1, bytes), "lzw": (5, imagecodecs.lzw_encode), "deflate": (8, imagecodecs.zlib_encode),
-    "packbits": (32773, imagecodecs.packbits_encode), "zstd": (50000, imagecodecs.zstd_encode),
+    "none": (1, bytes),
+    "lzw": (5, imagecodecs.lzw_encode),
+    "deflate": (8, imagecodecs.zlib_encode),
+    "packbits": (32773, imagecodecs.packbits_encode),
+    "zstd": (50000, imagecodecs.zstd_encode),
     "lzma": (34925, imagecodecs.lzma_encode),
-}  # fmt: skip
+}
 
 
 def file_of(layout: dict[str, Any], values: np.ndarray) -> bytes:
@@ -122,10 +156,16 @@ def file_of(layout: dict[str, Any], values: np.ndarray) -> bytes:
             parts.append(encode(packed(part, bits, order)))
     size, word, room = ("Q", 16, 8) if tiled else ("I", 4, 4)
     tags = [
-        (256, 4, [WIDTH]), (257, 4, [HEIGHT]), (258, 3, [bits] * values.shape[2]), (259, 3, [code]),
-        (262, 3, [PHOTOMETRICS[color]]), (277, 3, [values.shape[2]]), (284, 3, [1 + (len(planes) > 1)]),
-        (317, 3, [1 + layout["predictor"]]), (339, 3, ["_uif".index(layout["sort"])] * values.shape[2]),
-    ]  # fmt: skip
+        (256, 4, [WIDTH]),
+        (257, 4, [HEIGHT]),
+        (258, 3, [bits] * values.shape[2]),
+        (259, 3, [code]),
+        (262, 3, [PHOTOMETRICS[color]]),
+        (277, 3, [values.shape[2]]),
+        (284, 3, [1 + (len(planes) > 1)]),
+        (317, 3, [1 + layout["predictor"]]),
+        (339, 3, ["_uif".index(layout["sort"])] * values.shape[2]),
+    ]
     tags += [(322, 4, [across]), (323, 4, [down])] if tiled else [(278, 4, [down])]
     if color in EXTRAS:
         tags.append((338, 3, [EXTRAS[color]]))
@@ -268,9 +308,14 @@ def test_pixels_that_a_library_compressed_are_its_own_or_refused_by_name():
 def test_bits_in_the_other_order(bits):
     """FillOrder 2: each byte has its lowest bit first."""
     layout = {
-        "bits": bits, "sort": "u", "color": "rgb", "planar": "contig", "tiled": False, "order": "<",
+        "bits": bits,
+        "sort": "u",
+        "color": "rgb",
+        "planar": "contig",
+        "tiled": False,
+        "order": "<",
         "predictor": False,
-    }  # fmt: skip
+    }
     turn = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"))
     for compression in ("none", "lzw", "deflate"):
         values = stored(layout | {"compression": compression})

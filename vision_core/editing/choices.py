@@ -264,12 +264,17 @@ def repeat(
             raise ValueError("the recipe names no box")
         mask = masks.box(height, width, *made.box)
     own = painter(
-        "diffusers" if made.backend not in BACKENDS else made.backend, model, material=material,
-        steps=options.get("steps", 20), guidance=options.get("guidance"),
-        negative=options.get("negative", ""), version=options.get("version", 0),
+        "diffusers" if made.backend not in BACKENDS else made.backend,
+        model,
+        material=material,
+        steps=options.get("steps", 20),
+        guidance=options.get("guidance"),
+        negative=options.get("negative", ""),
+        version=options.get("version", 0),
         **{name: options[name] for name in ("amount", "right", "down", "scale") if name in options},
-        relight=relight if options.get("light") else None, device=device,
-    )  # fmt: skip
+        relight=relight if options.get("light") else None,
+        device=device,
+    )
     blending = Blending(options.get("colors", True), options.get("poisson", False))
     named = ("strength", "padding", "feather", "edge")
     numbers = {name: float(options[name]) for name in named if options.get(name) is not None}

@@ -138,12 +138,18 @@ def perform(
             seed=seed,
             mask="" if given is None else packed.pack_mask(given),
             options={
-                "strength": chosen.strength, "padding": chosen.padding, "feather": chosen.feather,
-                "edge": edge, "shadow": with_shadow, "sides": list(sides), "colors": blending.colors,
-                "poisson": blending.poisson, **own.options,
+                "strength": chosen.strength,
+                "padding": chosen.padding,
+                "feather": chosen.feather,
+                "edge": edge,
+                "shadow": with_shadow,
+                "sides": list(sides),
+                "colors": blending.colors,
+                "poisson": blending.poisson,
+                **own.options,
             },
             versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
-        )  # fmt: skip
+        )
         candidates.append(Candidate(result, None, recipe=made))
         yield candidates[-1]
     made = candidates[0].recipe

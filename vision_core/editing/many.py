@@ -111,9 +111,17 @@ class Editor:
         key = self._key(source, number)
         own, eyes, judge, sizes = self.models
         events = edit(
-            images.read(source), caption, prompt, own, eyes, judge, sizes,
-            anchors=self.anchors, max_window=self.max_window, seed=self.seed,
-        )  # fmt: skip
+            images.read(source),
+            caption,
+            prompt,
+            own,
+            eyes,
+            judge,
+            sizes,
+            anchors=self.anchors,
+            max_window=self.max_window,
+            seed=self.seed,
+        )
         found = self.follow(events)
         for pattern in (f"results/{number}_*_rank*.png", f"boxes/{number}_rank*.png"):
             for older in [*target.glob(pattern)]:  # of another prompt or number of anchors

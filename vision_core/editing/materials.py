@@ -79,11 +79,13 @@ def _out_of_focus(light: np.ndarray, known: np.ndarray, sigma: float) -> np.ndar
     weight = known.astype(np.float32)
     total, spread = (
         cv2.GaussianBlur(
-            cv2.resize(x, size, interpolation=cv2.INTER_AREA), (0, 0), max(0.5, sigma * scale),
+            cv2.resize(x, size, interpolation=cv2.INTER_AREA),
+            (0, 0),
+            max(0.5, sigma * scale),
             borderType=cv2.BORDER_REFLECT,
         )
         for x in (weight, light * weight[..., None])
-    )  # fmt: skip
+    )
     mean = spread / np.maximum(total, 1e-4)[..., None]
     return cv2.resize(mean, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
 

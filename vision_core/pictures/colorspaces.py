@@ -24,8 +24,16 @@ PRIMARIES = {  # x, y of red, green, blue and white, by H.273
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65),
 }
 ADOBE_RGB = ((0.640, 0.330), (0.210, 0.710), (0.150, 0.060), D65)
-NAMES = {1: "BT.709", 4: "BT.470 M", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 11: "DCI-P3",
-         12: "Display P3"}  # fmt: skip
+NAMES = {
+    1: "BT.709",
+    4: "BT.470 M",
+    5: "BT.601",
+    6: "BT.601",
+    7: "SMPTE 240M",
+    9: "BT.2020",
+    11: "DCI-P3",
+    12: "Display P3",
+}
 PQ, HLG, LINEAR, SRGB_LIKE = 16, 18, 8, (1, 6, 11, 13, 14, 15)  # video's curves are shown as sRGB's is
 WHITE_NITS = 203  # of paper white in PQ and HLG, by BT.2408
 ROOTS = 1 << 18  # entries of the table of sRGB's curve: an error of a fifth of a step of 16 bits

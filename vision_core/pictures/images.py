@@ -45,7 +45,7 @@ READABLE = (
     ".heic",
     ".heif",
     ".hif",
-)  # fmt: skip; the endings of what `read` opens, which goes by content
+)  # the endings of what `read` opens, which goes by content
 OPAQUE = ("JPEG", "BMP")  # formats without transparency
 WRITABLE_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 

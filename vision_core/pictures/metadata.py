@@ -22,15 +22,27 @@ MAX_XMP = 8 << 20  # histories of editing are megabytes
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _SPACES = {
-    "dc": "http://purl.org/dc/elements/1.1/", "xmp": "http://ns.adobe.com/xap/1.0/",
-    "xmpRights": "http://ns.adobe.com/xap/1.0/rights/", "exif": "http://ns.adobe.com/exif/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "cc": "http://creativecommons.org/ns#",
-}  # fmt: skip
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "cc": "http://creativecommons.org/ns#",
+}
 _PROPERTIES = {  # of XMP, and the kind of list that each is
-    "dc:creator": "Seq", "dc:rights": "Alt", "xmpRights:Marked": "", "xmpRights:WebStatement": "",
-    "xmpRights:UsageTerms": "Alt", "xmpRights:Owner": "Bag", "cc:license": "", "cc:attributionName": "",
-    "photoshop:Credit": "", "photoshop:DateCreated": "", "xmp:CreateDate": "", "exif:DateTimeOriginal": "",
-}  # fmt: skip
+    "dc:creator": "Seq",
+    "dc:rights": "Alt",
+    "xmpRights:Marked": "",
+    "xmpRights:WebStatement": "",
+    "xmpRights:UsageTerms": "Alt",
+    "xmpRights:Owner": "Bag",
+    "cc:license": "",
+    "cc:attributionName": "",
+    "photoshop:Credit": "",
+    "photoshop:DateCreated": "",
+    "xmp:CreateDate": "",
+    "exif:DateTimeOriginal": "",
+}
 _IPTC = {80: "dc:creator", 116: "dc:rights", 110: "photoshop:Credit", 55: "date", 60: "time"}
 
 Rights = dict[str, list[str]]

@@ -23,17 +23,50 @@ DNG_VERSION, MAKE, EXIF = 50706, 271, 34665
 TYPES: dict[int, str] = dict(zip((1, 3, 4, 6, 8, 9, 11, 12, 13, 16, 17, 18), "BHIbhifdIQqQ", strict=True))
 _SIZES = {2: 1, 5: 8, 7: 1, 10: 8} | {kind: struct.calcsize("=" + code) for kind, code in TYPES.items()}
 _PHOTOMETRICS = {
-    0: "white-is-zero grey", 1: "grey", 2: "RGB", 3: "palette", 4: "transparency mask", 5: "CMYK", 6: "YCbCr",
-    8: "CIELab", 9: "ICC Lab", 10: "ITU Lab", 32803: "sensor (CFA)", 32844: "LogL", 32845: "LogLuv",
+    0: "white-is-zero grey",
+    1: "grey",
+    2: "RGB",
+    3: "palette",
+    4: "transparency mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICC Lab",
+    10: "ITU Lab",
+    32803: "sensor (CFA)",
+    32844: "LogL",
+    32845: "LogLuv",
     34892: "linear raw",
-}  # fmt: skip
+}
 _COMPRESSIONS = {
-    1: "no", 2: "CCITT", 3: "CCITT G3", 4: "CCITT G4", 5: "LZW", 6: "old-style JPEG", 7: "JPEG", 8: "Deflate",
-    32773: "PackBits", 32946: "Deflate", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000",
-    33005: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 50000: "Zstandard",
-    50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL", 32809: "ThunderScan", 32908: "Pixar film",
-    32909: "Pixar log", 34676: "SGI Log", 34677: "SGI Log",
-}  # fmt: skip
+    1: "no",
+    2: "CCITT",
+    3: "CCITT G3",
+    4: "CCITT G4",
+    5: "LZW",
+    6: "old-style JPEG",
+    7: "JPEG",
+    8: "Deflate",
+    32773: "PackBits",
+    32946: "Deflate",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+    32809: "ThunderScan",
+    32908: "Pixar film",
+    32909: "Pixar log",
+    34676: "SGI Log",
+    34677: "SGI Log",
+}
 FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
 _RAW_COMPRESSIONS = (32767, 32769, 32770, 34713, 34892, 65000, 65535)  # of ARW, NEF, SRW, DNG, DCR, PEF
 

@@ -150,9 +150,14 @@ def _unpacked(page: Directory, packed: list[bytes], row_bytes: int, rows: int, d
         data = data[: rows * row_bytes].reshape(rows, row_bytes)
         return _reversed()[data] if reverse else data
     tags = {
-        WIDTH: (4, [row_bytes]), HEIGHT: (4, [rows]), BITS: (3, [8]), COMPRESSION: (3, [packing]),
-        PHOTOMETRIC: (3, [1]), FILL_ORDER: (3, [2 if reverse else 1]), ROWS_PER_STRIP: (4, [down]),
-    }  # fmt: skip
+        WIDTH: (4, [row_bytes]),
+        HEIGHT: (4, [rows]),
+        BITS: (3, [8]),
+        COMPRESSION: (3, [packing]),
+        PHOTOMETRIC: (3, [1]),
+        FILL_ORDER: (3, [2 if reverse else 1]),
+        ROWS_PER_STRIP: (4, [down]),
+    }
     if packing == 7 and (tables := page.bytes(347)):
         tags[347] = (7, list(tables))
     with _silence(), TiffImagePlugin.TiffImageFile(BytesIO(tiff_writing.written(tags, packed))) as image:

@@ -114,10 +114,16 @@ def _layout_of_wide(values: np.ndarray) -> tuple[dict[int, Any], list[bytes]]:
     height, width, channels = values.shape
     rows = max(1, (1 << 18) // (width * channels * 2))
     tags: dict[int, Any] = {
-        WIDTH: (4, [width]), HEIGHT: (4, [height]), BITS: (3, [16] * channels), COMPRESSION: (3, [8]),
-        PHOTOMETRIC: (3, [2 if channels > 2 else 1]), SAMPLES: (3, [channels]), ROWS_PER_STRIP: (4, [rows]),
-        PLANAR: (3, [1]), PREDICTOR: (3, [2]),
-    }  # fmt: skip
+        WIDTH: (4, [width]),
+        HEIGHT: (4, [height]),
+        BITS: (3, [16] * channels),
+        COMPRESSION: (3, [8]),
+        PHOTOMETRIC: (3, [2 if channels > 2 else 1]),
+        SAMPLES: (3, [channels]),
+        ROWS_PER_STRIP: (4, [rows]),
+        PLANAR: (3, [1]),
+        PREDICTOR: (3, [2]),
+    }
     if channels in (2, 4):
         tags[EXTRA] = (3, [2])
     packed = []

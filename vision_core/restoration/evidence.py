@@ -6,11 +6,30 @@ CELL = 32  # pixels
 DOT = 0.12  # share of the range by which a dot differs from the median of 3 x 3 pixels
 BAND, MARGIN = 1024, 64  # rows processed together, and their context
 NAMES = (
-    "changed", "colour changed", "grain before", "grain after", "edges before", "edges after", "ink",
-    "ink unsure", "dark before", "dark after", "vanished", "appeared", "ink vanished", "no ink appeared",
-    "sharp vanished", "sharp appeared", "depth before", "depth after", "ink known", "dots before",
-    "dots after", "changed beside dots", "soft dark vanished",
-)  # fmt: skip
+    "changed",
+    "colour changed",
+    "grain before",
+    "grain after",
+    "edges before",
+    "edges after",
+    "ink",
+    "ink unsure",
+    "dark before",
+    "dark after",
+    "vanished",
+    "appeared",
+    "ink vanished",
+    "no ink appeared",
+    "sharp vanished",
+    "sharp appeared",
+    "depth before",
+    "depth after",
+    "ink known",
+    "dots before",
+    "dots after",
+    "changed beside dots",
+    "soft dark vanished",
+)
 FEATURES = 3 * len(NAMES)
 
 
@@ -65,13 +84,30 @@ def _maps(original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None) ->
     vanished = before.dark * (1 - cv2.dilate(after.dark, spread))
     appeared = after.dark * (1 - cv2.dilate(before.dark, spread))
     return [
-        changed, colour, before.grain, after.grain, before.edges, after.edges, sure, 4 * sure * (1 - sure),
-        before.dark, after.dark, vanished, appeared, vanished * sure, appeared * (1 - sure),
-        vanished * before.sharp, appeared * after.sharp, before.depth**2, after.depth**2,
-        np.full_like(sure, ink is not None), before.dots, after.dots,
+        changed,
+        colour,
+        before.grain,
+        after.grain,
+        before.edges,
+        after.edges,
+        sure,
+        4 * sure * (1 - sure),
+        before.dark,
+        after.dark,
+        vanished,
+        appeared,
+        vanished * sure,
+        appeared * (1 - sure),
+        vanished * before.sharp,
+        appeared * after.sharp,
+        before.depth**2,
+        after.depth**2,
+        np.full_like(sure, ink is not None),
+        before.dots,
+        after.dots,
         changed * (1 - cv2.dilate(before.dots, np.ones((3, 3), np.uint8))),
         (before.soft - after.soft).clip(0),
-    ]  # fmt: skip
+    ]
 
 
 class _Seen:
