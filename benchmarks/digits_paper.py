@@ -326,8 +326,8 @@ def grounds() -> list[str]:
 def load_mnist(folder: Path | None, count: int) -> list[tuple[int, np.ndarray]]:
     """Test images, as many of each digit."""
     test = digits.load(folder).test
-    rows = test.first(-(-count // 10))
-    return [(d, rows[d, i].numpy()) for i in range(rows.shape[1]) for d in range(10)][:count]
+    each, rows = -(-count // 10), [test.images[test.labels == digit, 0] for digit in range(10)]
+    return [(d, rows[d][i].numpy()) for i in range(each) for d in range(10) if i < len(rows[d])][:count]
 
 
 def load_pen(path: Path, count: int, seed: int) -> list[tuple[int, list]]:
