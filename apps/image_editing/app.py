@@ -136,7 +136,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
 
 
 def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], list[Any], gr.Button]:
-    """The ten tasks: (task, what it needs in the order of `edits.begin_task`, how far it reaches, button)."""
+    """The ten tasks: (task, the further fields of `edits.TaskForm`, how far it reaches, button)."""
     names = [(f"{name.capitalize()}", name) for name in TASKS]
     task = gr.Radio(names, value="remove", label="Task", elem_id="task")
     about = gr.HTML(_about("remove"), elem_id="about")
@@ -298,7 +298,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
 
 
 def _painting_settings() -> list[Any]:
-    """Seed and blending, for both tabs; in the order of `edits.begin_task`."""
+    """Seed and blending, for both tabs, in the order of `edits.TaskForm`."""
     with gr.Accordion("Seed, blending and the text model's settings", open=False):
         with gr.Row():
             seed = inputs.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")

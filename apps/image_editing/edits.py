@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -132,106 +133,111 @@ def seed_of(seed: Any, locked: bool) -> int:
     return whole(seed, 0, 2**31, "The seed") if locked else secrets.randbelow(2**31)
 
 
+@dataclass(frozen=True)
+class TaskForm:
+    """The controls of a task, as `app._task_tab` and then `app._painting_settings` list them."""
+
+    task: str
+    prompt: str
+    fill: str
+    color: str
+    other: str | None
+    left: float
+    top: float
+    right: float
+    bottom: float
+    ratio: str
+    amount: float
+    move_right: float
+    move_down: float
+    scale: float
+    light: bool
+    seed: float
+    locked: bool
+    strength: Any
+    padding: Any
+    feather: Any
+    poisson: bool
+    steps: float
+    guidance: float
+    negative: str
+
+    def painter(self, fill: str) -> Callable[..., Painter]:
+        """A function that makes the painter, which may take a `version`."""
+        return partial(
+            editing.painter,
+            fill,
+            material=material_of(fill, self.color, self.other),
+            relight=baselines.surroundings if self.light else None,
+            steps=whole(self.steps, 1, 200, "The number of steps"),
+            guidance=number(self.guidance, 0, 100, "The guidance"),
+            negative=text(self.negative, "The negative prompt"),
+            amount=number(self.amount, 0.1, 25, "The blur") / 100,
+            right=number(self.move_right, -100, 100, "How far it is moved") / 100,
+            down=number(self.move_down, -100, 100, "How far it is moved") / 100,
+            scale=number(self.scale, 10, 400, "Its size") / 100,
+        )
+
+    def sides(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """The pixels to add at left, top, right and bottom of a picture that is extended."""
+        pixels = (self.left, self.top, self.right, self.bottom)
+        left, top, right, bottom = (whole(side or 0, 0, MOST, "What is added at a side") for side in pixels)
+        if self.ratio:
+            left, top, right, bottom = compose.sides_for(height, width, str(self.ratio))
+        if not any((left, top, right, bottom)):
+            raise ValueError("Choose a shape, or say how many pixels to add at which side")
+        extended = height + top + bottom, width + left + right
+        limits.check_size(*extended, "The extended picture", limits.UPLOAD_PIXELS.value)
+        return left, top, right, bottom
+
+
 @user_errors
-def begin_task(
-    given: Session | None,
-    task: str,
-    prompt: str,
-    fill: str,
-    color: str,
-    other: str | None,
-    left: float,
-    top: float,
-    right: float,
-    bottom: float,
-    ratio: str,
-    amount: float,
-    move_right: float,
-    move_down: float,
-    scale: float,
-    light: bool,
-    seed: float,
-    locked: bool,
-    strength: Any,
-    padding: Any,
-    feather: Any,
-    poisson: bool,
-    steps: float,
-    guidance: float,
-    negative: str,
-) -> Any:
+def begin_task(given: Session | None, *values: Any) -> Any:
     """Put one of the ten tasks into the queue: (the seed that it uses, the canvas, what is said of the mark).
 
     Repair without a mark changes nothing: it marks what looks like damage, to be looked at.
+
+    Args:
+        values: those of `TaskForm`.
     """
-    known = current(given)
-    picture, kind = source_of(known), tasks.named(str(task))
+    known, form = current(given), TaskForm(*values)
+    task, picture = form.task, source_of(known)
+    kind = tasks.named(str(task))
     mask = None if task == "extend" else mask_of(known, picture)
     if mask is None and task == "repair":
         return gr.skip(), *proposed(known, picture)
     if mask is None and not kind.mask and task != "extend":
         raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
-    fill = own_fill(task, known.scene is not None) if fill == "auto" else fill
-    sides = tuple(whole(side or 0, 0, MOST, "What is added at a side") for side in (left, top, right, bottom))
+    fill = own_fill(task, known.scene is not None) if form.fill == "auto" else form.fill
     height, width = picture.rgb.shape[:2]
-    if task == "extend" and ratio:
-        sides = compose.sides_for(height, width, str(ratio))
-    if task == "extend" and not any(sides):
-        raise ValueError("Choose a shape, or say how many pixels to add at which side")
-    if task == "extend":
-        extended = height + sides[1] + sides[3], width + sides[0] + sides[2]
-        limits.check_size(*extended, "The extended picture", limits.UPLOAD_PIXELS.value)
-    chosen = seed_of(seed, locked)
-    prompt = text(prompt, "The prompt")
+    seed, prompt = seed_of(form.seed, form.locked), text(form.prompt, "The prompt")
     options = {
         "mask": mask,
         "prompt": prompt,
-        "seed": chosen,
-        "sides": sides,
-        "strength": optional(strength, 0.001, 1, "The strength"),
-        "padding": optional(padding, 0, 16, "The context"),
-        "feather": optional(feather, 0, 1000, "The feather"),
+        "seed": seed,
+        "sides": form.sides(height, width) if task == "extend" else (0, 0, 0, 0),
+        "strength": optional(form.strength, 0.001, 1, "The strength"),
+        "padding": optional(form.padding, 0, 16, "The context"),
+        "feather": optional(form.feather, 0, 1000, "The feather"),
         "edge": known.edge,
         "with_shadow": known.shadow and task == "remove",
-        "blending": editing.Blending(poisson=bool(poisson) or task == "extend"),
+        "blending": editing.Blending(poisson=bool(form.poisson) or task == "extend"),
     }
-    placed = {
-        "amount": number(amount, 0.1, 25, "The blur") / 100,
-        "right": number(move_right, -100, 100, "How far it is moved") / 100,
-        "down": number(move_down, -100, 100, "How far it is moved") / 100,
-        "scale": number(scale, 10, 400, "Its size") / 100,
-    }
-    own = partial(
-        editing.painter,
-        fill,
-        material=material_of(fill, color, other),
-        relight=baselines.surroundings if light else None,
-        steps=whole(steps, 1, 200, "The number of steps"),
-        guidance=number(guidance, 0, 100, "The guidance"),
-        negative=text(negative, "The negative prompt"),
-        **placed,
-    )
+    own = form.painter(fill)
     ready = None if fill in ("tiny", "diffusers") else own()  # its faults are told at once
     if fill == "classical" and task == "remove" and height * width <= SEVERAL:
         ready = [own(version=version) for version in range(len(patches.VERSIONS))]
     begin(
         known,
         picture,
-        {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": chosen},
+        {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": seed},
         partial(performed, picture, task, own, options)
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
         versions=len(ready) if isinstance(ready, list) else 1,
-        again=(
-            begin_task,
-            [
-                *(task, prompt, fill, color, other, left, top, right, bottom, ratio, amount, move_right),
-                *(move_down, scale, light, chosen, True, strength, padding, feather, poisson, steps),
-                *(guidance, negative),
-            ],
-        ),
+        again=(begin_task, [*astuple(replace(form, fill=fill, seed=seed, locked=True))]),
     )
-    return chosen, gr.skip(), gr.skip()
+    return seed, gr.skip(), gr.skip()
 
 
 def announce(given: Session | None, task: str) -> Any:
