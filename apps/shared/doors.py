@@ -1,6 +1,7 @@
 """Checks for every request: the host it names, the time of its body, and the files it asks for."""
 
 import asyncio
+import errno
 import ipaddress
 import json
 import os
@@ -13,13 +14,14 @@ from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from apps.shared import logs
+from apps.shared import logs, visits
 from vision_core.safety import limits
 
 STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
 STREAM_LOOK = 0.02  # seconds between two looks whether another answer is awaited
 LAST_WORD = b'data: {"msg":"close_stream"'
 JSON_BYTES = 8 << 20  # of a request that is not an upload
+BAD_NAMES = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 BROWSER_COOKIE = "vision_core_browser"
 STRANGER = "That file was not uploaded here, or is no longer here: please choose it again."
 
@@ -86,7 +88,10 @@ class SoundPath:
 
 
 class BadRequest:
-    """Answers 400 where a library fails at a request before any code of ours is at work."""
+    """Answers 400 where a library fails at a request before any code of ours is at work.
+
+    A full disk or another fault of the system is the server's: 507 or 500.
+    """
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -97,6 +102,7 @@ class BadRequest:
             return
         held: list[MutableMapping[str, Any]] = []  # an answer of status 500, until the fault is known
         started = False
+        logs.CAUGHT.set(caught := [])
 
         async def hold_faults(message: MutableMapping[str, Any]) -> None:
             nonlocal started
@@ -112,10 +118,24 @@ class BadRequest:
             if started or logs.is_ours(error):
                 await _sent(held, send)
                 raise
-            logs.log.warning("a request was refused (%s)", logs.where(error))
-            await PlainTextResponse("This server does not know such a request.\n", 400)(scope, receive, send)
+            logs.log.warning("a request was not answered (%s)", logs.where(error))
+            await _refusal(error)(scope, receive, send)
         else:
-            await _sent(held, send)
+            if held and caught and not logs.is_ours(caught[-1]):
+                await _refusal(caught[-1])(scope, receive, send)
+            else:
+                await _sent(held, send)
+
+
+def _refusal(error: BaseException) -> PlainTextResponse:
+    """The answer to a request at which a library failed."""
+    for one in logs.chain(error):
+        if isinstance(one, OSError) and visits.is_full(one):
+            return PlainTextResponse(f"{visits.FULL}.\n", 507)
+        of_request = isinstance(one, ConnectionError) or getattr(one, "errno", None) in BAD_NAMES
+        if isinstance(one, MemoryError) or (isinstance(one, OSError) and not of_request):
+            return PlainTextResponse(f"{visits.FAILED}.\n", 500)
+    return PlainTextResponse("This server does not know such a request.\n", 400)
 
 
 async def _sent(messages: Iterable[MutableMapping[str, Any]], send: Send) -> None:

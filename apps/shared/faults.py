@@ -1,6 +1,5 @@
 """Faults as sentences for the visitor; those of ours go to the log."""
 
-import errno
 import inspect
 import logging
 import re
@@ -12,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from apps.shared import visits
 from vision_core.extras import ExtraMissing
 from vision_core.safety import messages
 from vision_core.weights import WeightsMissing
@@ -30,10 +30,8 @@ def sentences() -> Iterator[None]:
         raise refusal(sentence(error)) from error
     except OSError as error:
         log.exception("an event failed")
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise refusal(
-            "The server's disk is full: nothing was saved." if full else "The server could not do that."
-        ) from error
+        text = "The server's disk is full: nothing was saved" if visits.is_full(error) else visits.FAILED
+        raise refusal(f"{text}.") from error
     except Exception as error:
         log.exception("an event failed")
         raise refusal("Something went wrong on our side; it was written to the log.") from error

@@ -5,6 +5,7 @@ import sys
 import traceback
 from asyncio import CancelledError
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ from vision_core.safety.messages import reason
 
 PASSED = {"connections.py", "doors.py", "quota.py", "suite.py"}  # what every request goes through
 _OURS = tuple(str(path.resolve().parent) for path in (Path(apps.__file__), Path(vision_core.__file__)))
+CAUGHT: ContextVar[list[BaseException]] = ContextVar("faults that Gradio caught in this request")
 log = logging.getLogger("vision_core.apps")
 
 
@@ -44,7 +46,10 @@ class GradioTraceback:
 
     @staticmethod
     def print_exc() -> None:
-        log.error("a request to Gradio failed", exc_info=sys.exc_info())
+        error = sys.exc_info()[1]
+        log.error("a request to Gradio failed", exc_info=error)
+        if error is not None:
+            CAUGHT.get([]).append(error)
 
 
 def quiet_gradio() -> None:
@@ -56,19 +61,19 @@ def quiet_gradio() -> None:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether code of ours was at work, other than what only passes requests on."""
+    """Whether code of ours was at work, other than what passes requests on, or gave Gradio a wrong value."""
     return any(
-        frame.tb_frame.f_code.co_filename.startswith(_OURS)
-        and Path(frame.tb_frame.f_code.co_filename).name not in PASSED
-        for one in _chain(error)
-        for frame in _frames(one.__traceback__)
+        (code.co_filename.startswith(_OURS) and Path(code.co_filename).name not in PASSED)
+        or code.co_name == "postprocess_data"
+        for one in chain(error)
+        for code in (frame.tb_frame.f_code for frame in _frames(one.__traceback__))
     )
 
 
 def where(error: BaseException) -> str:
     """The event and its place, on one line."""
     unspecific = (BaseExceptionGroup, CancelledError)
-    cause = ([one for one in _chain(error) if not isinstance(one, unspecific)] or [error])[-1]
+    cause = ([one for one in chain(error) if not isinstance(one, unspecific)] or [error])[-1]
     place = [*_frames(cause.__traceback__)][-1:]
     code = [f", {Path(t.tb_frame.f_code.co_filename).name}:{t.tb_lineno}" for t in place]
     return f"{type(cause).__name__}: {reason(cause)}{''.join(code)}"
@@ -79,7 +84,7 @@ def first_line(text: str) -> str:
     return reason(ValueError(text.strip()))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """The error, those it came from and those of its group, each once."""
     waiting, seen = [error], set()
     while waiting:

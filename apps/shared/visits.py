@@ -1,6 +1,7 @@
 """Visits: one visitor's folder on the server under an unguessable key, bounded in size and lifetime."""
 
 import ctypes
+import errno
 import logging
 import os
 import re
@@ -31,6 +32,7 @@ FREE_BYTES = 500 << 20  # of disk that always stay free
 SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
 M_ARENA_MAX = -8  # of glibc's mallopt
 FULL = "The server's disk is full: please come back later"
+FAILED = "The server could not do that"
 log = logging.getLogger("vision_core.apps")
 CHOICES = "visit.json"
 _KEY = re.compile(r"[\w-]{32}")
@@ -134,6 +136,10 @@ def uploads() -> Path:
     path = root() / "uploads"
     path.mkdir(exist_ok=True)
     return path
+
+
+def is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def new(app: str) -> Session:

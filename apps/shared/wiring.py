@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import gradio as gr
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
+from gradio.data_classes import PredictBodyInternal
+from gradio.queueing import Queue
+from gradio.route_utils import get_fn
 
 from apps.shared import doors, jobs, logs, visits
 from apps.shared.faults import user_errors
@@ -90,9 +93,25 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
         footer_links=[],
     )
     page.limiter = CapacityLimiter(THREADS)
+    page._queue.push = _refusing_short_calls(page._queue)
     mounted: Any = suite.routes[-1]
     listening = doors.OpenStream(mounted.app, lambda key: page._queue.pending_event_ids_session.get(key, ()))
     mounted.app = doors.OnlyUploads(listening, visits.uploads())
+
+
+def _refusing_short_calls(queue: Queue) -> Callable[..., Any]:
+    """Gradio's own check comes in the event, after the answer that all is well."""
+    push = queue.push
+
+    async def checked(body: PredictBodyInternal, *args: Any, **kwargs: Any) -> Any:
+        needed = len(get_fn(queue.blocks, None, body).inputs) if body.fn_index is not None else 0
+        if len(body.data) < needed:
+            text = f"{len(body.data)} of {needed} inputs of the event were sent"
+            logs.log.warning("a request was not answered (%s)", text)
+            return False, f"{text}.", "error"
+        return await push(body, *args, **kwargs)
+
+    return checked
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import json
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import gradio as gr
 import httpx
@@ -15,7 +16,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from apps.shared import doors, wiring
+from apps.shared import doors, logs, wiring
 from vision_core import files
 
 
@@ -58,18 +59,45 @@ def test_a_path_that_no_file_can_have_is_not_found(kind, name):
 def test_what_gradio_fails_at_is_a_bad_request_and_our_own_faults_stay_faults():
     with gr.Blocks() as page:
         gr.Button().click(lambda: None, api_name="known")
+        gr.Button().click(lambda: "no file", None, gr.File(), api_name="wrong", queue=False)
+    logs.quiet_gradio()
     app = FastAPI()
     app.get("/broken")(lambda: files.read_json("there is no such file"))
     client = TestClient(
         doors.BadRequest(gr.mount_gradio_app(app, page, "/page")), raise_server_exceptions=False
     )
     assert client.get("/broken").status_code == 500
+    assert client.post("/page/gradio_api/run/wrong", json={"data": []}).status_code == 500
     calls = client.post("/page/gradio_api/call/unknown", json={"data": []})
     assert calls.status_code == 400 and "does not know" in calls.text
     long = f"multipart/form-data; boundary={'b' * 3000}"
     forms = client.post("/page/gradio_api/upload", content=b"x", headers={"content-type": long})
     assert forms.status_code == 400
     assert client.get("/page/config").status_code == 200
+
+
+def test_what_the_system_refuses_is_the_servers_fault(tmp_path, monkeypatch, caplog):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    app = FastAPI()
+    app.get("/full")(lambda: Path("/dev/full").write_bytes(b"x"))
+    wiring.mount(app, Echo, "/echo/")
+    client = TestClient(doors.BadRequest(app), raise_server_exceptions=False)
+
+    def upload(size: int) -> tuple[int, str]:
+        answer = client.post("/echo/gradio_api/upload", files={"files": ("x.png", bytes(size))})
+        return answer.status_code, answer.text
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        assert upload(1000)[0] == 200
+        assert upload(100_000) == (500, "The server could not do that.\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "OSError: File too large" in caplog.messages[-1]
+    full = client.get("/full")
+    assert (full.status_code, full.text) == (507, "The server's disk is full: please come back later.\n")
 
 
 def test_a_websocket_of_a_stranger_is_closed():
@@ -201,7 +229,7 @@ class Echo:
     def build() -> gr.Blocks:
         with gr.Blocks() as page:
             words = gr.Textbox()
-            gr.Button().click(lambda text: text, words, words)
+            gr.Button().click(lambda text: text, words, words, api_name="echo")
         return page.queue()
 
 
@@ -210,6 +238,7 @@ def echo(tmp_path, monkeypatch):
     """The address of an app that answers with what it was sent."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     app = FastAPI()
+    app.add_middleware(doors.BadRequest)
     wiring.mount(app, Echo, "/echo/")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -243,6 +272,21 @@ def test_a_click_after_the_last_answer_is_answered_at_once_and_then_the_stream_e
     answers = [(m["event_id"], m["output"]["data"][0]) for m in said if m["msg"] == "process_completed"]
     assert answers == list(zip(asked, texts, strict=True))
     assert [m["msg"] for m in said].index("close_stream") == len(said) - 1
+
+
+@pytest.mark.parametrize(
+    ("route", "asked", "said"),
+    [
+        ("queue/join", {"fn_index": 0, "session_hash": "me"}, "0 of 1 inputs"),
+        ("call/echo", {}, "0 of 1 inputs"),
+        ("run/echo", {"fn_index": 0}, "does not know such a request"),
+    ],
+)
+def test_too_few_inputs_are_a_bad_request_and_one_line_of_the_log(echo, caplog, route, asked, said):
+    logs.install()
+    answer = httpx.post(f"{echo.removesuffix('queue')}{route}", json={"data": [], **asked})
+    assert answer.status_code == 400 and said in answer.text
+    assert len(caplog.messages) == 1 and not caplog.records[0].exc_info
 
 
 def test_a_stream_that_was_left_takes_no_answer_from_the_next(echo, monkeypatch):
