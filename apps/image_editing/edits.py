@@ -235,6 +235,7 @@ def begin_task(given: Session | None, *values: Any) -> Any:
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
         versions=len(ready) if isinstance(ready, list) else 1,
+        large=ready is None,
         again=(begin_task, [*astuple(replace(form, fill=fill, seed=seed, locked=True))]),
     )
     return seed, gr.skip(), gr.skip()
@@ -317,6 +318,7 @@ def begin_text(
             begin_text,
             [caption, prompt, anchors, window, learned, chosen, True, steps, guidance, negative],
         ),
+        large=True,
     )
     return chosen
 
@@ -366,12 +368,13 @@ def begin(
     recipe_of: Any = None,
     again: jobs.Again | None = None,
     versions: int = 1,
+    large: bool = False,
 ) -> works.Work:
     """A new result, put into the queue and onto the page."""
     HEAVY.refuse_second(known.session.owner)
     work = works.create(known, width=picture.rgb.shape[1], **facts)
     images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
-    painting.start(work, make, recipe_of, again, versions)
+    painting.start(work, make, recipe_of, again, versions, large)
     change(known.session, result=work.name)
     return work
 

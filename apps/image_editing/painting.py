@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ def start(
     recipe_of: Callable[[Candidate], Recipe] | None,
     again: jobs.Again | None = None,
     versions: int = 1,
+    large: bool = False,
 ) -> None:
     """Carry out an edit when it is the visitor's turn.
 
@@ -37,13 +37,13 @@ def start(
         versions: how many candidates there will be, as far as that is known.
         make: loads the models and gives the events of `editing.perform` or `editing.edit`.
         recipe_of: of one candidate, where it does not bring its own.
+        large: whether it needs a large model; on a Space, it then runs on a GPU, and `make` is pickled.
     """
 
     def act(job: Job) -> str:
         told = Told(work, job, recipe_of, versions)
-        job.tell(0, 0, "Loading the models …" if isinstance(make, partial) else "Filling …")
-        # a partial may be pickled, and needs a large model; what is not needs none
-        with closing(gpu.stream(make) if isinstance(make, partial) else make()) as events:
+        job.tell(0, 0, "Loading the models …" if large else "Filling …")
+        with closing(gpu.stream(make) if large else make()) as events:
             for event in events:
                 told.take(event)
                 if job.stopping:

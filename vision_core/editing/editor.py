@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,16 +118,18 @@ def perform(
     canvas, given, cast = picture, mask, None
     if with_shadow and mask is not None:
         cast = shadow.find(picture.seen, masks.check(mask, *picture.rgb.shape[:2]))
-    if cast and mask is not None and kind.inverse:
-        mask = mask | cast.mask
-    elif cast:
-        canvas = picture.with_rgb(cast.lift(picture.rgb))
+        if cast and kind.inverse:
+            mask = mask | cast.mask
+        elif cast:
+            canvas = picture.with_rgb(cast.lift(picture.rgb))
     if task == "extend":
         canvas, mask = _extended(picture, sides)
         edge = edge or 0
     height, width = canvas.rgb.shape[:2]
     edge = tasks.around(task, height, width, feather) if edge is None else edge
     chosen = tasks.plan(task, height, width, mask, prompt, seed, strength, padding, feather, edge)
+    options = {name: getattr(chosen, name) for name in ("strength", "padding", "feather")}
+    options |= {"edge": edge, "shadow": with_shadow, "sides": list(sides)} | asdict(blending)
     candidates = []
     for own in painters:
         result = yield from paint(canvas, chosen, own, blending)
@@ -137,17 +139,7 @@ def perform(
             backend=own.name,
             seed=seed,
             mask="" if given is None else packed.pack_mask(given),
-            options={
-                "strength": chosen.strength,
-                "padding": chosen.padding,
-                "feather": chosen.feather,
-                "edge": edge,
-                "shadow": with_shadow,
-                "sides": list(sides),
-                "colors": blending.colors,
-                "poisson": blending.poisson,
-                **own.options,
-            },
+            options=options | own.options,
             versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
         )
         candidates.append(Candidate(result, None, recipe=made))
