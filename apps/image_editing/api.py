@@ -35,7 +35,7 @@ def edit_task(
 
     Args:
         mask: an image of the picture's size, opaque or white where it may change; or `words` for the thing.
-        fill: auto, classical, blur, color (with `color` as #rrggbb), tiny or diffusers.
+        fill: auto, classical, blur, color or tint (with `color` as #rrggbb), tiny or diffusers.
     """
     picture, kind = _picture(image), tasks.named(str(task))
     if task == "extend":

@@ -199,13 +199,14 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         queue=False,
         api_visibility="private",
     )
+    task.input(lambda: "auto", None, fill, **wiring.QUIET)  # a filling is chosen for one task
     for side in (left, top, right, bottom):
         side.input(None, None, ratio, js="() => ''")  # who names pixels means them
     for piece in (task.change, edge.blur, edge.submit, shadow.change):
         piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
     fill.change(
         lambda name: (
-            gr.ColorPicker(visible=name == "color"),
+            gr.ColorPicker(visible=name in ("color", "tint")),
             gr.Image(visible=name == "picture"),
             gr.Row(visible=name == "picture"),
             gr.Slider(visible=name == "blur"),

@@ -38,7 +38,8 @@ FILLS = {
     "classical": "Its surroundings",
     "lama": "LaMa",
     "blur": "A blur",
-    "color": "A colour",
+    "tint": "A new colour, shading kept",
+    "color": "One flat colour",
     "picture": "Another picture",
     "tiny": "Text, by the small world's model",
     "diffusers": "Text, by Stable Diffusion",
@@ -59,7 +60,7 @@ NOT_HERE = (
 
 FOR_PHOTOS = (
     "No model on this machine can edit a photograph by text. Use In the mark instead: mark a thing by words, "
-    "then remove it, blur its surroundings, or put a colour or another picture there. The drawn scene above "
+    "then remove it, recolour it, blur its surroundings, or put another picture there. The drawn scene above "
     "shows editing by text"
 )
 COST = (
@@ -109,7 +110,7 @@ def material_of(fill: str, color: str, other: str | None) -> str | Picture | Non
         if not other:
             raise ValueError("Please choose the picture to put there")
         return read_picture(other)
-    return hexadecimal(color) if fill == "color" else None
+    return hexadecimal(color) if fill in ("color", "tint") else None
 
 
 def hexadecimal(color: Any) -> str:
@@ -221,7 +222,7 @@ def begin_task(given: Session | None, *values: Any) -> Any:
         "feather": optional(form.feather, 0, 1000, "The feather"),
         "edge": known.edge,
         "with_shadow": known.shadow and task == "remove",
-        "blending": editing.Blending(poisson=bool(form.poisson) or task == "extend"),
+        "blending": editing.Blending(poisson=bool(form.poisson) or (task == "extend" and fill != "color")),
     }
     own = form.painter(fill)
     ready = None if fill in ("tiny", "diffusers") else own()  # its faults are told at once

@@ -13,7 +13,7 @@ from PIL import Image
 from apps.image_editing import pointing, views
 from apps.image_editing.visit import Visit, change, current, mask_of, source_of, with_mask
 from apps.shared import visits
-from apps.shared.faults import user_errors
+from apps.shared.faults import sentence, user_errors
 from apps.shared.inputs import UploadFile, event_data, number, read_picture
 from apps.shared.progress import moving, note
 from apps.shared.visits import Session
@@ -198,7 +198,10 @@ def by_words(given: Session | None, text: str) -> tuple[Any, str]:
     """(canvas, what was found): a hint of where the thing is that the words name."""
     known = current(given)
     picture = source_of(known)
-    found, words = named(known, picture, text)
+    try:
+        found, words = named(known, picture, text)
+    except ValueError as error:  # said beside the words, where it stays
+        found, words = None, sentence(error)
     if found is None:
         return gr.skip(), note(words, "warning")
     return canvas(with_mask(known, found, "words"), picture), note(words)

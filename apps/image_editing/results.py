@@ -39,6 +39,7 @@ BY = {
     "lama": "filled by LaMa",
     "blur": "blurred",
     "color": "filled with a colour",
+    "tint": "in another colour",
     "picture": "filled with another picture",
     "tiny": "painted by the small world's model",
     "diffusers": "painted by Stable Diffusion",

@@ -162,9 +162,9 @@ def test_clicks_go_on_with_the_thing_and_each_is_a_step(tmp_path):
     with pytest.raises(gr.Error, match="nothing to unmark"):
         draw(known, "click", "[[232, 100]]", mode="take")
     _, words = mask_panel.by_words(known, "the cup")
-    assert "1 x cup marked" in words
-    with pytest.raises(gr.Error, match="none of the words known"):
-        mask_panel.by_words(known, "a unicorn")
+    assert "Cup: 1 marked" in words
+    canvas, words = mask_panel.by_words(known, "a unicorn")
+    assert "not among the 80 things known" in words and "value" not in canvas
 
 
 def test_an_uploaded_mask_and_a_shape_and_numbers(visitor, tmp_path):

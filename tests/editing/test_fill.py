@@ -120,6 +120,24 @@ def test_a_prior_beats_averages_across_a_pattern_and_tiles_leave_the_rest():
     assert events[-2].step == events[-2].total == 40
 
 
+def test_a_tint_changes_the_main_colour_and_keeps_shade_and_other_colours():
+    rgb = np.full((40, 60, 3), 128, np.uint8)
+    rgb[:, :20] = np.linspace(60, 220, 40)[:, None, None] * [1, 0.1, 0.1]  # red, darker above
+    rgb[:, 20:30] = (30, 60, 200)
+    hole = np.zeros((40, 60), bool)
+    hole[:, :40] = True
+    painted, _ = finish(materials.tint("#1ea03c").paint(rgb, hole))
+    green = painted[:, :20].astype(int)
+    assert (green[..., 1] > green[..., 0] + 20).all() and (green[..., 1] > green[..., 2] + 20).all()
+    assert green[-1, 0, 1] > green[0, 0, 1] + 60
+    assert np.abs(painted[:, 20:40].astype(int) - rgb[:, 20:40]).max() <= 1  # blue and grey
+    grey = hole & (rgb == 128).all(2)
+    painted, _ = finish(materials.tint("#1ea03c").paint(rgb, grey))
+    assert np.abs(painted[grey].astype(int) - (30, 160, 60)).max() <= 1
+    with pytest.raises(ValueError, match="no colour"):
+        materials.tint("green")
+
+
 def test_materials_fill_as_they_say():
     rgb = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     hole = masks.box(40, 60, 10, 10, 40, 30)

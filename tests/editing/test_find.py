@@ -126,7 +126,7 @@ def test_words_find_the_cup_and_refuse_what_is_not_there(coffee):
     for word in ("dogs", "horse", "a blue cup"):
         refused = eyes.shared().named(rgb, word, seen)
         assert refused.mask is None and "found" in refused.said
-    with pytest.raises(ValueError, match=r"“unicorn” is none of the words known here"):
+    with pytest.raises(ValueError, match="“unicorn” is not among the 80 things known by name"):
         eyes.shared().named(rgb, "unicorn", seen)
 
 

@@ -33,7 +33,7 @@ Mask = Annotated[
     str | None, Option(help="A PNG, a kind (center, circle, ...), or box:LEFT,TOP,RIGHT,BOTTOM in pixels.")
 ]
 Words = Annotated[str | None, Option(help="Words for the object to mark, instead of --mask.")]
-Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture, blur or color.")]
+Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture, blur, color or tint.")]
 Model = Annotated[str | None, Option(help="Folder or hub repository of a diffusers inpainting model.")]
 Steps = Annotated[int, Option(min=1, max=1000, help="Diffusion steps.")]
 Guidance = Annotated[

@@ -22,7 +22,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.weights import WEIGHTS, WeightsMissing, find
 
-BACKENDS = ("auto", "classical", "lama", "tiny", "diffusers", "picture", "blur", "color")
+BACKENDS = ("auto", "classical", "lama", "tiny", "diffusers", "picture", "blur", "color", "tint")
 
 
 def painter(
@@ -75,6 +75,8 @@ def painter(
             return materials.blur() if amount is None else materials.blur(amount)
         case "color":
             return materials.color(material if isinstance(material, str) else "")
+        case "tint":
+            return materials.tint(material if isinstance(material, str) else "")
         case "picture":
             if not material:
                 raise ValueError("say which picture: --material FILE")

@@ -10,6 +10,7 @@ import numpy as np
 from vision_core.editing import compose, masks
 from vision_core.events import Event
 
+GREY = 10  # chroma in CIELAB below which a thing has no colour of its own
 # The other picture (h, w, 3), the one it is put into (H, W, 3), and where (H, W) -> the first one relit.
 Relight = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -39,11 +40,56 @@ class Material:
 
 def color(value: str) -> Material:
     """One colour, `#rrggbb`; anything else is a `ValueError`."""
+    channels = _channels(value)
+    return Material("color", lambda rgb, hole: np.broadcast_to(channels, rgb.shape).copy())
+
+
+def tint(value: str) -> Material:
+    """The main colour of what is in the hole becomes `#rrggbb`; its light and shade stay, and other colours.
+
+    In CIELAB, the part of each colour along the main hue is turned to the new one. A grey thing takes the
+    new colour everywhere.
+    """
+    goal = _lab(_channels(value)[None, None])[0, 0]
+
+    def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        lab = _lab(rgb)
+        main = _main(lab[hole])
+        length = float(np.hypot(*main[1:]))
+        if length < GREY:
+            share, rest = np.ones(hole.shape, np.float32), lab[..., 1:]
+            main = np.median(lab[hole], axis=0)
+        else:
+            share = (lab[..., 1:] @ main[1:]).clip(
+                0
+            ) / length**2  # 1 where a colour is as clear as the main one
+            rest = lab[..., 1:] - share[..., None] * main[1:]
+        light = lab[..., 0] + share.clip(0, 1) * (goal[0] - main[0])
+        new = np.dstack([light.clip(0, 100), rest + share[..., None] * goal[1:]]).astype(np.float32)
+        return (cv2.cvtColor(new, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).round().astype(np.uint8)
+
+    return Material("tint", make)
+
+
+def _main(lab: np.ndarray) -> np.ndarray:
+    """The mean of those of (N, 3) CIELAB colours that have the hue with the most colour in sum."""
+    chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1])
+    counted, edges = np.histogram(hue, 36, (-np.pi, np.pi), weights=chroma)
+    most = np.argmax(counted + np.roll(counted, 1) + np.roll(counted, -1))
+    near = np.cos(hue - edges[most : most + 2].mean()) > np.cos(np.pi / 6)
+    return np.average(lab[near], axis=0, weights=chroma[near] + 1e-6) if near.any() else lab.mean(0)
+
+
+def _channels(value: str) -> np.ndarray:
+    """`#rrggbb` as uint8 (3,)."""
     digits = value.removeprefix("#")
     if len(digits) != 6 or set(digits.lower()) - set("0123456789abcdef"):
         raise ValueError(f"{value!r} is no colour; #rrggbb was expected")
-    channels = np.array([int(digits[at : at + 2], 16) for at in (0, 2, 4)], np.uint8)
-    return Material("color", lambda rgb, hole: np.broadcast_to(channels, rgb.shape).copy())
+    return np.array([int(digits[at : at + 2], 16) for at in (0, 2, 4)], np.uint8)
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
 def blur(amount: float = 0.02) -> Material:

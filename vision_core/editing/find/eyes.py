@@ -90,8 +90,8 @@ class Eyes:
                 return by_model(rgb, text, model)
             what = " and ".join(f"“{' '.join(one.ignored)}”" for one in unknown if one.ignored) or "nothing"
             raise ValueError(
-                f"{what} is none of the words known here, which are everyday things: "
-                f"{', '.join(things.NAMES[:24])} and others. Click it or draw a box instead; any word is "
+                f"{what} is not among the {len(things.NAMES)} things known by name, such as "
+                f"{', '.join(things.NAMES[:9])}. Click the thing or draw a box around it; any word is "
                 f"understood after vision-core edit fetch {open_words.DEFAULT}"
             )
         if not wanted:
@@ -223,7 +223,7 @@ def colored(rgb: np.ndarray, mask: np.ndarray, color: str) -> float:
 
 
 def counted(number: int, word: str) -> str:
-    return f"{number} x {word}"
+    return f"{word[:1].upper()}{word[1:]}: {number}"
 
 
 @cache
