@@ -67,8 +67,13 @@ def every(kind: type[Kind], visit: Visit) -> list[Kind]:
 
 def missing(found: Sequence[Result], shown: int) -> str:
     """A sentence on the results beyond the `shown` newest of those `found`, and on deleted ones."""
-    gone, older = (found[-1].number - 1 if found else 0), max(0, len(found) - shown)
-    parts = [f"{older} older ones are not shown"] if older else []
+    gone, older = 0, max(0, len(found) - shown)
+    if found:
+        folders = visits.numbered(found[-1].session, found[-1].KIND)  # also those that a kill left incomplete
+        gone = found[-1].number - len(folders) + folders.index(found[-1].name)
+    parts = (
+        ["an older one is not shown" if older == 1 else f"{older} older ones are not shown"] if older else []
+    )
     if gone:
         which = "the first one was" if gone == 1 else f"the first {gone} were"
         parts.append(f"{which} removed to make room")
@@ -77,7 +82,8 @@ def missing(found: Sequence[Result], shown: int) -> str:
 
 def removable(kind: type[Kind], visit: Visit) -> list[Path]:
     """Results that may be deleted for lack of room, the oldest first."""
-    return [result.folder for result in reversed(every(kind, visit)) if result.name != visit.result]
+    names = reversed(visits.numbered(visit.session, kind.KIND))  # also those that a kill left incomplete
+    return [visit.session.path(name) for name in names if name != visit.result]
 
 
 def get(kind: type[Kind], visit: Visit, name: object = None) -> Kind:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from vision_core import runs
-from vision_core.files import read_json, write_json
+from vision_core.files import atomic, read_json, write_json, write_text
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits
@@ -216,10 +216,9 @@ def keep(session: Session, upload: str | Path, removable: list[Path] | None = No
     name = f"kept-{sha256(data).hexdigest()[:24]}{suffix}"
     if not (path := opened(session).path(name)).exists():
         make_room(session, len(data), removable)
-        part = path.with_suffix(".part")
-        part.write_bytes(data)
-        part.replace(path)
-        session.path(f"{name}.title").write_text(file_title(source.name), "utf-8")
+        with atomic(path) as file:  # the same upload may come twice at once
+            file.write(data)
+        write_text(session.path(f"{name}.title"), file_title(source.name))
     return name
 
 

@@ -3,11 +3,14 @@
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from apps.shared import visits
+from apps.image_editing import works
+from apps.image_editing.visit import Visit
+from apps.shared import results, visits
 from vision_core.pictures import images
 
 
@@ -68,6 +71,29 @@ def test_an_upload_is_kept_once_under_a_name_of_its_content_and_its_title_is_kno
     assert visits.title(visitor, name) == "my secret holiday"
     visits.keep(visitor, visitor.path(name))  # as a reload does
     assert visits.title(visitor, name) == "my secret holiday"
+
+
+def test_an_upload_that_comes_twice_at_once_is_kept_each_time(visitor, tmp_path):
+    upload = tmp_path / "a.png"
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            upload.write_bytes(bytes([number]) * 1_000_000)
+            [name] = set(threads.map(lambda _: visits.keep(visitor, upload), range(8)))
+            assert visitor.path(name).read_bytes() == upload.read_bytes()
+
+
+def test_only_removed_results_are_said_to_be_removed(visitor):
+    kind, visit = works.Work, Visit(visitor)
+    killed = results.create(kind, visit, 0)  # its facts were never written
+    kept = [results.create(kind, visit, 0) for _ in range(3)]
+    for work in kept:
+        work.describe()
+    every = results.every(kind, visit)
+    assert every == kept[::-1]
+    assert results.missing(every, 3) == ""
+    assert results.removable(kind, visit)[0] == killed.folder
+    visits.remove(killed.folder)
+    assert results.missing(every, 2) == " (an older one is not shown; the first one was removed to make room)"
 
 
 def test_too_much_removes_old_results_first_and_is_then_refused(visitor, monkeypatch):
