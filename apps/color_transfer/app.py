@@ -62,7 +62,8 @@ def build() -> gr.Blocks:
             wiring.start(
                 piece.click, results.act, [visit, view["strengths"][1]], follow, view["strengths"][1]
             )
-        wiring.start(view["ratings"].click, rating_tab.rate, visit, follow)
+        rated = wiring.start(view["ratings"].click, rating_tab.rate, visit, follow)
+        rated.then(None, js=wiring.TO_RESULT)
         tabs = _more_steps(visit, view, done, curves)
         kept = [control for control in (*view["strengths"], *settings) if not isinstance(control, gr.State)]
         wiring.load(page, Visit, _reload, chosen, [follow, *tabs], kept)
@@ -198,6 +199,7 @@ def _more_steps(
         curves.render()
         with gr.Column(visible=False) as plots:
             cleared += plots_tab.build(visit, section)
+        section.expand(None, js="() => dispatchEvent(new Event('resize'))")  # drawn while there was no room
     empty = [gr.update(value="") if isinstance(c, gr.HTML) else _HIDDEN for c in cleared]
 
     @user_errors

@@ -68,7 +68,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
     used, colors, ssim = measured["colors_used"], measured["colors"], measured["ssim"]
     missing = " ".join(to_hex(palette.colors[measured["missing"]]))
     rare = (
-        "The others are rare: less than 2 % of the palette."
+        "The others are rare: less than 2% of the palette."
         if used < colors
         else "Every colour has its place."
     )
@@ -77,7 +77,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
         (
             f"{1 - measured['total_variation']:.0%}",
             "of the pixels in the palette's proportions",
-            "100 %: exactly the palette's amounts.",
+            "100% is exact.",
         ),
         (
             f"{measured['delta_e']:.1f}",
@@ -91,9 +91,7 @@ def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> st
         ),
     ]
     if (grain := measured.get("grain")) is not None:
-        numbers.append(
-            (f"{grain:.1%}", "of similar neighbours now differ", "Speckle; invisible below 0.5 %.")
-        )
+        numbers.append((f"{grain:.1%}", "of similar neighbours now differ", "Speckle; invisible below 0.5%."))
     advice = ""
     if keeps is not None:
         advice = (

@@ -232,7 +232,7 @@ def _table(known: Session, kind: str) -> str:
     if not path.exists():
         return ""
     rows = [PageReport(**row) for row in read_json(path)]
-    columns = ["page", "became", "changed", "seconds"]
+    columns = ["page", "result", "changed", "seconds"]
     cells = [
         [
             f"{row.source}, {row.page}" if row.page > 1 else row.source,

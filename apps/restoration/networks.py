@@ -11,8 +11,8 @@ from vision_core import restoration, runs
 HOW = [
     ("Network", "network"),
     ("My own network", "own"),
-    ("CLAHE + unsharp mask", "classical"),
-    ("Non-local means", "denoise"),
+    ("More contrast and sharper (CLAHE)", "classical"),
+    ("Less noise (non-local means)", "denoise"),
 ]
 BEST = "best.safetensors"
 
