@@ -72,7 +72,7 @@ _MODULES = ("tasks", "editor", "choices")  # none may be called like a name that
 def __getattr__(name: str) -> Any:
     if name in __all__:
         for module in _MODULES:
-            found = vars(import_module(f"{__name__}.{module}"))
-            if name in found:
-                return found[name]
+            namespace = vars(import_module(f"{__name__}.{module}"))
+            if name in namespace:
+                return namespace[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

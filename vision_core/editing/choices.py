@@ -195,10 +195,10 @@ def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> n
     if mask:
         return parse_mask(mask, picture)
     if text:
-        found, score = select(picture, text)
-        if found is None:
+        selected, score = select(picture, text)
+        if selected is None:
             raise ValueError(f"{text!r} was not found (score {score:.2f}): mark it by a box or a brush")
-        return found
+        return selected
     if task == "repair":
         raise ValueError(
             "repair needs to know where: vision-core edit mask --damage proposes a mask to look at"
@@ -228,8 +228,8 @@ def select(
         raise ValueError("say what to mark: words, a box or a point, one of them")
     looking = eyes.Eyes(sam) if sam else eyes.shared()
     if text is not None:
-        found = looking.named(picture.seen, text)
-        return found.mask, found.score
+        selection = looking.named(picture.seen, text)
+        return selection.mask, selection.score
     if box is not None:
         left, top, right, bottom = _numbers(box, 4)
         height, width = picture.rgb.shape[:2]
@@ -238,13 +238,13 @@ def select(
     else:
         x, y = _numbers(point or "", 2)
         asked = Prompt(strokes=((((x, y),), True),))
-    found = looking.mark(picture.seen, asked)
-    return (found if found.any() else None), float(found.any())
+    selection = looking.mark(picture.seen, asked)
+    return (selection if selection.any() else None), float(selection.any())
 
 
 def repeat(
     picture: Picture,
-    made: Recipe,
+    recipe: Recipe,
     model: str | None = None,
     material: str | None = None,
     relight: Relight | None = None,
@@ -258,15 +258,15 @@ def repeat(
     Raises:
         ValueError: the recipe is another program's, or does not fit the picture.
     """
-    options = made.options
+    options = recipe.options
     height, width = picture.rgb.shape[:2]
-    mask = packed.unpack_mask(made.mask) if made.mask else None
-    if made.task == "run":
-        if made.box is None:
+    mask = packed.unpack_mask(recipe.mask) if recipe.mask else None
+    if recipe.task == "run":
+        if recipe.box is None:
             raise ValueError("the recipe names no box")
-        mask = masks.box(height, width, *made.box)
-    own = painter(
-        "diffusers" if made.backend not in BACKENDS else made.backend,
+        mask = masks.box(height, width, *recipe.box)
+    backend = painter(
+        "diffusers" if recipe.backend not in BACKENDS else recipe.backend,
         model,
         material=material,
         steps=options.get("steps", 20),
@@ -281,20 +281,20 @@ def repeat(
     named = ("strength", "padding", "feather", "edge")
     numbers = {name: float(options[name]) for name in named if options.get(name) is not None}
     left, top, right, bottom = options.get("sides", (0, 0, 0, 0))
-    if made.task == "run":
+    if recipe.task == "run":
         assert mask is not None
-        chosen = tasks.EditPlan(mask, made.prompt, seed=made.seed)
+        chosen = tasks.EditPlan(mask, recipe.prompt, seed=recipe.seed)
 
-        result = yield from paint(picture, chosen, own, blending)
-        yield Done(Edit(picture, [Candidate(result, None)], made, mask))
+        result = yield from paint(picture, chosen, backend, blending)
+        yield Done(Edit(picture, [Candidate(result, None)], recipe, mask))
         return
     yield from perform(
         picture,
-        made.task,
-        own,
+        recipe.task,
+        backend,
         mask=mask,
-        prompt=made.prompt,
-        seed=made.seed,
+        prompt=recipe.prompt,
+        seed=recipe.seed,
         strength=numbers.get("strength"),
         padding=numbers.get("padding"),
         feather=numbers.get("feather"),
@@ -310,14 +310,14 @@ def shipped(part: str) -> Path:
 
     They lie in models/editing, or where VISION_CORE_EDITING says; none there is `WeightsMissing`.
     """
-    own = os.environ.get("VISION_CORE_EDITING")
-    folder = Path(own or bundled("models") / "editing") / part
+    override = os.environ.get("VISION_CORE_EDITING")
+    folder = Path(override or bundled("models") / "editing") / part
     if not folder.is_dir():
         raise WeightsMissing(
             f"the small world's networks belong in models/editing/{part}: restore that folder, or train them "
             "with vision-core edit tiny train"
         )
-    return find(name) if (name := f"editing-{part}") in WEIGHTS and not own else folder
+    return find(name) if (name := f"editing-{part}") in WEIGHTS and not override else folder
 
 
 def _numbers(text: str, count: int) -> tuple[int, ...]:

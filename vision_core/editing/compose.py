@@ -24,7 +24,7 @@ def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool 
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
         raise ValueError("the mask is empty: mark what may change")
-    spans = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
+    spans = [(int(indices[0]), int(indices[-1]) + 1) for indices in (rows, columns)]
     context = round(padding * max(end - start for start, end in spans))
     sides = [max(end - start + 2 * context, least) for start, end in spans]
     if square:

@@ -115,7 +115,7 @@ def perform(
             f"{task} needs something to paint with: a text model (--backend tiny or diffusers), or a "
             "picture, a colour or a blur as material"
         )
-    canvas, given, cast = picture, mask, None
+    canvas, user_mask, cast = picture, mask, None
     if with_shadow and mask is not None:
         cast = shadow.find(picture.seen, masks.check(mask, *picture.rgb.shape[:2]))
         if cast and kind.inverse:
@@ -131,24 +131,24 @@ def perform(
     options = {name: getattr(chosen, name) for name in ("strength", "padding", "feather")}
     options |= {"edge": edge, "shadow": with_shadow, "sides": list(sides)} | asdict(blending)
     candidates = []
-    for own in painters:
-        result = yield from paint(canvas, chosen, own, blending)
-        made = Recipe(
+    for backend in painters:
+        result = yield from paint(canvas, chosen, backend, blending)
+        edit_recipe = Recipe(
             task=task,
             prompt=prompt,
-            backend=own.name,
+            backend=backend.name,
             seed=seed,
-            mask="" if given is None else packed.pack_mask(given),
-            options=options | own.options,
+            mask="" if user_mask is None else packed.pack_mask(user_mask),
+            options=options | backend.options,
             versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
         )
-        candidates.append(Candidate(result, None, recipe=made))
+        candidates.append(Candidate(result, None, recipe=edit_recipe))
         yield candidates[-1]
-    made = candidates[0].recipe
-    assert made is not None
+    edit_recipe = candidates[0].recipe
+    assert edit_recipe is not None
     before = canvas if task == "extend" else picture
     changed = chosen.mask | cast.mask if cast and not kind.inverse else chosen.mask
-    yield Done(Edit(before, candidates, made, changed))
+    yield Done(Edit(before, candidates, edit_recipe, changed))
 
 
 def reach(
@@ -203,19 +203,19 @@ def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window:
     return Found(look, anchors, boxes, sizes)
 
 
-def pooled(found: Found, height: int, width: int) -> torch.Tensor:
+def pooled(proposals: Found, height: int, width: int) -> torch.Tensor:
     """The input of AnchorNet: the features inside every box, (K, M, C, 8, 8)."""
     sides = torch.tensor([width, height, width, height])
-    flat = torch.tensor([[b.left, b.top, b.right, b.bottom] for row in found.boxes for b in row]) / sides
-    return pool(found.look.features, flat).unflatten(0, (len(found.anchors), len(found.sizes)))
+    flat = torch.tensor([[b.left, b.top, b.right, b.bottom] for row in proposals.boxes for b in row]) / sides
+    return pool(proposals.look.features, flat).unflatten(0, (len(proposals.anchors), len(proposals.sizes)))
 
 
-def choose_sizes(network: AnchorNet | None, found: Found, height: int, width: int) -> list[int]:
+def choose_sizes(network: AnchorNet | None, proposals: Found, height: int, width: int) -> list[int]:
     """The number of the size at each anchor: the network's most probable, or the middle one without it."""
     if network is None:
-        return [len(found.sizes) // 2] * len(found.anchors)
+        return [len(proposals.sizes) // 2] * len(proposals.anchors)
     with torch.inference_mode():
-        return network.eval()(pooled(found, height, width)).argmax(1).tolist()
+        return network.eval()(pooled(proposals, height, width)).argmax(1).tolist()
 
 
 def edit(
@@ -248,11 +248,11 @@ def edit(
     if not prompt.strip():
         raise ValueError("the prompt is empty: say what the picture shall show")
     weighting, height, width = weighting or Weighting(), *picture.rgb.shape[:2]
-    found = find_regions(picture, saliency, anchors, max_window)
-    yield Preview("saliency", _grey(found.look.saliency, height, width))
-    sizes = choose_sizes(network, found, height, width)
-    chosen = [row[size] for row, size in zip(found.boxes, sizes, strict=True)]
-    yield Regions(found, chosen)
+    proposals = find_regions(picture, saliency, anchors, max_window)
+    yield Preview("saliency", _grey(proposals.look.saliency, height, width))
+    sizes = choose_sizes(network, proposals, height, width)
+    chosen = [row[size] for row, size in zip(proposals.boxes, sizes, strict=True)]
+    yield Regions(proposals, chosen)
     scores, candidates = clip.judge(picture.seen, caption, prompt, weighting), []
     for number, box in enumerate(chosen):
         plan = EditPlan(box.mask(height, width), prompt, seed=seed)
@@ -263,8 +263,8 @@ def edit(
     ranked = sorted(candidates, key=lambda candidate: -candidate.scores["score"])
     best = ranked[0].box
     assert best is not None
-    made = run_recipe(best, caption, prompt, painter, seed, anchors, max_window)
-    yield Done(Edit(picture, ranked, made, best.mask(height, width)))
+    edit_recipe = run_recipe(best, caption, prompt, painter, seed, anchors, max_window)
+    yield Done(Edit(picture, ranked, edit_recipe, best.mask(height, width)))
 
 
 def run_recipe(
@@ -302,7 +302,7 @@ def draw_boxes(rgb: np.ndarray, boxes: Sequence[Box], chosen: int | None = None)
     return result
 
 
-def write(found: Edit, folder: str | Path, number: int = 0, key: str = "") -> Path:
+def write(result: Edit, folder: str | Path, number: int = 0, key: str = "") -> Path:
     """Write an edit as `{number}_{caption}/` under `folder`: input, boxes, results, the chosen one, scores.
 
     Boxes and results are numbered by their rank, 0 for the best. Every result carries its recipe. Returns the
@@ -311,25 +311,25 @@ def write(found: Edit, folder: str | Path, number: int = 0, key: str = "") -> Pa
     Args:
         key: of all that the edit was made of, kept with the scores.
     """
-    place = Path(folder) / folder_of(found.recipe.caption or found.recipe.task, number)
+    place = Path(folder) / folder_of(result.recipe.caption or result.recipe.task, number)
     (place / SCORES).unlink(missing_ok=True)
-    images.save(found.source, place / "input_image.png")
-    boxes = [c.box for c in found.candidates if c.box]
+    images.save(result.source, place / "input_image.png")
+    boxes = [c.box for c in result.candidates if c.box]
     entries = []
-    for index, candidate in enumerate(found.candidates):
-        file = f"results/{number}_{slug(found.recipe.prompt or found.recipe.task)}_rank{index}.png"
-        made = found.recipe
+    for index, candidate in enumerate(result.candidates):
+        file = f"results/{number}_{slug(result.recipe.prompt or result.recipe.task)}_rank{index}.png"
+        edit_recipe = result.recipe
         if candidate.box:
             b = candidate.box
-            made = replace(made, box=(b.left, b.top, b.right, b.bottom))
-            drawn = draw_boxes(found.source.on_white().rgb, boxes, boxes.index(b))
+            edit_recipe = replace(edit_recipe, box=(b.left, b.top, b.right, b.bottom))
+            drawn = draw_boxes(result.source.on_white().rgb, boxes, boxes.index(b))
             images.save(Picture(drawn), place / f"boxes/{number}_rank{index}.png")
-        recipe.save(candidate.picture, made, place / file)
-        box = None if candidate.box is None else list(made.box or ())
+        recipe.save(candidate.picture, edit_recipe, place / file)
+        box = None if candidate.box is None else list(edit_recipe.box or ())
         entries.append({"file": file, "box": box, "scores": candidate.scores})
-    recipe.save(found.picture, found.recipe, place / "final_output.png")
+    recipe.save(result.picture, result.recipe, place / "final_output.png")
     kept = {"key": key} if key else {}
-    write_json(place / SCORES, {"chosen": found.chosen, "candidates": entries, **kept})
+    write_json(place / SCORES, {"chosen": result.chosen, "candidates": entries, **kept})
     return place
 
 

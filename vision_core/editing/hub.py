@@ -59,7 +59,7 @@ def folder(source: str | Path, needed: str) -> Path:
 
     part = f"{name} was fetched only in part: vision-core edit fetch {name} goes on"
     try:
-        found = Path(
+        snapshot = Path(
             snapshot_download(name, local_files_only=True, allow_patterns=PATTERNS, ignore_patterns=IGNORED)
         )
     except IncompleteSnapshotError as error:
@@ -68,9 +68,9 @@ def folder(source: str | Path, needed: str) -> Path:
         if _unfinished(name).exists():
             raise WeightsMissing(part) from error
         raise WeightsMissing(f"{name} is not on this machine: vision-core edit fetch {name}") from error
-    if not (found / needed).is_file() or _unfinished(name).exists():
+    if not (snapshot / needed).is_file() or _unfinished(name).exists():
         raise WeightsMissing(part)
-    return _checked(found)
+    return _checked(snapshot)
 
 
 def _checked(folder: Path) -> Path:
@@ -179,11 +179,11 @@ def _verify(file: Path) -> None:
         return
     with open(blob, "rb") as data:
         if len(blob.name) == 64:
-            found = hashlib.file_digest(data, "sha256")
+            digest = hashlib.file_digest(data, "sha256")
         else:
             head = f"blob {blob.stat().st_size}\0".encode()
-            found = hashlib.file_digest(data, lambda: hashlib.sha1(head, usedforsecurity=False))
-    if found.hexdigest() != blob.name:
+            digest = hashlib.file_digest(data, lambda: hashlib.sha1(head, usedforsecurity=False))
+    if digest.hexdigest() != blob.name:
         file.unlink()
         blob.unlink(missing_ok=True)
         raise OSError(f"{file.name} came with another hash than the hub names")

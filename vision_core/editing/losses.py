@@ -34,8 +34,8 @@ def structure(edits: Tensor, source: Tensor) -> Tensor:
         raise ValueError(
             f"expected tokens (B, N, D) and (N, D), got {tuple(edits.shape)}, {tuple(source.shape)}"
         )
-    own, first = F.normalize(edits, dim=-1), F.normalize(source, dim=-1)
-    gap = own @ own.mT - first @ first.mT
+    edited, first = F.normalize(edits, dim=-1), F.normalize(source, dim=-1)
+    gap = edited @ edited.mT - first @ first.mT
     return gap.square().mean((1, 2)).sqrt()
 
 

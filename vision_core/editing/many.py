@@ -53,14 +53,14 @@ class Editor:
         if cluster.is_url(out):
             there = cluster.below(cluster.as_typed(out))
             return {pair for pair in self.pairs(out) if self._done_at_url(*pair, there)}
-        found = set()
+        complete = set()
         for source, target in self.pairs(out):
             for folder in (target, target / "boxes", target / "results"):
                 files.sweep(folder)
             there = {path.relative_to(out).as_posix() for path in target.rglob("*") if path.is_file()}
             if self._is_done(source, target, target / SCORES, there):
-                found.add((source, target))
-        return found
+                complete.add((source, target))
+        return complete
 
     def _done_at_url(self, source: Path, target: Path, there: set[str]) -> bool:
         if f"{target.name}/{SCORES}" not in there:
@@ -109,12 +109,12 @@ class Editor:
         number = self._number(target)
         _, caption, prompt = self.entries[number]
         key = self._key(source, number)
-        own, eyes, judge, sizes = self.models
+        backend, eyes, judge, sizes = self.models
         events = edit(
             images.read(source),
             caption,
             prompt,
-            own,
+            backend,
             eyes,
             judge,
             sizes,
@@ -122,19 +122,19 @@ class Editor:
             max_window=self.max_window,
             seed=self.seed,
         )
-        found = self.follow(events)
+        result = self.follow(events)
         for pattern in (f"results/{number}_*_rank*.png", f"boxes/{number}_rank*.png"):
             for older in [*target.glob(pattern)]:  # of another prompt or number of anchors
                 older.unlink()
-        write(found, target.parent, number, key)
+        write(result, target.parent, number, key)
 
     @cached_property
     def models(self) -> tuple[Any, Any, Any, Any]:
         """(painter, eyes, judge, AnchorNet or None)"""
-        own = painter(self.backend, self.model, generative=True, steps=self.steps, device=self.device)
-        eyes = load_saliency(None, self.backend, self.device, own)
+        backend = painter(self.backend, self.model, generative=True, steps=self.steps, device=self.device)
+        eyes = load_saliency(None, self.backend, self.device, backend)
         judge = load_clip(None, self.backend, self.device)
-        return own, eyes, judge, load_anchor_net(self.anchor_net) if self.anchor_net else None
+        return backend, eyes, judge, load_anchor_net(self.anchor_net) if self.anchor_net else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the models: they are loaded where they are used."""

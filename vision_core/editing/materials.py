@@ -197,12 +197,12 @@ def picture(
     def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
         box = compose.window(hole, 0)
         spans = ((box.top, box.bottom - box.top), (box.left, box.right - box.left))
-        ratios = [extent / own for (_, extent), own in zip(spans, material.shape, strict=False)]
+        ratios = [extent / length for (_, extent), length in zip(spans, material.shape, strict=False)]
         ratio = scale * (min(ratios) if fit else max(ratios))
         size = tuple(max(1, round(side * ratio)) for side in material.shape[:2])
         place = [
-            start + (extent - own) / 2 + move * extent
-            for (start, extent), own, move in zip(spans, size, (down, right), strict=True)
+            start + (extent - length) / 2 + move * extent
+            for (start, extent), length, move in zip(spans, size, (down, right), strict=True)
         ]
         ways = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
         lit = relight(material, rgb, hole) if relight else material
@@ -210,12 +210,12 @@ def picture(
         top, left = (round(p) for p in place)
         result = rgb.copy()
         seen = result[max(0, top) : max(0, top + size[0]), max(0, left) : max(0, left + size[1])]
-        own = tuple(
+        visible = tuple(
             slice(max(0, -at), max(0, -at) + side)
             for at, side in zip((top, left), seen.shape[:2], strict=True)
         )
-        opacity = share[own][..., None] / 255
-        seen[:] = (scaled[own] * opacity + seen * (1 - opacity)).round()
+        opacity = share[visible][..., None] / 255
+        seen[:] = (scaled[visible] * opacity + seen * (1 - opacity)).round()
         return matted(rgb, hole, result) if alpha is None else result
 
     options = {"right": right, "down": down, "scale": scale, "light": relight is not None}

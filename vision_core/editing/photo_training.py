@@ -93,12 +93,12 @@ def _put_into(model: nn.Module, small: nn.Module) -> None:
     pairs = list(zip(model.parameters(), small.parameters(), strict=False))
     depths = [{name for name, _ in each.named_parameters()} for each in (model, small)]
     if depths[0] != depths[1] or any(
-        a < b for own, old in pairs for a, b in zip(own.shape, old.shape, strict=True)
+        a < b for new, old in pairs for a, b in zip(new.shape, old.shape, strict=True)
     ):
         raise ValueError("the network to start with is no narrower one of the same depth")
-    for own, old in pairs:
-        own[: len(old)] = 0  # what was there does not see the new channels yet
-        own[tuple(map(slice, old.shape))] = old
+    for new, old in pairs:
+        new[: len(old)] = 0  # what was there does not see the new channels yet
+        new[tuple(map(slice, old.shape))] = old
 
 
 def train(
@@ -146,7 +146,7 @@ def export(run: str | Path, out: str | Path, system: str, settings: type, kind: 
     Raises:
         ValueError: `run` is no run of this system, or one that has not been measured yet.
     """
-    found, _ = runs.open(run, system, settings)
-    model, metadata = checkpoints.load(found.folder / "best.safetensors", kind)
+    trained, _ = runs.open(run, system, settings)
+    model, metadata = checkpoints.load(trained.folder / "best.safetensors", kind)
     checkpoints.save(out, model, {k: v for k, v in metadata.items() if k not in HERE}, half=True)
     return Path(out)

@@ -117,8 +117,8 @@ def _of_png(file: IO[bytes], name: str) -> Recipe:
         raise ValueError(f"the recipe in {name} is damaged: {reason(error)}") from error
     if text is None:
         raise ValueError(f"{name} holds no recipe of an edit")
-    found = checked(parse_json(text, f"the recipe in {name}"), name)
-    return found if mask is None else replace(found, mask=packed.from_bytes(mask))
+    parsed = checked(parse_json(text, f"the recipe in {name}"), name)
+    return parsed if mask is None else replace(parsed, mask=packed.from_bytes(mask))
 
 
 def _chunks(file: IO[bytes], wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:

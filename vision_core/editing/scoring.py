@@ -91,7 +91,7 @@ class Clip:
             embedded, tokens = self.embed_images([edit])
             terms = _terms(embedded, tokens, first, first_tokens, words)
             text, image = 1 - terms["text_image"], F.cosine_similarity(embedded, first)
-            found = {
+            measures = {
                 "score": weighting.text * text + weighting.image * image,
                 "text": text,
                 "image": image,
@@ -99,7 +99,7 @@ class Clip:
                 "structure": terms["structure"],
                 "loss": losses.total(terms, weighting.alpha, weighting.beta, weighting.gamma),
             }
-            return {name: float(values[0]) for name, values in found.items()}
+            return {name: float(values[0]) for name, values in measures.items()}
 
         return scores
 
@@ -115,9 +115,9 @@ class Clip:
             )
         batch = (torch.cat(views) - self.mean) / self.std
         with torch.inference_mode():
-            found = self.model.visual.forward_intermediates(batch, indices=1)
-            embedded = F.normalize(found["image_features"].float(), dim=-1).mean(0)
-            tokens = found["image_intermediates"][-1][0].float().flatten(1).T
+            output = self.model.visual.forward_intermediates(batch, indices=1)
+            embedded = F.normalize(output["image_features"].float(), dim=-1).mean(0)
+            tokens = output["image_intermediates"][-1][0].float().flatten(1).T
         return F.normalize(embedded, dim=-1).cpu().clone(), tokens.cpu().clone()
 
 

@@ -94,28 +94,28 @@ def plan(
     Raises:
         ValueError: no such task, no mask where the task has none of its own, or nothing left to change.
     """
-    found = named(task)
+    kind = named(task)
     if mask is None:
-        if not found.mask:
+        if not kind.mask:
             raise ValueError(f"{task} needs to know where: give a mask, a box, or words for the thing")
-        mask = masks.shape(found.mask, height, width)
+        mask = masks.shape(kind.mask, height, width)
     mask = masks.check(mask, height, width)
-    if found.inverse:
+    if kind.inverse:
         mask = ~mask
         if not mask.any():
             raise ValueError("the mask covers the whole picture: there is no background left to change")
-    own = found.feather if feather is None else feather
-    mask = masks.grow(mask, around(task, height, width, own) if edge is None else edge)
-    chosen = EditPlan(mask, prompt or found.prompt, found.strength, found.padding, own, seed)
-    given = {"strength": strength, "padding": padding}
-    return replace(chosen, **{name: value for name, value in given.items() if value is not None})
+    softness = kind.feather if feather is None else feather
+    mask = masks.grow(mask, around(task, height, width, softness) if edge is None else edge)
+    chosen = EditPlan(mask, prompt or kind.prompt, kind.strength, kind.padding, softness, seed)
+    overrides = {"strength": strength, "padding": padding}
+    return replace(chosen, **{name: value for name, value in overrides.items() if value is not None})
 
 
 def around(task: str, height: int, width: int, feather: float | None = None) -> float:
     """Default number of pixels around its mask that a task may change: growth and feather."""
-    found = named(task)
-    hangs_on = max(1.0, found.grow * max(height, width) / 1000) if found.grow else 0.0
-    return hangs_on + (found.feather if feather is None else feather)
+    kind = named(task)
+    hangs_on = max(1.0, kind.grow * max(height, width) / 1000) if kind.grow else 0.0
+    return hangs_on + (kind.feather if feather is None else feather)
 
 
 def named(task: str) -> Task:

@@ -121,14 +121,14 @@ def expected(log_pi: Tensor, table: Tensor) -> Tensor:
     return (pi * table.nan_to_num()[known.any(1)]).sum(1).mean()
 
 
-def reinforce(log_pi: Tensor, sizes: Tensor, found: Tensor, baseline: Tensor) -> Tensor:
-    """A loss whose gradient is an unbiased estimate of the expected loss's: (found - baseline) log pi[size].
+def reinforce(log_pi: Tensor, sizes: Tensor, observed: Tensor, baseline: Tensor) -> Tensor:
+    """A loss whose gradient estimates the expected loss's without bias: (observed - baseline) log pi[size].
 
     Args:
-        log_pi: (K, M). sizes, found, baseline: (K,), the sizes drawn from pi, their losses, and any number
+        log_pi: (K, M). sizes, observed, baseline: (K,), the sizes drawn from pi, their losses, and any number
             that does not depend on the draw.
     """
-    return ((found - baseline) * log_pi.gather(1, sizes[:, None])[:, 0]).mean()
+    return ((observed - baseline) * log_pi.gather(1, sizes[:, None])[:, 0]).mean()
 
 
 def optimize(
@@ -225,15 +225,15 @@ def _train(run: Run, settings: Settings, entries: list[tuple[Path, str, str]]) -
     )
     eyes = choices.load_saliency(settings.vit, settings.backend, settings.device, painter)
     pictures = [images.read(path) for path, _, _ in entries]
-    found = [find_regions(p, eyes, settings.anchors, settings.max_window) for p in pictures]
-    boxes = [pooled(f, *p.rgb.shape[:2]) for f, p in zip(found, pictures, strict=True)]
+    regions = [find_regions(p, eyes, settings.anchors, settings.max_window) for p in pictures]
+    boxes = [pooled(f, *p.rgb.shape[:2]) for f, p in zip(regions, pictures, strict=True)]
     if len({b.shape for b in boxes}) > 1:
         raise ValueError("the pictures are too small for so many anchors")
     clip = choices.load_clip(settings.clip, settings.backend, settings.device)
 
     def score(picture: int, anchor: int, size: int) -> float:
         source, (_, caption, prompt) = pictures[picture], entries[picture]
-        mask = found[picture].boxes[anchor][size].mask(*source.rgb.shape[:2])
+        mask = regions[picture].boxes[anchor][size].mask(*source.rgb.shape[:2])
         events = paint(source, EditPlan(mask, prompt, seed=settings.seed), painter)
         edited = _finish(events)
         terms = clip.terms(source.seen, [edited.seen], caption, prompt)
@@ -284,11 +284,11 @@ def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generat
     """The estimate from one drawn size an anchor; where the budget is used up, from the known ones."""
     drawn = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
     before = table.values[number].copy()
-    found = [table.get(number, anchor, size) for anchor, size in enumerate(drawn.tolist())]
-    if None in found:
+    observed = [table.get(number, anchor, size) for anchor, size in enumerate(drawn.tolist())]
+    if None in observed:
         rows = torch.from_numpy(table.values[number])
         return expected(log_pi, rows) if (~rows.isnan()).any() else log_pi.sum() * 0
-    values = torch.tensor([value for value in found if value is not None])
+    values = torch.tensor([value for value in observed if value is not None])
     baseline = np.nanmean(before) if not np.isnan(before).all() else float(values.mean())
     return reinforce(log_pi, drawn, values, torch.full_like(values, float(baseline)))
 

@@ -58,8 +58,8 @@ def denoise(rgb: Tensor, sigma: float, shift: tuple[int, int] = (0, 0)) -> Tenso
     weight = 1 / large.sum(1, keepdim=True)  # a block of few coefficients is sure of them
     total = F.conv_transpose2d(blocks * large * weight, cosines, stride=STRIDE)
     share = F.conv_transpose2d(weight, torch.ones(1, 1, BLOCK, BLOCK), stride=STRIDE)
-    found = (total / share)[..., top : top + height, left : left + width]
-    return torch.einsum("dbhw,dc->bchw", found, channels)
+    denoised = (total / share)[..., top : top + height, left : left + width]
+    return torch.einsum("dbhw,dc->bchw", denoised, channels)
 
 
 def affordable(hole: np.ndarray) -> bool:

@@ -80,8 +80,8 @@ class Diffusion:
             _make_fast(self.pipe, self.device)
         scale = int(self.pipe.vae_scale_factor)
         self.multiple = scale * 2 ** (len(self.pipe.unet.config.block_out_channels) - 1)
-        own = int(self.pipe.unet.config.sample_size) * scale
-        self.side: int | None = side or own
+        native_side = int(self.pipe.unet.config.sample_size) * scale
+        self.side: int | None = side or native_side
         if self.side < 8 or self.side > 4096:
             raise ValueError(f"the side is {side}; 8 to 4096 pixels are possible")
 
@@ -129,7 +129,7 @@ class Diffusion:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    found = self.pipe(
+                    output = self.pipe(
                         prompt=prompt,
                         negative_prompt=self.negative or None,
                         image=image,
@@ -143,7 +143,7 @@ class Diffusion:
                         callback_on_step_end=after_step,
                         callback_on_step_end_tensor_inputs=["latents"],
                     )
-                queue.put(found)
+                queue.put(output)
             except BaseException as error:  # it belongs to whoever waits for the picture
                 queue.put(error)
 

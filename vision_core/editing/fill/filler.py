@@ -106,15 +106,15 @@ def fill(network: Filler, rgb: np.ndarray, hole: np.ndarray) -> Generator[Event,
     done, total = 0, len(tiles) * turns
     for core, around in tiles:
         smooth, unknown = images.to_tensor(start[around]), torch.from_numpy(hole[around])[None, None]
-        found = torch.zeros_like(smooth)
+        average = torch.zeros_like(smooth)
         for turn in range(turns):
             devices.share_cores()
             with torch.inference_mode():
-                found += _turned_back(network(_turned(smooth, turn), _turned(unknown, turn)), turn) / turns
+                average += _turned_back(network(_turned(smooth, turn), _turned(unknown, turn)), turn) / turns
             done += 1
             yield Step(done, total, {}, (monotonic() - began) / done * (total - done))
         painted = np.zeros_like(rgb)
-        painted[around] = images.from_tensor(found)
+        painted[around] = images.from_tensor(average)
         result[core] = np.where(hole[core][..., None], painted[core], result[core])
         yield Preview("filling", result.copy())
     return result

@@ -176,10 +176,10 @@ class Validation:
             with devices.autocast(device):
                 filled = model(smooth, hole)
             parts.append(_psnr(filled.float().clamp(0, 1), clean, hole).cpu())
-        found = torch.cat(parts)
-        gains = (found - self.telea).view(-1, len(self.kinds)).mean(0).tolist()
+        psnr = torch.cat(parts)
+        gains = (psnr - self.telea).view(-1, len(self.kinds)).mean(0).tolist()
         return {
-            "val_psnr": found.mean().item(),
+            "val_psnr": psnr.mean().item(),
             **{f"gain_{kind}": gain for kind, gain in zip(self.kinds, gains, strict=True)},
         }
 

@@ -27,8 +27,8 @@ def fetched() -> Path | None:
     """The network's file in the hub's cache; asks no network."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(REPO, FILE)
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(REPO, FILE)
+    return Path(path) if isinstance(path, str) else None
 
 
 def fetch() -> Generator[Event]:
@@ -71,12 +71,12 @@ class Lama:
     ) -> Generator[Event, None, np.ndarray]:
         """See `Painter.paint`."""
         small, gap = compose.resize(rgb, SIDE, SIDE), compose.resize(hole, SIDE, SIDE)
-        told = {
+        inputs = {
             "image": small.transpose(2, 0, 1)[None].astype(np.float32) / 255,
             "mask": gap[None, None].astype(np.float32),
         }
-        found = self.session.run(None, told)[0][0].transpose(1, 2, 0)  # (512, 512, 3) in 0 ... 255
-        small = np.where(gap[..., None], found.round().clip(0, 255).astype(np.uint8), small)
+        output = self.session.run(None, inputs)[0][0].transpose(1, 2, 0)  # (512, 512, 3) in 0 ... 255
+        small = np.where(gap[..., None], output.round().clip(0, 255).astype(np.uint8), small)
         yield Preview("filling", small)
         if min(hole.shape) > SIDE and patches.roomy(gap):
             filled = patches.enlarge(rgb, hole, small, gap, hole)
@@ -97,14 +97,14 @@ def _session(path: Path) -> Any:
     chosen.log_severity_level = 4  # what goes wrong is raised, too
     chosen.intra_op_num_threads = devices.share_cores()
     try:
-        found = onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             path, chosen, providers=["CPUExecutionProvider"], enable_fallback=False
         )
     except Exception as error:  # a stranger's file: whatever its parser raises
         raise ValueError(f"{path} cannot be loaded: {messages.reason(error)}") from error
-    shapes = {entry.name: entry.shape[1:] for entry in found.get_inputs()}
+    shapes = {entry.name: entry.shape[1:] for entry in session.get_inputs()}
     if shapes != {"image": [3, SIDE, SIDE], "mask": [1, SIDE, SIDE]}:
         raise ValueError(
             f"{path} takes {messages.quote(shapes)}; image and mask of {SIDE} x {SIDE} were expected"
         )
-    return found
+    return session

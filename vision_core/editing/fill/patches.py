@@ -47,10 +47,10 @@ def fill(
         kept_out = gap | (cv2.resize(barred.astype(np.float32), (width, height)) > 0)
         if not roomy(kept_out, radius):
             kept_out = gap
-    found = _search(small, gap, kept_out, seed, radius, upright)
+    filled = _search(small, gap, kept_out, seed, radius, upright)
     if scale < 1:
-        return enlarge(rgb, barred, found, kept_out, hole)
-    return np.where(hole[..., None], found, rgb)
+        return enlarge(rgb, barred, filled, kept_out, hole)
+    return np.where(hole[..., None], filled, rgb)
 
 
 def roomy(hole: np.ndarray, radius: int = 3) -> bool:
@@ -97,15 +97,15 @@ def enlarge(
     places, moved = _sources(small, gap)
     scale = np.array(hole.shape) / gap.shape
     grid = tuple(-(-side // STEP) + 1 for side in gap.shape)
-    found, offsets = np.zeros(grid, bool), np.zeros((*grid, 2), int)  # in pixels of full size
-    found[tuple((places // STEP).T)] = True
+    has_source, offsets = np.zeros(grid, bool), np.zeros((*grid, 2), int)  # in pixels of full size
+    has_source[tuple((places // STEP).T)] = True
     offsets[tuple((places // STEP).T)] = (moved * scale).round()
     part = masks.around(hole, round(REACH * scale.max()))
     plain = cv2.resize(small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)[part].astype(np.float32)
     result, gone = plain.copy(), hole[part]
     rows, columns = (np.arange(side.start, side.stop) for side in part)
     for strip in np.array_split(np.arange(len(rows)), -(-plain.size // STRIP)):
-        copied = _copied(rgb, barred, plain[strip], found, offsets, (rows[strip], columns), scale)
+        copied = _copied(rgb, barred, plain[strip], has_source, offsets, (rows[strip], columns), scale)
         result[strip] = np.where(gone[strip][..., None], copied, plain[strip])
     size = tuple(max(1, round(side / s)) for side, s in zip(gone.shape, scale, strict=True))[::-1]
     drift = cv2.GaussianBlur(cv2.resize(result - plain, size, interpolation=cv2.INTER_AREA), (0, 0), 2)
@@ -119,7 +119,7 @@ def _copied(
     rgb: np.ndarray,
     barred: np.ndarray,
     plain: np.ndarray,
-    found: np.ndarray,
+    has_source: np.ndarray,
     offsets: np.ndarray,
     pixels: tuple[np.ndarray, np.ndarray],
     scale: np.ndarray,
@@ -127,21 +127,21 @@ def _copied(
     """What the four places around each pixel say, the nearest most; `plain` where none of them may be used.
 
     Args:
-        found, offsets: of a grid of places: whether each has a source, (R, C), how far away, (R, C, 2).
+        has_source, offsets: of a grid of places: whether each has a source, (R, C), how far away, (R, C, 2).
         pixels: rows and columns of the pixels of `plain`, (h, w, 3).
     """
-    at = [((own + 0.5) / s - 0.5).clip(0) / STEP for own, s in zip(pixels, scale, strict=True)]
+    at = [((index + 0.5) / s - 0.5).clip(0) / STEP for index, s in zip(pixels, scale, strict=True)]
     corner = [place.astype(int) for place in at]
     colors, total = plain * np.float32(1e-6), np.full(plain.shape[:2], 1e-6, np.float32)
     flat, free, (height, width) = rgb.reshape(-1, 3), ~barred.ravel(), barred.shape
     for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
         place = [start + more for start, more in zip(corner, step, strict=True)]
-        away, known = offsets[np.ix_(*place)], found[np.ix_(*place)]
+        away, usable = offsets[np.ix_(*place)], has_source[np.ix_(*place)]
         y = (pixels[0][:, None] + away[..., 0]).clip(0, height - 1)
         x = (pixels[1] + away[..., 1]).clip(0, width - 1)
         source = y * width + x
         down, across = ((1 - np.abs(a - p)) ** 3 for a, p in zip(at, place, strict=True))  # one of them wins
-        share = np.outer(down, across).astype(np.float32) * (known & free[source])
+        share = np.outer(down, across).astype(np.float32) * (usable & free[source])
         colors += flat[source] * share[..., None]
         total += share
     return colors / total[..., None]
@@ -155,7 +155,7 @@ def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.nd
     near = masks.grow(gap, 2 * STEP)
     inner = np.zeros_like(gap)
     inner[radius : height - radius, radius : width - radius] = True
-    known = np.argwhere(inner & ~masks.grow(gap, radius + 1))
+    candidates = np.argwhere(inner & ~masks.grow(gap, radius + 1))
     places = np.argwhere(near)
     places = places[(places % STEP == 0).all(1)]
     steps = np.arange(-radius, radius + 1, radius)
@@ -166,5 +166,5 @@ def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.nd
         parts = [padded[at[:, 0] + radius + y, at[:, 1] + radius + x] for y in steps for x in steps]
         return np.concatenate(parts, 1)
 
-    _, nearest = KDTree(patches(known)).query(patches(places), eps=1.0)
-    return places, known[nearest] - places
+    _, nearest = KDTree(patches(candidates)).query(patches(places), eps=1.0)
+    return places, candidates[nearest] - places

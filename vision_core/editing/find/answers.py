@@ -36,11 +36,11 @@ class Prompt:
 
     @property
     def clicks(self) -> tuple[Click, ...]:
-        found: list[Click] = []
+        clicks: list[Click] = []
         for points, adds in self.strokes:
             some = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int))
-            found += [(*points[k], adds) for k in some]
-        return tuple(found)
+            clicks += [(*points[k], adds) for k in some]
+        return tuple(clicks)
 
 
 def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) -> Choices:
@@ -61,10 +61,10 @@ def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) 
             )
     if prompt not in seen.answers:
         steps = len(prompt.strokes) + (prompt.box is not None)
-        found = _first(sam, seen, prompt) if steps == 1 else _mended(sam, seen, prompt, steps, rgb)
+        choices = _first(sam, seen, prompt) if steps == 1 else _mended(sam, seen, prompt, steps, rgb)
         while len(seen.answers) >= REMEMBERED:
             seen.answers.pop(next(iter(seen.answers)))
-        seen.answers[prompt] = found
+        seen.answers[prompt] = choices
     return seen.answers[prompt]
 
 
@@ -72,10 +72,10 @@ def _first(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
     """A first click on one of the detector's things means that thing; its other answers do not."""
     clicks = prompt.clicks
     box = prompt.box or _thing(sam, seen, prompt)
-    found = sam.find(seen, clicks, box)
+    choices = sam.find(seen, clicks, box)
     if prompt.box or len(clicks) > 1:
-        return found
-    return _on(_together(found, sam.find(seen, clicks)) if box else found, *clicks)
+        return choices
+    return _on(_together(choices, sam.find(seen, clicks)) if box else choices, *clicks)
 
 
 def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
@@ -95,11 +95,11 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
         guided = steps <= GUIDED and not any(chosen[:-1])
         box = prompt.box or (_thing(sam, seen, prompt) if guided else None)
     old = before.on(near, number)
-    found = sam.find(near, prompt.clicks, box, old)
+    choices = sam.find(near, prompt.clicks, box, old)
     points, adds = prompt.strokes[-1]
     cells = [near.cell(x, y) for x, y in points]
     kept = [(near.cell(x, y), sign) for x, y, sign in Prompt(prompt.strokes[:-1]).clicks]
-    new = found.logits[0]
+    new = choices.logits[0]
     other = (new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0)
     _, places = cv2.connectedComponents(other.astype(np.uint8))
     here = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
@@ -108,14 +108,14 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
     for y, x in cells:  # where the decoder did not follow: at least what was pointed at
         if (logits[y, x] > 0) != adds:
             cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
-    return Choices(near, np.concatenate([logits[None], found.logits[1:]]), found.scores)
+    return Choices(near, np.concatenate([logits[None], choices.logits[1:]]), choices.scores)
 
 
-def _nearby(sam: Sam, found: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
+def _nearby(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
     """A look at what surrounds a small thing and all clicks; of a large one the look that there is."""
-    mask = found.mask(number)
+    mask = choices.mask(number)
     if rgb is None or not mask.any():
-        return found.seen
+        return choices.seen
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     across = [columns[0], columns[-1], *(x for x, _, _ in prompt.clicks)]
     down = [rows[0], rows[-1], *(y for _, y, _ in prompt.clicks)]
@@ -123,10 +123,10 @@ def _nearby(sam: Sam, found: Choices, number: int, prompt: Prompt, rgb: np.ndarr
     left, top = max(0, int(min(across) - more)), max(0, int(min(down) - more))
     right, bottom = (
         min(side, int(max(of) + more) + 1)
-        for side, of in zip((found.seen.width, found.seen.height), (across, down), strict=True)
+        for side, of in zip((choices.seen.width, choices.seen.height), (across, down), strict=True)
     )
-    if max(right - left, bottom - top) > SMALL * max(found.seen.height, found.seen.width):
-        return found.seen
+    if max(right - left, bottom - top) > SMALL * max(choices.seen.height, choices.seen.width):
+        return choices.seen
     return sam.see(rgb, part=(left, top, right, bottom))
 
 
@@ -145,11 +145,11 @@ def _thing(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
     return box if first[seen.cell(*points[0])] > 0 else None
 
 
-def _on(found: Choices, click: Click) -> Choices:
+def _on(choices: Choices, click: Click) -> Choices:
     """The choices, those that hold the clicked place first."""
-    y, x = found.seen.cell(*click[:2])
-    order = np.argsort(found.logits[:, y, x] <= 0, kind="stable")
-    return Choices(found.seen, found.logits[order], found.scores[order])
+    y, x = choices.seen.cell(*click[:2])
+    order = np.argsort(choices.logits[:, y, x] <= 0, kind="stable")
+    return Choices(choices.seen, choices.logits[order], choices.scores[order])
 
 
 def _within(point: tuple[float, float], box: Box) -> bool:

@@ -28,10 +28,10 @@ def refine(rgb: np.ndarray, level: np.ndarray) -> np.ndarray:
     gray = _gray(compose.resize(rgb, size[1], size[0]))
     chance = 1 / (1 + np.exp(-STEEP * cv2.resize(level, size, interpolation=cv2.INTER_LINEAR)))
     slope, rest = _coefficients(gray, chance)
-    found = np.zeros((height, width), bool)
+    mask = np.zeros((height, width), bool)
     rows, columns = (np.flatnonzero((chance > SURE).any(axis)) for axis in (1, 0))
     if not len(rows):
-        return found
+        return mask
     top, bottom = _reach(rows, size[1], height)
     left, right = _reach(columns, size[0], width)
     step = max(1, PART // (right - left))
@@ -41,8 +41,8 @@ def refine(rgb: np.ndarray, level: np.ndarray) -> np.ndarray:
             _enlarged(values, part, height, width) for values in (slope, rest, chance)
         )
         fine = fine_slope * _gray(rgb[part]) + fine_rest
-        found[part] = np.where((coarse > SURE) & (coarse < 1 - SURE), fine, coarse) > 0.5
-    return found
+        mask[part] = np.where((coarse > SURE) & (coarse < 1 - SURE), fine, coarse) > 0.5
+    return mask
 
 
 def _gray(rgb: np.ndarray) -> np.ndarray:

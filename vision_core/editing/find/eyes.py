@@ -69,14 +69,14 @@ class Eyes:
         taken = (
             prompt.chosen[-1] if len(prompt.chosen) == len(prompt.strokes) + (prompt.box is not None) else 0
         )
-        found = choices.drawn(rgb, taken % len(choices))
+        mask = choices.drawn(rgb, taken % len(choices))
         for x, y, adds in prompt.clicks:  # the filter may not draw the edge over what was pointed at
             at = min(int(y), rgb.shape[0] - 1), min(int(x), rgb.shape[1] - 1)
-            if found[at] != adds:
-                spot = np.zeros(found.shape, np.uint8)
+            if mask[at] != adds:
+                spot = np.zeros(mask.shape, np.uint8)
                 cv2.circle(spot, at[::-1], max(1, round(SPOT * max(rgb.shape[:2]))), 1, -1)
-                found[spot > 0] = adds
-        return found
+                mask[spot > 0] = adds
+        return mask
 
     def named(self, rgb: np.ndarray, text: str, seen: Seen | None = None) -> Named:
         """A mask of what `text` names.
@@ -97,16 +97,16 @@ class Eyes:
         if not wanted:
             raise ValueError("no thing was named: a word or two were expected")
         seen = seen or self.see(rgb)
-        found, said = [], []
+        matches, sentences = [], []
         for one in wanted:
             some, sentence = self._choose(rgb, seen, one)
-            found += [thing for thing in some if thing not in found]
-            said.append(sentence)
-        if not found:
+            matches += [thing for thing in some if thing not in matches]
+            sentences.append(sentence)
+        if not matches:
             best = max((t.score for t in seen.things for one in wanted if t.name in one.names), default=0.0)
-            return Named(None, best, " ".join(said))
-        mask = np.logical_or.reduce([self.mask_of(rgb, seen, thing) for thing in found])
-        return Named(mask, max(thing.score for thing in found), " ".join(said), tuple(found))
+            return Named(None, best, " ".join(sentences))
+        mask = np.logical_or.reduce([self.mask_of(rgb, seen, thing) for thing in matches])
+        return Named(mask, max(thing.score for thing in matches), " ".join(sentences), tuple(matches))
 
     def mask_of(self, rgb: np.ndarray, seen: Seen, thing: Thing) -> np.ndarray:
         """A thing's mask, bool (H, W), with the picture's own edges."""
@@ -164,7 +164,7 @@ def by_model(rgb: np.ndarray, text: str, model: OpenWords) -> Named:
     return Named(edges.refine(rgb, level - shift), best, f"A guess at “{text}”, by {open_words.DEFAULT}.")
 
 
-def pick(found: Sequence[Thing], wanted: Wanted, height: int, width: int) -> list[Thing]:
+def pick(candidates: Sequence[Thing], wanted: Wanted, height: int, width: int) -> list[Thing]:
     """Those of the things that place, size and number mean, in their order."""
 
     def where(thing: Thing, place: str) -> float:
@@ -181,7 +181,7 @@ def pick(found: Sequence[Thing], wanted: Wanted, height: int, width: int) -> lis
     def rank(thing: Thing) -> float:
         return sum(where(thing, place) for place in wanted.places) or wanted.size * area(thing) or thing.score
 
-    order = sorted(found, key=rank, reverse=True)
+    order = sorted(candidates, key=rank, reverse=True)
     if wanted.place_number:
         return order[wanted.place_number - 1 : wanted.place_number]
     if wanted.count is not None:

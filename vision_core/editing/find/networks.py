@@ -40,14 +40,14 @@ class Network:
                 options.log_severity_level = 4  # what goes wrong is raised, too
                 options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
                 try:
-                    made = onnxruntime.InferenceSession(
+                    session = onnxruntime.InferenceSession(
                         str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=False
                     )
                 except Exception as error:  # onnxruntime's own kinds, which share no other ancestor
                     raise ValueError(f"{self.path} holds no ONNX network that can be run") from error
                 while len(self._sessions) >= KEPT:
                     self._sessions.pop(next(iter(self._sessions)))
-                self._sessions[threads] = made
+                self._sessions[threads] = session
             return self._sessions[threads]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -57,8 +57,8 @@ class OpenWords:
             images.to_tensor(rgb).to(self.device), (SIDE, SIDE), mode="bilinear", antialias=True
         )
         words = self.tokenizer([text[:200]], return_tensors="pt", truncation=True).to(self.device)
-        found = self.model(pixel_values=(x - self.mean) / self.std, interpolate_pos_encoding=True, **words)
-        return found.logits.reshape(found.logits.shape[-2:]).float().cpu().numpy()
+        output = self.model(pixel_values=(x - self.mean) / self.std, interpolate_pos_encoding=True, **words)
+        return output.logits.reshape(output.logits.shape[-2:]).float().cpu().numpy()
 
 
 def at_hand() -> OpenWords | None:

@@ -85,18 +85,18 @@ def stand_out(vit: Any, images: torch.Tensor, patch: int) -> tuple[list[np.ndarr
     Args:
         vit: whose attention is computed eagerly, so that it can be asked for.
     """
-    found = vit(
+    output = vit(
         torch.cat([images, images.flip(3)]),
         output_attentions=True,
         output_hidden_states=True,
         interpolate_pos_encoding=True,
     )
     size = (images.shape[2] // patch, images.shape[3] // patch)
-    heads = found.attentions[-1][:, :, 0, 1:].unflatten(2, size).float().cpu()
-    given = found.hidden_states[-2][:, 1:].mT.unflatten(2, size).float().cpu()
-    maps = [stands_out(*both) for both in zip(heads, given, strict=True)]
+    heads = output.attentions[-1][:, :, 0, 1:].unflatten(2, size).float().cpu()
+    tokens = output.hidden_states[-2][:, 1:].mT.unflatten(2, size).float().cpu()
+    maps = [stands_out(*both) for both in zip(heads, tokens, strict=True)]
     count = len(images)
-    features = found.last_hidden_state[:count, 1:].mT.unflatten(2, size).float().cpu()
+    features = output.last_hidden_state[:count, 1:].mT.unflatten(2, size).float().cpu()
     return [
         normalized((seen + mirrored[:, ::-1]) / 2)
         for seen, mirrored in zip(maps[:count], maps[count:], strict=True)

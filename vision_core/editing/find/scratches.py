@@ -73,9 +73,9 @@ def find(rgb: np.ndarray, network: ScratchNet | None = None, sure: float = SURE)
 def marks(likely: np.ndarray, sure: float = SURE) -> np.ndarray:
     """The connected parts of probability `FAINT` that reach `sure` somewhere (hysteresis): bool (H, W)."""
     faint = (likely >= min(FAINT, sure)).astype(np.uint8)
-    found, labels = cv2.connectedComponents(faint, connectivity=8)
+    count, labels = cv2.connectedComponents(faint, connectivity=8)
     places = np.asarray(labels, np.intp)
-    reached = np.zeros(found, bool)
+    reached = np.zeros(count, bool)
     reached[places[likely >= sure]] = True
     return reached[places]
 
@@ -83,7 +83,7 @@ def marks(likely: np.ndarray, sure: float = SURE) -> np.ndarray:
 def chance(rgb: np.ndarray, network: ScratchNet, turns: Sequence[tuple[int, bool]] = TURNS) -> np.ndarray:
     """The probability of damage at each pixel, the mean of some views, float32 (H, W)."""
     small = images.shrink(rgb, LONGER)
-    found = np.zeros(small.shape[:2], np.float32)
+    probability = np.zeros(small.shape[:2], np.float32)
     for quarters, mirrored in turns:
         view = np.rot90(small[:, ::-1] if mirrored else small, quarters)
         height, width = view.shape[:2]
@@ -92,7 +92,7 @@ def chance(rgb: np.ndarray, network: ScratchNet, turns: Sequence[tuple[int, bool
         with torch.inference_mode():
             likely = network(images.to_tensor(padded))[0, 0, :height, :width].float().sigmoid().numpy()
         likely = np.rot90(likely, -quarters)
-        found += (likely[:, ::-1] if mirrored else likely) / len(turns)
+        probability += (likely[:, ::-1] if mirrored else likely) / len(turns)
     if small.shape != rgb.shape:
-        found = cv2.resize(found, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return found
+        probability = cv2.resize(probability, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return probability

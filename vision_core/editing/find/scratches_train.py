@@ -120,9 +120,9 @@ def measure(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> dict[str,
     device, counts = next(model.parameters()).device, np.zeros(4)
     clean = [0.0]
     for rgb, truth in batches:
-        found = model(rgb.to(device).float() / 255).cpu() > 0
-        counts += [int(x.sum()) for x in (found & truth, truth, found, torch.ones_like(found))]
-        clean += [float(f.float().mean()) for f, t in zip(found, truth, strict=True) if not t.any()]
+        marked = model(rgb.to(device).float() / 255).cpu() > 0
+        counts += [int(x.sum()) for x in (marked & truth, truth, marked, torch.ones_like(marked))]
+        clean += [float(f.float().mean()) for f, t in zip(marked, truth, strict=True) if not t.any()]
     recall, precision = counts[0] / max(1, counts[1]), counts[0] / max(1, counts[2])
     f1 = 2 * recall * precision / max(1e-9, recall + precision)
     return {
@@ -169,9 +169,9 @@ def _around(photo: np.ndarray, places: np.ndarray, side: int, rng: np.random.Gen
 
 def mistakes(photos: list[np.ndarray], start: str) -> list[np.ndarray]:
     """Where the network of the file `start` sees damage in photographs that have none: (N, 2) for each."""
-    network, found = scratches.load(start), []
+    network, places = scratches.load(start), []
     for rgb in photos:
         with devices.autocast(torch.device("cpu")):
             seen = scratches.chance(rgb, network, scratches.TURNS[:1]) > 0.5
-        found.append(np.argwhere(seen & (np.indices(seen.shape).sum(0) % 3 == 0)))
-    return found
+        places.append(np.argwhere(seen & (np.indices(seen.shape).sum(0) % 3 == 0)))
+    return places

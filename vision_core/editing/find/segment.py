@@ -67,8 +67,8 @@ class Seen:
     def encode(self) -> bytes:
         """All of it, to be kept beside the picture: what `decode` reads."""
         buffer = BytesIO()
-        found = [(*thing.box, thing.score, NAMES.index(thing.name)) for thing in self.things]
-        things = np.array(found, np.float32).reshape(-1, 6)
+        rows = [(*thing.box, thing.score, NAMES.index(thing.name)) for thing in self.things]
+        things = np.array(rows, np.float32).reshape(-1, 6)
         np.savez(buffer, embedding=self.embedding, size=[self.height, self.width], things=things)
         return buffer.getvalue()
 
@@ -76,12 +76,12 @@ class Seen:
     def decode(data: bytes) -> "Seen":
         """Read the output of `encode`."""
         with np.load(BytesIO(data), allow_pickle=False) as kept:
-            found = tuple(
+            things = tuple(
                 Thing(NAMES[int(name)], score, (left, top, right, bottom))
                 for left, top, right, bottom, score, name in kept["things"].tolist()
             )
             height, width = kept["size"].tolist()
-            return Seen(kept["embedding"], height, width, found)
+            return Seen(kept["embedding"], height, width, things)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +162,8 @@ class Sam:
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         x = np.zeros((SIDE, SIDE, 3), np.float32)
         x[: size[1], : size[0]] = (cv2.resize(inside, size, interpolation=way) - MEAN) / SPREAD
-        (given,) = self.encoder.session().get_inputs()
-        (embedding,) = self.encoder.run({given.name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})
+        (image_input,) = self.encoder.session().get_inputs()
+        (embedding,) = self.encoder.run({image_input.name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})
         return Seen(embedding.astype(np.float16), height, width, tuple(things), part)
 
     def find(
@@ -182,7 +182,7 @@ class Sam:
         kinds = [float(adds) for *_, adds in clicks] + ([2.0, 3.0] if box else [-1.0])
         earlier = np.zeros((CELLS, CELLS), np.float32) if before is None else before
         left, top, right, bottom = seen.window
-        given = {
+        inputs = {
             "image_embeddings": seen.embedding.astype(np.float32),
             "point_coords": (np.array([points], np.float32) - (left, top)).astype(np.float32)
             * np.float32(seen.scale),
@@ -196,7 +196,7 @@ class Sam:
         names = {one.name for one in session.get_outputs()}
         outputs = ["low_res_masks" if "low_res_masks" in names else "masks"]
         outputs.append("iou_predictions" if "iou_predictions" in names else "scores")
-        masks, scores = session.run(outputs, {name: value for name, value in given.items() if name in asked})
+        masks, scores = session.run(outputs, {name: value for name, value in inputs.items() if name in asked})
         return _ordered(seen, masks[0], scores[0], single=len(clicks) == 1 and box is None)
 
 
@@ -241,14 +241,14 @@ def _only(folder: Path, word: str) -> Path:
     Raises:
         ValueError: there is none, or there are several.
     """
-    found = (
+    matches = (
         [folder / f"{word}.onnx"]
         if (folder / f"{word}.onnx").is_file()
         else sorted(folder.glob(f"*{word}*.onnx"))
     )
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} files of {folder} are called *{word}*.onnx; one was expected")
-    return found[0]
+    if len(matches) != 1:
+        raise ValueError(f"{len(matches)} files of {folder} are called *{word}*.onnx; one was expected")
+    return matches[0]
 
 
 def try_pair(encoder: Path, decoder: str) -> None:

@@ -100,10 +100,10 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
         return None
     laid = _laid(thing, np.stack([x[best], y[best]], 1))
     shapes = [laid, _as_dark(light, thing, laid, float(middle[best]))]
-    explained, found = _fitted(rgb, thing, shapes)
-    if found is None or share[best] >= CERTAIN:
-        return found
-    return found if explained >= EXPLAINED and found.loss.max() < DEEPEST else None
+    explained, shadow = _fitted(rgb, thing, shapes)
+    if shadow is None or share[best] >= CERTAIN:
+        return shadow
+    return shadow if explained >= EXPLAINED and shadow.loss.max() < DEEPEST else None
 
 
 def _likeness(
@@ -123,11 +123,11 @@ def _likeness(
     turned = np.where(flat > 0, -1, 1)  # a mirrored outline runs the other way round
     length = np.maximum(np.hypot(away_x, away_y), 1e-6) * turned
     away_x, away_y = away_x / length, away_y / length
-    out, own = (_at(values, x + d * away_x, y + d * away_y) for d in (3.0, -3.0))  # (K, N, 4)
-    step = out[..., 0] - own[..., 0]
-    shift = np.hypot(*(out[..., c] - own[..., c] * np.exp(step / 6) for c in (1, 2)))
+    out, inner = (_at(values, x + d * away_x, y + d * away_y) for d in (3.0, -3.0))  # (K, N, 4)
+    step = out[..., 0] - inner[..., 0]
+    shift = np.hypot(*(out[..., c] - inner[..., c] * np.exp(step / 6) for c in (1, 2)))
     inside = (x > 3) & (y > 3) & (x < values.shape[1] - 4) & (y < values.shape[0] - 4)
-    usable = inside & (out[..., 3] < 0.1) & (own[..., 3] < 0.1)
+    usable = inside & (out[..., 3] < 0.1) & (inner[..., 3] < 0.1)
     count = usable.sum(1)
     right = usable & (step > DARKER[0]) & (step < DARKER[1]) & (shift < TINT)
     share = right.sum(1) / np.maximum(count, 1)

@@ -58,18 +58,18 @@ def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
     scores, boxes = _look(rgb)
     others, mirrored = _look(np.ascontiguousarray(rgb[:, ::-1]))
     mirrored[:, [0, 2]] = width - mirrored[:, [2, 0]]
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    detections: list[tuple[np.ndarray, np.ndarray]] = []
     for score, box in zip(scores, boxes, strict=True):
         alike = overlap(box, mirrored)
         same = alike > SAME
         partner = others[same].max(0) if same.any() else np.zeros(len(NAMES))
         place = (box + mirrored[alike.argmax()]) / 2 if same.any() else box
-        found.append(((score + partner) / 2, place))
+        detections.append(((score + partner) / 2, place))
     for score, box in zip(others, mirrored, strict=True):  # what the mirror image shows alone
         if not (overlap(box, boxes) > SAME).any():
-            found.append((score / 2, box))
+            detections.append((score / 2, box))
     things: list[Thing] = []
-    for score, box in sorted(found, key=lambda one: -one[0].max()):
+    for score, box in sorted(detections, key=lambda one: -one[0].max()):
         if score.max() < least:
             break
         if not things or overlap(box, np.array([thing.box for thing in things])).max() < SAME:
@@ -96,10 +96,10 @@ def _look(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     x[top : top + size[1], left : left + size[0]] = small[..., ::-1]
     x = (x - MEAN) / SPREAD
-    given = _network().run({"input_1": np.ascontiguousarray(x.transpose(2, 0, 1)[None])})
-    scores = np.concatenate(given[:3], 1)[0]
+    outputs = _network().run({"input_1": np.ascontiguousarray(x.transpose(2, 0, 1)[None])})
+    scores = np.concatenate(outputs[:3], 1)[0]
     seen = scores.max(1) > LEAST
-    levels = np.concatenate(given[3:], 1)[0][seen].reshape(-1, 4, BINS)
+    levels = np.concatenate(outputs[3:], 1)[0][seen].reshape(-1, 4, BINS)
     chances = np.exp(levels - levels.max(2, keepdims=True))
     away = (chances / chances.sum(2, keepdims=True)) @ np.arange(BINS)
     x, y, step = _places()[seen].T

@@ -202,8 +202,8 @@ def _one(text: str) -> Wanted:
     word, names, length = "", (), 0
     while head and not names:  # the name stands last: an apple tree is no apple
         for length in range(min(3, len(head)), 0, -1):
-            if found := _singular(" ".join(head[-length:])):
-                word, names = found, known()[found]
+            if singular := _singular(" ".join(head[-length:])):
+                word, names = singular, known()[singular]
                 break
         else:
             if any(head[-1] in _meant(table) for table in ("colors", "places", "sizes")):  # "the car left"
@@ -212,14 +212,14 @@ def _one(text: str) -> Wanted:
             return Wanted("", (), ignored=(" ".join(head[-1:]),))
     if not names:
         return Wanted("", (), ignored=tuple(rest))
-    said = [*head[:-length], *rest]
+    modifiers = [*head[:-length], *rest]
     plural = word != " ".join(head[-length:])
     colors, places, sizes = (
-        [_meant(table)[one] for one in said if one in _meant(table)]
+        [_meant(table)[one] for one in modifiers if one in _meant(table)]
         for table in ("colors", "places", "sizes")
     )
-    number = next((ORDER.index(one) + 1 for one in said if one in ORDER), 0)
-    count = next((_count(one) for one in said if _count(one)), None)
+    number = next((ORDER.index(one) + 1 for one in modifiers if one in ORDER), 0)
+    count = next((_count(one) for one in modifiers if _count(one)), None)
     picked = bool(places or sizes or number)
     understood = {*_meant("colors"), *_meant("places"), *_meant("sizes"), *ORDER, *NUMBERS, *ONE, *EMPTY}
     return Wanted(
@@ -230,7 +230,7 @@ def _one(text: str) -> Wanted:
         {"large": 1, "small": -1}[sizes[0]] if sizes else 0,
         number,
         1 if number else count or (1 if picked and not plural else None),
-        tuple(one for one in said if one not in understood and not one.isdecimal()),
+        tuple(one for one in modifiers if one not in understood and not one.isdecimal()),
     )
 
 
@@ -250,6 +250,6 @@ def _singular(word: str) -> str:
     stem, _, last = word.rpartition(" ")
     last = IRREGULAR.get(last, last)
     for form in (last, last.removesuffix("s"), last.removesuffix("es"), last.removesuffix("ies") + "y"):
-        if (found := f"{stem} {form}".strip()) in table:
-            return found
+        if (candidate := f"{stem} {form}".strip()) in table:
+            return candidate
     return ""
