@@ -27,18 +27,18 @@ class Advice:
 def advise(rgb: np.ndarray) -> Advice:
     """Suggestions to improve a picture, uint8 (H, W, 3)."""
     grey = cv2.cvtColor(_shrunk(rgb), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    boxes, said = masks.boxes(rgb), []
+    boxes, sentences = masks.boxes(rgb), []
     if np.quantile(grey, 0.8) < DARK:
-        said.append("The picture is very dark: take it in more light.")
+        sentences.append("The picture is very dark: take it in more light.")
     elif np.quantile(grey, 0.2) > BRIGHT:
-        said.append("The picture is overexposed: take it in less light.")
+        sentences.append("The picture is overexposed: take it in less light.")
     if sharpness(grey) < SHARP:
-        said.append("The picture is blurred: hold still, and touch the leaf on the screen to focus.")
+        sentences.append("The picture is blurred: hold still, and touch the leaf on the screen to focus.")
     if len(boxes) > 1:
-        said.append(f"There are {len(boxes)} leaves: each is classified by itself.")
+        sentences.append(f"There are {len(boxes)} leaves: each is classified by itself.")
     elif len(boxes) == 1 and _share(boxes[0], rgb) < TINY:
-        said.append("The leaf is small: move closer until it fills most of the picture.")
-    return Advice(tuple(said), boxes)
+        sentences.append("The leaf is small: move closer until it fills most of the picture.")
+    return Advice(tuple(sentences), boxes)
 
 
 def sharpness(grey: np.ndarray) -> float:

@@ -47,16 +47,16 @@ def finish(
     Writes model.safetensors and report.json with all metrics of both splits; returns the model's metadata.
     """
     labels = {split: torch.tensor([photo.label for photo in manifest.of(split)]) for split in SPLITS}
-    known = {"train": cached["train"]} if "train" in cached else {}
-    known |= {"validation": cached["validation"]} if "validation" in cached else {}
-    known |= {split: features.embed(best, manifest, split) for split in SPLITS if split not in known}
-    model = _calibrated(best, known, labels)
+    embedded = {"train": cached["train"]} if "train" in cached else {}
+    embedded |= {"validation": cached["validation"]} if "validation" in cached else {}
+    embedded |= {split: features.embed(best, manifest, split) for split in SPLITS if split not in embedded}
+    model = _calibrated(best, embedded, labels)
     report = {}
     for split in SPLITS[1:]:
         files = [photo.file for photo in manifest.of(split)]
-        probabilities, scores = judged(model, known[split])
-        found = measures(probabilities, labels[split].numpy(), manifest.classes, files)
-        report[split] = {**found, "refused": float((scores > 1).mean())}
+        probabilities, scores = judged(model, embedded[split])
+        metrics = measures(probabilities, labels[split].numpy(), manifest.classes, files)
+        report[split] = {**metrics, "refused": float((scores > 1).mean())}
     metadata = {
         **facts,
         "version": VERSION,
@@ -64,7 +64,8 @@ def finish(
         "preprocessing": {"square": SIDE, "middle": 7 / 8, "crop": best.crop, "mean": MEAN, "std": STD},
         "images": manifest.counts(),
         "metrics": {
-            split: {name: found[name] for name in (*SCALARS, "refused")} for split, found in report.items()
+            split: {name: metrics[name] for name in (*SCALARS, "refused")}
+            for split, metrics in report.items()
         },
         "seen": "".join(photo.sha256 for photo in manifest.photos if photo.split != "test"),
         "licence": "Apache-2.0",
@@ -76,14 +77,14 @@ def finish(
     return {name: value for name, value in metadata.items() if name != "seen"}
 
 
-def _calibrated(best: LeafNet, known: dict[str, Tensor], labels: dict[str, Tensor]) -> LeafNet:
+def _calibrated(best: LeafNet, embedded: dict[str, Tensor], labels: dict[str, Tensor]) -> LeafNet:
     """The model with a temperature and a gate."""
     standard = {
-        split: best.standardise(part.to(best.feature_std.device)).cpu() for split, part in known.items()
+        split: best.standardise(part.to(best.feature_std.device)).cpu() for split, part in embedded.items()
     }
     fitted = gate.fit(standard["train"], labels["train"], standard["validation"])
     with torch.no_grad():
-        logits = best(known["validation"].to(best.temperature.device)).cpu()
+        logits = best(embedded["validation"].to(best.temperature.device)).cpu()
     state = best.state_dict() | {f"gate.{name}": value for name, value in fitted.state_dict().items()}
     state["temperature"] = torch.tensor(fit_temperature(logits, labels["validation"]))
     model = LeafNet(**{**best.architecture, "gate": fitted.sizes})
@@ -98,28 +99,26 @@ def load(path: str | Path | None = None) -> tuple[LeafNet, dict[str, Any]]:
         ValueError: not a finished model, damaged, of another version, or a ZIP that is not safe to open.
         WeightsMissing: the backbone, or the default model, is not there.
     """
-    found = weights.find("leaves", path)
-    if found.suffix.lower() == ".onnx":
-        raise ValueError(f"{found} cannot be loaded here: use the .safetensors, .pth or .zip")
-    if found.suffix.lower() == ".zip":
+    file = weights.find("leaves", path)
+    if file.suffix.lower() == ".onnx":
+        raise ValueError(f"{file} cannot be loaded here: use the .safetensors, .pth or .zip")
+    if file.suffix.lower() == ".zip":
         with TemporaryDirectory() as folder:
             inside = Path(folder) / MODEL
-            inside.write_bytes(_from_zip(found))
+            inside.write_bytes(_from_zip(file))
             try:
                 model, metadata = checkpoints.load(inside, LeafNet)
             except ValueError as error:
-                raise ValueError(str(error).replace(str(inside), f"{found}: {MODEL}")) from error
+                raise ValueError(str(error).replace(str(inside), f"{file}: {MODEL}")) from error
     else:
-        model, metadata = checkpoints.load(found, LeafNet)
+        model, metadata = checkpoints.load(file, LeafNet)
     version = metadata.get("version")
     if model.gate is None or version is None:
-        raise ValueError(
-            f"{found} is not a finished model: use the model.safetensors of a run, or its bundle"
-        )
+        raise ValueError(f"{file} is not a finished model: use the model.safetensors of a run, or its bundle")
     if version != VERSION:
-        raise ValueError(f"{found} is of version {version!r}; this release reads version {VERSION}")
+        raise ValueError(f"{file} is of version {version!r}; this release reads version {VERSION}")
     if not isinstance(metadata.get("seen", ""), str):
-        raise ValueError(f"{found} does not list the pictures it was trained on: its `seen` is not a string")
+        raise ValueError(f"{file} does not list the pictures it was trained on: its `seen` is not a string")
     return model, metadata
 
 
@@ -134,8 +133,8 @@ def _from_zip(path: Path) -> bytes:
             with archive.open(model) as file:
                 data = file.read(BUNDLE.value + 1)
     except Exception as error:  # a parser's door: a stranger's archive
-        said = str(error) if isinstance(error, _Unsafe) else "it holds no complete model.safetensors"
-        raise ValueError(f"{path} is not a bundle that can be opened: {said}") from error
+        detail = str(error) if isinstance(error, _Unsafe) else "it holds no complete model.safetensors"
+        raise ValueError(f"{path} is not a bundle that can be opened: {detail}") from error
     BUNDLE.check(len(data), f"{path} is not a bundle that can be opened: {MODEL}")
     return data
 
@@ -269,8 +268,12 @@ def write_onnx(model: LeafNet, metadata: dict[str, Any], out: Path, half: bool =
             verbose=False,
         )
     proto: Any = program.model_proto  # pyright: ignore[reportOptionalMemberAccess]
-    told = {"classes": model.classes, "preprocessing": metadata.get("preprocessing"), "version": VERSION}
-    proto.metadata_props.add(key="vision-core", value=json.dumps(told))
+    properties = {
+        "classes": model.classes,
+        "preprocessing": metadata.get("preprocessing"),
+        "version": VERSION,
+    }
+    proto.metadata_props.add(key="vision-core", value=json.dumps(properties))
     if half:
         _halve(proto.graph)
     data = proto.SerializeToString()

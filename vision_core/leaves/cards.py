@@ -114,8 +114,8 @@ def sheet(pictures: Sequence[tuple[str, np.ndarray, Look]]) -> np.ndarray:
         text = plain_name(answer.label) if answer.known else "not known"
         text += f" and {len(seen.leaves) - 1} more" if len(seen.leaves) > 1 else ""
         color = GOOD if answer.known else UNSURE
-        for line, (said, ink, size) in enumerate(((text, color, 13), (name, GREY, 11))):
-            short = _shortened(said, size, TILE - 10)
+        for line, (label, ink, size) in enumerate(((text, color, 13), (name, GREY, 11))):
+            short = _shortened(label, size, TILE - 10)
             draw.text((x + 5, y + TILE + 18 * line), short, ink, ImageFont.load_default(size))
     return np.array(image)
 

@@ -72,11 +72,11 @@ class Manifest:
 
 def load(path: str | Path) -> Manifest:
     """Load a saved manifest; every fault of the file is a `ValueError`."""
-    found = from_plain(Manifest, read_json(path))
-    for photo in found.photos:
-        if photo.split not in SPLITS or not 0 <= photo.label < len(found.classes):
+    manifest = from_plain(Manifest, read_json(path))
+    for photo in manifest.photos:
+        if photo.split not in SPLITS or not 0 <= photo.label < len(manifest.classes):
             raise ValueError(f"{path} puts {photo.file} into a class or a split that it does not have")
-    return found
+    return manifest
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Survey:
 
     def counts(self) -> dict[str, int]:
         """Pictures of each class, empty ones included."""
-        found = np.bincount(self.labels, minlength=len(self.classes))
-        return dict(zip(self.classes, found.tolist(), strict=True))
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def part(self, side: str) -> "Survey":
         """The pictures of one split of a folder that comes with splits."""
@@ -140,12 +140,12 @@ def survey(folder: str | Path) -> Survey:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         read = list(pool.map(_examine, [path for _, _, path in listed]))
     kept, skipped = [], []
-    for (name, side, path), found in zip(listed, read, strict=True):
+    for (name, side, path), examined in zip(listed, read, strict=True):
         file = path.relative_to(folder).as_posix()
-        if isinstance(found, str):
-            skipped.append({"file": file, "reason": found})
+        if isinstance(examined, str):
+            skipped.append({"file": file, "reason": examined})
         else:
-            kept.append((file, layout.classes.index(name), side, *found))
+            kept.append((file, layout.classes.index(name), side, *examined))
     files, labels, sides, digests, hashes = zip(*kept, strict=True) if kept else ((), (), (), (), ())
     return Survey(
         folder,
@@ -200,12 +200,12 @@ def _examine(path: Path) -> tuple[str, np.ndarray] | str:
 
 def reason(error: Exception, path: Path) -> str:
     """Why a picture cannot be read, without the file name."""
-    said = error.strerror if isinstance(error, OSError) else str(error)
-    return (said or "it cannot be read").removeprefix(f"{path} ").removeprefix("the image ")
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return (text or "it cannot be read").removeprefix(f"{path} ").removeprefix("the image ")
 
 
 def split(
-    found: Survey,
+    pictures: Survey,
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
     groups: str | Path | None = None,
@@ -219,26 +219,32 @@ def split(
     Raises:
         ValueError: fewer than two classes, or in one fewer than three pictures, near duplicates counted once.
     """
-    check_classes(found.folder, found.classes)
+    check_classes(pictures.folder, pictures.classes)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions are {tuple(fractions)}: three above 0 that make 1 were expected")
-    pairs = duplicates.near_pairs(found.hashes)
-    links = [pairs[:, :2], _same_leaf(found.files, groups)]
-    group = duplicates.groups(len(found.files), np.concatenate(links))
-    divide = _kept_sides if any(found.sides) else _sides
-    sides = divide(found, group, seed, fractions)
-    names = [(found.files[i], found.files[j]) for i, j, _ in pairs]
-    crossing = found.labels[pairs[:, 0]] != found.labels[pairs[:, 1]]
+    pairs = duplicates.near_pairs(pictures.hashes)
+    links = [pairs[:, :2], _same_leaf(pictures.files, groups)]
+    group = duplicates.groups(len(pictures.files), np.concatenate(links))
+    divide = _kept_sides if any(pictures.sides) else _sides
+    sides = divide(pictures, group, seed, fractions)
+    names = [(pictures.files[i], pictures.files[j]) for i, j, _ in pairs]
+    crossing = pictures.labels[pairs[:, 0]] != pictures.labels[pairs[:, 1]]
     return Manifest(
-        folder=str(found.folder.resolve()),
-        classes=found.classes,
+        folder=str(pictures.folder.resolve()),
+        classes=pictures.classes,
         photos=tuple(
             Photo(file, int(label), int(g), side, digest, f"{int(h):016x}")
             for file, label, g, side, digest, h in zip(
-                found.files, found.labels, group, sides, found.digests, found.hashes[:, 0], strict=True
+                pictures.files,
+                pictures.labels,
+                group,
+                sides,
+                pictures.digests,
+                pictures.hashes[:, 0],
+                strict=True,
             )
         ),
-        skipped=found.skipped,
+        skipped=pictures.skipped,
         leaks=tuple(names),
         conflicts=tuple(pair for pair, crosses in zip(names, crossing, strict=True) if crosses),
         seed=seed,
@@ -279,33 +285,33 @@ def _groups(path: Path) -> dict[str, str]:
     return {row[file].strip().replace("\\", "/").removeprefix("./"): row[group].strip() for row in rows}
 
 
-def _sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
+def _sides(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
     """The split of each picture. Large groups first, each to the split that lacks most of its class."""
     random = np.random.default_rng(seed)
-    sides = np.full(len(found.files), "", object)
-    for label, name in enumerate(found.classes):
-        members = [np.flatnonzero(group == g) for g in np.unique(group[found.labels == label])]
-        members = [m for m in members if Counter(found.labels[m].tolist()).most_common(1)[0][0] == label]
+    sides = np.full(len(pictures.files), "", object)
+    for label, name in enumerate(pictures.classes):
+        members = [np.flatnonzero(group == g) for g in np.unique(group[pictures.labels == label])]
+        members = [m for m in members if Counter(pictures.labels[m].tolist()).most_common(1)[0][0] == label]
         if len(members) < 3:
-            read = " that can be read" if found.skipped else ""
+            read = " that can be read" if pictures.skipped else ""
             raise _too_few(name, f"{sum(map(len, members))} different pictures{read}")
         members = sorted((members[i] for i in random.permutation(len(members))), key=len, reverse=True)
         lacking = np.array(fractions) * sum(map(len, members))
         for place, rows in enumerate(members):
             last = len(members) - 1 - place  # the last two make sure that no side stays empty
-            needed = last < 2 and SPLITS[last + 1] not in sides[found.labels == label]
+            needed = last < 2 and SPLITS[last + 1] not in sides[pictures.labels == label]
             side = last + 1 if needed else int(lacking.argmax())
             sides[rows], lacking[side] = SPLITS[side], lacking[side] - len(rows)
     return sides.tolist()
 
 
-def _kept_sides(found: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
+def _kept_sides(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
     """The folder's own split; missing parts are taken from its training pictures."""
-    sides = np.array(found.sides, object)
-    lacking = {s: share for s, share in zip(SPLITS, fractions, strict=True) if s not in found.sides}
+    sides = np.array(pictures.sides, object)
+    lacking = {s: share for s, share in zip(SPLITS, fractions, strict=True) if s not in pictures.sides}
     random = np.random.default_rng(seed)
-    for label, name in enumerate(found.classes):
-        mine = (found.labels == label) & (sides == "train")
+    for label, name in enumerate(pictures.classes):
+        mine = (pictures.labels == label) & (sides == "train")
         members = [np.flatnonzero(mine & (group == g)) for g in np.unique(group[mine])]
         if len(members) < 1 + len(lacking):
             raise _too_few(name, f"{len(members)} different pictures to train on")

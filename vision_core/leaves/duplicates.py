@@ -37,12 +37,12 @@ def near_pairs(hashes: np.ndarray, most: int = NEAR) -> np.ndarray:
 
     One of the two is turned and mirrored in all ways, so that a copied and turned picture is found.
     """
-    found = []
+    pairs = []
     for i in range(len(hashes) - 1):
         bits = np.bitwise_count(hashes[i, 0] ^ hashes[i + 1 :]).min(1)
         near = np.flatnonzero(bits <= most)
-        found.append(np.stack([np.full_like(near, i), near + i + 1, bits[near].astype(near.dtype)], 1))
-    return np.concatenate(found) if found else np.empty((0, 3), np.int64)
+        pairs.append(np.stack([np.full_like(near, i), near + i + 1, bits[near].astype(near.dtype)], 1))
+    return np.concatenate(pairs) if pairs else np.empty((0, 3), np.int64)
 
 
 def groups(count: int, pairs: np.ndarray) -> np.ndarray:

@@ -29,9 +29,9 @@ def measures(
 
     if not len(truth):
         raise ValueError("there are no pictures to measure on")
-    said, here, labels = probabilities.argmax(1), np.unique(truth), range(len(classes))
-    right = int((said == truth).sum())
-    scores = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0.0)  # pyright: ignore[reportArgumentType]
+    predicted, here, labels = probabilities.argmax(1), np.unique(truth), range(len(classes))
+    right = int((predicted == truth).sum())
+    scores = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0.0)  # pyright: ignore[reportArgumentType]
     table = np.array(scores, float).T.tolist()
     rows = [dict(zip(("precision", "recall", "f1", "support"), row, strict=True)) for row in table]
     return {
@@ -39,15 +39,15 @@ def measures(
         "classes": list(classes),
         "accuracy": right / len(truth),
         "accuracy_interval": wilson(right, len(truth)),
-        "macro_f1": float(f1_score(truth, said, labels=here, average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
-        "macro_f1_interval": _bootstrap(truth, said, here, seed),
+        "macro_f1": float(f1_score(truth, predicted, labels=here, average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
+        "macro_f1_interval": _bootstrap(truth, predicted, here, seed),
         "loss": float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1)).mean()),
         "ece": calibration_error(probabilities, truth),
         "reliability": reliability(probabilities, truth),
         "per_class": {
             name: {**row, "support": int(row["support"])} for name, row in zip(classes, rows, strict=True)
         },
-        "confusion": confusion_matrix(truth, said, labels=labels).tolist(),
+        "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
         "precision_recall": precision_recall(probabilities, truth, classes),
         "top_losses": top_losses(probabilities, truth, classes, files),
     }
@@ -61,14 +61,14 @@ def wilson(right: int, count: int) -> list[float]:
     return [float(max(0.0, middle - half)), float(min(1.0, middle + half))]
 
 
-def _bootstrap(truth: np.ndarray, said: np.ndarray, labels: np.ndarray, seed: int) -> list[float]:
+def _bootstrap(truth: np.ndarray, predicted: np.ndarray, labels: np.ndarray, seed: int) -> list[float]:
     """The 95 % interval of macro-F1 over resampled pictures, all resamples at once."""
     random, count = np.random.default_rng(seed), len(truth)
     weights = random.multinomial(count, np.full(count, 1 / count), RESAMPLES)  # (R, N)
     f1 = []
     for label in labels:
-        hits = weights @ ((truth == label) & (said == label))
-        either = weights @ (truth == label) + weights @ (said == label)
+        hits = weights @ ((truth == label) & (predicted == label))
+        either = weights @ (truth == label) + weights @ (predicted == label)
         f1.append(np.where(either > 0, 2 * hits / np.maximum(either, 1), np.nan))
     return np.quantile(np.nanmean(f1, 0), (0.025, 0.975)).tolist()
 
@@ -111,17 +111,17 @@ def top_losses(
     probabilities: np.ndarray, truth: np.ndarray, classes: Sequence[str], files: Sequence[str], most: int = 20
 ) -> list[dict[str, Any]]:
     """The pictures whose true class got the lowest probability, worst first."""
-    given, said = probabilities[np.arange(len(truth)), truth], probabilities.argmax(1).tolist()
+    likelihood, predicted = probabilities[np.arange(len(truth)), truth], probabilities.argmax(1).tolist()
     true = truth.tolist()
     return [
         {
             "file": files[i],
             "true": classes[true[i]],
-            "predicted": classes[said[i]],
+            "predicted": classes[predicted[i]],
             "probability": float(probabilities[i].max()),
-            "loss": float(-np.log(max(given[i], 1e-12))),
+            "loss": float(-np.log(max(likelihood[i], 1e-12))),
         }
-        for i in np.argsort(given, kind="stable")[:most].tolist()
+        for i in np.argsort(likelihood, kind="stable")[:most].tolist()
     ]
 
 
@@ -133,12 +133,12 @@ def fit_temperature(logits: Tensor, truth: Tensor) -> float:
     from scipy.optimize import minimize_scalar
 
     logits = logits.double()
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log: F.cross_entropy(logits / np.exp(log), truth).item(),
         bounds=(np.log(0.2), np.log(5)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def gap(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -85,11 +85,11 @@ def _overlay(rgb: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (rgb * (1 - share) + heat * share).round().astype(np.uint8)
 
 
-def side_by_side(found: Explanation, mask: bool = True) -> np.ndarray:
+def side_by_side(explanation: Explanation, mask: bool = True) -> np.ndarray:
     """The picture, the overlay and, if it can be segmented, the leaf alone: uint8 (H, W, 3)."""
-    panels = [found.shown, found.overlay]
-    if mask and found.outside is not None:
-        panels.append(np.where(leaf_mask(found.shown)[..., None], found.shown, np.uint8(255)))
+    panels = [explanation.shown, explanation.overlay]
+    if mask and explanation.outside is not None:
+        panels.append(np.where(leaf_mask(explanation.shown)[..., None], explanation.shown, np.uint8(255)))
     return np.concatenate(panels, 1)
 
 
@@ -125,12 +125,12 @@ def ground_bias(model: LeafNet, folder: str | Path, files: list[str], truth: np.
     if not kept:
         raise ValueError("in none of the pictures can the leaf be separated from the background")
     right = {way: _right(model, images, truth[kept]) for way, images in ways.items()}
-    found = [mass for mass in masses if mass is not None]
+    measured = [mass for mass in masses if mass is not None]
     return {
         "images": len(kept),
         **right,
         "chance": float(np.bincount(truth[kept]).max() / len(kept)),
-        "attention_outside": float(np.mean(found)) if found else None,
+        "attention_outside": float(np.mean(measured)) if measured else None,
     }
 
 

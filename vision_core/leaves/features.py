@@ -66,8 +66,8 @@ def embed(model: LeafNet, manifest: Manifest, split: str) -> Tensor:
     """The embeddings of a split (N, WIDTH); for "train" also of random views (1 + VIEWS, N, WIDTH)."""
     files = [photo.file for photo in manifest.of(split)]
     parts = embeddings(model, manifest.folder, files, VIEWS if split == "train" else 0)
-    found = torch.cat([*parts], 1)
-    return found if split == "train" else found[0]
+    embedded = torch.cat([*parts], 1)
+    return embedded if split == "train" else embedded[0]
 
 
 def prepare(

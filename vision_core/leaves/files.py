@@ -61,10 +61,10 @@ def _asked(
         if not isinstance(answer, str):
             answers.append((str(path), answer))
             continue
-        said = ValueError(answer.replace(FILE, str(path)))
+        error = ValueError(answer.replace(FILE, str(path)))
         if len(named) == 1:
-            raise said
-        skipped.append({"file": str(path), "reason": data.reason(said, path)})
+            raise error
+        skipped.append({"file": str(path), "reason": data.reason(error, path)})
     if not answers:
         raise ValueError(f"none of the {len(skipped)} files can be read as a picture")
     return answers, skipped
@@ -115,10 +115,10 @@ def write_looks(looks: Sequence[tuple[str, Look]], out: str | Path) -> list[Path
     """Write prediction.csv, sheet-1.jpg and following, and a card for each picture into a folder."""
     out, written = Path(out), []
     table = StringIO()
-    found = rows(looks)
-    writer = csv.DictWriter(table, list(found[0]))
+    records = rows(looks)
+    writer = csv.DictWriter(table, list(records[0]))
     writer.writeheader()
-    writer.writerows({key: _plain(value) for key, value in row.items()} for row in found)
+    writer.writerows({key: _plain(value) for key, value in row.items()} for row in records)
     out.mkdir(parents=True, exist_ok=True)
     with atomic(out / "prediction.csv") as file:
         file.write(table.getvalue().encode())

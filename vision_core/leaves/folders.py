@@ -62,13 +62,13 @@ def read(folder: str | Path) -> Layout:
     if any(_folders(path) for path in ready) and any(split_of(path.name) == "train" for path in ready):
         return _of_splits(base, ready, [path for path in inside if path not in ready], notes)
     notes += _loose(base)
-    kept, said = _without_copies(inside)
+    kept, sentences = _without_copies(inside)
     deeper = [path for path in kept if _only_folders(path)]
     if len(deeper) == len(kept):
         raise ValueError(
             f"{deeper[0]} holds folders, not pictures: name the folder whose subfolders are the classes"
         )
-    return Layout(tuple(p.name for p in kept), tuple((p.name, "", p) for p in kept), (*notes, *said))
+    return Layout(tuple(p.name for p in kept), tuple((p.name, "", p) for p in kept), (*notes, *sentences))
 
 
 def split_of(name: str) -> str:
@@ -81,11 +81,11 @@ def split_of(name: str) -> str:
 
 def pictures(folder: Path) -> list[Path]:
     """All files of a folder and its subfolders that are not hidden, sorted; folder links are not followed."""
-    found = []
+    files = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _hidden(name))
-        found += [Path(parent, name) for name in sorted(names) if not _hidden(name)]
-    return found
+        files += [Path(parent, name) for name in sorted(names) if not _hidden(name)]
+    return files
 
 
 def _hidden(name: str) -> bool:
@@ -111,9 +111,9 @@ def _descended(folder: Path) -> Path:
 
 def _loose(folder: Path) -> list[str]:
     """A sentence on the pictures that lie beside the folders."""
-    found = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in READABLE and not _hidden(p.name))
-    lie = f"{len(found)} pictures lie" if len(found) > 1 else "1 picture lies"
-    return [f"{lie} beside the folders, in no class, left out: {', '.join(found[:3])}"] if found else []
+    names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in READABLE and not _hidden(p.name))
+    lie = f"{len(names)} pictures lie" if len(names) > 1 else "1 picture lies"
+    return [f"{lie} beside the folders, in no class, left out: {', '.join(names[:3])}"] if names else []
 
 
 def _without_copies(inside: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -139,13 +139,13 @@ def _of_splits(base: Path, ready: list[Path], others: list[Path], notes: list[st
             f"{base} holds ready-made splits ({', '.join(p.name for p in ready)}) beside other folders "
             f"({', '.join(extra[:5])}): name a folder that has splits only, or classes only"
         )
-    places, known = [], dict[str, str]()
+    places, classes = [], dict[str, str]()
     for path in sorted(ready, key=lambda path: SPLITS.index(split_of(path.name))):
         split = split_of(path.name)
         if split in [earlier for _, earlier, _ in places]:
             raise ValueError(f"{base} has two folders for {split}, one of them {path.name}: remove one")
-        children, said = _without_copies(_folders(_descended(path)))
-        notes += [f"in {path.name}, {sentence}" for sentence in said]
+        children, sentences = _without_copies(_folders(_descended(path)))
+        notes += [f"in {path.name}, {sentence}" for sentence in sentences]
         if not children:
             count = len(pictures(path))
             notes.append(
@@ -153,12 +153,12 @@ def _of_splits(base: Path, ready: list[Path], others: list[Path], notes: list[st
             )
         for child in children:
             if split == "train":
-                known[child.name.casefold()] = child.name
-            elif child.name.casefold() not in known:
+                classes[child.name.casefold()] = child.name
+            elif child.name.casefold() not in classes:
                 raise ValueError(
                     f"{path.name} has the class {child.name!r}, which is not in the training split"
                 )
-            places.append((known[child.name.casefold()], split, child))
+            places.append((classes[child.name.casefold()], split, child))
     there = dict.fromkeys(split for _, split, _ in places)
     notes = [f"the folder is split already, and used so: {', '.join(there)}", *notes]
-    return Layout(tuple(sorted(known.values())), tuple(places), tuple(notes))
+    return Layout(tuple(sorted(classes.values())), tuple(places), tuple(notes))

@@ -46,12 +46,14 @@ def look(model: LeafNet, pictures: Sequence[Picture]) -> list[Look]:
     advice = [advise(rgb) for rgb in smaller]
     parts = [part for each in map(_parts, pictures, smaller, advice) for part in each]
     answers = iter(predict(model, [Picture(rgb) for rgb, _, _ in parts]))
-    found = []
-    for given, rgb, picture in zip(advice, smaller, pictures, strict=True):
-        seen = tuple(_seen(next(answers), box, rgb, part) for _, box, part in _parts(picture, rgb, given))
-        said = () if given.boxes or any(leaf.answer.known for leaf in seen) else (NO_LEAF,)
-        found.append(Look((*given.sentences, *said), seen))
-    return found
+    looks = []
+    for suggestions, rgb, picture in zip(advice, smaller, pictures, strict=True):
+        seen = tuple(
+            _seen(next(answers), box, rgb, part) for _, box, part in _parts(picture, rgb, suggestions)
+        )
+        warning = () if suggestions.boxes or any(leaf.answer.known for leaf in seen) else (NO_LEAF,)
+        looks.append(Look((*suggestions.sentences, *warning), seen))
+    return looks
 
 
 Box = tuple[int, int, int, int]
@@ -65,14 +67,14 @@ def _parts(picture: Picture, rgb: np.ndarray, advice: Advice) -> list[tuple[np.n
     boxes = advice.boxes
     if len(boxes) < 2 and not (boxes and _area(boxes[0]) < TINY * _area(whole)):
         return [(picture.rgb, None, whole)]
-    found = []
+    parts = []
     for box in boxes:
         around = _square(rgb.shape, box)
         scale = picture.rgb.shape[0] / height
         left, top, right, bottom = (round(scale * side) for side in around)
         shares = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-        found.append((picture.rgb[top:bottom, left:right], shares, around))
-    return found
+        parts.append((picture.rgb[top:bottom, left:right], shares, around))
+    return parts
 
 
 def _square(shape: tuple[int, ...], box: Box) -> Box:

@@ -31,10 +31,10 @@ def leaf_mask(rgb: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: it cannot be separated from the background reliably.
     """
-    found = search(rgb)
-    if found is None or found.alike > ALIKE:
+    candidate = search(rgb)
+    if candidate is None or candidate.alike > ALIKE:
         raise ValueError(UNSURE)
-    return found.mask
+    return candidate.mask
 
 
 def search(rgb: np.ndarray) -> Found | None:
@@ -95,10 +95,10 @@ def _otsu(far: np.ndarray) -> float:
 
 def _cut(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
     """The largest part that GrabCut finds, with holes filled; None if nothing is left."""
-    found = _parts(rgb, guess)
-    if found is None:
+    mask = _parts(rgb, guess)
+    if mask is None:
         return None
-    parts, _ = ndimage.label(found)  # pyright: ignore[reportGeneralTypeIssues]
+    parts, _ = ndimage.label(mask)  # pyright: ignore[reportGeneralTypeIssues]
     largest = parts == np.bincount(parts.ravel())[1:].argmax() + 1
     closed = ndimage.binary_closing(np.pad(largest, 3), iterations=2)
     return np.asarray(ndimage.binary_fill_holes(closed), bool)[3:-3, 3:-3]
@@ -112,8 +112,8 @@ def _parts(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
         cv2.grabCut(np.ascontiguousarray(rgb[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except cv2.error:  # leaf or background has too few pixels for a colour model
         return None
-    found = np.asarray(ndimage.binary_opening(guess & 1), bool)
-    return found if found.any() else None
+    mask = np.asarray(ndimage.binary_opening(guess & 1), bool)
+    return mask if mask.any() else None
 
 
 def _alike(lab: np.ndarray, mask: np.ndarray) -> float:
@@ -171,13 +171,13 @@ def boxes(rgb: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
     if not kept or _alike(lab, np.isin(parts, [n + 1 for n in kept])) > ALIKE or len(kept) > MOST:
         return ()
     scale = (rgb.shape[1] / mask.shape[1], rgb.shape[0] / mask.shape[0])
-    found = ndimage.find_objects(parts)
+    slices = ndimage.find_objects(parts)
     return tuple(
         (
-            round(found[n][1].start * scale[0]),
-            round(found[n][0].start * scale[1]),
-            round(found[n][1].stop * scale[0]),
-            round(found[n][0].stop * scale[1]),
+            round(slices[n][1].start * scale[0]),
+            round(slices[n][0].start * scale[1]),
+            round(slices[n][1].stop * scale[0]),
+            round(slices[n][0].stop * scale[1]),
         )
         for n in kept
     )

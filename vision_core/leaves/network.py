@@ -121,8 +121,8 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
             ValueError: the file is not one.
         """
         try:
-            found = load_state(path) if Path(path).suffix == ".pth" else load_file(path)
-            state = {n.removeprefix("features."): v for n, v in found.items() if n.startswith("features.")}
+            tensors = load_state(path) if Path(path).suffix == ".pth" else load_file(path)
+            state = {n.removeprefix("features."): v for n, v in tensors.items() if n.startswith("features.")}
             self.features.load_state_dict(state)
         except (SafetensorError, OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
@@ -152,8 +152,8 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, WIDTH); in eval mode averaged with the mirrored picture's."""
-        found = pooled(self.maps(images))
-        return found if self.training else (found + pooled(self.maps(images.flip(3)))) / 2
+        embedding = pooled(self.maps(images))
+        return embedding if self.training else (embedding + pooled(self.maps(images.flip(3)))) / 2
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] -> the maps of the `LAYERS`, the last (B, 1280, H / 32, W / 32)."""
@@ -189,12 +189,12 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
 
 def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:
     """The maps of the `LAYERS` for pictures (B, 3, H, W) as the features expect them."""
-    found = []
+    outputs = []
     for number, block in enumerate(features):
         x = block(x)
         if number in LAYERS:
-            found.append(x)
-    return found
+            outputs.append(x)
+    return outputs
 
 
 def pooled(layers: list[Tensor]) -> Tensor:

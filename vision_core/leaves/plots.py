@@ -98,10 +98,10 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> go.Figure:
     return fig.update_yaxes(title="share that is right", range=[0, 1.02])
 
 
-def precision_recall(found: Mapping[str, Mapping[str, Any]]) -> go.Figure:
+def precision_recall(per_class: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     """The precision-recall curve of each class."""
     fig = figure("Precision and recall", 440)
-    for index, (name, curve) in enumerate(found.items()):
+    for index, (name, curve) in enumerate(per_class.items()):
         label = f"{escape(name)} (AP {curve['average_precision']:.3f})"
         fig.add_scatter(x=curve["recall"], y=curve["precision"], name=label, mode="lines", line=line(index))
     fig.update_xaxes(title="recall", range=[0, 1.02])

@@ -37,13 +37,13 @@ BETWEEN = "___"  # species and disease in the name of a class
 
 def by_species(probabilities: dict[str, float]) -> dict[str, float]:
     """The probability of each species, the likeliest first; {} where the classes name none."""
-    found: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for name, share in probabilities.items():
         species, between, _ = name.partition(BETWEEN)
         if not between:
             return {}
-        found[species] = found.get(species, 0.0) + share
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        shares[species] = shares.get(species, 0.0) + share
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def plain_name(label: str) -> str:
@@ -69,11 +69,11 @@ NEARLY = 1.3  # out-of-distribution score up to which a rejected leaf may be of 
 
 def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
     """Classify pictures with a model (see `load`)."""
-    found = []
+    predictions = []
     for start in range(0, len(pictures), features.BATCH):
         squares = np.stack([data.square(p.rgb) for p in pictures[start : start + features.BATCH]])
-        found += _answers(model, squares)
-    return found
+        predictions += _answers(model, squares)
+    return predictions
 
 
 @torch.no_grad()
@@ -105,32 +105,32 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
     Raises:
         ValueError: none of the folder's classes is known to the model, or none has a picture.
     """
-    found = data.survey(folder).measured()
-    if not set(found.classes) & set(model.classes):
+    survey = data.survey(folder).measured()
+    if not set(survey.classes) & set(model.classes):
         raise ValueError(
-            f"{folder} has the classes {', '.join(found.classes)}, of which the model knows none; "
+            f"{folder} has the classes {', '.join(survey.classes)}, of which the model knows none; "
             f"it knows {', '.join(model.classes)}"
         )
-    parts = [part[0] for part in features.embeddings(model, folder, found.files)]
+    parts = [part[0] for part in features.embeddings(model, folder, survey.files)]
     if not parts:
         raise ValueError(f"{folder} has no picture that can be read")
     probabilities, scores = judged(model, torch.cat(parts))
-    names = np.array([found.classes[label] for label in found.labels])
+    names = np.array([survey.classes[label] for label in survey.labels])
     known = np.isin(names, model.classes)
     if not known.any():
         raise ValueError(f"{folder} has no picture of a class that the model knows")
     truth = np.array([model.classes.index(name) for name in names[known]])
     hashes = {seen[i : i + 16] for i in range(0, len(seen), 16)}
-    files = [file for file, here in zip(found.files, known, strict=True) if here]
+    files = [file for file, here in zip(survey.files, known, strict=True) if here]
     result = measures(probabilities[known], truth, model.classes, files)
     if all(BETWEEN in name for name in model.classes):
         species = np.array([name.partition(BETWEEN)[0] for name in model.classes])
         result["species_accuracy"] = float((species[probabilities[known].argmax(1)] == species[truth]).mean())
     result |= {
         "refused": float((scores[known] > 1).mean()),
-        "trained_on": sum(d in hashes for d, here in zip(found.digests, known, strict=True) if here),
-        "skipped": list(found.skipped),
-        "notes": list(found.notes),
+        "trained_on": sum(d in hashes for d, here in zip(survey.digests, known, strict=True) if here),
+        "skipped": list(survey.skipped),
+        "notes": list(survey.notes),
     }
     if not known.all():
         result["unknown"] = {

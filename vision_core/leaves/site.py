@@ -87,11 +87,11 @@ def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], by
 
 def _convolutions(block: nn.Module) -> list[tuple[nn.Conv2d, bool]]:
     """The convolutions of a block, and whether ReLU6 follows."""
-    found = [module for module in block.modules() if isinstance(module, nn.Conv2d | nn.ReLU6)]
-    after = [*found[1:], None]
+    layers = [module for module in block.modules() if isinstance(module, nn.Conv2d | nn.ReLU6)]
+    after = [*layers[1:], None]
     return [
         (module, isinstance(following, nn.ReLU6))
-        for module, following in zip(found, after, strict=True)
+        for module, following in zip(layers, after, strict=True)
         if isinstance(module, nn.Conv2d)
     ]
 

@@ -35,41 +35,41 @@ def teach(
     Raises:
         ValueError: fewer than two classes, a class of fewer than two pictures, or too many pictures.
     """
-    found = data.survey(folder)
-    found = replace(found, sides=("",) * len(found.files))
-    data.check_classes(found.folder, found.classes)
-    for name, count in found.counts().items():
+    survey = data.survey(folder)
+    survey = replace(survey, sides=("",) * len(survey.files))
+    data.check_classes(survey.folder, survey.classes)
+    for name, count in survey.counts().items():
         if count < 2:
             raise ValueError(
                 f"the class {name!r} has {count} pictures that can be read; at least 2 are needed"
             )
-    TAUGHT.check(len(found.files), f"{folder} for teaching (use `leaves train`):")
+    TAUGHT.check(len(survey.files), f"{folder} for teaching (use `leaves train`):")
     shipped, _ = load(base)
-    labels = torch.from_numpy(found.labels)
-    parts = features.embeddings(shipped, found.folder, found.files, VIEWS, seed)
+    labels = torch.from_numpy(survey.labels)
+    parts = features.embeddings(shipped, survey.folder, survey.files, VIEWS, seed)
     views = shipped.standardise(torch.cat(list(parts), 1)).detach()  # (1 + V, N, WIDTH)
     assert shipped.gate is not None
-    asked = _asked(views, labels, len(found.classes), shipped.gate, seed)
+    asked = _asked(views, labels, len(survey.classes), shipped.gate, seed)
     model = LeafNet(
-        list(found.classes),
+        list(survey.classes),
         shipped.unfrozen,
         shipped.backbone,
         shipped.crop,
-        (len(found.classes), len(labels), *shipped.gate.sizes[2:]),
+        (len(survey.classes), len(labels), *shipped.gate.sizes[2:]),
     )
     model.load_state_dict(_state(shipped, views, labels, asked))
     probabilities = (asked["logits"] / float(model.temperature)).softmax(1).double().numpy()
-    measured = measures(probabilities, found.labels, found.classes, found.files)
+    measured = measures(probabilities, survey.labels, survey.classes, survey.files)
     refused = float((model.gate(views[0]) > 1).float().mean()) if model.gate else 0.0
     metadata = {
         "version": VERSION,
-        "classes": list(found.classes),
+        "classes": list(survey.classes),
         "preprocessing": {"square": SIDE, "middle": 7 / 8, "crop": model.crop, "mean": MEAN, "std": STD},
-        "images": found.counts(),
+        "images": survey.counts(),
         "taught": {"pictures": len(labels), "views": VIEWS, "seed": seed},
         "metrics": {"left_out": {name: measured[name] for name in SCALARS} | {"refused": refused}},
-        "seen": "".join(found.digests),
-        "skipped": list(found.skipped),
+        "seen": "".join(survey.digests),
+        "skipped": list(survey.skipped),
         "licence": "Apache-2.0",
     }
     return model.eval(), metadata

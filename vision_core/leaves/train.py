@@ -139,13 +139,13 @@ def manifest_of(run: Run) -> Manifest:
 
 def _split_once(run: Run, settings: Settings) -> Manifest:
     """The split of a run, made at the start of the training."""
-    known = manifest_of(run) if (run.folder / MANIFEST).exists() else None
+    saved = manifest_of(run) if (run.folder / MANIFEST).exists() else None
     unpacked = run.folder / PICTURES
-    folder = known.folder if known else unpacked if unpacked.is_dir() else settings.data
+    folder = saved.folder if saved else unpacked if unpacked.is_dir() else settings.data
     if not Path(folder).is_dir():
         raise ValueError(f"the data of this run are no longer in {folder}: move them back")
-    if known:
-        return known
+    if saved:
+        return saved
     if any(event["event"] == "epoch" for event in run.events()):
         raise ValueError(
             f"{run.folder} has no {MANIFEST}, and the pictures it trained on are unknown: "
@@ -212,11 +212,11 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
 
     def finished(model: torch.nn.Module) -> dict[str, Any]:
         # the smallest loss, not the best accuracy: on a few hundred pictures many epochs tie in that
-        best, told = checkpoints.load(run.folder / "best.safetensors", LeafNet)
+        best, metadata = checkpoints.load(run.folder / "best.safetensors", LeafNet)
         facts = {
-            "epoch": told["epoch"],
+            "epoch": metadata["epoch"],
             "settings": shareable(asdict(settings)),
-            "best_epoch": told["metrics"],
+            "best_epoch": metadata["metrics"],
         }
         return finish(run, best.to(next(model.parameters()).device), manifest, cached, facts)
 
@@ -321,9 +321,9 @@ def validation_logits(model: LeafNet, manifest: Manifest, embeddings: Tensor | N
 def _measured(logits: Tensor, truth: Tensor) -> dict[str, float]:
     from sklearn.metrics import f1_score
 
-    said = logits.argmax(1)
+    predicted = logits.argmax(1)
     return {
         "val_loss": F.cross_entropy(logits, truth).item(),
-        "val_accuracy": (said == truth).float().mean().item(),
-        "val_macro_f1": float(f1_score(truth.numpy(), said.numpy(), average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
+        "val_accuracy": (predicted == truth).float().mean().item(),
+        "val_macro_f1": float(f1_score(truth.numpy(), predicted.numpy(), average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
     }
