@@ -113,8 +113,8 @@ def load_trained(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     Raises:
         RuntimeError: names or shapes do not match.
     """
-    own = trained_state(model)
-    model.load_state_dict({name: v for name, v in model.state_dict().items() if name not in own} | state)
+    trained = trained_state(model)
+    model.load_state_dict({name: v for name, v in model.state_dict().items() if name not in trained} | state)
 
 
 def _frozen_hashes(model: nn.Module) -> dict[str, str]:

@@ -92,12 +92,12 @@ def _heartbeat_file() -> Path:
 
 def _send_heartbeat() -> int:
     """Mark this thread as active; returns the number of other active threads, in any process."""
-    own, others = _heartbeat_file(), 0
-    own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own.touch(mode=0o600)
-    for other in own.parent.iterdir():
+    heartbeat, others = _heartbeat_file(), 0
+    heartbeat.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    heartbeat.touch(mode=0o600)
+    for other in heartbeat.parent.iterdir():
         pid = other.name.partition("-")[0]
-        if other.name == own.name or not pid.isdecimal():
+        if other.name == heartbeat.name or not pid.isdecimal():
             continue
         with suppress(FileNotFoundError):  # it has just ended
             age = time.time() - other.stat().st_mtime

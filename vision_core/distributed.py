@@ -96,10 +96,10 @@ class _Gather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, rows: int) -> Tensor:
+    def forward(ctx: Any, part: Tensor, rows: int) -> Tensor:
         processes, most = count(), -(-rows // count())
-        padded = own.new_zeros(most, *own.shape[1:])
-        padded[: len(own)] = own
+        padded = part.new_zeros(most, *part.shape[1:])
+        padded[: len(part)] = part
         parts = [torch.empty_like(padded) for _ in range(processes)]
         dist.all_gather(parts, padded.contiguous())
         return torch.stack(parts, 1).flatten(0, 1)[:rows]
@@ -113,8 +113,8 @@ class _Sum(torch.autograd.Function):
     """All-reduce: the sum of a statistic over processes; every process's loss depends on it."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
-        total = own.clone()
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        total = part.clone()
         dist.all_reduce(total)
         return total
 

@@ -64,7 +64,7 @@ def test_several_things_and_nothing():
 
 
 def test_every_other_name_means_one_of_the_things():
-    assert {name for names in words.known().values() for name in names} == set(things.NAMES)
+    assert {name for names in words.vocabulary().values() for name in names} == set(things.NAMES)
     assert len(things.NAMES) == 80 and set(words.OTHER_NAMES) < set(things.NAMES)
 
 

@@ -197,11 +197,16 @@ def perform(
         sides=_sides(picture, ratio) if ratio else (left, top, right, bottom),
         blending=editing.Blending(poisson=poisson or name == "extend"),
     )
-    found = _follow(events)
-    recipe.save(found.picture, found.recipe, out)
-    changed = float(found.mask.mean())
+    result = _follow(events)
+    recipe.save(result.picture, result.recipe, out)
+    changed = float(result.mask.mean())
     text = f"{out}: {name} by {painter.name}, {changed:.1%} of the picture{with_notes(picture.notes)}"
-    data = {"result": str(out), "changed": changed, "recipe": asdict(found.recipe), "notes": [*picture.notes]}
+    data = {
+        "result": str(out),
+        "changed": changed,
+        "recipe": asdict(result.recipe),
+        "notes": [*picture.notes],
+    }
     return Answer(text, data)
 
 
@@ -269,10 +274,10 @@ def batch(
     todo = [pair for pair in pairs if pair not in done]
     if todo and ray is None:
         _ = editor.models  # reports missing models before the first picture
-    found = {outcome.item: outcome for outcome in cluster.files(todo, editor, ray, workers)}
+    outcomes = {outcome.item: outcome for outcome in cluster.files(todo, editor, ray, workers)}
     there = [cluster.as_typed(pair[1]) for pair in pairs if pair in done]
-    written = [cluster.as_typed(pair[1]) for pair in todo if not found[pair].error]
-    failed = [{"file": str(pair[0]), "error": found[pair].error} for pair in todo if found[pair].error]
+    written = [cluster.as_typed(pair[1]) for pair in todo if not outcomes[pair].error]
+    failed = [{"file": str(pair[0]), "error": outcomes[pair].error} for pair in todo if outcomes[pair].error]
     if failed and not written and not there:
         raise ValueError("; ".join(dict.fromkeys(entry["error"] for entry in failed)))
     lines = [*written, *(f"{name} already exists" for name in there)]
@@ -298,21 +303,21 @@ def again(
     from vision_core.editing import recipe
     from vision_core.pictures import images
 
-    made, picture = recipe.read(result), images.read(image)
-    made = made if seed is None else replace(made, seed=seed)
-    found = _follow(editing.repeat(picture, made, model, material, baselines.surroundings, device))
-    recipe.save(found.picture, found.recipe, out)
+    saved, picture = recipe.read(result), images.read(image)
+    saved = saved if seed is None else replace(saved, seed=seed)
+    repeated = _follow(editing.repeat(picture, saved, model, material, baselines.surroundings, device))
+    recipe.save(repeated.picture, repeated.recipe, out)
     notes = [*picture.notes]
-    if result.suffix.lower() != ".json" and _differs(images.read(result), found):
+    if result.suffix.lower() != ".json" and _differs(images.read(result), repeated):
         notes.append(f"outside of the edit {result} shows another picture than {image}")
-    data = {"result": str(out), "recipe": asdict(found.recipe), "notes": notes}
-    return Answer(f"{out}: {made.task} again{with_notes(notes)}", data)
+    data = {"result": str(out), "recipe": asdict(repeated.recipe), "notes": notes}
+    return Answer(f"{out}: {saved.task} again{with_notes(notes)}", data)
 
 
-def _differs(before: Any, found: Any) -> bool:
+def _differs(before: Any, repeated: Any) -> bool:
     """Whether the result of a repeated edit is another one where the edit left the picture as it was."""
-    now = found.picture
-    return before.rgb.shape != now.rgb.shape or bool((before.rgb != now.rgb)[~found.mask].any())
+    now = repeated.picture
+    return before.rgb.shape != now.rgb.shape or bool((before.rgb != now.rgb)[~repeated.mask].any())
 
 
 @command(app)
@@ -342,7 +347,7 @@ def _follow(events: Generator[Any, None, Any]) -> Any:
     """Report progress on standard error; returns the result."""
     from vision_core.events import Done, Preview, Step
 
-    said, result = -1, None
+    reported, result = -1, None
     with closing(events):  # an interrupt ends the work, too
         while True:
             try:
@@ -350,8 +355,8 @@ def _follow(events: Generator[Any, None, Any]) -> Any:
             except StopIteration as end:
                 return result if end.value is None else end.value
             match event:
-                case Step(step, total, _, eta) if step * 4 // total != said:
-                    said = step * 4 // total
+                case Step(step, total, _, eta) if step * 4 // total != reported:
+                    reported = step * 4 // total
                     print(f"{100 * step // total} %, {eta:.0f} s left", file=sys.stderr)
                 case Preview(title, _) if title.startswith("anchor"):
                     print(f"{title} is painted", file=sys.stderr)
@@ -359,17 +364,17 @@ def _follow(events: Generator[Any, None, Any]) -> Any:
                     result = value
 
 
-def _written(found: Any, out: Path, notes: Sequence[str]) -> Answer:
+def _written(result: Any, out: Path, notes: Sequence[str]) -> Answer:
     from vision_core import editing
     from vision_core.files import read_json
 
-    folder = editing.write(found, out)
+    folder = editing.write(result, out)
     listed = read_json(folder / "scores.json")["candidates"]
     data = {
         "result": str(folder / "final_output.png"),
-        "chosen": found.chosen,
+        "chosen": result.chosen,
         "candidates": [{**entry, "file": str(folder / entry["file"])} for entry in listed],
-        "recipe": asdict(found.recipe),
+        "recipe": asdict(result.recipe),
         "notes": [*notes],
     }
     return Answer(f"{data['result']}: the best of {len(listed)}{with_notes(notes)}", data)

@@ -37,18 +37,18 @@ def mask(
 
     picture = images.read(image)
     if damage:
-        found = scratches.find(picture.seen)
-        found, score = (found, 1.0) if found.any() else (None, 0.0)
+        marked = scratches.find(picture.seen)
+        marked, score = (marked, 1.0) if marked.any() else (None, 0.0)
         text = text or "damage"
     else:
-        found, score = editing.select(picture, text, box, point, sam)
-    if found is None:
+        marked, score = editing.select(picture, text, box, point, sam)
+    if marked is None:
         return Answer(f"{text!r} was not found in {image}", {"found": False, "score": score}, incomplete=True)
-    found = masks.grow(found, grow)
-    found = ~found if invert else found
-    masks.save(masks.check(found, *picture.rgb.shape[:2]), out)
-    data = {"found": True, "score": score, "mask": str(out), "share": float(found.mean())}
-    return Answer(f"{out}: {found.mean():.1%} of the picture is marked", data)
+    marked = masks.grow(marked, grow)
+    marked = ~marked if invert else marked
+    masks.save(masks.check(marked, *picture.rgb.shape[:2]), out)
+    data = {"found": True, "score": score, "mask": str(out), "share": float(marked.mean())}
+    return Answer(f"{out}: {marked.mean():.1%} of the picture is marked", data)
 
 
 def regions(
@@ -65,15 +65,17 @@ def regions(
     from vision_core.pictures import images
 
     picture = images.read(image)
-    found = editing.find_regions(picture, editing.load_saliency(vit, backend, device), anchors, max_window)
+    proposals = editing.find_regions(
+        picture, editing.load_saliency(vit, backend, device), anchors, max_window
+    )
     if out:
-        middle = [row[len(row) // 2] for row in found.boxes]
+        middle = [row[len(row) // 2] for row in proposals.boxes]
         images.save(images.Picture(editing.draw_boxes(picture.on_white().rgb, middle, 0)), out)
-    lines = [f"{a.x:.2f}, {a.y:.2f}: {a.saliency:.2f}" for a in found.anchors]
+    lines = [f"{a.x:.2f}, {a.y:.2f}: {a.saliency:.2f}" for a in proposals.anchors]
     data = {
-        "anchors": [asdict(a) for a in found.anchors],
-        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes],
-        "sizes": list(found.sizes),
+        "anchors": [asdict(a) for a in proposals.anchors],
+        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in proposals.boxes],
+        "sizes": list(proposals.sizes),
     }
     return Answer("\n".join(lines), data)
 

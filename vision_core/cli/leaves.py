@@ -51,7 +51,7 @@ def evaluate(
 
     net, metadata = leaves.load(model)
     with leaves.unpacked(data) as folder:
-        found = leaves.evaluate(net, folder, metadata.get("seen", ""))
+        metrics = leaves.evaluate(net, folder, metadata.get("seen", ""))
         if ground or camera:
             survey = leaves.survey(folder).measured()
             chosen = [(f, survey.classes[n]) for f, n in zip(survey.files, survey.labels, strict=True)]
@@ -59,37 +59,37 @@ def evaluate(
             files = [file for file, _ in chosen]
             truth = np.array([net.classes.index(name) for _, name in chosen])
             if camera:
-                found["camera"] = leaves.camera(net, folder, files, truth)
+                metrics["camera"] = leaves.camera(net, folder, files, truth)
             if ground:
-                found["ground"] = leaves.ground_bias(net, folder, files, truth)
-    low, high = found["accuracy_interval"]
+                metrics["ground"] = leaves.ground_bias(net, folder, files, truth)
+    low, high = metrics["accuracy_interval"]
     lines = [
-        f"accuracy {found['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}), "
-        f"macro-F1 {found['macro_f1']:.4f}, ECE {found['ece']:.4f}, {found['images']} pictures, "
-        f"{found['refused']:.1%} rejected"
-        + (f", species {found['species_accuracy']:.4f}" if "species_accuracy" in found else "")
+        f"accuracy {metrics['accuracy']:.4f} (95 %: {low:.3f} to {high:.3f}), "
+        f"macro-F1 {metrics['macro_f1']:.4f}, ECE {metrics['ece']:.4f}, {metrics['images']} pictures, "
+        f"{metrics['refused']:.1%} rejected"
+        + (f", species {metrics['species_accuracy']:.4f}" if "species_accuracy" in metrics else "")
     ]
     lines += [
         f"{name}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, F1 {row['f1']:.3f}, "
         f"{row['support']} pictures"
-        for name, row in found["per_class"].items()
+        for name, row in metrics["per_class"].items()
     ]
-    for name, row in found.get("unknown", {}).items():
+    for name, row in metrics.get("unknown", {}).items():
         lines.append(f"not a class of the model: {name}, {row['refused']:.1%} of {row['images']} rejected")
-    if found["trained_on"]:
-        lines.append(f"note: the model was trained or chosen on {found['trained_on']} of these pictures")
+    if metrics["trained_on"]:
+        lines.append(f"note: the model was trained or chosen on {metrics['trained_on']} of these pictures")
     if camera:
         lines += [
             f"{way}: {row['right']:.1%} right ({row['of_clean']:.3f}), {row['refused']:.1%} rejected"
-            for way, row in found["camera"].items()
+            for way, row in metrics["camera"].items()
         ]
     if ground:
-        bias = found["ground"]
+        bias = metrics["ground"]
         lines.append(
             f"from the background alone {bias['ground_only']:.1%} right (chance {bias['chance']:.1%}), "
             f"from the leaf alone {bias['leaf_only']:.1%}, from the whole picture {bias['whole']:.1%}"
         )
-    return Answer("\n".join([*lines, *notes(found["notes"]), *skipped_lines(found["skipped"])]), found)
+    return Answer("\n".join([*lines, *notes(metrics["notes"]), *skipped_lines(metrics["skipped"])]), metrics)
 
 
 @command(app)
@@ -137,16 +137,16 @@ def teach(
     from vision_core import checkpoints, leaves
 
     with leaves.unpacked(data) as folder:
-        model, told = leaves.teach(folder, base, seed)
-    checkpoints.save(out, model, told)
-    found = told["metrics"]["left_out"]
-    low, high = found["accuracy_interval"]
+        model, metadata = leaves.teach(folder, base, seed)
+    checkpoints.save(out, model, metadata)
+    metrics = metadata["metrics"]["left_out"]
+    low, high = metrics["accuracy_interval"]
     text = (
-        f"{out}: {len(model.classes)} classes from {found['images']} pictures. "
-        f"Cross-validated accuracy {found['accuracy']:.0%} (95 %: {low:.0%} to {high:.0%})"
+        f"{out}: {len(model.classes)} classes from {metrics['images']} pictures. "
+        f"Cross-validated accuracy {metrics['accuracy']:.0%} (95 %: {low:.0%} to {high:.0%})"
     )
-    rest = {name: value for name, value in told.items() if name != "seen"}
-    return Answer("\n".join([text, *skipped_lines(told["skipped"])]), {"file": str(out), **rest})
+    rest = {name: value for name, value in metadata.items() if name != "seen"}
+    return Answer("\n".join([text, *skipped_lines(metadata["skipped"])]), {"file": str(out), **rest})
 
 
 @command(app)
@@ -162,19 +162,19 @@ def unknown(
     from vision_core import leaves
 
     with leaves.unpacked(data) as folder:
-        found = leaves.left_out(leaves.load(model)[0], folder, by, others)
+        report = leaves.left_out(leaves.load(model)[0], folder, by, others)
     lines = []
-    for row in found["rows"]:
+    for row in report["rows"]:
         rest = f"; without a leaf {row['others']:.1%}" if "others" in row else ""
         lines.append(
             f"{row['left_out']}: AUROC {row['auroc']:.3f}, {row['refused']:.1%} of {row['images']} rejected "
             f"with 3 % of the known leaves{rest}"
         )
     lines.append(
-        f"mean AUROC {found['auroc']:.3f}, {found['refused']:.1%} rejected, "
-        f"least {found['least_refused']:.1%}"
+        f"mean AUROC {report['auroc']:.3f}, {report['refused']:.1%} rejected, "
+        f"least {report['least_refused']:.1%}"
     )
-    return Answer("\n".join(lines), found)
+    return Answer("\n".join(lines), report)
 
 
 @command(app)
@@ -188,13 +188,13 @@ def explain(
     from vision_core import leaves
     from vision_core.pictures import images
 
-    found = leaves.explain(leaves.load(model)[0], images.read(image), label)
-    images.save(images.Picture(leaves.side_by_side(found)), out)
-    row = asdict(found.prediction)
-    text = leaves.verdict(found.prediction)
-    if found.outside is not None:
-        text += f"; {found.outside:.0%} of the Grad-CAM lies outside the leaf"
-    return Answer(text, {"file": str(out), **row, "outside": found.outside})
+    explanation = leaves.explain(leaves.load(model)[0], images.read(image), label)
+    images.save(images.Picture(leaves.side_by_side(explanation)), out)
+    row = asdict(explanation.prediction)
+    text = leaves.verdict(explanation.prediction)
+    if explanation.outside is not None:
+        text += f"; {explanation.outside:.0%} of the Grad-CAM lies outside the leaf"
+    return Answer(text, {"file": str(out), **row, "outside": explanation.outside})
 
 
 @command(app)

@@ -26,21 +26,21 @@ def distribution(
     from vision_core.leaves.plots import distribution
 
     with leaves.unpacked(data) as folder:
-        found = leaves.survey(folder)
-    counts, told = found.counts(), leaves.imbalance(found.counts())
+        survey = leaves.survey(folder)
+    counts, report = survey.counts(), leaves.imbalance(survey.counts())
     if out is not None:
         plots.save(distribution(counts), _page(out))
     lines = [f"{name}: {count}" for name, count in counts.items()]
-    if told["small"]:
-        lines.append(f"less than half as many as the mean: {', '.join(told['small'])}")
-    if any(found.sides):
-        for side in dict.fromkeys(found.sides):
-            part = found.part(side).counts()
+    if report["small"]:
+        lines.append(f"less than half as many as the mean: {', '.join(report['small'])}")
+    if any(survey.sides):
+        for side in dict.fromkeys(survey.sides):
+            part = survey.part(side).counts()
             lines.append(f"{side}: {', '.join(f'{name} {count}' for name, count in part.items())}")
-            told.setdefault("splits", {})[side] = part
-    lines += notes(found.notes) + skipped_lines(found.skipped)
-    told |= {"skipped": list(found.skipped), "notes": list(found.notes)}
-    return Answer("\n".join(lines), {**told, "counts": counts, "file": out and str(out)})
+            report.setdefault("splits", {})[side] = part
+    lines += notes(survey.notes) + skipped_lines(survey.skipped)
+    report |= {"skipped": list(survey.skipped), "notes": list(survey.notes)}
+    return Answer("\n".join(lines), {**report, "counts": counts, "file": out and str(out)})
 
 
 def split(
@@ -54,8 +54,8 @@ def split(
     """Divide a folder into training, validation and test pictures, and report near duplicates."""
     from vision_core import leaves
 
-    found = leaves.survey(data)
-    manifest = leaves.split(found, seed, groups=groups)
+    survey = leaves.survey(data)
+    manifest = leaves.split(survey, seed, groups=groups)
     if out is not None:
         manifest.save(out)
     lines = [
@@ -72,10 +72,10 @@ def split(
         "leaks": [list(pair) for pair in manifest.leaks],
         "conflicts": [list(pair) for pair in manifest.conflicts],
         "skipped": list(manifest.skipped),
-        "notes": list(found.notes),
+        "notes": list(survey.notes),
         "file": out and str(out),
     }
-    return Answer("\n".join([*lines, *notes(found.notes), *skipped_lines(manifest.skipped)]), answer)
+    return Answer("\n".join([*lines, *notes(survey.notes), *skipped_lines(manifest.skipped)]), answer)
 
 
 def augment(
@@ -91,22 +91,22 @@ def augment(
     from vision_core.pictures import images
 
     if balance:
-        found = leaves.survey(source)
-        files = {name: [] for name in found.classes}
-        for file, label, side in zip(found.files, found.labels, found.sides, strict=True):
+        survey = leaves.survey(source)
+        files = {name: [] for name in survey.classes}
+        for file, label, side in zip(survey.files, survey.labels, survey.sides, strict=True):
             if side in ("", "train"):
-                files[found.classes[label]].append(file)
+                files[survey.classes[label]].append(file)
         written = leaves.balance(source, files, out, seed)
         text = "\n".join(f"{name}: {count} more" for name, count in written.items())
         return Answer(f"{text}\nwritten to {out}", {"written": written, "out": str(out)})
     chosen = _one_of_each(source) if source.is_dir() else [source]
-    made = []
+    paths = []
     for path in chosen:
         for kind, picture in leaves.gallery(images.read(path), seed).items():
             name = f"{path.parent.name}_{path.stem}" if source.is_dir() else path.stem
             images.save(picture, out / f"{name}_{kind}.png")
-            made.append(str(out / f"{name}_{kind}.png"))
-    return Answer(f"{len(made)} pictures written to {out}", {"files": made, "kinds": list(leaves.KINDS)})
+            paths.append(str(out / f"{name}_{kind}.png"))
+    return Answer(f"{len(paths)} pictures written to {out}", {"files": paths, "kinds": list(leaves.KINDS)})
 
 
 def transform(
@@ -123,19 +123,19 @@ def transform(
     folder, done, skipped = source.is_dir(), {}, []
     for path in pictures(source) if folder else [source]:
         try:
-            found = leaves.transform(images.read(path))
+            leaf = leaves.transform(images.read(path))
         except ValueError as error:
             if not folder:
                 raise
             skipped.append({"file": str(path), "reason": str(error)})
             continue
         target = out / (path.relative_to(source).parent if folder else "") / path.stem
-        for name, step in found.steps.items():
+        for name, step in leaf.steps.items():
             images.save(images.Picture(step), target.with_name(f"{target.name}_{name}.png"))
-        plots.save(histograms(found.histograms), target.with_name(f"{target.name}_histogram.html"))
-        facts = {"shape": found.shape, "landmarks": found.landmarks, "histograms": found.histograms}
+        plots.save(histograms(leaf.histograms), target.with_name(f"{target.name}_histogram.html"))
+        facts = {"shape": leaf.shape, "landmarks": leaf.landmarks, "histograms": leaf.histograms}
         write_json(target.with_name(f"{target.name}.json"), facts)
-        done[str(path)] = found.shape
+        done[str(path)] = leaf.shape
     text = f"{len(done)} leaves written to {out}"
     answer = {"leaves": done, "skipped": skipped, "out": str(out)}
     return Answer("\n".join([text, *skipped_lines(skipped)]), answer, incomplete=bool(skipped))

@@ -82,10 +82,10 @@ def run(
     rows, complete = [], False
     try:
         if ray is None:
-            found = batch.run(sources, out, network, options, mask, name)
+            results = batch.run(sources, out, network, options, mask, name)
         else:
-            found = spread.run(sources, out, network, options, mask, name, ray, workers)
-        for row in found:
+            results = spread.run(sources, out, network, options, mask, name, ray, workers)
+        for row in results:
             rows.append(row)
             typer.echo(_page_line(row), err=True)
         complete = True
@@ -304,8 +304,8 @@ def fit_gate(
         raise ValueError("the gate needs the network `pages`, not a ViT")
     pages = [page.pixels.permute(1, 2, 0).numpy() for page in data.split(data.read(folder))[1]]
     world = World(pages, fonts=() if fonts_dir is None else text.found_fonts(fonts_dir))
-    found = learn_gate.fit(learn_gate.gather(network.eval(), world, crops, seed), out, seed)
-    return Answer(f"{out}: {_line(found)}", {"out": str(out), **found})
+    report = learn_gate.fit(learn_gate.gather(network.eval(), world, crops, seed), out, seed)
+    return Answer(f"{out}: {_line(report)}", {"out": str(out), **report})
 
 
 def _digest(path: Path) -> str:
@@ -319,9 +319,9 @@ def _table(rows: list[dict[str, Any]], summary: Callable[[list[dict[str, Any]]],
     names = list(rows[0])
     lines = ["  ".join(f"{name:>12}" for name in names)]
     lines += ["  ".join(f"{row[name]!s:>12}" for name in names) for row in rows]
-    found = summary(rows)
-    return Answer("\n".join([*lines, _line(found)]), {"rows": rows, "summary": found})
+    totals = summary(rows)
+    return Answer("\n".join([*lines, _line(totals)]), {"rows": rows, "summary": totals})
 
 
-def _line(found: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.items())
+def _line(numbers: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in numbers.items())

@@ -100,7 +100,7 @@ def _read(run: Run, data_folder: str | Path | None) -> _Trained:
     records: list[dict[str, Any]] = [{"epoch": event.epoch, **event.metrics} for event in epochs]
     if len(epochs) > 1:
         of = batches(settings, len(digits.train))
-        records[1:1] = [{"epoch": round(n / of, 6), "batch": n, **found} for n, found in moments(run)]
+        records[1:1] = [{"epoch": round(n / of, 6), "batch": n, **metrics} for n, metrics in moments(run)]
     files = [weights_file(run, record["epoch"], record.get("batch", 0)) for record in records]
     models = [checkpoints.load(file, DigitNet)[0] for file in files]
     return _Trained(settings, records, models, digits)

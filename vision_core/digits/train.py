@@ -76,10 +76,10 @@ def moments(run: runs.Run) -> list[tuple[int, dict[str, Any]]]:
     """(batch, metrics) of the moments of the first epoch that the run holds, in order."""
     folder = run.folder / "batch_weights"
     kept = [batch for batch in MOMENTS if (folder / f"batch_{batch}.json").exists()]
-    found = [(batch, read_json(folder / f"batch_{batch}.json")) for batch in kept]
-    if not all(isinstance(metrics, dict) for _, metrics in found):
+    records = [(batch, read_json(folder / f"batch_{batch}.json")) for batch in kept]
+    if not all(isinstance(metrics, dict) for _, metrics in records):
         raise ValueError(f"{folder} holds a file that is no metrics of a batch")
-    return found
+    return records
 
 
 def _train(run: runs.Run, settings: Settings, digits: data.Digits) -> Generator[Event]:

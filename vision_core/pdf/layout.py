@@ -100,10 +100,12 @@ def _objects(page: Any, shown: Matrix) -> Iterator[tuple[Any, int, Matrix]]:
 
     def inside(count: int, get: Callable[[int], Any], outer: Matrix, depth: int) -> Iterator[Any]:
         for index in range(count):
-            item, own = get(index), raw.FS_MATRIX()
+            item, transform = get(index), raw.FS_MATRIX()
             kind = raw.FPDFPageObj_GetType(item)
-            raw.FPDFPageObj_GetMatrix(item, own)
-            matrix = _times((own.a, own.b, own.c, own.d, own.e, own.f), outer)
+            raw.FPDFPageObj_GetMatrix(item, transform)
+            matrix = _times(
+                (transform.a, transform.b, transform.c, transform.d, transform.e, transform.f), outer
+            )
             if kind != raw.FPDF_PAGEOBJ_FORM:
                 yield item, kind, matrix
             elif depth < streams.DEEPEST:

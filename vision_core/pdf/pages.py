@@ -94,13 +94,13 @@ class Pages:
                 _check_size(size, max_pixels)
             pixels = sum(width * height for width, height in sizes)
             allow(pixels)
-            notes = [f"damaged in places: {said}" for said in map(scans.complaint, images) if said]
+            notes = [f"damaged in places: {warning}" for warning in map(scans.complaint, images) if warning]
             marks = streams.marks(source)
             drawing, page = self._loaded(number, images, bool(marks))
             page_layout = layout.of_page(page, masks)
             page_layout = replace(page_layout, drawn=page_layout.drawn or bool(marks))
             unit, assumed = _unit(source)
-            grid, said = _grid(page_layout, unit, max_pixels)
+            grid, drawing_notes = _grid(page_layout, unit, max_pixels)
             allow(pixels + grid.size[0] * grid.size[1])
             rgb = _render(page, drawing.formenv, page_layout, grid)
         except Refused as error:
@@ -114,7 +114,9 @@ class Pages:
         notes += ["form fields and annotations are part of the picture"] if marks else []
         dpi = resolution(round(scale * POINTS / unit, 3) for scale in grid.scale)
         kind = _kind(rgb, bool(images) and depth == 1 and not page_layout.drawn)
-        return Picture(rgb, dpi=dpi, bit_depth=max(8, depth), notes=(*notes, *assumed, *said), kind=kind)
+        return Picture(
+            rgb, dpi=dpi, bit_depth=max(8, depth), notes=(*notes, *assumed, *drawing_notes), kind=kind
+        )
 
     def _loaded(self, number: int, images: list[Any], marked: bool) -> tuple[Any, Any]:
         """The document of pdfium and the page; scans that pdfium would round are written anew before.
@@ -145,14 +147,14 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 def _unit(page: Any) -> tuple[float, list[str]]:
     """How many 1/72 inches a point of the page measures, and a note where what it says is none."""
-    said = page.get("/UserUnit", 1)
+    value = page.get("/UserUnit", 1)
     try:
-        unit = float(said)
+        unit = float(value)
     except (TypeError, ValueError):
         unit = 0.0
     if 1e-3 <= unit <= 1e6:
         return unit, []
-    return 1.0, [f"its UserUnit is {quote(str(said))}: points of 1/72 inch were assumed"]
+    return 1.0, [f"its UserUnit is {quote(str(value))}: points of 1/72 inch were assumed"]
 
 
 def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]]:

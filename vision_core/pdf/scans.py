@@ -24,11 +24,11 @@ def complaint(image: Any) -> str:
     Raises:
         Refused: its data, or those of its mask, end early or do not decompress.
     """
-    said = _check(image)
+    warning = _check(image)
     for name in ("/SMask", "/Mask"):
         if is_stream(mask := image.get(name)):
-            said = _check(mask) or said
-    return said
+            warning = _check(mask) or warning
+    return warning
 
 
 def size(image: Any) -> tuple[int, int]:
@@ -40,10 +40,10 @@ def masks(images: list[Any]) -> dict[tuple[int, int], tuple[int, int]]:
     """Size of each image with transparent parts -> size of its mask, or its own where the mask is coarser."""
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
     for image in images:
-        own, mask = size(image), image.get("/SMask", image.get("/Mask"))
+        image_size, mask = size(image), image.get("/SMask", image.get("/Mask"))
         if mask is not None or image.get("/ImageMask"):
-            finest = sizes.get(own, own)
-            sizes[own] = max(finest, size(mask)) if is_stream(mask) else finest
+            finest = sizes.get(image_size, image_size)
+            sizes[image_size] = max(finest, size(mask)) if is_stream(mask) else finest
     return sizes
 
 
@@ -82,12 +82,12 @@ def _is_negative(image: Any) -> bool:
 def _check(image: Any) -> str:
     data = image.read_raw_bytes()
     applied = filters(image)
-    for name, given in applied:
+    for name, parameters in applied:
         match name:
             case "FlateDecode" | "Fl" if name != applied[-1][0]:
                 data = zlib.decompressobj().decompress(data, 2 * len(data) + (1 << 20))  # packed twice
             case "FlateDecode" | "Fl":
-                _check_inflated(data, _least(image, int(given.get("/Predictor", 1)) >= 10))
+                _check_inflated(data, _least(image, int(parameters.get("/Predictor", 1)) >= 10))
             case "ASCII85Decode" | "A85" | "ASCIIHexDecode" | "AHx":
                 data = _text(data, name)
             case "DCTDecode" | "DCT":
@@ -95,7 +95,7 @@ def _check(image: Any) -> str:
             case "JPXDecode":
                 return _jpeg_2000(data)
             case "CCITTFaxDecode" | "CCF":
-                return _fax(data, given, size(image)[1])
+                return _fax(data, parameters, size(image)[1])
             case "JBIG2Decode":
                 _check_jbig2(data)
             case _:  # LZW and run lengths, which qpdf decodes
@@ -150,11 +150,11 @@ def _check_length(image: Any, least: int) -> None:
     import pikepdf
 
     try:
-        found = len(image.read_bytes())
+        length = len(image.read_bytes())
     except pikepdf.PdfError as error:
         raise Refused(f"is damaged: its scan cannot be decoded ({reason(error)})") from error
-    if found < least:
-        raise Refused(f"is damaged: the data of its scan end early ({found:,} of {least:,} bytes)")
+    if length < least:
+        raise Refused(f"is damaged: the data of its scan end early ({length:,} of {least:,} bytes)")
 
 
 def _check_jbig2(data: bytes) -> None:
@@ -191,12 +191,12 @@ def _text(data: bytes, name: str) -> bytes:
 
 
 def _jpeg(data: bytes) -> str:
-    shown, said = jpegs.complaint(data)
-    if "JPEG file" in said:  # "Premature end of"
+    shown, warning = jpegs.complaint(data)
+    if "JPEG file" in warning:  # "Premature end of"
         raise Refused("is damaged: the JPEG of its scan ends early")
     if not shown:  # OpenCV knows fewer kinds than Pillow
         _decoded(data, "JPEG", "JPEG")
-    return said
+    return warning
 
 
 def _jpeg_2000(data: bytes) -> str:
@@ -212,11 +212,11 @@ def _decoded(data: bytes, name: str, format: str) -> None:
         raise Refused(f"is damaged: the {name} of its scan cannot be decoded ({reason(error)})") from error
 
 
-def _fax(data: bytes, given: Any, height: int) -> str:
+def _fax(data: bytes, parameters: Any, height: int) -> str:
     """Group 4, by libtiff, which says where a code is wrong; other kinds are not checked."""
-    if int(given.get("/K", 0)) >= 0 or given.get("/EncodedByteAlign"):
+    if int(parameters.get("/K", 0)) >= 0 or parameters.get("/EncodedByteAlign"):
         return ""
-    columns = int(given.get("/Columns", 1728))
+    columns = int(parameters.get("/Columns", 1728))
     tags = {256: columns, 257: height, 258: 1, 259: 4, 262: 0, 273: 122, 277: 1, 278: height, 279: len(data)}
     header = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     file = BytesIO(struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + header + bytes(4) + data)
@@ -226,7 +226,7 @@ def _fax(data: bytes, given: Any, height: int) -> str:
             image.load()
 
     try:
-        _, said = jpegs.listened(decode)
+        _, warning = jpegs.listened(decode)
     except Exception as error:
         raise Refused(f"is damaged: its scan cannot be decoded ({reason(error)})") from error
-    return said.partition(": ")[2]
+    return warning.partition(": ")[2]

@@ -30,7 +30,7 @@ def images(container: Any) -> list[Any]:
         Refused: more drawing instructions than `MOST_CONTENT`, counted as often as they are drawn; a stream
             that cannot be decompressed.
     """
-    found: dict[tuple[int, int], Any] = {}
+    streams: dict[tuple[int, int], Any] = {}
     sizes: dict[tuple[int, int], int] = {}
 
     def measure(container: Any, depth: int) -> int:
@@ -42,7 +42,7 @@ def images(container: Any) -> list[Any]:
             if inner is None or depth == DEEPEST:
                 continue
             if inner.get("/Subtype") == "/Image":
-                found[inner.objgen] = inner
+                streams[inner.objgen] = inner
             elif inner.get("/Subtype") == "/Form":
                 if inner.objgen not in sizes:
                     sizes[inner.objgen] = 0  # a form inside of itself is not drawn again
@@ -55,7 +55,7 @@ def images(container: Any) -> list[Any]:
         return total
 
     measure(container, 0)
-    return list(found.values())
+    return list(streams.values())
 
 
 def inherited(page: Any, key: str, default: Any = None) -> Any:
@@ -109,7 +109,10 @@ def filters(stream: Any) -> list[tuple[str, Any]]:
     names = [str(name)[1:] for name in listed(stream.get("/Filter"))]
     parameters = listed(stream.get("/DecodeParms"))
     parameters += [None] * (len(names) - len(parameters))
-    return [(name, {} if given is None else given) for name, given in zip(names, parameters, strict=False)]
+    return [
+        (name, {} if parameter is None else parameter)
+        for name, parameter in zip(names, parameters, strict=False)
+    ]
 
 
 def _decompressed(stream: Any, most: int) -> bytes:

@@ -51,16 +51,16 @@ def lost(source: Path, target: Path) -> list[str]:
         form = pdf.Root.get("/AcroForm", {})
         if target.suffix.lower() == ".pdf":
             signed, locked = int(form.get("/SigFlags", 0)) & 1, pdf.is_encrypted
-            said = ["its digital signature does not hold for the result"] * signed
-            return said + ["the result is not encrypted as the source is"] * locked
+            losses = ["its digital signature does not hold for the result"] * signed
+            return losses + ["the result is not encrypted as the source is"] * locked
         names = {
             "text": any("/Font" in streams.inherited(page.obj, "/Resources", {}) for page in pdf.pages),
             "bookmarks": "/Outlines" in pdf.Root,
             "title and author": "/Title" in pdf.docinfo or "/Author" in pdf.docinfo,
             "attachments": len(pdf.attachments) > 0,
         }
-    found = ", ".join(name for name, there in names.items() if there)
-    return [f"not in a {target.suffix[1:].upper()}: {found} of the PDF"] if found else []
+    parts = ", ".join(name for name, there in names.items() if there)
+    return [f"not in a {target.suffix[1:].upper()}: {parts} of the PDF"] if parts else []
 
 
 @contextmanager

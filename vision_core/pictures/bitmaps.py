@@ -24,10 +24,10 @@ def decode(image: Image.Image, data: bytes) -> Image.Image:
     tile = image.tile[0]  # pyright: ignore[reportAttributeAccessIssue]
     four_bits, upward = bool(tile.args[1]), tile.args[-1] < 0
     indices = _runs(data[tile.offset :], image.width, image.height, four_bits)
-    found = Image.fromarray(indices[::-1] if upward else indices, "L")
+    decoded = Image.fromarray(indices[::-1] if upward else indices, "L")
     if image.mode == "P" and image.palette:
-        found.putpalette(image.palette.palette, image.palette.rawmode or "RGB")
-    return found
+        decoded.putpalette(image.palette.palette, image.palette.rawmode or "RGB")
+    return decoded
 
 
 def _runs(data: bytes, width: int, height: int, four_bits: bool) -> np.ndarray:

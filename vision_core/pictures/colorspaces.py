@@ -87,13 +87,13 @@ def from_png(gamma: bytes | None, chromaticities: bytes | None) -> Space | None:
     if chromaticities and len(chromaticities) == 32:
         white, *others = np.array(struct.unpack(">8I", chromaticities)).reshape(4, 2) / 100_000
         xy = np.array([*others, white])
-    known = np.array(PRIMARIES[1])
-    other_colors = bool(xy[:, 1].all()) and np.abs(xy - known).max() > 0.01
+    srgb = np.array(PRIMARIES[1])
+    other_colors = bool(xy[:, 1].all()) and np.abs(xy - srgb).max() > 0.01
     other_gamma = 0.05 < exponent < 2 and abs(exponent - 1 / 2.2) > 0.02
     if not (other_colors or other_gamma):
         return None
     curve = _gamma(1 / exponent) if other_gamma else _srgb
-    return Space("its gamma and primaries", (curve,) * 3, _to_srgb(xy if other_colors else known))
+    return Space("its gamma and primaries", (curve,) * 3, _to_srgb(xy if other_colors else srgb))
 
 
 def from_profile(profile: bytes) -> Space | None:
@@ -123,7 +123,7 @@ def convert(values: np.ndarray, space: Space) -> np.ndarray:
     steps = np.linspace(0, 1, ROOTS + 1) ** 2  # the root of light is nearly what sRGB encodes
     encoded = np.where(steps <= 0.0031308, 12.92 * steps, 1.055 * steps ** (1 / 2.4) - 0.055)
     encoded = np.rint(encoded * most).astype(values.dtype)
-    matrix, found = space.matrix.T.astype(np.float32), np.empty_like(values)
+    matrix, converted = space.matrix.T.astype(np.float32), np.empty_like(values)
     rows = max(1, (1 << 20) // values.shape[1])
     for top in range(0, len(values), rows):
         part = values[top : top + rows]
@@ -131,18 +131,18 @@ def convert(values: np.ndarray, space: Space) -> np.ndarray:
         if space.hdr:
             linear = _compressed(linear, space.hdr)
         np.sqrt(np.clip(linear, 0, 1, out=linear), out=linear)
-        found[top : top + rows] = encoded[(linear * ROOTS + 0.5).astype(np.int32)]
-    return found
+        converted[top : top + rows] = encoded[(linear * ROOTS + 0.5).astype(np.int32)]
+    return converted
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
     """uint16 of the whole range as uint8, rounded; what is uint8 stays."""
     if values.dtype == np.uint8:
         return values
-    found = np.empty(values.shape, np.uint8)
-    for row, wide in zip(found, values, strict=True):
+    narrow = np.empty(values.shape, np.uint8)
+    for row, wide in zip(narrow, values, strict=True):
         row[...] = (wide.astype(np.uint32) * 255 + 32895) >> 16
-    return found
+    return narrow
 
 
 def _compressed(linear: np.ndarray, kind: int) -> np.ndarray:

@@ -72,30 +72,30 @@ def image_of(data: bytes, max_pixels: int | None) -> Picture:
         jpegs.check_segments(data)
     image = _open(data)
     _check_size(*image.size, max_pixels)
-    found = _Decoded(image)
+    decoded = _Decoded(image)
     if image.format in ("JPEG", "MPO"):
         jpegs.check_scans(data, image.width * image.height)
-        _, said = jpegs.complaint(data)
-        found.notes += [f"damaged in places: {said}"] if said else []
+        _, damage = jpegs.complaint(data)
+        decoded.notes += [f"damaged in places: {damage}"] if damage else []
     if animated or (getattr(image, "is_animated", False) and image.format != "MPO"):
-        found.notes.append("only the first of its frames is used")
+        decoded.notes.append("only the first of its frames is used")
     if bitmaps.is_run_length(image):
-        image = found.image = bitmaps.decode(image, data)
+        image = decoded.image = bitmaps.decode(image, data)
     image.load()
     info, adobe = image.info, False
     if image.format == "AVIF" and (box := heif.crop(data, *image.size)):
-        found.image = image.crop(box)  # as the HEIF decoder does by itself
+        decoded.image = image.crop(box)  # as the HEIF decoder does by itself
     if image.format in ("AVIF", "HEIF"):
-        named, found.bit_depth = heif.colors(data)
-        found.space = colorspaces.named(*named) if named else None
-    found.profile, found.dpi = info.get("icc_profile"), resolution(info.get("dpi"))
+        named, decoded.bit_depth = heif.colors(data)
+        decoded.space = colorspaces.named(*named) if named else None
+    decoded.profile, decoded.dpi = info.get("icc_profile"), resolution(info.get("dpi"))
     if exif := info.get("exif"):
-        found.exif, found.orientation, adobe = metadata.from_exif(exif)
-    found.space = colorspaces.adobe_rgb() if adobe else found.space
-    found.xmp = metadata.rights(info.get("xmp"), metadata.iptc_of(info.get("photoshop")))
-    found.kind = _kind(image.mode)
-    found.image, found.alpha = _split_alpha(found.image)
-    return _finished(found)
+        decoded.exif, decoded.orientation, adobe = metadata.from_exif(exif)
+    decoded.space = colorspaces.adobe_rgb() if adobe else decoded.space
+    decoded.xmp = metadata.rights(info.get("xmp"), metadata.iptc_of(info.get("photoshop")))
+    decoded.kind = _kind(image.mode)
+    decoded.image, decoded.alpha = _split_alpha(decoded.image)
+    return _finished(decoded)
 
 
 def _png(data: bytes, max_pixels: int | None) -> _Decoded:
@@ -103,96 +103,96 @@ def _png(data: bytes, max_pixels: int | None) -> _Decoded:
     image = _open(bare)
     _check_size(*image.size, max_pixels)
     pngs.check_work(data)
-    found = _Decoded(image, profile=pngs.profile(data), dpi=resolution(image.info.get("dpi")))
+    decoded = _Decoded(image, profile=pngs.profile(data), dpi=resolution(image.info.get("dpi")))
     if pngs.first(data, b"acTL"):
-        found.notes.append("only the first of its frames is used")
+        decoded.notes.append("only the first of its frames is used")
     if data[24] == 16:
-        found.bit_depth = 16
+        decoded.bit_depth = 16
         colors, alpha = pngs.wide(bare)
-        found.kind = "grey" if colors.shape[2] == 1 else "color"
-        _set_wide(found, colors, alpha)
+        decoded.kind = "grey" if colors.shape[2] == 1 else "color"
+        _set_wide(decoded, colors, alpha)
     else:
         image.load()
-        found.kind = _kind(image.mode)
-        found.image, found.alpha = _split_alpha(image)
-    pngs.check_rows(found.image, data)
-    found.exif, found.orientation, _ = metadata.from_exif(pngs.first(data, b"eXIf") or b"")
-    found.xmp = metadata.rights(pngs.xmp(data), None)
+        decoded.kind = _kind(image.mode)
+        decoded.image, decoded.alpha = _split_alpha(image)
+    pngs.check_rows(decoded.image, data)
+    decoded.exif, decoded.orientation, _ = metadata.from_exif(pngs.first(data, b"eXIf") or b"")
+    decoded.xmp = metadata.rights(pngs.xmp(data), None)
     code = pngs.first(data, b"cICP")
     if code and len(code) == 4:
-        found.profile, found.space = None, colorspaces.named(code[0], code[1])
+        decoded.profile, decoded.space = None, colorspaces.named(code[0], code[1])
     elif not pngs.first(data, b"sRGB"):
-        found.space = colorspaces.from_png(pngs.first(data, b"gAMA"), pngs.first(data, b"cHRM"))
-    return found
+        decoded.space = colorspaces.from_png(pngs.first(data, b"gAMA"), pngs.first(data, b"cHRM"))
+    return decoded
 
 
 def tiff_page(file: BinaryIO, page: tiff_directories.Directory | None, max_pixels: int | None) -> Picture:
     """A page of a TIFF, by default the first."""
-    found = _Decoded(Image.new("L", (1, 1)))
+    decoded = _Decoded(Image.new("L", (1, 1)))
     if page is None:
         page, more = tiff_directories.first_page(file)
-        found.notes += ["only the first of its frames is used"] if more else []
+        decoded.notes += ["only the first of its frames is used"] if more else []
     _check_size(*tiff_directories.size(page), max_pixels)
     pixels = tiff_pixels.decode(file, page)
     if isinstance(pixels, Image.Image):
-        found.image, found.alpha = _split_alpha(pixels)
-        found.kind = _kind(pixels.mode)
+        decoded.image, decoded.alpha = _split_alpha(pixels)
+        decoded.kind = _kind(pixels.mode)
     else:
-        found.bit_depth = pixels.bit_depth
-        found.notes += pixels.notes
-        _set_pixels(found, pixels)
+        decoded.bit_depth = pixels.bit_depth
+        decoded.notes += pixels.notes
+        _set_pixels(decoded, pixels)
         if page.value(tiff_directories.BITS, 1) == 1 and pixels.kind == "grey":
-            found.kind = "binary"
+            decoded.kind = "binary"
     unit = {2: 1.0, 3: 2.54}.get(page.value(296, 2))
-    found.dpi = resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
-    found.exif, found.orientation, _ = metadata.from_directory(file, page)
-    found.xmp = metadata.rights(page.bytes(700), page.bytes(33723) or metadata.iptc_of(page.bytes(34377)))
-    found.profile = page.bytes(34675)
-    return _finished(found)
+    decoded.dpi = resolution([unit * page.value(tag, 0) for tag in (282, 283)]) if unit else None
+    decoded.exif, decoded.orientation, _ = metadata.from_directory(file, page)
+    decoded.xmp = metadata.rights(page.bytes(700), page.bytes(33723) or metadata.iptc_of(page.bytes(34377)))
+    decoded.profile = page.bytes(34675)
+    return _finished(decoded)
 
 
-def _set_pixels(found: _Decoded, pixels: tiff_pixels.Pixels) -> None:
+def _set_pixels(decoded: _Decoded, pixels: tiff_pixels.Pixels) -> None:
     """Take over what `tiff_pixels` decoded; ink and Lab go on in 8 bits, for so does their conversion."""
     if pixels.values.dtype == np.uint16 and pixels.kind in ("grey", "rgb"):
-        _set_wide(found, pixels.values, pixels.alpha)
+        _set_wide(decoded, pixels.values, pixels.alpha)
     else:
         values = np.ascontiguousarray(colorspaces.to_8_bits(pixels.values))
         mode = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}[pixels.kind]
-        found.image = Image.frombytes(mode, values.shape[1::-1], values)
+        decoded.image = Image.frombytes(mode, values.shape[1::-1], values)
         alpha = None if pixels.alpha is None else colorspaces.to_8_bits(pixels.alpha)
-        found.alpha = None if alpha is None or alpha.min() == 255 else alpha
-    found.kind = "grey" if pixels.kind == "grey" else "color"
+        decoded.alpha = None if alpha is None or alpha.min() == 255 else alpha
+    decoded.kind = "grey" if pixels.kind == "grey" else "color"
 
 
-def _set_wide(found: _Decoded, colors: np.ndarray, alpha: np.ndarray | None) -> None:
+def _set_wide(decoded: _Decoded, colors: np.ndarray, alpha: np.ndarray | None) -> None:
     """uint16 (H, W, 1 or 3) and (H, W), as wide pixels and as those of 8 bits."""
     if alpha is not None and alpha.min() == 65535:
         alpha = None
     narrow = colorspaces.to_8_bits(colors)
-    found.image = Image.fromarray(narrow[..., 0] if narrow.shape[2] == 1 else narrow)
-    found.wide = np.empty((*colors.shape[:2], 3 if alpha is None else 4), np.uint16)
-    found.wide[..., :3] = colors
+    decoded.image = Image.fromarray(narrow[..., 0] if narrow.shape[2] == 1 else narrow)
+    decoded.wide = np.empty((*colors.shape[:2], 3 if alpha is None else 4), np.uint16)
+    decoded.wide[..., :3] = colors
     if alpha is not None:
-        found.wide[..., 3], found.alpha = alpha, colorspaces.to_8_bits(alpha)
+        decoded.wide[..., 3], decoded.alpha = alpha, colorspaces.to_8_bits(alpha)
 
 
-def _finished(found: _Decoded) -> Picture:
+def _finished(decoded: _Decoded) -> Picture:
     """The picture of decoded pixels: upright, in sRGB."""
-    image, alpha, wide, dpi, notes = found.image, found.alpha, found.wide, found.dpi, found.notes
-    if (turn := _TURNS.get(found.orientation)) is not None:
+    image, alpha, wide, dpi, notes = decoded.image, decoded.alpha, decoded.wide, decoded.dpi, decoded.notes
+    if (turn := _TURNS.get(decoded.orientation)) is not None:
         image = image.transpose(turn)
         alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
-        wide = None if wide is None else _turned(wide, found.orientation)
-        if found.orientation > 4 and dpi:
+        wide = None if wide is None else _turned(wide, decoded.orientation)
+        if decoded.orientation > 4 and dpi:
             dpi = dpi[1], dpi[0]
     colors = None if wide is None else wide[..., :3]
-    image, managed, colors = icc.to_srgb(image, found.profile, notes, colors)
-    if isinstance(found.space, str) and not managed:
-        notes.append(found.space)
-    elif isinstance(found.space, colorspaces.Space) and not managed and image.mode in ("L", "RGB"):
-        notes.append(found.space.note)
+    image, managed, colors = icc.to_srgb(image, decoded.profile, notes, colors)
+    if isinstance(decoded.space, str) and not managed:
+        notes.append(decoded.space)
+    elif isinstance(decoded.space, colorspaces.Space) and not managed and image.mode in ("L", "RGB"):
+        notes.append(decoded.space.note)
         values = np.asarray(image.convert("RGB")) if colors is None else colors
-        values = colorspaces.convert(values, found.space)
+        values = colorspaces.convert(values, decoded.space)
         image = Image.fromarray(colorspaces.to_8_bits(values))
         colors = None if colors is None else values
     if colors is None:
@@ -200,19 +200,19 @@ def _finished(found: _Decoded) -> Picture:
     elif wide is not None and colors.base is not wide:
         wide[..., :3] = colors
         image = Image.fromarray(colorspaces.to_8_bits(colors))
-    if found.bit_depth > 8 and wide is None:
-        notes.append(rounded(found.bit_depth))
+    if decoded.bit_depth > 8 and wide is None:
+        notes.append(rounded(decoded.bit_depth))
     return Picture(
         rgb=np.array(image.convert("RGB")),
         alpha=alpha,
         icc=icc.srgb_profile() if managed else None,
         dpi=dpi,
-        exif=found.exif,
-        bit_depth=found.bit_depth,
+        exif=decoded.exif,
+        bit_depth=decoded.bit_depth,
         notes=tuple(notes),
-        kind=found.kind,
+        kind=decoded.kind,
         wide=wide,
-        xmp=found.xmp,
+        xmp=decoded.xmp,
     )
 
 

@@ -87,8 +87,8 @@ def assumed(source: Path, part: Path, target: Path) -> list[str]:
     if not _is_pdf(target) or _is_pdf(source):
         return []
     with Image.open(part) as image:
-        known = "dpi" in image.info
-    return [] if known else [f"it names no resolution: {writing.ASSUMED_DPI} dpi were assumed"]
+        has_resolution = "dpi" in image.info
+    return [] if has_resolution else [f"it names no resolution: {writing.ASSUMED_DPI} dpi were assumed"]
 
 
 def lost(source: Path, target: Path) -> list[str]:

@@ -38,10 +38,10 @@ def crop(data: bytes, width: int, height: int) -> tuple[int, int, int, int] | No
 def _inside(data: bytes, start: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, int, int]]:
     """The boxes in the first box of each name of the path; `meta` has four bytes before its boxes."""
     for name in path:
-        found = next((box for box in _boxes(data, start, end) if box[0] == name), None)
-        if found is None:
+        parent = next((box for box in _boxes(data, start, end) if box[0] == name), None)
+        if parent is None:
             return
-        _, start, end = found
+        _, start, end = parent
         start += 4 if name == b"meta" else 0
     yield from _boxes(data, start, end)
 

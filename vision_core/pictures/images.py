@@ -82,7 +82,7 @@ def tiff_pages(path: str | Path, max_pixels: int | None = None) -> list[Callable
         ValueError: no TIFF, or one without a readable page; when a page is decoded, as `read`.
     """
     with _one_sentence(str(path), max_pixels), _opened(path) as file:
-        found, damage = tiff_directories.pages(file)
+        directories, damage = tiff_directories.pages(file)
 
     def decode(number: int, page: tiff_directories.Directory) -> Picture:
         with _one_sentence(f"page {number} of {path}", max_pixels), _opened(path) as file:
@@ -90,10 +90,10 @@ def tiff_pages(path: str | Path, max_pixels: int | None = None) -> list[Callable
 
     def refuse(damage: Exception) -> Picture:
         raise ValueError(
-            f"{path} is damaged or cut off after page {len(found)}: {reason(damage)}"
+            f"{path} is damaged or cut off after page {len(directories)}: {reason(damage)}"
         ) from damage
 
-    pages = [partial(decode, number, page) for number, page in enumerate(found, 1)]
+    pages = [partial(decode, number, page) for number, page in enumerate(directories, 1)]
     return [*pages, partial(refuse, damage)] if damage else pages
 
 

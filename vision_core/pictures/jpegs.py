@@ -30,16 +30,16 @@ def check_segments(data: bytes) -> None:
     """
     at, exif, marker = 2, 0, re.compile(rb"\xff([^\x00\xff])")
     for _ in range(MAX_SEGMENTS):
-        found = marker.search(data, at, at + MAX_FILLING)
-        if found is None and at + MAX_FILLING < len(data):
+        match = marker.search(data, at, at + MAX_FILLING)
+        if match is None and at + MAX_FILLING < len(data):
             raise ValueError(f"there are {MAX_FILLING:,} bytes of nothing in its header")
-        if found is None or found[1] in b"\xd9\xda":  # cut off, or the pixels
+        if match is None or match[1] in b"\xd9\xda":  # cut off, or the pixels
             return
-        exif += data.startswith(b"Exif", found.end() + 2)
+        exif += data.startswith(b"Exif", match.end() + 2)
         if exif > MAX_EXIF:  # Pillow joins them one by one
             raise ValueError(f"it has more than {MAX_EXIF} blocks of EXIF, which no camera writes")
-        alone = found[1] == b"\1" or b"\xd0" <= found[1] <= b"\xd8"
-        at = found.end() + (0 if alone else int.from_bytes(data[found.end() : found.end() + 2]))
+        alone = match[1] == b"\1" or b"\xd0" <= match[1] <= b"\xd8"
+        at = match.end() + (0 if alone else int.from_bytes(data[match.end() : match.end() + 2]))
     raise ValueError(f"it is a JPEG of more than {MAX_SEGMENTS:,} segments, which no program writes")
 
 
@@ -66,11 +66,11 @@ def complaint(data: bytes) -> tuple[bool, str]:
         small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
         return small is not None
 
-    shown, said = listened(decode, _DAMAGE)
-    stray = re.search(r"(\d+) extraneous bytes", said)
+    shown, warning = listened(decode, _DAMAGE)
+    stray = re.search(r"(\d+) extraneous bytes", warning)
     if stray and int(stray[1]) < 4:  # scanners pad to even lengths
-        said = ""
-    return shown, said.partition(": ")[2] or said
+        warning = ""
+    return shown, warning.partition(": ")[2] or warning
 
 
 def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> tuple[Any, str]:
@@ -81,14 +81,14 @@ def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> t
     """
     with _memory() as file:
         with _standard_error(file.fileno()):
-            found = act()
+            result = act()
         file.seek(0)
         lines = file.read(1 << 16).decode("utf-8", "replace").splitlines()
     meant = [line for line in lines if wanted is None or wanted.match(line)]
     for line in lines if wanted else ():
         if line not in meant:
             print(line, file=sys.stderr)
-    return found, reason(ValueError(meant[0])) if meant else ""
+    return result, reason(ValueError(meant[0])) if meant else ""
 
 
 def _memory() -> BinaryIO:

@@ -79,15 +79,15 @@ def from_directory(file: BinaryIO, first: tiff_directories.Directory) -> tuple[d
 
 def rights(xmp: bytes | None, iptc: bytes | None) -> bytes | None:
     """A packet of XMP with what is kept of the file's own and of its IPTC record; None if that is nothing."""
-    found = {**_from_iptc(iptc or b""), **_from_xmp(xmp or b"")}
-    return _packet(found) if found else None
+    properties = {**_from_iptc(iptc or b""), **_from_xmp(xmp or b"")}
+    return _packet(properties) if properties else None
 
 
 def iptc_of(resources: Any) -> bytes | None:
     """The IPTC record in Photoshop's resources: Pillow's dictionary of them, or their bytes."""
     if isinstance(resources, dict):
-        found = resources.get(0x0404)
-        return found if isinstance(found, bytes) else None
+        record = resources.get(0x0404)
+        return record if isinstance(record, bytes) else None
     at = (resources or b"").find(b"8BIM\x04\x04")
     if at < 0:
         return None
@@ -113,39 +113,39 @@ def _from_xmp(packet: bytes) -> Rights:
         root = ElementTree.fromstring(packet.strip(b"\0 \r\n\t"))
     except (ElementTree.ParseError, ValueError, LookupError):
         return {}
-    found: Rights = {}
+    properties: Rights = {}
     names = {f"{{{_SPACES[name.split(':')[0]]}}}{name.split(':')[1]}": name for name in _PROPERTIES}
     for description in root.iter(f"{{{_RDF}}}Description"):
         for key, text in description.attrib.items():
             if key in names and (text := _clean(text)):
-                found.setdefault(names[key], [text])
+                properties.setdefault(names[key], [text])
         for element in description:
             if name := names.get(element.tag):
                 texts = [item.text or "" for item in element.iter(f"{{{_RDF}}}li")] or [element.text or ""]
                 texts.append(element.get(f"{{{_RDF}}}resource", ""))
                 if texts := [text for text in map(_clean, texts[:20]) if text]:
-                    found.setdefault(name, texts)
-    return found
+                    properties.setdefault(name, texts)
+    return properties
 
 
 def _from_iptc(record: bytes) -> Rights:
     """The properties that an IPTC record holds."""
-    found: Rights = {}
+    properties: Rights = {}
     for mark in re.finditer(rb"\x1c\x02(.)(..)", record, re.DOTALL):
         name = _IPTC.get(mark[1][0])
         data = record[mark.end() : mark.end() + int.from_bytes(mark[2])]
         if name:
             with suppress(UnicodeDecodeError):
-                found.setdefault(name, []).append(_clean(data.decode()))
+                properties.setdefault(name, []).append(_clean(data.decode()))
                 continue
-            found.setdefault(name, []).append(_clean(data.decode("latin-1")))
-    date, time = (found.pop(name, [""])[0] for name in ("date", "time"))
+            properties.setdefault(name, []).append(_clean(data.decode("latin-1")))
+    date, time = (properties.pop(name, [""])[0] for name in ("date", "time"))
     if moment := re.fullmatch(r"(\d{4})(\d\d)(\d\d)", date):
         when = "-".join(moment.groups())
         if clock := re.fullmatch(r"(\d\d)(\d\d)(\d\d)(?:([+-]\d\d)(\d\d))?", time):
             when += f"T{clock[1]}:{clock[2]}:{clock[3]}" + (f"{clock[4]}:{clock[5]}" if clock[4] else "")
-        found["photoshop:DateCreated"] = [when]
-    return {name: [text for text in texts if text] for name, texts in found.items() if any(texts)}
+        properties["photoshop:DateCreated"] = [when]
+    return {name: [text for text in texts if text] for name, texts in properties.items() if any(texts)}
 
 
 def _packet(properties: Rights) -> bytes:

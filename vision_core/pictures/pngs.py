@@ -63,8 +63,8 @@ def profile(data: bytes) -> bytes | None:
     packed = first(data, b"iCCP")
     if packed is None:
         return None
-    found = _inflated(packed[packed.find(b"\0") + 2 :])
-    return found if found is not None else b""
+    inflated = _inflated(packed[packed.find(b"\0") + 2 :])
+    return inflated if inflated is not None else b""
 
 
 def xmp(data: bytes) -> bytes | None:
@@ -187,10 +187,10 @@ def _inflated(packed: bytes) -> bytes | None:
     """The data decompressed; None when damaged or longer than `MAX_TEXT`."""
     inflate = zlib.decompressobj()
     try:
-        found = inflate.decompress(packed, MAX_TEXT)
+        inflated = inflate.decompress(packed, MAX_TEXT)
     except zlib.error:
         return None
-    return found if inflate.eof else None
+    return inflated if inflate.eof else None
 
 
 def _promised(data: bytes) -> int:

@@ -147,8 +147,8 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         if at in seen:
             raise ValueError("its directories form a loop")
         seen.add(at)
-        found, at = directory(file, order, big, at)
-        yield found
+        page, at = directory(file, order, big, at)
+        yield page
 
 
 def directory(file: BinaryIO, order: str, big: bool, at: int) -> tuple[Directory, int]:
@@ -183,18 +183,18 @@ def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
         Unsupported: more pages than PAGES of `limits`, or a camera raw file.
         ValueError: no or a damaged first directory.
     """
-    found, damage, most = [], None, limits.PAGES.value
+    chain, damage, most = [], None, limits.PAGES.value
     try:
         for each in islice(directories(file), most + 1):
-            found.append(each)
+            chain.append(each)
     except (ValueError, struct.error) as error:
         damage = error
-    if len(found) > most:
+    if len(chain) > most:
         raise Unsupported(f"has more pages than the {most:,} that are accepted ({limits.PAGES.variable})")
-    refuse_raw(file, found)
-    if not found:
+    refuse_raw(file, chain)
+    if not chain:
         raise damage or ValueError("it holds no page")
-    return [each for each in found if not each.is_reduced] or found[:1], damage
+    return [each for each in chain if not each.is_reduced] or chain[:1], damage
 
 
 def first_page(file: BinaryIO) -> tuple[Directory, bool]:
@@ -203,23 +203,23 @@ def first_page(file: BinaryIO) -> tuple[Directory, bool]:
     Raises:
         ValueError: as `pages`, but for what is wrong after the first page.
     """
-    found, real = [], []
+    chain, real = [], []
     try:
         for each in islice(directories(file), limits.PAGES.value):
-            found.append(each)
+            chain.append(each)
             real += [] if each.is_reduced else [each]
             if len(real) == 2:
                 break
     except (ValueError, struct.error):
-        if not found:
+        if not chain:
             raise
-    refuse_raw(file, found)
-    if not found:
+    refuse_raw(file, chain)
+    if not chain:
         raise ValueError("it holds no page")
-    return (real or found)[0], len(real) > 1
+    return (real or chain)[0], len(real) > 1
 
 
-def refuse_raw(file: BinaryIO, found: list[Directory]) -> None:
+def refuse_raw(file: BinaryIO, chain: list[Directory]) -> None:
     """Refuse what a camera wrote from its sensor: the picture in it is a preview.
 
     Raises:
@@ -228,7 +228,7 @@ def refuse_raw(file: BinaryIO, found: list[Directory]) -> None:
     file.seek(0)
     head = file.read(16)
     name = "CR2" if head[8:10] == b"CR" else "IIQ" if head[8:12] == b"IIII" else ""
-    for each in found[:8]:
+    for each in chain[:8]:
         inner = [each]
         for at in each.values(SUB_DIRECTORIES)[:8]:
             try:
@@ -240,7 +240,7 @@ def refuse_raw(file: BinaryIO, found: list[Directory]) -> None:
         for one in inner:
             sensor = one.value(PHOTOMETRIC) in (32803, 34892) or one.value(COMPRESSION) in _RAW_COMPRESSIONS
             if sensor and not name:
-                make = str(found[0].value(MAKE, "")).split(" ")[0].title()
+                make = str(chain[0].value(MAKE, "")).split(" ")[0].title()
                 name = {"Nikon": "NEF", "Sony": "ARW", "Pentax": "PEF", "Samsung": "SRW"}.get(make, make)
                 name = name or "unknown make"
     if name:
@@ -268,11 +268,11 @@ def segments(file: BinaryIO, page: Directory, first: int, count: int, expected: 
         lengths = (file.seek(0, 2) - offsets[0],)
     if len(offsets) < first + count or len(lengths) < first + count:
         raise ValueError("some of its strips or tiles are missing")
-    plain, found = page.value(COMPRESSION, 1) == 1, []
+    plain, chunks = page.value(COMPRESSION, 1) == 1, []
     for at, length in list(zip(offsets, lengths, strict=False))[first : first + count]:
         file.seek(at)
-        found.append(file.read(min(length, expected) if plain else length))
-    return found
+        chunks.append(file.read(min(length, expected) if plain else length))
+    return chunks
 
 
 def _header(head: bytes) -> tuple[str, bool, int]:

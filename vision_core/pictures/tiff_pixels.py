@@ -90,9 +90,9 @@ def _checked(page: Directory) -> tuple[int, int, int]:
     bits, sorts = page.values(BITS) or (1,), page.values(FORMAT) or (1,)
     kind = page.value(PHOTOMETRIC, {1: 1, 3: 2, 4: 2}.get(samples))
     packing = page.value(COMPRESSION, 1)
-    if found := next((FORMATS[sort] for sort in sorts if sort in FORMATS), None):
+    if unsupported := next((FORMATS[sort] for sort in sorts if sort in FORMATS), None):
         raise Unsupported(
-            f"cannot be used: it holds {max(bits)}-bit {found} values, which have no fixed white"
+            f"cannot be used: it holds {max(bits)}-bit {unsupported} values, which have no fixed white"
         )
     if max(bits) > 16:
         raise Unsupported(
@@ -170,14 +170,14 @@ def _numbers(stored: np.ndarray, count: int, bits: int, order: str) -> np.ndarra
         return stored
     if bits == 16:
         return np.ascontiguousarray(stored).view(f"{order}u2").astype(np.uint16)
-    found = np.zeros((len(stored), count), np.uint8 if bits < 8 else np.uint16)
+    numbers = np.zeros((len(stored), count), np.uint8 if bits < 8 else np.uint16)
     step = max(1, (1 << 22) // (stored.shape[1] * 8))
     for top in range(0, len(stored), step):
         single = np.unpackbits(stored[top : top + step], axis=1)[:, : count * bits]
         single = single.reshape(len(single), count, bits)
         for bit in range(bits):
-            found[top : top + step] |= single[..., bit].astype(found.dtype) << (bits - 1 - bit)
-    return found
+            numbers[top : top + step] |= single[..., bit].astype(numbers.dtype) << (bits - 1 - bit)
+    return numbers
 
 
 def _meaning(page: Directory, values: np.ndarray, bits: int, kind: int) -> Pixels:
@@ -216,11 +216,11 @@ def _scaled(values: np.ndarray, bits: int) -> np.ndarray:
 
 def _divided(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Colours that were multiplied with alpha, as they were before; black where nothing is left of them."""
-    most, found = np.iinfo(colors.dtype).max, np.empty_like(colors)
+    most, divided = np.iinfo(colors.dtype).max, np.empty_like(colors)
     for row, (color, cover) in enumerate(zip(colors, alpha.astype(np.uint64)[..., None], strict=True)):
         whole = (color.astype(np.uint64) * most + cover // 2) // np.maximum(cover, 1)
-        found[row] = np.minimum(whole, most)
-    return found
+        divided[row] = np.minimum(whole, most)
+    return divided
 
 
 def _palette(page: Directory, bits: int) -> np.ndarray:

@@ -104,7 +104,7 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
         if answer == "loaded":  # its libraries are
             with _deadline(worker, request["seconds"], overdue):
                 answer = wire.receive(worker.stdout)
-        kind, found = answer
+        kind, result = answer
     except Exception as error:  # a pipe that ended, or anything that a crashing process wrote into it
         status = _end(worker)
         name = f"page {request['page']} of {name}" if request["page"] else name
@@ -121,8 +121,8 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
     else:
         _idle.append(worker)
     if kind == "error":
-        raise ValueError(str(found).replace(request["path"] or name, name))
-    return found
+        raise ValueError(str(result).replace(request["path"] or name, name))
+    return result
 
 
 @contextmanager

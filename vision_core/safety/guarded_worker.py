@@ -48,15 +48,15 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
         function = _reader(request)
         wire.send(replies, "loaded")
         _limit(request)
-        found = "found", function(source)
+        reply = "found", function(source)
     except ValueError as error:
-        found = "error", str(error)
+        reply = "error", str(error)
     except MemoryError:
-        found = "error", f"{request['path'] or 'the file'} needs more memory than there is"
+        reply = "error", f"{request['path'] or 'the file'} needs more memory than there is"
     except Exception as error:  # a parser of ours that missed something
         traceback.print_exc()
-        found = "error", f"{request['path'] or 'the file'} is damaged: {type(error).__name__}"
-    wire.send(replies, found)
+        reply = "error", f"{request['path'] or 'the file'} is damaged: {type(error).__name__}"
+    wire.send(replies, reply)
 
 
 def _reader(request: dict[str, Any]) -> Callable[[Any], Any]:

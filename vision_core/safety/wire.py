@@ -107,7 +107,7 @@ def _fits(shape: list[Any], size: int, room: list[int]) -> list[int]:
 
 
 def _ours(module: str, name: str) -> type:
-    found = getattr(sys.modules.get(module), name, None) if module.startswith(OURS) else None
-    if not isinstance(found, type) or not is_dataclass(found):
+    kind = getattr(sys.modules.get(module), name, None) if module.startswith(OURS) else None
+    if not isinstance(kind, type) or not is_dataclass(kind):
         raise ValueError("that is no kind of ours")
-    return found
+    return kind

@@ -162,13 +162,13 @@ def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         image_embeddings, text_embeddings, scale = model(images.float() / 255, texts)
     image_embeddings, text_embeddings = image_embeddings.float(), text_embeddings.float()
     logits = scale * image_embeddings @ text_embeddings.T  # (B, B (1 + HARD))
-    own = torch.arange(len(images), device=images.device)
-    also_true = true.scatter(1, own[:, None], False)
+    matching = torch.arange(len(images), device=images.device)
+    also_true = true.scatter(1, matching[:, None], False)
     logits = logits.masked_fill(also_true, float("-inf"))
     head = model.get_submodule("head")
     return {
-        "of_captions": F.cross_entropy(logits, own) / 2,
-        "of_pictures": F.cross_entropy(logits[:, : len(images)].T, own) / 2,
+        "of_captions": F.cross_entropy(logits, matching) / 2,
+        "of_pictures": F.cross_entropy(logits[:, : len(images)].T, matching) / 2,
         "head_of_pictures": _head_loss(head(SHARPNESS * image_embeddings), image_labels),
         "head_of_captions": _head_loss(head(SHARPNESS * text_embeddings), text_labels),
     }
@@ -207,8 +207,8 @@ def retrieved(model: Any, tokenizer: Callable[[list[str]], Tensor], scene: world
     texts = tokenizer([world.caption(it) for it in (scene, *rivals)]).to(device)
     image = torch.from_numpy(world.render(scene).copy()).permute(2, 0, 1)[None].to(device) / 127.5 - 1
     image_embedding = model.encode_image(image, normalize=True)
-    own, *others = (image_embedding @ model.encode_text(texts, normalize=True).T)[0].tolist()
-    return own > max(others)  # false for ties and NaN, where argmax would return the first
+    score, *others = (image_embedding @ model.encode_text(texts, normalize=True).T)[0].tolist()
+    return score > max(others)  # false for ties and NaN, where argmax would return the first
 
 
 def save_pretrained(model: Network, settings: Any, out: Path) -> Path:

@@ -171,7 +171,7 @@ class Wanted:
 
 
 @cache
-def known() -> dict[str, tuple[str, ...]]:
+def vocabulary() -> dict[str, tuple[str, ...]]:
     """Every word for things, and the names it means."""
     table: dict[str, tuple[str, ...]] = {name: (name,) for name in NAMES}
     for name, others in OTHER_NAMES.items():
@@ -203,7 +203,7 @@ def _one(text: str) -> Wanted:
     while head and not names:  # the name stands last: an apple tree is no apple
         for length in range(min(3, len(head)), 0, -1):
             if singular := _singular(" ".join(head[-length:])):
-                word, names = singular, known()[singular]
+                word, names = singular, vocabulary()[singular]
                 break
         else:
             if any(head[-1] in _meant(table) for table in ("colors", "places", "sizes")):  # "the car left"
@@ -246,7 +246,7 @@ def _count(word: str) -> int | None:
 
 def _singular(word: str) -> str:
     """The known word that this is, or is the plural of; "" for none."""
-    table = known()
+    table = vocabulary()
     stem, _, last = word.rpartition(" ")
     last = IRREGULAR.get(last, last)
     for form in (last, last.removesuffix("s"), last.removesuffix("es"), last.removesuffix("ies") + "y"):
