@@ -1,4 +1,4 @@
-"""From the words of a command line or an app to painters, eyes, judges and masks."""
+"""Builds painters, saliency models, CLIP models and masks from the options of a command line or an app."""
 
 import os
 from collections.abc import Callable, Generator
@@ -99,9 +99,10 @@ def painter(
 
 
 def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The boxes of things beside a hole, bool (H, W): a neighbour's head is no ground to go on with.
+    """The boxes of objects next to a hole, bool (H, W): nothing should be copied from them into the hole.
 
-    What lies in the hole, or fills a third of the picture, is not meant. Without onnxruntime there are none.
+    Objects that lie in the hole, or fill a third of the picture, are ignored. Needs onnxruntime; without it
+    the mask is empty.
     """
     result = np.zeros_like(hole)
     if find_spec("onnxruntime") is None:
@@ -116,19 +117,19 @@ def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def continued() -> str:
-    """The default painter to continue a picture with: LaMa if it was fetched."""
+    """The default backend for filling from the surroundings: `lama` if it was fetched, else `classical`."""
     return "lama" if fetched() else "classical"
 
 
 def load_saliency(
     source: str | None = None, backend: str = "auto", device: str = "auto", painter: Painter | None = None
 ) -> Looker:
-    """A ViT of `source`; without one DINO for `diffusers`, and what finds things for the others.
+    """Load the ViT in `source`; by default DINO for `diffusers`, and the shipped detectors otherwise.
 
-    For `tiny` the small world's ViT goes before that, where it is there; it has seen nothing else.
+    For `tiny`, the small world's ViT is preferred if it is installed: it was trained on these scenes only.
 
     Args:
-        painter: what is to paint what is found; the small world's stands for the backend `tiny`.
+        painter: the painter that will be used; the small world's implies the backend `tiny`.
     """
     if source:
         return Saliency(source, device)
@@ -142,14 +143,14 @@ def load_saliency(
 
 
 def load_clip(source: str | None = None, backend: str = "auto", device: str = "auto") -> Clip:
-    """A CLIP of `source`; without one the small world's, or OpenAI's ViT-B/16 for `diffusers`."""
+    """Load the CLIP in `source`; by default OpenAI's ViT-B/16 for `diffusers`, else the small world's."""
     if source:
         return Clip(source, device)
     return Clip(device=device) if backend == "diffusers" else Clip(shipped("clip"), device)
 
 
 def at_hand() -> dict[str, bool]:
-    """The installed networks: `inpainting`, `clip` and `dino` of the small world, and `diffusers`."""
+    """Which networks are installed: `inpainting`, `clip` and `dino` of the small world, and `diffusers`."""
     from vision_core.editing import hub
     from vision_core.editing.fill.diffusion import DEFAULT
 
@@ -165,7 +166,7 @@ def at_hand() -> dict[str, bool]:
 
 
 def missing() -> list[str]:
-    """The networks that an edit by text needs and that are missing."""
+    """The networks that an edit by text needs and that are not installed."""
     here = at_hand()
     return [part for part in ("inpainting", "clip") if not here[part]]
 
@@ -185,7 +186,7 @@ def parse_mask(text: str, picture: Picture) -> np.ndarray:
 
 
 def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> np.ndarray | None:
-    """The mask of a task: given, or found by words; None: the task's own.
+    """The mask for a task, from a file or from words; None if the task has its own.
 
     Raises:
         ValueError: both or a wrong one were given, or nothing was found.
@@ -213,10 +214,10 @@ def select(
     point: str | None = None,
     sam: str | Path | None = None,
 ) -> tuple[np.ndarray | None, float]:
-    """A mask by words, by a box `LEFT,TOP,RIGHT,BOTTOM` or by a point `X,Y`; None and the score: not found.
+    """Select by words, a box `LEFT,TOP,RIGHT,BOTTOM` or a point `X,Y`: the mask or None, and the score.
 
     Args:
-        sam: a folder with another pair of Segment Anything's networks than the one that comes along.
+        sam: a folder with another pair of Segment Anything's networks than the shipped one.
 
     Raises:
         ValueError: not exactly one was given, numbers that do not fit the picture, or unknown words.

@@ -1,6 +1,6 @@
 """Putting an edit into its picture: crop with context, resize to the painter, blend back.
 
-Whatever paints, a pixel outside the mask keeps its value, bit for bit.
+Whichever painter is used, pixels outside the mask stay bit-identical.
 """
 
 import cv2
@@ -13,13 +13,13 @@ from vision_core.safety.limits import check_size
 
 
 def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool = False) -> Box:
-    """The part of the picture that a painter gets to see: the mask's bounding box and context around it.
+    """The window that the painter sees: the mask's bounding box and some context around it.
 
     Args:
         mask: bool (H, W), not empty.
         padding: context on each side, as a share of the bounding box's longer side.
         least: neither side is shorter than this many pixels, where the picture has them.
-        square: as near to a square as the picture allows.
+        square: make the window as square as the picture allows.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
@@ -36,7 +36,7 @@ def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool 
 
 
 def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 or bool (H, W[, 3]) at another size: area averages down, Lanczos up; a bool stays one."""
+    """Resize uint8 or bool (H, W[, 3]): area averages down, Lanczos up; the dtype stays."""
     if rgb.shape[:2] == (height, width):
         return rgb
     smaller = height * width < rgb.shape[0] * rgb.shape[1]
@@ -86,7 +86,7 @@ def paste(rgb: np.ndarray, part: np.ndarray, where: Box, mask: np.ndarray, feath
 
 
 def match_colors(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, ring: float = 12) -> np.ndarray:
-    """Undo a painter's colour shift: a gain and an offset a channel, fitted where the truth is known.
+    """Undo a painter's colour shift: a gain and an offset per channel, fitted on the known pixels around.
 
     A painter gives back the pixels around the mask, too: what it did to those within `ring` pixels of the
     mask is undone everywhere.
@@ -105,7 +105,7 @@ def match_colors(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, ring: f
 
 
 def poisson(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, longest: int = 160) -> np.ndarray:
-    """The painted pixels plus the smooth membrane that makes them meet the picture at the mask's edge.
+    """Add a smooth membrane to the painted pixels, so that they meet the picture at the mask's edge.
 
     Gradient-domain cloning in its membrane form: the difference to the true pixels just outside the mask is
     continued inside by Laplace's equation, solved at most `longest` pixels wide, for it is smooth.
@@ -151,7 +151,7 @@ def poisson(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, longest: int
 def extend(
     rgb: np.ndarray, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, seam: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A larger canvas, uint8 (H + top + bottom, W + left + right, 3), and the mask of what is new in it.
+    """A larger canvas, uint8 (H + top + bottom, W + left + right, 3), and the mask of its new pixels.
 
     The picture stands on it unchanged, the rest mirrors it. `seam` pixels of the picture's rim next to a new
     part belong to the mask, too, so that the seam can be painted over.

@@ -1,4 +1,4 @@
-"""The verb: edit a picture where it should be edited, and leave the rest untouched."""
+"""Edits a picture where it should be edited, and leaves the rest untouched."""
 
 import re
 from collections.abc import Generator, Sequence
@@ -95,7 +95,7 @@ def perform(
     sides: tuple[int, int, int, int] = (0, 0, 0, 0),
     blending: Blending | None = None,
 ) -> Generator[Event | Candidate]:
-    """One of the ten tasks: each painter's `Candidate` when it is painted, at last `Done` with the `Edit`.
+    """Perform one of the ten tasks: yields each painter's `Candidate`, and finally `Done` with the `Edit`.
 
     Args:
         painter: several give as many candidates, of which the first is chosen.
@@ -154,7 +154,7 @@ def perform(
 def reach(
     picture: Picture, task: str, mask: np.ndarray, edge: float | None = None, with_shadow: bool = False
 ) -> np.ndarray:
-    """All that a task may change where `mask` is marked, bool (H, W): `perform`'s own mask, before it."""
+    """The pixels that `perform` may change for a marked `mask`, bool (H, W)."""
     kind, (height, width) = named(task), mask.shape
     cast = shadow.find(picture.seen, mask) if with_shadow else None
     shade = np.zeros_like(mask) if cast is None else cast.mask
@@ -165,7 +165,7 @@ def reach(
 
 
 def _extended(picture: Picture, sides: tuple[int, int, int, int]) -> tuple[Picture, np.ndarray]:
-    """The picture on its larger canvas, and the mask of what is new on it."""
+    """The picture on its larger canvas, and the mask of the new pixels."""
     rgb, mask = compose.extend(picture.seen, *sides, seam=0)
     alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
     wide = None if picture.wide is None else rgb * np.uint16(257)
@@ -211,7 +211,7 @@ def pooled(proposals: Found, height: int, width: int) -> torch.Tensor:
 
 
 def choose_sizes(network: AnchorNet | None, proposals: Found, height: int, width: int) -> list[int]:
-    """The number of the size at each anchor: the network's most probable, or the middle one without it."""
+    """The index of the size at each anchor: the most probable one, or without a network the middle one."""
     if network is None:
         return [len(proposals.sizes) // 2] * len(proposals.anchors)
     with torch.inference_mode():
@@ -349,7 +349,7 @@ def load_anchor_net(path: str | Path) -> AnchorNet:
 
 
 def _quiet(events: Generator[Event, None, Picture]) -> Generator[Event, None, Picture]:
-    """Pass on the steps of one candidate, not its previews: nine of them would flicker."""
+    """Pass on the steps of one candidate, but not its previews: nine in turn would flicker."""
     while True:
         try:
             event = next(events)

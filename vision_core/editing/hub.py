@@ -1,4 +1,4 @@
-"""Large models: what is on this machine, what a download would cost, and getting it, resumably."""
+"""Large models of the hub: which are on this machine, the size of a download, and resumable downloads."""
 
 import hashlib
 import re
@@ -74,7 +74,7 @@ def folder(source: str | Path, needed: str) -> Path:
 
 
 def _checked(folder: Path) -> Path:
-    """The folder, where its configurations ask for no network that no machine could build.
+    """The folder, after checking that its configurations ask for networks of a sane size.
 
     Raises:
         ValueError: names the file, the entry and what came.
@@ -163,14 +163,14 @@ def _needed(only: str | None) -> dict[str, Any]:
 
 
 def _unfinished(name: str) -> Path:
-    """A mark in the hub's cache, there from the first file of a download to its last."""
+    """The marker file in the hub's cache that exists while a download is incomplete."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "unfinished"
 
 
 def _verify(file: Path) -> None:
-    """Compare a file of the hub's cache with the hash it is kept under; another one is deleted, an `OSError`.
+    """Compare a file of the hub's cache with its hash; a file that differs is deleted and raises `OSError`.
 
     The hub's client compares sizes only. A large file is named by its SHA-256, a small one by git's SHA-1.
     """
@@ -191,7 +191,7 @@ def _verify(file: Path) -> None:
 
 @contextmanager
 def reading(source: str | Path) -> Iterator[None]:
-    """Turn whatever a model's loader raises into one sentence: a door for files that others wrote."""
+    """Turn whatever a model's loader raises into a `ValueError` of one sentence: its files are untrusted."""
     try:
         yield
     except MemoryError:
@@ -201,7 +201,7 @@ def reading(source: str | Path) -> Iterator[None]:
 
 
 class _Cancelled(Exception):
-    """Ends a download from within: whoever waited for it has gone."""
+    """Ends a download from within when nobody waits for it any more."""
 
 
 def _while_waiting(
@@ -255,7 +255,7 @@ def _step(done: int, total: int, began: float) -> Step:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the halves of files that killed downloads left in a repository of the hub's cache.
+    """Remove the partial files of killed downloads from a repository in the hub's cache.
 
     Whoever still writes one holds the client's lock of that file.
     """
@@ -269,7 +269,7 @@ def _sweep(folder: Path) -> None:
 
 @contextmanager
 def _asking(repo: str) -> Iterator[None]:
-    """Turn what the hub's client raises into sentences."""
+    """Turn errors of the hub's client into one-sentence messages."""
     from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 
     try:

@@ -16,7 +16,7 @@ def text_image(edits: Tensor, prompt: Tensor) -> Tensor:
 
 
 def directional(edits: Tensor, source: Tensor, prompt: Tensor, caption: Tensor) -> Tensor:
-    """1 - cos(edit - source, prompt - caption): the picture changes as the words do; (B,), in [0, 2].
+    """1 - cos(edit - source, prompt - caption): does the picture change as the text does? (B,), in [0, 2].
 
     An edit that changes nothing has no direction: its loss is 1.
     """

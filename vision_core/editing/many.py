@@ -1,4 +1,4 @@
-"""Edits many pictures by text with models that are loaded once; started again, it leaves out what is done."""
+"""Edits many pictures by text with models that are loaded once; a second run skips finished pictures."""
 
 import hashlib
 import json

@@ -95,7 +95,7 @@ def _area(box: Box) -> int:
 
 
 def _seen(answer: Prediction, box: Shares | None, rgb: np.ndarray, place: Box) -> LeafSeen:
-    """The discoloured area is given for known leaves only: a cat would be all discoloured."""
+    """A part with its prediction; discoloured areas only of known leaves, for a cat is all discoloured."""
     left, top, right, bottom = place
     part = rgb[top:bottom, left:right]
     try:

@@ -87,7 +87,7 @@ def _state(shipped: LeafNet, views: Tensor, labels: Tensor, asked: dict[str, Ten
 
 
 def _asked(views: Tensor, labels: Tensor, classes: int, shipped: gate.Gate, seed: int) -> dict[str, Tensor]:
-    """Logits (N, C) and the gate's parts (N, 3) of each picture by what was not shown it."""
+    """Cross-validated logits (N, C) and gate parts (N, 3) of each picture."""
     order = torch.randperm(len(labels), generator=generator(seed))
     order = order[torch.argsort(labels[order], stable=True)]  # each class is spread over the folds
     logits, parts = torch.zeros(len(labels), classes), torch.zeros(len(labels), 3)

@@ -77,7 +77,7 @@ def of_page(page: Any, masks: Mapping[Size, Size]) -> Layout:
 
 
 def _display(page: Any) -> tuple[tuple[float, float], Matrix]:
-    """The size of a page as it is shown, in points, and the matrix from its own space: y points down."""
+    """The displayed size of a page in points, and the matrix from its coordinates, to y downwards."""
     import pypdfium2.raw as raw
 
     box = raw.FS_RECTF()
@@ -95,7 +95,7 @@ def _display(page: Any) -> tuple[tuple[float, float], Matrix]:
 
 
 def _objects(page: Any, shown: Matrix) -> Iterator[tuple[Any, int, Matrix]]:
-    """Every object of a page but forms, in the order of drawing, with its kind and its whole matrix."""
+    """All objects of a page, also inside forms, in drawing order: object, kind, matrix to the page."""
     import pypdfium2.raw as raw
 
     def inside(count: int, get: Callable[[int], Any], outer: Matrix, depth: int) -> Iterator[Any]:
@@ -119,7 +119,7 @@ def _objects(page: Any, shown: Matrix) -> Iterator[tuple[Any, int, Matrix]]:
 
 
 def _times(first: Matrix, second: Matrix) -> Matrix:
-    """The matrix that does `first`, then `second`."""
+    """Compose two matrices: `first`, then `second`."""
     a, b, c, d, e, f = first
     p, q, r, s, t, u = second
     return (a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u)
@@ -134,7 +134,7 @@ def _pixels(item: Any) -> Size:
 
 
 def _scan(item: Any, matrix: Matrix, pixels: Size) -> Scan | None:
-    """An image whose unit square the matrix puts on the page; None where nothing of it can be seen."""
+    """The image with this matrix from the unit square to the page; None if its area is 0."""
     a, b, c, d, e, f = matrix
     across, down = float(np.hypot(a, b)), float(np.hypot(c, d))
     wide, tall = pixels

@@ -119,7 +119,7 @@ class Pages:
         )
 
     def _loaded(self, number: int, images: list[Any], marked: bool) -> tuple[Any, Any]:
-        """The document of pdfium and the page; scans that pdfium would round are written anew before.
+        """The pdfium document and its page; scans that pdfium would round are rewritten first.
 
         Not on pages that are `marked`, whose form fields belong to the whole document.
         """
@@ -146,7 +146,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _unit(page: Any) -> tuple[float, list[str]]:
-    """How many 1/72 inches a point of the page measures, and a note where what it says is none."""
+    """The size of a point of the page in 1/72 inch, and a note if the page's value is invalid."""
     value = page.get("/UserUnit", 1)
     try:
         unit = float(value)
@@ -158,7 +158,7 @@ def _unit(page: Any) -> tuple[float, list[str]]:
 
 
 def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]]:
-    """The pixels in which a page is drawn, and what is to be said of them.
+    """The grid of pixels in which a page is drawn, and notes about it.
 
     Args:
         unit: of the page's points; 1 is 1/72 inch.
@@ -189,7 +189,7 @@ def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]
 
 
 def _main(layout: Layout) -> Scan | None:
-    """The scan that sets the resolution: of those that are finest and cover enough together, the largest."""
+    """The scan that sets the resolution: the largest of the finest ones that cover enough together."""
     together, finest = 0.0, []
     for scan in sorted(layout.scans, key=lambda scan: -scan.scale[0] * scan.scale[1]):
         finest.append(scan)
@@ -206,7 +206,7 @@ def _even(size: tuple[float, float], scale: tuple[float, float]) -> Grid:
 
 
 def _own(size: tuple[float, float], scan: Scan) -> Grid:
-    """The pixels of a scan, continued or cut off where the page is larger or smaller than it."""
+    """The grid of a scan, extended or cropped to the page."""
     pixels, starts = [], []
     for most, count, start, end, scale in zip(size, scan.size, scan.start, scan.end, scan.scale, strict=True):
         before = 0 if abs(start) <= SLACK else round(start * scale)
@@ -247,7 +247,7 @@ def _render(page: Any, forms: Any, layout: Layout, grid: Grid) -> np.ndarray:
 
 
 def _side_by_side(layout: Layout, grid: Grid) -> list[Scan]:
-    """The scans of a page that consists of several on one grid: each is drawn for itself, to the pixel."""
+    """The scans of a page that consists of several on one pixel grid; each is drawn separately, exactly."""
     if grid.scan is None or layout.drawn or not 1 < len(layout.scans) <= MOST_SCANS:
         return []
     for scan in layout.scans:
@@ -259,7 +259,7 @@ def _side_by_side(layout: Layout, grid: Grid) -> list[Scan]:
 
 
 def _placed(grid: Grid, scan: Scan | None) -> Matrix:
-    """From the points of the page as it is shown to the grid; a scan fills whole pixels."""
+    """The matrix from points of the displayed page to the grid; a scan fills whole pixels."""
     scales, moves = [], []
     for axis in (0, 1):
         scale, first = grid.scale[axis], grid.start[axis]
@@ -274,7 +274,7 @@ def _placed(grid: Grid, scan: Scan | None) -> Matrix:
 
 
 def _kind(rgb: np.ndarray, bits: bool) -> Kind:
-    """The needed mode of a page: colour, grey or, if its scans have such `bits`, black and white."""
+    """The kind of a page: colour, grey or, if its scans are bilevel (`bits`), black and white."""
     grey = rgb[..., 0]
     if (rgb != grey[..., None]).any():
         return "color"

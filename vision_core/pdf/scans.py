@@ -1,6 +1,6 @@
-"""The images of a PDF: what they say of themselves, and whether their data are whole.
+"""The images of a PDF: their properties, and whether their data are complete.
 
-PDF readers show what they can of damaged data and say nothing.
+PDF readers display as much as they can of damaged data, without a warning.
 """
 
 import base64
@@ -48,7 +48,7 @@ def masks(images: list[Any]) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def bits(image: Any) -> int:
-    """Bits of a channel; 8 where its own data say it (JPEG 2000)."""
+    """Bits per channel; 8 if they are not stated, as in JPEG 2000."""
     return 1 if image.get("/ImageMask") else int(image.get("/BitsPerComponent", 8))
 
 
@@ -103,14 +103,14 @@ def _check(image: Any) -> str:
     return ""
 
 
-def _least(image: Any, named: bool = False) -> int:
-    """The bytes of its pixels without a codec, with one more for each row where these are `named`."""
+def _least(image: Any, filtered: bool = False) -> int:
+    """The number of bytes of the uncompressed pixels, with a filter byte per row if `filtered`."""
     width, height = size(image)
-    return height * (-(-width * bits(image) * (_channels(image) or 0) // 8) + named)
+    return height * (-(-width * bits(image) * (_channels(image) or 0) // 8) + filtered)
 
 
 def _channels(image: Any) -> int | None:
-    """Numbers for a pixel; None where that cannot be told."""
+    """Channels per pixel; None if unknown."""
     import pikepdf
 
     if image.get("/ImageMask"):
@@ -132,7 +132,7 @@ def _channels(image: Any) -> int | None:
 
 
 def _check_inflated(data: bytes, least: int) -> None:
-    """Compressed pixels must give `least` bytes, and what their check sum says."""
+    """Check that compressed pixels inflate to `least` bytes, and their checksum."""
     inflate, size = zlib.decompressobj(), 0
     try:
         while data and not inflate.eof:
@@ -158,7 +158,7 @@ def _check_length(image: Any, least: int) -> None:
 
 
 def _check_jbig2(data: bytes) -> None:
-    """Every segment must be there; what is inside of one has no check sum.
+    """Check that every segment is present; the content of a segment has no checksum.
 
     Source: ITU-T T.88, 7.2.
     """
@@ -181,7 +181,7 @@ def _check_jbig2(data: bytes) -> None:
 
 
 def _text(data: bytes, name: str) -> bytes:
-    """Binary data that were written as letters."""
+    """Decode binary data written as ASCII."""
     try:
         if name in ("ASCIIHexDecode", "AHx"):
             return bytes.fromhex(data.partition(b">")[0].decode("ascii"))
@@ -213,7 +213,7 @@ def _decoded(data: bytes, name: str, format: str) -> None:
 
 
 def _fax(data: bytes, parameters: Any, height: int) -> str:
-    """Group 4, by libtiff, which says where a code is wrong; other kinds are not checked."""
+    """Check Group 4 data with libtiff, which reports wrong codes; other kinds are not checked."""
     if int(parameters.get("/K", 0)) >= 0 or parameters.get("/EncodedByteAlign"):
         return ""
     columns = int(parameters.get("/Columns", 1728))

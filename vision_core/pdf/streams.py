@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 
 def images(container: Any) -> list[Any]:
-    """The image streams that a page or form draws, through all forms inside of it, each once.
+    """The image streams that a page or form draws, also inside nested forms, each once.
 
     Args:
         container: of pikepdf, a page or a form.
@@ -59,7 +59,7 @@ def images(container: Any) -> list[Any]:
 
 
 def inherited(page: Any, key: str, default: Any = None) -> Any:
-    """An entry of a page, or of what it is part of."""
+    """An entry of a page, perhaps inherited from its parents."""
     for _ in range(50):  # a damaged tree may be a ring
         if key in page or "/Parent" not in page:
             break
@@ -116,7 +116,7 @@ def filters(stream: Any) -> list[tuple[str, Any]]:
 
 
 def _decompressed(stream: Any, most: int) -> bytes:
-    """A stream of instructions without its filters; no more than `most` bytes are ever made."""
+    """Decompress a stream of instructions, to at most `most` bytes."""
     names = [name for name, _ in filters(stream)]
     if names not in ([], ["FlateDecode"], ["Fl"]):
         return stream.read_bytes()

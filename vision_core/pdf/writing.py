@@ -1,4 +1,4 @@
-"""Pictures into a PDF: a new one, or the pages of an old one whose text, bookmarks and metadata stay."""
+"""Writes pictures to a new PDF, or onto the pages of an existing one, which keeps text and metadata."""
 
 import logging
 import shutil
@@ -65,7 +65,7 @@ def lost(source: Path, target: Path) -> list[str]:
 
 @contextmanager
 def _as_pages(parts: Sequence[Path]) -> Iterator[list[Any]]:
-    """A page of a PDF for each picture; what they consist of stays on the disk."""
+    """A PDF page for each picture; their data stay on the disk."""
     import img2pdf
     import pikepdf
 
@@ -84,7 +84,7 @@ def _as_pages(parts: Sequence[Path]) -> Iterator[list[Any]]:
 
 
 def _show(pdf: Any, page: Any, image: Any) -> None:
-    """Make a page show an image, over what it drew so far but for images, which go."""
+    """Draw an image over the content of a page, and remove the images that the page drew before."""
     import pikepdf
 
     resources, content = _without_images(pdf, page.obj)
@@ -124,7 +124,7 @@ def _ordered(box: Any) -> tuple[float, float, float, float]:
 
 
 def _without_images(pdf: Any, container: Any, depth: int = 0) -> tuple[Any, bytes]:
-    """Resources and content of a page or form that draw the same but for images, also in its forms."""
+    """Resources and content of a page or form without its images, nested forms included."""
     import pikepdf
 
     resources = pikepdf.Dictionary(streams.inherited(container, "/Resources", {}))

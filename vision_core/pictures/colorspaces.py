@@ -1,4 +1,4 @@
-"""Colour spaces that a file names without a table: to sRGB in as many bits as the picture has.
+"""Converts colour spaces that a file gives by name or formula to sRGB, at full bit depth.
 
 Sources: ITU-T H.273 (cICP and nclx), ITU-R BT.2100 (PQ and HLG), ICC.1:2022 (matrix profiles),
 W3C PNG (gAMA, cHRM).
@@ -81,7 +81,7 @@ def adobe_rgb() -> Space:
 
 
 def from_png(gamma: bytes | None, chromaticities: bytes | None) -> Space | None:
-    """The space of a PNG's gAMA and cHRM; None if it is sRGB as nearly as makes no difference."""
+    """The space of a PNG's gAMA and cHRM; None if it is practically sRGB."""
     exponent = int.from_bytes(gamma) / 100_000 if gamma and len(gamma) == 4 else 0.0
     xy = np.zeros((4, 2))
     if chromaticities and len(chromaticities) == 32:
@@ -136,7 +136,7 @@ def convert(values: np.ndarray, space: Space) -> np.ndarray:
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """uint16 of the whole range as uint8, rounded; what is uint8 stays."""
+    """Round full-range uint16 to uint8; uint8 is returned unchanged."""
     if values.dtype == np.uint8:
         return values
     narrow = np.empty(values.shape, np.uint8)
@@ -146,7 +146,7 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _compressed(linear: np.ndarray, kind: int) -> np.ndarray:
-    """Scene or display light, 1 at paper white: what is brighter than the knee bends towards 1, hues stay."""
+    """Compress scene or display light, 1 at paper white, above a knee towards 1; hues stay."""
     linear = np.maximum(linear, 0)
     if kind == HLG:  # the system gamma of a display of 1000 nits
         light = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)

@@ -40,7 +40,7 @@ _TURNS = {
 
 
 class Refused(ValueError):
-    """A whole file that we do not open; reads on from the file's name."""
+    """A file that is not opened; the message continues the file's name."""
 
 
 @dataclass
@@ -152,7 +152,7 @@ def tiff_page(file: BinaryIO, page: tiff_directories.Directory | None, max_pixel
 
 
 def _set_pixels(decoded: _Decoded, pixels: tiff_pixels.Pixels) -> None:
-    """Take over what `tiff_pixels` decoded; ink and Lab go on in 8 bits, for so does their conversion."""
+    """Copy the pixels that `tiff_pixels` decoded; CMYK and Lab in 8 bits, like their conversion."""
     if pixels.values.dtype == np.uint16 and pixels.kind in ("grey", "rgb"):
         _set_wide(decoded, pixels.values, pixels.alpha)
     else:
@@ -217,7 +217,7 @@ def _finished(decoded: _Decoded) -> Picture:
 
 
 def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
-    """An array as the camera was held; the same as Pillow's `_TURNS` of an image."""
+    """Turn an array upright, like Pillow's `_TURNS` for an image."""
     if orientation > 4:
         values = values.swapaxes(0, 1)
     down, across = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(
@@ -244,7 +244,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _register_heif() -> None:
-    """Make Pillow know HEIC where the decoder is there; it is not in Pillow itself."""
+    """Register the HEIC decoder with Pillow, if it is installed."""
     if "HEIF" not in Image.OPEN:
         with suppress(ImportError):
             from pi_heif import register_heif_opener
@@ -253,7 +253,7 @@ def _register_heif() -> None:
 
 
 def _check_size(width: int, height: int, max_pixels: int | None) -> None:
-    """Refuse from the header what would take too much memory to decode."""
+    """Refuse pictures whose header promises too many pixels."""
     if refused := limits.too_large(height, width, max_pixels):
         raise Refused(refused)
 

@@ -1,4 +1,4 @@
-"""GIF files: the first picture alone, for Pillow reads all comments of a file and joins them block by block.
+"""Extracts the first picture of a GIF: Pillow reads all comments of a file and joins them block by block.
 
 Source: GIF89a specification.
 """
@@ -11,7 +11,7 @@ def is_gif(data: bytes) -> bool:
 
 
 def first(data: bytes) -> tuple[bytes, bool]:
-    """The file with its first picture and nothing else, and whether others follow.
+    """The file with its first picture only, and whether others follow.
 
     What is cut off or no GIF any more after the header is as it was, for the decoder to complain about.
     """
@@ -29,19 +29,19 @@ def first(data: bytes) -> tuple[bytes, bool]:
 
 
 def _follows(data: bytes, at: int) -> bool:
-    """Whether a picture comes after this place."""
+    """Whether a picture follows this offset."""
     while at + 1 < len(data) and data[at] == EXTENSION:
         at = _after_blocks(data, at + 2)
     return at < len(data) and data[at] == IMAGE
 
 
 def _colors(flags: int) -> int:
-    """The bytes of a table of colours."""
+    """The size of a colour table in bytes."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _after_blocks(data: bytes, at: int) -> int:
-    """The place after a chain of blocks, each with its length before it."""
+    """The offset after a chain of length-prefixed blocks."""
     while at < len(data) and data[at]:
         at += data[at] + 1
     return min(at + 1, len(data))

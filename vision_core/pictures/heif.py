@@ -21,7 +21,7 @@ def colors(data: bytes) -> tuple[tuple[int, int] | None, int]:
 
 
 def crop(data: bytes, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of the `clap` box, the part of the picture that is meant to be seen."""
+    """Left, top, right and bottom of the visible part, from the `clap` box."""
     for kind, start, end in _inside(data, 0, len(data), (b"meta", b"iprp", b"ipco")):
         if kind == b"clap" and end - start >= 32:
             terms = struct.unpack_from(">8i", data, start)
@@ -47,7 +47,7 @@ def _inside(data: bytes, start: int, end: int, path: tuple[bytes, ...]) -> Itera
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Type, start and end of what each box holds."""
+    """Type, start and end of the content of each box."""
     for _ in range(MAX_BOXES):
         if start + 8 > end:
             return

@@ -1,4 +1,4 @@
-"""Colour profiles: from whatever a file holds to sRGB."""
+"""Converts pictures with colour profiles to sRGB."""
 
 import struct
 from contextlib import suppress

@@ -140,7 +140,7 @@ def encode(picture: Picture, format: str = "PNG", quality: int = 95) -> bytes:
 
 
 def loss(picture: Picture, path: str | Path) -> list[str]:
-    """A note on the bits of the picture that a file of this name cannot hold; none for PNG and TIFF."""
+    """A note if a file of this name cannot hold the picture's bit depth; none for PNG and TIFF."""
     if picture.wide is None or SUFFIXES.get(Path(path).suffix.lower()) in ("PNG", "TIFF"):
         return []
     return [rounded(picture.bit_depth)]
@@ -159,7 +159,7 @@ def save(picture: Picture, path: str | Path, quality: int = 95) -> None:
 
 
 def suited(picture: Picture, path: str | Path) -> Picture:
-    """The picture as the format of `path` can hold it: laid on white where that has no transparency."""
+    """The picture as the format of `path` can hold it: on white if the format has no transparency."""
     return picture.on_white() if SUFFIXES.get(Path(path).suffix.lower()) in OPAQUE else picture
 
 
@@ -232,7 +232,7 @@ def _smallest(picture: Picture, format: str) -> Image.Image:
 
 @contextmanager
 def _one_sentence(name: str, max_pixels: int | None) -> Iterator[None]:
-    """Turn any error of reading into a `ValueError` of one sentence that begins with the name."""
+    """Turn any error of reading into a one-sentence `ValueError` that begins with the name."""
     try:
         if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be below ours
             Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or limits.PIXELS.value)

@@ -1,6 +1,6 @@
-"""JPEG files: what would keep a decoder busy is refused, and what it complains about is not lost.
+"""JPEG files: refuses those that keep a decoder busy, and captures the decoder's warnings.
 
-libjpeg shows what it can of damaged data; of what it could not read it tells standard error alone.
+libjpeg decodes as much as it can of damaged data, and reports the damage on standard error only.
 """
 
 import os
@@ -59,7 +59,7 @@ def check_scans(data: bytes, pixels: int) -> None:
 
 
 def complaint(data: bytes) -> tuple[bool, str]:
-    """Whether OpenCV can decode the JPEG, and what its decoder says of damage; "" where it is whole."""
+    """Whether OpenCV can decode the JPEG, and its decoder's warning about damage, or ""."""
     import cv2
 
     def decode() -> bool:
@@ -92,7 +92,7 @@ def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> t
 
 
 def _memory() -> BinaryIO:
-    """A file that a process may have that may not write to the disk, where the system has such."""
+    """An in-memory file if the system has them: the process may not be allowed to write to the disk."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("said"), "w+b")
     return tempfile.TemporaryFile()

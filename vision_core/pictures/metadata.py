@@ -49,7 +49,7 @@ Rights = dict[str, list[str]]
 
 
 def from_exif(data: bytes) -> tuple[dict[int, str], int, bool]:
-    """The texts to keep, the orientation, and whether the colours are Adobe RGB, of a block of EXIF.
+    """Of a block of EXIF: the texts to keep, the orientation, and whether the colours are Adobe RGB.
 
     Damaged EXIF is no reason to refuse a picture: it says nothing.
     """
@@ -78,7 +78,7 @@ def from_directory(file: BinaryIO, first: tiff_directories.Directory) -> tuple[d
 
 
 def rights(xmp: bytes | None, iptc: bytes | None) -> bytes | None:
-    """A packet of XMP with what is kept of the file's own and of its IPTC record; None if that is nothing."""
+    """An XMP packet of the properties kept from the file's XMP and IPTC; None if there are none."""
     properties = {**_from_iptc(iptc or b""), **_from_xmp(xmp or b"")}
     return _packet(properties) if properties else None
 
@@ -101,12 +101,12 @@ def _texts(directory: tiff_directories.Directory, kept: tuple[int, ...]) -> dict
 
 
 def _clean(text: str) -> str:
-    """Without control characters and blanks around, cut where it is too long."""
+    """Strip blanks and control characters, and cut a text that is too long."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "", text).strip()[:LONGEST]
 
 
 def _from_xmp(packet: bytes) -> Rights:
-    """The properties that are kept; nothing of a packet that is no sound XML or declares entities."""
+    """The properties to keep; none of a packet that is malformed or declares entities."""
     if not packet or len(packet) > MAX_XMP or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
         return {}
     try:

@@ -52,14 +52,14 @@ class Picture:
 
     @property
     def visible(self) -> np.ndarray:
-        """The colours that can be seen, uint8 (N, 3): of all pixels but the wholly transparent ones."""
+        """The colours, uint8 (N, 3), of all pixels that are not fully transparent."""
         colors = self.rgb.reshape(-1, 3)
         seen = None if self.alpha is None else self.alpha.ravel() > 0
         return colors[seen] if seen is not None and seen.any() else colors
 
     @cached_property
     def seen(self) -> np.ndarray:
-        """uint8 (H, W, 3), a wholly transparent pixel with the colour of the nearest one that can be seen.
+        """uint8 (H, W, 3), in which a fully transparent pixel has the colour of the nearest visible one.
 
         For all that looks at neighbours: the colours stored under transparency are nobody's. White where
         nothing can be seen.
@@ -80,7 +80,7 @@ class Picture:
         return rgb
 
     def on_white(self) -> "Picture":
-        """The picture laid on white, with a note that says so; an opaque one is as it is."""
+        """The picture on white, with a note; an opaque picture is returned unchanged."""
         if self.alpha is None:
             return self
         share = self.alpha[..., None] / np.float32(255)
@@ -106,7 +106,7 @@ class Picture:
         return replace(self, rgb=rgb, wide=wide)
 
     def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> "Picture":
-        """The picture with its colours through a function of uint8 and uint16 (H, W, 3) to the same type."""
+        """Apply a function to the colours, uint8 and uint16 (H, W, 3); it returns the same type."""
         if self.wide is None:
             return self.with_rgb(function(self.rgb))
         wide = self.wide.copy()
@@ -114,7 +114,7 @@ class Picture:
         return replace(self, rgb=colorspaces.to_8_bits(wide[..., :3]), wide=wide)
 
     def in_8_bits(self) -> "Picture":
-        """The picture without its `wide` pixels, and with a note that says so; for what works in 8 bits."""
+        """The picture without its `wide` pixels, with a note; for functions that work in 8 bits."""
         if self.wide is None:
             return self
         return replace(self, wide=None, notes=(*self.notes, rounded(self.bit_depth)))

@@ -21,7 +21,7 @@ XMP = b"XML:com.adobe.xmp"
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of what each chunk holds, up to IEND; a length past the end ends the walk.
+    """Name, start and end of the data of each chunk, up to IEND or a chunk past the end of the file.
 
     Raises:
         ValueError: more than `MAX_CHUNKS` chunks.
@@ -47,7 +47,7 @@ def first(data: bytes, wanted: bytes) -> bytes | None:
 
 
 def bare(data: bytes) -> bytes:
-    """The file with nothing but its pixels, resolution and EXIF: no text or profile can spoil these."""
+    """The file reduced to pixels, resolution and EXIF, so that damaged text or profiles do no harm."""
     kept, at = [data[:8]], 8
     for name, start, end in chunks(data):
         needed = name in (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
@@ -78,7 +78,7 @@ def xmp(data: bytes) -> bytes | None:
 
 
 def check_work(data: bytes) -> None:
-    """Refuse what would inflate to far more than the header promises, before anything is decoded.
+    """Refuse a file that would inflate to far more than the header promises, before it is decoded.
 
     Raises:
         ValueError: more compressed data than the pixels can take.
@@ -158,7 +158,7 @@ def encode(values: np.ndarray, options: dict[str, Any]) -> bytes:
 
 
 def with_chunks(data: bytes, added: list[tuple[bytes, bytes]]) -> bytes:
-    """The PNG with more chunks, each a name and what it holds, before its pixels."""
+    """Insert chunks, each a name and its data, before the pixels of a PNG."""
     at = next((start for name, start, _ in chunks(data) if name == b"IDAT"), len(data)) - 8
     return b"".join([data[:at], *(_chunk(name, body) for name, body in added), data[at:]])
 
@@ -173,7 +173,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _opened(data: bytes) -> Any:
-    """The PNG, not yet decoded; what is transparent by colour is seen to in 16 bits."""
+    """The PNG, not yet decoded; a transparent colour is handled later, in 16 bits."""
     image = Image.open(BytesIO(data), formats=("PNG",))
     image.info.pop("transparency", None)
     return image
@@ -194,7 +194,7 @@ def _inflated(packed: bytes) -> bytes | None:
 
 
 def _promised(data: bytes) -> int:
-    """The bytes of all rows, each with its filter byte, by the header."""
+    """The number of bytes of all rows, filter bytes included, according to the header."""
     width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
     bits = depth * CHANNELS[kind]
     passes = ADAM7 if interlaced else ((0, 0, 1, 1),)

@@ -84,7 +84,7 @@ class Directory:
     tags: dict[int, tuple[int, int, bytes]]
 
     def values(self, tag: int) -> tuple:
-        """The numbers of a tag, none where it is missing; rationals as floats, text as one str."""
+        """The numbers of a tag, () if it is missing; rationals as floats, text as one str."""
         kind, count, data = self.tags.get(tag, (1, 0, b""))
         if kind == 2:
             text = data.split(b"\0")[0]
@@ -101,7 +101,7 @@ class Directory:
         return next(iter(self.values(tag)), default)
 
     def bytes(self, tag: int) -> bytes | None:
-        """A tag as it stands in the file, or None."""
+        """The raw bytes of a tag, or None."""
         return self.tags[tag][2] if tag in self.tags else None
 
     def written(self, tag: int) -> tuple[int, list[int]]:
@@ -113,7 +113,7 @@ class Directory:
 
     @cached_property
     def is_reduced(self) -> bool:
-        """Whether this is a thumbnail, a level of a pyramid or a mask, and no page."""
+        """Whether this is a thumbnail, pyramid level or mask instead of a page."""
         flags = self.value(SUBFILE, 0)
         return bool(flags & 5) or self.value(OLD_SUBFILE) == 2 or self.value(PHOTOMETRIC) == 4
 
@@ -175,7 +175,7 @@ def directory(file: BinaryIO, order: str, big: bool, at: int) -> tuple[Directory
 
 
 def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
-    """The pages of a TIFF in order, and what is wrong after the last of them, if anything.
+    """The pages of a TIFF in order, and the error after the last readable one, if any.
 
     No thumbnail, pyramid level or mask is a page.
 
@@ -198,7 +198,7 @@ def pages(file: BinaryIO) -> tuple[list[Directory], Exception | None]:
 
 
 def first_page(file: BinaryIO) -> tuple[Directory, bool]:
-    """The first page, and whether there are more; what `pages` would find, without a walk through all.
+    """The first page, and whether there are more; faster than `pages`.
 
     Raises:
         ValueError: as `pages`, but for what is wrong after the first page.
@@ -220,7 +220,7 @@ def first_page(file: BinaryIO) -> tuple[Directory, bool]:
 
 
 def refuse_raw(file: BinaryIO, chain: list[Directory]) -> None:
-    """Refuse what a camera wrote from its sensor: the picture in it is a preview.
+    """Refuse camera raw files: their picture is only a preview.
 
     Raises:
         Unsupported: a camera raw file, by name.

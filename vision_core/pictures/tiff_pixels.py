@@ -1,4 +1,4 @@
-"""The pixels of a page of a TIFF, in whatever layout it holds them.
+"""Decodes the pixels of a TIFF page, in any layout.
 
 Pillow reads the layouts that it knows and is wrong in some of these, so here it only decompresses: libtiff
 takes each strip for a grey picture of bytes, and what the bytes mean is worked out below.
@@ -70,7 +70,7 @@ class Pixels:
 
 
 def decode(file: BinaryIO, page: Directory) -> Pixels | Image.Image:
-    """The pixels of a page, checked for size by the caller; an image where Pillow's own reading is right.
+    """Decode a page, whose size the caller has checked; a Pillow image if Pillow reads it correctly.
 
     Raises:
         Unsupported: a layout we do not read, by name.
@@ -215,7 +215,7 @@ def _scaled(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _divided(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours that were multiplied with alpha, as they were before; black where nothing is left of them."""
+    """Undo a premultiplied alpha; black where the alpha is 0."""
     most, divided = np.iinfo(colors.dtype).max, np.empty_like(colors)
     for row, (color, cover) in enumerate(zip(colors, alpha.astype(np.uint64)[..., None], strict=True)):
         whole = (color.astype(np.uint64) * most + cover // 2) // np.maximum(cover, 1)
@@ -247,7 +247,7 @@ def _reversed() -> np.ndarray:
 
 
 def _by_pillow(file: BinaryIO, page: Directory, bits: int) -> Image.Image:
-    """The page alone as Pillow reads it: JPEG, fax and YCbCr are libtiff's to decode."""
+    """Read the page with Pillow: JPEG, fax and YCbCr are decoded by libtiff."""
     tiled = TILES in page.tags
     packing = page.value(COMPRESSION, 1)
     count = len(page.values(TILES if tiled else STRIPS))
@@ -279,7 +279,7 @@ _silent, _silent_now = threading.Lock(), [0, -1]  # how many are, and the stderr
 
 
 def _divert() -> int:
-    """Let stderr lead nowhere; the descriptor of where it led, -1 where there is none."""
+    """Redirect stderr to nowhere; returns a descriptor of the old one, or -1."""
     kept = -1
     with suppress(OSError):
         kept = os.dup(2)

@@ -40,7 +40,7 @@ def serve() -> None:
 
 
 def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """One request; what it took is free again before the next is awaited."""
+    """Answer one request; its memory is freed before the next one is awaited."""
     request = wire.receive(requests)
     limits.adopt(request["limits"])
     source = Path(request["path"]) if request["path"] else request["data"]

@@ -1,4 +1,4 @@
-"""Fills thin holes with a denoiser as a prior: what is known comes back after each denoising.
+"""Fills thin holes with a denoiser as a prior: the known pixels are restored after each denoising.
 
 The denoiser keeps the large coefficients of overlapping cosine transforms. Sources: Guleryuz 2006, "Nonlinear
 Approximation Based Image Recovery Using Adaptive Sparse Reconstructions and Iterated Denoising"; Yu and

@@ -1,4 +1,4 @@
-"""Fills thin holes by a network that has learned from photographs what a smooth filling lacks."""
+"""Fills thin holes with a network that adds the missing detail to a smooth filling."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -28,7 +28,7 @@ MOST = 8_000_000
 
 
 class Filler(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):
-    """A smooth filling and its hole -> a filling with the detail that photographs have; of any size.
+    """A smooth filling and its hole, of any size -> a filling with detail.
 
     Untrained it changes nothing. Positions come from convolutions alone.
 

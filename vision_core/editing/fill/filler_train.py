@@ -1,4 +1,4 @@
-"""Trains the filler of thin holes from photographs alone: crop, make a hole, fill it, compare."""
+"""Trains the filler of thin holes on photographs: crop, make a hole, fill it, compare."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -167,7 +167,7 @@ class Validation:
 
     @torch.inference_mode()
     def measure(self, model: nn.Module) -> dict[str, Any]:
-        """PSNR in the holes, and for each kind of hole what it is above OpenCV's Telea."""
+        """PSNR in the holes, and for each kind of hole the gain over OpenCV's Telea."""
         device = next(model.parameters()).device
         parts = []
         for clean, hole in zip(self.clean.split(BATCH), self.hole.split(BATCH), strict=True):

@@ -24,7 +24,7 @@ SIDE = 512  # pixels a side of what the network takes
 
 
 def fetched() -> Path | None:
-    """The network's file in the hub's cache; asks no network."""
+    """The file in the hub's cache, or None; does not access the internet."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(REPO, FILE)
@@ -38,7 +38,7 @@ def fetch() -> Generator[Event]:
 
 
 class Lama:
-    """A `Painter` that decides at 512 x 512 pixels; what is larger takes its detail from the picture.
+    """A `Painter` that works at 512 x 512 pixels; larger results take their detail from the picture.
 
     Args:
         path: of another copy than the fetched one.
@@ -86,7 +86,7 @@ class Lama:
 
 
 def try_network(path: Path) -> None:
-    """Load another copy than the fetched one in a guarded process: a `ValueError` where it cannot be used."""
+    """Try a file of the network in a guarded process; raises `ValueError` if it cannot be used."""
     _session(path)
 
 

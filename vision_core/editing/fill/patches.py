@@ -1,4 +1,4 @@
-"""Fills a wide hole with patches of the same picture: texture goes on, edges run through.
+"""Fills a wide hole with patches of the same picture, which continues textures and edges.
 
 The search is pypatchmatch's. Ours is from where it may copy, at which size it decides, and how what it found
 becomes pixels at full size.
@@ -28,9 +28,9 @@ def fill(
     """uint8 (H, W, 3) with the hole, bool (H, W), filled; nothing else changes.
 
     Args:
-        rgb: what it holds in the hole does not matter.
-        version: which of the `VERSIONS`, each another good answer.
-        avoid: bool (H, W), where nothing may be copied from, as long as enough is left.
+        rgb: the values in the hole are ignored.
+        version: index of the `VERSIONS`, which give alternative results.
+        avoid: bool (H, W), pixels that are not copied, as long as enough others are left.
 
     Raises:
         ValueError: nowhere in the picture is there enough known to copy.
@@ -54,7 +54,7 @@ def fill(
 
 
 def roomy(hole: np.ndarray, radius: int = 3) -> bool:
-    """Whether enough around the hole is known to take patches from: a quarter as much as the hole itself."""
+    """Whether enough known pixels lie clear of the hole to copy from: a quarter of its area."""
     room = ~masks.grow(hole, 2 * radius)
     return bool(4 * room.sum() >= hole.sum() and room[radius:-radius, radius:-radius].any())
 
@@ -77,7 +77,7 @@ def _search(
 
 
 def _shrink(rgb: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Known pixels and hole at a smaller size; a pixel with less than half of it known is hole."""
+    """Shrink the known pixels and the hole; a pixel that is known by less than half becomes hole."""
     known = rgb.copy()
     known[hole] = 0
     small = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
@@ -89,10 +89,10 @@ def _shrink(rgb: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple
 def enlarge(
     rgb: np.ndarray, barred: np.ndarray, small: np.ndarray, gap: np.ndarray, hole: np.ndarray
 ) -> np.ndarray:
-    """The picture, its hole filled at full size: each pixel from where the small patches around it come from.
+    """Fill the hole at full size: each pixel is copied from the source of the small patches around it.
 
-    A patch of the small filling is found again among the known ones by its colours; the four places around a
-    pixel say where it may come from, and the light is the small filling's.
+    Each patch of the small filling is matched to the known patch of the most similar colours. The four grid
+    places around a pixel give its possible sources; the low frequencies stay those of the small filling.
     """
     places, moved = _sources(small, gap)
     scale = np.array(hole.shape) / gap.shape
@@ -124,7 +124,7 @@ def _copied(
     pixels: tuple[np.ndarray, np.ndarray],
     scale: np.ndarray,
 ) -> np.ndarray:
-    """What the four places around each pixel say, the nearest most; `plain` where none of them may be used.
+    """Copy each pixel from the sources of its four grid places, weighted by distance; else from `plain`.
 
     Args:
         has_source, offsets: of a grid of places: whether each has a source, (R, C), how far away, (R, C, 2).
@@ -148,7 +148,7 @@ def _copied(
 
 
 def _sources(small: np.ndarray, gap: np.ndarray, radius: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Places (row, column) of a grid over the gap, and how far away the patch most like each is known."""
+    """Grid places (row, column) over the gap, and the offset from each to the most similar known patch."""
     from scipy.spatial import KDTree
 
     height, width = gap.shape

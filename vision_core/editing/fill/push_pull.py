@@ -12,7 +12,7 @@ from vision_core.pictures import images
 
 
 def push_pull(rgb: Tensor, hole: Tensor) -> Tensor:
-    """The holes filled with averages of what is known near them, ever coarser the deeper inside.
+    """Fill the holes with averages of the known pixels nearby, coarser the deeper inside.
 
     Args:
         rgb: (B, 3, H, W). hole: (B, 1, H, W), 1 where unknown.

@@ -69,7 +69,7 @@ def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) 
 
 
 def _first(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
-    """A first click on one of the detector's things means that thing; its other answers do not."""
+    """The masks for the first stroke; a click on a detected object is also tried with the object's box."""
     clicks = prompt.clicks
     box = prompt.box or _thing(sam, seen, prompt)
     choices = sam.find(seen, clicks, box)
@@ -79,10 +79,10 @@ def _first(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
 
 
 def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
-    """The answer before the last stroke, changed where that lies; after it the decoder's own answers.
+    """The previous mask, corrected at the last stroke; then the decoder's other masks.
 
-    The decoder looks at all clicks anew and may lose elsewhere what was right; a person mends one place. So
-    only the part that holds the stroke changes, and none that would undo an earlier click.
+    The decoder starts from all clicks again and may lose what was right elsewhere, while a person corrects
+    one place. So only the connected part under the stroke changes, and only if no earlier click is undone.
     """
     chosen = (*prompt.chosen, *[0] * steps)[:steps]
     earlier = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
@@ -112,7 +112,7 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
 
 
 def _nearby(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
-    """A look at what surrounds a small thing and all clicks; of a large one the look that there is."""
+    """Encode a close-up of a small object and all clicks; for a large one, keep the encoding there is."""
     mask = choices.mask(number)
     if rgb is None or not mask.any():
         return choices.seen
@@ -131,7 +131,7 @@ def _nearby(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.nda
 
 
 def _thing(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
-    """The box of the smallest of the detector's things that the first click lies on, not beside."""
+    """The box of the smallest detected object whose mask holds the first click; None if there is none."""
     points, adds = prompt.strokes[0]
     boxes = [
         thing.box
@@ -146,7 +146,7 @@ def _thing(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
 
 
 def _on(choices: Choices, click: Click) -> Choices:
-    """The choices, those that hold the clicked place first."""
+    """Sort the choices: those that contain the click come first."""
     y, x = choices.seen.cell(*click[:2])
     order = np.argsort(choices.logits[:, y, x] <= 0, kind="stable")
     return Choices(choices.seen, choices.logits[order], choices.scores[order])
@@ -157,7 +157,7 @@ def _within(point: tuple[float, float], box: Box) -> bool:
 
 
 def _together(first: Choices, others: Choices) -> Choices:
-    """The first one's likeliest mask, and after it all the others that say something else."""
+    """The best mask of `first`, followed by those of `others` that differ from it."""
     new = [k for k, logits in enumerate(others.logits) if alike(first.logits[0], logits) < ALIKE]
     scores = np.concatenate([first.scores[:1], others.scores[new]])
     return Choices(first.seen, np.concatenate([first.logits[:1], others.logits[new]]), scores)

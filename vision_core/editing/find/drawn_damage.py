@@ -1,4 +1,4 @@
-"""Draws scratches, dust and folds on photographs, and thin things of the scene that only look like them."""
+"""Draws scratches, dust and folds on photographs, and thin objects that only look like damage."""
 
 import cv2
 import numpy as np
@@ -23,14 +23,14 @@ def wear(rgb: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 def thinness(rgb: np.ndarray) -> float:
-    """How many thin lines a photograph, uint8 (H, W, 3), has: what an opening or a closing takes away."""
+    """The share of pixels of a photograph, uint8 (H, W, 3), that lie on thin lines, by its top hats."""
     grey, around = np.ascontiguousarray(rgb[..., 1]), np.ones((5, 5), np.uint8)
     lines = [cv2.morphologyEx(grey, way, around) for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
     return float(np.mean(np.maximum(*lines) > 24))
 
 
 def scenery(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A photograph, uint8 (H, W, 3), with thin things in its own colours, as soft as a lens leaves them."""
+    """A photograph, uint8 (H, W, 3), with thin objects in its own colours, as soft as through a lens."""
     height, width = rgb.shape[:2]
     cover = (_wires, _railing, _branches, _letters)[int(rng.integers(4))](rng, height, width)
     cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.45, 1.1)) * rng.uniform(0.7, 1)
@@ -41,7 +41,7 @@ def scenery(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def copied(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As a scanner and a file leave it: sometimes grey or sepia, blurred, noisy, compressed."""
+    """Simulate a scanned file: sometimes grey or sepia, blurred, noisy, compressed."""
     if rng.random() < 0.35:
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
         sepia = rng.uniform(0, 25) * np.array([1, 0.3, -1])

@@ -1,4 +1,4 @@
-"""A coarse mask drawn to the picture's own edges, at full resolution.
+"""Aligns a coarse mask to the edges of the picture, at full resolution.
 
 Source: He, Sun 2015, "Fast Guided Filter".
 """
@@ -50,7 +50,7 @@ def _gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def _coefficients(gray: np.ndarray, chance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slope and rest of the straight line from grey to chance that fits best around each place."""
+    """Slope and intercept of the best linear fit from grey to probability around each place."""
 
     def mean(values: np.ndarray) -> np.ndarray:
         return cv2.boxFilter(values, cv2.CV_32F, (2 * RADIUS + 1,) * 2, borderType=cv2.BORDER_REFLECT)
@@ -61,7 +61,7 @@ def _coefficients(gray: np.ndarray, chance: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _reach(places: np.ndarray, cells: int, length: int) -> tuple[int, int]:
-    """The pixels of a side that lie in some of its cells, and one cell more on both sides."""
+    """The range of pixels of a side that some of its cells cover, with one more cell on both ends."""
     first, last = (int(places[0]) - 1) * length / cells, (int(places[-1]) + 2) * length / cells
     return max(0, int(first)), min(length, int(np.ceil(last)))
 

@@ -1,4 +1,4 @@
-"""Looks at photographs for all edits: things named by words, and salient things."""
+"""Finds objects in photographs: named by words, or salient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Eyes:
         return segment.load(self._source)
 
     def see(self, rgb: np.ndarray) -> Seen:
-        """Look once at uint8 (H, W, 3), for all that is asked about it."""
+        """Encode uint8 (H, W, 3) once, for all later prompts."""
         return self.sam.see(rgb, things.detect(rgb))
 
     def answer(self, rgb: np.ndarray, prompt: Prompt, seen: Seen | None = None) -> Choices:
@@ -113,7 +113,7 @@ class Eyes:
         return self.mark(rgb, Prompt(box=thing.box), seen)
 
     def _choose(self, rgb: np.ndarray, seen: Seen, wanted: Wanted) -> tuple[list[Thing], str]:
-        """The things that are meant, and a sentence."""
+        """The things that match, and a sentence about them."""
         there = [thing for thing in seen.things if thing.name in wanted.names]
         if not there:
             return [], f"“{wanted.word}” was not found."
@@ -131,7 +131,7 @@ class Eyes:
         return chosen[:MOST], f"{counted(len(chosen), wanted.word)} marked{more}{few}.{doubt}"
 
     def look(self, rgb: np.ndarray, seen: Seen | None = None) -> Look:
-        """Saliency: the centres of things, and with less weight what differs from the rest of the picture."""
+        """Saliency: the centres of objects and, with less weight, what differs from the rest."""
         seen = seen or self.see(rgb)
         rows, columns = (
             max(1, round(64 * side / max(seen.height, seen.width))) for side in (seen.height, seen.width)
@@ -165,7 +165,7 @@ def by_model(rgb: np.ndarray, text: str, model: OpenWords) -> Named:
 
 
 def pick(candidates: Sequence[Thing], wanted: Wanted, height: int, width: int) -> list[Thing]:
-    """Those of the things that place, size and number mean, in their order."""
+    """The candidates that match the requested place, size and number, in order."""
 
     def where(thing: Thing, place: str) -> float:
         """Position of a thing in that direction, from 0 to 1."""
@@ -198,7 +198,7 @@ def pick(candidates: Sequence[Thing], wanted: Wanted, height: int, width: int) -
 
 
 def colored(rgb: np.ndarray, mask: np.ndarray, color: str) -> float:
-    """The share of a mask's pixels that one would call by the name of a colour, one of `words.COLORS`."""
+    """The share of a mask's pixels that have a named colour, one of `words.COLORS`."""
     hue, vivid, light = cv2.cvtColor(rgb[mask][None], cv2.COLOR_RGB2HSV)[0].T.astype(
         int
     )  # 0 to 179, 255, 255

@@ -1,4 +1,4 @@
-"""ONNX networks, run by onnxruntime with as many threads as are ours."""
+"""Runs ONNX networks with onnxruntime, with this process's share of the threads."""
 
 import threading
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ KEPT = 2  # sessions of a network: alone on the machine, and beside others
 
 
 class Network:
-    """The network of a file; it is loaded when it first computes.
+    """The network in a file; loaded lazily.
 
     Raises:
         ValueError: there is no such file, or it holds no ONNX network that can be run.

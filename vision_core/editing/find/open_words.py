@@ -1,4 +1,4 @@
-"""Any words on a photograph, by a CLIPSeg from a folder or the model hub.
+"""Finds objects by any words with CLIPSeg, from a folder or the model hub.
 
 Source: Lüddecke, Ecker 2022, "Image Segmentation Using Text and Image Prompts".
 """
@@ -62,7 +62,7 @@ class OpenWords:
 
 
 def at_hand() -> OpenWords | None:
-    """The default, where it has been fetched; asks no network."""
+    """The default model if it has been fetched; does not access the internet."""
     try:
         hub.folder(DEFAULT, "config.json")
     except WeightsMissing:

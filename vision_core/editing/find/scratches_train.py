@@ -1,4 +1,4 @@
-"""Teaches the finder of scratches from photographs alone: damage is drawn on them, and to be found again."""
+"""Trains the scratch detector on photographs with drawn damage."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass

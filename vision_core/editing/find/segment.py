@@ -65,7 +65,7 @@ class Seen:
         return min(int((y - top) * share), CELLS - 1), min(int((x - left) * share), CELLS - 1)
 
     def encode(self) -> bytes:
-        """All of it, to be kept beside the picture: what `decode` reads."""
+        """Serialise for storage next to the picture; see `decode`."""
         buffer = BytesIO()
         rows = [(*thing.box, thing.score, NAMES.index(thing.name)) for thing in self.things]
         things = np.array(rows, np.float32).reshape(-1, 6)
@@ -149,10 +149,10 @@ class Sam:
     def see(
         self, rgb: np.ndarray, things: Sequence[Thing] = (), part: tuple[int, int, int, int] | None = None
     ) -> Seen:
-        """Look at uint8 (H, W, 3), once for all that is asked about it; this takes most of the time.
+        """Encode uint8 (H, W, 3), once for all later prompts; this takes most of the time.
 
         Args:
-            part: left, top, right and bottom of what is looked at; None is all.
+            part: left, top, right and bottom of the encoded part; None for the whole picture.
         """
         height, width, _ = rgb.shape
         left, top, right, bottom = part or (0, 0, width, height)
@@ -176,7 +176,7 @@ class Sam:
         """Masks for at least one click or a box, in pixels of the picture.
 
         Args:
-            before: logits (256, 256) of an earlier answer that the last clicks are to mend.
+            before: logits (256, 256) of an earlier answer, which the last clicks correct.
         """
         points = [click[:2] for click in clicks] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
         kinds = [float(adds) for *_, adds in clicks] + ([2.0, 3.0] if box else [-1.0])
@@ -211,7 +211,7 @@ def _warped(
 
 
 def _ordered(seen: Seen, logits: np.ndarray, scores: np.ndarray, single: bool) -> Choices:
-    """The decoder's masks in the order of their likelihood, without those that say the same.
+    """The decoder's masks, the likeliest first, without near duplicates.
 
     Of four, the first is for boxes and several points, the others are for one point: part, middle and whole.
     Where the first is right, the mean of it and the likeliest other is nearer to the thing.
@@ -252,7 +252,7 @@ def _only(folder: Path, word: str) -> Path:
 
 
 def try_pair(encoder: Path, decoder: str) -> None:
-    """Ask a stranger's pair about a black picture, in a guarded process: it may crash, or ask for gigabytes.
+    """Try an untrusted pair on a black picture in a guarded process: it may crash or ask for gigabytes.
 
     Raises:
         ValueError: it cannot be used here.

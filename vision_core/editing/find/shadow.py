@@ -47,7 +47,7 @@ class Shadow:
         return self.cover > 0
 
     def lift(self, rgb: np.ndarray) -> np.ndarray:
-        """The picture, uint8 (H, W, 3), in the light that it has beside the shadow; elsewhere unchanged."""
+        """Lift the shadow in a picture, uint8 (H, W, 3), to the light around it; the rest stays."""
         result, where = rgb.copy(), self.mask
         light = (rgb[where].astype(np.float32) / 255) ** 2.2 + BLACK
         light = light * np.exp(self.cover[where][:, None] * self.loss) - BLACK
@@ -56,7 +56,7 @@ class Shadow:
 
 
 def find(rgb: np.ndarray, mask: np.ndarray) -> Shadow | None:
-    """The shadow of what is marked, nowhere on the mask; None where there is none.
+    """The shadow of the marked object, outside its mask; None if there is none.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -83,7 +83,7 @@ def find(rgb: np.ndarray, mask: np.ndarray) -> Shadow | None:
 
 
 def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
-    """`find` at the size at which it is decided."""
+    """`find` at the working size."""
     smooth = cv2.GaussianBlur(rgb.astype(np.float32) / 255, (0, 0), 1)
     light = np.log((smooth**2.2) @ LUMINANCE + 0.01)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
@@ -155,14 +155,14 @@ def _at(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _laid(thing: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The inside of an outline, less the thing, bool (H, W)."""
+    """The inside of an outline without the object, bool (H, W)."""
     laid = np.zeros(thing.shape, np.uint8)
     cv2.fillPoly(laid, [points.round().astype(np.int32)], 1)
     return (laid > 0) & ~thing
 
 
 def _as_dark(light: np.ndarray, thing: np.ndarray, laid: np.ndarray, step: float) -> np.ndarray:
-    """A shape and the pixels near it whose light is nearer to that within than to that around."""
+    """A shape with the pixels nearby that are darker than their surroundings by half of `step`."""
     near = masks.grow(laid, 6) & ~thing
     around = masks.grow(laid, 14) & ~near & ~thing
     if not around.any():
@@ -173,7 +173,7 @@ def _as_dark(light: np.ndarray, thing: np.ndarray, laid: np.ndarray, step: float
 
 
 def _fitted(rgb: np.ndarray, thing: np.ndarray, shapes: list[np.ndarray]) -> tuple[float, Shadow | None]:
-    """The best soft shadow, and the share of the slope around its edge that its lift takes away."""
+    """The best soft shadow, and the share of the gradient around its edge that lifting it removes."""
     light = cv2.GaussianBlur(np.log((rgb.astype(np.float32) / 255) ** 2.2 + BLACK), (0, 0), 0.7)
     band = masks.grow(np.logical_or.reduce(shapes), BAND) & ~masks.grow(thing, 4)
     if band.sum() < 40:
@@ -193,7 +193,7 @@ def _fitted(rgb: np.ndarray, thing: np.ndarray, shapes: list[np.ndarray]) -> tup
 
 
 def _softened(shape: np.ndarray, thing: np.ndarray) -> Iterator[np.ndarray]:
-    """A shape in several sizes and softnesses, float32 (H, W); it goes on beneath the thing."""
+    """A shape in several sizes and softnesses, float32 (H, W), continued beneath the object."""
     for wider in WIDER:
         grown = masks.grow(shape, wider)
         away = masks.distance(grown)
@@ -208,7 +208,7 @@ def _slopes(of: np.ndarray) -> np.ndarray:
 
 
 def _ratio(values: np.ndarray, to: np.ndarray) -> float:
-    """The factor by which `to` has to be taken to be nearest to `values`, in absolute differences."""
+    """The factor of `to` that minimises the absolute differences to `values`."""
     used = np.abs(to) > 1e-3
     if not used.any():
         return 0.0

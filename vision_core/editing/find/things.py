@@ -51,8 +51,8 @@ def _network() -> Network:
 def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
     """The things of uint8 (H, W, 3), the most certain first.
 
-    The picture and its mirror image are looked at, and a score is the mean of both: what one of them shows
-    alone is doubted. Of the names for one place the likeliest counts: a bus that looks like a truck is none.
+    A score is the mean over the picture and its mirror image, so detections in only one of them count half.
+    Of several names for one place, only the likeliest is kept.
     """
     width = rgb.shape[1]
     scores, boxes = _look(rgb)
@@ -87,7 +87,7 @@ def overlap(box: Sequence[float] | np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def _look(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N, 80) and boxes (N, 4) in the picture's pixels, of the places that show anything."""
+    """Scores (N, 80) and boxes (N, 4), in pixels, of the places with a score above `LEAST`."""
     height, width = rgb.shape[:2]
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -172,7 +172,7 @@ class Wanted:
 
 @cache
 def vocabulary() -> dict[str, tuple[str, ...]]:
-    """Every word for things, and the names it means."""
+    """Every word for an object, and the detector's names that it stands for."""
     table: dict[str, tuple[str, ...]] = {name: (name,) for name in NAMES}
     for name, others in OTHER_NAMES.items():
         table |= dict.fromkeys(others, (name,))
@@ -245,7 +245,7 @@ def _count(word: str) -> int | None:
 
 
 def _singular(word: str) -> str:
-    """The known word that this is, or is the plural of; "" for none."""
+    """The known word of this form or of this plural; "" if there is none."""
     table = vocabulary()
     stem, _, last = word.rpartition(" ")
     last = IRREGULAR.get(last, last)
