@@ -256,7 +256,7 @@ def edit(
     scores, candidates = clip.judge(picture.seen, caption, prompt, weighting), []
     for number, box in enumerate(chosen):
         plan = EditPlan(box.mask(height, width), prompt, seed=seed)
-        painted = yield from _quiet(paint(picture, plan, painter, blending))
+        painted = yield from _without_previews(paint(picture, plan, painter, blending))
         yield Preview(f"anchor {number}", painted.on_white().rgb)
         candidates.append(Candidate(painted, box, scores(painted.seen)))
         yield candidates[-1]
@@ -348,7 +348,7 @@ def load_anchor_net(path: str | Path) -> AnchorNet:
     return checkpoints.load(path, AnchorNet)[0]
 
 
-def _quiet(events: Generator[Event, None, Picture]) -> Generator[Event, None, Picture]:
+def _without_previews(events: Generator[Event, None, Picture]) -> Generator[Event, None, Picture]:
     """Pass on the steps of one candidate, but not its previews: nine in turn would flicker."""
     while True:
         try:

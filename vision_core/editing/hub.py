@@ -111,7 +111,7 @@ def missing(repo: str, only: str | None = None) -> dict[str, int]:
     """
     from huggingface_hub import model_info, snapshot_download
 
-    with _asking(repo):
+    with _hub_errors(repo):
         model_info(_name(repo))  # a dry run does not tell a wrong name from a broken line
         plan = snapshot_download(_name(repo), dry_run=True, **_needed(only))
     sizes = {file.filename: int(file.file_size or 0) for file in plan if file.will_download}
@@ -143,11 +143,11 @@ def fetch(repo: str, only: str | None = None) -> Generator[Step, None, Path]:
         def work(bar: type, file: str = file) -> None:
             _verify(Path(hf_hub_download(_name(repo), file, tqdm_class=bar)))
 
-        with _asking(repo):
+        with _hub_errors(repo):
             yield from _while_waiting(work, done, size, total, began)
         done += size
         yield _step(done, total, began)
-    with _asking(repo):
+    with _hub_errors(repo):
         folder = Path(snapshot_download(_name(repo), **_needed(only)))
         if resumed:  # cancelled between a file's last byte and the look at its hash
             for file in folder.rglob("*"):
@@ -268,7 +268,7 @@ def _sweep(folder: Path) -> None:
 
 
 @contextmanager
-def _asking(repo: str) -> Iterator[None]:
+def _hub_errors(repo: str) -> Iterator[None]:
     """Turn errors of the hub's client into one-sentence messages."""
     from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 

@@ -225,7 +225,7 @@ def split(
     pairs = duplicates.near_pairs(pictures.hashes)
     links = [pairs[:, :2], _same_leaf(pictures.files, groups)]
     group = duplicates.groups(len(pictures.files), np.concatenate(links))
-    divide = _kept_sides if any(pictures.sides) else _sides
+    divide = _existing_splits if any(pictures.sides) else _new_splits
     sides = divide(pictures, group, seed, fractions)
     names = [(pictures.files[i], pictures.files[j]) for i, j, _ in pairs]
     crossing = pictures.labels[pairs[:, 0]] != pictures.labels[pairs[:, 1]]
@@ -285,7 +285,7 @@ def _groups(path: Path) -> dict[str, str]:
     return {row[file].strip().replace("\\", "/").removeprefix("./"): row[group].strip() for row in rows}
 
 
-def _sides(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
+def _new_splits(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
     """The split of each picture. Large groups first, each to the split that lacks most of its class."""
     random = np.random.default_rng(seed)
     sides = np.full(len(pictures.files), "", object)
@@ -305,7 +305,7 @@ def _sides(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[f
     return sides.tolist()
 
 
-def _kept_sides(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
+def _existing_splits(pictures: Survey, group: np.ndarray, seed: int, fractions: Sequence[float]) -> list[str]:
     """The folder's own split; missing parts are taken from its training pictures."""
     sides = np.array(pictures.sides, object)
     lacking = {s: share for s, share in zip(SPLITS, fractions, strict=True) if s not in pictures.sides}

@@ -34,17 +34,17 @@ def predict_files(
     Raises:
         ValueError: none can be read, a folder holds none, or no path was given.
     """
-    return _asked(partial(_each, _predicted, model), paths, spread)
+    return _collected(partial(_each, _predicted, model), paths, spread)
 
 
 def look_at_files(
     model: LeafNet, paths: Iterable[str | Path], spread: Spread = map
 ) -> tuple[list[tuple[str, Look]], list[dict[str, str]]]:
     """Like `predict_files`, with advice and every leaf of each picture; see `look`."""
-    return _asked(partial(_each, _looked_at, model), paths, spread)
+    return _collected(partial(_each, _looked_at, model), paths, spread)
 
 
-def _asked(
+def _collected(
     ask: Callable[[Sequence[Path]], Answers], paths: Iterable[str | Path], spread: Spread
 ) -> tuple[list[tuple[str, Any]], list[dict[str, str]]]:
     named: list[Path] = []

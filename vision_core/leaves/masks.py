@@ -48,7 +48,7 @@ def search(rgb: np.ndarray) -> Found | None:
     if mask is None or mask.mean() < SMALL or not mask[_radius(mask.shape) < 0.3].mean() > 0.6:
         return None
     large = cv2.resize(mask.astype(np.uint8), rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-    return Found(large, _alike(lab, mask))
+    return Found(large, _color_overlap(lab, mask))
 
 
 def _shrunk(rgb: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def _radius(shape: tuple[int, ...]) -> np.ndarray:
 
 def _guess(lab: np.ndarray) -> np.ndarray:
     """Initial labels for GrabCut: the border is background; other colours than its three are leaf."""
-    far, radius = _far(lab), _radius(lab.shape)
+    far, radius = _border_distance(lab), _radius(lab.shape)
     guess = np.full(lab.shape[:2], cv2.GC_PR_BGD, np.uint8)
     guess[(radius < 0.8) & (far > _otsu(far))] = cv2.GC_PR_FGD
     guess[radius < 0.25] = cv2.GC_PR_FGD
@@ -78,7 +78,7 @@ def _border(shape: tuple[int, ...]) -> np.ndarray:
     return np.maximum(y[:, None], x[None]) > 0.94
 
 
-def _far(lab: np.ndarray) -> np.ndarray:
+def _border_distance(lab: np.ndarray) -> np.ndarray:
     """Distance of each pixel's colour to the nearest of three colours of the border: uint8 (H, W)."""
     seen = lab * np.array((0.5, 1, 1), np.float32)  # a shadow is darker, and of the same colour
     cv2.setRNGSeed(0)
@@ -116,7 +116,7 @@ def _parts(rgb: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
     return mask if mask.any() else None
 
 
-def _alike(lab: np.ndarray, mask: np.ndarray) -> float:
+def _color_overlap(lab: np.ndarray, mask: np.ndarray) -> float:
     """The overlap of the colour histograms inside and outside the mask."""
     cells = ((lab + np.array((0, 128, 128), np.float32)) / (100 / 6, 16, 16)).astype(int).clip(0, 15)
     code = cells @ (256, 16, 1)
@@ -159,7 +159,7 @@ def boxes(rgb: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
     lab = cv2.GaussianBlur(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), (0, 0), 1)
     if np.ptp(lab.reshape(-1, 3), axis=0).max() < 8:
         return ()
-    far = _far(lab)
+    far = _border_distance(lab)
     guess = np.where(far > _otsu(far), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     guess[_border(lab.shape)] = cv2.GC_BGD
     mask = _parts(small, guess)
@@ -168,7 +168,7 @@ def boxes(rgb: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
     parts, count = ndimage.label(mask)  # pyright: ignore[reportGeneralTypeIssues]
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     kept = [n for n in np.argsort(-sizes, kind="stable") if sizes[n] > max(sizes.max() / 8, 0.01 * mask.size)]
-    if not kept or _alike(lab, np.isin(parts, [n + 1 for n in kept])) > ALIKE or len(kept) > MOST:
+    if not kept or _color_overlap(lab, np.isin(parts, [n + 1 for n in kept])) > ALIKE or len(kept) > MOST:
         return ()
     scale = (rgb.shape[1] / mask.shape[1], rgb.shape[0] / mask.shape[0])
     slices = ndimage.find_objects(parts)

@@ -49,7 +49,7 @@ def teach(
     parts = features.embeddings(shipped, survey.folder, survey.files, VIEWS, seed)
     views = shipped.standardise(torch.cat(list(parts), 1)).detach()  # (1 + V, N, WIDTH)
     assert shipped.gate is not None
-    asked = _asked(views, labels, len(survey.classes), shipped.gate, seed)
+    asked = _cross_validated(views, labels, len(survey.classes), shipped.gate, seed)
     model = LeafNet(
         list(survey.classes),
         shipped.unfrozen,
@@ -86,7 +86,9 @@ def _state(shipped: LeafNet, views: Tensor, labels: Tensor, asked: dict[str, Ten
     return state | {"classifier.1.weight": weight, "classifier.1.bias": bias, "temperature": temperature}
 
 
-def _asked(views: Tensor, labels: Tensor, classes: int, shipped: gate.Gate, seed: int) -> dict[str, Tensor]:
+def _cross_validated(
+    views: Tensor, labels: Tensor, classes: int, shipped: gate.Gate, seed: int
+) -> dict[str, Tensor]:
     """Cross-validated logits (N, C) and gate parts (N, 3) of each picture."""
     order = torch.randperm(len(labels), generator=generator(seed))
     order = order[torch.argsort(labels[order], stable=True)]  # each class is spread over the folds

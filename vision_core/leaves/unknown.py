@@ -49,12 +49,14 @@ def left_out(
     for name, classes in _left_out(species, list(manifest.classes), by):
         near = np.isin(np.arange(len(species)), classes)
         peers = species == species[classes[0]] if by == "disease" else np.ones(len(species), bool)
-        kept = _of(embedded["train"], labels["train"], ~near)  # without the class that is left out
+        kept = _of_classes(embedded["train"], labels["train"], ~near)  # without the class that is left out
         model.set_scale(kept.flatten(0, 1))
         fitted = _fitted(model, embedded, labels, ~near)
         with torch.no_grad():
-            known = fitted(model.standardise(_of(embedded["test"], labels["test"], peers & ~near))).numpy()
-            shown = torch.cat([_of(plain[side], labels[side], near) for side in data.SPLITS])
+            known = fitted(
+                model.standardise(_of_classes(embedded["test"], labels["test"], peers & ~near))
+            ).numpy()
+            shown = torch.cat([_of_classes(plain[side], labels[side], near) for side in data.SPLITS])
             unknown = fitted(model.standardise(shown)).numpy()
             limit = float(np.quantile(known, 1 - REFUSED))
             row = {
@@ -80,7 +82,7 @@ def _left_out(species: np.ndarray, classes: list[str], by: str) -> Iterator[tupl
             yield name, np.array([n])
 
 
-def _of(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
+def _of_classes(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
     """The embeddings (..., N, WIDTH) of the wanted classes."""
     return embeddings[..., torch.from_numpy(wanted[labels]), :]
 
@@ -89,7 +91,7 @@ def _fitted(
     model: LeafNet, embedded: dict[str, Tensor], labels: dict[str, np.ndarray], known: np.ndarray
 ) -> gate.Gate:
     train, validation = (
-        model.standardise(_of(embedded[side], labels[side], known)) for side in data.SPLITS[:2]
+        model.standardise(_of_classes(embedded[side], labels[side], known)) for side in data.SPLITS[:2]
     )
     _, numbers = np.unique(labels["train"][known[labels["train"]]], return_inverse=True)
     return gate.fit(train, torch.from_numpy(numbers), validation)

@@ -103,7 +103,7 @@ def _objects(page: Any, shown: Matrix) -> Iterator[tuple[Any, int, Matrix]]:
             item, transform = get(index), raw.FS_MATRIX()
             kind = raw.FPDFPageObj_GetType(item)
             raw.FPDFPageObj_GetMatrix(item, transform)
-            matrix = _times(
+            matrix = _composed(
                 (transform.a, transform.b, transform.c, transform.d, transform.e, transform.f), outer
             )
             if kind != raw.FPDF_PAGEOBJ_FORM:
@@ -118,7 +118,7 @@ def _objects(page: Any, shown: Matrix) -> Iterator[tuple[Any, int, Matrix]]:
     yield from inside(total, lambda at: raw.FPDFPage_GetObject(page, at), shown, 0)
 
 
-def _times(first: Matrix, second: Matrix) -> Matrix:
+def _composed(first: Matrix, second: Matrix) -> Matrix:
     """Compose two matrices: `first`, then `second`."""
     a, b, c, d, e, f = first
     p, q, r, s, t, u = second

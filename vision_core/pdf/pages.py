@@ -163,32 +163,32 @@ def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]
     Args:
         unit: of the page's points; 1 is 1/72 inch.
     """
-    main = _main(layout)
+    main = _main_scan(layout)
     if main is None:
-        grid = _even(layout.size, (DPI * unit / POINTS, DPI * unit / POINTS))
+        grid = _page_grid(layout.size, (DPI * unit / POINTS, DPI * unit / POINTS))
     elif not main.upright:
-        grid = _even(layout.size, main.scale)
+        grid = _page_grid(layout.size, main.scale)
     else:
-        grid = _own(layout.size, main)
+        grid = _scan_grid(layout.size, main)
         if not layout.drawn:
             _check_size(grid.size, max_pixels)
             return grid, []
     dpi = min(grid.scale) * POINTS / unit
     if dpi < READABLE and layout.drawn:
         larger = -(-READABLE // dpi)
-        grid = _even(layout.size, (grid.scale[0] * larger, grid.scale[1] * larger))
+        grid = _page_grid(layout.size, (grid.scale[0] * larger, grid.scale[1] * larger))
     notes, (width, height) = [], grid.size
     most = min((max_pixels / (width * height)) ** 0.5, limits.SIDE.value / max(width, height))
     if most < 1:
         wanted = _resolution(grid, unit)
-        grid = _even(layout.size, (grid.scale[0] * most * 0.999, grid.scale[1] * most * 0.999))
+        grid = _page_grid(layout.size, (grid.scale[0] * most * 0.999, grid.scale[1] * most * 0.999))
         notes = [
             f"drawn at {_resolution(grid, unit)} instead of {wanted}, within {max_pixels / 1e6:g} megapixels"
         ]
     return grid, notes or [f"drawn at {_resolution(grid, unit)}"]
 
 
-def _main(layout: Layout) -> Scan | None:
+def _main_scan(layout: Layout) -> Scan | None:
     """The scan that sets the resolution: the largest of the finest ones that cover enough together."""
     together, finest = 0.0, []
     for scan in sorted(layout.scans, key=lambda scan: -scan.scale[0] * scan.scale[1]):
@@ -199,13 +199,13 @@ def _main(layout: Layout) -> Scan | None:
     return None
 
 
-def _even(size: tuple[float, float], scale: tuple[float, float]) -> Grid:
+def _page_grid(size: tuple[float, float], scale: tuple[float, float]) -> Grid:
     """The whole page at this scale."""
     pixels = (max(1, round(size[0] * scale[0])), max(1, round(size[1] * scale[1])))
     return Grid(pixels, (pixels[0] / size[0], pixels[1] / size[1]))
 
 
-def _own(size: tuple[float, float], scan: Scan) -> Grid:
+def _scan_grid(size: tuple[float, float], scan: Scan) -> Grid:
     """The grid of a scan, extended or cropped to the page."""
     pixels, starts = [], []
     for most, count, start, end, scale in zip(size, scan.size, scan.start, scan.end, scan.scale, strict=True):
@@ -237,7 +237,7 @@ def _render(page: Any, forms: Any, layout: Layout, grid: Grid) -> np.ndarray:
     for scan in parts or [grid.scan]:
         for other in parts:
             raw.FPDFPageObj_SetIsActive(other.item, other is scan)
-        matrix = raw.FS_MATRIX(*_placed(grid, scan))
+        matrix = raw.FS_MATRIX(*_matrix(grid, scan))
         raw.FPDF_RenderPageBitmapWithMatrix(bitmap, page, matrix, clip, flags)
     if forms:
         left, top = (round(-start * scale) for start, scale in zip(grid.start, grid.scale, strict=True))
@@ -258,7 +258,7 @@ def _side_by_side(layout: Layout, grid: Grid) -> list[Scan]:
     return layout.scans
 
 
-def _placed(grid: Grid, scan: Scan | None) -> Matrix:
+def _matrix(grid: Grid, scan: Scan | None) -> Matrix:
     """The matrix from points of the displayed page to the grid; a scan fills whole pixels."""
     scales, moves = [], []
     for axis in (0, 1):

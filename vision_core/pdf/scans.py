@@ -87,7 +87,7 @@ def _check(image: Any) -> str:
             case "FlateDecode" | "Fl" if name != applied[-1][0]:
                 data = zlib.decompressobj().decompress(data, 2 * len(data) + (1 << 20))  # packed twice
             case "FlateDecode" | "Fl":
-                _check_inflated(data, _least(image, int(parameters.get("/Predictor", 1)) >= 10))
+                _check_inflated(data, _expected_bytes(image, int(parameters.get("/Predictor", 1)) >= 10))
             case "ASCII85Decode" | "A85" | "ASCIIHexDecode" | "AHx":
                 data = _text(data, name)
             case "DCTDecode" | "DCT":
@@ -99,11 +99,11 @@ def _check(image: Any) -> str:
             case "JBIG2Decode":
                 _check_jbig2(data)
             case _:  # LZW and run lengths, which qpdf decodes
-                _check_length(image, _least(image))
+                _check_length(image, _expected_bytes(image))
     return ""
 
 
-def _least(image: Any, filtered: bool = False) -> int:
+def _expected_bytes(image: Any, filtered: bool = False) -> int:
     """The number of bytes of the uncompressed pixels, with a filter byte per row if `filtered`."""
     width, height = size(image)
     return height * (-(-width * bits(image) * (_channels(image) or 0) // 8) + filtered)

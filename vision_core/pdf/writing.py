@@ -36,7 +36,7 @@ def replace(source: Path, parts: Mapping[int, Path], file: BinaryIO) -> None:
     with _as_pages(list(parts.values())) as pictures, pikepdf.open(source) as pdf:
         for number, picture in zip(parts, pictures, strict=True):
             image = next(iter(picture.Resources.XObject.values()))
-            _show(pdf, pdf.pages[number - 1], pdf.copy_foreign(image))
+            _draw_over(pdf, pdf.pages[number - 1], pdf.copy_foreign(image))
         pdf.remove_unreferenced_resources()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what was odd in the source already
@@ -83,7 +83,7 @@ def _as_pages(parts: Sequence[Path]) -> Iterator[list[Any]]:
         yield pages
 
 
-def _show(pdf: Any, page: Any, image: Any) -> None:
+def _draw_over(pdf: Any, page: Any, image: Any) -> None:
     """Draw an image over the content of a page, and remove the images that the page drew before."""
     import pikepdf
 

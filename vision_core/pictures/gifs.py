@@ -15,7 +15,7 @@ def first(data: bytes) -> tuple[bytes, bool]:
 
     What is cut off or no GIF any more after the header is as it was, for the decoder to complain about.
     """
-    at = 13 + _colors(data[10] if len(data) > 10 else 0)
+    at = 13 + _color_table_bytes(data[10] if len(data) > 10 else 0)
     kept = [data[:at]]
     while at + 1 < len(data) and data[at] == EXTENSION:
         end = _after_blocks(data, at + 2)
@@ -24,7 +24,7 @@ def first(data: bytes) -> tuple[bytes, bool]:
         at = end
     if at + 10 > len(data) or data[at] != IMAGE:
         return kept[0] + data[at:], False
-    end = _after_blocks(data, at + 11 + _colors(data[at + 9]))
+    end = _after_blocks(data, at + 11 + _color_table_bytes(data[at + 9]))
     return b"".join([*kept, data[at:end], bytes([TRAILER])]), _follows(data, end)
 
 
@@ -35,7 +35,7 @@ def _follows(data: bytes, at: int) -> bool:
     return at < len(data) and data[at] == IMAGE
 
 
-def _colors(flags: int) -> int:
+def _color_table_bytes(flags: int) -> int:
     """The size of a colour table in bytes."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 

@@ -85,7 +85,7 @@ def check_work(data: bytes) -> None:
     """
     if data[12:16] != b"IHDR":
         raise ValueError("it does not begin with its header")
-    expected = _promised(data)
+    expected = _declared_bytes(data)
     packed = sum(end - start for name, start, end in chunks(data) if name == b"IDAT")
     if packed > SLACK + 2 * expected or (
         expected < 1 << 20 and _size(data, expected + SLACK) > expected + SLACK
@@ -103,7 +103,7 @@ def check_rows(image: Image.Image, data: bytes) -> None:
     interlaced = data[28]
     if not interlaced and image.crop((0, height - 1, width, height)).getbbox(alpha_only=False):
         return  # the last row is there; the others spare us inflating everything once more
-    if _size(data, expected := _promised(data)) < expected:
+    if _size(data, expected := _declared_bytes(data)) < expected:
         raise ValueError("its pixels end before the last row")
 
 
@@ -193,7 +193,7 @@ def _inflated(packed: bytes) -> bytes | None:
     return inflated if inflate.eof else None
 
 
-def _promised(data: bytes) -> int:
+def _declared_bytes(data: bytes) -> int:
     """The number of bytes of all rows, filter bytes included, according to the header."""
     width, height, depth, kind, *_, interlaced = struct.unpack(">2I5B", data[16:29])
     bits = depth * CHANNELS[kind]

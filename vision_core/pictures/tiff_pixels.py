@@ -81,7 +81,7 @@ def decode(file: BinaryIO, page: Directory) -> Pixels | Image.Image:
     if kind == 6 or (packing not in _BYTES and not (packing == 7 and page.value(PLANAR) == 2 and bits == 8)):
         return _by_pillow(file, page, bits)
     values = _samples(file, page, bits, samples)
-    return _meaning(page, values, bits, kind)
+    return _interpreted(page, values, bits, kind)
 
 
 def _checked(page: Directory) -> tuple[int, int, int]:
@@ -180,7 +180,7 @@ def _numbers(stored: np.ndarray, count: int, bits: int, order: str) -> np.ndarra
     return numbers
 
 
-def _meaning(page: Directory, values: np.ndarray, bits: int, kind: int) -> Pixels:
+def _interpreted(page: Directory, values: np.ndarray, bits: int, kind: int) -> Pixels:
     """Colours and alpha of full-range samples, 8 bits where the file has no more, else 16."""
     colors, notes = values[..., : _COLORS[kind]], []
     if kind == 3:
@@ -196,7 +196,7 @@ def _meaning(page: Directory, values: np.ndarray, bits: int, kind: int) -> Pixel
         if values.shape[2] - _COLORS[kind] > (alpha is not None):
             notes.append("channels beside colour and transparency were left out")
     if alpha is not None and extra[:1] == (1,) and kind in (1, 2):
-        colors = _divided(colors, alpha)
+        colors = _unpremultiplied(colors, alpha)
     if kind == 8 or kind == 9:
         return Pixels("lab", _lab8(colors, kind), alpha, bits, tuple(notes))
     names = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk"}
@@ -214,7 +214,7 @@ def _scaled(values: np.ndarray, bits: int) -> np.ndarray:
     return table.astype(values.dtype)[values]
 
 
-def _divided(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def _unpremultiplied(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Undo a premultiplied alpha; black where the alpha is 0."""
     most, divided = np.iinfo(colors.dtype).max, np.empty_like(colors)
     for row, (color, cover) in enumerate(zip(colors, alpha.astype(np.uint64)[..., None], strict=True)):

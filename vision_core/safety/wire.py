@@ -86,7 +86,7 @@ def _unpacked(plain: Any, pipe: IO[bytes], room: list[int]) -> Any:
             return {_unpacked(key, pipe, room): _unpacked(value, pipe, room) for key, value in pairs}
         case {"dataclass": [str(module), str(name), [*content]]}:
             values = {key: _unpacked(value, pipe, room) for key, value in content}
-            return _ours(module, name)(**values)
+            return _dataclass(module, name)(**values)
         case [*values]:
             return [_unpacked(value, pipe, room) for value in values]
         case None | bool() | int() | float() | str():
@@ -106,7 +106,7 @@ def _fits(shape: list[Any], size: int, room: list[int]) -> list[int]:
     return shape
 
 
-def _ours(module: str, name: str) -> type:
+def _dataclass(module: str, name: str) -> type:
     kind = getattr(sys.modules.get(module), name, None) if module.startswith(OURS) else None
     if not isinstance(kind, type) or not is_dataclass(kind):
         raise ValueError("that is no kind of ours")

@@ -105,7 +105,7 @@ def enlarge(
     result, gone = plain.copy(), hole[part]
     rows, columns = (np.arange(side.start, side.stop) for side in part)
     for strip in np.array_split(np.arange(len(rows)), -(-plain.size // STRIP)):
-        copied = _copied(rgb, barred, plain[strip], has_source, offsets, (rows[strip], columns), scale)
+        copied = _copied_colors(rgb, barred, plain[strip], has_source, offsets, (rows[strip], columns), scale)
         result[strip] = np.where(gone[strip][..., None], copied, plain[strip])
     size = tuple(max(1, round(side / s)) for side, s in zip(gone.shape, scale, strict=True))[::-1]
     drift = cv2.GaussianBlur(cv2.resize(result - plain, size, interpolation=cv2.INTER_AREA), (0, 0), 2)
@@ -115,7 +115,7 @@ def enlarge(
     return whole
 
 
-def _copied(
+def _copied_colors(
     rgb: np.ndarray,
     barred: np.ndarray,
     plain: np.ndarray,

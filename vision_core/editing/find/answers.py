@@ -61,24 +61,26 @@ def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) 
             )
     if prompt not in seen.answers:
         steps = len(prompt.strokes) + (prompt.box is not None)
-        choices = _first(sam, seen, prompt) if steps == 1 else _mended(sam, seen, prompt, steps, rgb)
+        choices = (
+            _first_answer(sam, seen, prompt) if steps == 1 else _corrected(sam, seen, prompt, steps, rgb)
+        )
         while len(seen.answers) >= REMEMBERED:
             seen.answers.pop(next(iter(seen.answers)))
         seen.answers[prompt] = choices
     return seen.answers[prompt]
 
 
-def _first(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
+def _first_answer(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
     """The masks for the first stroke; a click on a detected object is also tried with the object's box."""
     clicks = prompt.clicks
-    box = prompt.box or _thing(sam, seen, prompt)
+    box = prompt.box or _object_box(sam, seen, prompt)
     choices = sam.find(seen, clicks, box)
     if prompt.box or len(clicks) > 1:
         return choices
-    return _on(_together(choices, sam.find(seen, clicks)) if box else choices, *clicks)
+    return _containing_first(_merged(choices, sam.find(seen, clicks)) if box else choices, *clicks)
 
 
-def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
+def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
     """The previous mask, corrected at the last stroke; then the decoder's other masks.
 
     The decoder starts from all clicks again and may lose what was right elsewhere, while a person corrects
@@ -87,13 +89,13 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
     chosen = (*prompt.chosen, *[0] * steps)[:steps]
     earlier = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
     before, number = earlier, chosen[-2] % len(earlier)
-    near = _nearby(sam, before, number, prompt, rgb) if steps == CLOSER else before.seen
+    near = _close_up(sam, before, number, prompt, rgb) if steps == CLOSER else before.seen
     if not all(_within((x, y), near.window) for x, y, _ in prompt.clicks):
         near = seen
     box = None
     if near is seen:
         guided = steps <= GUIDED and not any(chosen[:-1])
-        box = prompt.box or (_thing(sam, seen, prompt) if guided else None)
+        box = prompt.box or (_object_box(sam, seen, prompt) if guided else None)
     old = before.on(near, number)
     choices = sam.find(near, prompt.clicks, box, old)
     points, adds = prompt.strokes[-1]
@@ -111,7 +113,7 @@ def _mended(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | 
     return Choices(near, np.concatenate([logits[None], choices.logits[1:]]), choices.scores)
 
 
-def _nearby(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
+def _close_up(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
     """Encode a close-up of a small object and all clicks; for a large one, keep the encoding there is."""
     mask = choices.mask(number)
     if rgb is None or not mask.any():
@@ -130,7 +132,7 @@ def _nearby(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.nda
     return sam.see(rgb, part=(left, top, right, bottom))
 
 
-def _thing(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
+def _object_box(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
     """The box of the smallest detected object whose mask holds the first click; None if there is none."""
     points, adds = prompt.strokes[0]
     boxes = [
@@ -145,7 +147,7 @@ def _thing(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
     return box if first[seen.cell(*points[0])] > 0 else None
 
 
-def _on(choices: Choices, click: Click) -> Choices:
+def _containing_first(choices: Choices, click: Click) -> Choices:
     """Sort the choices: those that contain the click come first."""
     y, x = choices.seen.cell(*click[:2])
     order = np.argsort(choices.logits[:, y, x] <= 0, kind="stable")
@@ -156,7 +158,7 @@ def _within(point: tuple[float, float], box: Box) -> bool:
     return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
 
 
-def _together(first: Choices, others: Choices) -> Choices:
+def _merged(first: Choices, others: Choices) -> Choices:
     """The best mask of `first`, followed by those of `others` that differ from it."""
     new = [k for k, logits in enumerate(others.logits) if alike(first.logits[0], logits) < ALIKE]
     scores = np.concatenate([first.scores[:1], others.scores[new]])

@@ -14,7 +14,7 @@ def wear(rgb: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
                 cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.3, 0.8))
             light = rng.uniform(190, 255) if rng.random() < 0.65 else rng.uniform(0, 60)
             tone = np.clip(light + rng.normal(0, 12 if rng.random() < 0.85 else 50, 3), 0, 255)
-            shown = cover * _worn_through(rng, cover.shape) * rng.uniform(0.6, 1)
+            shown = cover * _gaps(rng, cover.shape) * rng.uniform(0.6, 1)
             change = (tone - result) * shown[..., None]
             result += change
             visible = (np.abs(change).mean(2) > 10).astype(np.uint8)  # white on white is no damage
@@ -59,7 +59,7 @@ def copied(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rgb
 
 
-def _worn_through(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | float:
+def _gaps(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | float:
     """How whole a mark is along its way, (H, W) in [0, 1]: some are broken."""
     if rng.random() < 0.6:
         return 1.0

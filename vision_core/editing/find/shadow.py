@@ -98,8 +98,8 @@ def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     best, x, y, share, middle = _likeness(values, outline, foot, *ways)
     if share[best] < ALIKE:
         return None
-    laid = _laid(thing, np.stack([x[best], y[best]], 1))
-    shapes = [laid, _as_dark(light, thing, laid, float(middle[best]))]
+    laid = _filled_outline(thing, np.stack([x[best], y[best]], 1))
+    shapes = [laid, _with_dark_pixels(light, thing, laid, float(middle[best]))]
     explained, shadow = _fitted(rgb, thing, shapes)
     if shadow is None or share[best] >= CERTAIN:
         return shadow
@@ -154,14 +154,14 @@ def _at(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return values[rows, columns]
 
 
-def _laid(thing: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _filled_outline(thing: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The inside of an outline without the object, bool (H, W)."""
     laid = np.zeros(thing.shape, np.uint8)
     cv2.fillPoly(laid, [points.round().astype(np.int32)], 1)
     return (laid > 0) & ~thing
 
 
-def _as_dark(light: np.ndarray, thing: np.ndarray, laid: np.ndarray, step: float) -> np.ndarray:
+def _with_dark_pixels(light: np.ndarray, thing: np.ndarray, laid: np.ndarray, step: float) -> np.ndarray:
     """A shape with the pixels nearby that are darker than their surroundings by half of `step`."""
     near = masks.grow(laid, 6) & ~thing
     around = masks.grow(laid, 14) & ~near & ~thing

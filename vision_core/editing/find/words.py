@@ -191,10 +191,10 @@ def _meant(table: str) -> dict[str, str]:
 def parse(text: str) -> list[Wanted]:
     """Parse a text into the things it asks for; an unknown thing has no names."""
     parts = re.split(r",|;|&|\+|\band\b|\bor\b", text.lower())
-    return [_one(part) for part in parts if part.strip()]
+    return [_parse_one(part) for part in parts if part.strip()]
 
 
-def _one(text: str) -> Wanted:
+def _parse_one(text: str) -> Wanted:
     first = re.search(r"\w+", text)
     behind = BEHIND.search(text, first.end()) if first else None
     head = _words(text[: behind.start()] if behind else text)
