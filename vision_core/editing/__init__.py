@@ -66,7 +66,7 @@ __all__ = [
     "write",
 ]
 
-_MODULES = ("tasks", "editor", "choices")  # none may be called like a name that it holds
+_MODULES = ("tasks", "editor", "choices")  # no module may have the name of one of its members
 
 
 def __getattr__(name: str) -> Any:

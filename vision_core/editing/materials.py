@@ -10,7 +10,7 @@ import numpy as np
 from vision_core.editing import compose, masks
 from vision_core.events import Event
 
-GREY = 10  # chroma in CIELAB below which a thing has no colour of its own
+GREY = 10  # objects with less CIELAB chroma are grey
 # The other picture (h, w, 3), the one it is put into (H, W, 3), and where (H, W) -> the first one relit.
 Relight = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -153,7 +153,7 @@ def matted(rgb: np.ndarray, hole: np.ndarray, new: np.ndarray) -> np.ndarray:
     band = hole[part] & (masks.distance(~hole[part]) <= 2 * radius)
     weight = cv2.erode(share, np.ones((3, 3)))
     colors, total = (cv2.blur(x, (4 * radius + 1,) * 2) for x in (rgb[part] * weight[..., None], weight))
-    thing = colors / np.maximum(total, 1e-4)[..., None]  # what the thing looks like just inside its edge
+    thing = colors / np.maximum(total, 1e-4)[..., None]  # the object's colours just inside its edge
     alpha = np.where(band & (total > 1e-3), np.clip((alpha - 0.1) / 0.8, 0, 1), 0)[..., None]
     result[part] = (alpha * thing + (1 - alpha) * new[part]).round().astype(np.uint8)
     return result

@@ -16,7 +16,7 @@ from vision_core import checkpoints, devices, folders, runs, training
 from vision_core.events import Event
 from vision_core.pictures import images
 
-HERE = ("train_dir", "val_dir", "start", "device", "track", "workers")  # settings that say nothing elsewhere
+HERE = ("train_dir", "val_dir", "start", "device", "track", "workers")  # settings of this machine only
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -22,8 +22,8 @@ from vision_core.safety.messages import quote, reason
 
 KEY = "vision-core-edit"
 MASK = b"vcMK"  # ancillary, private, and dropped by programs that change the pixels
-TEXT_BYTES = 1 << 20  # of the settings without the mask: what Pillow still opens
-CHUNKS = 1_000_000  # of a PNG: 500 MB in pieces of the usual 8 kB are 65,000
+TEXT_BYTES = 1 << 20  # maximum size of the recipe without its mask; Pillow refuses larger text chunks
+CHUNKS = 1_000_000  # maximum number of chunks; a PNG of 500 MB has 65,000 of the usual 8 kB
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST = {"task": 60, "backend": 300, "prompt": 10_000, "caption": 10_000, "negative": 10_000}
 _NUMBERS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TOKENS = 32  # the grid that `max_window` counts in: 32 tokens of the picture's shorter side
+TOKENS = 32  # tokens along the picture's shorter side, the unit of `max_window`
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 from vision_core.leaves import masks
 
 SIDE = 256  # pixels of the longer side at which light and sharpness are judged
-DARK, BRIGHT = 0.16, 0.97  # of the pixels' brightness, the 80th and the 20th percentile
-SHARP = 0.09  # the strongest edges by the picture's contrast: less is blurred
-TINY = 0.10  # of the picture: a leaf below this is too small to classify
+DARK, BRIGHT = 0.16, 0.97  # thresholds of the 80th and the 20th percentile of the brightness
+SHARP = 0.09  # minimum steepness of the strongest edges; below, a picture is blurred
+TINY = 0.10  # minimum area of a leaf, as a share of the picture
 
 
 @dataclass(frozen=True)

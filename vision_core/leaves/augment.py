@@ -18,7 +18,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
 KINDS = ("flip", "rotate", "crop", "blur", "contrast", "perspective")
-GROUNDS_DRAWN = 64  # different ones
+GROUNDS_DRAWN = 64  # number of different backgrounds
 
 
 def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:

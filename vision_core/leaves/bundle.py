@@ -23,7 +23,7 @@ from vision_core.runs import Run
 from vision_core.safety.limits import BUNDLE
 from vision_core.safety.messages import quote
 
-VERSION = 3  # of a model file's metadata and tensors
+VERSION = 3  # version of the metadata and tensors in a model file
 MODEL, REPORT = "model.safetensors", "report.json"
 FORMATS = (".safetensors", ".pth", ".zip", ".onnx")
 SCALARS = (
@@ -132,7 +132,7 @@ def _from_zip(path: Path) -> bytes:
             [model] = [entry for entry in entries if entry.filename == MODEL]
             with archive.open(model) as file:
                 data = file.read(BUNDLE.value + 1)
-    except Exception as error:  # a parser's door: a stranger's archive
+    except Exception as error:  # untrusted archive: the parser can raise anything
         detail = str(error) if isinstance(error, _Unsafe) else "it holds no complete model.safetensors"
         raise ValueError(f"{path} is not a bundle that can be opened: {detail}") from error
     BUNDLE.check(len(data), f"{path} is not a bundle that can be opened: {MODEL}")

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vision_core.leaves.look import Look
 from vision_core.leaves.predict import plain_name, verdict
 
-SIDE, EDGE = 480, 24  # pixels of the picture on a card, and around everything
-TILE, STRIP = 168, 52  # of a picture on a sheet, and of what is written under it
+SIDE, EDGE = 480, 24  # side of the picture on a card, and the margin, in pixels
+TILE, STRIP = 168, 52  # side of a picture on a sheet, and the height of its text
 PAPER, INK, GREY, GOOD, UNSURE = (255, 255, 255), (24, 28, 38), (98, 104, 118), (26, 118, 66), (168, 92, 0)
 SPOT = (214, 40, 160)
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MILD, SERIOUS = 0.1, 0.2  # accuracy gaps between training and validation
-BINS = 15  # of the reliability curve
-POINTS = 100  # of a precision-recall curve, at most
+BINS = 15  # bins of the reliability curve
+POINTS = 100  # maximum points of a precision-recall curve
 RESAMPLES = 1000
 
 

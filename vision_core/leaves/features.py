@@ -19,7 +19,7 @@ from vision_core.leaves.network import LeafNet, maps, pooled
 from vision_core.runs import Run
 
 BATCH = 32
-VIEWS = 2  # random ones of each training picture for the gate, if the training cached none
+VIEWS = 2  # random views per training picture for the gate, if the training cached none
 FILE, PARTIAL = "embeddings.safetensors", "embeddings.partial.safetensors"
 
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 AXES = 384  # principal axes kept
-LEAVES = 3000  # to compare with, at most
-REFUSED = 0.02  # of the validation leaves are rejected; of new leaves about one and a half times as many
-RESIDUAL_REFUSED = 0.005  # of them by the residual alone
-RIDGE = 0.15  # of the mean variance, added to the covariance: a few thousand leaves are a small sample
+LEAVES = 3000  # maximum number of training leaves to compare with
+REFUSED = 0.02  # share of the validation leaves to reject; of new leaves, about 0.03 are rejected
+RESIDUAL_REFUSED = 0.005  # share of them rejected by the residual alone
+RIDGE = 0.15  # regularises the covariance, as a share of the mean variance: a few thousand leaves are few
 VIEWS = 4.0  # weight of all augmented views of a leaf together, relative to the leaf itself
-CLIP = 6.0  # standard deviations: no single feature may count for more
+CLIP = 6.0  # features are clipped at this many standard deviations
 
 
 class Gate(nn.Module):

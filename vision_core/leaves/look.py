@@ -14,7 +14,7 @@ from vision_core.pictures.images import Picture
 
 SIDE = 320  # pixels of the longer side when leaves and their spots are segmented
 NO_LEAF = "No leaf was found: put one leaf on a plain background and fill the picture with it."
-MARGIN = 0.12  # around a leaf that is classified by itself, relative to its longer side
+MARGIN = 0.12  # margin around a single leaf, relative to its longer side
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 SIDE = 112  # pixels of the longer side for the segmentation
-ALIKE = 0.17  # overlap of the colours of leaf and background above which the mask is not trusted
-MOST = 12  # leaves of one picture
-SMALL = 0.04  # share of the picture that a leaf covers at least
+ALIKE = 0.17  # masks with a higher colour overlap of leaf and background are not trusted
+MOST = 12  # maximum number of leaves per picture
+SMALL = 0.04  # minimum area of a leaf, as a share of the picture
 HUE, HUES, DARK, GREY = 0.28, (0.75, 1.45), 0.72, 8.0  # see `discoloured`; angles in radians, Lab
 UNSURE = "no leaf can be separated from the background: one leaf on a plain background was expected"
 

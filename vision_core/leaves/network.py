@@ -22,7 +22,7 @@ from vision_core.states import load_state
 
 MEAN, STD = weights.IMAGENET_MEAN, weights.IMAGENET_STD
 BACKBONES = ("mobilenet", "imagenet")
-BLOCKS = 19  # of MobileNetV2's features
+BLOCKS = 19  # blocks of MobileNetV2's features
 LAYERS = (
     6,
     10,
@@ -30,7 +30,7 @@ LAYERS = (
     16,
     18,
 )  # blocks whose feature maps are pooled: means and, except for the last, standard deviations
-WIDTH = 2 * (32 + 64 + 96 + 160) + 1280  # of an embedding
+WIDTH = 2 * (32 + 64 + 96 + 160) + 1280  # length of an embedding
 
 
 class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):

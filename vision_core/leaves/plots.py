@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from vision_core.leaves.evaluate import MILD, SERIOUS
 from vision_core.plots import LINES, QUIET, figure, line
 
-COLORS = {"none": LINES[2], "mild": LINES[1], "serious": LINES[7]}  # of the alarm
+COLORS = {"none": LINES[2], "mild": LINES[1], "serious": LINES[7]}  # colours of the alarm levels
 
 
 def distribution(counts: Mapping[str, int]) -> go.Figure:

@@ -32,7 +32,7 @@ class Prediction:
     species: dict[str, float]
 
 
-BETWEEN = "___"  # species and disease in the name of a class
+BETWEEN = "___"  # separates species and disease in class names
 
 
 def by_species(probabilities: dict[str, float]) -> dict[str, float]:
@@ -64,7 +64,7 @@ def verdict(answer: Prediction) -> str:
     return f"not a known kind of leaf (closest: {closest})"
 
 
-NEARLY = 1.3  # out-of-distribution score up to which a rejected leaf may be of a known species
+NEARLY = 1.3  # a rejected leaf with a score up to this may be of a known species
 
 
 def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:

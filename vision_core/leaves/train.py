@@ -211,7 +211,7 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
         return {**_measured(logits, truth), "lr": optimizer.param_groups[0]["lr"]}
 
     def finished(model: torch.nn.Module) -> dict[str, Any]:
-        # the smallest loss, not the best accuracy: on a few hundred pictures many epochs tie in that
+        # by the smallest loss: on a few hundred pictures, many epochs tie in accuracy
         best, metadata = checkpoints.load(run.folder / "best.safetensors", LeafNet)
         facts = {
             "epoch": metadata["epoch"],

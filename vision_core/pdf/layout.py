@@ -10,8 +10,8 @@ import numpy as np
 from vision_core.pdf import streams
 from vision_core.pdf.streams import Refused
 
-SLACK = 1.0  # points by which the edges of a scan and of its page may differ
-MOST_OBJECTS = 20_000  # that are looked at; a page with more is no scan
+SLACK = 1.0  # tolerance in points between the edges of a scan and of its page
+MOST_OBJECTS = 20_000  # maximum number of objects; a page with more is no scan
 
 Size = tuple[int, int]  # across, down
 Matrix = tuple[float, float, float, float, float, float]  # x, y -> a x + c y + e, b x + d y + f
@@ -69,7 +69,7 @@ def of_page(page: Any, masks: Mapping[Size, Size]) -> Layout:
                 continue
             opaque = pixels not in masks and not raw.FPDFPageObj_HasTransparency(item)
             if opaque and scan.upright and _covers(scan, size):
-                scans, drawn = [], False  # what was drawn before cannot be seen
+                scans, drawn = [], False  # it hides everything drawn before
             scans.append(scan)
         else:
             drawn = drawn or _is_seen(item, kind)

@@ -16,12 +16,12 @@ from vision_core.pictures.picture import Kind, Picture, resolution
 from vision_core.safety import limits
 from vision_core.safety.messages import quote, reason
 
-DPI = 300  # of a page without scans
-READABLE = 200  # the least dpi of a page on which more than scans can be seen
-SHARE = 0.25  # of a page that scans must cover together to set its resolution
-POINTS = 72  # of an inch
-MOST_SCANS = 200  # side by side that are drawn one by one
-INSET = 0.01  # of a pixel, by which a scan is drawn smaller: rounding must not push it over a pixel's edge
+DPI = 300  # resolution of pages without scans
+READABLE = 200  # minimum dpi of a page with text or drawing
+SHARE = 0.25  # share of a page that scans must cover together to set its resolution
+POINTS = 72  # per inch
+MOST_SCANS = 200  # maximum number of scans that are drawn one by one
+INSET = 0.01  # pixels by which a scan is drawn smaller, so that rounding never crosses a pixel's edge
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Pages:
             return self._drawing, self._drawing[number - 1]
         buffer = BytesIO()
         with pikepdf.new() as copy, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # fields that are not seen are lost, which does not matter here
+            warnings.simplefilter("ignore")  # about lost form fields, which are not visible here
             copy.pages.append(self._streams.pages[number - 1])
             for image in streams.images(copy.pages[0].obj):
                 scans.write_exact(image)

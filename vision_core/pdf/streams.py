@@ -8,9 +8,9 @@ import zlib
 from collections import Counter
 from typing import Any
 
-MOST_CONTENT = 16 << 20  # bytes of instructions a page; a dense map has 5 MB, a scan 100 bytes
-DEEPEST = 12  # forms inside of forms
-# marks that pdfium draws by itself where the file has no picture of them
+MOST_CONTENT = 16 << 20  # bytes of instructions per page; a dense map has 5 MB, a scan 100 bytes
+DEEPEST = 12  # nesting of forms
+# annotations that pdfium draws if the file has no appearance stream for them
 _DRAWN_BY_KIND = {f"/{kind}" for kind in ("Widget", "Circle", "Highlight", "Ink", "Square", "Text")}
 _DRAWN_BY_KIND |= {"/Squiggly", "/StrikeOut", "/Underline"}
 _DRAWN = re.compile(rb"/([^\s/\[\]<>(){}%]+)\s+Do\b")
@@ -60,7 +60,7 @@ def images(container: Any) -> list[Any]:
 
 def inherited(page: Any, key: str, default: Any = None) -> Any:
     """An entry of a page, perhaps inherited from its parents."""
-    for _ in range(50):  # a damaged tree may be a ring
+    for _ in range(50):  # a damaged tree may be cyclic
         if key in page or "/Parent" not in page:
             break
         page = page.Parent

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from vision_core.pdf import streams
 
-AT_ONCE = 16  # pictures that are in memory together
-ASSUMED_DPI = 96  # where a picture names no resolution, by img2pdf
-JOINING = "joining"  # folder beside the pictures while they are joined
+AT_ONCE = 16  # pictures in memory at the same time
+ASSUMED_DPI = 96  # img2pdf's resolution for pictures without one
+JOINING = "joining"  # temporary folder next to the pictures
 
 
 def write(parts: Sequence[Path], file: BinaryIO) -> None:

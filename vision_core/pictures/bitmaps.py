@@ -6,7 +6,7 @@ Source: Microsoft, "Bitmap Compression" (wingdi.h, BI_RLE4 and BI_RLE8).
 import numpy as np
 from PIL import Image
 
-MAX_RUNS = 5_000_000  # more take seconds; Windows' own pictures have thousands
+MAX_RUNS = 5_000_000  # more would take seconds; Windows' own bitmaps have thousands
 
 
 def is_run_length(image: Image.Image) -> bool:

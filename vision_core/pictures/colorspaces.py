@@ -35,9 +35,9 @@ NAMES = {
     12: "Display P3",
 }
 PQ, HLG, LINEAR, SRGB_LIKE = 16, 18, 8, (1, 6, 11, 13, 14, 15)  # video's curves are shown as sRGB's is
-WHITE_NITS = 203  # of paper white in PQ and HLG, by BT.2408
-ROOTS = 1 << 18  # entries of the table of sRGB's curve: an error of a fifth of a step of 16 bits
-KNEE = 0.6  # of white: what is darker keeps its light when HDR is compressed
+WHITE_NITS = 203  # luminance of paper white in PQ and HLG, from BT.2408
+ROOTS = 1 << 18  # size of the table of sRGB's curve: its error is a fifth of a 16-bit step
+KNEE = 0.6  # relative to white; HDR is compressed above it only
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 

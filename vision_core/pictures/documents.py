@@ -17,9 +17,9 @@ from vision_core.safety import limits
 SUFFIXES = (*images.SUFFIXES, ".pdf")
 READABLE = (*images.READABLE, ".pdf")
 
-JOINING = writing.JOINING  # a folder beside the pages while they are joined
+JOINING = writing.JOINING  # temporary folder next to the pages
 
-Allow = Callable[[float], None]  # called with the pixels that are to be worked on next
+Allow = Callable[[float], None]  # called with the number of pixels to be processed next
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy as np
 
 from vision_core.safety.messages import reason
 
-MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the whole picture, and encoders write 10 or so
-MAX_SCANNED = 1_500_000_000  # pixels of all its scans together, of large pictures
+MAX_SCANS = 100  # of a progressive JPEG; each is a pass over the picture, and encoders write about 10
+MAX_SCANNED = 1_500_000_000  # pixels of all scans together, in large pictures
 MAX_SEGMENTS, MAX_FILLING = 50_000, 1 << 17  # before its pixels; a megabyte of metadata is 16 segments
 MAX_EXIF = 100
 _DAMAGE = re.compile(r"(?:Corrupt JPEG data: |Premature end of |Inconsistent progression).*")

@@ -17,8 +17,8 @@ from vision_core.pictures import tiff_directories
 EXIF_DIRECTORY, INTEROPERABILITY, ORIENTATION, XP_AUTHOR, ARTIST = 34665, 40965, 274, 0x9C9D, 315
 FIRST = (270, 271, 272, 306, ARTIST, 33432)  # description, make, model, change, artist, copyright
 SECOND = (36867, 36868, 36880, 36881, 36882, 37520, 37521, 37522)  # taken, digitised; offsets; split seconds
-LONGEST = 2000  # characters of a text: a JPEG has 64 kB for all of them
-MAX_XMP = 8 << 20  # histories of editing are megabytes
+LONGEST = 2000  # maximum characters of a text; a JPEG has 64 kB for all texts
+MAX_XMP = 8 << 20  # editing histories take megabytes
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _SPACES = {

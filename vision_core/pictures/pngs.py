@@ -14,9 +14,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 MAX_CHUNKS = 1_000_000
-MAX_TEXT = 16 << 20  # bytes of one text or profile once it is decompressed
+MAX_TEXT = 16 << 20  # maximum bytes of a decompressed text or profile
 STEP = 1 << 16  # compressed bytes inflated at once
-SLACK = 1 << 16  # bytes after the last row that readers have always ignored
+SLACK = 1 << 16  # tolerated surplus bytes after the last row
 XMP = b"XML:com.adobe.xmp"
 
 

@@ -55,7 +55,7 @@ _COLORS = {
     8: 3,
     9: 3,
 }  # samples of a pixel, by photometric interpretation
-_BYTES = (1, 5, 8, 32773, 32946, 34925, 50000)  # compressions of bytes, whatever these mean
+_BYTES = (1, 5, 8, 32773, 32946, 34925, 50000)  # byte-oriented compressions
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _checked(page: Directory) -> tuple[int, int, int]:
     readable &= kind != 5 or page.value(INK_SET, 1) == 1
     readable &= kind not in (8, 9) or bits[0] in (8, 16)
     readable &= kind != 6 or (bits[0] == 8 and page.value(PLANAR) != 2)
-    if packing not in _BYTES:  # of pixels, not of bytes
+    if packing not in _BYTES:  # pixel-oriented compressions
         readable &= bits[0] == (1 if packing in (2, 3, 4) else 8) and packing in (2, 3, 4, 7)
     predictor = page.value(PREDICTOR, 1) if packing in (5, 8, 32946, 34925, 50000) else 1
     readable &= predictor == 1 or (predictor == 2 and bits[0] in (8, 16))
@@ -275,7 +275,7 @@ def _by_pillow(file: BinaryIO, page: Directory, bits: int) -> Image.Image:
     return image
 
 
-_silent, _silent_now = threading.Lock(), [0, -1]  # how many are, and the stderr to come back to
+_silent, _silent_now = threading.Lock(), [0, -1]  # number of silenced callers, and the saved stderr
 
 
 def _divert() -> int:

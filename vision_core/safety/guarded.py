@@ -21,8 +21,8 @@ import psutil
 from vision_core.pictures.images import Picture
 from vision_core.safety import limits, wire
 
-LOADING_SECONDS = 120  # for the libraries of a reader, which may be torch on a busy machine
-IDLE_BYTES = 300 << 20  # a worker that has become larger is not kept
+LOADING_SECONDS = 120  # to load a reader's libraries, perhaps torch on a busy machine
+IDLE_BYTES = 300 << 20  # larger workers are ended
 # every thread of numpy and every arena of malloc would reserve address space
 _FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -101,11 +101,11 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
         with _deadline(worker, LOADING_SECONDS, overdue):
             wire.send(worker.stdin, request)
             answer = wire.receive(worker.stdout)
-        if answer == "loaded":  # its libraries are
+        if answer == "loaded":  # the libraries
             with _deadline(worker, request["seconds"], overdue):
                 answer = wire.receive(worker.stdout)
         kind, result = answer
-    except Exception as error:  # a pipe that ended, or anything that a crashing process wrote into it
+    except Exception as error:  # the pipe ended, or a crashing process wrote garbage into it
         status = _end(worker)
         name = f"page {request['page']} of {name}" if request["page"] else name
         if overdue.is_set():
@@ -114,7 +114,7 @@ def _ask(worker: subprocess.Popen[bytes], request: dict[str, Any], name: str) ->
             raise ValueError(f"{name} takes too long to open for what it holds") from error
         raise ValueError(f"{name} cannot be opened: its decoder crashed or needed too much memory") from error
     except BaseException:
-        _end(worker)  # half a reply is still on its way
+        _end(worker)  # half a reply may still arrive
         raise
     if overdue.is_set() or _memory(worker) > IDLE_BYTES:
         _end(worker)

@@ -22,8 +22,8 @@ from vision_core.safety import limits, wire
 from vision_core.safety.confined import confine
 
 PAGE_SECONDS, PIXELS_PER_SECOND = 4, 1_000_000  # of the processor, for a page of a PDF and its pixels
-PAGE_BYTES = 512 << 20  # for what it draws beside pixels
-BYTES_PER_PIXEL = 24  # the most that `images.read` was seen to need is 21
+PAGE_BYTES = 512 << 20  # memory for drawing, in addition to the pixels
+BYTES_PER_PIXEL = 24  # `images.read` was measured to need up to 21
 
 _open: dict[Any, tuple[documents.Document, ExitStack]] = {}  # the last document
 
@@ -31,7 +31,7 @@ _open: dict[Any, tuple[documents.Document, ExitStack]] = {}  # the last document
 def serve() -> None:
     """Answer requests from standard input until it is closed."""
     replies, requests = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
-    os.dup2(2, 1)  # what a library prints must not get among the replies
+    os.dup2(2, 1)  # libraries must not print into the replies
     tempfile.gettempdir()  # a library may ask for it and cannot search once nothing can be written
     wire.send(replies, confine())
     with suppress(EOFError):
@@ -53,7 +53,7 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
         reply = "error", str(error)
     except MemoryError:
         reply = "error", f"{request['path'] or 'the file'} needs more memory than there is"
-    except Exception as error:  # a parser of ours that missed something
+    except Exception as error:  # one of our parsers missed an error
         traceback.print_exc()
         reply = "error", f"{request['path'] or 'the file'} is damaged: {type(error).__name__}"
     wire.send(replies, reply)

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import numpy as np
 
-MESSAGE_BYTES = 64 << 20  # of the JSON
-ARRAY_BYTES = 2 << 30  # of all arrays of a message
+MESSAGE_BYTES = 64 << 20  # maximum bytes of the JSON
+ARRAY_BYTES = 2 << 30  # maximum bytes of all arrays in a message
 OURS = ("vision_core.", "apps.")
-_NUMBERS = "bBhHiIlLqQefd?"  # the types of arrays that pass
+_NUMBERS = "bBhHiIlLqQefd?"  # accepted array types
 
 
 def send(pipe: IO[bytes], value: Any) -> None:

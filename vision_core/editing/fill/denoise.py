@@ -20,13 +20,13 @@ from vision_core.events import Event, Preview, Step
 from vision_core.pictures import images
 
 STEPS = 20
-NOISE = (50 / 255, 3 / 255)  # standard deviation of the noise that the first and the last step take away
-BLOCK = 8  # pixels a side of what is transformed at once,
-STRIDE = 2  # every so many pixels; each step begins at another one
-KEPT = 2.7  # deviations of the noise from which a coefficient is kept
-CONTEXT = 24  # pixels around a hole that the denoiser sees
-TILE = 256  # pixels a side of what is denoised at once
-MOST = 1_000_000  # pixels that are denoised, context included: about a minute
+NOISE = (50 / 255, 3 / 255)  # standard deviation of the noise removed in the first and in the last step
+BLOCK = 8  # side of a transformed block in pixels
+STRIDE = 2  # pixels between blocks; each step starts at another offset
+KEPT = 2.7  # coefficients above this multiple of the noise are kept
+CONTEXT = 24  # pixels of context around a hole
+TILE = 256  # side of a tile in pixels
+MOST = 1_000_000  # maximum pixels to denoise, context included: about a minute
 
 
 @cache
@@ -55,7 +55,7 @@ def denoise(rgb: Tensor, sigma: float, shift: tuple[int, int] = (0, 0)) -> Tenso
     blocks = F.conv2d(x, cosines, stride=STRIDE)  # (3, 64, h, w)
     large = blocks.abs() > KEPT * sigma
     large[:, 0] = True  # the mean always stays
-    weight = 1 / large.sum(1, keepdim=True)  # a block of few coefficients is sure of them
+    weight = 1 / large.sum(1, keepdim=True)  # sparse blocks get more weight
     total = F.conv_transpose2d(blocks * large * weight, cosines, stride=STRIDE)
     share = F.conv_transpose2d(weight, torch.ones(1, 1, BLOCK, BLOCK), stride=STRIDE)
     denoised = (total / share)[..., top : top + height, left : left + width]

@@ -20,10 +20,10 @@ from vision_core.unet import UNet
 from vision_core.weights import WEIGHTS, find, locate
 
 NAME = "editing-filler"
-CONTEXT = 48  # pixels around a hole that the network sees
-TILE = 384  # pixels a side of what is filled at once
-TURNS = 8  # mirrored and turned views whose mean is the answer,
-MOST_TURNED = 1_000_000  # up to so many pixels, context included: half a minute; above, one view
+CONTEXT = 48  # pixels of context around a hole
+TILE = 384  # side of a tile in pixels
+TURNS = 8  # mirrored and turned views that are averaged,
+MOST_TURNED = 1_000_000  # up to this many pixels, context included: half a minute; above, a single view
 MOST = 8_000_000
 
 

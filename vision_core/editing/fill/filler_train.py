@@ -21,9 +21,9 @@ from vision_core.loading import made
 from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "edit filler"
-HELD_OUT = 20  # one of so many photographs is kept for validation
-SIDE = 256  # of the crops that a training is measured on, in pixels
-BATCH = 10  # of these at once
+HELD_OUT = 20  # one in 20 photographs is held out for validation
+SIDE = 256  # side of the validation crops in pixels
+BATCH = 10  # validation crops per batch
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Settings(TrainingSettings):
     weight_decay: float = setting(0.01, least=0, below=1)
     clip: float = setting(1.0, above=0, below=1e6)
     ema: float = setting(0.998, "Decay of the averaged weights.", above=0, below=1)
-    # added to the squared error before its logarithm, or nearly perfect crops of sky would outweigh all
+    # added to the squared error, or nearly perfect crops of sky would dominate its logarithm
     floor: float = setting(2e-4, above=0, below=1)
     widths: tuple[int, ...] = (64, 128, 192, 224)
     down: tuple[int, ...] = (2, 2, 2, 2)
@@ -130,7 +130,7 @@ def batches(photos: list[np.ndarray], settings: Settings, epoch: int) -> Iterato
 
 def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng((settings.seed, epoch, number))
-    areas = np.array([photo.size for photo in photos], float)  # a large photograph holds more to learn from
+    areas = np.array([photo.size for photo in photos], float)  # larger photographs are drawn more often
     picked = rng.choice(len(photos), settings.batch_size, p=areas / areas.sum())
     crops = np.stack(
         [photo_training.crop(photos[pick], settings.crop, settings.smallest, rng) for pick in picked]

@@ -13,9 +13,9 @@ from vision_core.editing.fill.push_pull import fill
 from vision_core.events import Event, Preview
 
 GUIDANCE = {"tiny": 3.0, "diffusers": 7.5}  # docs/editing-models.md; diffusers' own
-THIN = 10.0  # pixels from the deepest point of a hole to its rim, up to which it is filled smoothly
+THIN = 10.0  # holes are thin up to this maximum distance to the rim, in pixels
 
-SPECKS = 1.6  # mean depth in pixels up to which a thin hole is lost pixels rather than strokes
+SPECKS = 1.6  # thin holes up to this mean depth, in pixels, are single pixels instead of strokes
 MOST_THIN = 300_000  # pixels of a thin hole: filling 70,000 biharmonically takes 1.2 s
 
 
@@ -84,7 +84,7 @@ class Classical:
     ) -> Generator[Event, None, np.ndarray]:
         thin, wide = split(hole)
         result, unknown, things = rgb, hole.copy(), None
-        for where in wide:  # each from its own surroundings: a whole picture would be searched for nothing
+        for where in wide:  # each with its own surroundings, to avoid searching the whole picture
             if things is None and self.avoid is not None:
                 things = self.avoid(rgb, hole)
             around = compose.window(where, padding=1.0, least=192).slices
@@ -139,6 +139,6 @@ def split(hole: np.ndarray) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     share = np.bincount(labels[near], minlength=count) / np.maximum(
         1, np.bincount(labels[hole], minlength=count)
     )
-    # one at a time: a mask of thousands of blobs would take as many pictures of memory
+    # lazily: a mask of thousands of blobs would need memory for as many pictures
     wide = (labels == number for number in range(1, count) if share[number] > 0.5)
     return hole & ~np.isin(labels, np.flatnonzero(share > 0.5)), wide

@@ -20,7 +20,7 @@ from vision_core.safety import guarded, messages
 from vision_core.weights import WeightsMissing
 
 REPO, FILE = "Carve/LaMa-ONNX", "lama_fp32.onnx"
-SIDE = 512  # pixels a side of what the network takes
+SIDE = 512  # side of the network's input in pixels
 
 
 def fetched() -> Path | None:
@@ -100,7 +100,7 @@ def _session(path: Path) -> Any:
         session = onnxruntime.InferenceSession(
             path, chosen, providers=["CPUExecutionProvider"], enable_fallback=False
         )
-    except Exception as error:  # a stranger's file: whatever its parser raises
+    except Exception as error:  # untrusted file: the parser can raise anything
         raise ValueError(f"{path} cannot be loaded: {messages.reason(error)}") from error
     shapes = {entry.name: entry.shape[1:] for entry in session.get_inputs()}
     if shapes != {"image": [3, SIDE, SIDE], "mask": [1, SIDE, SIDE]}:

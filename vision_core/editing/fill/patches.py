@@ -13,13 +13,13 @@ import numpy as np
 
 from vision_core.editing import masks
 
-LARGEST = 400_000  # pixels of a picture that is searched at its own size, and
-DEEPEST = 60_000  # of the hole in it; larger ones are searched smaller, and copied at full size
+LARGEST = 400_000  # maximum pixels of a picture that is searched at full size,
+DEEPEST = 60_000  # and of its hole; larger ones are searched downscaled, then copied at full size
 VERSIONS = ((3, 0.0), (3, 0.05), (5, 0.0))  # radius of a patch, and how much its height in the picture counts
-STEP = 4  # pixels between the places whose sources are looked up for full size
-REACH = 8  # pixels around the hole at which its light is looked at no more
-STRIP = 3_000_000  # numbers of a picture that are copied at a time
-_LOCK = Lock()  # the library's seed is the process's
+STEP = 4  # spacing in pixels of the grid whose sources are used at full size
+REACH = 8  # margin in pixels around the hole within which the light is matched
+STRIP = 3_000_000  # array elements copied at a time
+_LOCK = Lock()  # the library has one global seed per process
 
 
 def fill(

@@ -11,14 +11,14 @@ import numpy as np
 
 from vision_core.editing.find.segment import ALIKE, Box, Choices, Click, Sam, Seen, alike
 
-DAB = 3  # cells around a click that are as it says, whatever the decoder answers
-REMEMBERED = 24  # answers about a picture, a megabyte each
-SURFACES = ("dining table", "bed")  # a click on one means what lies there as likely
-GUIDED = 3  # strokes up to which a thing of the detector's guides them
-POINTS = 5  # of a stroke that the decoder is given
-CLOSER = 3  # strokes, the box among them, from which a small thing is looked at from nearby
-SMALL = 0.6  # of the picture's longer side: what is looked at from nearby is no longer, and
-MARGIN = 0.3  # of the thing's longer side is around it
+DAB = 3  # radius in cells around a click that is always obeyed
+REMEMBERED = 24  # cached answers per picture, one megabyte each
+SURFACES = ("dining table", "bed")  # objects whose box is no hint: a click may mean what lies on them
+GUIDED = 3  # strokes up to which the box of a detected object is used
+POINTS = 5  # maximum points per stroke for the decoder
+CLOSER = 3  # a close-up is made at this stroke, counting the box
+SMALL = 0.6  # maximum side of a close-up, relative to the picture's longer side
+MARGIN = 0.3  # margin of a close-up, relative to the longer side of its content
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray
     here = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
     undone = any(here[cell] and sign != adds for cell, sign in kept)
     logits = old.copy() if undone else np.where(here, new, old)
-    for y, x in cells:  # where the decoder did not follow: at least what was pointed at
+    for y, x in cells:  # where the decoder ignored the stroke, mark at least its cells
         if (logits[y, x] > 0) != adds:
             cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
     return Choices(near, np.concatenate([logits[None], choices.logits[1:]]), choices.scores)

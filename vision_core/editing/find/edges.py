@@ -9,11 +9,11 @@ import numpy as np
 from vision_core.editing import compose
 
 WORKING = 1024  # longer side, in pixels, at which the filter's coefficients are computed
-RADIUS = 6  # of its window, in these pixels: a little more than a cell of the mask
-SMOOTH = 2e-4  # variance of the grey, in [0, 1], below which an edge of the picture counts for nothing
-SURE = 0.02  # chance from which a place away from the edge is not asked again
-STEEP = 0.5  # of logits: how fast they are taken to rise at an edge
-PART = 4_000_000  # pixels drawn at a time: the whole of a large picture would take gigabytes
+RADIUS = 6  # radius of its window in these pixels: slightly more than a cell of the mask
+SMOOTH = 2e-4  # edges with a smaller grey variance, of values in [0, 1], are ignored
+SURE = 0.02  # only pixels with a probability from SURE to 1 - SURE are refined
+STEEP = 0.5  # scale of the logits: the steepness of the coarse edge
+PART = 4_000_000  # pixels per chunk: a large picture at once would take gigabytes
 
 
 def refine(rgb: np.ndarray, level: np.ndarray) -> np.ndarray:

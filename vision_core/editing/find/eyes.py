@@ -17,10 +17,10 @@ from vision_core.editing.find.segment import Choices, Sam, Seen
 from vision_core.editing.find.things import Thing
 from vision_core.editing.find.words import Wanted
 
-MOST = 20  # things that one word marks
-COLORED = 0.25  # share of a thing's pixels from which it has a colour
-SPOT = 0.008  # of the longer side: around a click that the mask does not follow
-UNNAMED = 0.3  # how much stands out what no word names, beside a thing that is certain
+MOST = 20  # maximum number of objects per word
+COLORED = 0.25  # minimum share of an object's pixels in the requested colour
+SPOT = 0.008  # radius of the correction at a click that the mask misses, as a share of the longer side
+UNNAMED = 0.3  # saliency weight of regions that are no detected object
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Eyes:
             prompt.chosen[-1] if len(prompt.chosen) == len(prompt.strokes) + (prompt.box is not None) else 0
         )
         mask = choices.drawn(rgb, taken % len(choices))
-        for x, y, adds in prompt.clicks:  # the filter may not draw the edge over what was pointed at
+        for x, y, adds in prompt.clicks:  # edge refinement must not exclude the clicked pixels
             at = min(int(y), rgb.shape[0] - 1), min(int(x), rgb.shape[1] - 1)
             if mask[at] != adds:
                 spot = np.zeros(mask.shape, np.uint8)
@@ -186,7 +186,7 @@ def pick(candidates: Sequence[Thing], wanted: Wanted, height: int, width: int) -
         return order[wanted.place_number - 1 : wanted.place_number]
     if wanted.count is not None:
         return order[: wanted.count]
-    if wanted.places:  # several: all that lie there
+    if wanted.places:  # several objects: all at that place
         return [thing for thing in order if all(where(thing, place) > 0.5 for place in wanted.places)]
     if wanted.size:
         return [

@@ -9,7 +9,7 @@ import numpy as np
 
 from vision_core import devices, extras
 
-KEPT = 2  # sessions of a network: alone on the machine, and beside others
+KEPT = 2  # sessions kept per network: for two different thread counts
 
 
 class Network:
@@ -38,7 +38,7 @@ class Network:
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = threads
                 options.log_severity_level = 4  # what goes wrong is raised, too
-                options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
+                options.enable_cpu_mem_arena = False  # it would keep its peak memory
                 try:
                     session = onnxruntime.InferenceSession(
                         str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=False

@@ -17,9 +17,9 @@ from vision_core.pictures import images
 from vision_core.weights import WeightsMissing
 
 DEFAULT = "CIDAS/clipseg-rd64-refined"
-SIDE = 352  # pixels a side of the square that the network was trained on
-FOUND = 0.5  # chance at the best place from which a thing counts as found
-LIKELY = 0.3  # chance from which a place is the thing's
+SIDE = 352  # side of the network's input in pixels
+FOUND = 0.5  # minimum peak probability of a found object
+LIKELY = 0.3  # minimum probability of its pixels
 
 
 class OpenWords:

@@ -17,10 +17,10 @@ from vision_core.unet import UNet
 from vision_core.weights import find as locate
 
 NAME = "editing-scratches"
-LONGER = 2048  # side in pixels at which a larger picture is looked at
-SURE = 0.9  # probability that a mark reaches somewhere, and
-FAINT = 0.7  # in all its pixels
-TURNS = ((0, False), (1, False), (0, True))  # quarter turns, mirrored: the views whose mean is taken
+LONGER = 2048  # larger pictures are reduced to this longer side, in pixels
+SURE = 0.9  # high threshold of the hysteresis
+FAINT = 0.7  # low threshold
+TURNS = ((0, False), (1, False), (0, True))  # quarter turns and mirroring of the averaged views
 
 
 class ScratchNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2.0"):

@@ -19,11 +19,11 @@ from vision_core.loading import made
 from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "edit scratches"
-HELD_OUT = 10  # one of so many photographs is kept for validation
-CLEAN = 0.5  # share of the crops that get no damage
-SCENERY = 0.35  # share of the crops on which thin things of the scene are drawn, which are no damage
-TRIES = 4  # of so many places for a clean crop, the one with the most thin lines is taken
-MISTAKES = 0.4  # share of the clean crops that lie where the network to start with sees damage
+HELD_OUT = 10  # one in 10 photographs is held out for validation
+CLEAN = 0.5  # share of the crops without damage
+SCENERY = 0.35  # share of the crops with drawn thin objects that are no damage
+TRIES = 4  # candidates per clean crop; the one with the most thin lines is used
+MISTAKES = 0.4  # share of the clean crops at false positives of the initial network
 NONE = np.zeros((0, 2), int)
 Photo = tuple[np.ndarray, np.ndarray]  # uint8 (H, W, 3), and places (row, column) that look damaged (N, 2)
 

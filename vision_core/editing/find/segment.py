@@ -20,13 +20,13 @@ from vision_core.editing.find.things import NAMES, Thing
 from vision_core.safety import guarded, messages
 from vision_core.weights import find
 
-SIDE = 1024  # pixels a side of the square that the encoder sees: the picture's longer side
-CELLS = 256  # of a mask, a side of the same square
+SIDE = 1024  # side of the encoder's input: the picture's longer side in pixels
+CELLS = 256  # cells along the side of a mask
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 SPREAD = np.array([58.395, 57.12, 57.375], np.float32)
-WHOLE = (0.0, 0.0, 0.04, 0.05)  # added to the scores of one click's masks: people mark things, not parts
-ALIKE = 0.9  # IoU from which two masks are the same answer
-NOTHING = -10.0  # logits beyond what was looked at
+WHOLE = (0.0, 0.0, 0.04, 0.05)  # added to the scores for a single click: people mark objects, not parts
+ALIKE = 0.9  # masks with a higher IoU are duplicates
+NOTHING = -10.0  # logits outside the encoded window
 
 Click = tuple[float, float, bool]  # x and y in pixels; True adds, False takes away
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels

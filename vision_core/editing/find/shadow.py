@@ -14,21 +14,21 @@ import numpy as np
 
 from vision_core.editing import masks
 
-SIDE = 400  # longer side, in pixels, at which the surroundings of a thing are looked at
-REACH = 1.5  # of what is looked at around a thing, in lengths of its longer side
-LEANS = np.linspace(-2.0, 2.0, 81)  # how far to the side a shadow falls, in heights of its thing,
-FLATS = np.linspace(-0.6, 0.6, 49)  # and how far down the picture
-NEAR = np.linspace(-0.75, 0.75, 7)  # in steps of both: what is tried around the best
-DARKER = (0.15, 1.8)  # logarithm of the light that a shadow takes: at least, at most
-TINT = 12.0  # by which the colour may shift across its edge, in CIE Lab
-ALIKE, CERTAIN = 0.55, 0.75  # share of the outline that must look like a shadow's edge; enough by itself
-EXPLAINED = 0.035  # where it is not: share of the slopes around the edge that the lift must take away,
-DEEPEST = 1.3  # and the most light, a logarithm, that it may give back
-SOFT = (0.7, 1.5, 3.0, 5.0, 8.0)  # widths of the edge that are tried, and
-WIDER = (-6, -4, -2, -1, 0, 1, 2, 4)  # by how much the outline is grown
-BAND = 14  # pixels around a shape in which its slopes are looked at
+SIDE = 400  # longer side, in pixels, at which the surroundings of an object are analysed
+REACH = 1.5  # margin around the object, relative to its longer side
+LEANS = np.linspace(-2.0, 2.0, 81)  # horizontal shear of a shadow, in heights of its object,
+FLATS = np.linspace(-0.6, 0.6, 49)  # and its vertical extent
+NEAR = np.linspace(-0.75, 0.75, 7)  # refinement around the best pair, in steps of both grids
+DARKER = (0.15, 1.8)  # minimum and maximum darkening across a shadow's edge, as a logarithm
+TINT = 12.0  # maximum colour shift across its edge, in CIELAB
+ALIKE, CERTAIN = 0.55, 0.75  # minimum share of the outline that matches a shadow's edge; share that suffices
+EXPLAINED = 0.035  # below CERTAIN: minimum share of the edge gradients that lifting must remove,
+DEEPEST = 1.3  # and maximum brightening, as a logarithm
+SOFT = (0.7, 1.5, 3.0, 5.0, 8.0)  # candidate widths of the soft edge,
+WIDER = (-6, -4, -2, -1, 0, 1, 2, 4)  # and growths of the outline, in pixels
+BAND = 14  # pixels around a shape in which gradients are compared
 LUMINANCE = np.array([0.21, 0.72, 0.07], np.float32)  # of linear red, green and blue
-BLACK = 0.003  # light that is added before logarithms are taken
+BLACK = 0.003  # added to the light before the logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def _likeness(
     lean, flat = leans[:, None], flats[:, None]
     up = foot - outline[:, 1]  # heights above the foot, (N,)
     x, y = outline[:, 0] + lean * up, foot + flat * up
-    away_x, away_y = -np.gradient(y, axis=1), np.gradient(x, axis=1)  # OpenCV goes round leftwards
+    away_x, away_y = -np.gradient(y, axis=1), np.gradient(x, axis=1)  # OpenCV's contours run counterclockwise
     turned = np.where(flat > 0, -1, 1)  # a mirrored outline runs the other way round
     length = np.maximum(np.hypot(away_x, away_y), 1e-6) * turned
     away_x, away_y = away_x / length, away_y / length

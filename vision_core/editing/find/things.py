@@ -14,14 +14,14 @@ import numpy as np
 from vision_core.editing.find.networks import Network
 from vision_core.weights import find
 
-SIDE = 416  # pixels a side of the square that the detector sees
+SIDE = 416  # side of the detector's input in pixels
 STRIDES = (8, 16, 32)
-BINS = 11  # of each side's distance, in strides
-MEAN = np.array([103.53, 116.28, 123.675], np.float32)  # of blue, green and red
+BINS = 11  # bins of the distance to each side, in strides
+MEAN = np.array([103.53, 116.28, 123.675], np.float32)  # BGR
 SPREAD = np.array([57.375, 57.12, 58.395], np.float32)
-LEAST = 0.15  # score below which a place is not looked at further
-FOUND = 0.26  # score from which a thing counts as found: benchmarks/editing.py things
-SAME = 0.6  # overlap from which two boxes are one thing's
+LEAST = 0.15  # candidates with a lower score are dropped
+FOUND = 0.26  # minimum score of a detection; see `benchmarks/editing.py things`
+SAME = 0.6  # boxes with a higher IoU are the same object
 _NAMES = """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop
 sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack,
@@ -65,7 +65,7 @@ def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
         partner = others[same].max(0) if same.any() else np.zeros(len(NAMES))
         place = (box + mirrored[alike.argmax()]) / 2 if same.any() else box
         detections.append(((score + partner) / 2, place))
-    for score, box in zip(others, mirrored, strict=True):  # what the mirror image shows alone
+    for score, box in zip(others, mirrored, strict=True):  # detected in the mirror image only
         if not (overlap(box, boxes) > SAME).any():
             detections.append((score / 2, box))
     things: list[Thing] = []

@@ -13,7 +13,7 @@ def _table(text: str) -> dict[str, list[str]]:
     return {name: [" ".join(word.split()) for word in others.split(",")] for name, _, others in rows}
 
 
-# other names of the things; a plural is understood of each
+# synonyms of the objects; plurals are understood, too
 OTHER_NAMES = _table("""
 person: man, woman, boy, girl, child, kid, baby, toddler, human, guy, lady, gentleman, player, skier,
     snowboarder, surfer, skater, skateboarder, cyclist, biker, rider, driver, pedestrian, tourist,
@@ -82,7 +82,7 @@ scissors: pair of scissors
 teddy bear: teddy, plush bear, stuffed bear
 hair drier: hairdryer, hair dryer, blow dryer, hairdrier
 """)
-# kinds of things, by their first and last among the `NAMES`, and others
+# categories: the first and last of a range of `NAMES`, and further names
 KINDS = _table("""
 animal: bird, giraffe
 pet: cat, dog
@@ -140,7 +140,7 @@ EMPTY = set(
     "all every each any both the some many several on in at to from of with by my your his her their "
     "this that these those side corner hand part most very".split()
 )
-# what may stand behind a thing's name, and does not name it
+# words that may follow the name of an object and start its description
 BEHIND = re.compile(
     r"\b(?:on|in|at|to|from|of|with|by|near|behind|under|over|next|who|which|that|wearing|holding|sitting|standing)\b"
 )
@@ -200,7 +200,7 @@ def _parse_one(text: str) -> Wanted:
     head = _words(text[: behind.start()] if behind else text)
     rest = _words(text[behind.start() :] if behind else "")
     word, names, length = "", (), 0
-    while head and not names:  # the name stands last: an apple tree is no apple
+    while head and not names:  # the head noun is last: an apple tree is not an apple
         for length in range(min(3, len(head)), 0, -1):
             if singular := _singular(" ".join(head[-length:])):
                 word, names = singular, vocabulary()[singular]
