@@ -372,8 +372,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
             largest = torch.stack(torch._foreach_norm(current, math.inf))
             pairs = [pair for pair, ends in zip(pairs, largest.isfinite().tolist(), strict=True) if ends]
         if pairs:
-            mine, new = (list(part) for part in zip(*pairs, strict=True))
-            torch.optim.swa_utils.get_ema_multi_avg_fn(now)(mine, new, count)
+            old, new = (list(part) for part in zip(*pairs, strict=True))
+            torch.optim.swa_utils.get_ema_multi_avg_fn(now)(old, new, count)
 
     return update
 

@@ -275,15 +275,15 @@ def batch(
     if todo and ray is None:
         _ = editor.models  # reports missing models before the first picture
     outcomes = {outcome.item: outcome for outcome in cluster.files(todo, editor, ray, workers)}
-    there = [cluster.as_typed(pair[1]) for pair in pairs if pair in done]
+    existing = [cluster.as_typed(pair[1]) for pair in pairs if pair in done]
     written = [cluster.as_typed(pair[1]) for pair in todo if not outcomes[pair].error]
     failed = [{"file": str(pair[0]), "error": outcomes[pair].error} for pair in todo if outcomes[pair].error]
-    if failed and not written and not there:
+    if failed and not written and not existing:
         raise ValueError("; ".join(dict.fromkeys(entry["error"] for entry in failed)))
-    lines = [*written, *(f"{name} already exists" for name in there)]
+    lines = [*written, *(f"{name} already exists" for name in existing)]
     lines += [f"{entry['file']}: {entry['error']}" for entry in failed]
     return Answer(
-        "\n".join(lines), {"written": written, "skipped": there, "failed": failed}, incomplete=bool(failed)
+        "\n".join(lines), {"written": written, "skipped": existing, "failed": failed}, incomplete=bool(failed)
     )
 
 

@@ -167,8 +167,8 @@ def at_hand() -> dict[str, bool]:
 
 def missing() -> list[str]:
     """The networks that an edit by text needs and that are not installed."""
-    here = at_hand()
-    return [part for part in ("inpainting", "clip") if not here[part]]
+    installed = at_hand()
+    return [part for part in ("inpainting", "clip") if not installed[part]]
 
 
 def parse_mask(text: str, picture: Picture) -> np.ndarray:
@@ -235,11 +235,11 @@ def select(
         left, top, right, bottom = _numbers(box, 4)
         height, width = picture.rgb.shape[:2]
         masks.box(height, width, left, top, right, bottom)
-        asked = Prompt(box=(left, top, right, bottom))
+        prompt = Prompt(box=(left, top, right, bottom))
     else:
         x, y = _numbers(point or "", 2)
-        asked = Prompt(strokes=((((x, y),), True),))
-    selection = looking.mark(picture.seen, asked)
+        prompt = Prompt(strokes=((((x, y),), True),))
+    selection = looking.mark(picture.seen, prompt)
     return (selection if selection.any() else None), float(selection.any())
 
 

@@ -133,11 +133,11 @@ def poisson(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, longest: int
         beside = at + step
         inside = ((beside >= 0) & (beside < free.shape)).all(1)  # the picture's border has no slope across it
         y, x = beside[inside].T
-        me, open_ = np.flatnonzero(inside), free[y, x]
-        count[me] += 1
-        rows.append(me[open_])
+        centre, open_ = np.flatnonzero(inside), free[y, x]
+        count[centre] += 1
+        rows.append(centre[open_])
         columns.append(number[y[open_], x[open_]])
-        np.add.at(right, me[~open_], small[y[~open_], x[~open_]])
+        np.add.at(right, centre[~open_], small[y[~open_], x[~open_]])
     row, column = np.concatenate(rows), np.concatenate(columns)
     size = (len(at), len(at))
     matrix = csr_array((count, (np.arange(len(at)),) * 2), size) - csr_array(

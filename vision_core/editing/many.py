@@ -51,30 +51,30 @@ class Editor:
         """
         _ = self.settings  # goes to the workers, whose files of weights have other times
         if cluster.is_url(out):
-            there = cluster.below(cluster.as_typed(out))
-            return {pair for pair in self.pairs(out) if self._done_at_url(*pair, there)}
+            existing = cluster.below(cluster.as_typed(out))
+            return {pair for pair in self.pairs(out) if self._done_at_url(*pair, existing)}
         complete = set()
         for source, target in self.pairs(out):
             for folder in (target, target / "boxes", target / "results"):
                 files.sweep(folder)
-            there = {path.relative_to(out).as_posix() for path in target.rglob("*") if path.is_file()}
-            if self._is_done(source, target, target / SCORES, there):
+            existing = {path.relative_to(out).as_posix() for path in target.rglob("*") if path.is_file()}
+            if self._is_done(source, target, target / SCORES, existing):
                 complete.add((source, target))
         return complete
 
-    def _done_at_url(self, source: Path, target: Path, there: set[str]) -> bool:
-        if f"{target.name}/{SCORES}" not in there:
+    def _done_at_url(self, source: Path, target: Path, existing: set[str]) -> bool:
+        if f"{target.name}/{SCORES}" not in existing:
             return False
         scores = f"{cluster.as_typed(target)}/{SCORES}"
         with TemporaryDirectory(prefix="vision-core-") as scratch:
             cluster.download(scores, local := Path(scratch) / SCORES)
-            done = self._is_done(source, target, local, there)
+            done = self._is_done(source, target, local, existing)
         if not done:
             cluster.remove(scores)  # or it would stand for what an upload that is killed has half replaced
         return done
 
-    def _is_done(self, source: Path, target: Path, scores: Path, there: set[str]) -> bool:
-        """Whether `scores`, written last, is of this key, and all it lists is `there`."""
+    def _is_done(self, source: Path, target: Path, scores: Path, existing: set[str]) -> bool:
+        """Whether `scores`, which is written last, has this key, and all files it lists are in `existing`."""
         try:
             listed = files.read_json(scores)
             names = [
@@ -82,20 +82,20 @@ class Editor:
                 "final_output.png",
                 *(entry["file"] for entry in listed["candidates"]),
             ]
-            complete = all(f"{target.name}/{name}" in there for name in names)
+            complete = all(f"{target.name}/{name}" in existing for name in names)
             return complete and listed["key"] == self._key(source, self._number(target))
         except (ValueError, OSError, LookupError, TypeError):  # none, of a single edit, or damaged
             return False
 
     def _key(self, source: Path, number: int) -> str:
-        """Of all that decides what a picture becomes."""
+        """A hash of everything that determines the result."""
         picture = hashlib.sha256(source.read_bytes()).hexdigest()
         whole = json.dumps([self.settings, picture, *self.entries[number][1:]])
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
     @cached_property
     def settings(self) -> str:
-        """All that is the same for every picture, as text; found once, where the command runs."""
+        """The settings that all pictures share, as text; computed once, on the machine of the command."""
         chosen = (self.backend, self.model, self.steps, self.anchors, self.max_window, self.seed)
         parts = () if self.backend == "diffusers" else ("inpainting", "clip", "dino")
         weights = [_state(path) for path in (self.anchor_net, self.model, *map(_shipped, parts))]
@@ -137,12 +137,12 @@ class Editor:
         return backend, eyes, judge, load_anchor_net(self.anchor_net) if self.anchor_net else None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the models: they are loaded where they are used."""
+        """The state without the models, which every worker loads itself."""
         return {name: value for name, value in vars(self).items() if name != "models"}
 
 
 def _state(path: str | Path | None) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file of a model that is a file or folder here, else nothing."""
+    """Name, size and time of each file of a local model; empty for others."""
     place = Path(path) if path else None
     if place is None or not place.exists():
         return []

@@ -1,4 +1,4 @@
-"""Masks, bool (H, W), True where a picture may change: made, read, checked, grown, saved."""
+"""Creates, reads, checks, grows and saves masks: bool (H, W), True where a picture may change."""
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -57,7 +57,7 @@ def shape(kind: str, height: int, width: int, size: float | None = None) -> np.n
 
 
 def box(height: int, width: int, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """The rectangle of whole pixels from (left, top) up to, not with, (right, bottom).
+    """The rectangle from (left, top) to (right, bottom), which is excluded, in whole pixels.
 
     Raises:
         ValueError: it is empty or leaves the picture.
@@ -93,7 +93,7 @@ def brush(
 
 
 def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
-    """All pixels up to `pixels` (Euclid) from the mask; a negative number shrinks it by as many."""
+    """Grow the mask by a Euclidean distance in pixels; a negative one shrinks it."""
     if pixels < 0:
         return ~grow(~mask, -pixels)
     result = mask.copy()
@@ -104,7 +104,7 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 
 def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
-    """Rows and columns of a mask's bounding box and `margin` pixels around it; the mask is not empty."""
+    """The slices of a non-empty mask's bounding box with `margin` pixels around it."""
     return _slices(np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0)), margin, mask.shape)
 
 
@@ -116,7 +116,7 @@ def distance(mask: np.ndarray) -> np.ndarray:
 
 
 def fill_enclosed(mask: np.ndarray) -> np.ndarray:
-    """The mask and what it surrounds, as after a lasso drawn round a thing."""
+    """The mask with its holes filled, as for a lasso drawn around an object."""
     from scipy.ndimage import binary_fill_holes
 
     return np.asarray(binary_fill_holes(mask))
@@ -156,7 +156,7 @@ def read(source: str | Path | bytes, height: int, width: int) -> np.ndarray:
 
 
 def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
-    """The mask that a picture is, where its `strength` is one half or more.
+    """A picture as a mask: True where its `strength` is at least one half.
 
     Raises:
         ValueError: as `check` and `strength`.
@@ -170,7 +170,7 @@ def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
 
 
 def encode(mask: np.ndarray) -> bytes:
-    """The mask as a PNG, white where it marks: what `read` reads back."""
+    """Encode as a PNG, white where the mask is True; see `read`."""
     buffer = BytesIO()
     Image.fromarray(mask).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -179,7 +179,7 @@ def encode(mask: np.ndarray) -> bytes:
 def tiles(
     mask: np.ndarray, side: int, context: int
 ) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """The parts of at most `side` pixels a side that hold some of the mask, and each with its context."""
+    """The tiles of at most `side` pixels a side that touch the mask, without and with their context."""
     for top in range(0, mask.shape[0], side):
         for left in range(0, mask.shape[1], side):
             part = mask[top : top + side, left : left + side]

@@ -1,4 +1,4 @@
-"""Painters that need no model: another picture, a colour, or a blur in the place of what was there."""
+"""Painters that need no model: another picture, a colour or a blur."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Relight = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A `Painter` to which the prompt means nothing.
+    """A `Painter` that ignores the prompt.
 
     Args:
         make: uint8 (H, W, 3) and the hole, bool (H, W) -> what shall be in the hole, uint8 (H, W, 3).
@@ -45,7 +45,7 @@ def color(value: str) -> Material:
 
 
 def tint(value: str) -> Material:
-    """The main colour of what is in the hole becomes `#rrggbb`; its light and shade stay, and other colours.
+    """Change the main colour in the hole to `#rrggbb`; shading and other colours stay.
 
     In CIELAB, the part of each colour along the main hue is turned to the new one. A grey thing takes the
     new colour everywhere.
@@ -72,7 +72,7 @@ def tint(value: str) -> Material:
 
 
 def _main(lab: np.ndarray) -> np.ndarray:
-    """The mean of those of (N, 3) CIELAB colours that have the hue with the most colour in sum."""
+    """The mean of the CIELAB colours (N, 3) around the hue with the largest total chroma."""
     chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1])
     counted, edges = np.histogram(hue, 36, (-np.pi, np.pi), weights=chroma)
     most = np.argmax(counted + np.roll(counted, 1) + np.roll(counted, -1))
@@ -93,7 +93,7 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def blur(amount: float = 0.02) -> Material:
-    """The hole out of focus, the more the farther from what stays sharp, as things far behind it are.
+    """Blur the hole, increasingly with the distance from what stays sharp, like a background out of focus.
 
     What stays sharp does not bleed in: the hole's own pixels alone are averaged, as light, less a rim that
     may still show the thing; and at its edge the thing is cut out softly.
@@ -119,7 +119,7 @@ def blur(amount: float = 0.02) -> Material:
 
 
 def _out_of_focus(light: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
-    """Means of what is known, (H, W, 3); a wide blur is made smaller and enlarged again."""
+    """The blurred known pixels, (H, W, 3); a wide blur is computed at a reduced size."""
     scale = min(1.0, 4 / max(sigma, 0.5))
     size = tuple(max(1, round(length * scale)) for length in known.shape[::-1])
     weight = known.astype(np.float32)
@@ -137,7 +137,7 @@ def _out_of_focus(light: np.ndarray, known: np.ndarray, sigma: float) -> np.ndar
 
 
 def matted(rgb: np.ndarray, hole: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """`new` in the hole, with what lies beside the hole cut out along its true, soft edge.
+    """`new` in the hole, with the objects next to the hole cut out along their true, soft edges.
 
     Within some pixels of the hole's edge each pixel is part thing and part ground: how much is read from the
     picture by a guided filter, and its ground is exchanged.
@@ -160,7 +160,7 @@ def matted(rgb: np.ndarray, hole: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def _guided(guide: np.ndarray, share: np.ndarray, radius: int, flat: float = 1e-3) -> np.ndarray:
-    """`share` (H, W) made to follow the edges of the guide, both in [0, 1]."""
+    """Align `share` (H, W) to the edges of the guide, both in [0, 1]."""
     mean_g, mean_s, mean_gs, mean_gg = (
         cv2.blur(x, (2 * radius + 1,) * 2) for x in (guide, share, guide * share, guide * guide)
     )

@@ -1,4 +1,4 @@
-"""Masks as text, for recipes: deflated bits, or run lengths that a person or another program wrote."""
+"""Masks as text for recipes: deflated bits, or run lengths from people and other programs."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ def pack_mask(mask: np.ndarray) -> str:
 
 
 def unpack_mask(text: str) -> np.ndarray:
-    """The mask of `pack_mask`, or of run lengths `HxW:3,5,...`, the first of unmarked pixels.
+    """Unpack a mask from `pack_mask`, or from run lengths `HxW:3,5,...`, starting with unmarked pixels.
 
     Raises:
         ValueError: anything else, also a mask of more than PIXELS.
@@ -37,7 +37,7 @@ def unpack_mask(text: str) -> np.ndarray:
 
 
 def to_bytes(text: str) -> bytes:
-    """The text of a mask as a file holds it: `HxW:` and the deflated bits."""
+    """The text of a mask in its binary form: `HxW:` and the deflated bits."""
     size, _, rest = (pack_mask(unpack_mask(text)) if _is_runs(text.partition(":")[2]) else text).partition(
         ":"
     )
@@ -45,7 +45,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def from_bytes(data: bytes) -> str:
-    """The text of a mask packed by `to_bytes`; it is not checked before `unpack_mask`."""
+    """The text of a mask from `to_bytes`; only `unpack_mask` checks it."""
     size, _, bits = data.partition(b":")
     return f"{size[:20].decode('ascii', 'replace')}:{base64.b64encode(bits).decode()}"
 
@@ -55,7 +55,7 @@ def _is_runs(text: str) -> bool:
 
 
 def _from_runs(text: str, count: int) -> np.ndarray:
-    """Each length is checked before they are added: a sum of 64 bits can wrap round to the right one."""
+    """Check each length before adding them: a 64-bit sum could overflow to the right one."""
     if text.count(",") > PIXELS.value // 10:
         raise ValueError("it has too many run lengths")
     flat, at, marked = np.zeros(count, bool), 0, False

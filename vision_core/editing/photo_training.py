@@ -30,7 +30,7 @@ def read(folder: str | Path) -> list[np.ndarray]:
 
 
 def split(photos: list[np.ndarray], every: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """(to train on, held out): one of `every` photographs, at least one, is held out.
+    """(training, held out): one in `every` photographs, at least one, is held out.
 
     Raises:
         ValueError: fewer than two photographs.
@@ -45,7 +45,7 @@ def split(photos: list[np.ndarray], every: int) -> tuple[list[np.ndarray], list[
 
 
 def crop(photo: np.ndarray, side: int, smallest: float, rng: np.random.Generator) -> np.ndarray:
-    """uint8 (S, S, 3): a square of the photograph, made smaller, turned, mirrored, its channels swapped."""
+    """A random square of the photograph, uint8 (S, S, 3): downscaled, turned, mirrored, channels swapped."""
     scale = 1.0 if rng.random() < 0.5 else rng.uniform(smallest, 1)
     wide = max(side, min(round(side / scale), *photo.shape[:2]))
     square = max((square_at(photo, wide, rng.random(2)) for _ in range(2)), key=_detail)  # less sky
@@ -66,7 +66,7 @@ def _detail(square: np.ndarray) -> float:
 
 
 def square_at(photo: np.ndarray, side: int, place: np.ndarray) -> np.ndarray:
-    """A square of the photograph, continued by mirroring where that is smaller; `place` in [0, 1]."""
+    """A square of the photograph, padded by mirroring if that is smaller; `place` in [0, 1]."""
     top, left = (round(p * max(0, have - side)) for p, have in zip(place, photo.shape[:2], strict=True))
     square = photo[top : top + side, left : left + side]
     missing = [(0, side - have) for have in square.shape[:2]]

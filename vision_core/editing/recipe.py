@@ -60,7 +60,7 @@ class Recipe:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Ours and those of `packages`, as stand in a recipe."""
+    """The versions of this package and of `packages`, for a recipe."""
     return {"vision-core": __version__, **{name: version(name) for name in packages}}
 
 
@@ -82,7 +82,7 @@ def save(picture: Picture, recipe: Recipe, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> Recipe:
-    """The recipe inside a PNG, or one of `to_json`; a file without a sound one is a `ValueError`."""
+    """Read the recipe in a PNG or from `to_json`; raises `ValueError` if there is no valid one."""
     path = ordinary(path)
     try:
         with open(path, "rb") as file:
@@ -101,7 +101,7 @@ def read(path: str | Path) -> Recipe:
 
 
 def to_json(recipe: Recipe) -> str:
-    """The recipe as a file of its own."""
+    """The recipe as JSON, for a file of its own."""
     return json.dumps(asdict(recipe), indent=2, allow_nan=False) + "\n"
 
 
@@ -122,7 +122,7 @@ def _of_png(file: IO[bytes], name: str) -> Recipe:
 
 
 def _chunks(file: IO[bytes], wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of these kinds in a PNG that was read up to its first chunk; the others are passed over."""
+    """Yield the chunks of these kinds of a PNG, from the first chunk on; others are skipped."""
     for _ in range(CHUNKS):
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
@@ -140,7 +140,7 @@ def _chunks(file: IO[bytes], wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes,
 
 
 def _inflated(data: bytes) -> bytes:
-    """The text of an iTXt chunk of ours; before it stand the keyword, how it is packed, and two languages."""
+    """The text of our iTXt chunk, which follows keyword, compression and two language fields."""
     how, *parts = data[len(KEY) + 1 : len(KEY) + 3], *data[len(KEY) + 3 :].split(b"\0", 2)
     text = parts[-1]
     if how[:1] != b"\0":
@@ -151,7 +151,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def checked(data: Any, name: str) -> Recipe:
-    """The recipe of plain data from anybody: every field of its kind, every number within its bounds.
+    """A recipe from untrusted plain data: checks the type of every field and the range of every number.
 
     Raises:
         ValueError: anything else; names `name` and the field.

@@ -133,7 +133,7 @@ def _terms(
 
 
 def _views(crops: int) -> list[tuple[float, float, float, float]]:
-    """The whole picture and `crops` parts of it with 60 to 95 % of its sides."""
+    """The whole picture and `crops` random parts with 60 to 95 % of its sides."""
     rng = np.random.default_rng(0)
     views = [(0.0, 0.0, 1.0, 1.0)]
     for _ in range(crops):

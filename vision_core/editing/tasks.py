@@ -1,4 +1,4 @@
-"""The ten tasks: each makes a plan, a mask and what to do there, from a picture and a few choices."""
+"""The ten tasks: each derives a plan, i.e. a mask and a change, from a picture and a few choices."""
 
 from dataclasses import dataclass, replace
 
@@ -37,7 +37,7 @@ class EditPlan:
 
 @dataclass(frozen=True)
 class Task:
-    """A recipe of a plan.
+    """The defaults from which a plan is made.
 
     Args:
         mask: the kind of mask it takes where none is given, see `masks.KINDS`; "" where one must be given.
@@ -119,7 +119,7 @@ def around(task: str, height: int, width: int, feather: float | None = None) -> 
 
 
 def named(task: str) -> Task:
-    """The task of that name; another is a `ValueError` that lists them."""
+    """The task of this name; raises `ValueError` with the list for another."""
     if task not in TASKS:
         raise ValueError(f"no task is called {task!r}; there are {', '.join(TASKS)}")
     return TASKS[task]

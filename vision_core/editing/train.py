@@ -56,7 +56,7 @@ class Settings(TrainingSettings):
 
 
 class Table:
-    """Losses L[picture, anchor, size] that a training knows; NaN where it has painted nothing yet.
+    """The losses L[picture, anchor, size] computed so far; NaN for candidates not painted yet.
 
     What was painted is kept in a file beside it, so that a training that repeats its steps does not paint
     again; what is known belongs to the training's state.
@@ -94,7 +94,7 @@ class Table:
         self.values = np.where(known, values, np.nan).astype(np.float32)
 
     def get(self, picture: int, anchor: int, size: int) -> float | None:
-        """The loss, painted now if need be; None where the budget is used up."""
+        """The loss, painting the candidate if necessary; None if the budget is used up."""
         place = picture, anchor, size
         if np.isnan(self.values[place]):
             if self.known.sum() >= self.budget:
@@ -188,7 +188,7 @@ def optimize(
 
 
 def measure(model: nn.Module, boxes: list[Tensor], table: np.ndarray) -> dict[str, float]:
-    """Mean loss of the most probable known size, and its regret; beside them those of a random size."""
+    """Mean loss and regret of the most probable known size, and the regret of a random size."""
     chosen, best, mean = [], [], []
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -281,7 +281,7 @@ def _data_file(path: str | Path) -> Path:
 
 
 def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generator) -> Tensor:
-    """The estimate from one drawn size an anchor; where the budget is used up, from the known ones."""
+    """The loss estimate from one drawn size per anchor; if the budget is used up, from the known losses."""
     drawn = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
     before = table.values[number].copy()
     observed = [table.get(number, anchor, size) for anchor, size in enumerate(drawn.tolist())]
@@ -294,7 +294,7 @@ def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generat
 
 
 def _complete(table: Table) -> Generator[Prepare]:
-    """Paint every candidate that is not painted yet; the training knows all of them."""
+    """Paint all candidates that are not painted yet, and make all losses known to the training."""
     table.values = table.painted.copy()
     began, places = time.monotonic(), np.argwhere(~table.known).tolist()
     for number, (picture, anchor, size) in enumerate(places, 1):

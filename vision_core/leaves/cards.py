@@ -77,8 +77,8 @@ def marked(rgb: np.ndarray, seen: Look) -> np.ndarray:
     for leaf in seen.leaves:
         if leaf.spots is not None:
             size = rgb.shape[1::-1]
-            there = cv2.resize(leaf.spots.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-            shown[there] = 0.35 * shown[there] + 0.65 * np.array(SPOT, np.float32)
+            spots = cv2.resize(leaf.spots.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+            shown[spots] = 0.35 * shown[spots] + 0.65 * np.array(SPOT, np.float32)
     image = Image.fromarray(shown.round().astype(np.uint8))
     draw, line = ImageDraw.Draw(image), max(2, max(rgb.shape) // 200)
     for number, leaf in enumerate(seen.leaves, 1):

@@ -104,7 +104,7 @@ class Survey:
 
     def part(self, side: str) -> "Survey":
         """The pictures of one split of a folder that comes with splits."""
-        rows = [row for row, mine in enumerate(self.sides) if mine == side]
+        rows = [row for row, assigned in enumerate(self.sides) if assigned == side]
         files, sides, digests = (
             tuple(kept[row] for row in rows) for kept in (self.files, self.sides, self.digests)
         )
@@ -311,8 +311,8 @@ def _existing_splits(pictures: Survey, group: np.ndarray, seed: int, fractions: 
     lacking = {s: share for s, share in zip(SPLITS, fractions, strict=True) if s not in pictures.sides}
     random = np.random.default_rng(seed)
     for label, name in enumerate(pictures.classes):
-        mine = (pictures.labels == label) & (sides == "train")
-        members = [np.flatnonzero(mine & (group == g)) for g in np.unique(group[mine])]
+        trainable = (pictures.labels == label) & (sides == "train")
+        members = [np.flatnonzero(trainable & (group == g)) for g in np.unique(group[trainable])]
         if len(members) < 1 + len(lacking):
             raise _too_few(name, f"{len(members)} different pictures to train on")
         order = iter([members[i] for i in random.permutation(len(members))])

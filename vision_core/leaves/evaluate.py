@@ -29,7 +29,7 @@ def measures(
 
     if not len(truth):
         raise ValueError("there are no pictures to measure on")
-    predicted, here, labels = probabilities.argmax(1), np.unique(truth), range(len(classes))
+    predicted, present, labels = probabilities.argmax(1), np.unique(truth), range(len(classes))
     right = int((predicted == truth).sum())
     scores = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0.0)  # pyright: ignore[reportArgumentType]
     table = np.array(scores, float).T.tolist()
@@ -39,8 +39,8 @@ def measures(
         "classes": list(classes),
         "accuracy": right / len(truth),
         "accuracy_interval": wilson(right, len(truth)),
-        "macro_f1": float(f1_score(truth, predicted, labels=here, average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
-        "macro_f1_interval": _bootstrap(truth, predicted, here, seed),
+        "macro_f1": float(f1_score(truth, predicted, labels=present, average="macro", zero_division=0.0)),  # pyright: ignore[reportArgumentType]
+        "macro_f1_interval": _bootstrap(truth, predicted, present, seed),
         "loss": float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1)).mean()),
         "ece": calibration_error(probabilities, truth),
         "reliability": reliability(probabilities, truth),

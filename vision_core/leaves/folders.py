@@ -159,6 +159,6 @@ def _of_splits(base: Path, ready: list[Path], others: list[Path], notes: list[st
                     f"{path.name} has the class {child.name!r}, which is not in the training split"
                 )
             places.append((classes[child.name.casefold()], split, child))
-    there = dict.fromkeys(split for _, split, _ in places)
-    notes = [f"the folder is split already, and used so: {', '.join(there)}", *notes]
+    splits = dict.fromkeys(split for _, split, _ in places)
+    notes = [f"the folder is split already, and used so: {', '.join(splits)}", *notes]
     return Layout(tuple(sorted(classes.values())), tuple(places), tuple(notes))

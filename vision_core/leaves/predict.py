@@ -121,14 +121,14 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
         raise ValueError(f"{folder} has no picture of a class that the model knows")
     truth = np.array([model.classes.index(name) for name in names[known]])
     hashes = {seen[i : i + 16] for i in range(0, len(seen), 16)}
-    files = [file for file, here in zip(survey.files, known, strict=True) if here]
+    files = [file for file, is_known in zip(survey.files, known, strict=True) if is_known]
     result = measures(probabilities[known], truth, model.classes, files)
     if all(BETWEEN in name for name in model.classes):
         species = np.array([name.partition(BETWEEN)[0] for name in model.classes])
         result["species_accuracy"] = float((species[probabilities[known].argmax(1)] == species[truth]).mean())
     result |= {
         "refused": float((scores[known] > 1).mean()),
-        "trained_on": sum(d in hashes for d, here in zip(survey.digests, known, strict=True) if here),
+        "trained_on": sum(d in hashes for d, is_known in zip(survey.digests, known, strict=True) if is_known),
         "skipped": list(survey.skipped),
         "notes": list(survey.notes),
     }

@@ -49,7 +49,7 @@ def teach(
     parts = features.embeddings(shipped, survey.folder, survey.files, VIEWS, seed)
     views = shipped.standardise(torch.cat(list(parts), 1)).detach()  # (1 + V, N, WIDTH)
     assert shipped.gate is not None
-    asked = _cross_validated(views, labels, len(survey.classes), shipped.gate, seed)
+    validated = _cross_validated(views, labels, len(survey.classes), shipped.gate, seed)
     model = LeafNet(
         list(survey.classes),
         shipped.unfrozen,
@@ -57,8 +57,8 @@ def teach(
         shipped.crop,
         (len(survey.classes), len(labels), *shipped.gate.sizes[2:]),
     )
-    model.load_state_dict(_state(shipped, views, labels, asked))
-    probabilities = (asked["logits"] / float(model.temperature)).softmax(1).double().numpy()
+    model.load_state_dict(_state(shipped, views, labels, validated))
+    probabilities = (validated["logits"] / float(model.temperature)).softmax(1).double().numpy()
     measured = measures(probabilities, survey.labels, survey.classes, survey.files)
     refused = float((model.gate(views[0]) > 1).float().mean()) if model.gate else 0.0
     metadata = {
@@ -75,14 +75,16 @@ def teach(
     return model.eval(), metadata
 
 
-def _state(shipped: LeafNet, views: Tensor, labels: Tensor, asked: dict[str, Tensor]) -> dict[str, Tensor]:
+def _state(
+    shipped: LeafNet, views: Tensor, labels: Tensor, validated: dict[str, Tensor]
+) -> dict[str, Tensor]:
     assert shipped.gate is not None
     weight, bias = _fit(views, labels, int(labels.max()) + 1)
     taught = _gate(shipped.gate, views[0], labels)
-    gate.set_limits(taught, asked["parts"])
+    gate.set_limits(taught, validated["parts"])
     state = {name: value for name, value in shipped.state_dict().items() if not name.startswith("gate.")}
     state |= {f"gate.{name}": value for name, value in taught.state_dict().items()}
-    temperature = torch.tensor(fit_temperature(asked["logits"], labels))
+    temperature = torch.tensor(fit_temperature(validated["logits"], labels))
     return state | {"classifier.1.weight": weight, "classifier.1.bias": bias, "temperature": temperature}
 
 

@@ -59,7 +59,7 @@ def lost(source: Path, target: Path) -> list[str]:
             "title and author": "/Title" in pdf.docinfo or "/Author" in pdf.docinfo,
             "attachments": len(pdf.attachments) > 0,
         }
-    parts = ", ".join(name for name, there in names.items() if there)
+    parts = ", ".join(name for name, present in names.items() if present)
     return [f"not in a {target.suffix[1:].upper()}: {parts} of the PDF"] if parts else []
 
 

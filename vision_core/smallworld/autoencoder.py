@@ -90,7 +90,7 @@ def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
     drawn = generator(settings.seed, epoch, step)
     numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
     parts = [_crop(number, settings.cache, drawn) for number in numbers]
-    crops, things = torch.stack([crop for crop, _ in parts]), torch.stack([there for _, there in parts])
+    crops, things = torch.stack([crop for crop, _ in parts]), torch.stack([mask for _, mask in parts])
     for crop in crops[::8]:
         y, x, h, w = torch.randint(8, CROP - 8, (4,), generator=drawn).tolist()
         crop[:, y : y + h, x : x + w] = 128
@@ -108,11 +108,11 @@ def _crop(number: int, cache: str | None, drawn: torch.Generator) -> tuple[Tenso
         y = min(max(int((top + bottom - CROP) / 2 + 48 * (luck[2] - 0.5)), 0), last)
         x = min(max(int((left + right - CROP) / 2 + 48 * (luck[3] - 0.5)), 0), last)
     picture = data.pictures(number, 1, cache, world.wild)[0, y : y + CROP, x : x + CROP]
-    there = torch.zeros(1, data.SIDE, data.SIDE, dtype=torch.bool)
+    mask = torch.zeros(1, data.SIDE, data.SIDE, dtype=torch.bool)
     for ends in extents:
         top, bottom, left, right = (max(int(end), 0) for end in ends)
-        there[:, top:bottom, left:right] = True
-    return torch.from_numpy(picture.copy()).permute(2, 0, 1), there[:, y : y + CROP, x : x + CROP].clone()
+        mask[:, top:bottom, left:right] = True
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1), mask[:, y : y + CROP, x : x + CROP].clone()
 
 
 def terms(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -138,7 +138,7 @@ def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
         part = random.getrandbits(32)
         captions.append(world.describe_part(scene, Random(part)))
         variants = world.variants(scene)
-        rivals += [world.describe_part(it, Random(part)) for it in random.sample(variants, HARD)]
+        rivals += [world.describe_part(variant, Random(part)) for variant in random.sample(variants, HARD)]
     captions += rivals
     texts = [caption.reworded(random) for caption in captions]
     true = torch.tensor([[caption.true_of(scene) for caption in captions] for scene in scenes])
@@ -204,7 +204,7 @@ def retrieved(model: Any, tokenizer: Callable[[list[str]], Tensor], scene: world
     """Whether the model ranks a scene's caption above 63 others that differ in one attribute."""
     device = next(model.parameters()).device
     rivals = Random(scene.seed).sample(world.variants(scene), RIVALS - 1)
-    texts = tokenizer([world.caption(it) for it in (scene, *rivals)]).to(device)
+    texts = tokenizer([world.caption(candidate) for candidate in (scene, *rivals)]).to(device)
     image = torch.from_numpy(world.render(scene).copy()).permute(2, 0, 1)[None].to(device) / 127.5 - 1
     image_embedding = model.encode_image(image, normalize=True)
     score, *others = (image_embedding @ model.encode_text(texts, normalize=True).T)[0].tolist()

@@ -110,7 +110,7 @@ class Network(nn.Module):
         """Update the teacher as a moving average of the student, with a momentum that warms up."""
         self.steps += 1
         momentum = ((1 + self.steps) / (10 + self.steps)).clamp(max=MOMENTUM)
-        teacher, student = ([p.data for p in it.parameters()] for it in (self.teacher, self.student))
+        teacher, student = ([p.data for p in net.parameters()] for net in (self.teacher, self.student))
         torch._foreach_mul_(teacher, momentum)
         torch._foreach_add_(teacher, torch._foreach_mul(student, 1 - momentum))
 
@@ -219,7 +219,7 @@ def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, f
     scenes = [scene for scene in data.scenes(data.HELD_OUT, TESTED) if scene.things]
     images = data.drawn(scenes).to(next(vit.parameters()).device)
     if folder:
-        shown = torch.stack([torch.from_numpy(it) for it in saliency(vit, images[:8])])
+        shown = torch.stack([torch.from_numpy(one_map) for one_map in saliency(vit, images[:8])])
         shown = F.interpolate(shown[:, None], data.SIDE)
         sheet = torch.cat([images[:8].cpu() / 255, shown.expand(-1, 3, -1, -1)])
         data.save_sheet(folder / "preview.png", sheet)

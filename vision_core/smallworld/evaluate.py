@@ -56,8 +56,9 @@ def retrieval(folder: Path, scenes: int) -> float:
 def pointing(folder: Path, scenes: int) -> float:
     """Pointing game of the saliency that is used to find the regions of an edit."""
     model = Saliency(folder)
-    drawn = [it for it in data.scenes(data.HELD_OUT, scenes) if it.things]
-    return sum(dino.points_at_main(model.look(world.render(it)).saliency, it) for it in drawn) / len(drawn)
+    drawn = [scene for scene in data.scenes(data.HELD_OUT, scenes) if scene.things]
+    hits = sum(dino.points_at_main(model.look(world.render(scene)).saliency, scene) for scene in drawn)
+    return hits / len(drawn)
 
 
 Task = tuple[world.Scene, world.Scene, int]  # before, after, and the index of the replaced thing
@@ -117,7 +118,7 @@ def task(random: Random, withheld: bool) -> Task:
         old = world.scene(data.HELD_OUT + random.getrandbits(28), things=random.randint(1, 3))
         index = random.randrange(len(old.things))
         kind = random.choice([kind for kind in KINDS if kind not in ("boat", old.things[index].kind)])
-        colours = [it for it in COLOURS[kind] if ((kind, it) in WITHHELD) == withheld]
+        colours = [colour for colour in COLOURS[kind] if ((kind, colour) in WITHHELD) == withheld]
         if colours:
             return old, old.change(index, kind=kind, colour=random.choice(colours)), index
 

@@ -39,7 +39,7 @@ def hide(scene: world.Scene, masks: np.ndarray, random: Random) -> tuple[Box, Ca
         y, x = random.randint(0, data.SIDE - h), random.randint(0, data.SIDE - w)
         box = (y, y + h, x, x + w)
         return box, _inside(scene, box, masks, whole, random)
-    index = random.choice([k for k, it in enumerate(masks) if it.any()])
+    index = random.choice([k for k, mask in enumerate(masks) if mask.any()])
     rows, columns = np.nonzero(masks[index])
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
     if choice < 0.5:
@@ -83,7 +83,7 @@ def _inside(
     """
     full, (top, bottom, left, right) = world.describe(scene), box
     seen = masks[:, top:bottom, left:right].sum((1, 2))
-    hidden = [k for k, it in enumerate(masks) if seen[k] > 0.6 * it.sum()]
+    hidden = [k for k, mask in enumerate(masks) if seen[k] > 0.6 * mask.sum()]
     if edited is not None:
         hidden = [k for k in hidden if k == edited or random.random() < 0.5]
     ground = scene.ground if random.random() < 0.3 else None

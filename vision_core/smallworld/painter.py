@@ -67,8 +67,8 @@ class Network(nn.Module):
             "layers": layers,
             "attention": attention,
         }
-        down = ["CrossAttnDownBlock2D" if here else "DownBlock2D" for here in attention]
-        up = ["CrossAttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)]
+        down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attention]
+        up = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attention)]
         self.unet = UNet2DConditionModel(
             sample_size=GRID,
             in_channels=9,

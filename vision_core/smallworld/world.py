@@ -121,8 +121,8 @@ def wild(seed: int) -> Scene:
     """
     random, old = Random(f"wild {seed}"), scene(seed)
     things = tuple(
-        replace(it, colour=random.choice(tones(it.kind))) if random.random() < 2 / 3 else it
-        for it in old.things
+        replace(thing, colour=random.choice(tones(thing.kind))) if random.random() < 2 / 3 else thing
+        for thing in old.things
     )
     return replace(old, things=things)
 
@@ -145,7 +145,7 @@ def _changes(scene: Scene) -> Iterator[Scene]:
         yield from (scene.change(index, colour=colour) for colour in COLOURS[thing.kind])
         yield from (scene.change(index, size=size) for size in SIZES)
         for place in PLACES:
-            other = next((i for i, it in enumerate(scene.things) if it.place == place), index)
+            other = next((i for i, each in enumerate(scene.things) if each.place == place), index)
             if other <= index:  # a free place, or a swap (each pair once)
                 moved = [*scene.things]
                 moved[other] = replace(moved[other], place=thing.place)
@@ -156,8 +156,8 @@ def _changes(scene: Scene) -> Iterator[Scene]:
 def describe(scene: Scene) -> Caption:
     """The complete caption of a scene."""
     phrases = tuple(
-        Phrase(it.kind, it.colour if len(COLOURS[it.kind]) > 1 else None, it.size, it.place)
-        for it in scene.things
+        Phrase(thing.kind, thing.colour if len(COLOURS[thing.kind]) > 1 else None, thing.size, thing.place)
+        for thing in scene.things
     )
     return Caption(phrases, scene.ground, scene.sky, empty=not phrases)
 

@@ -104,9 +104,9 @@ def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray
     new = choices.logits[0]
     other = (new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0)
     _, places = cv2.connectedComponents(other.astype(np.uint8))
-    here = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
-    undone = any(here[cell] and sign != adds for cell, sign in kept)
-    logits = old.copy() if undone else np.where(here, new, old)
+    touched = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
+    undone = any(touched[cell] and sign != adds for cell, sign in kept)
+    logits = old.copy() if undone else np.where(touched, new, old)
     for y, x in cells:  # where the decoder ignored the stroke, mark at least its cells
         if (logits[y, x] > 0) != adds:
             cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
@@ -124,8 +124,8 @@ def _close_up(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.n
     more = MARGIN * max(max(across) - min(across), max(down) - min(down))
     left, top = max(0, int(min(across) - more)), max(0, int(min(down) - more))
     right, bottom = (
-        min(side, int(max(of) + more) + 1)
-        for side, of in zip((choices.seen.width, choices.seen.height), (across, down), strict=True)
+        min(side, int(max(positions) + more) + 1)
+        for side, positions in zip((choices.seen.width, choices.seen.height), (across, down), strict=True)
     )
     if max(right - left, bottom - top) > SMALL * max(choices.seen.height, choices.seen.width):
         return choices.seen

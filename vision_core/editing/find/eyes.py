@@ -88,9 +88,11 @@ class Eyes:
         if unknown := [one for one in wanted if not one.names]:
             if (model := open_words.at_hand()) is not None:
                 return by_model(rgb, text, model)
-            what = " and ".join(f"“{' '.join(one.ignored)}”" for one in unknown if one.ignored) or "nothing"
+            rejected = (
+                " and ".join(f"“{' '.join(one.ignored)}”" for one in unknown if one.ignored) or "nothing"
+            )
             raise ValueError(
-                f"{what} is not among the {len(things.NAMES)} things known by name, such as "
+                f"{rejected} is not among the {len(things.NAMES)} things known by name, such as "
                 f"{', '.join(things.NAMES[:9])}. Click the thing or draw a box around it; any word is "
                 f"understood after vision-core edit fetch {open_words.DEFAULT}"
             )
@@ -114,18 +116,20 @@ class Eyes:
 
     def _choose(self, rgb: np.ndarray, seen: Seen, wanted: Wanted) -> tuple[list[Thing], str]:
         """The things that match, and a sentence about them."""
-        there = [thing for thing in seen.things if thing.name in wanted.names]
-        if not there:
+        matches = [thing for thing in seen.things if thing.name in wanted.names]
+        if not matches:
             return [], f"“{wanted.word}” was not found."
-        fitting = there
+        fitting = matches
         if wanted.color:
-            fitting = [t for t in there if colored(rgb, self.mask_of(rgb, seen, t), wanted.color) >= COLORED]
+            fitting = [
+                t for t in matches if colored(rgb, self.mask_of(rgb, seen, t), wanted.color) >= COLORED
+            ]
             if not fitting:
-                return [], f"{counted(len(there), wanted.word)} found, but none that is {wanted.color}."
+                return [], f"{counted(len(matches), wanted.word)} found, but none that is {wanted.color}."
         chosen = pick(fitting, wanted, seen.height, seen.width)
         if not chosen:
             return [], f"{counted(len(fitting), wanted.word)} found, but none there."
-        more = f", of {len(there)} found" if len(there) > len(chosen) else ""
+        more = f", of {len(matches)} found" if len(matches) > len(chosen) else ""
         few = f"; {wanted.count} were asked for" if (wanted.count or 0) > len(chosen) else ""
         doubt = f" Not understood: {', '.join(wanted.ignored)}." if wanted.ignored else ""
         return chosen[:MOST], f"{counted(len(chosen), wanted.word)} marked{more}{few}.{doubt}"

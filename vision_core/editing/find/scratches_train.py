@@ -150,8 +150,10 @@ def _batch(photos: list[Photo], settings: Settings, epoch: int, number: int) -> 
             crop = photo_training.turned(_around(photo, places, settings.crop, rng), rng)
         else:
             tries = TRIES if clean and kind < 0.5 + MISTAKES / 2 else 1
-            there = [photo_training.crop(photo, settings.crop, settings.smallest, rng) for _ in range(tries)]
-            crop = max(there, key=drawn_damage.thinness)
+            candidates = [
+                photo_training.crop(photo, settings.crop, settings.smallest, rng) for _ in range(tries)
+            ]
+            crop = max(candidates, key=drawn_damage.thinness)
         if rng.random() < SCENERY:
             crop = drawn_damage.scenery(crop, rng)
         worn, mark = (crop, np.zeros(crop.shape[:2], bool)) if clean else drawn_damage.wear(crop, rng)

@@ -114,7 +114,7 @@ class Choices:
         """The logits of a choice over the cells of another look at the same picture, float32 (256, 256)."""
         if seen is self.seen:
             return self.logits[number]
-        share, new = (of.scale * CELLS / SIDE for of in (self.seen, seen))
+        share, new = (each.scale * CELLS / SIDE for each in (self.seen, seen))
         away = tuple(share * (b - a) for a, b in zip(self.seen.window[:2], seen.window[:2], strict=True))
         return _warped(self.logits[number], (share / new,) * 2, away, (CELLS, CELLS), cv2.BORDER_CONSTANT)
 
@@ -192,11 +192,13 @@ class Sam:
             "orig_im_size": np.array([bottom - top, right - left], np.float32),
         }
         session = self.decoder.session()
-        asked = {one.name for one in session.get_inputs()}
+        input_names = {one.name for one in session.get_inputs()}
         names = {one.name for one in session.get_outputs()}
         outputs = ["low_res_masks" if "low_res_masks" in names else "masks"]
         outputs.append("iou_predictions" if "iou_predictions" in names else "scores")
-        masks, scores = session.run(outputs, {name: value for name, value in inputs.items() if name in asked})
+        masks, scores = session.run(
+            outputs, {name: value for name, value in inputs.items() if name in input_names}
+        )
         return _ordered(seen, masks[0], scores[0], single=len(clicks) == 1 and box is None)
 
 

@@ -202,9 +202,9 @@ def _softened(shape: np.ndarray, thing: np.ndarray) -> Iterator[np.ndarray]:
             yield cv2.GaussianBlur(hard.astype(np.float32), (0, 0), soft)
 
 
-def _slopes(of: np.ndarray) -> np.ndarray:
+def _slopes(values: np.ndarray) -> np.ndarray:
     """Across and down, (2, H, W)."""
-    return np.stack([np.gradient(of, axis=1), np.gradient(of, axis=0)])
+    return np.stack([np.gradient(values, axis=1), np.gradient(values, axis=0)])
 
 
 def _ratio(values: np.ndarray, to: np.ndarray) -> float:
