@@ -45,6 +45,23 @@ def test_models_are_listed():
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        *("color palette X", "color train X X --epochs 1 --out run", "color lowpoly X --out new.png"),
+        *("color compare X X --out new.png --epochs 1", "digits predict X", "leaves explain X --out new.png"),
+        *("edit mask X --out new.png --box 1,1,9,9", "edit regions X --anchors 1 --max-window 4"),
+    ],
+)
+def test_damage_to_a_picture_is_told(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digit = np.zeros((96, 96, 3), np.uint8)
+    digit[20:76, 44:52] = 255
+    Path("X").write_bytes(images.encode(images.Picture(digit), "JPEG")[:-40] + b"\xff\xd9")
+    result = CliRunner().invoke(program, words.split())
+    assert result.exit_code in (0, 1) and "note: damaged in places" in result.output, result.output
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["digits", "predict", "--foo"], "No such option: --foo; see vision-core digits predict --help"),

@@ -682,10 +682,23 @@ def test_an_iptc_record_and_damaged_metadata():
         text = (read(each).xmp or b"").decode()
         assert all(part in text for part in ("<rdf:li>Zoë</rdf:li>", "(c) Ana", "2001-02-03T04:05:06+01:00"))
         assert "family" not in text
-    bomb = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "cc">]><a>&b;</a>'
-    for xmp in (b"<not", bomb, b"\0" * 99, "\ufeff<a/>".encode("utf-16")):
+    author = (
+        '<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><r:Description dc:creator="%s"/></r:RDF>'
+    )
+    bomb = '<!DOCTYPE a [<!ENTITY b "cc">]>' + author % "&b;"
+    many = "<a>" + author % "cc" + "<a/>" * 300_000 + "</a>"
+    texts = [f"\ufeff{text}" for text in (author % "cc", bomb, many)]
+    packets = [text.encode(code) for text in texts for code in ("utf-8", "utf-16-be")]
+    for xmp in (*packets, b"<not", b"\0" * 99, "\ufeff<a/>".encode("utf-16")):
         found = read(file_of(Image.fromarray(COLORS), "TIFF", tiffinfo={700: xmp}))
-        assert found.xmp is None and np.array_equal(found.rgb, COLORS)
+        assert (found.xmp is not None) == (xmp in packets[:2]) and np.array_equal(found.rgb, COLORS)
+
+
+def test_what_libjpeg_says_of_harmless_numbers_is_not_printed(capfd):
+    data = bytearray(file_of(Image.fromarray(COLORS), "JPEG"))
+    data[data.find(b"\xff\xda") + 12] = 0  # the last coefficient of a scan that is not progressive
+    assert read(bytes(data)).notes == () and capfd.readouterr() == ("", "")
 
 
 def test_sixteen_bit_tiff_of_either_byte_order():

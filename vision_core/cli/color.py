@@ -8,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from vision_core.cli.training import Started, training
-from vision_core.cli.verbs import Answer, Ray, Workers, command, run_folder, watch, with_notes
+from vision_core.cli.verbs import Answer, Ray, Workers, command, noted, run_folder, watch, with_notes
 from vision_core.settings import COUNT
 
 app = typer.Typer(
@@ -34,16 +34,16 @@ def palette(
     from vision_core.color.palette import extract
     from vision_core.pictures import images
 
-    extracted = extract(images.read(image).visible, clusters, colors, space)  # pyright: ignore[reportArgumentType]
+    picture = images.read(image)
+    extracted = extract(picture.visible, clusters, colors, space)  # pyright: ignore[reportArgumentType]
     if out is not None:
         palette_files.write(out, extracted, image.stem)
     hexes = palette_files.to_hex(extracted.colors)
     lines = [f"{color}  {share:6.1%}" for color, share in zip(hexes, extracted.shares, strict=True)]
     if len(hexes) < colors:
         lines.append(f"note: {_fewer(len(hexes), colors)}")
-    return Answer(
-        "\n".join(lines), {"colors": hexes, "shares": extracted.shares.tolist(), "file": out and str(out)}
-    )
+    data = {"colors": hexes, "shares": extracted.shares.tolist(), "file": out and str(out)}
+    return noted(Answer("\n".join(lines), data), picture)
 
 
 def _start(
@@ -73,16 +73,19 @@ def _start(
         _check_model_suffix(save)
         out = out or runs.new_folder("runs", "color")
     folder = run_folder(out)
-    notes: list[str] = []
+    source_picture = images.read(source)
+    notes = [*source_picture.notes]
     settings = color.Settings(**given, weights=_weights(weight or []))
     if palette is not None:
         target_palette = palette_files.read(palette)
     else:
-        target_palette = color.extract(images.read(target or source).visible, clusters, colors)
+        target_picture = images.read(target or source)
+        notes += target_picture.notes
+        target_palette = color.extract(target_picture.visible, clusters, colors)
         if len(target_palette.colors) < colors:
             notes.append(_fewer(len(target_palette.colors), colors))
     events = color.train(
-        color.count_picture(images.read(source)),
+        color.count_picture(source_picture),
         target_palette,
         settings,
         out=folder,
@@ -210,7 +213,7 @@ def lowpoly(
         wires = images.Picture(low.wireframe(mesh)) if wireframe else None
         images.save(wires or low.draw(mesh, colors, picture.alpha), out)
     facts = {"file": str(out), "triangles": len(mesh.triangles), "points": len(mesh.points)}
-    return Answer(f"{out}: {facts['triangles']} triangles", facts)
+    return noted(Answer(f"{out}: {facts['triangles']} triangles", facts), picture)
 
 
 @command(app)
@@ -273,7 +276,8 @@ def compare(
     images.save(images.Picture(grid), out)
     rows = comparing.table(entries)
     files.write_json(out.with_suffix(".json"), rows)
-    return Answer(f"{out}\n{_as_text(rows, comparing.COLUMNS)}", {"file": str(out), "table": rows})
+    answer = Answer(f"{out}\n{_as_text(rows, comparing.COLUMNS)}", {"file": str(out), "table": rows})
+    return noted(answer, source_picture, target_picture)
 
 
 @command(app)
@@ -331,7 +335,8 @@ def feedback(
         ("wanted", "Target"),
         ("after", "Used after"),
     )
-    return Answer(f"{save or model}\n{_as_text(rows, columns)}", {"model": str(save or model), "usage": rows})
+    data = {"model": str(save or model), "usage": rows}
+    return noted(Answer(f"{save or model}\n{_as_text(rows, columns)}", data), picture)
 
 
 def _fewer(count: int, requested: int) -> str:

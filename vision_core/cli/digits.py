@@ -8,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from vision_core.cli.training import Started, begin, training
-from vision_core.cli.verbs import Answer, command, run_folder
+from vision_core.cli.verbs import Answer, command, noted, run_folder
 
 app = typer.Typer(
     help="Digit classification: train, export, publish the explorer, read a digit.", no_args_is_help=True
@@ -80,8 +80,10 @@ def predict(
     from vision_core import digits
     from vision_core.pictures import images
 
-    probabilities = digits.classify(images.read(image), weights)
+    picture = images.read(image)
+    probabilities = digits.classify(picture, weights)
     sure, order = digits.answer(probabilities), probabilities.argsort()[::-1]
     best, second = (f"{digit} ({probabilities[digit]:.1%})" for digit in order[:2].tolist())
     text = f"not sure: {best} or {second}" if sure is None else best
-    return Answer(text, {"digit": sure, "probabilities": probabilities.tolist()}, incomplete=sure is None)
+    data = {"digit": sure, "probabilities": probabilities.tolist()}
+    return noted(Answer(text, data, incomplete=sure is None), picture)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from vision_core.cli.verbs import Answer, Device, Seed, command
+from vision_core.cli.verbs import Answer, Device, Seed, command, noted
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def mask(
     marked = ~marked if invert else marked
     masks.save(masks.check(marked, *picture.rgb.shape[:2]), out)
     data = {"found": True, "score": score, "mask": str(out), "share": float(marked.mean())}
-    return Answer(f"{out}: {marked.mean():.1%} of the picture is marked", data)
+    return noted(Answer(f"{out}: {marked.mean():.1%} of the picture is marked", data), picture)
 
 
 def regions(
@@ -77,7 +77,7 @@ def regions(
         "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in proposals.boxes],
         "sizes": list(proposals.sizes),
     }
-    return Answer("\n".join(lines), data)
+    return noted(Answer("\n".join(lines), data), picture)
 
 
 def scene(

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from vision_core.cli.leaves_data import Data, notes, register, skipped_lines
 from vision_core.cli.training import training
-from vision_core.cli.verbs import Answer, Ray, Seed, Workers, command
+from vision_core.cli.verbs import Answer, Ray, Seed, Workers, command, noted
 
 app = typer.Typer(
     help="The leaf classifier: look at a folder, train, measure, predict, explain.", no_args_is_help=True
@@ -188,13 +188,14 @@ def explain(
     from vision_core import leaves
     from vision_core.pictures import images
 
-    explanation = leaves.explain(leaves.load(model)[0], images.read(image), label)
+    picture = images.read(image)
+    explanation = leaves.explain(leaves.load(model)[0], picture, label)
     images.save(images.Picture(leaves.side_by_side(explanation)), out)
     row = asdict(explanation.prediction)
     text = leaves.verdict(explanation.prediction)
     if explanation.outside is not None:
         text += f"; {explanation.outside:.0%} of the Grad-CAM lies outside the leaf"
-    return Answer(text, {"file": str(out), **row, "outside": explanation.outside})
+    return noted(Answer(text, {"file": str(out), **row, "outside": explanation.outside}), picture)
 
 
 @command(app)

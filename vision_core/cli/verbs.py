@@ -6,16 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vision_core.files import without_nan
 from vision_core.runs import is_first_process
 from vision_core.safety import messages
+
+if TYPE_CHECKING:
+    from vision_core.pictures.images import Picture
 
 EXIT_INCOMPLETE, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -132,6 +135,12 @@ def report_usage_error(error: Any, as_json: bool) -> int:
 def with_notes(notes: Iterable[str]) -> str:
     """Format notes as indented lines below the name of a result."""
     return "".join(f"\n  note: {note}" for note in notes)
+
+
+def noted(answer: Answer, *pictures: "Picture") -> Answer:
+    """The answer with the notes on the pictures it is about, e.g. that one is damaged."""
+    notes = [note for picture in pictures for note in picture.notes]
+    return replace(answer, text=f"{answer.text}{with_notes(notes)}", data={**answer.data, "notes": notes})
 
 
 def watch(events: Generator[Any], label: str) -> Any:

@@ -19,6 +19,7 @@ FIRST = (270, 271, 272, 306, ARTIST, 33432)  # description, make, model, change,
 SECOND = (36867, 36868, 36880, 36881, 36882, 37520, 37521, 37522)  # taken, digitised; offsets; split seconds
 LONGEST = 2000  # maximum characters of a text; a JPEG has 64 kB for all texts
 MAX_XMP = 8 << 20  # editing histories take megabytes
+MAX_MARKS = 300_000  # elements and attributes; parsing them takes much longer than text
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _SPACES = {
@@ -107,7 +108,10 @@ def _clean(text: str) -> str:
 
 def _from_xmp(packet: bytes) -> Rights:
     """The properties to keep; none of a packet that is malformed or declares entities."""
-    if not packet or len(packet) > MAX_XMP or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
+    plain = packet.replace(b"\0", b"")  # as UTF-16 may be
+    declares = b"<!DOCTYPE" in plain or b"<!ENTITY" in plain
+    marks = packet.count(b"<") + packet.count(b"=")
+    if not packet or len(packet) > MAX_XMP or marks > MAX_MARKS or declares:
         return {}
     try:
         root = ElementTree.fromstring(packet.strip(b"\0 \r\n\t"))
