@@ -42,20 +42,20 @@ def painter(
     relight: Relight | None = None,
     device: str = "auto",
 ) -> Painter:
-    """The painter of a name.
+    """Create the painter of a backend.
 
     Args:
-        backend: `auto` takes the material if there is one, `diffusers` if there is a model, else `tiny` for a
-            generative task and for the others what `continued` says.
+        backend: `auto` selects the material if there is one, `diffusers` if there is a model, else `tiny` for
+            generative tasks and `continued()` for the others.
         model: for `diffusers`: a folder or a repository.
         material: a picture or the path of one, `#rrggbb`, or `blur`.
-        guidance: how closely a diffusion follows the prompt; None is what measured best for it.
+        guidance: how closely a diffusion model follows the prompt; None for its value in `GUIDANCE`.
         version: of `classical`: which of `patches.VERSIONS`.
         amount: of `blur`, see `materials.blur`; None is its own.
         right, down, scale, relight: of `picture`, see `materials.picture`.
 
     Raises:
-        ValueError: no such backend, or what it needs was not given.
+        ValueError: an unknown backend, or an argument that it needs is missing.
         WeightsMissing: its networks are not on this machine.
     """
     if backend not in BACKENDS:
@@ -189,7 +189,7 @@ def marked(picture: Picture, mask: str | None, text: str | None, task: str) -> n
     """The mask for a task, from a file or from words; None if the task has its own.
 
     Raises:
-        ValueError: both or a wrong one were given, or nothing was found.
+        ValueError: both are given, the mask is invalid, or nothing is found.
     """
     if mask and text:
         raise ValueError("give a mask or words for the thing, not both")
@@ -309,7 +309,7 @@ def repeat(
 def shipped(part: str) -> Path:
     """The folder of one of the small world's networks: `inpainting`, `clip` or `dino`.
 
-    They lie in models/editing, or where VISION_CORE_EDITING says; none there is `WeightsMissing`.
+    They lie in models/editing, or in the folder VISION_CORE_EDITING; raises `WeightsMissing` if not.
     """
     override = os.environ.get("VISION_CORE_EDITING")
     folder = Path(override or bundled("models") / "editing") / part

@@ -18,7 +18,7 @@ def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool 
     Args:
         mask: bool (H, W), not empty.
         padding: context on each side, as a share of the bounding box's longer side.
-        least: neither side is shorter than this many pixels, where the picture has them.
+        least: minimum of both sides in pixels, as far as the picture reaches.
         square: make the window as square as the picture allows.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -49,7 +49,7 @@ def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
 def opacity(mask: np.ndarray, feather: float) -> np.ndarray:
     """Weight of the edit, float32 (H, W): 0 outside the mask, rising smoothly to 1 `feather` pixels inside.
 
-    A mask that is nowhere so deep reaches 1 at its deepest; the picture's border is no edge of a mask.
+    A narrower mask reaches 1 at its deepest point. The picture's border does not count as an edge.
     """
     if not np.isfinite(feather) or feather < 0:
         raise ValueError(f"the feather is {feather}; 0 or more pixels were expected")
@@ -88,8 +88,8 @@ def paste(rgb: np.ndarray, part: np.ndarray, where: Box, mask: np.ndarray, feath
 def match_colors(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, ring: float = 12) -> np.ndarray:
     """Undo a painter's colour shift: a gain and an offset per channel, fitted on the known pixels around.
 
-    A painter gives back the pixels around the mask, too: what it did to those within `ring` pixels of the
-    mask is undone everywhere.
+    A painter also returns the pixels around the mask. Its change to those within `ring` pixels of the mask is
+    inverted and applied everywhere.
 
     Args:
         painted, rgb: uint8 (H, W, 3), the painter's and the true pixels.

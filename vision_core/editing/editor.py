@@ -28,9 +28,9 @@ SCORES = "scores.json"  # in the folder of an edit
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One edit: the picture, where it was made (None: by a mask), its scores by name, and how it was made.
+    """One edit: the picture, its box (None for a mask), its scores by name, and its recipe.
 
-    The recipe is None where it is the edit's own with this box.
+    The recipe is None if it equals the edit's recipe with this box.
     """
 
     picture: Picture
@@ -306,10 +306,10 @@ def write(result: Edit, folder: str | Path, number: int = 0, key: str = "") -> P
     """Write an edit as `{number}_{caption}/` under `folder`: input, boxes, results, the chosen one, scores.
 
     Boxes and results are numbered by their rank, 0 for the best. Every result carries its recipe. Returns the
-    folder; an older one of that name is written over. The scores come last: where they are, all is.
+    folder; an older one of that name is overwritten. The scores, written last, mark it as complete.
 
     Args:
-        key: of all that the edit was made of, kept with the scores.
+        key: a hash of everything that determines the result, stored with the scores.
     """
     place = Path(folder) / folder_of(result.recipe.caption or result.recipe.task, number)
     (place / SCORES).unlink(missing_ok=True)

@@ -77,7 +77,7 @@ def _checked(folder: Path) -> Path:
     """The folder, after checking that its configurations ask for networks of a sane size.
 
     Raises:
-        ValueError: names the file, the entry and what came.
+        ValueError: with the file, the entry and its value.
     """
     for path in sorted([*folder.glob("*config.json"), *folder.glob("*/*config.json")]):
         if path.name != "tokenizer_config.json":  # its lengths may be 1e30, and build nothing
@@ -103,7 +103,7 @@ def missing(repo: str, only: str | None = None) -> dict[str, int]:
     """The files that loading `repo` needs and this machine lacks, with their sizes in bytes, smallest first.
 
     Args:
-        only: the one file of it that is needed, where it is no folder of a model.
+        only: the only file that is needed, if the repository is not a whole model.
 
     Raises:
         ValueError: no such repository, or no name of one.
@@ -121,9 +121,9 @@ def missing(repo: str, only: str | None = None) -> dict[str, int]:
 def fetch(repo: str, only: str | None = None) -> Generator[Step, None, Path]:
     """Download what is missing of `repo`, file by file, and return its folder; progress is in bytes.
 
-    Closing the generator cancels. The files that were fetched stay, the one that was on its way does not: the
-    hub's client begins it anew. The next call goes on from there. Each file is checked against the size and
-    hash the hub gives.
+    Closing the generator cancels. Finished files are kept, and the next call continues with the file that was
+    interrupted, which the hub's client downloads again from its start. Each file is checked against the size
+    and hash the hub gives.
 
     Raises:
         ValueError, WeightsMissing: as `missing`; also when the connection ends.

@@ -43,9 +43,9 @@ class Recipe:
     """The settings of one edit.
 
     Args:
-        box: of the region found, (left, top, right, bottom) pixels; None where a mask was given.
-        mask: see `packed.pack_mask`; empty where the task makes it from the picture's size.
-        options: of the task and the painter, plain JSON values.
+        box: the edited region, (left, top, right, bottom) in pixels; None for a mask.
+        mask: see `packed.pack_mask`; empty if the task derives it from the picture's size.
+        options: options of the task and the painter, plain JSON values.
     """
 
     task: str

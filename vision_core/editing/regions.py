@@ -45,7 +45,7 @@ def anchors(saliency: np.ndarray, count: int = 9, spacing: float = 0.12) -> list
     """The highest peaks of a saliency map, apart from each other.
 
     Greedy non-maximum suppression: the highest value, then the highest at least `spacing` away, and so on;
-    where the map is used up before there are `count`, the rest is taken at ever smaller spacing.
+    if no place is left before there are `count`, the spacing is reduced.
 
     Args:
         saliency: (H, W), finite; only the order of its values counts.

@@ -34,11 +34,11 @@ class Clip:
 
     Args:
         crops: views of each picture that are averaged: the whole, and crops drawn once from a seed, the same
-            for every picture, so that two edits differ by what they show and not by how they were looked at.
+            for every picture, so that the scores of two edits do not depend on the crops.
 
     Raises:
         ValueError: the folder holds no such model.
-        WeightsMissing: not on this machine, and the hub cannot be asked.
+        WeightsMissing: not on this machine.
     """
 
     def __init__(

@@ -40,10 +40,10 @@ class Task:
     """The defaults from which a plan is made.
 
     Args:
-        mask: the kind of mask it takes where none is given, see `masks.KINDS`; "" where one must be given.
-        inverse: change everything but the mask that is given.
-        grow: what may change around the mask, in thousandths of the picture's longer side beside the feather:
-            what hangs on to a thing.
+        mask: kind of the default mask, see `masks.KINDS`; "" if a mask is required.
+        inverse: change everything outside the mask.
+        grow: margin around the mask that may change in addition to the feather, in thousandths of the
+            picture's longer side.
         generative: needs a painter that takes text.
     """
 
@@ -92,7 +92,7 @@ def plan(
         edge: pixels around the mask that may change, too; see `edge`.
 
     Raises:
-        ValueError: no such task, no mask where the task has none of its own, or nothing left to change.
+        ValueError: an unknown task, a missing mask, or nothing left to change.
     """
     kind = named(task)
     if mask is None:

@@ -58,8 +58,8 @@ class Settings(TrainingSettings):
 class Table:
     """The losses L[picture, anchor, size] computed so far; NaN for candidates not painted yet.
 
-    What was painted is kept in a file beside it, so that a training that repeats its steps does not paint
-    again; what is known belongs to the training's state.
+    Painted losses are kept in a separate file, so that a resumed training does not paint again; which of them
+    are known is part of the training's state.
 
     Args:
         path: the file of all paintings' losses.

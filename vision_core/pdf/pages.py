@@ -74,12 +74,12 @@ class Pages:
     ) -> Picture:
         """Page `number`, from 1, upright.
 
-        A page that is one scan, or scans side by side, gives their own pixels, also where it turns or mirrors
-        them. Any other one is drawn, with its form fields and annotations, at the resolution of the scans on
-        it, else at `DPI`; a note says so.
+        A page that consists of one scan, or of scans side by side, is returned in their pixels, also if it
+        turns or mirrors them. Any other page is drawn, with its form fields and annotations, at the
+        resolution of the scans on it, else at `DPI`; a note says so.
 
         Args:
-            allow: called with the pixels that are to be worked on next, for limits of time and memory.
+            allow: called with the number of pixels to be processed next, to set limits of time and memory.
 
         Raises:
             ValueError: a damaged scan, more than `max_pixels` pixels, endless drawing instructions.

@@ -26,9 +26,9 @@ def write(parts: Sequence[Path], file: BinaryIO) -> None:
 
 
 def replace(source: Path, parts: Mapping[int, Path], file: BinaryIO) -> None:
-    """The PDF `source` with pictures, PNG files by page number from 1, in place of what these pages show.
+    """Write the PDF `source` with pictures, PNG files by page number from 1, instead of the visible content.
 
-    Pages keep their size, and text stays where it was, under the picture. Pages without a picture, bookmarks,
+    Pages keep their size, and their text under the picture. Pages without a picture, bookmarks,
     title, author, language and attachments stay as they are.
     """
     import pikepdf

@@ -101,8 +101,8 @@ def write(
 ) -> None:
     """Join page images, PNG files by page number, into one PDF or TIFF, atomically and without loss.
 
-    The same pages give the same bytes. A PDF from a `source` that is a PDF is that one with other pictures on
-    its pages, but for the `unchanged` ones: see `writing.replace`.
+    The same pages give the same bytes. If source and result are PDFs, the pictures are put onto the pages of
+    the source, except for the `unchanged` ones; see `writing.replace`.
 
     Raises:
         ValueError: another suffix, or no pages.

@@ -17,12 +17,12 @@ def to_srgb(
 ) -> tuple[Image.Image, bool, np.ndarray | None]:
     """Convert an image to sRGB by its profile; returns it, whether it is now known to be sRGB, and `wide`.
 
-    Without a profile the image comes back as it was, palettes and YCbCr as RGB. What was done is added to
-    `notes` as a sentence. A profile that is sRGB under another name changes no pixel.
+    Without a profile the image is returned unchanged, palettes and YCbCr as RGB. A sentence about the
+    conversion is added to `notes`. A profile that equals sRGB changes no pixel.
 
     Args:
-        wide: the same pixels of an RGB or grey image as uint16 (H, W, 3), converted likewise; None comes
-            back where the profile needs LittleCMS, which Pillow has for 8 bits only.
+        wide: the same pixels of an RGB or grey image as uint16 (H, W, 3), converted likewise; None is
+            returned if the profile needs LittleCMS, which Pillow supports for 8 bits only.
     """
     if image.mode in ("P", "1", "YCbCr"):
         image = image.convert("RGB")

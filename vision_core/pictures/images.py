@@ -74,9 +74,9 @@ def read(source: str | Path | bytes, max_pixels: int | None = None) -> Picture:
 
 
 def tiff_pages(path: str | Path, max_pixels: int | None = None) -> list[Callable[[], Picture]]:
-    """The pages of a TIFF in order, each decoded when it is called; thumbnails and masks are none.
+    """The pages of a TIFF in order, without thumbnails and masks; calling one decodes it.
 
-    Where the file is damaged after some pages, calling the last one says so.
+    If the file is damaged after some pages, calling the last item raises the error.
 
     Raises:
         ValueError: no TIFF, or one without a readable page; when a page is decoded, as `read`.

@@ -1,4 +1,4 @@
-"""A picture in memory: its pixels, and what must survive a round trip."""
+"""A picture in memory: its pixels, and the metadata that survives a round trip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,12 +14,12 @@ Kind = Literal["color", "grey", "binary"]
 
 @dataclass(frozen=True)
 class Picture:
-    """uint8 (H, W, 3) sRGB, upright, and what must survive a round trip.
+    """An upright sRGB picture, uint8 (H, W, 3), and the metadata that survives a round trip.
 
-    `alpha` is uint8 (H, W) or None when opaque. `wide` is uint16 (H, W, 3), or 4 with the alpha of 16 bits:
-    what `rgb` and `alpha` round, of a file with more than 8 bits; None where there is no more than 8.
-    `bit_depth` is the file's; `notes` are sentences about what reading changed. `kind` is what the file
-    stores: colours, grey, or black and white; `encode` stores the same wherever the pixels still allow it.
+    `alpha` is uint8 (H, W) or None when opaque. `wide` is uint16 (H, W, 3), or 4 with a 16-bit alpha, for
+    files with more than 8 bits, of which `rgb` and `alpha` are rounded; else None. `bit_depth` is the file's;
+    `notes` are sentences about changes by reading. `kind` is the file's: colour, grey, or black and white;
+    `encode` stores the same kind if the pixels still allow it.
     `exif` holds the texts and `xmp` the packet that `metadata` keeps.
 
     Raises:
@@ -61,8 +61,8 @@ class Picture:
     def seen(self) -> np.ndarray:
         """uint8 (H, W, 3), in which a fully transparent pixel has the colour of the nearest visible one.
 
-        For all that looks at neighbours: the colours stored under transparency are nobody's. White where
-        nothing can be seen.
+        For filters over neighbouring pixels: the colours stored under full transparency are arbitrary. White
+        if the whole picture is transparent.
         """
         if self.alpha is None or self.alpha.all():
             return self.rgb

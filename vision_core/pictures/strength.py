@@ -1,4 +1,4 @@
-"""How strongly a picture marks when it is used as a mask."""
+"""Interprets pictures as masks."""
 
 import cv2
 import numpy as np
@@ -9,13 +9,13 @@ from vision_core.pictures.picture import Picture
 def strength(picture: Picture) -> np.ndarray:
     """Strength of a picture used as a mask, uint8 (H, W): its brightness, at most its opacity.
 
-    Colours on black mark like white, and so does the other level of a picture with two dark ones, such as
-    labels 0 and 1. A picture that is transparent in places, and not black and white in the others, is a layer
-    that was painted on or a thing cut out: it marks as it is opaque.
+    Colours on black count as white, and so does the lighter of two dark levels, such as the labels 0 and 1. A
+    picture that is transparent in places, and elsewhere not black and white, is a painted layer or a cut-out:
+    its strength is its opacity.
 
     Raises:
-        ValueError: what is marked is left open: colours that do not lie on black, such as a photograph, or
-            several dark levels and nothing lighter.
+        ValueError: the picture is ambiguous: colours that are not on black, as in a photograph, or several
+            dark levels and nothing lighter.
     """
     light = picture.rgb.max(2)
     if picture.wide is not None and not light.any():  # labels such as 0 and 1 of 65,535

@@ -1,4 +1,4 @@
-"""Files out of a stranger's ZIP, and no more of them than asked for."""
+"""Reads files from an untrusted ZIP, within limits."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress

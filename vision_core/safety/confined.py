@@ -1,7 +1,7 @@
-"""Gives up for good what a process that parses strangers' files never needs: network, processes, writing.
+"""Permanently drops rights that a process parsing untrusted files never needs: network, processes, writing.
 
-Without root, by two means of the Linux kernel: a seccomp filter and Landlock. Where a kernel or a machine
-lacks one, the limits of `guarded` are what is left.
+Needs no root: it uses a seccomp filter and Landlock of the Linux kernel. If a kernel or a machine lacks them,
+only the limits of `guarded` remain.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""Reads strangers' files in a process of its own, with a deadline and a memory limit.
+"""Reads untrusted files in a separate process, with a deadline and a memory limit.
 
-A file may be small and keep a decoder busy for minutes, make it ask for gigabytes, or crash it. Servers
-therefore read uploads here; nothing but that one request fails.
+A small file can keep a decoder busy for minutes, make it allocate gigabytes, or crash it. Servers therefore
+read uploads here, so that only that request fails.
 """
 
 import atexit
@@ -38,13 +38,13 @@ def read(
 ) -> Picture:
     """`images.read` in a worker process that is ended after `seconds`; may be called from any thread.
 
-    With a `page`, from 1, it is `documents.read`, and the source a path.
+    With a `page`, from 1, like `documents.read`; the source is then a path.
 
-    The worker is kept for the next file and replaced once it ends. Its memory is limited to what
-    `max_pixels` need where the system enforces such limits (Linux does, macOS does not).
+    The worker is kept for the next file and replaced once it ends. Its memory is limited to the
+    need of `max_pixels` if the system enforces such limits (Linux does, macOS does not).
 
     Args:
-        max_pixels, seconds: None is the limit of that name.
+        max_pixels, seconds: None for the limits of these names.
 
     Raises:
         ValueError: whatever `images.read` refuses; too slow, too much memory, or a decoder that crashed; all

@@ -1,7 +1,7 @@
 """All limits in one table; environment variables of the server change them.
 
-docs/security.md prints it. What a limit refuses is a sentence with the number that came, the number that is
-accepted and the variable that sets it.
+docs/security.md prints it. The message of a refusal holds the number in question, the accepted number and the
+variable that sets it.
 """
 
 import math
@@ -12,12 +12,12 @@ from vision_core.safety.messages import quote
 
 
 class NoLimit(ValueError):
-    """A fault of the environment, which is no fault of the file that is read."""
+    """A fault of the environment, not of the file that is read."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The most of one thing.
+    """The maximum of one quantity.
 
     Args:
         name: VISION_CORE_MAX_`name` in the environment replaces the default.

@@ -1,7 +1,7 @@
-"""Values as messages between two processes: JSON, then the bytes of the arrays that it announces.
+"""Messages between two processes: JSON, then the bytes of the arrays that it announces.
 
-No pickle, which could run what a taken-over decoder writes: what comes out is plain data, arrays of numbers,
-and dataclasses of ours that this process has loaded.
+Not pickle, which could run code from a compromised decoder: messages hold only plain data, numeric arrays and
+dataclasses of this package that this process has loaded.
 """
 
 import json

@@ -42,13 +42,13 @@ class Diffusion:
     Args:
         source: a folder in the diffusers format, or a repository of the model hub.
         steps, guidance, negative: of the sampling.
-        side: of the square that it paints; None is the model's own.
-        whole: it is shown the whole picture, as far as a square goes, and not a part around the hole.
+        side: side in pixels of the painted square; None for the model's own.
+        whole: show the model the largest possible square of the picture, not a part around the hole.
         fast: Stable Diffusion 1.5 with the LCM adapter and the tiny autoencoder: 4 to 8 steps, for a CPU.
 
     Raises:
-        ValueError: the folder holds no such pipeline, or an argument out of range.
-        WeightsMissing: not on this machine, and the hub cannot be asked.
+        ValueError: the folder holds no inpainting pipeline, or an argument is out of range.
+        WeightsMissing: not on this machine.
     """
 
     takes_text = True

@@ -20,11 +20,11 @@ MOST_THIN = 300_000  # pixels of a thin hole: filling 70,000 biharmonically take
 
 
 class Painter(Protocol):
-    """Something that makes up what a hole holds.
+    """Fills a hole with new content.
 
-    `name` stands in recipes; `takes_text` says whether a prompt means anything to it; `side` is the size of
-    square it paints best, in pixels, or None where any size will do; `whole` says whether it has only ever
-    seen whole pictures, in which things have the size they have there; `options` are its settings.
+    `name` is written to recipes; `takes_text` is whether it uses the prompt; `side` is the side of the square
+    that it paints best, in pixels, or None for any size; `whole` is whether it was trained on whole pictures
+    only, so that objects must have their size in these; `options` are its settings.
     """
 
     @property
@@ -50,7 +50,7 @@ class Painter(Protocol):
         Args:
             rgb: uint8 (H, W, 3).
             hole: bool (H, W), True where to paint.
-            strength: how much of what is there is forgotten, above 0 to 1.
+            strength: share of the present content that is discarded, above 0 to 1.
         """
         ...
 
@@ -128,10 +128,10 @@ def _depth(hole: np.ndarray) -> np.ndarray:
 
 
 def split(hole: np.ndarray) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """The parts of a hole that are thin as one mask, and each other part as its own, one after another.
+    """Split a hole into one mask of all thin parts, and one mask for each wide part, lazily.
 
-    A part is thin where less than half of it lies within `THIN` pixels of places deeper than that: strokes
-    that cross are deep where they do, and still strokes.
+    A part is thin if at most half of it lies within `THIN` pixels of places that are deeper than `THIN`:
+    crossing strokes are deep at their crossing, but still thin.
     """
     count, labels = cv2.connectedComponents(hole.astype(np.uint8), connectivity=8)
     deep = _depth(hole) > THIN

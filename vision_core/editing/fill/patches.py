@@ -1,7 +1,7 @@
 """Fills a wide hole with patches of the same picture, which continues textures and edges.
 
-The search is pypatchmatch's. Ours is from where it may copy, at which size it decides, and how what it found
-becomes pixels at full size.
+pypatchmatch does the search. This module decides which pixels may be copied and at which size to search, and
+copies the result at full size.
 
 Source: Wexler et al. 2007, "Space-Time Completion of Video"; Barnes et al. 2009, "PatchMatch".
 """

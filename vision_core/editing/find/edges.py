@@ -17,10 +17,9 @@ PART = 4_000_000  # pixels per chunk: a large picture at once would take gigabyt
 
 
 def refine(rgb: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """The mask bool (H, W) of uint8 (H, W, 3) whose logits are `level`, float32 (h, w) of any size.
+    """The mask, bool (H, W), of a picture, uint8 (H, W, 3), from logits `level`, float32 (h, w) of any size.
 
-    Only what lies near the coarse edge may change sides, and the new edge is drawn for every pixel: a large
-    picture has no stairs.
+    Only pixels near the coarse edge are refined, at full resolution, so that large pictures show no steps.
     """
     height, width = rgb.shape[:2]
     scale = min(1.0, WORKING / max(height, width))

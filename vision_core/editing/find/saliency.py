@@ -37,7 +37,7 @@ class Saliency:
 
     Raises:
         ValueError: the folder holds no ViT, or its preprocessing names no mean and deviation.
-        WeightsMissing: not on this machine, and the hub cannot be asked.
+        WeightsMissing: not on this machine.
     """
 
     def __init__(self, source: str | Path = DEFAULT, device: str = "auto") -> None:
@@ -83,7 +83,7 @@ def stand_out(vit: Any, images: torch.Tensor, patch: int) -> tuple[list[np.ndarr
     Each map is the mean of the picture's and of its mirror image's: a ViT prefers some positions to others.
 
     Args:
-        vit: whose attention is computed eagerly, so that it can be asked for.
+        vit: a model with eager attention, which can return its attention maps.
     """
     output = vit(
         torch.cat([images, images.flip(3)]),
@@ -107,13 +107,13 @@ def stands_out(heads: torch.Tensor, features: torch.Tensor) -> np.ndarray:
     """Saliency of each place, (rows, columns) in [0, 1]: its attention and its difference from the rest.
 
     Each head's attention counts as a share of its largest, and by the square root, so that one bright spot of
-    one head decides nothing. Unlike is what lies far from the mean of the features, since most of a picture
-    is what surrounds its things. Both are smoothed over 1.5 tokens: the peaks are the middles of large
+    one head decides nothing. The difference is the distance from the mean of the features, since most of a
+    picture is background. Both are smoothed over 1.5 tokens, so that the peaks are the middles of large
     things. The cube root was chosen on training scenes of the small world (docs/editing-models.md).
 
     Args:
         heads: attention of the class token in the last block, (heads, rows, columns).
-        features: what that block is given, (C, rows, columns).
+        features: the input of that block, (C, rows, columns).
     """
     from scipy.ndimage import gaussian_filter
 

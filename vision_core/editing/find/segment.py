@@ -36,8 +36,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 class Seen:
     """An encoded picture of `height` x `width` pixels: `embedding`, float16 (1, 256, 64, 64).
 
-    `things` are those of the detector, where it was asked; `part` is the window that was looked at, None for
-    all; `answers` are those given before, by their prompts.
+    `things` are the detected objects, if the detector was run; `part` is the encoded window, None for the
+    whole picture; `answers` caches the choices of earlier prompts.
     """
 
     embedding: np.ndarray
@@ -133,7 +133,7 @@ class Sam:
     """A pair of networks in a folder, `encoder.onnx` and `decoder.onnx`; other names may hold these words.
 
     Args:
-        folder: None is the pair that comes along, or the one that VISION_CORE_SAM names.
+        folder: None for the shipped pair, or the one in the folder VISION_CORE_SAM.
 
     Raises:
         ValueError: no such pair, or networks of another kind.
@@ -216,7 +216,7 @@ def _ordered(seen: Seen, logits: np.ndarray, scores: np.ndarray, single: bool) -
     """The decoder's masks, the likeliest first, without near duplicates.
 
     Of four, the first is for boxes and several points, the others are for one point: part, middle and whole.
-    Where the first is right, the mean of it and the likeliest other is nearer to the thing.
+    If the first is used, it is averaged with the likeliest other, which is more accurate.
     """
     if len(logits) == 4:
         order = [1 + int(k) for k in np.argsort(-(scores + WHOLE)[1:])]

@@ -1,9 +1,9 @@
 """Finds the shadow that a marked thing casts and lifts it, so that it goes with the thing.
 
-On level ground a shadow is the outline of its thing laid down from its foot: sheared to one side and
-flattened. All such outlines are tried. To the best one a soft shape and a loss of light are fitted: those
-that leave the least slope across its edge. Where that explains too little of the slope there is no shadow.
-The ground keeps its texture: it gets back the light that it lost.
+On level ground, a shadow is the outline of its object, sheared to one side and flattened from the foot. All
+such outlines are tried. A soft shape and a loss of light are fitted to the best one, to leave the smallest
+gradient across its edge. If that explains too little of the gradient, there is no shadow. Lifting restores
+the lost light, so the ground keeps its texture.
 """
 
 from collections.abc import Iterator

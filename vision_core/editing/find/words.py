@@ -148,15 +148,15 @@ BEHIND = re.compile(
 
 @dataclass(frozen=True)
 class Wanted:
-    """One of the things that words ask for.
+    """A request for one kind of object.
 
     Args:
-        word: as it was said, in the singular; "" where none is known.
-        names: those of the `NAMES` that it means.
-        color, places: of `COLORS` and `PLACES`; empty: any.
+        word: the requested word in the singular; "" if it is unknown.
+        names: the matching `NAMES`.
+        color, places: from `COLORS` and `PLACES`; empty for any.
         size: 1 for the largest, -1 for the smallest, 0 for any.
-        place_number: 2 for the second from the left; 0: none was said.
-        count: how many; None: as many as there are.
+        place_number: e.g. 2 for "the second from the left"; 0 if not mentioned.
+        count: how many; None for all.
         ignored: words that were not understood.
     """
 
