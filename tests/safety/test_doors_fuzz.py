@@ -81,14 +81,20 @@ def picture(format: str, mode: str = "RGB", **options: Any) -> None:
         exif.update({0x0112: 6, 0x010F: "camera"})
         about = {"exif": exif, "dpi": (72, 72), "icc_profile": icc.srgb_profile()}
         image = Image.fromarray(COLORS).convert(mode)
-        image.save(folder / "x", format, **({} if format in ("GIF", "BMP") else about), **options)
+        if options.get("save_all"):
+            options["append_images"] = [image.rotate(90), image.rotate(180)]
+        if format == "HEIF":  # for which Pillow has no writer, and whose reader is ours
+            image = pytest.importorskip("pillow_heif").from_pillow(image)
+        image.save(folder / "x", format=format, **({} if format in ("GIF", "BMP") else about), **options)
         return lambda folder: images.encode(images.read(folder / "x", max_pixels=100_000))
 
     DOORS[" ".join([format, mode, *map(str, options.values())])] = build
 
 
-for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"):
+for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF"):
     picture(format)
+for format in ("GIF", "WEBP", "TIFF", "PNG"):
+    picture(format, save_all=True)
 picture("PNG", "P", bits=4)
 picture("PNG", "I;16")
 picture("JPEG", "CMYK")
@@ -113,6 +119,20 @@ def palette(suffix: str) -> None:
 
 for suffix in palette_files.WRITABLE:
     palette(suffix)
+
+
+def foreign_palette(suffix: str, data: bytes) -> None:
+    def build(folder: Path) -> Reader:
+        (folder / f"x{suffix}").write_bytes(data)
+        return lambda folder: palette_files.read(folder / f"x{suffix}")
+
+    DOORS[f"palette {suffix} {data[:4]!r}"] = build
+
+
+foreign_palette(".pal", b"JASC-PAL\n0100\n2\n1 2 3\n4 5 6\n")
+foreign_palette(".pal", b"RIFF\x18\0\0\0PAL data\x0c\0\0\0\0\3\2\0" + bytes(range(8)))
+foreign_palette(".aco", b"\0\1\0\2" + b"\0\0\1\2\3\4\5\6\0\0" * 2)
+foreign_palette(".aco", b"\0\2\0\1" + b"\0\0\1\2\3\4\5\6\0\0" + b"\0\0\0\2\0a\0\0")
 
 
 @door
