@@ -45,7 +45,7 @@ class Editor:
         ]
 
     def done(self, out: Path) -> set[tuple[Path, Path]]:
-        """The pairs with a complete result of the same picture, texts and settings in `out`, a folder or URL.
+        """The pairs whose complete result, with the same settings, exists in `out`, a folder or URL.
 
         What killed runs left half-written in the folders of the results is removed.
         """

@@ -89,7 +89,7 @@ def plan(
     """The plan of a task for a picture of `height` x `width` pixels; None takes the task's own value.
 
     Args:
-        edge: pixels around the mask that may change, too; see `edge`.
+        edge: pixels around the mask that may also change; by default, see `around`.
 
     Raises:
         ValueError: an unknown task, a missing mask, or nothing left to change.

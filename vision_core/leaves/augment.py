@@ -1,4 +1,4 @@
-"""Augmentation: random views for training, and six single kinds to look at or to balance classes with."""
+"""Augmentation: random views for training, and six single kinds to inspect or to balance classes."""
 
 import math
 from functools import lru_cache
@@ -22,7 +22,7 @@ GROUNDS_DRAWN = 64  # number of different backgrounds
 
 
 def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:
-    """One random view of each picture, as another camera might have taken it elsewhere.
+    """One random view of each picture, as from another camera in another place.
 
     Half of the leaves that can be segmented get another background. Then the picture is cropped (to half of
     its area or more), mirrored, rotated by up to 20 degrees and shaded from one side; exposure, white balance
@@ -188,7 +188,7 @@ def gallery(picture: Picture, seed: int = 0) -> dict[str, Picture]:
 
 
 def balance(folder: Path, files: dict[str, list[str]], out: Path, seed: int = 0) -> dict[str, int]:
-    """Write augmented pictures to `out` that fill up every class to the size of the largest; their numbers.
+    """Fill up every class to the size of the largest with augmented pictures in `out`; returns their counts.
 
     Args:
         files: the pictures of each class, within `folder`.

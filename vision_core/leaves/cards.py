@@ -1,4 +1,4 @@
-"""Results as pictures: a card for one picture, and a contact sheet of many."""
+"""Draws results: a card for one picture, and a contact sheet of many."""
 
 from collections.abc import Sequence
 

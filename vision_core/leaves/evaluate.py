@@ -74,7 +74,7 @@ def _bootstrap(truth: np.ndarray, predicted: np.ndarray, labels: np.ndarray, see
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray) -> list[dict[str, float]]:
-    """For each of 15 bins of the probability of the answer: its mean, the share that is right, the count."""
+    """For each of 15 bins of the predicted probability: mean, share of correct predictions, count."""
     sure, right = probabilities.max(1), probabilities.argmax(1) == truth
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     return [
@@ -142,7 +142,7 @@ def fit_temperature(logits: Tensor, truth: Tensor) -> float:
 
 
 def gap(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Training minus validation accuracy of an epoch, and the alarm: none, mild from .1, serious from .2."""
+    """Training minus validation accuracy of an epoch, and the alarm level: none, mild (.1), serious (.2)."""
     value = metrics["train_accuracy"] - metrics["val_accuracy"]
     return {"gap": value, "alarm": "serious" if value >= SERIOUS else "mild" if value >= MILD else "none"}
 

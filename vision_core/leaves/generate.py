@@ -194,7 +194,7 @@ def _surface(random: np.random.Generator, cover: np.ndarray, rib: np.ndarray, si
 def _spots(
     random: np.random.Generator, inside: np.ndarray, count: int, radius: tuple[float, float], rough: float
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
-    """For each spot on the leaf a window, and there the distance to its centre: 1 at its uneven edge."""
+    """For each spot on the leaf: a window, and in it the distance to the centre, 1 at the uneven edge."""
     size, uneven = len(inside), 1 + rough * _noise(random, len(inside), 14)
     ys, xs = np.nonzero(inside)
     for k in random.integers(0, len(ys), count) if len(ys) else ():
@@ -212,7 +212,7 @@ def _paint(part: np.ndarray, color: tuple[float, float, float], alpha: np.ndarra
 
 
 def _edge(distance: np.ndarray, at: float, soft: float) -> np.ndarray:
-    """1 inside the distance `at`, 0 outside, with a soft edge."""
+    """1 up to the distance `at`, 0 beyond, with a soft edge."""
     return np.clip((at - distance) / soft + 0.5, 0, 1)
 
 

@@ -47,12 +47,12 @@ def by_species(probabilities: dict[str, float]) -> dict[str, float]:
 
 
 def plain_name(label: str) -> str:
-    """A class as people say it: Bean___angular_leaf_spot is "Bean, angular leaf spot"."""
+    """A readable class name: Bean___angular_leaf_spot becomes "Bean, angular leaf spot"."""
     return label.replace(BETWEEN, ", ").replace("_", " ")
 
 
 def verdict(answer: Prediction) -> str:
-    """The answer in words: the class and its probability, or that the leaf is not known."""
+    """The prediction as text: the class and its probability, or that the leaf is not known."""
     closest = f"{plain_name(answer.label)}, {answer.probability:.1%}"
     if answer.known:
         return closest

@@ -95,7 +95,7 @@ def train(out: str | Path, settings: Settings, *, replace: bool = False) -> Gene
 
 
 def _create(out: str | Path, settings: Settings, replace: bool, split: bool) -> Run:
-    """Everything that cannot be trained is refused before the run's folder is made."""
+    """Create the run; data that cannot be trained on are refused before its folder is created."""
     with zips.unpacked(settings.data) as folder:
         data.check_folder(folder)
         manifest = _split(folder, settings) if split else None

@@ -1,4 +1,4 @@
-"""A ZIP of class folders, used as a folder is."""
+"""Uses a ZIP of class folders like a folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from vision_core.safety.limits import LEAVES, LEAVES_PICTURES
 
 @contextmanager
 def unpacked(source: str | Path) -> Iterator[Path]:
-    """A folder as it is; a ZIP as a temporary folder with its pictures, removed at the end.
+    """Yield a folder itself; for a ZIP, a temporary folder with its pictures, which is removed at the end.
 
     Raises:
         ValueError: not a ZIP, a damaged one, one without pictures or with more than LEAVES_PICTURES or

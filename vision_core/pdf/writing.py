@@ -44,7 +44,7 @@ def replace(source: Path, parts: Mapping[int, Path], file: BinaryIO) -> None:
 
 
 def lost(source: Path, target: Path) -> list[str]:
-    """Sentences on what a PDF loses in a `target` made from its pages."""
+    """Notes on what a PDF loses in a `target` made from its pages."""
     import pikepdf
 
     with pikepdf.open(source) as pdf:
@@ -102,7 +102,7 @@ def _draw_over(pdf: Any, page: Any, image: Any) -> None:
 
 
 def _matrix(page: Any) -> tuple[float, ...]:
-    """From the unit square to all of the page that is shown, upright where the page is turned."""
+    """The matrix from the unit square to the visible part of the page, upright on rotated pages, too."""
     left, bottom, right, top = (
         pick(float(box[index]) for box in (_ordered(page.mediabox), _ordered(page.cropbox)))
         for index, pick in enumerate((max, max, min, min))

@@ -78,12 +78,12 @@ def read_from(document: Document, path: Path, number: int, allow: Allow = lambda
 
 
 def is_document(path: Path) -> bool:
-    """Whether a file of this name may hold several pages."""
+    """Whether the file type may hold several pages."""
     return path.suffix.lower() in (".pdf", ".tif", ".tiff")
 
 
 def assumed(source: Path, part: Path, target: Path) -> list[str]:
-    """Sentences on the defaults that a page, a PNG file, gets as a page of a PDF."""
+    """Notes on defaults that are assumed when a page, a PNG file, is written to a PDF."""
     if not _is_pdf(target) or _is_pdf(source):
         return []
     with Image.open(part) as image:
@@ -92,7 +92,7 @@ def assumed(source: Path, part: Path, target: Path) -> list[str]:
 
 
 def lost(source: Path, target: Path) -> list[str]:
-    """Sentences on what a document loses in a `target` made from its pages."""
+    """Notes on what a document loses in a `target` made from its pages."""
     return writing.lost(source, target) if _is_pdf(source) else []
 
 

@@ -27,7 +27,7 @@ _WRITING = 0b1_1111_1111_0010  # write, remove and make files of any kind
 
 
 def confine() -> tuple[str, ...]:
-    """Give up what the kernel lets us give up: which of "network", "processes" and "writing" that are.
+    """Drop all rights that the kernel lets us drop; returns which of "network", "processes", "writing".
 
     Call it before threads are started; it holds for them and cannot be taken back.
     """

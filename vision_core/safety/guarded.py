@@ -62,11 +62,11 @@ def count(path: str | Path, seconds: float | None = None) -> int:
 def call(
     function: Callable[..., Result], source: str | Path | bytes, *arguments: Any, seconds: float | None = None
 ) -> Result:
-    """`function(source, *arguments)` in a worker, as `read`; a `source` that is a path arrives as `Path`.
+    """Call `function(source, *arguments)` in a worker, as `read` does; a path arrives as `Path`.
 
     Args:
-        function: of a module of ours; it is found again by its name. Arguments and result are what `wire`
-            sends: plain data, arrays, bytes, and dataclasses of these.
+        function: a function of this package, imported by its name in the worker. Arguments and result are
+            plain data, arrays, bytes, or dataclasses of these; see `wire`.
     """
     named = {"function": [function.__module__, function.__qualname__], "arguments": list(arguments)}
     return _ask_one({**named, "page": None, "max_pixels": limits.PIXELS.value}, source, seconds)

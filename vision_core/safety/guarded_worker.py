@@ -60,7 +60,7 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 
 def _reader(request: dict[str, Any]) -> Callable[[Any], Any]:
-    """The function that opens a request's file, with its libraries loaded: only the file counts."""
+    """The function that opens a request's file; loads its libraries first, so that only the file counts."""
     if "function" in request:
         _lift()
         module, name = request["function"]
@@ -92,7 +92,7 @@ def _document(path: Path, max_pixels: int) -> documents.Document:
 
 
 def _allow(memory: int, pixels: float) -> None:
-    """Bound what a page may take from here on: `memory` before it, and what its pixels need."""
+    """Limit processor time and memory of the next page: `memory` in use, plus the need of its pixels."""
     with suppress(ImportError):  # Windows
         import resource
 
@@ -110,7 +110,7 @@ def _restrict(kind: int, soft: int) -> None:
 
 
 def _lift() -> None:
-    """No limit of memory until the next `_limit`: libraries reserve address space when they are loaded."""
+    """Lift the memory limit until the next `_limit`: libraries reserve address space when they are loaded."""
     with suppress(ImportError):  # Windows
         import resource
 
@@ -118,7 +118,7 @@ def _lift() -> None:
 
 
 def _limit(request: dict[str, Any]) -> None:
-    """Bound the memory and the processor time of what comes next, should nobody be left to end it."""
+    """Limit memory and processor time of the next request, in case no parent is left to end it."""
     try:
         import resource
     except ImportError:  # Windows: the deadline alone ends what takes too long

@@ -109,7 +109,7 @@ LIMITS = {one.name: one for one in list(globals().values()) if isinstance(one, L
 
 
 def too_large(height: float, width: float, most: int | None = None) -> str:
-    """Why a picture of this size is refused, as what follows its name; "" where it is accepted.
+    """Why a picture of this size is refused, to follow its name in a message; "" if it is accepted.
 
     Args:
         most: pixels together; None is PIXELS.
@@ -144,12 +144,12 @@ def check_size(height: float, width: float, what: str, most: int | None = None) 
 
 
 def changed() -> dict[str, str]:
-    """The variables that are set, for a process that works for this one; see `adopt`."""
+    """The variables that are set, for a worker process; see `adopt`."""
     return {one.variable: os.environ[one.variable] for one in LIMITS.values() if one.variable in os.environ}
 
 
 def adopt(variables: dict[str, str]) -> None:
-    """Take the limits of the process that this one works for, which `changed` listed."""
+    """Adopt the limits of the parent process, as listed by its `changed`."""
     for one in LIMITS.values():
         os.environ.pop(one.variable, None)
     os.environ.update(variables)

@@ -1,1 +1,1 @@
-"""Painters, which fill a marked region: by exemplars, the trained filler or diffusion."""
+"""Painters, which fill a marked region: with patches, the trained filler, LaMa or diffusion."""

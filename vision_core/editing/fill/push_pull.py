@@ -1,4 +1,4 @@
-"""Fills thin holes smoothly: scratches, strokes, lost pixels. Wide ones are `exemplar`'s.
+"""Fills thin holes smoothly: scratches, strokes, lost pixels. For wide ones see `patches`.
 
 Source: Gortler et al. 1996, "The Lumigraph".
 """
