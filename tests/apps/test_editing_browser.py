@@ -67,6 +67,24 @@ def drag(page, tool: str, start: tuple[float, float], end: tuple[float, float]) 
     page.mouse.up()
 
 
+COVERED = """() => {
+    const box = document.querySelector('#start').getBoundingClientRect(), found = [];
+    for (let x = box.left + 4; x < box.right; x += 8) for (let y = box.top + 4; y < box.bottom; y += 6) {
+        const over = document.elementFromPoint(x, y);
+        if (!over.closest('#start')) found.push(over.outerHTML.slice(0, 80));
+    }
+    return [...new Set(found)];
+}"""
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
+def test_nothing_shows_through_the_button_that_stays_in_view(visitor, viewport):
+    page = visitor(viewport=viewport)
+    for top in range(0, 900, 15):
+        page.evaluate(f"scrollTo(0, {top})")
+        assert page.evaluate(COVERED) == []
+
+
 def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor, tmp_path):
     page = visitor()
     drag(page, "box", (0.1, 0.2), (0.3, 0.5))

@@ -185,6 +185,7 @@ def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(r
     table = app.dataframe[0].value
     assert set(table["file"]) == {"mine.jpg", "cat.jpg"} and len(app.image) == 1
     assert list(table[table["file"] == "cat.jpg"]["answer"]) == ["not known"]
+    assert not table[["answer", "closest"]].map(lambda name: "_" in name).any(axis=None)
 
 
 def test_new_classes_are_taught_from_a_few_pictures_and_asked_on_the_page(root):

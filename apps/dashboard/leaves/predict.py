@@ -129,7 +129,12 @@ def show_many(looks: list[tuple[str, leaves.Look]], pictures: list[Picture]) -> 
     rows = files.rows(looks)
     refused = sum(not row["known"] for row in rows)
     st.header(f"{len(looks)} pictures, {len(rows)} leaves, {refused} not known", anchor=False)
-    st.dataframe(rows, hide_index=True, alt="The answer to each leaf")
+    named = [
+        {**row, **{key: leaves.plain_name(row[key]) for key in ("answer", "closest") if row[key]}}
+        for row in rows
+    ]
+    share = st.column_config.NumberColumn(format="percent")
+    st.dataframe(named, hide_index=True, alt="The answer to each leaf", column_config={"probability": share})
     small = [images.shrink(picture.rgb, cards.TILE) for picture in pictures]
     sheet = cards.sheet([(name, rgb, seen) for (name, seen), rgb in zip(looks, small, strict=True)])
     st.image(sheet, "Contact sheet", alt="All pictures with their answers")

@@ -17,12 +17,15 @@ MOST_CLASSES, MOST_PICTURES = 8, 30
 def ask() -> dict[str, list[tuple[str, bytes]]]:
     """The files of each class by its name."""
     count = int(st.number_input("Classes", 2, MOST_CLASSES, 2, key="teach_count"))
-    found = {}
+    found, pair = {}, []
     for n in range(1, count + 1):
-        name = st.text_input(
+        if n % 2:
+            pair = st.columns(2, gap="large")
+        place = pair[(n - 1) % 2]
+        name = place.text_input(
             f"Name of class {n}", key=f"teach_name_{n}", placeholder="healthy" if n == 1 else ""
         )
-        given = st.file_uploader(
+        given = place.file_uploader(
             f"Pictures of class {n}",
             type="image",
             accept_multiple_files=True,
@@ -64,7 +67,8 @@ def show() -> None:
     low, high = found["accuracy_interval"]
     st.success(
         f"Taught {len(model.classes)} classes from {found['images']} pictures. Tested on each picture while "
-        f"it was left out: **{found['accuracy']:.0%} right** (95 %: {low:.0%} to {high:.0%}).",
+        f"it was left out: **{found['accuracy']:.0%} right** "
+        f"(with 95% certainty {low:.0%} to {high:.0%}).",
         icon=":material/school:",
     )
     rows = [{"class": name, **row} for name, row in found["per_class"].items()]
@@ -83,19 +87,16 @@ def show() -> None:
 
 st.title("Teach new classes", anchor=False)
 st.caption("About ten pictures per class are enough to start with. It takes seconds.")
-side, main = st.columns([1, 2], gap="large")
-with side:
-    asked = ask()
-    pressed = st.button("Teach", type="primary", icon=":material/school:", key="teach", width="stretch")
-with main:
-    if pressed:
-        st.session_state.pop(models.TAUGHT_KEY, None)
-        try:
-            with st.spinner("Looking at the pictures …"):
-                teach(asked)
-        except (ValueError, OSError) as error:
-            st.error(jobs.sentence(error), icon=":material/block:")
-    if models.TAUGHT_KEY in st.session_state:
-        show()
-    elif not pressed:
-        st.info("Name two or more classes and choose pictures of each, then press Teach.")
+asked = ask()
+pressed = st.button("Teach", type="primary", icon=":material/school:", key="teach", width="stretch")
+if pressed:
+    st.session_state.pop(models.TAUGHT_KEY, None)
+    try:
+        with st.spinner("Looking at the pictures …"):
+            teach(asked)
+    except (ValueError, OSError) as error:
+        st.error(jobs.sentence(error), icon=":material/block:")
+if models.TAUGHT_KEY in st.session_state:
+    show()
+elif not pressed:
+    st.info("Name two or more classes and choose pictures of each, then press Teach.")
