@@ -70,8 +70,8 @@ def build() -> gr.Blocks:
     return page.blocks
 
 
-def _reload(given: Session) -> tuple[Any, ...]:
-    return palette_panel.reload(current(given))
+def _reload(state: Session) -> tuple[Any, ...]:
+    return palette_panel.reload(current(state))
 
 
 def _choices(visit: gr.State) -> tuple[Any, ...]:
@@ -203,9 +203,9 @@ def _more_steps(
     empty = [gr.update(value="") if isinstance(c, gr.HTML) else _HIDDEN for c in cleared]
 
     @user_errors
-    def another(given: Session | None, name: str) -> tuple[Any, ...]:
-        known = current(given)
-        rows = rating_tab.form(known, looks.shown(known)) if name else ""
+    def another(state: Session | None, name: str) -> tuple[Any, ...]:
+        visitor = current(state)
+        rows = rating_tab.form(visitor, looks.shown(visitor)) if name else ""
         parts = gr.Column(visible=bool(name)), gr.Column(visible=bool(name)), gr.Accordion(visible=bool(rows))
         return *parts, rows, *empty
 

@@ -20,10 +20,10 @@ JOB, FILE = "compare", "comparison.json"  # the latter lies with the result
 
 
 @user_errors
-def begin(given: Session | None) -> None:
+def begin(state: Session | None) -> None:
     """Compare all methods on the visitor's picture, at the size at which results are measured."""
-    known = current(given)
-    look = looks.get(known)
+    visitor = current(state)
+    look = looks.get(visitor)
     model = look.model
 
     def act(job: Job) -> str:
@@ -40,13 +40,13 @@ def begin(given: Session | None) -> None:
         write_json(look.path(FILE), {"names": names, "rows": compare.table(entries)})
         return f"{len(entries)} methods compared."
 
-    jobs.begin(known.session, JOB, act, again=(begin, []), look=look.name)
+    jobs.begin(visitor.session, JOB, act, again=(begin, []), look=look.name)
 
 
 @user_errors
-def follow(given: Session | None) -> tuple[Any, ...]:
+def follow(state: Session | None) -> tuple[Any, ...]:
     """(gallery, table, words, Stop, Start, timer)."""
-    look, words, buttons = looks.outcome(current(given), JOB, FILE)
+    look, words, buttons = looks.outcome(current(state), JOB, FILE)
     if look is None:
         return gr.Gallery(visible=False), "", words, *buttons
     found = read_json(look.path(FILE))

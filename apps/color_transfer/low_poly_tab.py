@@ -23,15 +23,15 @@ COLORINGS = ("network", "nearest palette colour", "original", "wireframe")
 
 
 @user_errors
-def draw(given: Session | None, *choice: Any) -> tuple[Any, ...]:
+def draw(state: Session | None, *choice: Any) -> tuple[Any, ...]:
     """(image, how many triangles and the downloads) of a choice: the names below, in this order."""
-    known = current(given)
+    visitor = current(state)
     names = ("threshold", "density", "seed", "scatter", "coloring", "color", "lightness")
     options = {name: str(value) for name, value in zip(names, choice, strict=True)}
-    drawn, triangles, _ = drawing(looks.get(known), options)
-    links = [views.link(known, f"lowpoly.{end}", end.upper(), options) for end in ("png", "svg")]
+    drawn, triangles, _ = drawing(looks.get(visitor), options)
+    links = [views.link(visitor, f"lowpoly.{end}", end.upper(), options) for end in ("png", "svg")]
     words = note(f"{triangles:,} triangles") + downloads.links("", "".join(links))
-    shown = visits.shown(known.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
+    shown = visits.shown(visitor.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
     return gr.Image(shown, visible=True), words
 
 

@@ -29,28 +29,28 @@ TARGETS = ("coffee", "flower", "palace", "galaxies", "rocket", "astronaut")
 
 
 @user_errors
-def take_example(given: Session | None, event: gr.EventData) -> str:
+def take_example(state: Session | None, event: gr.EventData) -> str:
     """The path of an example picture."""
-    name, known = event_data(event, "value"), current(given)
+    name, visitor = event_data(event, "value"), current(state)
     if name not in (*SOURCES, *TARGETS):
         raise ValueError(f"There is no example {name!r}")
-    return str(known.session.path(_keep(known, EXAMPLES / f"{name}.jpg")))
+    return str(visitor.session.path(_keep(visitor, EXAMPLES / f"{name}.jpg")))
 
 
 @user_errors
-def choose_source(given: Session | None, path: str | None) -> str:
+def choose_source(state: Session | None, path: str | None) -> str:
     """Size, notes and own colours of the picture to recolour; one that is refused leaves none chosen."""
-    known = current(given)
+    visitor = current(state)
     if not path:
-        if known.source:
-            change(known.session, source="")
+        if visitor.source:
+            change(visitor.session, source="")
         return ""
     try:
         picture = read_picture(path)
     except ValueError as error:  # no other picture stays chosen
-        change(known.session, source="")
+        change(visitor.session, source="")
         return note(sentence(error), "warning")
-    change(known.session, source=_keep(known, path))
+    change(visitor.session, source=_keep(visitor, path))
     return describe(picture)
 
 
@@ -62,101 +62,101 @@ def describe(picture: Picture) -> str:
 
 
 @user_errors
-def choose_target(given: Session | None, path: str | None, clusters: float, colors: float) -> str:
+def choose_target(state: Session | None, path: str | None, clusters: float, colors: float) -> str:
     """The picture with the colours to take: its palette replaces the one at hand, locks and all."""
-    known = current(given)
-    gone = {} if known.imported else visit.NO_PALETTE
+    visitor = current(state)
+    gone = {} if visitor.imported else visit.NO_PALETTE
     if not path:
-        return palette_editor(change(known.session, target="", **gone) if known.target else known)
+        return palette_editor(change(visitor.session, target="", **gone) if visitor.target else visitor)
     try:
         picture = read_picture(path)
     except ValueError as error:  # no other picture stays chosen
-        return note(sentence(error), "warning") + palette_editor(change(known.session, target="", **gone))
-    if (name := _keep(known, path)) == known.target:
-        return palette_editor(known)  # a reload shows the picture again
-    taken = replace(known, locked=()).with_palette(_extract(picture, (), clusters, colors))
-    return palette_editor(change(known.session, target=name, imported="", **taken))
+        return note(sentence(error), "warning") + palette_editor(change(visitor.session, target="", **gone))
+    if (name := _keep(visitor, path)) == visitor.target:
+        return palette_editor(visitor)  # a reload shows the picture again
+    taken = replace(visitor, locked=()).with_palette(_extract(picture, (), clusters, colors))
+    return palette_editor(change(visitor.session, target=name, imported="", **taken))
 
 
 @user_errors
-def count_again(given: Session | None, clusters: float, colors: float) -> str:
+def count_again(state: Session | None, clusters: float, colors: float) -> str:
     """After a slider: the target's colours again, the locked ones among them; a palette file's stay."""
-    known = current(given)
-    if not known.imported and known.target:
-        picture = read_picture(known.session.path(known.target))
-        taken = known.with_palette(_extract(picture, known.locked, clusters, colors))
-        known = change(known.session, **taken)
-    return palette_editor(known)
+    visitor = current(state)
+    if not visitor.imported and visitor.target:
+        picture = read_picture(visitor.session.path(visitor.target))
+        taken = visitor.with_palette(_extract(picture, visitor.locked, clusters, colors))
+        visitor = change(visitor.session, **taken)
+    return palette_editor(visitor)
 
 
 @user_errors
-def take_file(given: Session | None, path: str | None, clusters: float, colors: float) -> str:
+def take_file(state: Session | None, path: str | None, clusters: float, colors: float) -> str:
     """The colours of a GPL, ASE, hex or JSON palette file; without the file those of the target again."""
-    known = replace(current(given), locked=())
+    visitor = replace(current(state), locked=())
     if path:
-        taken = known.with_palette(guarded.call(palette_files.read, path))
-        return palette_editor(change(known.session, imported=Path(path).name, **taken))
-    if not known.imported:
-        return palette_editor(current(given))
-    change(known.session, imported="", **visit.NO_PALETTE)
-    return count_again(known.session, clusters, colors)
+        taken = visitor.with_palette(guarded.call(palette_files.read, path))
+        return palette_editor(change(visitor.session, imported=Path(path).name, **taken))
+    if not visitor.imported:
+        return palette_editor(current(state))
+    change(visitor.session, imported="", **visit.NO_PALETTE)
+    return count_again(visitor.session, clusters, colors)
 
 
 @user_errors
-def edit(given: Session | None, event: gr.EventData) -> str:
+def edit(state: Session | None, event: gr.EventData) -> str:
     """A click on a colour or on a button below: choose, lock, drop, swap or undo."""
-    known, act = current(given), event_data(event, "act")
-    if known.palette is None:
+    visitor, act = current(state), event_data(event, "act")
+    if visitor.palette is None:
         raise ValueError("Choose a picture or a palette file with the colours to take first")
     match act:
         case "choose":
-            last = len(known.palette.colors) - 1
+            last = len(visitor.palette.colors) - 1
             changes: dict[str, Any] = {"chosen": whole(event_data(event, "value"), 0, last, "The colour")}
         case "lock":
-            changes = {"locked": lock(known)}
+            changes = {"locked": lock(visitor)}
         case "drop":
-            changes = drop(known)
+            changes = drop(visitor)
         case "swap":
-            changes = swap(known, event_data(event, "picked"))
+            changes = swap(visitor, event_data(event, "picked"))
         case "undo":
-            changes = undo(known)
+            changes = undo(visitor)
         case _:
             raise ValueError(f"{act!r} is nothing that can be done with a palette")
-    return palette_editor(change(known.session, **changes))
+    return palette_editor(change(visitor.session, **changes))
 
 
-def lock(known: Visit) -> tuple[str, ...]:
+def lock(visitor: Visit) -> tuple[str, ...]:
     """Lock or unlock the chosen colour: locked colours stay when the sliders choose again."""
-    text = to_hex(_palette(known).colors)[known.chosen]
-    kept = tuple(other for other in known.locked if other != text)
-    return kept if text in known.locked else (*known.locked, text)
+    text = to_hex(_palette(visitor).colors)[visitor.chosen]
+    kept = tuple(other for other in visitor.locked if other != text)
+    return kept if text in visitor.locked else (*visitor.locked, text)
 
 
-def drop(known: Visit) -> dict[str, Any]:
+def drop(visitor: Visit) -> dict[str, Any]:
     """Take the chosen colour out; its pixels go to the nearest of the others."""
-    target = None if known.imported else visit.target_of(known)
+    target = None if visitor.imported else visit.target_of(visitor)
     counted = None if target is None else color.count_colors(target.visible)
-    return known.edited(palettes.drop(_palette(known), known.chosen, counted))
+    return visitor.edited(palettes.drop(_palette(visitor), visitor.chosen, counted))
 
 
-def swap(known: Visit, picked: str) -> dict[str, Any]:
+def swap(visitor: Visit, picked: str) -> dict[str, Any]:
     """Put another colour, "#rrggbb", in the place of the chosen one."""
-    return known.edited(palettes.replace(_palette(known), known.chosen, from_hex(picked)))
+    return visitor.edited(palettes.replace(_palette(visitor), visitor.chosen, from_hex(picked)))
 
 
-def undo(known: Visit) -> dict[str, Any]:
+def undo(visitor: Visit) -> dict[str, Any]:
     """The palette before the last colour that was dropped or replaced."""
-    if not known.earlier:
+    if not visitor.earlier:
         raise ValueError("There is nothing to undo")
-    *earlier, last = known.earlier
-    return {**known.with_palette(visit.palette_of(*last)), "earlier": tuple(earlier)}
+    *earlier, last = visitor.earlier
+    return {**visitor.with_palette(visit.palette_of(*last)), "earlier": tuple(earlier)}
 
 
-def reload(known: Visit) -> tuple[str | None, str, str | None, str]:
+def reload(visitor: Visit) -> tuple[str | None, str, str | None, str]:
     """(source, what is said about it, target, palette) of a visit that is gone on with."""
-    paths = [str(known.session.path(name)) if name else None for name in (known.source, known.target)]
-    words = describe(visit.source_of(known)) if known.source else ""
-    return paths[0], words, paths[1], palette_editor(known)
+    paths = [str(visitor.session.path(name)) if name else None for name in (visitor.source, visitor.target)]
+    words = describe(visit.source_of(visitor)) if visitor.source else ""
+    return paths[0], words, paths[1], palette_editor(visitor)
 
 
 def _extract(picture: Picture, locked: tuple[str, ...], clusters: float, colors: float) -> color.Palette:
@@ -166,10 +166,10 @@ def _extract(picture: Picture, locked: tuple[str, ...], clusters: float, colors:
     return color.extract(picture.visible, groups, number, keep=keep if len(keep) else None)
 
 
-def _keep(known: Visit, path: str | Path) -> str:
-    return visits.keep(known.session, path, results.removable(looks.Look, known))
+def _keep(visitor: Visit, path: str | Path) -> str:
+    return visits.keep(visitor.session, path, results.removable(looks.Look, visitor))
 
 
-def _palette(known: Visit) -> color.Palette:
-    assert known.palette is not None
-    return known.palette
+def _palette(visitor: Visit) -> color.Palette:
+    assert visitor.palette is not None
+    return visitor.palette

@@ -31,15 +31,15 @@ PAIR = ("photograph-before.png", "photograph-after.png")  # the first, for the p
 
 @user_errors
 def begin(
-    given: Session | None,
+    state: Session | None,
     chosen: list[tuple[str, str]] | None,
     folder: list[tuple[str, str]] | None,
     strength: float,
     lightness: float,
 ) -> None:
     """Recolour the photographs; one that fails is named and left out, and Stop keeps what is done."""
-    known = current(given)
-    look = looks.get(known)
+    visitor = current(state)
+    look = looks.get(visitor)
     files = [*(chosen or []), *(folder or [])]
     if not files:
         raise ValueError("Please choose one or more photographs first")
@@ -55,7 +55,7 @@ def begin(
         return told["words"]
 
     again = (begin, [files, None, strength, lightness])
-    jobs.begin(known.session, JOB, act, again=again, look=look.name)
+    jobs.begin(visitor.session, JOB, act, again=again, look=look.name)
 
 
 def _one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any]:
@@ -122,26 +122,26 @@ def _keep_pair(look: Look, *pictures: Picture) -> None:
 
 
 @user_errors
-def follow(given: Session | None) -> tuple[Any, ...]:
+def follow(state: Session | None) -> tuple[Any, ...]:
     """(before and after of the first, words and download, Stop, Start, timer)."""
-    known = current(given)
-    look, words, buttons = looks.outcome(known, JOB, FILE)
+    visitor = current(state)
+    look, words, buttons = looks.outcome(visitor, JOB, FILE)
     if look is None:
         return gr.ImageSlider(visible=False), words, *buttons
-    said = "".join(_said(known, read_json(look.path(FILE))))
+    said = "".join(_said(visitor, read_json(look.path(FILE))))
     before, after = (str(look.path(name)) for name in PAIR)
     return gr.ImageSlider((before, after), visible=True), said, *buttons
 
 
-def _said(known: Visit, told: dict[str, Any]) -> Iterator[str]:
+def _said(visitor: Visit, told: dict[str, Any]) -> Iterator[str]:
     if told["words"]:
         yield note(told["words"], "warning" if told["failed"] else "good")
     yield from (note(text) for text in told["notes"])
     yield from (note(text, "warning") for text in told["failed"])
     if told["of"]:
-        link = views.link(known, PNG, "Download the picture (PNG)", {"of": told["of"]}, main=True)
+        link = views.link(visitor, PNG, "Download the picture (PNG)", {"of": told["of"]}, main=True)
     else:
-        link = views.link(known, ZIP, "Download all (ZIP)", main=True)
+        link = views.link(visitor, ZIP, "Download all (ZIP)", main=True)
     yield downloads.links(link)
 
 

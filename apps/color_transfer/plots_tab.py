@@ -42,13 +42,13 @@ SPACES = [("RGB", "rgb"), ("CIELAB", "lab"), ("OKLab", "oklab")]
 
 
 @user_errors
-def draw(given: Session | None, name: str, space: str) -> tuple[Any, ...]:
+def draw(state: Session | None, name: str, space: str) -> tuple[Any, ...]:
     """(figure, its download): one of the views, in a colour space where it has one."""
-    known = current(given)
-    if not known.result or looks.status(looks.get(known)) in trainings.GOING_ON:
+    visitor = current(state)
+    if not visitor.result or looks.status(looks.get(visitor)) in trainings.GOING_ON:
         return gr.Plot(visible=False), ""  # opened while the network learns: its curves are above
-    drawn = plot(figure(looks.get(known), name, space))
-    file = views.link(known, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
+    drawn = plot(figure(looks.get(visitor), name, space))
+    file = views.link(visitor, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
     return gr.Plot(drawn, visible=True), downloads.links("", file)
 
 

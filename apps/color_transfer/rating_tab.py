@@ -34,15 +34,15 @@ RATED = """element.addEventListener('click', event => {
 
 
 @user_errors
-def rate(given: Session | None, event: gr.EventData) -> None:
+def rate(state: Session | None, event: gr.EventData) -> None:
     """`begin` with the ratings that the page sent."""
-    begin(given, event_data(event, "value"), current(given).result)
+    begin(state, event_data(event, "value"), current(state).result)
 
 
-def begin(given: Session | None, text: str, result: str) -> None:
+def begin(state: Session | None, text: str, result: str) -> None:
     """Store the ratings of a result, and train 150 epochs more, which make a result of their own."""
-    known = current(given)
-    look = looks.get(known, result)
+    visitor = current(state)
+    look = looks.get(visitor, result)
     model = look.model
     ratings = read(text, len(model.palette.colors))
     earlier = feedback.read(look.path(looks.MODEL), model.palette)
@@ -59,13 +59,13 @@ def begin(given: Session | None, text: str, result: str) -> None:
                     job.tell(steps, event.total, "fine-tuning on your ratings", event.eta)
         assert tuned is not None
         title = f"Fine-tuned {steps} epochs on your ratings"
-        of = replace(known, source=look.facts["source"], target=look.facts["target"])
+        of = replace(visitor, source=look.facts["source"], target=look.facts["target"])
         made = looks.create(of, "tuned", title, source, tuned.lut(), tuned)
         feedback.add(made.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
-        change(known.session, result=made.name)
+        change(visitor.session, result=made.name)
         return f"{title}."
 
-    jobs.begin(known.session, JOB, act, again=(begin, [text, result]), look=look.name)
+    jobs.begin(visitor.session, JOB, act, again=(begin, [text, result]), look=look.name)
 
 
 def read(text: str, colors: int) -> list[Rating]:
@@ -79,9 +79,9 @@ def read(text: str, colors: int) -> list[Rating]:
     return [Rating(number(usage, -2, 2, "A rating"), bool(placed)) for usage, placed in rows]
 
 
-def form(known: Visit, look: Look | None) -> str:
+def form(visitor: Visit, look: Look | None) -> str:
     """A row for each colour of a result, nothing where there is no network to train."""
-    if look is None or not known.result or not look.path(looks.MODEL).exists():
+    if look is None or not visitor.result or not look.path(looks.MODEL).exists():
         return ""
     options = "".join(
         f'<option value="{usage}"{" selected" if usage == 0 else ""}>{words}</option>'

@@ -33,26 +33,26 @@ KEPT = 0.65  # SSIM of the lightness from which the drawing counts as kept
 
 
 @user_errors
-def follow(given: Session | None, strength: float, lightness: float, seen: str) -> tuple[Any, ...]:
+def follow(state: Session | None, strength: float, lightness: float, seen: str) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `app`'s outputs.
 
     Args:
         seen: what the page shows already, as told by the last call.
     """
-    known = current(given)
-    if not known.result:
+    visitor = current(state)
+    if not visitor.result:
         return nothing()
-    look = looks.get(known)
+    look = looks.get(visitor)
     words, learning = training.report(look, partial(_measured, look))
-    words, going_on = (words, True) if learning else _tuning(known, words)
+    words, going_on = (words, True) if learning else _tuning(visitor, words)
     color_strength, lightness_strength = strengths(strength, lightness)
     now = f"{look.name} {version(look)} {color_strength} {lightness_strength} {learning}"
     pair, facts, files, row = gr.skip(), gr.skip(), gr.skip(), gr.skip()
     if now != seen and not learning:
-        pair, facts, files, row = _drawn(known, look, color_strength, lightness_strength, True)
+        pair, facts, files, row = _drawn(visitor, look, color_strength, lightness_strength, True)
     elif now != seen and _DRAWING.acquire(blocking=False):
         try:
-            pair, facts, files, row = _drawn(known, look, color_strength, lightness_strength, False)
+            pair, facts, files, row = _drawn(visitor, look, color_strength, lightness_strength, False)
         finally:
             _DRAWING.release()
     elif now != seen:
@@ -75,21 +75,23 @@ def follow(given: Session | None, strength: float, lightness: float, seen: str) 
     )
 
 
-def _tuning(known: visit.Visit, words: str) -> tuple[str, bool]:
+def _tuning(visitor: visit.Visit, words: str) -> tuple[str, bool]:
     """The sentence on a finished result or the training on its ratings, and whether that is running."""
-    rated, going_on = looks.report(known, rating_tab.JOB)
+    rated, going_on = looks.report(visitor, rating_tab.JOB)
     return (rated if rated else words), going_on
 
 
-def _drawn(known: visit.Visit, look: Look, strength: float, lightness: float, final: bool) -> tuple[Any, ...]:
+def _drawn(
+    visitor: visit.Visit, look: Look, strength: float, lightness: float, final: bool
+) -> tuple[Any, ...]:
     """(before and after, measures, downloads, past results) as they are now."""
     before, after = view(look, strength, lightness)
-    pair = visits.shown(known.session, before), visits.shown(known.session, after)
-    every = looks.every(known)
-    row = history([_card(other) for other in every[:HISTORY]], known.result, missing(every, HISTORY))
+    pair = visits.shown(visitor.session, before), visits.shown(visitor.session, after)
+    every = looks.every(visitor)
+    row = history([_card(other) for other in every[:HISTORY]], visitor.result, missing(every, HISTORY))
     facts = _facts(look, before, after, strength, lightness) if final else ""
     network = final and look.facts["kind"] != "cube" and look.path(looks.MODEL).exists()
-    return pair, facts, views.offered(known, strength, lightness, network), row
+    return pair, facts, views.offered(visitor, strength, lightness, network), row
 
 
 def nothing() -> tuple[Any, ...]:
@@ -109,23 +111,23 @@ def nothing() -> tuple[Any, ...]:
 
 
 @user_errors
-def act(given: Session | None, lightness: float, event: gr.EventData) -> float:
+def act(state: Session | None, lightness: float, event: gr.EventData) -> float:
     """The lightness strength after a click on a past result or on a suggestion."""
-    known = current(given)
+    visitor = current(state)
     if event_data(event, "act") == "lightness":
         return number(event_data(event, "value"), 0, 1, "The lightness strength")
-    look = looks.get(known, event_data(event, "value"))
-    if looks.status(looks.get(known)) in trainings.GOING_ON:
+    look = looks.get(visitor, event_data(event, "value"))
+    if looks.status(looks.get(visitor)) in trainings.GOING_ON:
         raise ValueError("The training is still running: wait for it to end, or stop it")
-    change(known.session, result=look.name)
+    change(visitor.session, result=look.name)
     return lightness
 
 
 @user_errors
-def use_saved(given: Session | None, file: str | None) -> None:
+def use_saved(state: Session | None, file: str | None) -> None:
     """Take a saved network or somebody's .cube file instead of training."""
-    known = current(given)
-    picture = visit.source_of(known)
+    visitor = current(state)
+    picture = visit.source_of(visitor)
     if not file:
         raise ValueError("Please choose a saved model or a .cube file first")
     if file.lower().endswith(".cube"):
@@ -135,8 +137,8 @@ def use_saved(given: Session | None, file: str | None) -> None:
         color_map = colormap.from_arrays(guarded.call(colormap.to_arrays, file))
         table, warning = color_map.lut(), " ".join(warnings(color_map, picture))
         title = warning or "The saved model is in use"
-    look = looks.create(known, "cube" if color_map is None else "model", title, picture, table, color_map)
-    change(known.session, result=look.name)
+    look = looks.create(visitor, "cube" if color_map is None else "model", title, picture, table, color_map)
+    change(visitor.session, result=look.name)
 
 
 def view(look: Look, strength: float, lightness: float) -> tuple[np.ndarray, np.ndarray]:

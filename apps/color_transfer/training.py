@@ -27,11 +27,11 @@ FIRST = "This first picture is histogram matching; the network replaces it as it
 
 
 @user_errors
-def begin(given: Session | None, head: str, *values: float) -> None:
+def begin(state: Session | None, head: str, *values: float) -> None:
     """Make the first picture, and put the training with the forms' `values` into the queue."""
-    known = current(given)
-    picture = visit.source_of(known)
-    if known.palette is None:
+    visitor = current(state)
+    picture = visit.source_of(visitor)
+    if visitor.palette is None:
         raise ValueError("Please choose the colours to take: a picture or a palette file")
     own, weights = values[: len(FORM)], values[len(FORM) :]
     settings = color.Settings(
@@ -39,36 +39,36 @@ def begin(given: Session | None, head: str, *values: float) -> None:
         head=head,  # pyright: ignore[reportArgumentType]  # checked by the network
         weights=color.LossWeights(**forms.read(color.LossWeights, TERMS, weights)),
     )
-    HEAVY.refuse_second(known.session.owner)
+    HEAVY.refuse_second(visitor.session.owner)
     counted = color.count_picture(picture)
-    first = classical.match_histograms(counted, _wanted(known))
+    first = classical.match_histograms(counted, _wanted(visitor))
     title = f"{settings.epochs:,} epochs, seed {settings.seed}"
-    look = looks.create(known, "training", title, picture, first=first)
-    run = color.create(look.run.folder, counted, known.palette, settings)
-    HEAVY.train(known.session.owner, run)
-    change(known.session, result=look.name)
+    look = looks.create(visitor, "training", title, picture, first=first)
+    run = color.create(look.run.folder, counted, visitor.palette, settings)
+    HEAVY.train(visitor.session.owner, run)
+    change(visitor.session, result=look.name)
 
 
-def _wanted(known: Visit) -> CountedColors:
+def _wanted(visitor: Visit) -> CountedColors:
     """The colours that the first picture takes: all of the target picture's, or those of a palette file."""
-    target = None if known.imported else visit.target_of(known)
+    target = None if visitor.imported else visit.target_of(visitor)
     if target is not None:
         return color.count_colors(target.visible)
-    assert known.palette is not None
-    return CountedColors(known.palette.colors, known.palette.shares)
+    assert visitor.palette is not None
+    return CountedColors(visitor.palette.colors, visitor.palette.shares)
 
 
 @user_errors
-def stop(given: Session | None) -> None:
+def stop(state: Session | None) -> None:
     """End the training after its current step; a visitor who still waits leaves the queue."""
-    known = current(given)
-    look = looks.get(known)
+    visitor = current(state)
+    look = looks.get(visitor)
     if looks.status(look) not in trainings.GOING_ON:
-        return jobs.stop(known.session)  # a training on ratings
-    if trainings.stop(known.session, look.run):
+        return jobs.stop(visitor.session)  # a training on ratings
+    if trainings.stop(visitor.session, look.run):
         visits.remove(look.folder)
-        earlier = looks.every(known)
-        change(known.session, result=earlier[0].name if earlier else "")
+        earlier = looks.every(visitor)
+        change(visitor.session, result=earlier[0].name if earlier else "")
 
 
 def report(look: Look, draw: Callable[[], object]) -> tuple[str, bool]:

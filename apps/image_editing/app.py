@@ -107,10 +107,10 @@ def build() -> gr.Blocks:
     return page.blocks
 
 
-def _shown(given: Session) -> tuple[Any, ...]:
+def _shown(state: Session) -> tuple[Any, ...]:
     """The picture with its mask, and the pictures to learn from."""
-    known = current(given)
-    return *picture_panel.reload(known), training_tab.listed(known)
+    visitor = current(state)
+    return *picture_panel.reload(visitor), training_tab.listed(visitor)
 
 
 def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:

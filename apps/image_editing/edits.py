@@ -86,11 +86,11 @@ def own_fill(task: str, drawn: bool = True) -> str:
     raise ValueError(NOT_HERE if here["inpainting"] else NO_TEXT)
 
 
-def who_paints(given: Session | None) -> str:
+def who_paints(state: Session | None) -> str:
     """The model for an edit by text of the chosen picture, and its limits."""
-    known = current(given)
+    visitor = current(state)
     missing = editing.missing()
-    if not known.source:
+    if not visitor.source:
         return ""
     if missing:
         return note(
@@ -98,7 +98,7 @@ def who_paints(given: Session | None) -> str:
             "works, and a box that you pick can be filled with a blur, a colour or another picture.",
             "warning",
         )
-    if known.scene is None:
+    if visitor.scene is None:
         return note(FOR_PHOTOS, "warning")
     return note("The small world's model will do it: it knows the things and colours of these drawn scenes.")
 
@@ -193,7 +193,7 @@ class TaskForm:
 
 
 @user_errors
-def begin_task(given: Session | None, *values: Any) -> Any:
+def begin_task(state: Session | None, *values: Any) -> Any:
     """Put one of the ten tasks into the queue: (the seed that it uses, the canvas, what is said of the mark).
 
     Repair without a mark changes nothing: it marks what looks like damage, to be looked at.
@@ -201,15 +201,15 @@ def begin_task(given: Session | None, *values: Any) -> Any:
     Args:
         values: those of `TaskForm`.
     """
-    known, form = current(given), TaskForm(*values)
-    task, picture = form.task, source_of(known)
+    visitor, form = current(state), TaskForm(*values)
+    task, picture = form.task, source_of(visitor)
     kind = tasks.named(str(task))
-    mask = None if task == "extend" else mask_of(known, picture)
+    mask = None if task == "extend" else mask_of(visitor, picture)
     if mask is None and task == "repair":
-        return gr.skip(), *proposed(known, picture)
+        return gr.skip(), *proposed(visitor, picture)
     if mask is None and not kind.mask and task != "extend":
         raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
-    fill = own_fill(task, known.scene is not None) if form.fill == "auto" else form.fill
+    fill = own_fill(task, visitor.scene is not None) if form.fill == "auto" else form.fill
     height, width = picture.rgb.shape[:2]
     seed, prompt = seed_of(form.seed, form.locked), text(form.prompt, "The prompt")
     options = {
@@ -220,8 +220,8 @@ def begin_task(given: Session | None, *values: Any) -> Any:
         "strength": optional(form.strength, 0.001, 1, "The strength"),
         "padding": optional(form.padding, 0, 16, "The context"),
         "feather": optional(form.feather, 0, 1000, "The feather"),
-        "edge": known.edge,
-        "with_shadow": known.shadow and task == "remove",
+        "edge": visitor.edge,
+        "with_shadow": visitor.shadow and task == "remove",
         "blending": editing.Blending(poisson=bool(form.poisson) or (task == "extend" and fill != "color")),
     }
     own = form.painter(fill)
@@ -229,7 +229,7 @@ def begin_task(given: Session | None, *values: Any) -> Any:
     if fill == "classical" and task == "remove" and height * width <= SEVERAL:
         ready = [own(version=version) for version in range(len(patches.VERSIONS))]
     begin(
-        known,
+        visitor,
         picture,
         {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": seed},
         partial(performed, picture, task, own, options)
@@ -242,35 +242,35 @@ def begin_task(given: Session | None, *values: Any) -> Any:
     return seed, gr.skip(), gr.skip()
 
 
-def announce(given: Session | None, task: str) -> Any:
+def announce(state: Session | None, task: str) -> Any:
     """The first sentence, if `begin_task` looks for damage first."""
-    looks = task == "repair" and not current(given).mask_name and current(given).source
+    looks = task == "repair" and not current(state).mask_name and current(state).source
     return moving("Looking for scratches, dust and folds …") if looks else gr.skip()
 
 
-def proposed(known: Visit, picture: Picture) -> tuple[Any, str]:
+def proposed(visitor: Visit, picture: Picture) -> tuple[Any, str]:
     """(the canvas with what looks like damage marked, what is said of it)."""
     found = scratches.find(picture.seen)
     if not found.any():
         said = "Nothing here looks like scratches, dust or folds: mark what is to be repaired."
         return gr.skip(), note(said, "warning")
     said = "This looks like damage. Unmark what is not, then press the button again to repair it."
-    return mask_panel.canvas(with_mask(known, found, "damage"), picture), note(said, "good")
+    return mask_panel.canvas(with_mask(visitor, found, "damage"), picture), note(said, "good")
 
 
 @user_errors
-def reach(given: Session | None, task: str, edge: Any, with_shadow: bool) -> str:
+def reach(state: Session | None, task: str, edge: Any, with_shadow: bool) -> str:
     """The canvas with the edge of what may change, as a task will take it."""
-    known = current(given)
+    visitor = current(state)
     chosen = optional(edge, 0, 1000, "The edge")
     tasks.named(str(task))  # another is refused
-    known = change(known.session, task=str(task), edge=chosen, shadow=bool(with_shadow))
-    return mask_panel.canvas(known)
+    visitor = change(visitor.session, task=str(task), edge=chosen, shadow=bool(with_shadow))
+    return mask_panel.canvas(visitor)
 
 
 @user_errors
 def begin_text(
-    given: Session | None,
+    state: Session | None,
     caption: str,
     prompt: str,
     anchors: float,
@@ -283,13 +283,13 @@ def begin_text(
     negative: str,
 ) -> Any:
     """Put an edit by text into the queue: regions are found, each is painted, and the best is chosen."""
-    known = current(given)
-    picture, prompt = source_of(known), text(prompt, "The prompt")
+    visitor = current(state)
+    picture, prompt = source_of(visitor), text(prompt, "The prompt")
     caption = text(caption, "The caption") or "a picture"
     if not prompt:
         raise ValueError("The prompt is empty: say what the picture should show")
     missing = editing.missing()
-    if known.scene is None and not missing:
+    if visitor.scene is None and not missing:
         raise ValueError(FOR_PHOTOS)
     if missing:
         raise ValueError(
@@ -299,18 +299,18 @@ def begin_text(
     counts = whole(anchors, 1, 25, "The number of regions"), whole(window, 4, 16, "The largest window")
     number_of = whole(steps, 1, 200, "The number of steps")
     guide, chosen = number(guidance, 0, 100, "The guidance"), seed_of(seed, locked)
-    network = _network(known, learned)
+    network = _network(visitor, learned)
     negative = text(negative, "The negative prompt")
     told = {"steps": number_of, "guidance": guide, "negative": negative}
     if unknown := unknown_words(prompt):
         gr.Warning(f"The small world's model does not know {', '.join(map(quote, unknown[:5]))}.")
-    drawn = known.scene is not None and editing.at_hand()["dino"]
+    drawn = visitor.scene is not None and editing.at_hand()["dino"]
     make = partial(_by_text, picture, caption, prompt, told, drawn, network, counts, chosen)
     who = SimpleNamespace(name="tiny", options=told)  # all that a recipe asks of a painter
 
     facts = {"kind": "text", "title": prompt[:60], "prompt": prompt, "caption": caption, "seed": chosen}
     begin(
-        known,
+        visitor,
         picture,
         facts,
         make,
@@ -362,7 +362,7 @@ def _by_text(
 
 
 def begin(
-    known: Visit,
+    visitor: Visit,
     picture: Picture,
     facts: dict[str, Any],
     make: Any,
@@ -372,11 +372,11 @@ def begin(
     large: bool = False,
 ) -> works.Work:
     """A new result, put into the queue and onto the page."""
-    HEAVY.refuse_second(known.session.owner)
-    work = works.create(known, width=picture.rgb.shape[1], **facts)
+    HEAVY.refuse_second(visitor.session.owner)
+    work = works.create(visitor, width=picture.rgb.shape[1], **facts)
     images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
     painting.start(work, make, recipe_of, again, versions, large)
-    change(known.session, result=work.name)
+    change(visitor.session, result=work.name)
     return work
 
 
@@ -388,49 +388,49 @@ def text(value: Any, name: str) -> str:
     return found
 
 
-def looker(known: Visit) -> Looker:
+def looker(visitor: Visit) -> Looker:
     """The saliency model: the small world's for its scenes, ImageNet's for all else."""
-    if known.scene is not None and editing.at_hand()["dino"]:
+    if visitor.scene is not None and editing.at_hand()["dino"]:
         return editing.load_saliency(None, "tiny")
     return mask_panel.eyes()
 
 
-def networks(known: Visit) -> dict[str, str]:
+def networks(visitor: Visit) -> dict[str, str]:
     """The AnchorNets that the visitor has trained, by name, with their files."""
     weights = "run/last.safetensors"
-    names = reversed(visits.numbered(known.session, "lessons", weights))
-    return {n.replace("lessons-", "training "): str(known.session.path(n) / weights) for n in names}
+    names = reversed(visits.numbered(visitor.session, "lessons", weights))
+    return {n.replace("lessons-", "training "): str(visitor.session.path(n) / weights) for n in names}
 
 
-def _network(known: Visit, name: str | None) -> str | None:
+def _network(visitor: Visit, name: str | None) -> str | None:
     """The file of a trained AnchorNet; None where the middle size shall do, a `ValueError` for a lost one."""
-    there = networks(known)
+    there = networks(visitor)
     if name and name not in there:
         raise ValueError(f"{quote(name)} is no longer here: choose another under Sizes by, or leave it empty")
     return there[name] if name else None
 
 
 @user_errors
-def find(given: Session | None, anchors: float, window: float) -> tuple[Any, ...]:
+def find(state: Session | None, anchors: float, window: float) -> tuple[Any, ...]:
     """(heat map of saliency, picture with the boxes, chips) of the regions found."""
-    known = current(given)
-    picture = source_of(known)
+    visitor = current(state)
+    picture = source_of(visitor)
     count = whole(anchors, 1, 25, "The number of regions")
-    found = editing.find_regions(picture, looker(known), count, whole(window, 4, 16, "The largest window"))
+    found = editing.find_regions(picture, looker(visitor), count, whole(window, 4, 16, "The largest window"))
     rows = tuple([[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes)
-    known = change(known.session, boxes=rows)
-    return show_regions(known, picture, found.look.saliency)
+    visitor = change(visitor.session, boxes=rows)
+    return show_regions(visitor, picture, found.look.saliency)
 
 
 def show_regions(
-    known: Visit, picture: Picture, saliency: Any = None, chosen: int | None = None
+    visitor: Visit, picture: Picture, saliency: Any = None, chosen: int | None = None
 ) -> tuple[Any, ...]:
     """(heat, boxes, chips); the heat stays as it is without `saliency`."""
     small = images.shrink(picture.on_white().rgb, 720)
     if (longer := max(small.shape[:2])) < 512:  # the numbers would cover a small picture
         small = cv2.resize(small, None, fx=512 / longer, fy=512 / longer, interpolation=cv2.INTER_CUBIC)
     scale = small.shape[1] / picture.rgb.shape[1]
-    middle = [row[len(row) // 2] for row in known.boxes]
+    middle = [row[len(row) // 2] for row in visitor.boxes]
     scaled = [[round(side * scale) for side in box] for box in middle]
     drawn = painting.boxed(small, scaled, chosen)
     for index, (left, top, _, _) in enumerate(scaled):
@@ -444,18 +444,18 @@ def show_regions(
         level = cv2.resize(np.clip(saliency, 0, 1), small.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         color = cv2.applyColorMap((level.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
         mixed = cv2.addWeighted(small, 0.45, np.ascontiguousarray(color), 0.55, 0)
-        heat = gr.Image(visits.shown(known.session, mixed), visible=True)
-    return heat, gr.Image(visits.shown(known.session, drawn), visible=True), views.regions(middle, chosen)
+        heat = gr.Image(visits.shown(visitor.session, mixed), visible=True)
+    return heat, gr.Image(visits.shown(visitor.session, drawn), visible=True), views.regions(middle, chosen)
 
 
 @user_errors
-def pick(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
+def pick(state: Session | None, event: gr.EventData) -> tuple[Any, ...]:
     """(canvas, boxes, chips) after a click on a region: its box is the mask."""
-    known = current(given)
-    picture = source_of(known)
-    index = whole(event_data(event, "value"), 0, len(known.boxes) - 1, "The box")
-    row = known.boxes[index]
+    visitor = current(state)
+    picture = source_of(visitor)
+    index = whole(event_data(event, "value"), 0, len(visitor.boxes) - 1, "The box")
+    row = visitor.boxes[index]
     mask = masks.box(*picture.rgb.shape[:2], *row[len(row) // 2])
-    known = with_mask(known, mask, f"box {index + 1}")
-    _, boxes, chips = show_regions(known, picture, chosen=index)
-    return mask_panel.canvas(known, picture), boxes, chips
+    visitor = with_mask(visitor, mask, f"box {index + 1}")
+    _, boxes, chips = show_regions(visitor, picture, chosen=index)
+    return mask_panel.canvas(visitor, picture), boxes, chips

@@ -41,42 +41,44 @@ def eyes() -> Eyes:
 
 
 @user_errors
-def folded(given: Session | None) -> tuple[Any, str]:
+def folded(state: Session | None) -> tuple[Any, str]:
     """(the first step, what is said of words): with another picture it folds, and nothing is said yet."""
-    there = bool(current(given).source)
+    there = bool(current(state).source)
     return gr.Accordion(open=not there), note("Looking at the picture …") if there else ""
 
 
 @user_errors
-def prepare(given: Session | None) -> str:
+def prepare(state: Session | None) -> str:
     """Look at the picture before the first click asks; what is said beside it."""
-    known = current(given)
-    if not known.source:
+    visitor = current(state)
+    if not visitor.source:
         return ""
-    if known.scene is None:  # a drawn scene is rarely clicked: it is looked at when it is
-        pointing.seen_of(known, source_of(known))
-    now = known.steps[known.at - 1][1] if known.at else ""
+    if visitor.scene is None:  # a drawn scene is rarely clicked: it is looked at when it is
+        pointing.seen_of(visitor, source_of(visitor))
+    now = visitor.steps[visitor.at - 1][1] if visitor.at else ""
     about = "You are now editing the result; Undo brings the mark back. " if now == ON_RESULT else ""
     return note(f"{about}Ready: click a thing; click again for a part of it, or for the whole.")
 
 
-def canvas(known: Visit, picture: Picture | None = None) -> str:
+def canvas(visitor: Visit, picture: Picture | None = None) -> str:
     """The picture with its mask, as HTML."""
-    if not known.source:
+    if not visitor.source:
         return views.nothing_yet()
-    picture = picture or source_of(known)
-    mask = mask_of(known, picture)
-    shown = Path(visits.shown(known.session, images.shrink(picture.on_white().rgb, VIEW))).name
-    over = "" if mask is None else overlay(mask, reached(known, picture, mask))
+    picture = picture or source_of(visitor)
+    mask = mask_of(visitor, picture)
+    shown = Path(visits.shown(visitor.session, images.shrink(picture.on_white().rgb, VIEW))).name
+    over = "" if mask is None else overlay(mask, reached(visitor, picture, mask))
     share = 0.0 if mask is None else float(mask.mean())
-    undo, redo = known.at > 0, known.at < len(known.steps)
+    undo, redo = visitor.at > 0, visitor.at < len(visitor.steps)
     height, width = picture.rgb.shape[:2]
-    return views.canvas(known.session.key, shown, (height, width), over, share, undo, redo)
+    return views.canvas(visitor.session.key, shown, (height, width), over, share, undo, redo)
 
 
-def reached(known: Visit, picture: Picture, mask: np.ndarray) -> np.ndarray:
+def reached(visitor: Visit, picture: Picture, mask: np.ndarray) -> np.ndarray:
     """All that the chosen task may change: the mask, the shadow of what it marks, and what is around them."""
-    return editing.reach(picture, known.task, mask, known.edge, known.shadow and known.task == "remove")
+    return editing.reach(
+        picture, visitor.task, mask, visitor.edge, visitor.shadow and visitor.task == "remove"
+    )
 
 
 def overlay(mask: np.ndarray, whole: np.ndarray | None = None) -> str:
@@ -102,20 +104,20 @@ def overlay(mask: np.ndarray, whole: np.ndarray | None = None) -> str:
 
 
 @user_errors
-def act(given: Session | None, event: gr.EventData) -> str:
+def act(state: Session | None, event: gr.EventData) -> str:
     """A stroke on the picture, or a button below it."""
-    known = current(given)
-    picture, name = source_of(known), event_data(event, "act")
+    visitor = current(state)
+    picture, name = source_of(visitor), event_data(event, "act")
     if name in ("undo", "redo"):
-        at = min(max(known.at + (1 if name == "redo" else -1), 0), len(known.steps))
-        return canvas(change(known.session, at=at), picture)
+        at = min(max(visitor.at + (1 if name == "redo" else -1), 0), len(visitor.steps))
+        return canvas(change(visitor.session, at=at), picture)
     if name == "draw":
-        return canvas(_drawn(known, picture, event), picture)
-    mask = mask_of(known, picture)
-    return canvas(with_mask(known, changed(name, mask, picture), name), picture)
+        return canvas(_drawn(visitor, picture, event), picture)
+    mask = mask_of(visitor, picture)
+    return canvas(with_mask(visitor, changed(name, mask, picture), name), picture)
 
 
-def _drawn(known: Visit, picture: Picture, event: gr.EventData) -> Visit:
+def _drawn(visitor: Visit, picture: Picture, event: gr.EventData) -> Visit:
     """The visit after a stroke of the pointer."""
     tool, takes = event_data(event, "tool"), event_data(event, "mode") == "take"
     size = number(event_data(event, "size"), 0.5, 1e5, "The brush")
@@ -125,11 +127,11 @@ def _drawn(known: Visit, picture: Picture, event: gr.EventData) -> Visit:
     if tool in POINTING:
         if tool == "around":
             bounds(at)
-        return pointing.point(known, picture, tool, takes, at)
-    drawn, mask = stroke(picture, tool, at, size), mask_of(known, picture)
+        return pointing.point(visitor, picture, tool, takes, at)
+    drawn, mask = stroke(picture, tool, at, size), mask_of(visitor, picture)
     if mask is None and takes:
         raise ValueError("Nothing is marked yet: there is nothing to unmark")
-    return with_mask(known, drawn if mask is None else mask & ~drawn if takes else mask | drawn, tool)
+    return with_mask(visitor, drawn if mask is None else mask & ~drawn if takes else mask | drawn, tool)
 
 
 def changed(name: str, mask: np.ndarray | None, picture: Picture) -> np.ndarray | None:
@@ -194,26 +196,26 @@ def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: flo
 
 
 @user_errors
-def by_words(given: Session | None, text: str) -> tuple[Any, str]:
+def by_words(state: Session | None, text: str) -> tuple[Any, str]:
     """(canvas, what was found): a hint of where the thing is that the words name."""
-    known = current(given)
-    picture = source_of(known)
+    visitor = current(state)
+    picture = source_of(visitor)
     try:
-        found, words = named(known, picture, text)
+        found, words = named(visitor, picture, text)
     except ValueError as error:  # said beside the words, where it stays
         found, words = None, sentence(error)
     if found is None:
         return gr.skip(), note(words, "warning")
-    return canvas(with_mask(known, found, "words"), picture), note(words)
+    return canvas(with_mask(visitor, found, "words"), picture), note(words)
 
 
-def named(known: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None, str]:
+def named(visitor: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None, str]:
     """The mask of what `text` names, None where it was not found, and a sentence about it."""
     text = str(text or "").strip()[:200]
     if not text:
         raise ValueError("Say which thing: a word or two")
-    if known.scene is not None:
-        scene = world.scene(known.scene, 2)
+    if visitor.scene is not None:
+        scene = world.scene(visitor.scene, 2)
         size = picture.rgb.shape[0]
         things = [
             mask
@@ -224,17 +226,17 @@ def named(known: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None,
             kinds = ", ".join(thing.kind for thing in scene.things)
             return None, f"“{text}” is not in this drawing. What is: {kinds}."
         return np.logical_or.reduce(things), "Marked exactly: the masks of a drawn scene are known."
-    found = eyes().named(picture.seen, text, pointing.seen_of(known, picture) if known.source else None)
+    found = eyes().named(picture.seen, text, pointing.seen_of(visitor, picture) if visitor.source else None)
     if found.mask is None:
         return None, f"{found.said} Click the thing, or draw around it."
     return found.mask, f"{found.said} Correct it with a click or the brush."
 
 
 @user_errors
-def by_shape(given: Session | None, kind: str) -> str:
+def by_shape(state: Session | None, kind: str) -> str:
     """The canvas with one of the ready shapes, or with the scratches that show."""
-    known = current(given)
-    picture = source_of(known)
+    visitor = current(state)
+    picture = source_of(visitor)
     if kind == "scratches":
         found = scratches.find(picture.seen)
         if not found.any():
@@ -245,32 +247,32 @@ def by_shape(given: Session | None, kind: str) -> str:
             raise ValueError("Nothing here catches the eye: mark the thing by a click, a box or a brush")
     else:
         found = masks.shape(kind, *picture.rgb.shape[:2])
-    return canvas(with_mask(known, found, kind), picture)
+    return canvas(with_mask(visitor, found, kind), picture)
 
 
 @user_errors
-def by_numbers(given: Session | None, text: str) -> str:
+def by_numbers(state: Session | None, text: str) -> str:
     """The canvas with the box `left, top, right, bottom` added: the way of the keyboard."""
-    known = current(given)
-    picture = source_of(known)
+    visitor = current(state)
+    picture = source_of(visitor)
     parts = str(text or "").replace(",", " ").split()
     if len(parts) != 4:
         raise ValueError("Four numbers were expected: left, top, right, bottom, in pixels")
     numbers = [round(number(part, 0, 1e6, "A side of the box")) for part in parts]
     added = masks.box(*picture.rgb.shape[:2], *numbers)
-    before = mask_of(known, picture)
-    return canvas(with_mask(known, added if before is None else added | before, "numbers"), picture)
+    before = mask_of(visitor, picture)
+    return canvas(with_mask(visitor, added if before is None else added | before, "numbers"), picture)
 
 
 @user_errors
-def by_file(given: Session | None, path: str | None) -> Any:
+def by_file(state: Session | None, path: str | None) -> Any:
     """The canvas with an uploaded mask: opaque or white is what may change."""
-    known = current(given)
+    visitor = current(state)
     if not path:
         return gr.skip()
-    picture = source_of(known)
+    picture = source_of(visitor)
     mask = masks.of(read_picture(path), *picture.rgb.shape[:2])
-    return canvas(with_mask(known, mask, "file"), picture)
+    return canvas(with_mask(visitor, mask, "file"), picture)
 
 
 _unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

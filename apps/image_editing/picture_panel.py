@@ -26,38 +26,38 @@ TINY = 8  # pixels a side below which there is nothing to edit
 
 
 @user_errors
-def take_example(given: Session | None, event: gr.EventData) -> str:
+def take_example(state: Session | None, event: gr.EventData) -> str:
     """The path of an example photograph, or of a scene drawn now."""
-    known, name = current(given), event_data(event, "value")
+    visitor, name = current(state), event_data(event, "value")
     if name == "scene":
-        return draw(known)
+        return draw(visitor)
     if name not in NAMES:
         raise ValueError(f"There is no example {name!r}")
-    return str(known.session.path(keep(known, EXAMPLES / f"{name}.jpg")))
+    return str(visitor.session.path(keep(visitor, EXAMPLES / f"{name}.jpg")))
 
 
-def draw(known: Visit, seed: int | None = None) -> str:
+def draw(visitor: Visit, seed: int | None = None) -> str:
     """A scene of the small world as the source; the path of its picture."""
     number = secrets.randbelow(100_000) if seed is None else seed
     folder = Path(mkdtemp(dir=visits.uploads()))
     try:
         images.save(Picture(world.render(world.scene(number, 2), SCENE)), folder / "scene.png")
-        name = keep(known, folder / "scene.png")
+        name = keep(visitor, folder / "scene.png")
     finally:
         visits.remove(folder)
-    chosen(known, name, number)
-    return str(known.session.path(name))
+    chosen(visitor, name, number)
+    return str(visitor.session.path(name))
 
 
-def chosen(known: Visit, source: str, scene: int | None = None) -> Visit:
+def chosen(visitor: Visit, source: str, scene: int | None = None) -> Visit:
     """The visit with another picture, nothing marked in it and no result in its place."""
-    return change(known.session, source=source, scene=scene, steps=(), at=0, boxes=(), result="")
+    return change(visitor.session, source=source, scene=scene, steps=(), at=0, boxes=(), result="")
 
 
 @user_errors
-def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
+def choose(state: Session | None, path: str | None) -> tuple[Any, ...]:
     """(what is said of the picture, canvas, caption); a picture that is refused leaves none chosen."""
-    known = current(given)
+    known = current(state)
     if not path:
         return "", mask_panel.canvas(chosen(known, "")), ""
     try:
@@ -72,28 +72,28 @@ def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
     return describe(known, picture), mask_panel.canvas(known, picture), caption(known)
 
 
-def describe(known: Visit, picture: Picture) -> str:
+def describe(visitor: Visit, picture: Picture) -> str:
     """The sentence about the picture."""
     height, width = picture.rgb.shape[:2]
-    kind = "" if known.scene is None else f"Scene {known.scene} of the small world"
+    kind = "" if visitor.scene is None else f"Scene {visitor.scene} of the small world"
     words = [f"{width:,} x {height:,} pixels", kind, *picture.notes]
     return note(". ".join(word.rstrip(".") for word in words if word) + ".")
 
 
-def caption(known: Visit) -> str:
+def caption(visitor: Visit) -> str:
     """A description of a drawn scene; other pictures have none."""
-    return "" if known.scene is None else str(world.caption(world.scene(known.scene, 2)))
+    return "" if visitor.scene is None else str(world.caption(world.scene(visitor.scene, 2)))
 
 
-def reload(known: Visit) -> tuple[Any, ...]:
+def reload(visitor: Visit) -> tuple[Any, ...]:
     """(source, words, canvas, caption) of a visit that is gone on with."""
-    if not known.source:
-        return None, "", mask_panel.canvas(known), ""
-    picture = source_of(known)
-    path = str(known.session.path(known.source))
-    return path, describe(known, picture), mask_panel.canvas(known, picture), caption(known)
+    if not visitor.source:
+        return None, "", mask_panel.canvas(visitor), ""
+    picture = source_of(visitor)
+    path = str(visitor.session.path(visitor.source))
+    return path, describe(visitor, picture), mask_panel.canvas(visitor, picture), caption(visitor)
 
 
-def keep(known: Visit, path: str | Path) -> str:
+def keep(visitor: Visit, path: str | Path) -> str:
     """Copy an upload into the visitor's folder; its name there."""
-    return visits.keep(known.session, path, results.removable(works.Work, known))
+    return visits.keep(visitor.session, path, results.removable(works.Work, visitor))

@@ -48,12 +48,12 @@ class _Look:
         self.seen: Seen | None = None
 
 
-def seen_of(known: Visit, picture: Picture) -> Seen:
+def seen_of(visitor: Visit, picture: Picture) -> Seen:
     """The encoded picture of a visit: from memory, from its file beside the picture, or computed now.
 
     Only requests about the same picture wait for each other, and requests to encode pictures.
     """
-    path = known.session.path(f"{known.source}.seen")
+    path = visitor.session.path(f"{visitor.source}.seen")
     with _table:
         look = _looks.setdefault(str(path), _Look())
         _looks.move_to_end(str(path))
@@ -61,7 +61,7 @@ def seen_of(known: Visit, picture: Picture) -> Seen:
             _looks.popitem(last=False)
     with look.lock:
         if look.seen is None:
-            look.seen = _read(path) or _encode(known, path, picture)
+            look.seen = _read(path) or _encode(visitor, path, picture)
         return look.seen
 
 
@@ -72,16 +72,16 @@ def _read(path: Path) -> Seen | None:
         return None
 
 
-def _encode(known: Visit, path: Path, picture: Picture) -> Seen:
+def _encode(visitor: Visit, path: Path, picture: Picture) -> Seen:
     with _encoding:
         seen = eyes.shared().see(picture.seen)
     data = seen.encode()
-    visits.make_room(known.session, len(data))
-    visits.opened(known.session).path(path.name).write_bytes(data)
+    visits.make_room(visitor.session, len(data))
+    visits.opened(visitor.session).path(path.name).write_bytes(data)
     return seen
 
 
-def point(known: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple[float, float]]) -> Visit:
+def point(visitor: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple[float, float]]) -> Visit:
     """The visit after a click, a stroke (tool `click`) or a box (tool `around`) at points (x, y) in pixels.
 
     A click where the last one was goes on to the next answer: a part, or the whole. A click elsewhere on the
@@ -90,34 +90,34 @@ def point(known: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple
     Raises:
         ValueError: there is nothing to take away, or nothing was found.
     """
-    seen, before = seen_of(known, picture), mask_of(known, picture)
+    seen, before = seen_of(visitor, picture), mask_of(visitor, picture)
     if takes and before is None:
         raise ValueError("Nothing is marked yet: there is nothing to unmark")
     if tool == "around":
         (left, top), (right, bottom) = np.min(at, axis=0), np.max(at, axis=0)
         step = Pointed(
-            Prompt(box=(float(left), float(top), float(right), float(bottom))), known.mask_name, takes
+            Prompt(box=(float(left), float(top), float(right), float(bottom))), visitor.mask_name, takes
         )
     else:
-        step = _next(picture, seen, last(known), tuple(at), takes) or Pointed(
-            Prompt(((tuple(at), True),)), known.mask_name, takes
+        step = _next(picture, seen, last(visitor), tuple(at), takes) or Pointed(
+            Prompt(((tuple(at), True),)), visitor.mask_name, takes
         )
     found = eyes.shared().mark(picture.seen, step.prompt, seen)
     base = None
     if step.base:
-        base = masks.read(known.session.path(step.base), *picture.rgb.shape[:2])
+        base = masks.read(visitor.session.path(step.base), *picture.rgb.shape[:2])
     if step.takes:
         mask = None if base is None else base & ~found
     else:
         mask = found if base is None else base | found
     if mask is None or not found.any():
         raise ValueError("Nothing was found there: draw a box around the thing, or use the brush")
-    return with_mask(known, mask, json.dumps(asdict(step)))
+    return with_mask(visitor, mask, json.dumps(asdict(step)))
 
 
-def last(known: Visit) -> Pointed | None:
+def last(visitor: Visit) -> Pointed | None:
     """The prompt of the last step; None if it was another kind of step."""
-    done = known.steps[known.at - 1][1] if known.at else ""
+    done = visitor.steps[visitor.at - 1][1] if visitor.at else ""
     if not done.startswith("{"):
         return None
     kept = parse_json(done, "the step")

@@ -49,20 +49,20 @@ BY = {
 @user_errors
 def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `app`'s outputs."""
-    known = current(given)
-    work = works.get(known) if known.result else works.running(known)
+    visitor = current(given)
+    work = works.get(visitor) if visitor.result else works.running(visitor)
     if work is None:
-        return nothing(past_of(known))
+        return nothing(past_of(visitor))
     state = work.state()
-    number = works.chosen(work, state) if known.result else None
+    number = works.chosen(work, state) if visitor.result else None
     going_on = state["status"] in jobs.GOING_ON
-    now = f"{known.result} {number} {len(state['candidates'])} {len(state.get('boxes', ()))} {going_on}"
+    now = f"{visitor.result} {number} {len(state['candidates'])} {len(state.get('boxes', ()))} {going_on}"
     pair, row, past, files, look, fold = (gr.skip(),) * 6
     if now != seen:
         pair, shape = slider(work, number)
         row = shape + views.candidates(state["candidates"], number)
-        past = past_of(known)
-        fold = gr.Accordion(open=not known.result or (number is None and not going_on))
+        past = past_of(visitor)
+        fold = gr.Accordion(open=not visitor.result or (number is None and not going_on))
         files = "" if number is None else views.offered(work, number)
         look = regions(work, state, number)
     return (
@@ -79,7 +79,7 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
         gr.Button(visible=number is not None and not going_on),
         look,
         now,
-        gr.Button(visible=bool(known.result)),
+        gr.Button(visible=bool(visitor.result)),
         fold,
         fold,
     )
@@ -152,10 +152,10 @@ def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
     return gr.Image(visits.shown(work.session, painting.boxed(source, scaled, number)), visible=True)
 
 
-def past_of(known: Visit) -> str:
+def past_of(visitor: Visit) -> str:
     """The results to go back to."""
-    every = works.every(known)
-    return history([card(other) for other in every[:HISTORY]], known.result, missing(every, HISTORY))
+    every = works.every(visitor)
+    return history([card(other) for other in every[:HISTORY]], visitor.result, missing(every, HISTORY))
 
 
 def card(work: Work) -> tuple[str, str, str]:
@@ -167,55 +167,55 @@ def card(work: Work) -> tuple[str, str, str]:
 
 
 @user_errors
-def act(given: Session | None, event: gr.EventData) -> None:
+def act(state: Session | None, event: gr.EventData) -> None:
     """A click on a candidate or on a past result."""
-    known, name = current(given), event_data(event, "act")
+    visitor, name = current(state), event_data(event, "act")
     value = event_data(event, "value")
     if name == "candidate":
-        work = works.get(known)
+        work = works.get(visitor)
         if not value.isdigit() or int(value) >= len(work.state()["candidates"]):
             raise ValueError("There is no such candidate")
         work.path("chosen").write_text(value)
         return
-    work = works.get(known, value)
-    if works.running(known):
+    work = works.get(visitor, value)
+    if works.running(visitor):
         raise ValueError("The edit goes on: wait for its end, or stop it")
-    change(known.session, result=work.name)
+    change(visitor.session, result=work.name)
 
 
 @user_errors
-def leave(given: Session | None) -> None:
+def leave(state: Session | None) -> None:
     """The picture with its mark is on the page again; the result is one of those to go back to."""
-    change(current(given).session, result="")
+    change(current(state).session, result="")
 
 
 @user_errors
-def go_on(given: Session | None) -> tuple[Any, ...]:
+def go_on(state: Session | None) -> tuple[Any, ...]:
     """The result as the picture to edit next: as `picture_panel.reload`; Undo brings the mark back."""
-    known = current(given)
-    work = works.get(known)
+    visitor = current(state)
+    work = works.get(visitor)
     path = work.result(work.state())
     if path is None:
         raise ValueError(works.Work.NOTHING)
-    before = source_of(known).rgb.shape
-    name = picture_panel.keep(known, path)
+    before = source_of(visitor).rgb.shape
+    name = picture_panel.keep(visitor, path)
     kept = {} if images.read(path).rgb.shape == before else {"steps": (), "at": 0}
-    known = change(known.session, source=name, scene=None, boxes=(), result="", **kept)
-    if kept == {} and known.mask_name:
-        known = with_mask(known, None, mask_panel.ON_RESULT)
-    return picture_panel.reload(known)
+    visitor = change(visitor.session, source=name, scene=None, boxes=(), result="", **kept)
+    if kept == {} and visitor.mask_name:
+        visitor = with_mask(visitor, None, mask_panel.ON_RESULT)
+    return picture_panel.reload(visitor)
 
 
 @user_errors
-def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
+def restore(state: Session | None, file: str | None) -> tuple[Any, ...]:
     """The settings in a result or a recipe, in the order of `app`'s outputs."""
     if not file:
         return (gr.skip(),) * 27
-    known = current(given)
+    visitor = current(state)
     made, said = guarded.call(recipe.read, file), []
     options = made.options
-    if known.source:
-        picture = source_of(known)
+    if visitor.source:
+        picture = source_of(visitor)
         mask = packed.unpack_mask(made.mask) if made.mask else None
         if made.box is not None:
             from vision_core.editing import masks
@@ -229,8 +229,8 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
             said.append("Its mask belongs to a picture of another size: choose the picture it was made from.")
         elif mask is not None:
             edge, with_shadow = float(options.get("edge", 0)), options.get("shadow", False)
-            known = change(known.session, edge=edge, shadow=with_shadow)
-            known = with_mask(known, mask, "recipe")
+            visitor = change(visitor.session, edge=edge, shadow=with_shadow)
+            visitor = with_mask(visitor, mask, "recipe")
     else:
         said.append("Choose the picture it was made from, then drop the recipe again for its mask.")
     task = "replace" if made.task == "run" else made.task
@@ -243,7 +243,7 @@ def restore(given: Session | None, file: str | None) -> tuple[Any, ...]:
     sides = options.get("sides", (0, 0, 0, 0))
     return (
         note(" ".join(said), "good" if len(said) == 1 else "warning"),
-        mask_panel.canvas(known),
+        mask_panel.canvas(visitor),
         task,
         made.prompt,
         made.caption or gr.skip(),

@@ -35,20 +35,20 @@ FORM = (
 
 
 @user_errors
-def add(given: Session | None, caption: str, prompt: str) -> str:
+def add(state: Session | None, caption: str, prompt: str) -> str:
     """The picture at hand, with its caption and prompt, joins those to learn from."""
-    known = current(given)
-    source_of(known)
+    visitor = current(state)
+    source_of(visitor)
     caption, prompt = edits.text(caption, "The caption"), edits.text(prompt, "The prompt")
     if not caption or not prompt:
         raise ValueError("A picture to learn from needs its caption and its prompt: see above")
-    return listed(_with(known, (known.source, caption, prompt)))
+    return listed(_with(visitor, (visitor.source, caption, prompt)))
 
 
 @user_errors
-def add_scenes(given: Session | None, count: float) -> str:
+def add_scenes(state: Session | None, count: float) -> str:
     """Drawn scenes with prompts that change one thing join the pictures to learn from."""
-    known = current(given)
+    known = current(state)
     for _ in range(whole(count, 1, MOST, "The number of scenes")):
         seed = len(known.lessons) + 1000
         scene = world.scene(seed, 2)
@@ -60,25 +60,25 @@ def add_scenes(given: Session | None, count: float) -> str:
 
 
 @user_errors
-def clear(given: Session | None) -> str:
+def clear(state: Session | None) -> str:
     """No pictures to learn from."""
-    return listed(change(current(given).session, lessons=()))
+    return listed(change(current(state).session, lessons=()))
 
 
-def _with(known: Visit, lesson: tuple[str, str, str]) -> Visit:
-    if len(known.lessons) >= MOST:
+def _with(visitor: Visit, lesson: tuple[str, str, str]) -> Visit:
+    if len(visitor.lessons) >= MOST:
         raise ValueError(f"{MOST} pictures are the most for one training here; the command line takes more")
-    lessons = tuple(dict.fromkeys((*known.lessons, lesson)))
-    return change(known.session, lessons=lessons)
+    lessons = tuple(dict.fromkeys((*visitor.lessons, lesson)))
+    return change(visitor.session, lessons=lessons)
 
 
-def listed(known: Visit) -> str:
+def listed(visitor: Visit) -> str:
     """The pictures to learn from, as HTML."""
-    if not known.lessons:
+    if not visitor.lessons:
         return '<p class="vc-empty">No pictures yet.</p>'
     items = []
-    for name, caption, prompt in known.lessons:
-        small = images.shrink(read_picture(known.session.path(name)).on_white().rgb, 160)
+    for name, caption, prompt in visitor.lessons:
+        small = images.shrink(read_picture(visitor.session.path(name)).on_white().rgb, 160)
         items.append(
             f'<li><img src="{data_uri(small)}" alt="">'
             f"<span>{escape(caption)}<br>→ {escape(prompt)}</span></li>"
@@ -87,10 +87,10 @@ def listed(known: Visit) -> str:
 
 
 @user_errors
-def begin(given: Session | None, *values: float) -> None:
+def begin(state: Session | None, *values: float) -> None:
     """Write the data down and put the training into the queue."""
-    known = current(given)
-    if not known.lessons:
+    visitor = current(state)
+    if not visitor.lessons:
         raise ValueError("Add at least one picture with its caption and prompt first")
     missing = editing.missing()
     if missing:
@@ -98,43 +98,43 @@ def begin(given: Session | None, *values: float) -> None:
             f"Teaching needs networks that are not on this machine yet ({', '.join(missing)}): every "
             "candidate is painted and scored once"
         )
-    HEAVY.refuse_second(known.session.owner)
-    folder = known.session.path(visits.next_name(known.session, "lessons"))
-    visits.make_room(known.session, 64 << 20)
+    HEAVY.refuse_second(visitor.session.owner)
+    folder = visitor.session.path(visits.next_name(visitor.session, "lessons"))
+    visits.make_room(visitor.session, 64 << 20)
     data = {}
-    for number, (name, caption, prompt) in enumerate(known.lessons):
-        picture = read_picture(known.session.path(name))
+    for number, (name, caption, prompt) in enumerate(visitor.lessons):
+        picture = read_picture(visitor.session.path(name))
         images.save(picture, folder / f"{number}.png")
         data[f"{number}.png"] = [caption, prompt]
     write_json(folder / "data.json", data)
     settings = train.Settings(
         data=str(folder / "data.json"), **forms.read(train.Settings, FORM, values), backend="tiny"
     )
-    HEAVY.train(known.session.owner, runs.create(folder / "run", "edit", settings))
+    HEAVY.train(visitor.session.owner, runs.create(folder / "run", "edit", settings))
 
 
-def newest(known: Visit) -> Run | None:
+def newest(visitor: Visit) -> Run | None:
     """The visitor's last training."""
-    found = visits.numbered(known.session, "lessons", "run/config.json")
-    return Run(known.session.path(found[0]) / "run") if found else None
+    found = visits.numbered(visitor.session, "lessons", "run/config.json")
+    return Run(visitor.session.path(found[0]) / "run") if found else None
 
 
 @user_errors
-def stop(given: Session | None) -> None:
+def stop(state: Session | None) -> None:
     """End the training after its current step; who still waits leaves the queue."""
-    known = current(given)
-    run = newest(known)
+    visitor = current(state)
+    run = newest(visitor)
     if run is None:
         raise ValueError("There is no training to stop")
-    trainings.stop(known.session, run)
+    trainings.stop(visitor.session, run)
 
 
 @user_errors
-def follow(given: Session | None) -> tuple[Any, ...]:
+def follow(state: Session | None) -> tuple[Any, ...]:
     """(words, curves, Stop, Start, timer, choice of a trained network) of the last training."""
-    known = current(given)
-    run = newest(known)
-    choice = gr.Dropdown(["", *edits.networks(known)])
+    visitor = current(state)
+    run = newest(visitor)
+    choice = gr.Dropdown(["", *edits.networks(visitor)])
     if run is None:
         return (
             "",
@@ -144,18 +144,18 @@ def follow(given: Session | None) -> tuple[Any, ...]:
             gr.Timer(active=False),
             choice,
         )
-    words, going_on = report(known, run)
+    words, going_on = report(visitor, run)
     steps = [step for step in trainings.steps(run) if "expected" in step.losses]
     curves = gr.Plot(loss_curves(steps), visible=True) if steps else gr.skip()
     timer = gr.Timer(active=going_on)
     return words, curves, gr.Button(visible=going_on), gr.Button(interactive=not going_on), timer, choice
 
 
-def report(known: Visit, run: Run) -> tuple[str, bool]:
+def report(visitor: Visit, run: Run) -> tuple[str, bool]:
     """(what to say, whether it still goes on)."""
-    match state := trainings.status(known.session, run):
+    match state := trainings.status(visitor.session, run):
         case "waiting":
-            return note(HEAVY.words(known.session.owner)), True
+            return note(HEAVY.words(visitor.session.owner)), True
         case "starting":
             return note("Painting and scoring each candidate once; the training then takes seconds …"), True
         case "training":

@@ -28,15 +28,15 @@ COLUMNS = ["damage", "damaged", "restored", "best classical", "gain", "SSIM dama
 
 
 @user_errors
-def begin(given: Session | None, source: str, number: float, seed: float, *levels: float) -> None:
+def begin(state: Session | None, source: str, number: float, seed: float, *levels: float) -> None:
     """Damage and restore in the background."""
-    known = current(given).session
+    session = current(state).session
     recipe = recipe_of(whole(seed, 0, 2**31, "The seed"), levels)
     number = whole(number, 0, 10**6, "The page")
     if source not in ("generated", "mine"):
         raise ValueError(f"There is no source {source!r}")
-    mine = sheets.source(known).rgb if source == "mine" else None
-    network = networks.loader(known, "network")
+    mine = sheets.source(session).rgb if source == "mine" else None
+    network = networks.loader(session, "network")
 
     def act(job: Job) -> str:
         job.tell(0, len(recipe["steps"]) + 1, "drawing the page")
@@ -53,12 +53,12 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
                 rgb = images.from_tensor(damaged)
                 options = restoration.Options(gate=False)
                 made = gpu.call(restoration.restore, Picture(rgb), loaded, options).restored
-                _keep(known, clean, rgb, made)
+                _keep(session, clean, rgb, made)
                 read = reading.legible(clean, rgb, made)
             row = gpu.call(compare, tensor, damaged, loaded)
             name = "all together" if len(kinds) > 1 else f"{kinds[0]} {part['steps'][0]['severity']}"
             rows.append({"name": name.replace("_", " "), **row})
-        write_json(known.path(FILE), rows)
+        write_json(session.path(FILE), rows)
         words = "Damaged and restored: the numbers are below."
         if read is not None:
             damaged, restored = (f"{share:.0%}" for share in read)
@@ -68,7 +68,7 @@ def begin(given: Session | None, source: str, number: float, seed: float, *level
             )
         return words
 
-    jobs.begin(known, "lab", act, again=(begin, [source, number, seed, *levels]))
+    jobs.begin(session, "lab", act, again=(begin, [source, number, seed, *levels]))
 
 
 def recipe_of(seed: int, levels: Any) -> dict[str, Any]:
@@ -87,15 +87,15 @@ def recipe_of(seed: int, levels: Any) -> dict[str, Any]:
 
 
 @user_errors
-def follow(given: Session | None) -> tuple[Any, ...]:
+def follow(state: Session | None) -> tuple[Any, ...]:
     """(three pictures, table, words, Stop, Start, timer)."""
-    known = current(given).session
-    words, going_on = jobs.report(known, "lab")
+    session = current(state).session
+    words, going_on = jobs.report(session, "lab")
     pictures, table = gr.Gallery(visible=False), ""
-    if known.path(FILE).exists() and not going_on:
-        shown = [(str(known.path(f"lab-{name}.png")), name) for name in SHOWN]
+    if session.path(FILE).exists() and not going_on:
+        shown = [(str(session.path(f"lab-{name}.png")), name) for name in SHOWN]
         pictures = gr.Gallery(shown, visible=True)
-        table = _table(read_json(known.path(FILE)))
+        table = _table(read_json(session.path(FILE)))
     return pictures, table, words, *jobs.buttons(going_on)
 
 
@@ -120,13 +120,13 @@ def _crop(rgb: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(rgb[top : top + SIDE, left : left + SIDE])
 
 
-def _keep(known: Session, *pictures: np.ndarray) -> None:
-    visits.make_room(known, sum(rgb.nbytes for rgb in pictures))
+def _keep(session: Session, *pictures: np.ndarray) -> None:
+    visits.make_room(session, sum(rgb.nbytes for rgb in pictures))
     for name, rgb in zip(SHOWN, pictures, strict=True):
-        images.save(Picture(rgb), known.path(f"lab-{name}.png"))
+        images.save(Picture(rgb), session.path(f"lab-{name}.png"))
 
 
-def build(given: gr.State) -> wiring.Look:
+def build(state: gr.State) -> wiring.Look:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
         "Damage a clean page as much as you like and see how much of it the network repairs. The clean page "
@@ -174,4 +174,4 @@ def build(given: gr.State) -> wiring.Look:
     )
     table = gr.HTML(elem_id="lab-table")
     fields = [source, number, seed, *levels]
-    return wiring.job(given, start, begin, fields, follow, [pictures, table, words], stopper)
+    return wiring.job(state, start, begin, fields, follow, [pictures, table, words], stopper)

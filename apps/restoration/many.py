@@ -38,7 +38,7 @@ File = tuple[str, str]  # what the visitor calls it, and where it lies
 
 @user_errors
 def begin(
-    given: Session | None,
+    state: Session | None,
     chosen: list[File] | None,
     folder: list[File] | None,
     method: str,
@@ -48,45 +48,45 @@ def begin(
     crop: bool,
 ) -> None:
     """Restore all uploads in the background, into a ZIP; without new ones, those of the last time again."""
-    known = current(given).session
-    files = [*(chosen or []), *(folder or [])] or _listed(known)
+    session = current(state).session
+    files = [*(chosen or []), *(folder or [])] or _listed(session)
     if not files:
         raise ValueError("Please choose one or more files first")
-    write_json(visits.opened(known).path(LIST), files)
+    write_json(visits.opened(session).path(LIST), files)
     again = begin, [files, None, method, strength, output, gate, crop]
-    _start(known, files, "many", "zip", method, Choice(strength, output, False, gate, crop=crop), again)
+    _start(session, files, "many", "zip", method, Choice(strength, output, False, gate, crop=crop), again)
 
 
 @user_errors
-def begin_book(given: Session | None, form: str, method: str, *choices: Any) -> None:
+def begin_book(state: Session | None, form: str, method: str, *choices: Any) -> None:
     """Restore every page of the chosen file in the background, as the controls of the result say."""
-    chosen = current(given)
-    known = chosen.session
+    chosen = current(state)
+    session = chosen.session
     if not chosen.source:
         raise ValueError("Please choose a page first: a file of yours or an example")
     choice = Choice(*choices)
     if choice.crop and form == "pdf":
         raise ValueError("The pages of a PDF keep their size: take a TIFF or a ZIP, or do not crop")
-    file = (chosen.title, str(known.path(chosen.source)))
-    _start(known, [file], "book", form, method, choice, (begin_book, [form, method, *choices]))
+    file = (chosen.title, str(session.path(chosen.source)))
+    _start(session, [file], "book", form, method, choice, (begin_book, [form, method, *choices]))
 
 
-def _listed(known: Session) -> list[File]:
+def _listed(session: Session) -> list[File]:
     """The uploads of the last time, if they are all still there."""
-    path = known.path(LIST)
+    path = session.path(LIST)
     files = [(name, file) for name, file in read_json(path)] if path.exists() else []
     return files if all(Path(file).is_file() for _, file in files) else []
 
 
 def _start(
-    known: Session, files: list[File], kind: str, form: str, method: str, choice: Choice, again: jobs.Again
+    session: Session, files: list[File], kind: str, form: str, method: str, choice: Choice, again: jobs.Again
 ) -> None:
     if form not in FORMS:
         raise ValueError(f"There is no form {form!r}")
     options = replace(choice.options, method=networks.method_of(method))
-    network = networks.loader(known, method)
+    network = networks.loader(session, method)
     for name in (*FORMS.values(), ROWS.format(kind), CONTACT):
-        visits.remove(known.path(name))
+        visits.remove(session.path(name))
 
     def act(job: Job) -> str:
         total = _count(files, job)
@@ -94,9 +94,9 @@ def _start(
         stopped = False
         try:
             job.tell(0, 1, f"page 1 of {total}")
-            for row in _restored(known, files, network(), options, networks.version(known, method)):
+            for row in _restored(session, files, network(), options, networks.version(session, method)):
                 rows.append(row)
-                write_json(known.path(ROWS.format(kind)), [asdict(row) for row in rows])
+                write_json(session.path(ROWS.format(kind)), [asdict(row) for row in rows])
                 job.tell(len(rows), max(total, len(rows)), f"page {len(rows)} of {total}: {row.source}")
         except Stopped:
             stopped = True
@@ -106,7 +106,7 @@ def _start(
             raise Stopped
         if not written:
             raise ValueError(f"None of the {len(files)} files could be restored. {failed[0]}")
-        _join(known, files, "zip" if stopped else form, rows, failed)
+        _join(session, files, "zip" if stopped else form, rows, failed)
         restored = sum(row.outcome == "restored" for row in written)
         kept = len(written) - restored
         said = (
@@ -114,19 +114,19 @@ def _start(
         )
         if stopped:  # what is done stays for the next start
             return f"Stopped after {len(rows)} of {total} pages; a ZIP has them. Start again to go on."
-        visits.remove(known.path("done"))
+        visits.remove(session.path("done"))
         notes = dict.fromkeys(row.notes for row in written if row.notes)
         said += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
         return "\n".join([said, *failed])
 
-    jobs.begin(known, kind, act, again=again)
+    jobs.begin(session, kind, act, again=again)
 
 
 def _restored(
-    known: Session, files: list[File], network: Any, options: Options, version: str
+    session: Session, files: list[File], network: Any, options: Options, version: str
 ) -> Iterator[PageReport]:
     """Every page of every file, as PNG files named by what they were made from; what is there stays."""
-    folder, key = visits.opened(known).path("done"), batch.digest(version, options)
+    folder, key = visits.opened(session).path("done"), batch.digest(version, options)
     journal = Journal(folder / batch.JOURNAL, key, _content)
     for name, path in files:
         stem = sha256(f"{_content(Path(path))} {key}".encode()).hexdigest()[:24]
@@ -139,7 +139,7 @@ def _restored(
             journal,
             name=name,
             max_pixels=limits.UPLOAD_PIXELS.value,
-            room=partial(visits.make_room, known),
+            room=partial(visits.make_room, session),
         )
 
 
@@ -165,11 +165,11 @@ def _digest(path: Path, time: int) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def _join(known: Session, files: list[File], form: str, rows: list[PageReport], failed: list[str]) -> None:
+def _join(session: Session, files: list[File], form: str, rows: list[PageReport], failed: list[str]) -> None:
     """Put the pages into one file; pages that cannot be read stay in a PDF, elsewhere there is no file."""
-    target = known.path(FORMS[form])
+    target = session.path(FORMS[form])
     written = [row for row in rows if row.written]
-    visits.make_room(known, sum(Path(row.written or "").stat().st_size for row in written))
+    visits.make_room(session, sum(Path(row.written or "").stat().st_size for row in written))
     if form != "zip":
         if failed and not documents.keeps_pages(Path(files[0][1]), target):
             raise ValueError(f"A {form.upper()} needs every page, and {failed[0]} Take a ZIP of the others")
@@ -179,13 +179,13 @@ def _join(known: Session, files: list[File], form: str, rows: list[PageReport], 
     names = _names([(row.source, row.page) for row in written])
     report = [replace(row, written=next(names) if row.written else None) for row in rows]
     pictured = contact.sheet(rows, [row.written or row.source for row in report])
-    pictured.save(known.path(CONTACT), quality=85)
+    pictured.save(session.path(CONTACT), quality=85)
     with atomic(target) as file, ZipFile(file, "w", ZIP_STORED) as archive:
         for row, named in zip(rows, report, strict=True):
             if row.written and named.written:
                 archive.write(row.written, named.written)
         archive.writestr("report.csv", reports.csv_table(report))
-        archive.write(known.path(CONTACT), CONTACT)
+        archive.write(session.path(CONTACT), CONTACT)
 
 
 def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
@@ -198,37 +198,37 @@ def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
 
 
 @user_errors
-def follow(given: Session | None) -> tuple[Any, ...]:
+def follow(state: Session | None) -> tuple[Any, ...]:
     """(words and download, list of pages, Stop, Start, timer) of the uploads."""
-    return _follow(current(given).session, "many")
+    return _follow(current(state).session, "many")
 
 
 @user_errors
-def follow_book(given: Session | None) -> tuple[Any, ...]:
+def follow_book(state: Session | None) -> tuple[Any, ...]:
     """The same of the whole book."""
-    return _follow(current(given).session, "book")
+    return _follow(current(state).session, "book")
 
 
-def _follow(known: Session, kind: str) -> tuple[Any, ...]:
-    words, going_on = jobs.report(known, kind)
+def _follow(session: Session, kind: str) -> tuple[Any, ...]:
+    words, going_on = jobs.report(session, kind)
     if words and not going_on:
-        ended = jobs.state(known, kind)
+        ended = jobs.state(session, kind)
         first, *failed = ended["words"].split("\n")
         words = note(first, "good" if ended["status"] == "done" and not failed else "warning")
         words += "".join(note(text, "warning") for text in failed)
         if ended["status"] == "done":
-            file = next((name for name in FORMS.values() if known.path(name).exists()), "")
+            file = next((name for name in FORMS.values() if session.path(name).exists()), "")
             text = (
                 "Download all (ZIP)" if file.endswith(".zip") else f"Download the book ({file[6:].upper()})"
             )
-            sheet = known.path(CONTACT).exists()
-            words += views.ready(known, file, text, CONTACT if sheet else "") if file else ""
-    return words, _table(known, kind), *jobs.buttons(going_on)
+            sheet = session.path(CONTACT).exists()
+            words += views.ready(session, file, text, CONTACT if sheet else "") if file else ""
+    return words, _table(session, kind), *jobs.buttons(going_on)
 
 
-def _table(known: Session, kind: str) -> str:
+def _table(session: Session, kind: str) -> str:
     """The outcome for each page so far."""
-    path = known.path(ROWS.format(kind))
+    path = session.path(ROWS.format(kind))
     if not path.exists():
         return ""
     rows = [PageReport(**row) for row in read_json(path)]
@@ -260,13 +260,13 @@ def build_book() -> tuple[Any, ...]:
     return form, start, words, rows, stopper
 
 
-def wire_book(given: gr.State, parts: tuple[Any, ...], controls: Sequence[Any]) -> wiring.Look:
+def wire_book(state: gr.State, parts: tuple[Any, ...], controls: Sequence[Any]) -> wiring.Look:
     """Wire `build_book`: all pages are restored as the method and the other controls say."""
     form, start, words, rows, stopper = parts
-    return wiring.job(given, start, begin_book, [form, *controls], follow_book, [words, rows], stopper)
+    return wiring.job(state, start, begin_book, [form, *controls], follow_book, [words, rows], stopper)
 
 
-def build(given: gr.State) -> wiring.Look:
+def build(state: gr.State) -> wiring.Look:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
         "Restore one file or hundreds: images, TIFFs and PDFs. You get a ZIP with every page as a PNG, a "
@@ -292,4 +292,4 @@ def build(given: gr.State) -> wiring.Look:
     words, rows = gr.HTML(elem_id="many-words"), gr.HTML(elem_id="many-pages")
     stopper = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-many")
     fields = [chosen, folder, method, strength, output, gate, crop]
-    return wiring.job(given, start, begin, fields, follow, [words, rows], stopper)
+    return wiring.job(state, start, begin, fields, follow, [words, rows], stopper)

@@ -24,26 +24,26 @@ def method_of(name: Any) -> Any:
     return "network" if name == "own" else name
 
 
-def loader(known: Session, name: str) -> Callable[[], Any]:
+def loader(session: Session, name: str) -> Callable[[], Any]:
     """Loads the network of a choice, None where it needs none; refuses at once where there is none."""
     if name == "own":
-        run = own_run(known)
+        run = own_run(session)
         if run is None or not (run.folder / BEST).exists():
             raise ValueError("You have not trained a network here yet: use the Train tab")
         return lambda: restoration.load(run.folder / BEST)[0]
     return embedded if method_of(name) == "network" else lambda: None
 
 
-def version(known: Session, name: str) -> str:
+def version(session: Session, name: str) -> str:
     """The version of the chosen network; a visitor's own may be trained further."""
-    run = own_run(known) if name == "own" else None
+    run = own_run(session) if name == "own" else None
     return f"{name} {(run.folder / BEST).stat().st_mtime_ns}" if run else name
 
 
-def own_run(known: Session) -> runs.Run | None:
+def own_run(session: Session) -> runs.Run | None:
     """The training of a visit, if any."""
-    name = current(known).run
-    return runs.Run(known.path(name)) if name else None
+    name = current(session).run
+    return runs.Run(session.path(name)) if name else None
 
 
 @lru_cache(1)

@@ -36,73 +36,73 @@ PREVIEW = 640  # longest side of the page before it is restored
 
 
 @user_errors
-def take_example(given: Session | None, event: gr.EventData) -> tuple[Any, ...]:
+def take_example(state: Session | None, event: gr.EventData) -> tuple[Any, ...]:
     """Choose an example page."""
-    known, name = current(given).session, event_data(event, "value")
+    session, name = current(state).session, event_data(event, "value")
     if name not in WORDS:
         raise ValueError(f"There is no example {name!r}")
-    return _take(known, EXAMPLES / f"{name}.jpg", f"the {name} example")
+    return _take(session, EXAMPLES / f"{name}.jpg", f"the {name} example")
 
 
 @user_errors
-def choose(given: Session | None, path: str | None) -> tuple[Any, ...]:
+def choose(state: Session | None, path: str | None) -> tuple[Any, ...]:
     """Choose an upload; one that is refused, or cleared, leaves no other page chosen."""
-    known = current(given).session
+    session = current(state).session
     try:
         if path:
-            return _take(known, path, Path(path).name)
+            return _take(session, path, Path(path).name)
         refused = ""
     except ValueError as error:
         refused = note(sentence(error), "warning")
-    change(known, source="", title="", pages=0, page=1)
-    preview, _, *rest = shown(known)
+    change(session, source="", title="", pages=0, page=1)
+    preview, _, *rest = shown(session)
     return preview, refused, *rest
 
 
 @user_errors
-def turn(given: Session | None, number: float) -> tuple[Any, ...]:
+def turn(state: Session | None, number: float) -> tuple[Any, ...]:
     """Choose another page of the same file."""
-    chosen = current(given)
-    known = chosen.session
+    chosen = current(state)
+    session = chosen.session
     if chosen.pages:
-        change(known, page=whole(number, 1, chosen.pages, "The page"))
-    return shown(known)
+        change(session, page=whole(number, 1, chosen.pages, "The page"))
+    return shown(session)
 
 
-def shown(known: Session) -> tuple[Any, ...]:
+def shown(session: Session) -> tuple[Any, ...]:
     """(preview, words, page picker, controls of a whole document) of what is chosen."""
-    chosen = current(known)
+    chosen = current(session)
     if not chosen.source:
         return gr.Image(visible=False, value=None), "", gr.Slider(visible=False), gr.Column(visible=False)
-    page = sheets.source(known)
+    page = sheets.source(session)
     height, width = page.rgb.shape[:2]
     pages = f", page {chosen.page} of {chosen.pages}" if chosen.pages > 1 else ""
     said = ". ".join([f"{chosen.title}{pages}: {width:,} x {height:,} pixels", *page.notes])
     several = chosen.pages > 1
     return (
-        gr.Image(visits.shown(known, images.shrink(page.rgb, PREVIEW)), visible=True),
+        gr.Image(visits.shown(session, images.shrink(page.rgb, PREVIEW)), visible=True),
         note(said),
         inputs.Slider(1, max(2, chosen.pages), chosen.page, visible=several, label=f"Page of {chosen.pages}"),
         gr.Column(visible=several),
     )
 
 
-def _take(known: Session, path: Any, title: str) -> tuple[Any, ...]:
+def _take(session: Session, path: Any, title: str) -> tuple[Any, ...]:
     pages = guarded.count(path)
     guarded.read(path, limits.UPLOAD_PIXELS.value, page=1)
-    kept = visits.keep(known, path, results.removable(sheets.Sheet, current(known)))
-    change(known, source=kept, title=title, pages=pages, page=1)
-    return shown(known)
+    kept = visits.keep(session, path, results.removable(sheets.Sheet, current(session)))
+    change(session, source=kept, title=title, pages=pages, page=1)
+    return shown(session)
 
 
 @user_errors
-def begin(given: Session | None, method: str) -> None:
+def begin(state: Session | None, method: str) -> None:
     """Restore the chosen page in the background."""
-    chosen = current(given)
-    known = chosen.session
+    chosen = current(state)
+    session = chosen.session
     options = Options(method=networks.method_of(method), gate=False)
-    page = sheets.source(known)
-    network = networks.loader(known, method)
+    page = sheets.source(session)
+    network = networks.loader(session, method)
 
     def act(job: Job) -> str:
         began = monotonic()
@@ -110,15 +110,15 @@ def begin(given: Session | None, method: str) -> None:
         changed = gpu.call(change_page, page.rgb, network(), options, partial(_tell, job))
         seconds = round(monotonic() - began, 2)
         facts = {"title": chosen.title, "source": chosen.source, "method": method, "seconds": seconds}
-        change(known, result=sheets.create(known, page, changed, facts).name)
+        change(session, result=sheets.create(session, page, changed, facts).name)
         return f"Done: {chosen.title}."
 
-    jobs.begin(known, "restore", act, again=(begin, [method]))
+    jobs.begin(session, "restore", act, again=(begin, [method]))
 
 
 @user_errors
 def follow(
-    given: Session | None,
+    state: Session | None,
     strength: float,
     output: str,
     sharpen: bool,
@@ -133,18 +133,18 @@ def follow(
     Args:
         seen: what the page shows already, as told by the last call.
     """
-    chosen = current(given)
-    known = chosen.session
-    words, going_on = jobs.report(known, "restore")
-    guess, guessing = jobs.report(known, "guess")
-    about = jobs.state(known, "guess").get("sheet") == chosen.result
+    chosen = current(state)
+    session = chosen.session
+    words, going_on = jobs.report(session, "restore")
+    guess, guessing = jobs.report(session, "guess")
+    about = jobs.state(session, "guess").get("sheet") == chosen.result
     if guessing or (about and not going_on):
         words, going_on = guess, guessing
     buttons = jobs.buttons(going_on)
     if not chosen.result:
         section = gr.Column(visible=bool(words))
         return section, gr.Column(visible=False), "", words, *buttons, "", "", "", ""
-    sheet, choice = sheets.get(known), Choice(strength, output, sharpen, gate, light, caution, crop)
+    sheet, choice = sheets.get(session), Choice(strength, output, sharpen, gate, light, caution, crop)
     shown, guessed = f"{sheet.name} {choice.query(sheet)}", sheet.path(sheets.GUESSES).exists()
     now = f"{shown} {guessed}"
     rest: tuple[Any, ...] = (gr.skip(),) * 4
@@ -160,10 +160,10 @@ def follow(
 
 
 @user_errors
-def act(given: Session | None, event: gr.EventData) -> None:
+def act(state: Session | None, event: gr.EventData) -> None:
     """An action in the viewer: a brush stroke, or a request for the uncertainty."""
-    known = current(given).session
-    sheet = sheets.get(known)
+    session = current(state).session
+    sheet = sheets.get(session)
     match event_data(event, "act"):
         case "protect":
             kind, _, data = event_data(event, "value").partition(";base64,")
@@ -171,7 +171,7 @@ def act(given: Session | None, event: gr.EventData) -> None:
                 raise ValueError("That is no painted mask")
             sheets.keep_mask(sheet, b64decode(data))
         case "guess":
-            begin_guess(known, sheet.name)
+            begin_guess(session, sheet.name)
         case other:
             raise ValueError(f"{other!r} is nothing that can be done here")
 
@@ -180,11 +180,11 @@ def _tell(job: Job, done: int, total: int) -> None:
     job.tell(done, total, f"part {done} of {total}")
 
 
-def begin_guess(given: Session | None, result: str) -> None:
+def begin_guess(state: Session | None, result: str) -> None:
     """Find where the network guesses on a restored page."""
-    known = current(given).session
-    sheet = sheets.get(known, result)
-    network = networks.loader(known, sheet.facts["method"])
+    session = current(state).session
+    sheet = sheets.get(session, result)
+    network = networks.loader(session, sheet.facts["method"])
 
     def act(job: Job) -> str:
         job.tell(0, 1, "the page four times, mirrored and shifted")
@@ -196,10 +196,10 @@ def begin_guess(given: Session | None, result: str) -> None:
         sheets.keep_guesses(sheet, values)
         return "Done: red and yellow show where the network guesses."
 
-    jobs.begin(known, "guess", act, again=(begin_guess, [result]), sheet=result)
+    jobs.begin(session, "guess", act, again=(begin_guess, [result]), sheet=result)
 
 
-def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
+def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
     """The layout and wiring; what `app` shows when a page is loaded."""
     gr.Markdown("## 1 · A page")
     with gr.Row(equal_height=False):
@@ -286,17 +286,17 @@ def build(given: gr.State, key: gr.Textbox) -> dict[str, Any]:
     timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
     controls = [strength, output, sharpen, gate, light, caution, crop]
-    look = (follow, [given, *controls, seen], outputs)
-    whole_book = many.wire_book(given, book_parts, [method, *controls])
+    look = (follow, [state, *controls, seen], outputs)
+    whole_book = many.wire_book(state, book_parts, [method, *controls])
     chosen = [preview, said, picker, book]
-    upload.change(choose, [given, upload], chosen, **wiring.QUIET)
-    chooser.click(take_example, given, chosen, **wiring.QUIET)
-    picker.release(turn, [given, picker], chosen, **wiring.QUIET)
-    picker.input(turn, [given, picker], chosen, trigger_mode="always_last", **wiring.QUIET)
-    wiring.start(start.click, begin, [given, method], look).then(None, js=wiring.TO_RESULT)
-    wiring.watch(look, timer, stopper, jobs.end, given)
+    upload.change(choose, [state, upload], chosen, **wiring.QUIET)
+    chooser.click(take_example, state, chosen, **wiring.QUIET)
+    picker.release(turn, [state, picker], chosen, **wiring.QUIET)
+    picker.input(turn, [state, picker], chosen, trigger_mode="always_last", **wiring.QUIET)
+    wiring.start(start.click, begin, [state, method], look).then(None, js=wiring.TO_RESULT)
+    wiring.watch(look, timer, stopper, jobs.end, state)
     for control in controls:
         control.change(*look, trigger_mode="always_last", **wiring.LOOK)
     verdict.click(lambda: False, None, gate, **wiring.QUIET)
-    wiring.start(viewer.click, act, given, look)
+    wiring.start(viewer.click, act, state, look)
     return {"look": look, "chosen": chosen, "book": whole_book}

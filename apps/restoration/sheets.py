@@ -82,9 +82,9 @@ def choice(query: dict[str, str] | Any) -> Choice:
     return Choice(strength, query.get("output", "color"), sharpen, gate, light, caution, crop)
 
 
-def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
+def create(session: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
     """Store a page and what was made of it; the oldest results go when there is no room."""
-    sheet = results.create(Sheet, visit.current(known), 3 * page.rgb.nbytes)
+    sheet = results.create(Sheet, visit.current(session), 3 * page.rgb.nbytes)
     images.save(page, sheet.path(PAGE))
     images.save(Picture(changed.detail), sheet.path(CHANGED))
     if changed.ink is not None:
@@ -95,9 +95,9 @@ def create(known: Session, page: Picture, changed: Change, facts: dict[str, Any]
     return sheet
 
 
-def get(known: Session, name: object = None) -> Sheet:
+def get(session: Session, name: object = None) -> Sheet:
     """The result on the page, or the one of that name; none is a `ValueError`."""
-    return results.get(Sheet, visit.current(known), name)
+    return results.get(Sheet, visit.current(session), name)
 
 
 def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
@@ -162,12 +162,12 @@ def page(sheet: Sheet) -> Picture:
     return images.read(sheet.path(PAGE))
 
 
-def source(known: Session, number: int | None = None) -> Picture:
+def source(session: Session, number: int | None = None) -> Picture:
     """The page that the visitor has chosen, or another one of the same file."""
-    chosen = visit.current(known)
+    chosen = visit.current(session)
     if not chosen.source:
         raise ValueError("Please choose a page first: a file of yours or an example")
-    path = known.path(chosen.source)
+    path = session.path(chosen.source)
     return guarded.read(path, limits.UPLOAD_PIXELS.value, page=number or chosen.page)
 
 

@@ -35,11 +35,11 @@ FORM = (
 
 
 @user_errors
-def begin(given: Session | None, source: str, archive: str | None, start: str, *settings: float) -> None:
+def begin(state: Session | None, source: str, archive: str | None, start: str, *settings: float) -> None:
     """Make a run of the settings and put it into the queue."""
-    chosen = current(given)
-    known = chosen.session
-    HEAVY.refuse_second(known.owner)
+    chosen = current(state)
+    session = chosen.session
+    HEAVY.refuse_second(session.owner)
     if source == "archive" and not archive:
         raise ValueError("Please choose a ZIP with clean pages first")
     if start not in ("release", "scratch"):
@@ -49,19 +49,19 @@ def begin(given: Session | None, source: str, archive: str | None, start: str, *
     chosen_settings["start"] = str(weights.find("restoration")) if start == "release" else None
     if chosen_settings["crops"] < chosen_settings["batch_size"]:
         raise ValueError("An epoch needs at least as many crops as a batch has")
-    visits.opened(known)
-    for old in known.folder.glob("run-*"):
+    visits.opened(session)
+    for old in session.folder.glob("run-*"):
         visits.remove(old)
-    visits.make_room(known, BYTES)
+    visits.make_room(session, BYTES)
     name = f"run-{1 + int(chosen.run[4:] or 0) if chosen.run else 1:03}"
     folders: dict[str, Any] = (
-        unpack(archive, known.path(f"{name}-pages")) if source == "archive" and archive else {}
+        unpack(archive, session.path(f"{name}-pages")) if source == "archive" and archive else {}
     )
     run = runs.create(
-        known.path(name), SYSTEM, restoration.Settings(**chosen_settings, perceptual="gradient", **folders)
+        session.path(name), SYSTEM, restoration.Settings(**chosen_settings, perceptual="gradient", **folders)
     )
-    change(known, run=name)
-    HEAVY.train(known.owner, run)
+    change(session, run=name)
+    HEAVY.train(session.owner, run)
 
 
 def unpack(archive: str, folder: Path) -> dict[str, Any]:
@@ -102,40 +102,40 @@ def _write(pages: list[tuple[str, bytes]], folder: Path) -> dict[str, Any]:
 
 
 @user_errors
-def stop(given: Session | None) -> None:
+def stop(state: Session | None) -> None:
     """End the training after its current step; who still waits leaves the queue."""
-    known = current(given).session
-    run = _run(known)
-    trainings.stop(known, run)
+    session = current(state).session
+    run = _run(session)
+    trainings.stop(session, run)
 
 
 @user_errors
-def resume(given: Session | None) -> None:
+def resume(state: Session | None) -> None:
     """Go on with a training that was stopped or interrupted."""
-    known = current(given).session
-    run = _run(known)
+    session = current(state).session
+    run = _run(session)
     if not run.resume_file.exists():
         raise ValueError("There is nothing to go on with")
-    HEAVY.train(known.owner, run)
+    HEAVY.train(session.owner, run)
 
 
-def _run(known: Session) -> runs.Run:
-    run = networks.own_run(known)
+def _run(session: Session) -> runs.Run:
+    run = networks.own_run(session)
     if run is None or not run.folder.is_dir():
         raise ValueError("There is no training yet")
     return run
 
 
 @user_errors
-def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
+def follow(state: Session | None, seen: str) -> tuple[Any, ...]:
     """(words, Stop, Resume, Start, timer, curves, preview, download, seen)."""
-    known = current(given).session
-    run = networks.own_run(known)
+    session = current(state).session
+    run = networks.own_run(session)
     if run is None or not run.folder.is_dir():
         still = gr.Button(visible=False), gr.Button(visible=False), gr.Button(interactive=True)
         return "", *still, gr.Timer(active=False), gr.Plot(visible=False), gr.Image(visible=False), "", ""
     events = run.events()
-    said, going_on = _state(known, run, events)
+    said, going_on = _state(session, run, events)
     previews = sorted((run.folder / "previews").glob("epoch_*.jpg"))
     now = f"{run.name} {len(events)} {len(previews)} {going_on}"
     drawn, preview, download = gr.skip(), gr.skip(), gr.skip()
@@ -145,7 +145,7 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
             preview = gr.Image(str(previews[-1]), visible=True, label=_title(previews[-1]))
         else:
             preview = gr.Image(visible=False)
-        download = _download(known, run) if not going_on else ""
+        download = _download(session, run) if not going_on else ""
     again = not going_on and run.resume_file.exists()
     return (
         said,
@@ -165,16 +165,16 @@ def _title(path: Path) -> str:
     return f"Epoch {epoch}: damaged, restored and clean crops, one column a kind of damage"
 
 
-def _state(known: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple[str, bool]:
+def _state(session: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple[str, bool]:
     """(what to say, whether it goes on)."""
     steps = trainings.steps(run)
     measured = [event["metrics"] for event in events if event["event"] == "epoch"]
     so_far = f"{steps[-1].step if steps else 0:,} steps"
     best = max((metrics.get("val_gain", -99) for metrics in measured), default=None)
     gained = f" Best gain over the damaged crops: {best:+.1f} dB." if best is not None else ""
-    match trainings.status(known, run):
+    match trainings.status(session, run):
         case "waiting":
-            return note(HEAVY.words(known.owner)), True
+            return note(HEAVY.words(session.owner)), True
         case "starting":
             return note("Starting: reading or drawing the pages, and the crops to measure on …"), True
         case "training":
@@ -189,17 +189,17 @@ def _state(known: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple
     return note(f"The training was interrupted after {so_far}.{gained} Resume goes on.", "warning"), False
 
 
-def _download(known: Session, run: runs.Run) -> str:
+def _download(session: Session, run: runs.Run) -> str:
     best = run.folder / networks.BEST
     if not best.exists():
         return ""
-    target = known.path("network.safetensors")
+    target = session.path("network.safetensors")
     visits.remove(target)
     target.hardlink_to(best)
-    return views.ready(known, target.name, "Your network (.safetensors)")
+    return views.ready(session, target.name, "Your network (.safetensors)")
 
 
-def build(given: gr.State) -> tuple[Any, ...]:
+def build(state: gr.State) -> tuple[Any, ...]:
     """The tab's layout and wiring; what to call when a page is loaded."""
     gr.Markdown(
         "The network learns from clean pages alone: crops of them are damaged on purpose, restored and "
@@ -243,8 +243,8 @@ def build(given: gr.State) -> tuple[Any, ...]:
     )
     download = gr.HTML(elem_id="training-download")
     timer, seen = gr.Timer(2 * jobs.REFRESH, active=False), gr.State("")
-    look = (follow, [given, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
-    wiring.start(begun.click, begin, [given, source, archive, start_from, *fields], look)
-    wiring.start(again.click, resume, given, look)
-    wiring.watch(look, timer, ended, stop, given)
+    look = (follow, [state, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
+    wiring.start(begun.click, begin, [state, source, archive, start_from, *fields], look)
+    wiring.start(again.click, resume, state, look)
+    wiring.watch(look, timer, ended, stop, state)
     return look

@@ -152,9 +152,10 @@ def offered(sheet: Sheet, chosen: Choice, restored: bool) -> str:
     return downloads.links(downloads.link(page, name, "restored", main=True), others if restored else "")
 
 
-def ready(known: Session, file: str, text: str, sheet: str = "") -> str:
+def ready(session: Session, file: str, text: str, sheet: str = "") -> str:
     """The download of a file that some work left in the session's folder, and of its contact sheet."""
-    main = downloads.link(downloads.address(known, "work", file), text, main=True)
+    main = downloads.link(downloads.address(session, "work", file), text, main=True)
     return downloads.links(
-        main, downloads.link(downloads.address(known, "work", sheet), "Contact sheet (JPEG)") if sheet else ""
+        main,
+        downloads.link(downloads.address(session, "work", sheet), "Contact sheet (JPEG)") if sheet else "",
     )

@@ -110,11 +110,11 @@ def stop(session: Session) -> None:
 
 
 @user_errors
-def end(given: Session | None) -> None:
+def end(state: Session | None) -> None:
     """`stop` for a button."""
-    if given is None:
+    if state is None:
         raise ValueError("Nothing of yours is running")
-    stop(given)
+    stop(state)
 
 
 def buttons(going_on: bool) -> tuple[Any, ...]:

@@ -88,22 +88,22 @@ class Visit:
 Chosen = TypeVar("Chosen", bound=Visit)
 
 
-def current(kind: type[Chosen], given: Session | None) -> Chosen:
+def current(kind: type[Chosen], state: Session | None) -> Chosen:
     """The visitor's current choices, read anew, since several events of a page may run at once.
 
     A client that never opened the page has no session, and gets a new one.
     """
-    if given is None or not given.path(CHOICES).exists():
-        return kind(given or new(kind.APP))
-    known = read_json(opened(given).path(CHOICES))
-    return kind(given, **{name: _tuples(known[name]) for name in _choices(kind) if name in known})
+    if state is None or not state.path(CHOICES).exists():
+        return kind(state or new(kind.APP))
+    known = read_json(opened(state).path(CHOICES))
+    return kind(state, **{name: _tuples(known[name]) for name in _choices(kind) if name in known})
 
 
-def change(kind: type[Chosen], given: Session, **choices: Any) -> Chosen:
+def change(kind: type[Chosen], state: Session, **choices: Any) -> Chosen:
     """Write some choices down, leaving the others as another event may just have made them."""
     with _CHANGING:
-        visit = replace(current(kind, given), **choices)
-        write_json(opened(given).path(CHOICES), {name: getattr(visit, name) for name in _choices(kind)})
+        visit = replace(current(kind, state), **choices)
+        write_json(opened(state).path(CHOICES), {name: getattr(visit, name) for name in _choices(kind)})
     return visit
 
 

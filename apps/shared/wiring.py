@@ -163,9 +163,9 @@ def load(
         return session, session.key, *shown(session), *values
 
     @user_errors
-    def keep(given: Session | None, *values: Any) -> None:
+    def keep(state: Session | None, *values: Any) -> None:
         held = {name: value for name, value in zip(names, values, strict=True) if _is_plain(value)}
-        visit = visits.current(kind, given)
+        visit = visits.current(kind, state)
         if held != visit.controls:
             visits.change(kind, visit.session, controls=held)
 
