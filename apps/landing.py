@@ -99,7 +99,7 @@ def legal(name: str) -> str:
     top = Path(files.__file__).parents[1] / name
     if top.is_file():
         return top.read_text("utf-8")
-    found = metadata.distribution("vision-core").read_text(f"licenses/{name}")
-    if found is None:
+    text = metadata.distribution("vision-core").read_text(f"licenses/{name}")
+    if text is None:
         raise ValueError(f"this installation of vision-core has no {name}, which a copy of it must hold")
-    return found
+    return text

@@ -106,16 +106,16 @@ def _fill(space: Space, stage: Path) -> None:
     if space.write is not None:
         space.write(stage)
         return
-    own = APPS / space.folder
+    app = APPS / space.folder
     shutil.copytree(Path(files.__file__).parent, stage / "vision_core", ignore=_code_alone)
     (stage / "apps").mkdir()
     for path in APPS.iterdir():
         if path.is_file() and path.suffix != ".pyc":
             shutil.copy(path, stage / "apps")
-    for folder in (APPS / "shared", own):
+    for folder in (APPS / "shared", app):
         shutil.copytree(folder, stage / "apps" / folder.name, ignore=NEVER)
     for name in ("README.md", "requirements.txt", "Dockerfile"):
-        if (moved := stage / "apps" / own.name / name).exists():
+        if (moved := stage / "apps" / app.name / name).exists():
             moved.replace(stage / name)
     for name in space.apps:
         _copy(APPS / name, stage / "apps" / name)
@@ -147,8 +147,8 @@ def _copy(source: Path, target: Path) -> None:
 def _copy_weights(name: str, models: Path) -> None:
     """The file or the folder of one entry, checked, with the model card that says where it comes from."""
     entry = weights.WEIGHTS[name]
-    found = weights.find(name)
+    source = weights.find(name)
     for part in entry.parts:
-        _copy(found / part if part else found, models / entry.file / part if part else models / entry.file)
+        _copy(source / part if part else source, models / entry.file / part if part else models / entry.file)
     system = Path(entry.file).parts[0]
     _copy(bundled("models") / system / "README.md", models / system / "README.md")

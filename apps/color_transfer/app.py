@@ -179,8 +179,8 @@ def _result() -> dict[str, Any]:
         facts = gr.HTML(js_on_load=CLICKED, elem_id="facts")
         rating, ratings = rating_tab.build()
         files = gr.HTML(elem_id="downloads")
-    found = {"stop": stop, "facts": facts, "files": files, "rating": rating, "ratings": ratings}
-    return {"strengths": [color, lightness], "outputs": [section, slider, status, stop], **found}
+    components = {"stop": stop, "facts": facts, "files": files, "rating": rating, "ratings": ratings}
+    return {"strengths": [color, lightness], "outputs": [section, slider, status, stop], **components}
 
 
 def _more_steps(

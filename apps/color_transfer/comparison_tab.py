@@ -49,9 +49,9 @@ def follow(state: Session | None) -> tuple[Any, ...]:
     look, words, buttons = looks.outcome(current(state), JOB, FILE)
     if look is None:
         return gr.Gallery(visible=False), "", words, *buttons
-    found = read_json(look.path(FILE))
-    gallery = [(str(look.path(f"method-{n}.png")), name) for n, name in enumerate(found["names"])]
-    table = methods(found["rows"], dict(compare.COLUMNS))
+    comparison = read_json(look.path(FILE))
+    gallery = [(str(look.path(f"method-{n}.png")), name) for n, name in enumerate(comparison["names"])]
+    table = methods(comparison["rows"], dict(compare.COLUMNS))
     return gr.Gallery(gallery, visible=True), table, words, *buttons
 
 

@@ -50,9 +50,9 @@ def begin(
     def act(job: Job) -> str:
         for name in (ZIP, PNG, FILE, *PAIR):
             look.path(name).unlink(missing_ok=True)
-        told = _one(look, files[0], baked) if len(files) == 1 else _many(job, look, files, baked)
-        write_json(look.path(FILE), told)
-        return told["words"]
+        outcome = _one(look, files[0], baked) if len(files) == 1 else _many(job, look, files, baked)
+        write_json(look.path(FILE), outcome)
+        return outcome["words"]
 
     again = (begin, [files, None, strength, lightness])
     jobs.begin(visitor.session, JOB, act, again=again, look=look.name)
@@ -128,18 +128,18 @@ def follow(state: Session | None) -> tuple[Any, ...]:
     look, words, buttons = looks.outcome(visitor, JOB, FILE)
     if look is None:
         return gr.ImageSlider(visible=False), words, *buttons
-    said = "".join(_said(visitor, read_json(look.path(FILE))))
+    messages = "".join(_said(visitor, read_json(look.path(FILE))))
     before, after = (str(look.path(name)) for name in PAIR)
-    return gr.ImageSlider((before, after), visible=True), said, *buttons
+    return gr.ImageSlider((before, after), visible=True), messages, *buttons
 
 
-def _said(visitor: Visit, told: dict[str, Any]) -> Iterator[str]:
-    if told["words"]:
-        yield note(told["words"], "warning" if told["failed"] else "good")
-    yield from (note(text) for text in told["notes"])
-    yield from (note(text, "warning") for text in told["failed"])
-    if told["of"]:
-        link = views.link(visitor, PNG, "Download the picture (PNG)", {"of": told["of"]}, main=True)
+def _said(visitor: Visit, outcome: dict[str, Any]) -> Iterator[str]:
+    if outcome["words"]:
+        yield note(outcome["words"], "warning" if outcome["failed"] else "good")
+    yield from (note(text) for text in outcome["notes"])
+    yield from (note(text, "warning") for text in outcome["failed"])
+    if outcome["of"]:
+        link = views.link(visitor, PNG, "Download the picture (PNG)", {"of": outcome["of"]}, main=True)
     else:
         link = views.link(visitor, ZIP, "Download all (ZIP)", main=True)
     yield downloads.links(link)

@@ -60,9 +60,9 @@ def begin(state: Session | None, text: str, result: str) -> None:
         assert tuned is not None
         title = f"Fine-tuned {steps} epochs on your ratings"
         of = replace(visitor, source=look.facts["source"], target=look.facts["target"])
-        made = looks.create(of, "tuned", title, source, tuned.lut(), tuned)
-        feedback.add(made.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
-        change(visitor.session, result=made.name)
+        tuned_look = looks.create(of, "tuned", title, source, tuned.lut(), tuned)
+        feedback.add(tuned_look.path(looks.MODEL), model.palette, ratings, before=look.path(looks.MODEL))
+        change(visitor.session, result=tuned_look.name)
         return f"{title}."
 
     jobs.begin(visitor.session, JOB, act, again=(begin, [text, result]), look=look.name)

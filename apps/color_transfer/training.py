@@ -33,9 +33,9 @@ def begin(state: Session | None, head: str, *values: float) -> None:
     picture = visit.source_of(visitor)
     if visitor.palette is None:
         raise ValueError("Please choose the colours to take: a picture or a palette file")
-    own, weights = values[: len(FORM)], values[len(FORM) :]
+    fields, weights = values[: len(FORM)], values[len(FORM) :]
     settings = color.Settings(
-        **forms.read(color.Settings, FORM, own),
+        **forms.read(color.Settings, FORM, fields),
         head=head,  # pyright: ignore[reportArgumentType]  # checked by the network
         weights=color.LossWeights(**forms.read(color.LossWeights, TERMS, weights)),
     )

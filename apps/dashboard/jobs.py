@@ -37,8 +37,8 @@ def data_root() -> Path | None:
 def folders(system: str) -> list[runs.Run]:
     """Every folder of runs/SYSTEM, newest first, also one whose training has not written anything yet."""
     parent = root() / system
-    found = [runs.Run(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-    return sorted(found, key=_age, reverse=True)
+    trainings = [runs.Run(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    return sorted(trainings, key=_age, reverse=True)
 
 
 def _age(run: runs.Run) -> float:

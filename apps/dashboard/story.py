@@ -111,7 +111,7 @@ def _number(value: float | None) -> float:
 
 
 def _without_run(run: runs.Run) -> Story:
-    said = run.failure()
-    if not said:
+    failure = run.failure()
+    if not failure:
         return Story(run, "empty", problem=f"{run.name} holds no training: the folder is empty")
-    return Story(run, "failed", problem=f"the training did not start: {said}")
+    return Story(run, "failed", problem=f"the training did not start: {failure}")

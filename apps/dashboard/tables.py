@@ -11,11 +11,11 @@ import streamlit as st
 from vision_core.files import without_nan
 
 
-def show_metrics(values: Mapping[str, str], told: Mapping[str, str] | None = None) -> None:
-    """A row of boxes; `told` explains some of them."""
+def show_metrics(values: Mapping[str, str], explanations: Mapping[str, str] | None = None) -> None:
+    """A row of boxes; `explanations` has help texts for some of them."""
     with st.container(horizontal=True):
         for title, value in values.items():
-            st.metric(title, value, border=True, help=(told or {}).get(title))
+            st.metric(title, value, border=True, help=(explanations or {}).get(title))
 
 
 def offer(what: str, rows: Sequence[Mapping[str, Any]], name: str, document: Any = None) -> None:

@@ -45,22 +45,22 @@ def edit_task(
         raise ValueError("Say where: give a mask, or words for the thing")
     filled = edits.own_fill(task) if fill in ("", "auto", None) else fill
     chosen = whole(seed, 0, 2**31, "The seed")
-    found = None
+    edited = None
     with HEAVY.ticket(visits.new(APP).owner) as turn:
         for _ in turn:
             yield None
         material = edits.material_of(filled, color or "#808080", None)
-        own = partial(editing.painter, filled, material=material, guidance=7.5)
+        make_painter = partial(editing.painter, filled, material=material, guidance=7.5)
         options = {"mask": marked, "prompt": edits.text(prompt, "The prompt"), "seed": chosen}
         options["with_shadow"] = task == "remove"
-        for event in gpu.stream(edits.performed, picture, task, own, options):
+        for event in gpu.stream(edits.performed, picture, task, make_painter, options):
             if isinstance(event, Done):
-                found = event.result
+                edited = event.result
             else:
                 yield None  # a client that leaves ends the edit here
-    assert found is not None
+    assert edited is not None
     path = _folder() / "edited.png"
-    recipe.save(found.picture, found.recipe, path)
+    recipe.save(edited.picture, edited.recipe, path)
     yield str(path)
 
 
@@ -72,14 +72,14 @@ def make_mask(image: str | None, words: str, box: str, point: str) -> str:
     if given.count(None) != 2:
         raise ValueError("Say what to mark: words, a box or a point, one of them")
     if given[0] is not None:
-        found, said = mask_panel.named(Visit(visits.new(APP)), picture, given[0])
-        if found is None:
-            raise ValueError(said)
+        match, message = mask_panel.named(Visit(visits.new(APP)), picture, given[0])
+        if match is None:
+            raise ValueError(message)
     else:
-        found, _ = editing.select(picture, None, *given[1:])
-        assert found is not None
+        match, _ = editing.select(picture, None, *given[1:])
+        assert match is not None
     path = _folder() / "mask.png"
-    masks.save(masks.check(found, *picture.rgb.shape[:2]), path)
+    masks.save(masks.check(match, *picture.rgb.shape[:2]), path)
     return str(path)
 
 
@@ -88,10 +88,10 @@ def find_regions(image: str | None, anchors: float, max_window: float) -> dict[s
     """Salient places: `anchors` (x, y and saliency in [0, 1]) and `boxes` of every size, in pixels."""
     picture = _picture(image)
     count = whole(anchors, 1, 25, "The number of regions")
-    found = editing.find_regions(picture, mask_panel.eyes(), count, whole(max_window, 4, 16, "The window"))
+    regions = editing.find_regions(picture, mask_panel.eyes(), count, whole(max_window, 4, 16, "The window"))
     return {
-        "anchors": [[a.x, a.y, a.saliency] for a in found.anchors],
-        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes],
+        "anchors": [[a.x, a.y, a.saliency] for a in regions.anchors],
+        "boxes": [[[b.left, b.top, b.right, b.bottom] for b in row] for row in regions.boxes],
     }
 
 
@@ -108,10 +108,10 @@ def _mask(picture: Picture, path: str | None, words: str) -> Any:
         return masks.of(read_picture(path), *picture.rgb.shape[:2])
     if not (words or "").strip():
         return None
-    found = mask_panel.eyes().named(picture.seen, words[:200])
-    if found.mask is None:
-        raise ValueError(found.said)
-    return found.mask
+    match = mask_panel.eyes().named(picture.seen, words[:200])
+    if match.mask is None:
+        raise ValueError(match.said)
+    return match.mask
 
 
 def _folder() -> Path:
@@ -131,7 +131,7 @@ def build() -> None:
             Number(9, label="anchors"),
             Number(15, label="max_window"),
         )
-        out, found, button = gr.File(label="png"), gr.JSON(label="regions"), gr.Button("endpoint")
+        out, regions, button = gr.File(label="png"), gr.JSON(label="regions"), gr.Button("endpoint")
     wide: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     button.click(
         edit_task,
@@ -152,7 +152,7 @@ def build() -> None:
     button.click(
         find_regions,
         [image, anchors, window],
-        found,
+        regions,
         api_name="find_regions",
         concurrency_limit=4,
         concurrency_id="mask",

@@ -38,11 +38,11 @@ def build() -> gr.Blocks:
                 view = _in_its_place()
             with gr.Column(scale=2, min_width=300):
                 with gr.Accordion("2 · What may change", open=True, elem_classes="vc-step") as second:
-                    found = mask_panel.build(visit, canvas)
+                    mask_message = mask_panel.build(visit, canvas)
                 with gr.Accordion("3 · What to do", open=True, elem_classes="vc-step") as third:
                     with gr.Tabs():
                         with gr.Tab("In the mark"):
-                            task, own, reaching, start = _task_tab(visit, canvas)
+                            task, task_fields, reaching, start = _task_tab(visit, canvas)
                         with gr.Tab("By text"):
                             words, regions, begin_text = _text_tab(visit, canvas)
                     model = _painting_settings()
@@ -61,13 +61,13 @@ def build() -> gr.Blocks:
 
         chooser.click(picture_panel.take_example, visit, source, **wiring.QUIET)
         changed = source.change(picture_panel.choose, [visit, source], shown[1:], **wiring.QUIET)
-        changed.success(mask_panel.folded, visit, [first, found], **wiring.QUIET)
-        changed.success(mask_panel.prepare, visit, found, **wiring.QUIET)
+        changed.success(mask_panel.folded, visit, [first, mask_message], **wiring.QUIET)
+        changed.success(mask_panel.prepare, visit, mask_message, **wiring.QUIET)
         changed.success(*follow, **wiring.LOOK)
         changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
-        for button, handler, told, inputs in (
-            (start, edits.begin_task, [seed, canvas, found], [visit, task, *own, *model]),
+        for button, handler, targets, inputs in (
+            (start, edits.begin_task, [seed, canvas, mask_message], [visit, task, *task_fields, *model]),
             (
                 begin_text,
                 edits.begin_text,
@@ -87,8 +87,8 @@ def build() -> gr.Blocks:
                 ],
             ),
         ):
-            wiring.start(button.click, handler, inputs, follow, told).then(None, js=wiring.TO_RESULT)
-        start.click(edits.announce, [visit, task], found, **wiring.QUIET)
+            wiring.start(button.click, handler, inputs, follow, targets).then(None, js=wiring.TO_RESULT)
+        start.click(edits.announce, [visit, task], mask_message, **wiring.QUIET)
         wiring.watch(follow, view["timer"], view["stop"], jobs.end, visit)
         for piece in (view["candidates"], view["history"]):
             wiring.start(piece.click, results.act, visit, follow)
@@ -97,7 +97,7 @@ def build() -> gr.Blocks:
         again = wiring.start(view["again"].click, results.go_on, visit, follow, shown)
         for event in (mark, again):
             event.then(None, js=wiring.TO_RESULT)
-        prompt, fill, _, _, *placed = own
+        prompt, fill, _, _, *placed = task_fields
         restored = [view["said"], canvas, task, prompt, words["caption"], fill, seed, locked]
         restored += [strength, padding, feather, poisson, steps, guidance, negative, *placed, *reaching]
         view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **wiring.QUIET)
@@ -217,25 +217,25 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         queue=False,
         api_visibility="private",
     )
-    own = [prompt, fill, color, other, left, top, right, bottom]
-    return task, [*own, ratio, amount, move_right, move_down, scale, light], [edge, shadow], start
+    fields = [prompt, fill, color, other, left, top, right, bottom]
+    return task, [*fields, ratio, amount, move_right, move_down, scale, light], [edge, shadow], start
 
 
 def _about(task: Any) -> str:
     """An explanation of a task and of its mask."""
-    found = TASKS.get(task)
-    if found is None:
+    entry = TASKS.get(task)
+    if entry is None:
         return ""
     mask = "Mark the place first."
-    if found.inverse:
+    if entry.inverse:
         mask = "Mark the thing to keep."
     elif task == "extend":
         mask = "Choose a shape below, or how many pixels to add at each side."
     elif task == "repair":
         mask = "Mark the damage, or press the button: it marks what looks like damage for you to check."
-    elif found.mask:
-        mask = f"Without a mark: {'the ' if found.mask != 'ellipses' else 'two '}{found.mask}."
-    words = f"{found.about[0].upper()}{found.about[1:]}. {mask}"
+    elif entry.mask:
+        mask = f"Without a mark: {'the ' if entry.mask != 'ellipses' else 'two '}{entry.mask}."
+    words = f"{entry.about[0].upper()}{entry.about[1:]}. {mask}"
     return f'<p class="vc-empty" role="status">{words}</p>'
 
 
@@ -386,5 +386,5 @@ def _earlier() -> dict[str, Any]:
             height=110,
             elem_id="recipe",
         )
-        said = gr.HTML(elem_id="restored")
-    return {"history": history, "recipe": recipe, "said": said}
+        message = gr.HTML(elem_id="restored")
+    return {"history": history, "recipe": recipe, "said": message}

@@ -76,14 +76,14 @@ def own_fill(task: str, drawn: bool = True) -> str:
     """The default painter; `drawn` says whether the picture is a scene of the small world."""
     if not tasks.named(task).generative:
         return editing.continued()
-    here = editing.at_hand()
-    if drawn and here["inpainting"]:
+    installed = editing.at_hand()
+    if drawn and installed["inpainting"]:
         return "tiny"
-    if here["diffusers"]:
+    if installed["diffusers"]:
         return "diffusers"
     if task == "background":
         return "blur"
-    raise ValueError(NOT_HERE if here["inpainting"] else NO_TEXT)
+    raise ValueError(NOT_HERE if installed["inpainting"] else NO_TEXT)
 
 
 def who_paints(state: Session | None) -> str:
@@ -224,15 +224,15 @@ def begin_task(state: Session | None, *values: Any) -> Any:
         "with_shadow": visitor.shadow and task == "remove",
         "blending": editing.Blending(poisson=bool(form.poisson) or (task == "extend" and fill != "color")),
     }
-    own = form.painter(fill)
-    ready = None if fill in ("tiny", "diffusers") else own()  # its faults are told at once
+    make_painter = form.painter(fill)
+    ready = None if fill in ("tiny", "diffusers") else make_painter()  # its faults are told at once
     if fill == "classical" and task == "remove" and height * width <= SEVERAL:
-        ready = [own(version=version) for version in range(len(patches.VERSIONS))]
+        ready = [make_painter(version=version) for version in range(len(patches.VERSIONS))]
     begin(
         visitor,
         picture,
         {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": seed},
-        partial(performed, picture, task, own, options)
+        partial(performed, picture, task, make_painter, options)
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
         versions=len(ready) if isinstance(ready, list) else 1,
@@ -250,12 +250,12 @@ def announce(state: Session | None, task: str) -> Any:
 
 def proposed(visitor: Visit, picture: Picture) -> tuple[Any, str]:
     """(the canvas with what looks like damage marked, what is said of it)."""
-    found = scratches.find(picture.seen)
-    if not found.any():
-        said = "Nothing here looks like scratches, dust or folds: mark what is to be repaired."
-        return gr.skip(), note(said, "warning")
-    said = "This looks like damage. Unmark what is not, then press the button again to repair it."
-    return mask_panel.canvas(with_mask(visitor, found, "damage"), picture), note(said, "good")
+    damage = scratches.find(picture.seen)
+    if not damage.any():
+        message = "Nothing here looks like scratches, dust or folds: mark what is to be repaired."
+        return gr.skip(), note(message, "warning")
+    message = "This looks like damage. Unmark what is not, then press the button again to repair it."
+    return mask_panel.canvas(with_mask(visitor, damage, "damage"), picture), note(message, "good")
 
 
 @user_errors
@@ -301,12 +301,12 @@ def begin_text(
     guide, chosen = number(guidance, 0, 100, "The guidance"), seed_of(seed, locked)
     network = _network(visitor, learned)
     negative = text(negative, "The negative prompt")
-    told = {"steps": number_of, "guidance": guide, "negative": negative}
+    options = {"steps": number_of, "guidance": guide, "negative": negative}
     if unknown := unknown_words(prompt):
         gr.Warning(f"The small world's model does not know {', '.join(map(quote, unknown[:5]))}.")
     drawn = visitor.scene is not None and editing.at_hand()["dino"]
-    make = partial(_by_text, picture, caption, prompt, told, drawn, network, counts, chosen)
-    who = SimpleNamespace(name="tiny", options=told)  # all that a recipe asks of a painter
+    make = partial(_by_text, picture, caption, prompt, options, drawn, network, counts, chosen)
+    who = SimpleNamespace(name="tiny", options=options)  # all that a recipe asks of a painter
 
     facts = {"kind": "text", "title": prompt[:60], "prompt": prompt, "caption": caption, "seed": chosen}
     begin(
@@ -329,15 +329,17 @@ def unknown_words(prompt: str) -> list[str]:
     return sorted(set(re.findall(r"[^\W\d_]+", prompt.lower())) - set(grammar.words()))
 
 
-def performed(picture: Picture, task: str, own: Callable[[], Painter], options: dict[str, Any]) -> Any:
-    return editing.perform(picture, task, own(), **options)
+def performed(
+    picture: Picture, task: str, make_painter: Callable[[], Painter], options: dict[str, Any]
+) -> Any:
+    return editing.perform(picture, task, make_painter(), **options)
 
 
 def _by_text(
     picture: Picture,
     caption: str,
     prompt: str,
-    told: dict[str, Any],
+    options: dict[str, Any],
     drawn: bool,
     network: str | None,
     counts: tuple[int, int],
@@ -346,12 +348,12 @@ def _by_text(
     """The events of an edit by the small world's painter; the models are loaded where they are used."""
     eyes = editing.load_saliency(None, "tiny") if drawn else mask_panel.eyes()
     sizes = editing.load_anchor_net(network) if network else None
-    own, judge = editing.painter("tiny", **told), editing.load_clip(None, "tiny")
+    painter, judge = editing.painter("tiny", **options), editing.load_clip(None, "tiny")
     return editing.edit(
         picture,
         caption,
         prompt,
-        own,
+        painter,
         eyes,
         judge,
         sizes,
@@ -382,10 +384,10 @@ def begin(
 
 def text(value: Any, name: str) -> str:
     """Words from a page, at most 10,000 characters."""
-    found = str(value or "").strip()
-    if len(found) > 10_000:
-        raise ValueError(f"{name} has {len(found):,} characters; 10,000 are the most")
-    return found
+    words = str(value or "").strip()
+    if len(words) > 10_000:
+        raise ValueError(f"{name} has {len(words):,} characters; 10,000 are the most")
+    return words
 
 
 def looker(visitor: Visit) -> Looker:
@@ -404,10 +406,10 @@ def networks(visitor: Visit) -> dict[str, str]:
 
 def _network(visitor: Visit, name: str | None) -> str | None:
     """The file of a trained AnchorNet; None where the middle size shall do, a `ValueError` for a lost one."""
-    there = networks(visitor)
-    if name and name not in there:
+    files = networks(visitor)
+    if name and name not in files:
         raise ValueError(f"{quote(name)} is no longer here: choose another under Sizes by, or leave it empty")
-    return there[name] if name else None
+    return files[name] if name else None
 
 
 @user_errors
@@ -416,10 +418,12 @@ def find(state: Session | None, anchors: float, window: float) -> tuple[Any, ...
     visitor = current(state)
     picture = source_of(visitor)
     count = whole(anchors, 1, 25, "The number of regions")
-    found = editing.find_regions(picture, looker(visitor), count, whole(window, 4, 16, "The largest window"))
-    rows = tuple([[b.left, b.top, b.right, b.bottom] for b in row] for row in found.boxes)
+    regions = editing.find_regions(
+        picture, looker(visitor), count, whole(window, 4, 16, "The largest window")
+    )
+    rows = tuple([[b.left, b.top, b.right, b.bottom] for b in row] for row in regions.boxes)
     visitor = change(visitor.session, boxes=rows)
-    return show_regions(visitor, picture, found.look.saliency)
+    return show_regions(visitor, picture, regions.look.saliency)
 
 
 def show_regions(

@@ -43,8 +43,8 @@ def eyes() -> Eyes:
 @user_errors
 def folded(state: Session | None) -> tuple[Any, str]:
     """(the first step, what is said of words): with another picture it folds, and nothing is said yet."""
-    there = bool(current(state).source)
-    return gr.Accordion(open=not there), note("Looking at the picture …") if there else ""
+    has_picture = bool(current(state).source)
+    return gr.Accordion(open=not has_picture), note("Looking at the picture …") if has_picture else ""
 
 
 @user_errors
@@ -157,12 +157,12 @@ def changed(name: str, mask: np.ndarray | None, picture: Picture) -> np.ndarray 
 def points(text: str) -> list[tuple[float, float]]:
     """The points (x, y) of a stroke from a page: what a browser sends can be anything."""
     try:
-        found = [(float(x), float(y)) for x, y in parse_json(text[:STROKE], "the stroke")]
+        stroke = [(float(x), float(y)) for x, y in parse_json(text[:STROKE], "the stroke")]
     except (TypeError, ValueError):
-        found = []
-    if not 0 < len(found) <= POINTS + 1 or not np.isfinite(found).all():
+        stroke = []
+    if not 0 < len(stroke) <= POINTS + 1 or not np.isfinite(stroke).all():
         raise ValueError("That was not a stroke on this page")
-    return found
+    return stroke
 
 
 def bounds(at: list[tuple[float, float]]) -> tuple[int, int, int, int]:
@@ -201,12 +201,12 @@ def by_words(state: Session | None, text: str) -> tuple[Any, str]:
     visitor = current(state)
     picture = source_of(visitor)
     try:
-        found, words = named(visitor, picture, text)
+        mask, words = named(visitor, picture, text)
     except ValueError as error:  # said beside the words, where it stays
-        found, words = None, sentence(error)
-    if found is None:
+        mask, words = None, sentence(error)
+    if mask is None:
         return gr.skip(), note(words, "warning")
-    return canvas(with_mask(visitor, found, "words"), picture), note(words)
+    return canvas(with_mask(visitor, mask, "words"), picture), note(words)
 
 
 def named(visitor: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None, str]:
@@ -226,10 +226,10 @@ def named(visitor: Visit, picture: Picture, text: str) -> tuple[np.ndarray | Non
             kinds = ", ".join(thing.kind for thing in scene.things)
             return None, f"“{text}” is not in this drawing. What is: {kinds}."
         return np.logical_or.reduce(things), "Marked exactly: the masks of a drawn scene are known."
-    found = eyes().named(picture.seen, text, pointing.seen_of(visitor, picture) if visitor.source else None)
-    if found.mask is None:
-        return None, f"{found.said} Click the thing, or draw around it."
-    return found.mask, f"{found.said} Correct it with a click or the brush."
+    match = eyes().named(picture.seen, text, pointing.seen_of(visitor, picture) if visitor.source else None)
+    if match.mask is None:
+        return None, f"{match.said} Click the thing, or draw around it."
+    return match.mask, f"{match.said} Correct it with a click or the brush."
 
 
 @user_errors
@@ -238,16 +238,16 @@ def by_shape(state: Session | None, kind: str) -> str:
     visitor = current(state)
     picture = source_of(visitor)
     if kind == "scratches":
-        found = scratches.find(picture.seen)
-        if not found.any():
+        mask = scratches.find(picture.seen)
+        if not mask.any():
             raise ValueError("No scratches were found: mark what is to be repaired")
     elif kind == "stands out":
-        found = eyes().stands_out(picture.seen)
-        if not found.any():
+        mask = eyes().stands_out(picture.seen)
+        if not mask.any():
             raise ValueError("Nothing here catches the eye: mark the thing by a click, a box or a brush")
     else:
-        found = masks.shape(kind, *picture.rgb.shape[:2])
-    return canvas(with_mask(visitor, found, kind), picture)
+        mask = masks.shape(kind, *picture.rgb.shape[:2])
+    return canvas(with_mask(visitor, mask, kind), picture)
 
 
 @user_errors
@@ -296,7 +296,7 @@ def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
             min_width=180,
         )
         find = gr.Button("Find it", size="sm", elem_id="find", scale=1, min_width=80)
-    said = gr.HTML(elem_id="found")
+    message = gr.HTML(elem_id="found")
     with gr.Accordion("A shape, numbers or a file", open=False):
         kind = gr.Dropdown(
             [*masks.KINDS, ("what catches the eye", "stands out"), ("scratches, dust, folds", "scratches")],
@@ -310,13 +310,15 @@ def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
         file = UploadFile(label="A mask as PNG", file_types=["image"], height=110)
         gr.HTML('<p class="vc-empty">The mask of a result is inside its recipe.</p>')
     for event in (find.click, words.submit):
-        event(lambda: moving("Looking for it …"), None, said, queue=False, **_unseen)
-        event(by_words, [visit, words], [shown, said], **quick).failure(lambda: "", None, said, **_unseen)
-    take.click(lambda: moving("Marking it …"), None, said, queue=False, **_unseen)
+        event(lambda: moving("Looking for it …"), None, message, queue=False, **_unseen)
+        event(by_words, [visit, words], [shown, message], **quick).failure(
+            lambda: "", None, message, **_unseen
+        )
+    take.click(lambda: moving("Marking it …"), None, message, queue=False, **_unseen)
     taken = take.click(by_shape, [visit, kind], shown, **quick)
     for event in (taken.success, taken.failure):
-        event(lambda: "", None, said, **_unseen)
+        event(lambda: "", None, message, **_unseen)
     box.click(by_numbers, [visit, numbers], shown, **quick)
     file.upload(by_file, [visit, file], shown, **quick)
     shown.click(act, visit, shown, **quick)
-    return said
+    return message

@@ -41,11 +41,11 @@ def start(
     """
 
     def act(job: Job) -> str:
-        told = Told(work, job, recipe_of, versions)
+        recorder = Recorder(work, job, recipe_of, versions)
         job.tell(0, 0, "Loading the models …" if large else "Filling …")
         with closing(gpu.stream(make) if large else make()) as events:
             for event in events:
-                told.take(event)
+                recorder.take(event)
                 if job.stopping:
                     raise Stopped
         return ""
@@ -53,7 +53,7 @@ def start(
     jobs.begin(work.session, f"{work.name}/state", act, work.facts["kind"], again, candidates=[])
 
 
-class Told:
+class Recorder:
     """Turns events into files of the result's folder and into its state."""
 
     def __init__(
@@ -72,38 +72,38 @@ class Told:
                 images.save(Picture(images.shrink(image, 640)), self.work.path("saliency.png"))
             case Preview(title, image) if not title.startswith("anchor"):
                 self.job.note(hurry=False, preview=data_uri(images.shrink(image, PREVIEW)))
-            case Regions(found, chosen):
+            case Regions(regions, chosen):
                 self.planned = len(chosen)
                 boxes = [[box.left, box.top, box.right, box.bottom] for box in chosen]
-                points = [[anchor.x, anchor.y] for anchor in found.anchors]
+                points = [[anchor.x, anchor.y] for anchor in regions.anchors]
                 self.job.note(boxes=boxes, anchors=points, words="Painting …")
             case Candidate():
-                made = event.recipe if self.recipe_of is None else self.recipe_of(event)
-                assert made is not None
-                self.keep(event, made)
+                candidate_recipe = event.recipe if self.recipe_of is None else self.recipe_of(event)
+                assert candidate_recipe is not None
+                self.keep(event, candidate_recipe)
                 if self.recipe_of is None and done + 1 < self.planned:
                     self.job.tell(done + 1, self.planned, f"version {done + 2} of {self.planned}")
-            case Done(Edit() as found):
+            case Done(Edit() as edit):
                 if self.recipe_of is None:
-                    self._keep_source(found)
+                    self._keep_source(edit)
                 self.job.facts.pop("preview", None)
 
-    def keep(self, candidate: Candidate, made: Recipe) -> None:
+    def keep(self, candidate: Candidate, candidate_recipe: Recipe) -> None:
         """Store a candidate with its recipe."""
         number = len(self.job.facts["candidates"])
-        recipe.save(candidate.picture, made, self.work.path(f"candidate-{number}.png"))
-        (self.work.path(f"candidate-{number}.json")).write_text(recipe.to_json(made), "utf-8")
+        recipe.save(candidate.picture, candidate_recipe, self.work.path(f"candidate-{number}.png"))
+        (self.work.path(f"candidate-{number}.json")).write_text(recipe.to_json(candidate_recipe), "utf-8")
         box = None if candidate.box is None else list(asdict(candidate.box).values())
         thumbnail = data_uri(images.shrink(candidate.picture.on_white().rgb, 160))
         entry = {"scores": candidate.scores, "box": box, "thumbnail": thumbnail}
         self.job.note(candidates=[*self.job.facts["candidates"], entry])
 
-    def _keep_source(self, found: Edit) -> None:
+    def _keep_source(self, edit: Edit) -> None:
         """An extended picture is compared with itself on a larger, still empty canvas."""
         if self.work.facts.get("task") == "extend":
-            before = np.where(found.mask[..., None], np.uint8(226), found.source.on_white().rgb)
+            before = np.where(edit.mask[..., None], np.uint8(226), edit.source.on_white().rgb)
             images.save(Picture(images.shrink(before, VIEW)), self.work.path("before.png"))
-        self.job.facts["changed"] = float((found.picture.rgb != found.source.rgb).any(2).mean())
+        self.job.facts["changed"] = float((edit.picture.rgb != edit.source.rgb).any(2).mean())
 
 
 def boxed(rgb: np.ndarray, boxes: Any, chosen: int | None) -> np.ndarray:

@@ -102,15 +102,15 @@ def point(visitor: Visit, picture: Picture, tool: str, takes: bool, at: list[tup
         step = _next(picture, seen, last(visitor), tuple(at), takes) or Pointed(
             Prompt(((tuple(at), True),)), visitor.mask_name, takes
         )
-    found = eyes.shared().mark(picture.seen, step.prompt, seen)
+    marked = eyes.shared().mark(picture.seen, step.prompt, seen)
     base = None
     if step.base:
         base = masks.read(visitor.session.path(step.base), *picture.rgb.shape[:2])
     if step.takes:
-        mask = None if base is None else base & ~found
+        mask = None if base is None else base & ~marked
     else:
-        mask = found if base is None else base | found
-    if mask is None or not found.any():
+        mask = marked if base is None else base | marked
+    if mask is None or not marked.any():
         raise ValueError("Nothing was found there: draw a box around the thing, or use the brush")
     return with_mask(visitor, mask, json.dumps(asdict(step)))
 

@@ -212,48 +212,50 @@ def restore(state: Session | None, file: str | None) -> tuple[Any, ...]:
     if not file:
         return (gr.skip(),) * 27
     visitor = current(state)
-    made, said = guarded.call(recipe.read, file), []
-    options = made.options
+    restored, messages = guarded.call(recipe.read, file), []
+    options = restored.options
     if visitor.source:
         picture = source_of(visitor)
-        mask = packed.unpack_mask(made.mask) if made.mask else None
-        if made.box is not None:
+        mask = packed.unpack_mask(restored.mask) if restored.mask else None
+        if restored.box is not None:
             from vision_core.editing import masks
 
             try:
                 height, width = picture.rgb.shape[:2]
-                mask = masks.box(height, width, *made.box)
+                mask = masks.box(height, width, *restored.box)
             except ValueError:
                 mask = np.zeros((1, 1), bool)
         if mask is not None and mask.shape != picture.rgb.shape[:2]:
-            said.append("Its mask belongs to a picture of another size: choose the picture it was made from.")
+            messages.append(
+                "Its mask belongs to a picture of another size: choose the picture it was made from."
+            )
         elif mask is not None:
             edge, with_shadow = float(options.get("edge", 0)), options.get("shadow", False)
             visitor = change(visitor.session, edge=edge, shadow=with_shadow)
             visitor = with_mask(visitor, mask, "recipe")
     else:
-        said.append("Choose the picture it was made from, then drop the recipe again for its mask.")
-    task = "replace" if made.task == "run" else made.task
+        messages.append("Choose the picture it was made from, then drop the recipe again for its mask.")
+    task = "replace" if restored.task == "run" else restored.task
     if task not in TITLES:
-        raise ValueError(f"The recipe names the task {made.task!r}, which is not known here")
-    if made.backend == "picture":
-        said.append("Choose the picture that was put there: a recipe does not hold it.")
-    fill = made.backend if made.backend in BY else "auto"
-    said.insert(0, f"Restored: {task}, seed {made.seed}.")
+        raise ValueError(f"The recipe names the task {restored.task!r}, which is not known here")
+    if restored.backend == "picture":
+        messages.append("Choose the picture that was put there: a recipe does not hold it.")
+    fill = restored.backend if restored.backend in BY else "auto"
+    messages.insert(0, f"Restored: {task}, seed {restored.seed}.")
     sides = options.get("sides", (0, 0, 0, 0))
     return (
-        note(" ".join(said), "good" if len(said) == 1 else "warning"),
+        note(" ".join(messages), "good" if len(messages) == 1 else "warning"),
         mask_panel.canvas(visitor),
         task,
-        made.prompt,
-        made.caption or gr.skip(),
+        restored.prompt,
+        restored.caption or gr.skip(),
         fill,
-        made.seed,
+        restored.seed,
         True,
         *(str(options.get(name, "")) for name in ("strength", "padding", "feather")),
         bool(options.get("poisson")),
         options.get("steps", 20),
-        options.get("guidance", GUIDANCE.get(made.backend, GUIDANCE["diffusers"])),
+        options.get("guidance", GUIDANCE.get(restored.backend, GUIDANCE["diffusers"])),
         options.get("negative", ""),
         *(sides if isinstance(sides, list) and len(sides) == 4 else (0, 0, 0, 0)),
         "" if task == "extend" else gr.skip(),

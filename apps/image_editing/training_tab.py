@@ -115,8 +115,8 @@ def begin(state: Session | None, *values: float) -> None:
 
 def newest(visitor: Visit) -> Run | None:
     """The visitor's last training."""
-    found = visits.numbered(visitor.session, "lessons", "run/config.json")
-    return Run(visitor.session.path(found[0]) / "run") if found else None
+    names = visits.numbered(visitor.session, "lessons", "run/config.json")
+    return Run(visitor.session.path(names[0]) / "run") if names else None
 
 
 @user_errors

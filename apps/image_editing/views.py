@@ -57,7 +57,7 @@ def canvas(
         mask: a PNG as a data address, "" where nothing is marked.
     """
     height, width = size
-    said = f"{share:.1%} of the picture is marked" if mask else "nothing is marked"
+    status = f"{share:.1%} of the picture is marked" if mask else "nothing is marked"
     over = f'<img class="vc-over" src="{mask}" alt="">' if mask else ""
     able = {"undo": undo, "redo": redo, "invert": True}
     buttons = "".join(
@@ -69,10 +69,10 @@ def canvas(
         f'<div class="vc-canvas" data-width="{width}" data-height="{height}" '
         f'style="aspect-ratio:{width}/{height};--ratio:{width / height:.4f}">'
         f'<img src="files/{key}/view/{name}" '
-        f'alt="the picture to edit: {said}" draggable="false">{over}'
+        f'alt="the picture to edit: {status}" draggable="false">{over}'
         f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
         f'aria-hidden="true"></svg></div><div class="vc-editor" role="group" aria-label="the mask">{buttons}'
-        f'<span class="vc-marked" role="status">{said}</span></div>'
+        f'<span class="vc-marked" role="status">{status}</span></div>'
     )
 
 
@@ -82,9 +82,9 @@ def nothing_yet() -> str:
 
 def models() -> str:
     """A table of the models on this machine, and of what is missing."""
-    here = at_hand()
+    installed = at_hand()
     world = "painted by a small network of its own: right about nine times in ten"
-    if not here["clip"]:
+    if not installed["clip"]:
         world += "; you choose the place"
     rows = [
         (
@@ -100,15 +100,15 @@ def models() -> str:
         ("Filling a background or a place", "with a blur, a colour or another picture", True),
         (
             "Editing drawn scenes by text",
-            world if here["inpainting"] else "not trained on this machine yet",
-            here["inpainting"],
+            world if installed["inpainting"] else "not trained on this machine yet",
+            installed["inpainting"],
         ),
         (
             "Editing photographs by text",
             "Stable Diffusion inpainting"
-            if here["diffusers"]
+            if installed["diffusers"]
             else "needs a large model that is not on this machine",
-            here["diffusers"],
+            installed["diffusers"],
         ),
     ]
     cells = "".join(
@@ -119,29 +119,29 @@ def models() -> str:
     return f'<ul class="vc-models" aria-label="which model answers">{cells}</ul>'
 
 
-def candidates(found: list[dict[str, Any]], chosen: int | None) -> str:
+def candidates(items: list[dict[str, Any]], chosen: int | None) -> str:
     """The candidates to choose from: of an edit by text the best first with its scores, else versions."""
-    if len(found) < 2 and not (found and found[0]["scores"]):
+    if len(items) < 2 and not (items and items[0]["scores"]):
         return ""
-    if not found[0]["scores"]:
+    if not items[0]["scores"]:
         entries = [
             ("candidate", str(k), k == (chosen or 0), entry["thumbnail"], f"version {k + 1}")
-            for k, entry in enumerate(found)
+            for k, entry in enumerate(items)
         ]
         return strip("candidates", "Versions; click to choose", entries)
-    order = sorted(range(len(found)), key=lambda k: -found[k]["scores"]["score"])
+    order = sorted(range(len(items)), key=lambda k: -items[k]["scores"]["score"])
     title = (
         "Candidates, best first; click to choose. The score weighs likeness to the prompt twice, likeness "
         "to the picture once"
     )
     entries = []
     for place, k in enumerate(order, 1):
-        scores = found[k]["scores"]
+        scores = items[k]["scores"]
         below = (
             f"{place} · box {k + 1}, score {scores['score']:.3f}<br>prompt {scores['text']:.2f}, "
             f"picture {scores['image']:.2f}"
         )
-        entries.append(("candidate", str(k), k == chosen, found[k]["thumbnail"], below))
+        entries.append(("candidate", str(k), k == chosen, items[k]["thumbnail"], below))
     return strip("candidates", title, entries)
 
 

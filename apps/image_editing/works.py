@@ -35,14 +35,18 @@ class Work(Result):
 
 def chosen(work: Work, state: dict[str, Any]) -> int | None:
     """The number of the candidate that was clicked, or of the best so far."""
-    found = state["candidates"]
+    candidates = state["candidates"]
     try:
         picked = int(work.path("chosen").read_text())
     except (FileNotFoundError, ValueError):
         picked = -1
-    if 0 <= picked < len(found):
+    if 0 <= picked < len(candidates):
         return picked
-    return max(range(len(found)), key=lambda k: found[k]["scores"].get("score", 0)) if found else None
+    return (
+        max(range(len(candidates)), key=lambda k: candidates[k]["scores"].get("score", 0))
+        if candidates
+        else None
+    )
 
 
 def create(visit: Visit, **facts: Any) -> Work:

@@ -80,12 +80,12 @@ def build() -> None:
         sharpen, gate = gr.Checkbox(False, label="sharpen"), gr.Checkbox(True, label="gate")
         kind = gr.Dropdown(["mixture", *KINDS], value="mixture", label="kind")
         severity, seed = inputs.Number(3, label="severity"), inputs.Number(0, label="seed", precision=0)
-        png, said = gr.File(label="png"), gr.JSON(label="said")
+        png, decision = gr.File(label="png"), gr.JSON(label="said")
         damaged, recipe = gr.File(label="png"), gr.JSON(label="recipe")
         one = gr.Button("restore")
         other = gr.Button("damage")
     fields = [file, page, method, strength, output, sharpen, gate]
-    one.click(restore, fields, [png, said], api_name="restore", concurrency_limit=2)
+    one.click(restore, fields, [png, decision], api_name="restore", concurrency_limit=2)
     other.click(
         damage, [file, kind, severity, seed], [damaged, recipe], api_name="damage", concurrency_limit=2
     )

@@ -24,9 +24,9 @@ def sheet(rows: Sequence[PageReport], names: Sequence[str]) -> Image.Image:
         if row.written and Path(row.written).exists():
             small = Image.fromarray(images.shrink(images.read(row.written).rgb, TILE))
             whole.paste(small, (left + (TILE - small.width) // 2, top + (TILE - small.height) // 2))
-        said, color = WORDS.get(row.outcome, (row.outcome, GREY))
+        outcome, color = WORDS.get(row.outcome, (row.outcome, GREY))
         draw.text((left, top + TILE + 2), _fitted(name, font), fill=INK, font=font)
-        draw.text((left, top + TILE + 2 + LINE), said, fill=color, font=font)
+        draw.text((left, top + TILE + 2 + LINE), outcome, fill=color, font=font)
     return whole
 
 

@@ -27,8 +27,8 @@ def _find(session: Session, name: str, file: str, options: Mapping[str, str]) ->
         case sheets.PAGE:
             return downloads.stored(sheet.path(file), keep=True)
         case "restored.png":
-            path, said = sheets.finished(sheet, chosen)
-            became = "restored" if said["accepted"] or not chosen.gate else "kept"
+            path, decision = sheets.finished(sheet, chosen)
+            became = "restored" if decision["accepted"] or not chosen.gate else "kept"
             return downloads.stored(path, f"{stem}-{became}.png", keep=True)
         case "changed.png" | "guesses.png":
             return _png(sheets.overlay(sheet, file[:-4], chosen), f"{stem}-{file}")

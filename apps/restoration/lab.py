@@ -52,9 +52,9 @@ def begin(state: Session | None, source: str, number: float, seed: float, *level
             if index == 0:
                 rgb = images.from_tensor(damaged)
                 options = restoration.Options(gate=False)
-                made = gpu.call(restoration.restore, Picture(rgb), loaded, options).restored
-                _keep(session, clean, rgb, made)
-                read = reading.legible(clean, rgb, made)
+                output = gpu.call(restoration.restore, Picture(rgb), loaded, options).restored
+                _keep(session, clean, rgb, output)
+                read = reading.legible(clean, rgb, output)
             row = gpu.call(compare, tensor, damaged, loaded)
             name = "all together" if len(kinds) > 1 else f"{kinds[0]} {part['steps'][0]['severity']}"
             rows.append({"name": name.replace("_", " "), **row})

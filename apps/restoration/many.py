@@ -109,15 +109,15 @@ def _start(
         _join(session, files, "zip" if stopped else form, rows, failed)
         restored = sum(row.outcome == "restored" for row in written)
         kept = len(written) - restored
-        said = (
+        summary = (
             f"{len(written)} of {len(rows)} pages are ready: {restored} restored, {kept} kept as they were."
         )
         if stopped:  # what is done stays for the next start
             return f"Stopped after {len(rows)} of {total} pages; a ZIP has them. Start again to go on."
         visits.remove(session.path("done"))
         notes = dict.fromkeys(row.notes for row in written if row.notes)
-        said += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
-        return "\n".join([said, *failed])
+        summary += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
+        return "\n".join([summary, *failed])
 
     jobs.begin(session, kind, act, again=again)
 

@@ -77,11 +77,11 @@ def shown(session: Session) -> tuple[Any, ...]:
     page = sheets.source(session)
     height, width = page.rgb.shape[:2]
     pages = f", page {chosen.page} of {chosen.pages}" if chosen.pages > 1 else ""
-    said = ". ".join([f"{chosen.title}{pages}: {width:,} x {height:,} pixels", *page.notes])
+    description = ". ".join([f"{chosen.title}{pages}: {width:,} x {height:,} pixels", *page.notes])
     several = chosen.pages > 1
     return (
         gr.Image(visits.shown(session, images.shrink(page.rgb, PREVIEW)), visible=True),
-        note(said),
+        note(description),
         inputs.Slider(1, max(2, chosen.pages), chosen.page, visible=several, label=f"Page of {chosen.pages}"),
         gr.Column(visible=several),
     )
@@ -149,12 +149,12 @@ def follow(
     now = f"{shown} {guessed}"
     rest: tuple[Any, ...] = (gr.skip(),) * 4
     if now != seen:
-        _, said = sheets.finished(sheet, choice)
+        _, decision = sheets.finished(sheet, choice)
         rest = (
             views.viewer(sheet, choice, "guesses" if guessed and seen == f"{shown} {False}" else ""),
-            views.verdict(said, bool(gate)),
-            views.facts(said, sheet.facts),
-            views.offered(sheet, choice, said["accepted"] or not gate),
+            views.verdict(decision, bool(gate)),
+            views.facts(decision, sheet.facts),
+            views.offered(sheet, choice, decision["accepted"] or not gate),
         )
     return gr.Column(visible=True), gr.Column(visible=True), rest[0], words, *buttons, *rest[1:], now
 
@@ -188,11 +188,11 @@ def begin_guess(state: Session | None, result: str) -> None:
 
     def act(job: Job) -> str:
         job.tell(0, 1, "the page four times, mirrored and shifted")
-        found = network()
-        if found is None:
+        loaded = network()
+        if loaded is None:
             raise ValueError("Only a network can say where it guesses")
         page = sheets.page(sheet).rgb
-        values = gpu.call(partial(uncertainty, tell=partial(_tell, job)), page, found)
+        values = gpu.call(partial(uncertainty, tell=partial(_tell, job)), page, loaded)
         sheets.keep_guesses(sheet, values)
         return "Done: red and yellow show where the network guesses."
 
@@ -222,7 +222,7 @@ def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
                 elem_id="preview",
                 buttons=[],
             )
-            said = gr.HTML(elem_id="page-words")
+            page_words = gr.HTML(elem_id="page-words")
             picker = inputs.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="page-number")
     gr.Markdown("## 2 · Restore")
     start = gr.Button("Restore", variant="primary", size="lg", elem_id="restore")
@@ -288,7 +288,7 @@ def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
     controls = [strength, output, sharpen, gate, light, caution, crop]
     look = (follow, [state, *controls, seen], outputs)
     whole_book = many.wire_book(state, book_parts, [method, *controls])
-    chosen = [preview, said, picker, book]
+    chosen = [preview, page_words, picker, book]
     upload.change(choose, [state, upload], chosen, **wiring.QUIET)
     chooser.click(take_example, state, chosen, **wiring.QUIET)
     picker.release(turn, [state, picker], chosen, **wiring.QUIET)

@@ -104,16 +104,16 @@ def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
     """The PNG of a page at these options, bit for bit what `restore` gives, and what the gate says of it."""
     text = repr(sorted(chosen.query(sheet).items()))
     name = f"view-{sha256(text.encode()).hexdigest()[:16]}"
-    path, said = sheet.path(f"{name}.png"), sheet.path(f"{name}.json")
-    if not (path.exists() and said.exists()):
+    path, report = sheet.path(f"{name}.png"), sheet.path(f"{name}.json")
+    if not (path.exists() and report.exists()):
         page, changed = _pair(sheet)
         done = finish(page, changed, chosen.options, protected(sheet))
         visits.make_room(sheet.session, done.picture.rgb.nbytes // 2)
         images.save(done.picture, path)
-        write_json(said, _verdict(done.verdict))
+        write_json(report, _verdict(done.verdict))
         for old in sorted(sheet.folder.glob("view-*.png"), key=_written)[:-KEPT_VIEWS]:
             visits.remove(old)
-    return path, read_json(said)
+    return path, read_json(report)
 
 
 def page_box(sheet: Sheet) -> tuple[int, int, int, int] | None:

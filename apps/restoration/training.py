@@ -70,8 +70,8 @@ def unpack(archive: str, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no ZIP, too many pages, pixels or bytes, or a page that cannot be read.
     """
-    found = guarded.call(archives.members, archive, tuple(READABLE))
-    pages, pixels = [("__".join(Path(name).parts[-2:]).lstrip("."), content) for name, content in found], 0
+    members = guarded.call(archives.members, archive, tuple(READABLE))
+    pages, pixels = [("__".join(Path(name).parts[-2:]).lstrip("."), content) for name, content in members], 0
     for name, content in pages:
         pixels += _read(content, name).rgb.size // 3
         limits.ARCHIVE_PIXELS.check(pixels, "The archive")
@@ -97,8 +97,8 @@ def _write(pages: list[tuple[str, bytes]], folder: Path) -> dict[str, Any]:
         part = "val" if not several and index % 7 == len(pages) // 2 % 7 else "train"
         with atomic(folder / part / name) as file:
             file.write(content)
-    found = {"train_dir": str(folder / "train")}
-    return found if several else {**found, "val_dir": str(folder / "val")}
+    folders = {"train_dir": str(folder / "train")}
+    return folders if several else {**folders, "val_dir": str(folder / "val")}
 
 
 @user_errors
@@ -135,7 +135,7 @@ def follow(state: Session | None, seen: str) -> tuple[Any, ...]:
         still = gr.Button(visible=False), gr.Button(visible=False), gr.Button(interactive=True)
         return "", *still, gr.Timer(active=False), gr.Plot(visible=False), gr.Image(visible=False), "", ""
     events = run.events()
-    said, going_on = _state(session, run, events)
+    status, going_on = _state(session, run, events)
     previews = sorted((run.folder / "previews").glob("epoch_*.jpg"))
     now = f"{run.name} {len(events)} {len(previews)} {going_on}"
     drawn, preview, download = gr.skip(), gr.skip(), gr.skip()
@@ -148,7 +148,7 @@ def follow(state: Session | None, seen: str) -> tuple[Any, ...]:
         download = _download(session, run) if not going_on else ""
     again = not going_on and run.resume_file.exists()
     return (
-        said,
+        status,
         gr.Button(visible=going_on),
         gr.Button(visible=again),
         gr.Button(interactive=not going_on),
@@ -227,7 +227,7 @@ def build(state: gr.State) -> tuple[Any, ...]:
             with gr.Row():
                 fields += forms.build(restoration.Settings, FORM[3:], min_width=90)
     begun = gr.Button("Train", variant="primary", size="lg", elem_id="train")
-    said = gr.HTML(elem_id="training-words")
+    message = gr.HTML(elem_id="training-words")
     with gr.Row():
         ended = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-training")
         again = gr.Button("Resume", variant="primary", visible=False, elem_id="resume-training")
@@ -243,7 +243,7 @@ def build(state: gr.State) -> tuple[Any, ...]:
     )
     download = gr.HTML(elem_id="training-download")
     timer, seen = gr.Timer(2 * jobs.REFRESH, active=False), gr.State("")
-    look = (follow, [state, seen], [said, ended, again, begun, timer, curves, preview, download, seen])
+    look = (follow, [state, seen], [message, ended, again, begun, timer, curves, preview, download, seen])
     wiring.start(begun.click, begin, [state, source, archive, start_from, *fields], look)
     wiring.start(again.click, resume, state, look)
     wiring.watch(look, timer, ended, stop, state)

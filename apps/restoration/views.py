@@ -86,10 +86,10 @@ def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
 <button type="button" data-do="clear">Clear all</button></div></div>"""
 
 
-def verdict(said: dict[str, Any], gate: bool) -> str:
+def verdict(decision: dict[str, Any], gate: bool) -> str:
     """The gate's decision for a person."""
-    why = said["reason"]
-    if said["accepted"]:
+    why = decision["reason"]
+    if decision["accepted"]:
         return note(f"Restored: {_plain(why)}.", "good")
     if gate:
         return (
@@ -105,12 +105,12 @@ def _plain(why: str) -> str:
     return why.partition(", quality score")[0].replace("mean change", "the average pixel changed by", 1)
 
 
-def facts(said: dict[str, Any], known: dict[str, Any]) -> str:
+def facts(decision: dict[str, Any], known: dict[str, Any]) -> str:
     """The measurements before and after, each with an explanation."""
-    before, after = said["before"], said["after"]
+    before, after = decision["before"], decision["after"]
     numbers = (
         (
-            f"{said['change']:.1f} of 255",
+            f"{decision['change']:.1f} of 255",
             "changed, on average",
             "Over the whole page: one small stain hardly counts.",
         ),

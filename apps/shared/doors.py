@@ -345,12 +345,12 @@ def _paths(body: bytes) -> Iterator[Any]:
         return
     while waiting:
         match waiting.pop():
-            case dict() as found:
-                if found.get("path") is not None:
-                    yield found["path"]
-                waiting.extend(found.values())
-            case list() as found:
-                waiting.extend(found)
+            case dict() as node:
+                if node.get("path") is not None:
+                    yield node["path"]
+                waiting.extend(node.values())
+            case list() as node:
+                waiting.extend(node)
 
 
 def header(scope: Scope, name: bytes) -> str:

@@ -21,12 +21,12 @@ def read(kind: type, form: Sequence[Field], values: Sequence[Any]) -> dict[str, 
     Raises:
         ValueError: a value that is no number or out of bounds; names its label.
     """
-    found = {}
+    settings = {}
     for field, value in zip(form, values, strict=True):
         least, most = bounds(kind, field)
         check = whole if described(kind, field.name).whole else number
-        found[field.name] = check(value, least, most, field.label)
-    return found
+        settings[field.name] = check(value, least, most, field.label)
+    return settings
 
 
 def _component(kind: type, field: Field, look: dict[str, Any]) -> gr.components.Component:

@@ -95,8 +95,8 @@ def begin(
     if again is not None:
         function, arguments = again
         how = {"function": [function.__module__, function.__qualname__], "arguments": [*arguments]}
-        told = {**how, "choices": _choices(session), "restarts": _restarts.get()}
-        write_json(_mark(job.path), told, indent=None)
+        record = {**how, "choices": _choices(session), "restarts": _restarts.get()}
+        write_json(_mark(job.path), record, indent=None)
     threading.Thread(target=_run, args=(ticket, job, act), daemon=True).start()
 
 
@@ -131,48 +131,48 @@ def state(session: Session, name: str) -> dict[str, Any]:
     job = _JOBS.get(session.owner)
     if not path.exists():
         return {"status": "none"}
-    told = read_json(path)
-    if told["status"] != "working":
-        return told
+    record = read_json(path)
+    if record["status"] != "working":
+        return record
     if job is None or job.path != path:
-        told = read_json(path)  # it may have ended just now
+        record = read_json(path)  # it may have ended just now
         left = "waiting" if _mark(path).exists() else "interrupted"
-        return told if told["status"] != "working" else {**told, "status": left}
+        return record if record["status"] != "working" else {**record, "status": left}
     waiting = HEAVY.before(session.owner)
-    return {**told, "status": "waiting" if waiting else "working", "stopping": job.stopping}
+    return {**record, "status": "waiting" if waiting else "working", "stopping": job.stopping}
 
 
 def report(session: Session, name: str) -> tuple[str, bool]:
     """(what to say of the job of that name, whether it goes on)."""
-    told = state(session, name)
-    match told["status"]:
+    record = state(session, name)
+    match record["status"]:
         case "none":
             return "", False
         case "waiting":
             return progress.note(HEAVY.words(session.owner)), True
         case "working":
-            return progress.job(told), True
+            return progress.job(record), True
         case "interrupted":
             return progress.note(INTERRUPTED, "warning"), False
-    return progress.note(told["words"], "good" if told["status"] == "done" else "warning"), False
+    return progress.note(record["words"], "good" if record["status"] == "done" else "warning"), False
 
 
 def take_over() -> None:
     """Start again what waited or was at work when an earlier server ended, in the order of its beginning."""
     marks = [(mark.stat().st_mtime, folder, mark) for folder in visits.everyone() for mark in _marks(folder)]
     for _, folder, mark in sorted(marks):
-        told = read_json(mark)
-        module, name = told["function"]
+        record = read_json(mark)
+        module, name = record["function"]
         if folder.name in _JOBS or (module.startswith("apps.") and module not in sys.modules):
             continue  # of this server, or of a page that it does not serve
         session = visits.Left(folder.parent.name, folder.name)
         path = mark.with_name(mark.name.removeprefix(MARK))
         mark.unlink()
-        if told["restarts"] >= TRIES or told["choices"] != _choices(session):
+        if record["restarts"] >= TRIES or record["choices"] != _choices(session):
             continue  # the page says that it was interrupted
-        restarts = _restarts.set(told["restarts"] + 1)
+        restarts = _restarts.set(record["restarts"] + 1)
         try:
-            _handler(module, name)(session, *told["arguments"])
+            _handler(module, name)(session, *record["arguments"])
         except Exception as error:
             write_json(path, {**read_json(path), "status": "failed", "words": why(error)}, indent=None)
         else:
@@ -200,8 +200,8 @@ def _handler(module: str, name: str) -> Callable[..., Any]:
 def _choices(session: Session) -> dict[str, Any]:
     """The job's stored inputs, besides its arguments."""
     path = session.path(visits.CHOICES)
-    told = read_json(path) if path.exists() else {}
-    return {name: value for name, value in told.items() if name not in ("result", "controls")}
+    choices = read_json(path) if path.exists() else {}
+    return {name: value for name, value in choices.items() if name not in ("result", "controls")}
 
 
 def _run(ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:

@@ -17,33 +17,33 @@ def bar(step: int, total: int, *words: str, eta: float | None = None, label: str
     """A bar with the percentage, some words and the time left."""
     percent = 100 * min(1.0, step / total) if total else 0.0
     left = [f"about {duration(eta)} left"] if eta is not None and percent < 100 else []
-    said = "".join(f"<span>{escape(text)}</span>" for text in (*words, *left) if text)
+    spans = "".join(f"<span>{escape(text)}</span>" for text in (*words, *left) if text)
     return (
         f'<div class="vc-progress" role="progressbar" aria-label="{label}" aria-valuemin="0" '
         f'aria-valuemax="100" aria-valuenow="{percent:.0f}"><span style="width:{percent:.1f}%"></span></div>'
-        f'<div class="vc-progress-words"><b>{percent:.0f} %</b>{said}</div>'
+        f'<div class="vc-progress-words"><b>{percent:.0f} %</b>{spans}</div>'
     )
 
 
 def training(step: Step, unit: str = "epoch", *words: str) -> str:
     """The bar of a training, with its loss: the total where there are several."""
     loss = step.losses.get("total", next(iter(step.losses.values()), None))
-    said = f"{unit} {step.step:,} of {step.total:,}" + ("" if loss is None else f" · loss {loss:.4f}")
-    return bar(step.step, step.total, said, *words, eta=step.eta, label="training")
+    text = f"{unit} {step.step:,} of {step.total:,}" + ("" if loss is None else f" · loss {loss:.4f}")
+    return bar(step.step, step.total, text, *words, eta=step.eta, label="training")
 
 
-def job(told: dict[str, Any]) -> str:
+def job(state: dict[str, Any]) -> str:
     """The bar of a job that is at work; see `jobs.state`."""
-    stopping = note("Stopping …") if told.get("stopping") else ""
-    return bar(told["step"], told["total"], told["words"], eta=told["eta"]) + stopping
+    stopping = note("Stopping …") if state.get("stopping") else ""
+    return bar(state["step"], state["total"], state["words"], eta=state["eta"]) + stopping
 
 
 def moving(words: str) -> str:
     """A bar that moves without a percentage, for work whose length is not known."""
-    said = escape(words)
+    text = escape(words)
     return (
-        f'<div class="vc-progress vc-moving" role="progressbar" aria-label="{said}"><span></span></div>'
-        f'<div class="vc-progress-words"><span>{said}</span></div>'
+        f'<div class="vc-progress vc-moving" role="progressbar" aria-label="{text}"><span></span></div>'
+        f'<div class="vc-progress-words"><span>{text}</span></div>'
     )
 
 

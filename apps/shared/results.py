@@ -65,12 +65,14 @@ def every(kind: type[Kind], visit: Visit) -> list[Kind]:
     return [kind(visit.session, name) for name in names]
 
 
-def missing(found: Sequence[Result], shown: int) -> str:
-    """A sentence on the results beyond the `shown` newest of those `found`, and on deleted ones."""
-    gone, older = 0, max(0, len(found) - shown)
-    if found:
-        folders = visits.numbered(found[-1].session, found[-1].KIND)  # also those that a kill left incomplete
-        gone = found[-1].number - len(folders) + folders.index(found[-1].name)
+def missing(results: Sequence[Result], shown: int) -> str:
+    """A sentence on the results older than the `shown` newest, and on deleted ones."""
+    gone, older = 0, max(0, len(results) - shown)
+    if results:
+        folders = visits.numbered(
+            results[-1].session, results[-1].KIND
+        )  # also those that a kill left incomplete
+        gone = results[-1].number - len(folders) + folders.index(results[-1].name)
     parts = (
         ["an older one is not shown" if older == 1 else f"{older} older ones are not shown"] if older else []
     )

@@ -182,8 +182,8 @@ def load(
 def controls(page: Page, without: Sequence[str] = ()) -> list[Any]:
     """The sliders, boxes and fields of a page so far, but for those with the labels `without`."""
     kinds = (gr.Slider, gr.Number, gr.Radio, gr.Checkbox, gr.Dropdown, gr.Textbox, gr.ColorPicker)
-    found = [block for block in page.blocks.blocks.values() if isinstance(block, kinds)]
-    return [block for block in found if block is not page.key and block.label not in without]
+    blocks = [block for block in page.blocks.blocks.values() if isinstance(block, kinds)]
+    return [block for block in blocks if block is not page.key and block.label not in without]
 
 
 def _is_plain(value: Any) -> bool:

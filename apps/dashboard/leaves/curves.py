@@ -65,14 +65,14 @@ def learning_rate(epochs: Sequence[dict[str, Any]]) -> go.Figure:
 def gap(epochs: Sequence[dict[str, Any]]) -> go.Figure:
     """Each epoch's gap, marked by its alarm, between the thresholds."""
     figure = go.Figure()
-    told = [{"epoch": e["epoch"], **leaves.gap(e)} for e in epochs]
-    charts.line(figure, told, "gap", "Gap", plots.QUIET, "solid")
+    rows = [{"epoch": e["epoch"], **leaves.gap(e)} for e in epochs]
+    charts.line(figure, rows, "gap", "Gap", plots.QUIET, "solid")
     for alarm, (colour, symbol, label) in ALARM.items():
-        here = [e for e in told if e["alarm"] == alarm][-charts.POINTS :]
-        if here:
+        marked = [e for e in rows if e["alarm"] == alarm][-charts.POINTS :]
+        if marked:
             figure.add_scatter(
-                x=[e["epoch"] for e in here],
-                y=[e["gap"] for e in here],
+                x=[e["epoch"] for e in marked],
+                y=[e["gap"] for e in marked],
                 name=label,
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
@@ -87,7 +87,7 @@ def gap(epochs: Sequence[dict[str, Any]]) -> go.Figure:
             annotation=note,
             annotation_position="top left",
         )
-    highest = max(SERIOUS, *(e["gap"] for e in told))
+    highest = max(SERIOUS, *(e["gap"] for e in rows))
     figure.add_hrect(MILD, SERIOUS, fillcolor=ALARM["mild"][0], opacity=0.08, line_width=0)
     figure.add_hrect(SERIOUS, highest + 0.1, fillcolor=ALARM["serious"][0], opacity=0.08, line_width=0)
     return charts.laid_out(figure, "Gap: training less validation accuracy", "epoch", ".2f")

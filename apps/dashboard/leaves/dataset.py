@@ -30,27 +30,27 @@ def _thumbnail(path: str) -> np.ndarray:
     return square(guarded.read(path).rgb, SIDE)
 
 
-def show_classes(found: leaves.Survey) -> None:
+def show_classes(survey: leaves.Survey) -> None:
     """Number of pictures per class, and the skipped files."""
-    counts, told = found.counts(), leaves.imbalance(found.counts())
+    counts, balance = survey.counts(), leaves.imbalance(survey.counts())
     charts.show(plots.distribution(counts), "leaf_distribution", "Pictures of each class")
-    if told["small"]:
-        names = ", ".join(jobs.quoted(name) for name in told["small"])
+    if balance["small"]:
+        names = ", ".join(jobs.quoted(name) for name in balance["small"])
         st.warning(f"Less than half as many as the mean: {names}. Balance them when you train.")
-    for note in found.notes:
+    for note in survey.notes:
         st.info(jobs.quoted(note), icon=":material/info:")
-    if found.skipped:
-        with st.expander(f"{len(found.skipped)} files are skipped"):
-            st.dataframe([*found.skipped], hide_index=True, alt="The skipped files and why")
+    if survey.skipped:
+        with st.expander(f"{len(survey.skipped)} files are skipped"):
+            st.dataframe([*survey.skipped], hide_index=True, alt="The skipped files and why")
     offer("Counts", [{"class": name, "pictures": count} for name, count in counts.items()], "classes")
 
 
-def show_pictures(found: leaves.Survey) -> None:
+def show_pictures(survey: leaves.Survey) -> None:
     """The first pictures of a class."""
-    name = str(st.selectbox("Class", found.classes, key="leaf_class"))
-    label = found.classes.index(name)
-    files = [f for f, n in zip(found.files, found.labels, strict=True) if n == label]
-    _row(found.folder, files[:EACH])
+    name = str(st.selectbox("Class", survey.classes, key="leaf_class"))
+    label = survey.classes.index(name)
+    files = [f for f, n in zip(survey.files, survey.labels, strict=True) if n == label]
+    _row(survey.folder, files[:EACH])
     st.caption(f"The first {min(EACH, len(files))} of {len(files)}.")
 
 
@@ -62,13 +62,13 @@ def _row(folder: Path, files: Sequence[str]) -> None:
                 st.caption(jobs.quoted(file))
 
 
-def show_one(found: leaves.Survey) -> None:
+def show_one(survey: leaves.Survey) -> None:
     """Augmented versions of one picture, and measurements of it without a network."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    file = str(left.selectbox("Picture", found.files, key="leaf_picture"))
+    file = str(left.selectbox("Picture", survey.files, key="leaf_picture"))
     seed = right.number_input("Seed", 0, 9999, 0, key="leaf_augment_seed")
-    picture = guarded.read(found.folder / file)
-    _named({name: made.rgb for name, made in leaves.gallery(picture, int(seed)).items()})
+    picture = guarded.read(survey.folder / file)
+    _named({name: variant.rgb for name, variant in leaves.gallery(picture, int(seed)).items()})
     try:
         leaf = leaves.transform(picture)
     except ValueError as error:
@@ -92,23 +92,23 @@ def _named(pictures: dict[str, np.ndarray]) -> None:
             st.image(square(rgb, SIDE), name, width=SIDE, alt=f"The picture: {name}")
 
 
-def show_split(found: leaves.Survey) -> None:
+def show_split(survey: leaves.Survey) -> None:
     """The split of the folder in a training, and the pictures that would have leaked."""
     seed = st.number_input("Seed of the split", 0, 9999, 0, key="leaf_split_seed")
     try:
-        manifest = leaves.split(found, int(seed))
+        manifest = leaves.split(survey, int(seed))
     except ValueError as error:
         st.error(jobs.sentence(error), icon=":material/error:")
         return
     rows = [{"class": name, **counts} for name, counts in manifest.counts().items()]
     st.dataframe(rows, hide_index=True, alt="Pictures of each class in each split")
-    where = "" if any(found.sides) else ", each kept on one side"
+    where = "" if any(survey.sides) else ", each kept on one side"
     st.markdown(
         f"**{len(manifest.leaks)} pairs of near duplicates**{where}; "
         f"{len(manifest.conflicts)} of them lie in two classes."
     )
     for pair in (*manifest.conflicts, *manifest.leaks)[:PAIRS]:
-        _row(found.folder, pair)
+        _row(survey.folder, pair)
     offer(
         "Split",
         [

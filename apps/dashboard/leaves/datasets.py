@@ -27,21 +27,21 @@ SIZE = 128  # pixels of a drawn leaf: enough to tell its disease, and seconds to
 
 def folders() -> dict[str, Path]:
     """The folders by the names that visitors see; nothing else of the server can be named."""
-    found = {}
+    paths = {}
     for parent in filter(None, (jobs.data_root(), _brought(), jobs.root() / DRAWN)):
         if parent.is_dir():
             inside = sorted(path for path in parent.iterdir() if path.is_dir() and path.name[0] != ".")
-            found |= {path.name: path for path in inside if path.name not in found and _has_classes(path)}
-    return found
+            paths |= {path.name: path for path in inside if path.name not in paths and _has_classes(path)}
+    return paths
 
 
 def _brought() -> Path:
     """The folder of this browser's data sets; unused ones are removed after the lifetime of a visit."""
-    own = jobs.root() / BROUGHT / jobs.browser()
+    current = jobs.root() / BROUGHT / jobs.browser()
     for folder in (jobs.root() / BROUGHT).glob("*/*"):
         if time.time() - folder.stat().st_mtime > visits.lifetime():
             shutil.rmtree(folder, ignore_errors=True)
-    return own
+    return current
 
 
 def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float], object]) -> str:
@@ -51,25 +51,25 @@ def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float],
         ValueError: pictures that cannot be read or have no class, too many of them, too few for a training,
             or no room.
     """
-    found = list(files)
-    limits.VISIT_PICTURES.check(len(found), "the folder")
-    own = _brought()
-    own.mkdir(parents=True, exist_ok=True)
-    needed = sum(len(content) for _, content in found)
-    if visits.size(own) + needed > limits.VISIT.value:
+    entries = list(files)
+    limits.VISIT_PICTURES.check(len(entries), "the folder")
+    home = _brought()
+    home.mkdir(parents=True, exist_ok=True)
+    needed = sum(len(content) for _, content in entries)
+    if visits.size(home) + needed > limits.VISIT.value:
         raise ValueError(
             f"that is more than the {limits.VISIT.value >> 20} MB that are kept for a visitor; "
             "remove a folder of yours, or bring fewer pictures"
         )
-    if shutil.disk_usage(own).free < jobs.FREE + needed:
+    if shutil.disk_usage(home).free < jobs.FREE + needed:
         raise ValueError("the disk is nearly full")
-    partial = own / f".{secrets.token_hex(8)}"
+    partial = home / f".{secrets.token_hex(8)}"
     try:
-        archives.write(_checked(found, tell), partial)
+        archives.write(_checked(entries, tell), partial)
         check_folder(partial)
         taken = folders()
         title = next(title for title in jobs.titles(Path(name).stem, "leaves") if title not in taken)
-        os.replace(partial, own / title)
+        os.replace(partial, home / title)
     except ValueError as error:
         raise ValueError(str(error).replace(str(partial), name)) from error
     finally:
@@ -139,8 +139,8 @@ def choose(key: str) -> str | None:
         placeholder="none yet: generate leaves below",
         help="Each of its subfolders is a class.",
     )
-    if name is not None and (own := _brought() / name).is_dir():
-        own.touch()
+    if name is not None and (folder := _brought() / name).is_dir():
+        folder.touch()
         st.button(
             "Remove this folder", icon=":material/delete:", key=f"forget_{key}", on_click=forget, args=(name,)
         )

@@ -27,10 +27,10 @@ def _answers(name: str, stamp: int, split: str, true: str) -> list[dict[str, Any
     manifest = leaves.manifest_of(runs.Run(models.folder(name)))
     label = manifest.classes.index(true)
     files = [photo.file for photo in manifest.of(split) if photo.label == label]
-    found, _ = leaves.predict_files(model, [Path(manifest.folder) / file for file in files])
+    answers, _ = leaves.predict_files(model, [Path(manifest.folder) / file for file in files])
     return [
         {"file": file, "label": a.label, "probability": a.probability, "known": a.known}
-        for file, (_, a) in zip(files, found, strict=True)
+        for file, (_, a) in zip(files, answers, strict=True)
     ]
 
 
@@ -39,8 +39,8 @@ def _explained(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray
     """A picture as the network sees it, its Grad-CAM for `label`, and the share of that off the leaf."""
     model, _ = models.load(name)
     folder = leaves.manifest_of(runs.Run(models.folder(name))).folder
-    found = leaves.explain(model, guarded.read(Path(folder) / file), label)
-    return found.shown, pictures.explained(found), found.outside
+    explanation = leaves.explain(model, guarded.read(Path(folder) / file), label)
+    return explanation.shown, pictures.explained(explanation), explanation.outside
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -53,16 +53,16 @@ def _ground(name: str, stamp: int, split: str) -> dict[str, Any]:
     return leaves.ground_bias(model, manifest.folder, [photo.file for photo in photos], truth)
 
 
-def show_summary(found: dict[str, Any]) -> None:
-    low, high = found["accuracy_interval"]
-    refused = {"Rejected": f"{found['refused']:.1%}"} if "refused" in found else {}
+def show_summary(metrics: dict[str, Any]) -> None:
+    low, high = metrics["accuracy_interval"]
+    refused = {"Rejected": f"{metrics['refused']:.1%}"} if "refused" in metrics else {}
     show_metrics(
         {
-            "Accuracy": f"{found['accuracy']:.1%}",
-            "Macro-F1": f"{found['macro_f1']:.3f}",
-            "Calibration error": f"{found['ece']:.3f}",
+            "Accuracy": f"{metrics['accuracy']:.1%}",
+            "Macro-F1": f"{metrics['macro_f1']:.3f}",
+            "Calibration error": f"{metrics['ece']:.3f}",
             **refused,
-            "Pictures": f"{found['images']}",
+            "Pictures": f"{metrics['images']}",
         },
         {
             "Accuracy": f"95 %: {low:.1%} to {high:.1%}",
@@ -72,20 +72,20 @@ def show_summary(found: dict[str, Any]) -> None:
             "Pictures": "never trained on",
         },
     )
-    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
-    offer("Measures", [{**numbers, "accuracy_low": low, "accuracy_high": high}], "measures", found)
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    offer("Measures", [{**numbers, "accuracy_low": low, "accuracy_high": high}], "measures", metrics)
 
 
-def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> None:
+def show_confusion(name: str, stamp: int, split: str, metrics: dict[str, Any]) -> None:
     """The table, and beside it the pictures of the chosen cell, each with what spoke for its answer."""
-    classes, table = found["classes"], found["confusion"]
+    classes, table = metrics["classes"], metrics["confusion"]
     cells = {
-        f"{true} read as {said}": (true, said)
+        f"{true} read as {predicted}": (true, predicted)
         for i, true in enumerate(classes)
-        for j, said in enumerate(classes)
+        for j, predicted in enumerate(classes)
         if table[i][j]
     }
-    wrong = [text for text, (true, said) in cells.items() if true != said]
+    wrong = [text for text, (true, predicted) in cells.items() if true != predicted]
     order = [*wrong, *(text for text in cells if text not in wrong)]
 
     def pick() -> None:
@@ -115,29 +115,29 @@ def show_confusion(name: str, stamp: int, split: str, found: dict[str, Any]) -> 
         show_cell(name, stamp, split, *cells[chosen])
 
 
-def show_cell(name: str, stamp: int, split: str, true: str, said: str) -> None:
+def show_cell(name: str, stamp: int, split: str, true: str, predicted: str) -> None:
     try:
         with st.spinner("Looking at the pictures of this class …"):
-            here = [a for a in _answers(name, stamp, split, true) if a["label"] == said]
-            shown = [(a, *_explained(name, stamp, a["file"], said)) for a in here[:SHOWN]]
+            answers = [a for a in _answers(name, stamp, split, true) if a["label"] == predicted]
+            shown = [(a, *_explained(name, stamp, a["file"], predicted)) for a in answers[:SHOWN]]
     except (ValueError, OSError) as error:
         st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
         return
     for answer, picture, overlay, outside in shown:
         known = "" if answer["known"] else "  \nrejected as unknown"
         text = f"{jobs.quoted(answer['file'])}  \n{answer['probability']:.1%} sure{known}"
-        _show_pair(picture, overlay, outside, text, true, said)
-    if len(here) > SHOWN:
-        st.caption(f"The first {SHOWN} of {len(here)}.")
+        _show_pair(picture, overlay, outside, text, true, predicted)
+    if len(answers) > SHOWN:
+        st.caption(f"The first {SHOWN} of {len(answers)}.")
 
 
 def _show_pair(
-    picture: np.ndarray, overlay: np.ndarray, outside: float | None, text: str, true: str, said: str
+    picture: np.ndarray, overlay: np.ndarray, outside: float | None, text: str, true: str, predicted: str
 ) -> None:
     """A picture, what spoke for its answer, and what there is to say of it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.image(picture, width=PICTURE, alt=f"A leaf with {true}")
-        st.image(overlay, width=PICTURE, alt=f"What decided for {said}, the leaf outlined in white")
+        st.image(overlay, width=PICTURE, alt=f"What decided for {predicted}, the leaf outlined in white")
         share = (
             ""
             if outside is None
@@ -146,12 +146,12 @@ def _show_pair(
         st.markdown(text + share, width=210)
 
 
-def show_classes(found: dict[str, Any]) -> None:
-    curves = found["precision_recall"]
+def show_classes(metrics: dict[str, Any]) -> None:
+    curves = metrics["precision_recall"]
     show_per_class(
         {
             name: {**row, "average precision": curves.get(name, {}).get("average_precision")}
-            for name, row in found["per_class"].items()
+            for name, row in metrics["per_class"].items()
         }
     )
 
@@ -166,10 +166,10 @@ def show_per_class(measures: dict[str, dict[str, Any]]) -> None:
     offer("Classes", rows, "classes")
 
 
-def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
+def show_losses(name: str, stamp: int, metrics: dict[str, Any]) -> None:
     """The worst errors, with file names and the regions that misled the network."""
     st.header("Largest losses", anchor=False)
-    rows = found["top_losses"]
+    rows = metrics["top_losses"]
     three = {n: st.column_config.NumberColumn(format="%.3f") for n in ("probability", "loss")}
     columns = {**three, "file": st.column_config.TextColumn(width=200)}
     st.dataframe(
@@ -183,10 +183,14 @@ def show_losses(name: str, stamp: int, found: dict[str, Any]) -> None:
         st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
         return
     for row, picture, overlay, outside in shown:
-        true, said = row["true"], row["predicted"]
-        read = "right, but unsure" if true == said else f"{jobs.quoted(true)} read as {jobs.quoted(said)}"
+        true, predicted = row["true"], row["predicted"]
+        read = (
+            "right, but unsure"
+            if true == predicted
+            else f"{jobs.quoted(true)} read as {jobs.quoted(predicted)}"
+        )
         text = f"{jobs.quoted(row['file'])}  \n{read}, {row['probability']:.1%} sure, loss {row['loss']:.2f}"
-        _show_pair(picture, overlay, outside, text, true, said)
+        _show_pair(picture, overlay, outside, text, true, predicted)
 
 
 def show_precision_recall(curves: dict[str, Any]) -> None:
@@ -239,11 +243,11 @@ def show_ground(name: str, stamp: int, split: str) -> None:
     offer("Ground", [bias], "ground")
 
 
-def show_shipped(told: dict[str, Any]) -> None:
+def show_shipped(facts: dict[str, Any]) -> None:
     """The measured performance of the bundled classifier; its pictures are not part of the package."""
-    found = told["metrics"]["test"]
-    show_summary(found)
-    show_per_class(found["per_class"])
+    metrics = facts["metrics"]["test"]
+    show_summary(metrics)
+    show_per_class(metrics["per_class"])
     st.info(
         "The pictures it was measured on are not part of vision-core. Train a classifier of your own to "
         "click through its mistakes, its calibration and what it looks at.",

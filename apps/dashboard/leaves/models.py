@@ -71,8 +71,8 @@ def report(run: Run) -> dict[str, Any]:
 def test_measures(run: Run) -> dict[str, Any]:
     """The measures on the test pictures; none where they cannot be read."""
     try:
-        found = report(run)["test"]
-        return found if {"accuracy", "macro_f1"} <= found.keys() else {}
+        measures = report(run)["test"]
+        return measures if {"accuracy", "macro_f1"} <= measures.keys() else {}
     except (ValueError, OSError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -50,13 +50,13 @@ def ask(shipped: bool) -> list[tuple[str, Picture]]:
         )
     if len(given) > MANY:
         st.warning(f"The first {MANY} of {len(given)} are answered.", icon=":material/filter_list:")
-    found = []
+    photos = []
     for file in given[:MANY]:
         try:
-            found.append((file.name, guarded.read(file.getvalue(), limits.UPLOAD_PIXELS.value)))
+            photos.append((file.name, guarded.read(file.getvalue(), limits.UPLOAD_PIXELS.value)))
         except ValueError as error:
             st.error(f"{jobs.quoted(file.name)}: {error}", icon=":material/broken_image:")
-    return found
+    return photos
 
 
 @st.cache_data(show_spinner=False)
@@ -77,8 +77,8 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
     left, right = st.columns(2)
     marked = cards.marked(images.shrink(picture.rgb, 640), seen)
     measured = any(one.ill is not None for one in seen.leaves)  # else the leaf's outline is unsure
-    said = "The picture" + "; discoloured parts are pink" * measured
-    left.image(marked, said, width="stretch", alt="The picture, marked")
+    caption = "The picture" + "; discoloured parts are pink" * measured
+    left.image(marked, caption, width="stretch", alt="The picture, marked")
     cam = "Grad-CAM: the bright parts decided the answer"
     if why.outside is not None:
         cam += f"; {why.outside:.0%} lie outside the leaf (white line)"

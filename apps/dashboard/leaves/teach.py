@@ -17,7 +17,7 @@ MOST_CLASSES, MOST_PICTURES = 8, 30
 def ask() -> dict[str, list[tuple[str, bytes]]]:
     """The files of each class by its name."""
     count = int(st.number_input("Classes", 2, MOST_CLASSES, 2, key="teach_count"))
-    found, pair = {}, []
+    classes, pair = {}, []
     for n in range(1, count + 1):
         if n % 2:
             pair = st.columns(2, gap="large")
@@ -33,8 +33,8 @@ def ask() -> dict[str, list[tuple[str, bytes]]]:
             key=f"teach_files_{n}",
             help=f"About ten, {MOST_PICTURES} at most: different leaves, in the light that you will ask in.",
         )
-        found[name.strip()] = [(file.name, file.getvalue()) for file in given[:MOST_PICTURES]]
-    return found
+        classes[name.strip()] = [(file.name, file.getvalue()) for file in given[:MOST_PICTURES]]
+    return classes
 
 
 def teach(asked: dict[str, list[tuple[str, bytes]]]) -> None:
@@ -55,23 +55,23 @@ def teach(asked: dict[str, list[tuple[str, bytes]]]) -> None:
                     raise ValueError(f"{file} of {name}: {error}") from error
                 small = images.Picture(images.shrink(picture.rgb, 512))
                 images.save(small, Path(folder) / name / f"{number}.png")
-        model, told = leaves.teach(folder)
-        checkpoints.save(Path(folder) / "taught.safetensors", model, told)
+        model, facts = leaves.teach(folder)
+        checkpoints.save(Path(folder) / "taught.safetensors", model, facts)
         data = (Path(folder) / "taught.safetensors").read_bytes()
-    st.session_state[models.TAUGHT_KEY] = (model, told, data)
+    st.session_state[models.TAUGHT_KEY] = (model, facts, data)
 
 
 def show() -> None:
-    model, told, data = st.session_state[models.TAUGHT_KEY]
-    found = told["metrics"]["left_out"]
-    low, high = found["accuracy_interval"]
+    model, facts, data = st.session_state[models.TAUGHT_KEY]
+    metrics = facts["metrics"]["left_out"]
+    low, high = metrics["accuracy_interval"]
     st.success(
-        f"Taught {len(model.classes)} classes from {found['images']} pictures. Tested on each picture while "
-        f"it was left out: **{found['accuracy']:.0%} right** "
+        f"Taught {len(model.classes)} classes from {metrics['images']} pictures. Tested on each picture "
+        f"while it was left out: **{metrics['accuracy']:.0%} right** "
         f"(with 95% certainty {low:.0%} to {high:.0%}).",
         icon=":material/school:",
     )
-    rows = [{"class": name, **row} for name, row in found["per_class"].items()]
+    rows = [{"class": name, **row} for name, row in metrics["per_class"].items()]
     st.dataframe(rows, hide_index=True, alt="Measures of each class")
     st.page_link(
         "leaves/predict.py",

@@ -110,8 +110,8 @@ def show_live(story: Story) -> None:
             "Gap": "training less validation accuracy: mild from 0.1, serious from 0.2",
         },
     )
-    if said := ending(story):
-        st.info(said, icon=":material/flag:")
+    if message := ending(story):
+        st.info(message, icon=":material/flag:")
     show_curves(story.epochs)
     offer("Curves", story.epochs, story.run.name, story.document)
 
