@@ -40,7 +40,7 @@ def row(story: Story) -> dict[str, Any]:
 
 st.title("Compare leaf trainings", anchor=False)
 st.caption("See which settings helped: choose trainings and a measure.")
-if found := jobs.folders(SYSTEM):
+if jobs.folders(SYSTEM):
     compare(SYSTEM, lambda: [read_story(run.name) for run in jobs.folders(SYSTEM)], MEASURES, row)
 else:
     st.info("No training yet: start two that differ in one setting.")

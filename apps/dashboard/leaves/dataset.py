@@ -129,8 +129,8 @@ if name is None:
     st.stop()
 try:
     with st.spinner("Reading every picture …"):
-        found = _survey(str(datasets.folders()[name]))
-    if not found.files:
+        survey = _survey(str(datasets.folders()[name]))
+    if not survey.files:
         raise ValueError(f"{name} has no picture that can be read")
     views = {
         "Classes": show_classes,
@@ -139,6 +139,6 @@ try:
         "Split and duplicates": show_split,
     }
     view = st.segmented_control("View", list(views), default="Classes", key="leaf_view", required=True)
-    views[str(view)](found)
+    views[str(view)](survey)
 except (ValueError, OSError) as error:
     st.error(jobs.sentence(error), icon=":material/error:")

@@ -274,17 +274,17 @@ elif chosen:
         )
     )
     try:
-        found = models.report(runs.Run(models.folder(name)))[split]
+        metrics = models.report(runs.Run(models.folder(name)))[split]
     except (ValueError, OSError, KeyError, TypeError) as error:
         st.error(models.told(error), icon=":material/error:")
         st.stop()
-    show_summary(found)
-    show_confusion(name, stamp, split, found)
+    show_summary(metrics)
+    show_confusion(name, stamp, split, metrics)
     left, right = st.columns(2, gap="large")
     with left:
-        show_classes(found)
-        show_precision_recall(found["precision_recall"])
-        show_calibration(found["reliability"])
+        show_classes(metrics)
+        show_precision_recall(metrics["precision_recall"])
+        show_calibration(metrics["reliability"])
     with right:
-        show_losses(name, stamp, found)
+        show_losses(name, stamp, metrics)
     show_ground(name, stamp, split)

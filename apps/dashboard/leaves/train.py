@@ -121,13 +121,13 @@ st.caption("Teach a network that already knows everyday things to recognise the 
 if begun := st.session_state.pop("begun", ""):
     st.session_state[KEY] = begun
 tell_refusal()
-found, busy = jobs.folders(SYSTEM), jobs.busy()
+trainings, busy = jobs.folders(SYSTEM), jobs.busy()
 side, main = st.columns([1, 3], gap="large")
 with side:
     form(busy)
 with main:
-    if found:
-        story = choose([run.name for run in found], KEY, read_story, show_links)
+    if trainings:
+        story = choose([run.name for run in trainings], KEY, read_story, show_links)
         follow(story, lambda: read_story(story.run.name), show_live)
     else:
         st.info("No training yet. Bring or generate leaves, then start one.")
