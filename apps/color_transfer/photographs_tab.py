@@ -50,7 +50,9 @@ def begin(
     def act(job: Job) -> str:
         for name in (ZIP, PNG, FILE, *PAIR):
             look.path(name).unlink(missing_ok=True)
-        outcome = _one(look, files[0], baked) if len(files) == 1 else _many(job, look, files, baked)
+        outcome = (
+            _recolor_one(look, files[0], baked) if len(files) == 1 else _recolor_many(job, look, files, baked)
+        )
         write_json(look.path(FILE), outcome)
         return outcome["words"]
 
@@ -58,7 +60,7 @@ def begin(
     jobs.begin(visitor.session, JOB, act, again=again, look=look.name)
 
 
-def _one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any]:
+def _recolor_one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any]:
     picture = read_picture(file[1])
     output = picture.mapped(partial(lut.apply, baked))
     visits.make_room(look.session, output.rgb.nbytes // 2)
@@ -69,7 +71,7 @@ def _one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any]:
     return {"words": words, "failed": failed, "notes": list(picture.notes), "of": file[0]}
 
 
-def _many(job: Job, look: Look, files: list[tuple[str, str]], baked: Any) -> dict[str, Any]:
+def _recolor_many(job: Job, look: Look, files: list[tuple[str, str]], baked: Any) -> dict[str, Any]:
     failed, noted, written, part = [], list[str](), set[str](), look.path("photographs.part")
     stopped = False
     try:
@@ -128,12 +130,12 @@ def follow(state: Session | None) -> tuple[Any, ...]:
     look, words, buttons = looks.outcome(visitor, JOB, FILE)
     if look is None:
         return gr.ImageSlider(visible=False), words, *buttons
-    messages = "".join(_said(visitor, read_json(look.path(FILE))))
+    messages = "".join(_messages(visitor, read_json(look.path(FILE))))
     before, after = (str(look.path(name)) for name in PAIR)
     return gr.ImageSlider((before, after), visible=True), messages, *buttons
 
 
-def _said(visitor: Visit, outcome: dict[str, Any]) -> Iterator[str]:
+def _messages(visitor: Visit, outcome: dict[str, Any]) -> Iterator[str]:
     if outcome["words"]:
         yield note(outcome["words"], "warning" if outcome["failed"] else "good")
     yield from (note(text) for text in outcome["notes"])

@@ -43,16 +43,16 @@ def follow(state: Session | None, strength: float, lightness: float, seen: str) 
     if not visitor.result:
         return nothing()
     look = looks.get(visitor)
-    words, learning = training.report(look, partial(_measured, look))
+    words, learning = training.report(look, partial(_measure, look))
     words, going_on = (words, True) if learning else _tuning(visitor, words)
     color_strength, lightness_strength = strengths(strength, lightness)
     now = f"{look.name} {version(look)} {color_strength} {lightness_strength} {learning}"
     pair, facts, files, row = gr.skip(), gr.skip(), gr.skip(), gr.skip()
     if now != seen and not learning:
-        pair, facts, files, row = _drawn(visitor, look, color_strength, lightness_strength, True)
+        pair, facts, files, row = _render(visitor, look, color_strength, lightness_strength, True)
     elif now != seen and _DRAWING.acquire(blocking=False):
         try:
-            pair, facts, files, row = _drawn(visitor, look, color_strength, lightness_strength, False)
+            pair, facts, files, row = _render(visitor, look, color_strength, lightness_strength, False)
         finally:
             _DRAWING.release()
     elif now != seen:
@@ -81,7 +81,7 @@ def _tuning(visitor: visit.Visit, words: str) -> tuple[str, bool]:
     return (rated if rated else words), going_on
 
 
-def _drawn(
+def _render(
     visitor: visit.Visit, look: Look, strength: float, lightness: float, final: bool
 ) -> tuple[Any, ...]:
     """(before and after, measures, downloads, past results) as they are now."""
@@ -174,18 +174,20 @@ def _facts(look: Look, before: np.ndarray, after: np.ndarray, strength: float, l
     palette = look.model.palette
     source, output = images.shrink(before, MEASURED), images.shrink(after, MEASURED)
     measured = metrics.measure(source, output, palette)
-    facts = views.facts(measured, palette, _keeps(look, source, measured["ssim"], strength, lightness))
+    facts = views.facts(
+        measured, palette, _gentler_lightness(look, source, measured["ssim"], strength, lightness)
+    )
     if strength == lightness == 1:
         write_text(kept, facts)
     return facts
 
 
-def _measured(look: Look) -> None:
+def _measure(look: Look) -> None:
     """Measure a result as it is first shown, for the looks that come."""
     _facts(look, *view(look, 1, 1), 1, 1)
 
 
-def _keeps(
+def _gentler_lightness(
     look: Look, source: np.ndarray, ssim: float | None, strength: float, lightness: float
 ) -> float | None:
     """The greatest lightness strength that keeps the drawing, where the one on the page does not."""

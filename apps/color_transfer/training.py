@@ -41,7 +41,7 @@ def begin(state: Session | None, head: str, *values: float) -> None:
     )
     HEAVY.refuse_second(visitor.session.owner)
     counted = color.count_picture(picture)
-    first = classical.match_histograms(counted, _wanted(visitor))
+    first = classical.match_histograms(counted, _target_colors(visitor))
     title = f"{settings.epochs:,} epochs, seed {settings.seed}"
     look = looks.create(visitor, "training", title, picture, first=first)
     run = color.create(look.run.folder, counted, visitor.palette, settings)
@@ -49,7 +49,7 @@ def begin(state: Session | None, head: str, *values: float) -> None:
     change(visitor.session, result=look.name)
 
 
-def _wanted(visitor: Visit) -> CountedColors:
+def _target_colors(visitor: Visit) -> CountedColors:
     """The colours that the first picture takes: all of the target picture's, or those of a palette file."""
     target = None if visitor.imported else visit.target_of(visitor)
     if target is not None:

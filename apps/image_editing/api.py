@@ -53,7 +53,7 @@ def edit_task(
         make_painter = partial(editing.painter, filled, material=material, guidance=7.5)
         options = {"mask": marked, "prompt": edits.text(prompt, "The prompt"), "seed": chosen}
         options["with_shadow"] = task == "remove"
-        for event in gpu.stream(edits.performed, picture, task, make_painter, options):
+        for event in gpu.stream(edits.perform_task, picture, task, make_painter, options):
             if isinstance(event, Done):
                 edited = event.result
             else:

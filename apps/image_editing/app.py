@@ -35,7 +35,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=3, min_width=300, elem_id="picture-side"):
                 gr.HTML(views.tools(), elem_id="mask-tools", js_on_load=views.TOOL_CHANGED)
                 canvas = gr.HTML(views.nothing_yet(), js_on_load=views.DRAWN, elem_id="canvas")
-                view = _in_its_place()
+                view = _result_view()
             with gr.Column(scale=2, min_width=300):
                 with gr.Accordion("2 · What may change", open=True, elem_classes="vc-step") as second:
                     mask_message = mask_panel.build(visit, canvas)
@@ -47,7 +47,7 @@ def build() -> gr.Blocks:
                             words, regions, begin_text = _text_tab(visit, canvas)
                     model = _painting_settings()
                 view |= _results_step()
-        view |= _earlier()
+        view |= _history_section()
         with gr.Accordion("Teach it on your own pictures", open=False):
             lessons, listing = training_tab.build(visit, words["caption"], words["prompt"], words["learned"])
 
@@ -330,7 +330,7 @@ def _painting_settings() -> list[Any]:
     return [seed, locked, *fields, poisson, steps, guidance, negative]
 
 
-def _in_its_place() -> dict[str, Any]:
+def _result_view() -> dict[str, Any]:
     """The result where the picture was marked, and its versions: components by name."""
     slider = gr.ImageSlider(
         label="Before and after",
@@ -376,7 +376,7 @@ def _results_step() -> dict[str, Any]:
     }
 
 
-def _earlier() -> dict[str, Any]:
+def _history_section() -> dict[str, Any]:
     """Earlier results, and the settings of one: components by name."""
     history = gr.HTML(js_on_load=CLICKED, elem_id="history")
     with gr.Accordion("Take the settings of an earlier result", open=False):

@@ -206,7 +206,7 @@ def begin_task(state: Session | None, *values: Any) -> Any:
     kind = tasks.named(str(task))
     mask = None if task == "extend" else mask_of(visitor, picture)
     if mask is None and task == "repair":
-        return gr.skip(), *proposed(visitor, picture)
+        return gr.skip(), *propose_mask(visitor, picture)
     if mask is None and not kind.mask and task != "extend":
         raise ValueError("Mark the place first: click the thing, draw a box, or paint over it")
     fill = own_fill(task, visitor.scene is not None) if form.fill == "auto" else form.fill
@@ -232,7 +232,7 @@ def begin_task(state: Session | None, *values: Any) -> Any:
         visitor,
         picture,
         {"kind": "task", "task": task, "fill": fill, "title": task, "prompt": prompt, "seed": seed},
-        partial(performed, picture, task, make_painter, options)
+        partial(perform_task, picture, task, make_painter, options)
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
         versions=len(ready) if isinstance(ready, list) else 1,
@@ -248,7 +248,7 @@ def announce(state: Session | None, task: str) -> Any:
     return moving("Looking for scratches, dust and folds …") if looks else gr.skip()
 
 
-def proposed(visitor: Visit, picture: Picture) -> tuple[Any, str]:
+def propose_mask(visitor: Visit, picture: Picture) -> tuple[Any, str]:
     """(the canvas with what looks like damage marked, what is said of it)."""
     damage = scratches.find(picture.seen)
     if not damage.any():
@@ -305,7 +305,7 @@ def begin_text(
     if unknown := unknown_words(prompt):
         gr.Warning(f"The small world's model does not know {', '.join(map(quote, unknown[:5]))}.")
     drawn = visitor.scene is not None and editing.at_hand()["dino"]
-    make = partial(_by_text, picture, caption, prompt, options, drawn, network, counts, chosen)
+    make = partial(_edit_by_text, picture, caption, prompt, options, drawn, network, counts, chosen)
     who = SimpleNamespace(name="tiny", options=options)  # all that a recipe asks of a painter
 
     facts = {"kind": "text", "title": prompt[:60], "prompt": prompt, "caption": caption, "seed": chosen}
@@ -329,13 +329,13 @@ def unknown_words(prompt: str) -> list[str]:
     return sorted(set(re.findall(r"[^\W\d_]+", prompt.lower())) - set(grammar.words()))
 
 
-def performed(
+def perform_task(
     picture: Picture, task: str, make_painter: Callable[[], Painter], options: dict[str, Any]
 ) -> Any:
     return editing.perform(picture, task, make_painter(), **options)
 
 
-def _by_text(
+def _edit_by_text(
     picture: Picture,
     caption: str,
     prompt: str,

@@ -112,12 +112,12 @@ def act(state: Session | None, event: gr.EventData) -> str:
         at = min(max(visitor.at + (1 if name == "redo" else -1), 0), len(visitor.steps))
         return canvas(change(visitor.session, at=at), picture)
     if name == "draw":
-        return canvas(_drawn(visitor, picture, event), picture)
+        return canvas(_after_stroke(visitor, picture, event), picture)
     mask = mask_of(visitor, picture)
     return canvas(with_mask(visitor, changed(name, mask, picture), name), picture)
 
 
-def _drawn(visitor: Visit, picture: Picture, event: gr.EventData) -> Visit:
+def _after_stroke(visitor: Visit, picture: Picture, event: gr.EventData) -> Visit:
     """The visit after a stroke of the pointer."""
     tool, takes = event_data(event, "tool"), event_data(event, "mode") == "take"
     size = number(event_data(event, "size"), 0.5, 1e5, "The brush")

@@ -42,7 +42,7 @@ def add(state: Session | None, caption: str, prompt: str) -> str:
     caption, prompt = edits.text(caption, "The caption"), edits.text(prompt, "The prompt")
     if not caption or not prompt:
         raise ValueError("A picture to learn from needs its caption and its prompt: see above")
-    return listed(_with(visitor, (visitor.source, caption, prompt)))
+    return listed(_add_lesson(visitor, (visitor.source, caption, prompt)))
 
 
 @user_errors
@@ -55,7 +55,7 @@ def add_scenes(state: Session | None, count: float) -> str:
         path = visits.opened(known.session).path(f"kept-scene-{seed}.png")
         images.save(Picture(world.render(scene, 128)), path)
         wanted = world.variants(scene)[seed % 7]
-        known = _with(known, (path.name, str(world.caption(scene)), str(world.caption(wanted))))
+        known = _add_lesson(known, (path.name, str(world.caption(scene)), str(world.caption(wanted))))
     return listed(known)
 
 
@@ -65,7 +65,7 @@ def clear(state: Session | None) -> str:
     return listed(change(current(state).session, lessons=()))
 
 
-def _with(visitor: Visit, lesson: tuple[str, str, str]) -> Visit:
+def _add_lesson(visitor: Visit, lesson: tuple[str, str, str]) -> Visit:
     if len(visitor.lessons) >= MOST:
         raise ValueError(f"{MOST} pictures are the most for one training here; the command line takes more")
     lessons = tuple(dict.fromkeys((*visitor.lessons, lesson)))

@@ -49,7 +49,7 @@ def begin(
 ) -> None:
     """Restore all uploads in the background, into a ZIP; without new ones, those of the last time again."""
     session = current(state).session
-    files = [*(chosen or []), *(folder or [])] or _listed(session)
+    files = [*(chosen or []), *(folder or [])] or _previous_uploads(session)
     if not files:
         raise ValueError("Please choose one or more files first")
     write_json(visits.opened(session).path(LIST), files)
@@ -71,7 +71,7 @@ def begin_book(state: Session | None, form: str, method: str, *choices: Any) -> 
     _start(session, [file], "book", form, method, choice, (begin_book, [form, method, *choices]))
 
 
-def _listed(session: Session) -> list[File]:
+def _previous_uploads(session: Session) -> list[File]:
     """The uploads of the last time, if they are all still there."""
     path = session.path(LIST)
     files = [(name, file) for name, file in read_json(path)] if path.exists() else []
@@ -94,7 +94,7 @@ def _start(
         stopped = False
         try:
             job.tell(0, 1, f"page 1 of {total}")
-            for row in _restored(session, files, network(), options, networks.version(session, method)):
+            for row in _restore_files(session, files, network(), options, networks.version(session, method)):
                 rows.append(row)
                 write_json(session.path(ROWS.format(kind)), [asdict(row) for row in rows])
                 job.tell(len(rows), max(total, len(rows)), f"page {len(rows)} of {total}: {row.source}")
@@ -122,7 +122,7 @@ def _start(
     jobs.begin(session, kind, act, again=again)
 
 
-def _restored(
+def _restore_files(
     session: Session, files: list[File], network: Any, options: Options, version: str
 ) -> Iterator[PageReport]:
     """Every page of every file, as PNG files named by what they were made from; what is there stays."""

@@ -116,7 +116,7 @@ class BadRequest:
             await self.app(scope, receive, hold_faults)
         except Exception as error:
             if started or logs.is_ours(error):
-                await _sent(held, send)
+                await _send_all(held, send)
                 raise
             logs.log.warning("a request was not answered (%s)", logs.where(error))
             await _refusal(error)(scope, receive, send)
@@ -124,7 +124,7 @@ class BadRequest:
             if held and caught and not logs.is_ours(caught[-1]):
                 await _refusal(caught[-1])(scope, receive, send)
             else:
-                await _sent(held, send)
+                await _send_all(held, send)
 
 
 def _refusal(error: BaseException) -> PlainTextResponse:
@@ -138,7 +138,7 @@ def _refusal(error: BaseException) -> PlainTextResponse:
     return PlainTextResponse("This server does not know such a request.\n", 400)
 
 
-async def _sent(messages: Iterable[MutableMapping[str, Any]], send: Send) -> None:
+async def _send_all(messages: Iterable[MutableMapping[str, Any]], send: Send) -> None:
     for message in messages:
         await send(message)
 

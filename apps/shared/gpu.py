@@ -27,23 +27,23 @@ def ready() -> None:
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Any:
-    _use_it()
+    _use_gpu()
     return function(*args)
 
 
 def _stream(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
-    _use_it()
+    _use_gpu()
     yield from function(*args)
 
 
-def _use_it() -> None:
+def _use_gpu() -> None:
     if ZERO:  # in the process of the call
         os.environ.pop("VISION_CORE_DEVICE", None)  # a process may serve several calls
 
 
-def _lent(function: Callable[..., Any]) -> Callable[..., Any]:
+def _on_gpu(function: Callable[..., Any]) -> Callable[..., Any]:
     return function if spaces is None else spaces.GPU(function, duration=SECONDS)
 
 
-call = _lent(_call)  # call(function, *args) gives function(*args)
-stream = _lent(_stream)  # stream(function, *args) yields what function(*args) yields
+call = _on_gpu(_call)  # call(function, *args) gives function(*args)
+stream = _on_gpu(_stream)  # stream(function, *args) yields what function(*args) yields

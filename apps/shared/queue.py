@@ -64,7 +64,7 @@ class HeavyQueue:
 
     def _add(self, ticket: Ticket) -> Ticket:
         with self._lock:
-            if self._of(ticket.owner) is not None:
+            if self._ticket_of(ticket.owner) is not None:
                 raise ValueError(SECOND)
             if len(self._tickets) >= self.places + self.waiting:
                 raise ValueError(
@@ -91,7 +91,7 @@ class HeavyQueue:
     def leave_line(self, owner: str) -> bool:
         """Take the owner out of the queue if its job still waits; whether it did."""
         with self._lock:
-            ticket = self._of(owner)
+            ticket = self._ticket_of(owner)
             if ticket is None or ticket.began is not None:
                 return False
             self._tickets.remove(ticket)
@@ -100,14 +100,14 @@ class HeavyQueue:
     def before(self, owner: str) -> int | None:
         """Number of jobs before the owner's: 0 if it is running, None without a ticket."""
         with self._lock:
-            ticket = self._of(owner)
+            ticket = self._ticket_of(owner)
             return None if ticket is None else self._ahead(ticket)
 
     def words(self, owner: str) -> str:
         """The sentence for the page of a waiting owner."""
 
         with self._lock:
-            ticket = self._of(owner)
+            ticket = self._ticket_of(owner)
             ahead = self._ahead(ticket) if ticket else 0
             jobs = list(self._tickets)
         if not ahead:
@@ -155,7 +155,7 @@ class HeavyQueue:
         """
         ticket = Ticket(owner, run.config["system"], run.eta)
         with self._lock:
-            if self._of(owner) is not None:
+            if self._ticket_of(owner) is not None:
                 return
             self._tickets.insert(0, ticket)
             self._begin()
@@ -176,7 +176,7 @@ class HeavyQueue:
             (run.folder / QUEUED).unlink(missing_ok=True)
             self.leave(ticket)
 
-    def _of(self, owner: str) -> Ticket | None:
+    def _ticket_of(self, owner: str) -> Ticket | None:
         return next((ticket for ticket in self._tickets if ticket.owner == owner), None)
 
     def _ahead(self, ticket: Ticket) -> int:
@@ -196,8 +196,8 @@ class HeavyQueue:
         waiting = [job for job in jobs if job.began is None][: ahead - 1]
         free, then = [], []
         for seconds, into in (
-            *((self._left(job), free) for job in at_work),
-            *((self._usual(job.kind), then) for job in waiting),
+            *((self._remaining(job), free) for job in at_work),
+            *((self._median_seconds(job.kind), then) for job in waiting),
         ):
             if seconds is None:
                 return None
@@ -209,13 +209,13 @@ class HeavyQueue:
             heapreplace(free, free[0] + seconds)
         return free[0]
 
-    def _left(self, job: Ticket) -> float | None:
-        remaining, usual = job.remaining(), self._usual(job.kind)
+    def _remaining(self, job: Ticket) -> float | None:
+        remaining, usual = job.remaining(), self._median_seconds(job.kind)
         if remaining is not None or usual is None or job.began is None:
             return remaining
         return max(usual - (time.monotonic() - job.began), usual / 10)
 
-    def _usual(self, kind: str) -> float | None:
+    def _median_seconds(self, kind: str) -> float | None:
         took = list(self._took[kind]) if kind in self._took else []
         return statistics.median(took) if took else None
 

@@ -79,4 +79,4 @@ def test_heavy_calls_go_to_the_lent_gpu_and_come_back(tmp_path):
     environment["TMPDIR"] = str(tmp_path)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "declared\n['restore'] ['performed']\n"
+    assert done.stdout == "declared\n['restore'] ['perform_task']\n"

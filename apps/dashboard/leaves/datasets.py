@@ -28,14 +28,14 @@ SIZE = 128  # pixels of a drawn leaf: enough to tell its disease, and seconds to
 def folders() -> dict[str, Path]:
     """The folders by the names that visitors see; nothing else of the server can be named."""
     paths = {}
-    for parent in filter(None, (jobs.data_root(), _brought(), jobs.root() / DRAWN)):
+    for parent in filter(None, (jobs.data_root(), _browser_folder(), jobs.root() / DRAWN)):
         if parent.is_dir():
             inside = sorted(path for path in parent.iterdir() if path.is_dir() and path.name[0] != ".")
             paths |= {path.name: path for path in inside if path.name not in paths and _has_classes(path)}
     return paths
 
 
-def _brought() -> Path:
+def _browser_folder() -> Path:
     """The folder of this browser's data sets; unused ones are removed after the lifetime of a visit."""
     current = jobs.root() / BROUGHT / jobs.browser()
     for folder in (jobs.root() / BROUGHT).glob("*/*"):
@@ -53,7 +53,7 @@ def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float],
     """
     entries = list(files)
     limits.VISIT_PICTURES.check(len(entries), "the folder")
-    home = _brought()
+    home = _browser_folder()
     home.mkdir(parents=True, exist_ok=True)
     needed = sum(len(content) for _, content in entries)
     if visits.size(home) + needed > limits.VISIT.value:
@@ -92,7 +92,7 @@ def _checked(
 
 def forget(name: str) -> None:
     """Remove a folder of this browser's own."""
-    shutil.rmtree(_brought() / name, ignore_errors=True)
+    shutil.rmtree(_browser_folder() / name, ignore_errors=True)
 
 
 def _has_classes(folder: Path) -> bool:
@@ -139,7 +139,7 @@ def choose(key: str) -> str | None:
         placeholder="none yet: generate leaves below",
         help="Each of its subfolders is a class.",
     )
-    if name is not None and (folder := _brought() / name).is_dir():
+    if name is not None and (folder := _browser_folder() / name).is_dir():
         folder.touch()
         st.button(
             "Remove this folder", icon=":material/delete:", key=f"forget_{key}", on_click=forget, args=(name,)

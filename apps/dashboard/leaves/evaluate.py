@@ -35,7 +35,7 @@ def _answers(name: str, stamp: int, split: str, true: str) -> list[dict[str, Any
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _explained(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray, np.ndarray, float | None]:
+def _explain(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray, np.ndarray, float | None]:
     """A picture as the network sees it, its Grad-CAM for `label`, and the share of that off the leaf."""
     model, _ = models.load(name)
     folder = leaves.manifest_of(runs.Run(models.folder(name))).folder
@@ -44,7 +44,7 @@ def _explained(name: str, stamp: int, file: str, label: str) -> tuple[np.ndarray
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _ground(name: str, stamp: int, split: str) -> dict[str, Any]:
+def _ground_bias(name: str, stamp: int, split: str) -> dict[str, Any]:
     model, _ = models.load(name)
     manifest = leaves.manifest_of(runs.Run(models.folder(name)))
     photos = manifest.of(split)
@@ -119,9 +119,11 @@ def show_cell(name: str, stamp: int, split: str, true: str, predicted: str) -> N
     try:
         with st.spinner("Looking at the pictures of this class …"):
             answers = [a for a in _answers(name, stamp, split, true) if a["label"] == predicted]
-            shown = [(a, *_explained(name, stamp, a["file"], predicted)) for a in answers[:SHOWN]]
+            shown = [(a, *_explain(name, stamp, a["file"], predicted)) for a in answers[:SHOWN]]
     except (ValueError, OSError) as error:
-        st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
+        st.error(
+            f"The pictures cannot be shown: {models.error_text(error)}", icon=":material/image_not_supported:"
+        )
         return
     for answer, picture, overlay, outside in shown:
         known = "" if answer["known"] else "  \nrejected as unknown"
@@ -178,9 +180,11 @@ def show_losses(name: str, stamp: int, metrics: dict[str, Any]) -> None:
     offer("Losses", rows, "losses")
     try:
         with st.spinner("Looking at the worst of them …"):
-            shown = [(row, *_explained(name, stamp, row["file"], row["predicted"])) for row in rows[:WORST]]
+            shown = [(row, *_explain(name, stamp, row["file"], row["predicted"])) for row in rows[:WORST]]
     except (ValueError, OSError) as error:
-        st.error(f"The pictures cannot be shown: {models.told(error)}", icon=":material/image_not_supported:")
+        st.error(
+            f"The pictures cannot be shown: {models.error_text(error)}", icon=":material/image_not_supported:"
+        )
         return
     for row, picture, overlay, outside in shown:
         true, predicted = row["true"], row["predicted"]
@@ -222,9 +226,9 @@ def show_ground(name: str, stamp: int, split: str) -> None:
         return
     try:
         with st.spinner("Measuring leaves without background, and background without leaves …"):
-            bias = _ground(name, stamp, split)
+            bias = _ground_bias(name, stamp, split)
     except (ValueError, OSError) as error:
-        st.error(models.told(error), icon=":material/error:")
+        st.error(models.error_text(error), icon=":material/error:")
         return
     ways = {
         "Whole picture": "whole",
@@ -276,7 +280,7 @@ elif chosen:
     try:
         metrics = models.report(runs.Run(models.folder(name)))[split]
     except (ValueError, OSError, KeyError, TypeError) as error:
-        st.error(models.told(error), icon=":material/error:")
+        st.error(models.error_text(error), icon=":material/error:")
         st.stop()
     show_summary(metrics)
     show_confusion(name, stamp, split, metrics)

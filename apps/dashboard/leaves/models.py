@@ -40,11 +40,11 @@ def choose(taught: bool = True) -> tuple[str, leaves.LeafNet, dict[str, Any]] | 
         with st.spinner("Loading the classifier …"):
             return (str(name), *load(str(name)))
     except (ValueError, OSError, WeightsMissing) as error:
-        st.error(told(error), icon=":material/error:")
+        st.error(error_text(error), icon=":material/error:")
         return None
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     return str(error) if isinstance(error, WeightsMissing) else jobs.sentence(error)
 
 
