@@ -35,7 +35,7 @@ _HIDDEN = gr.update(value=None, visible=False)  # an empty picture would be anno
 
 
 def build() -> gr.Blocks:
-    """The page, wired."""
+    """Build the page and connect its events."""
     with wiring.page("Colour transfer", INTRO) as page:
         visit = page.visit
         with gr.Row(equal_height=False, elem_classes="vc-beside"):
@@ -122,7 +122,7 @@ def _choices(visit: gr.State) -> tuple[Any, ...]:
 
 
 def _picture(label: str, alt: str, name: str) -> inputs.Upload:
-    """An upload that hands over the untouched file: only the core decodes pictures."""
+    """An upload field that passes on the original file: only the core decodes pictures."""
     return inputs.Upload(
         label=label,
         alt_text=alt,

@@ -16,7 +16,7 @@ from vision_core.files import read_json, write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-JOB, FILE = "compare", "comparison.json"  # the latter lies with the result
+JOB, FILE = "compare", "comparison.json"  # FILE is stored in the folder of the result
 
 
 @user_errors

@@ -1,4 +1,4 @@
-"""Downloads, each made when it is asked for and removed once it was sent."""
+"""Downloads. Each is created on request and removed after it was sent."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -34,7 +34,7 @@ def _find(session: Session, name: str, file: str, options: Options) -> Response:
 
 
 def _saved_as(look: Look, file: str) -> str:
-    """Named after the picture; a palette after the one that it is from."""
+    """The file name of a download: named after the picture, or for a palette after its source."""
     of = look.facts["target"] if file in PALETTES else look.facts["source"]
     stem, _, end = file.rpartition(".")
     kind = "" if file == "colours.cube" else f"-{stem}"

@@ -21,11 +21,11 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
 VIEW = 1280  # longest side of a result on the page; downloads have every pixel
-BYTES = 16 << 20  # what a result needs at most: states of a training, a LUT of 3 MB, a model of 1 MB
-PREVIEW_NODES = 17  # of the LUT of a network that still learns: 0.03 s
+BYTES = 16 << 20  # upper bound for one result: training states, a LUT of 3 MB, a model of 1 MB
+PREVIEW_NODES = 17  # LUT size while the network still trains: takes 0.03 s
 MODEL, LAST, LUT, FIRST = "model.safetensors", "run/last.safetensors", "lut.npz", "first.npy"
-GRACE = 0.1  # seconds that a look waits for the end of what is made
-_SETTLING: dict[Path, threading.Thread] = {}  # by the folder of the look
+GRACE = 0.1  # seconds that a refresh waits for unfinished work
+_SETTLING: dict[Path, threading.Thread] = {}  # by the folder of the result
 _LOCK, _ONE_AT_A_TIME = threading.Lock(), threading.Lock()
 NO_NETWORK = "This result came from a .cube file: it has no network"
 
@@ -55,7 +55,7 @@ class Look(Result):
 
     @property
     def model(self) -> color.ColorMap:
-        """The trained network; a `ValueError` where there is none (yet)."""
+        """The trained network. Raises `ValueError` if there is none (yet)."""
         if self.facts["kind"] == "cube":
             raise ValueError(NO_NETWORK)
         if not self.path(MODEL).exists():
@@ -64,7 +64,7 @@ class Look(Result):
 
     @property
     def palette(self) -> color.Palette | None:
-        """The palette that the colours were to become; None for a .cube of another program."""
+        """The target palette; None for a .cube file of another program."""
         return None if self.facts["kind"] == "cube" else self.model.palette
 
 
@@ -77,10 +77,10 @@ def create(
     network: color.ColorMap | None = None,
     first: np.ndarray | None = None,
 ) -> Look:
-    """A folder for a new result of the pictures now chosen; it counts as one once all is stored.
+    """Create the folder of a new result for the chosen pictures; it is listed once everything is stored.
 
     Args:
-        picture: that is recoloured.
+        picture: the picture to recolour.
         lut: of a result that will not change any more; else `first`, to look at until there is a network.
     """
     look = results.create(Look, visit, BYTES)
@@ -100,19 +100,19 @@ get = partial(results.get, Look)
 
 
 def shown(visit: Visit) -> Look | None:
-    """The result on the page, if any."""
+    """The result that the page shows, if any."""
     return get(visit) if visit.result else None
 
 
 def report(visit: Visit, job: str) -> tuple[str, bool]:
-    """(what to say of the visitor's job, whether it goes on); nothing of one about another result."""
+    """(message on the visitor's job, whether it runs); empty for a job about another result."""
     words, going_on = jobs.report(visit.session, job)
     about = jobs.state(visit.session, job).get("look")
     return (words, going_on) if going_on or about == visit.result else ("", False)
 
 
 def outcome(visit: Visit, job: str, file: str) -> tuple[Look | None, str, tuple[Any, ...]]:
-    """(the result on the page if the job has left `file` with it, what to say of the job, `jobs.buttons`)."""
+    """(the result on the page if the job has stored `file` in it, message on the job, `jobs.buttons`)."""
     words, going_on = report(visit, job)
     look = shown(visit)
     done = not going_on and look is not None and look.path(file).exists()
@@ -120,7 +120,7 @@ def outcome(visit: Visit, job: str, file: str) -> tuple[Look | None, str, tuple[
 
 
 def status(look: Look) -> str:
-    """Of a training, see `trainings.status`; `ready` for any other result."""
+    """The status of a training (see `trainings.status`); `ready` for any other result."""
     return trainings.status(look.session, look.run) if look.facts["kind"] == "training" else "ready"
 
 
@@ -152,10 +152,10 @@ def finish(look: Look) -> bool:
 
 
 def settled(look: Look, draw: Callable[[], object]) -> bool | None:
-    """Like `finish`, in a thread of its own; None while it runs, so that no look waits.
+    """Like `finish`, but in a separate thread; None while it runs, so that no refresh waits.
 
     Args:
-        draw: what else the page needs, made by the same thread afterwards.
+        draw: called by the same thread afterwards, to prepare what else the page needs.
     """
     with _LOCK:
         if look.folder not in _SETTLING and not look.path(LUT).exists():
@@ -171,13 +171,13 @@ def settled(look: Look, draw: Callable[[], object]) -> bool | None:
 
 
 def _settle(look: Look, draw: Callable[[], object]) -> None:
-    with suppress(Exception), _ONE_AT_A_TIME:  # who looks next meets the same fault, and is told
+    with suppress(Exception), _ONE_AT_A_TIME:  # the next refresh meets the same error and reports it
         if finish(look):
             draw()
 
 
 def keep_lut(look: Look, lut: Lut) -> None:
-    """Store the LUT of a result that will not change any more."""
+    """Store the LUT of a final result."""
     part = look.path("lut.part.npz")
     parts: dict[str, Any] = vars(lut) if isinstance(lut, Shaped) else {"grid": check(lut)}
     np.savez(part, **parts)

@@ -24,7 +24,7 @@ COLORINGS = ("network", "nearest palette colour", "original", "wireframe")
 
 @user_errors
 def draw(state: Session | None, *choice: Any) -> tuple[Any, ...]:
-    """(image, how many triangles and the downloads) of a choice: the names below, in this order."""
+    """(image, text with the number of triangles and the downloads) for the chosen settings."""
     visitor = current(state)
     names = ("threshold", "density", "seed", "scatter", "coloring", "color", "lightness")
     options = {name: str(value) for name, value in zip(names, choice, strict=True)}
@@ -70,7 +70,7 @@ def write(look: Look, path: Path, options: Mapping[str, str]) -> None:
 def build(
     visit: gr.State, section: gr.Accordion, strengths: list[gr.Slider]
 ) -> list[gr.components.Component]:
-    """Layout and wiring: drawn when its section is opened; what to clear when there is another result."""
+    """Build the section, drawn when it is opened; returns the components to clear for another result."""
     with gr.Row():
         with gr.Column(scale=3, min_width=320, elem_classes="vc-drawn"):
             image = gr.Image(

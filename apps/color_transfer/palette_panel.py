@@ -39,7 +39,7 @@ def take_example(state: Session | None, event: gr.EventData) -> str:
 
 @user_errors
 def choose_source(state: Session | None, path: str | None) -> str:
-    """Size, notes and own colours of the picture to recolour; one that is refused leaves none chosen."""
+    """Choose the picture to recolour and describe it; after a refused file no picture is chosen."""
     visitor = current(state)
     if not path:
         if visitor.source:
@@ -63,7 +63,7 @@ def describe(picture: Picture) -> str:
 
 @user_errors
 def choose_target(state: Session | None, path: str | None, clusters: float, colors: float) -> str:
-    """The picture with the colours to take: its palette replaces the one at hand, locks and all."""
+    """Choose the picture whose colours to take: its palette replaces the current one and its locks."""
     visitor = current(state)
     gone = {} if visitor.imported else visit.NO_PALETTE
     if not path:
@@ -80,7 +80,7 @@ def choose_target(state: Session | None, path: str | None, clusters: float, colo
 
 @user_errors
 def count_again(state: Session | None, clusters: float, colors: float) -> str:
-    """After a slider: the target's colours again, the locked ones among them; a palette file's stay."""
+    """Extract the palette again after a slider moved; locked colours and palette files stay."""
     visitor = current(state)
     if not visitor.imported and visitor.target:
         picture = read_picture(visitor.session.path(visitor.target))
@@ -91,7 +91,7 @@ def count_again(state: Session | None, clusters: float, colors: float) -> str:
 
 @user_errors
 def take_file(state: Session | None, path: str | None, clusters: float, colors: float) -> str:
-    """The colours of a GPL, ASE, hex or JSON palette file; without the file those of the target again."""
+    """Take the colours of a GPL, ASE, hex or JSON palette file, or without a file those of the target."""
     visitor = replace(current(state), locked=())
     if path:
         taken = visitor.with_palette(guarded.call(palette_files.read, path))
@@ -104,7 +104,7 @@ def take_file(state: Session | None, path: str | None, clusters: float, colors: 
 
 @user_errors
 def edit(state: Session | None, event: gr.EventData) -> str:
-    """A click on a colour or on a button below: choose, lock, drop, swap or undo."""
+    """Handle a click on a colour or on a button below: choose, lock, drop, swap or undo."""
     visitor, act = current(state), event_data(event, "act")
     if visitor.palette is None:
         raise ValueError("Choose a picture or a palette file with the colours to take first")
@@ -133,19 +133,19 @@ def lock(visitor: Visit) -> tuple[str, ...]:
 
 
 def drop(visitor: Visit) -> dict[str, Any]:
-    """Take the chosen colour out; its pixels go to the nearest of the others."""
+    """Remove the chosen colour; its pixels go to the nearest remaining colour."""
     target = None if visitor.imported else visit.target_of(visitor)
     counted = None if target is None else color.count_colors(target.visible)
     return visitor.edited(palettes.drop(_palette(visitor), visitor.chosen, counted))
 
 
 def swap(visitor: Visit, picked: str) -> dict[str, Any]:
-    """Put another colour, "#rrggbb", in the place of the chosen one."""
+    """Replace the chosen colour by another one, "#rrggbb"."""
     return visitor.edited(palettes.replace(_palette(visitor), visitor.chosen, from_hex(picked)))
 
 
 def undo(visitor: Visit) -> dict[str, Any]:
-    """The palette before the last colour that was dropped or replaced."""
+    """Bring back the last colour that was dropped or replaced."""
     if not visitor.earlier:
         raise ValueError("There is nothing to undo")
     *earlier, last = visitor.earlier
@@ -153,7 +153,7 @@ def undo(visitor: Visit) -> dict[str, Any]:
 
 
 def reload(visitor: Visit) -> tuple[str | None, str, str | None, str]:
-    """(source, what is said about it, target, palette) of a visit that is gone on with."""
+    """(source, its description, target, palette) of a visit that continues."""
     paths = [str(visitor.session.path(name)) if name else None for name in (visitor.source, visitor.target)]
     words = describe(visit.source_of(visitor)) if visitor.source else ""
     return paths[0], words, paths[1], palette_editor(visitor)

@@ -37,7 +37,7 @@ def begin(
     strength: float,
     lightness: float,
 ) -> None:
-    """Recolour the photographs; one that fails is named and left out, and Stop keeps what is done."""
+    """Recolour the photographs; a failed one is named and left out, and Stop keeps the finished ones."""
     visitor = current(state)
     look = looks.get(visitor)
     files = [*(chosen or []), *(folder or [])]
@@ -104,7 +104,7 @@ def _recolor_many(job: Job, look: Look, files: list[tuple[str, str]], baked: Any
 
 
 def _encoded(picture: Picture, name: str, written: set[str]) -> tuple[bytes, str]:
-    """The file in the format of its name (PNG where we cannot write that), and a free name for it."""
+    """Encode in the format of the file name (PNG if we cannot write that); the bytes and an unused name."""
     suffix = Path(name).suffix.lower()
     kind = SUFFIXES.get(suffix, "PNG")
     if kind in ("JPEG", "BMP") and picture.alpha is not None:

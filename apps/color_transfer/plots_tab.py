@@ -1,4 +1,4 @@
-"""Plots: the figures of the training, and the palette and its clusters from every side."""
+"""Plots: the curves of the training, and the palette and its clusters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,10 +43,10 @@ SPACES = [("RGB", "rgb"), ("CIELAB", "lab"), ("OKLab", "oklab")]
 
 @user_errors
 def draw(state: Session | None, name: str, space: str) -> tuple[Any, ...]:
-    """(figure, its download): one of the views, in a colour space where it has one."""
+    """(figure, its download) of one view, in the given colour space if the view has one."""
     visitor = current(state)
     if not visitor.result or looks.status(looks.get(visitor)) in trainings.GOING_ON:
-        return gr.Plot(visible=False), ""  # opened while the network learns: its curves are above
+        return gr.Plot(visible=False), ""  # opened during the training, whose curves are shown above
     drawn = plot(figure(looks.get(visitor), name, space))
     file = views.link(visitor, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
     return gr.Plot(drawn, visible=True), downloads.links("", file)

@@ -40,7 +40,7 @@ def rate(state: Session | None, event: gr.EventData) -> None:
 
 
 def begin(state: Session | None, text: str, result: str) -> None:
-    """Store the ratings of a result, and train 150 epochs more, which make a result of their own."""
+    """Store the ratings of a result and train 150 more epochs, which give a new result."""
     visitor = current(state)
     look = looks.get(visitor, result)
     model = look.model
@@ -69,7 +69,7 @@ def begin(state: Session | None, text: str, result: str) -> None:
 
 
 def read(text: str, colors: int) -> list[Rating]:
-    """The ratings that a page sent: what a browser sends can be anything."""
+    """Parse and check the ratings from a browser."""
     try:
         rows = [(usage, placed) for usage, placed in parse_json(text[:10_000], "the ratings")]
     except (TypeError, ValueError) as error:
@@ -80,7 +80,7 @@ def read(text: str, colors: int) -> list[Rating]:
 
 
 def form(visitor: Visit, look: Look | None) -> str:
-    """A row for each colour of a result, nothing where there is no network to train."""
+    """A row for each colour of a result; empty if there is no network to train."""
     if look is None or not visitor.result or not look.path(looks.MODEL).exists():
         return ""
     options = "".join(
@@ -102,7 +102,7 @@ def form(visitor: Visit, look: Look | None) -> str:
 
 
 def build() -> tuple[gr.Accordion, gr.HTML]:
-    """The section, folded, and the rows that `form` draws; `app` wires them."""
+    """Build the folded section and the place for the rows of `form`; `app` connects them."""
     with gr.Accordion("Rate the colours", open=False, visible=False, elem_id="rating") as section:
         rows: Any = gr.HTML(js_on_load=RATED)
     return section, rows

@@ -24,8 +24,8 @@ from vision_core.pictures import images
 from vision_core.safety import guarded
 
 _DRAWING = threading.BoundedSemaphore()  # of pictures that the next epoch replaces
-REFRESH = 1.0  # seconds between two looks at a training
-MEASURED = 480  # longest side of what is measured, here and in the comparison
+REFRESH = 1.0  # seconds between two refreshes during a training
+MEASURED = 480  # longest side of measured pictures, here and in the comparison
 THUMBNAIL = 120
 HISTORY = 12  # past results on the page
 FACTS = "facts.html"  # the measures at full strength
@@ -37,7 +37,7 @@ def follow(state: Session | None, strength: float, lightness: float, seen: str) 
     """All that the page shows of the result, in the order of `app`'s outputs.
 
     Args:
-        seen: what the page shows already, as told by the last call.
+        seen: what the page already shows, as returned by the last call.
     """
     visitor = current(state)
     if not visitor.result:
@@ -76,7 +76,7 @@ def follow(state: Session | None, strength: float, lightness: float, seen: str) 
 
 
 def _tuning(visitor: visit.Visit, words: str) -> tuple[str, bool]:
-    """The sentence on a finished result or the training on its ratings, and whether that is running."""
+    """(message on a finished result or on the training on its ratings, whether that training runs)."""
     rated, going_on = looks.report(visitor, rating_tab.JOB)
     return (rated if rated else words), going_on
 
@@ -84,7 +84,7 @@ def _tuning(visitor: visit.Visit, words: str) -> tuple[str, bool]:
 def _render(
     visitor: visit.Visit, look: Look, strength: float, lightness: float, final: bool
 ) -> tuple[Any, ...]:
-    """(before and after, measures, downloads, past results) as they are now."""
+    """(before and after, measures, downloads, past results) in the current state."""
     before, after = view(look, strength, lightness)
     pair = visits.shown(visitor.session, before), visits.shown(visitor.session, after)
     every = looks.every(visitor)
@@ -95,7 +95,7 @@ def _render(
 
 
 def nothing() -> tuple[Any, ...]:
-    """`follow` where there is no result."""
+    """The outputs of `follow` without a result."""
     return (
         gr.Column(visible=False),
         None,
@@ -112,7 +112,7 @@ def nothing() -> tuple[Any, ...]:
 
 @user_errors
 def act(state: Session | None, lightness: float, event: gr.EventData) -> float:
-    """The lightness strength after a click on a past result or on a suggestion."""
+    """Handle a click on a past result or a suggestion; the new lightness strength."""
     visitor = current(state)
     if event_data(event, "act") == "lightness":
         return number(event_data(event, "value"), 0, 1, "The lightness strength")
@@ -148,12 +148,12 @@ def view(look: Look, strength: float, lightness: float) -> tuple[np.ndarray, np.
 
 
 def table(look: Look, strength: float, lightness: float) -> lut.Lut:
-    """The LUT of a result with the strengths mixed in."""
+    """The LUT of a result at the given strengths."""
     return lut.with_strength(looks.table(look), strength, lightness)
 
 
 def strengths(strength: Any, lightness: Any) -> tuple[float, float]:
-    """Both strengths, checked."""
+    """Check and return both strengths."""
     return (number(strength, 0, 1, "The colour strength"), number(lightness, 0, 1, "The lightness strength"))
 
 
@@ -190,7 +190,7 @@ def _measure(look: Look) -> None:
 def _gentler_lightness(
     look: Look, source: np.ndarray, ssim: float | None, strength: float, lightness: float
 ) -> float | None:
-    """The greatest lightness strength that keeps the drawing, where the one on the page does not."""
+    """The greatest lightness strength below the current one that keeps the drawing; None if not needed."""
     if ssim is None or ssim >= KEPT:
         return None
     for less in (0.8, 0.65, 0.5, 0.35, 0.2):
@@ -203,7 +203,7 @@ def _gentler_lightness(
 
 
 def _card(look: Look) -> tuple[str, str, str]:
-    """(name, title, thumbnail) of a past result; it is drawn once, when the result is final."""
+    """(name, title, thumbnail) of a past result; the thumbnail is drawn once, for the final result."""
     path = look.path("thumbnail.txt")
     if path.exists():
         drawn = path.read_text()

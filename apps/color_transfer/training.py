@@ -1,4 +1,4 @@
-"""The transfer: a first picture at once, then a network in a process of its own, which the page watches."""
+"""The transfer: an instant first picture, then a network that trains in a separate process."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ FORM = (
     Field("seed", "Seed", help=""),
 )
 TERMS = tuple(Field(name, name, most=1000) for name in color.LossWeights.__dataclass_fields__)
-FEW = 100  # epochs below which a stopped network has hardly begun
+FEW = 100  # a network stopped earlier than this has learned too little
 FIRST = "This first picture is histogram matching; the network replaces it as it learns."
 
 
@@ -50,7 +50,7 @@ def begin(state: Session | None, head: str, *values: float) -> None:
 
 
 def _target_colors(visitor: Visit) -> CountedColors:
-    """The colours that the first picture takes: all of the target picture's, or those of a palette file."""
+    """The colours for the first picture: all of the target picture, or those of a palette file."""
     target = None if visitor.imported else visit.target_of(visitor)
     if target is not None:
         return color.count_colors(target.visible)
@@ -72,7 +72,7 @@ def stop(state: Session | None) -> None:
 
 
 def report(look: Look, draw: Callable[[], object]) -> tuple[str, bool]:
-    """(what to say, whether it still goes on); a training that has ended gets its final LUT, then `draw`."""
+    """(message, whether it runs); a finished training gets its final LUT, then `draw` is called."""
     state = looks.status(look)
     match state:
         case "waiting":

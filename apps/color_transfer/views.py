@@ -20,7 +20,7 @@ def bar(palette: Palette) -> str:
 
 
 def palette_editor(visit: Visit) -> str:
-    """The palette as a bar, a button for each colour, and what can be done with the chosen one."""
+    """The palette as a bar, a button for each colour, and the actions on the chosen one."""
     palette = visit.palette
     if palette is None:
         return '<p class="vc-empty">Choose the picture with the colours to take, and they appear here.</p>'
@@ -126,12 +126,12 @@ def _cell(value: Any) -> str:
 def link(
     visit: Visit, file: str, text: str, options: dict[str, Any] | None = None, main: bool = False
 ) -> str:
-    """A download of the result on the page; see `files`."""
+    """A link that downloads a file of the current result; see `files`."""
     return downloads.link(downloads.address(visit.session, visit.result, file, options), text, main=main)
 
 
 def offered(visit: Visit, color: float, lightness: float, network: bool) -> str:
-    """The result in every form, at the strengths on the page."""
+    """The download links of the result, at the current strengths."""
     at = {"color": color, "lightness": lightness}
     tables = [link(visit, "colours.cube", "LUT .cube", at), link(visit, "haldclut.png", "HaldCLUT", at)]
     palettes = [link(visit, f"palette.{end}", end.upper()) for end in ("gpl", "ase", "hex", "json", "css")]

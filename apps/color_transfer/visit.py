@@ -13,7 +13,7 @@ from vision_core.color.palette_files import from_hex, to_hex
 from vision_core.pictures.images import Picture
 
 APP = "color"
-STEPS = 20  # of the palette that can be undone
+STEPS = 20  # steps of the palette that can be undone
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ change = partial(visits.change, Visit)
 
 
 def palette_of(colors: tuple[str, ...], shares: tuple[float, ...]) -> color.Palette:
-    """A palette as the visit writes it down."""
+    """The palette with the stored colours and shares."""
     return color.Palette(np.array([from_hex(text) for text in colors], np.uint8), np.array(shares))
 
 

@@ -41,7 +41,7 @@ def ask_close_up(key: str = "close_up") -> bool:
 
 
 def accuracy(epochs: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Share of images read rightly after each epoch, of the three splits."""
+    """Accuracy after each epoch on the three splits."""
     figure = go.Figure()
     for name, (label, colour, dash) in SPLITS.items():
         line(figure, epochs, f"{name}_accuracy", label, colour, dash)
@@ -130,7 +130,7 @@ def steps(at: Sequence[int], values: Sequence[float], total: int) -> go.Figure:
 
 
 def compared(stories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str) -> go.Figure:
-    """One measure of several runs over each other."""
+    """One measure of several runs in one chart."""
     figure = go.Figure()
     for number, (name, epochs) in enumerate(stories.items()):
         dash = ("solid", "dash", "dot", "dashdot")[number % 4]
@@ -194,7 +194,7 @@ def _kind(true: int, read: int, images: int) -> str:
 
 
 def thinned(points: Sequence[Any]) -> Sequence[Any]:
-    """At most POINTS of them, evenly chosen."""
+    """At most POINTS items, evenly spaced."""
     return points[:: max(1, -(-len(points) // POINTS))]
 
 
@@ -212,7 +212,7 @@ def line(
 
 
 def laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
-    """The figure in the look of the dashboard; `tick` is the format of its y axis."""
+    """Apply the layout of the dashboard; `tick` is the format of the y axis."""
     figure.update_layout(
         title={"text": title, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
         height=350,

@@ -26,12 +26,12 @@ def compare(
     measures: Mapping[str, str],
     row: Callable[[Story], dict[str, Any]],
 ) -> None:
-    """Several trainings over each other, and a table of them all; anew while one is going on.
+    """Chart several trainings together and list all in a table; refreshed while one is running.
 
     Args:
         read: the stories of all trainings, newest first.
-        measures: metrics that can be drawn, and what they are called.
-        row: what the table tells of a training besides its name, status and seconds.
+        measures: the metrics that can be drawn, with their labels.
+        row: further table columns of a training, besides name, status and seconds.
     """
     busy = jobs.running() is not None
 
@@ -63,14 +63,14 @@ def _show_lines(system: str, measured: Mapping[str, Story], measures: Mapping[st
 
 
 def _choose_new(system: str, names: list[str]) -> None:
-    """Choose the newest four, then what is new since: what the visitor took out stays out."""
+    """Choose the newest four and later ones; trainings that the visitor removed stay removed."""
     chosen_key, known_key = f"compared_{system}", f"known_{system}"
     known = set(st.session_state.get(known_key, names))
     kept = st.session_state.get(chosen_key)
     if kept is None:  # also when the visitor comes back from another page
         known, chosen = set(names), names[:4]
     else:
-        # a new one is known once it came back from the page, which may have sent an older choice
+        # mark a training as known only after the page returned it: it may still send an older choice
         known |= set(kept)
         new = [name for name in names if name not in known]
         chosen = [*(name for name in kept if name in names), *new][:MOST]

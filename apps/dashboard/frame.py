@@ -54,7 +54,7 @@ def assembled(index: bytes, binary: bytes, theme: str) -> str:
 
 
 def _data_url(script: str) -> str:
-    """A module that names its neighbours without a folder, so that the import map finds them."""
+    """A module as a data URL; its imports lose "./", as the import map expects."""
     bare = re.sub(r'(from|import) "\./([\w.-]+\.js)"', r'\1 "\2"', script)
     return "data:text/javascript;base64," + _base64(bare.encode())
 

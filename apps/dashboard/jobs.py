@@ -1,4 +1,4 @@
-"""Trainings that pages start: one at a time, in processes of their own, stopped by who began them."""
+"""Trainings started from pages: one at a time, in separate processes, stopped only by their owner."""
 
 import os
 import re
@@ -17,10 +17,10 @@ from apps.shared.queue import HEAVY, QUEUED
 from vision_core import runs
 from vision_core.safety import messages
 
-FREE = 200 << 20  # bytes of disk that must be there to start a training; one leaves 4 MB
-OWNER = "owner"  # file of a run that tells which browser began it
-DASHBOARD = "dashboard"  # who owns its one ticket in the queue
-_STARTING = threading.Lock()  # two visitors who press the button at once: one training
+FREE = 200 << 20  # free bytes of disk needed to start a training, which writes 4 MB
+OWNER = "owner"  # file of a run with the hash of the browser that started it
+DASHBOARD = "dashboard"  # owner of the ticket of the dashboard in the queue
+_STARTING = threading.Lock()  # one training even if two visitors press the button at once
 
 
 def root() -> Path:
@@ -35,7 +35,7 @@ def data_root() -> Path | None:
 
 
 def folders(system: str) -> list[runs.Run]:
-    """Every folder of runs/SYSTEM, newest first, also one whose training has not written anything yet."""
+    """All runs in runs/SYSTEM, newest first, including those that have not written anything yet."""
     parent = root() / system
     trainings = [runs.Run(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
     return sorted(trainings, key=_age, reverse=True)
@@ -47,7 +47,7 @@ def _age(run: runs.Run) -> float:
 
 
 def running() -> runs.Run | None:
-    """The training of this host, of whatever system, that is going on."""
+    """The training of any system that runs on this host, if any."""
     for path in root().glob("*/*/process.json"):
         if (run := runs.Run(path.parent)).process() is not None:
             return run
@@ -55,14 +55,14 @@ def running() -> runs.Run | None:
 
 
 def waiting() -> runs.Run | None:
-    """The training of the dashboard that is in the queue for its turn, or about to start."""
+    """The training of the dashboard that waits in the queue or is about to start."""
     if HEAVY.before(DASHBOARD) is None:
         return None
     return next((runs.Run(path.parent) for path in root().glob(f"*/*/{QUEUED}")), None)
 
 
 def busy() -> runs.Run | None:
-    """The training that must end before another one of the dashboard."""
+    """The training that must end before the dashboard can start another one."""
     return running() or waiting()
 
 
@@ -79,11 +79,11 @@ def launch(
     create: Callable[[Path, Any], runs.Run] | None = None,
     name: str = "",
 ) -> runs.Run:
-    """Put a training of this browser into the queue; another one going on is a `ValueError`.
+    """Put a training of this browser into the queue. Raises `ValueError` if another one is running.
 
     Args:
-        create: makes the run in a folder, where a system has more to write down than its settings.
-        name: what the visitor calls it; the time where it is empty.
+        create: creates the run in a folder, for systems that store more than their settings.
+        name: the name chosen by the visitor; if empty, the time.
     """
     with _STARTING:
         _refuse_second()
@@ -98,13 +98,13 @@ def launch(
 
 
 def _named(system: str, name: str) -> Path | None:
-    """A folder of that name that is not there yet; None without a name."""
+    """An unused folder with that name; None without a name."""
     parent = root() / system
     return next((path for title in titles(name) if not (path := parent / title).exists()), None)
 
 
 def titles(name: str, otherwise: str = "") -> Iterator[str]:
-    """A folder name from a visitor's title, with a number if it is taken; without a title, none.
+    """Folder names for a visitor's title, the later ones numbered; none without a title.
 
     Args:
         otherwise: name if no character of the title can be used.
@@ -114,7 +114,7 @@ def titles(name: str, otherwise: str = "") -> Iterator[str]:
 
 
 def resume(run: runs.Run) -> None:
-    """Go on with a stopped or killed training; another one going on, or a stranger's, is a `ValueError`."""
+    """Resume a stopped training. Raises `ValueError` if another runs or it is another browser's."""
     _refuse_stranger(run)
     with _STARTING:
         _refuse_second()
@@ -122,7 +122,7 @@ def resume(run: runs.Run) -> None:
 
 
 def stop(run: runs.Run) -> None:
-    """Ask a training to end, or take it out of the queue; a stranger's is a `ValueError`."""
+    """Stop a training or remove it from the queue. Raises `ValueError` if it is another browser's."""
     _refuse_stranger(run)
     if not ((run.folder / QUEUED).exists() and HEAVY.leave_line(DASHBOARD)):
         runs.request_stop(run)
@@ -137,7 +137,7 @@ def mine(run: runs.Run) -> bool:
 
 
 def browser() -> str:
-    """A hash of what only this browser knows: its cookie or, without the suite, a secret of the session."""
+    """A hash that identifies this browser: of its cookie or, without the suite, of a session secret."""
     key = st.context.cookies.get(BROWSER_COOKIE)
     if not isinstance(key, str) or not key:
         key = st.session_state.setdefault("browser", secrets.token_urlsafe(24))
@@ -155,12 +155,12 @@ def _refuse_second() -> None:
 
 
 def quoted(text: str) -> str:
-    """A visitor's text as code, in which Markdown means nothing."""
+    """A visitor's text as inline code, so that it is not read as Markdown."""
     return f"`{' '.join(text.replace('`', ' ').split())[:80]}`"
 
 
 def sentence(error: Exception) -> str:
-    """The error for a person, without paths of the server."""
+    """The error as a message without server paths."""
     text = messages.sentence(error, 1000)
     for folder in filter(None, (root(), data_root())):
         text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), folder.name)

@@ -1,4 +1,4 @@
-"""A training on its page, of whatever system: which is shown, its buttons, its state, how far it is."""
+"""Shared parts of the training pages: choosing a training, its buttons, state and progress."""
 
 import os
 import time
@@ -12,8 +12,8 @@ from apps.dashboard.story import Story
 from apps.shared.queue import HEAVY
 from vision_core import runs
 
-REFRESH = 2.0  # seconds between two looks at a running training
-QUIET = 30  # seconds without news after which the page says so
+REFRESH = 2.0  # seconds between two refreshes of a running training
+QUIET = 30  # seconds without a new entry after which the page warns
 GOING_ON = ("waiting", "running")
 STATUS = {
     "running": (":blue-badge[:material/progress_activity: running]", ""),
@@ -35,7 +35,7 @@ STATUS = {
 
 
 def attempt(act: Callable[..., object], *arguments: Any) -> None:
-    """Do what a button asks; a refusal is kept for the page to tell."""
+    """Carry out the action of a button; an error is kept for `tell_refusal`."""
     try:
         act(*arguments)
     except (ValueError, OSError) as error:
@@ -67,7 +67,7 @@ def tell_refusal() -> None:
 
 
 def await_end(busy: runs.Run) -> None:
-    """Say why nothing can be started, until it can."""
+    """Show why no training can start, until one can."""
 
     def look() -> None:
         if jobs.busy() is None:
@@ -79,10 +79,10 @@ def await_end(busy: runs.Run) -> None:
 
 
 def choose(names: list[str], key: str, read: Callable[[str], Story], links: Callable[[Story], None]) -> Story:
-    """The training that is chosen, with the buttons for it; the address names it as `key`.
+    """Let the visitor choose a training and show its buttons; the address names it as `key`.
 
     Args:
-        links: shows beside the buttons where else the training can be seen.
+        links: shows links to other pages of the training, beside the buttons.
     """
     asked = st.query_params.get(key, st.session_state.get(key))
     if asked not in names:
@@ -135,7 +135,7 @@ def _buttons(story: Story) -> None:
 
 
 def follow(story: Story, read: Callable[[], Story], draw: Callable[[Story], None]) -> None:
-    """Show the state of a training, and `draw` it, anew while it runs."""
+    """Show the state of a training and `draw` it, refreshed while it runs."""
     was_running, had_epochs = story.status in GOING_ON, bool(story.epochs)
 
     def look() -> None:
@@ -145,7 +145,7 @@ def follow(story: Story, read: Callable[[], Story], draw: Callable[[Story], None
         _tell_state(now)
         draw(now)
 
-    # the timer exists only while there is something to wait for
+    # no timer without a running training
     st.fragment(look, run_every=REFRESH if was_running else None)()
 
 

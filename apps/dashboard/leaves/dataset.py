@@ -93,7 +93,7 @@ def _named(pictures: dict[str, np.ndarray]) -> None:
 
 
 def show_split(survey: leaves.Survey) -> None:
-    """The split of the folder in a training, and the pictures that would have leaked."""
+    """The split of the folder for a training, and the pictures that would leak between the sides."""
     seed = st.number_input("Seed of the split", 0, 9999, 0, key="leaf_split_seed")
     try:
         manifest = leaves.split(survey, int(seed))

@@ -19,14 +19,14 @@ from vision_core.pictures.images import READABLE
 from vision_core.safety import archives, guarded, limits
 
 DRAWN = "data"  # folder of the drawn leaves, beside the runs
-BROUGHT = "brought"  # folder of what visitors bring: one for each browser
+BROUGHT = "brought"  # folder of uploaded data sets, one folder for each browser
 MOST_DRAWN = 20  # such folders on a host
 MOST_IMAGES = 1200
 SIZE = 128  # pixels of a drawn leaf: enough to tell its disease, and seconds to draw
 
 
 def folders() -> dict[str, Path]:
-    """The folders by the names that visitors see; nothing else of the server can be named."""
+    """All folders by their visible names; visitors cannot choose any other folder of the server."""
     paths = {}
     for parent in filter(None, (jobs.data_root(), _browser_folder(), jobs.root() / DRAWN)):
         if parent.is_dir():
@@ -36,7 +36,7 @@ def folders() -> dict[str, Path]:
 
 
 def _browser_folder() -> Path:
-    """The folder of this browser's data sets; unused ones are removed after the lifetime of a visit."""
+    """The folder with the data sets of this browser; removes those unused for longer than a visit lives."""
     current = jobs.root() / BROUGHT / jobs.browser()
     for folder in (jobs.root() / BROUGHT).glob("*/*"):
         if time.time() - folder.stat().st_mtime > visits.lifetime():
@@ -45,7 +45,7 @@ def _browser_folder() -> Path:
 
 
 def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float], object]) -> str:
-    """Keep pictures (path, content) in class folders as a folder of this browser's own; its name.
+    """Store uploaded pictures (path, content) as a data set of this browser; returns its name.
 
     Raises:
         ValueError: pictures that cannot be read or have no class, too many of them, too few for a training,
@@ -80,7 +80,7 @@ def bring(files: Iterable[tuple[str, bytes]], name: str, tell: Callable[[float],
 def _checked(
     files: Sequence[tuple[str, bytes]], tell: Callable[[float], object]
 ) -> Iterator[tuple[str, bytes]]:
-    """The same files, each of which is a picture."""
+    """Check that each file is a picture, and yield it."""
     for number, (path, content) in enumerate(files):
         tell(number / len(files))
         try:
@@ -91,7 +91,7 @@ def _checked(
 
 
 def forget(name: str) -> None:
-    """Remove a folder of this browser's own."""
+    """Remove a data set of this browser."""
     shutil.rmtree(_browser_folder() / name, ignore_errors=True)
 
 
@@ -100,7 +100,7 @@ def _has_classes(folder: Path) -> bool:
 
 
 def draw(count: int, seed: int, biased: bool, tell: Callable[[float], object]) -> str:
-    """Draw leaves; the name of their folder, which is the same for the same wishes.
+    """Draw leaves; returns the name of their folder, the same for the same settings.
 
     Raises:
         ValueError: the disk is nearly full, or there are too many such folders.
@@ -114,19 +114,19 @@ def draw(count: int, seed: int, biased: bool, tell: Callable[[float], object]) -
         raise ValueError("the disk is nearly full; remove trainings that are no longer needed")
     if sum(path.is_dir() for path in parent.iterdir()) >= MOST_DRAWN:
         raise ValueError(f"there are {MOST_DRAWN} folders of drawn leaves already: choose one of them")
-    partial = parent / f".{secrets.token_hex(8)}"  # nobody sees half a folder
+    partial = parent / f".{secrets.token_hex(8)}"  # the folder appears only when complete
     for event in leaves.generate(partial, min(count, MOST_IMAGES), seed, SIZE, biased):
         if isinstance(event, Step):
             tell(event.step / event.total)
     try:
         os.replace(partial, parent / name)
-    except OSError:  # another visitor was faster
+    except OSError:  # another visitor drew the same one first
         shutil.rmtree(partial, ignore_errors=True)
     return name
 
 
 def choose(key: str) -> str | None:
-    """Ask for a folder, or draw one; None while there is none."""
+    """Let the visitor choose, upload or draw a data set; None while there is none."""
     if drawn := st.session_state.pop("drawn", None):
         st.session_state[key] = drawn
     names = list(folders())

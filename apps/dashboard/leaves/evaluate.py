@@ -16,8 +16,8 @@ from vision_core.safety import guarded
 SPLITS = {"test": "Test pictures", "validation": "Validation pictures"}
 SHOWN = 12  # pictures of a cell
 WORST = 4  # pictures of the largest losses
-PICTURE = 132  # pixels: two and their text stand side by side in half the page
-GROUND = 48  # pictures that the background is measured on
+PICTURE = 132  # pixels: two pictures and a text fit in half the page
+GROUND = 48  # pictures for measuring the background bias
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -77,7 +77,7 @@ def show_summary(metrics: dict[str, Any]) -> None:
 
 
 def show_confusion(name: str, stamp: int, split: str, metrics: dict[str, Any]) -> None:
-    """The table, and beside it the pictures of the chosen cell, each with what spoke for its answer."""
+    """The confusion matrix, and the pictures of the chosen cell with their Grad-CAM."""
     classes, table = metrics["classes"], metrics["confusion"]
     cells = {
         f"{true} read as {predicted}": (true, predicted)
@@ -89,7 +89,7 @@ def show_confusion(name: str, stamp: int, split: str, metrics: dict[str, Any]) -
     order = [*wrong, *(text for text in cells if text not in wrong)]
 
     def pick() -> None:
-        """A clicked square chooses in the list beside it."""
+        """Select the clicked square in the list beside the matrix."""
         picked = st.session_state["leaf_squares"].selection.get("cell") or []
         text = f"{picked[0]['true']} read as {picked[0]['read']}" if picked else ""
         if text in cells:
@@ -136,7 +136,7 @@ def show_cell(name: str, stamp: int, split: str, true: str, predicted: str) -> N
 def _show_pair(
     picture: np.ndarray, overlay: np.ndarray, outside: float | None, text: str, true: str, predicted: str
 ) -> None:
-    """A picture, what spoke for its answer, and what there is to say of it."""
+    """A picture, its Grad-CAM and a text about both."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.image(picture, width=PICTURE, alt=f"A leaf with {true}")
         st.image(overlay, width=PICTURE, alt=f"What decided for {predicted}, the leaf outlined in white")

@@ -1,4 +1,4 @@
-"""The finished classifiers that the pages use: of the trainings here, and the one that comes along."""
+"""The classifiers that the pages use: of finished trainings, shipped, or taught in this visit."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from vision_core.runs import Run
 from vision_core.weights import WeightsMissing
 
 SHIPPED = "the shipped classifier"
-TAUGHT, TAUGHT_KEY = "what I taught", "leaf_taught"  # the latter's model is this visit's alone
+TAUGHT, TAUGHT_KEY = "what I taught", "leaf_taught"  # the taught model belongs to this visit only
 KEY = "leaf_model"  # of the chosen classifier, in the address
 
 
 def choose(taught: bool = True) -> tuple[str, leaves.LeafNet, dict[str, Any]] | None:
-    """The chosen classifier: its name, itself, and what it tells of itself; None where there is none."""
+    """(name, network, metadata) of the chosen classifier; None if there is none."""
     names = [run.name for run in jobs.folders(SYSTEM) if (run.folder / "model.safetensors").exists()]
     with st.spinner("Loading the classifier …"):
         names += [SHIPPED] if _shipped() else []
@@ -53,7 +53,7 @@ def folder(name: str) -> Path:
 
 
 def load(name: str) -> tuple[leaves.LeafNet, dict[str, Any]]:
-    """A classifier and what it tells of itself; shared by all visitors, who only read it."""
+    """A classifier and its metadata; shared by all visitors, who only read it."""
     if name == SHIPPED:
         return _loaded(None, 0)
     if name == TAUGHT:
@@ -69,7 +69,7 @@ def report(run: Run) -> dict[str, Any]:
 
 
 def test_measures(run: Run) -> dict[str, Any]:
-    """The measures on the test pictures; none where they cannot be read."""
+    """The measures on the test pictures; empty if they cannot be read."""
     try:
         measures = report(run)["test"]
         return measures if {"accuracy", "macro_f1"} <= measures.keys() else {}

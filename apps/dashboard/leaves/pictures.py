@@ -9,7 +9,7 @@ WHITE = 255
 
 
 def explained(why: Explanation) -> np.ndarray:
-    """The Grad-CAM with the outline of the leaf that `why.outside` is about; none where that is unsure."""
+    """The Grad-CAM, with the outline of the leaf if `why.outside` was measured."""
     drawn = why.overlay.copy()
     if why.outside is not None:
         drawn[_outline(leaf_mask(why.shown))] = WHITE

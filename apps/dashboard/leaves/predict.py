@@ -1,4 +1,4 @@
-"""Ask a leaf classifier about pictures: its answer and its reasons, or that it does not know."""
+"""Classify pictures of leaves: the answer with its explanation, or a refusal."""
 
 from dataclasses import asdict, replace
 
@@ -22,10 +22,10 @@ MANY = 100  # pictures at once
 
 
 def ask(shipped: bool) -> list[tuple[str, Picture]]:
-    """The pictures to ask about and their names; a fault is told, and that one is left out.
+    """The chosen pictures with their names; an unreadable one is reported and left out.
 
     Args:
-        shipped: the shipped classifier is asked, which knows photographs only.
+        shipped: whether the shipped classifier answers, which knows only photographs.
     """
     way = st.segmented_control("Picture", WAYS, default=WAYS[0], key="leaf_way", required=True)
     if way == "Example":
@@ -63,11 +63,11 @@ def ask(shipped: bool) -> list[tuple[str, Picture]]:
 def _example(name: str) -> Picture:
     if name in PHOTOS:
         return guarded.read(bundled("assets") / PHOTOS[name])
-    return Picture(leaf(DRAWN[name], 1_000_007, 256)[0])  # a seed that no data set reaches
+    return Picture(leaf(DRAWN[name], 1_000_007, 256)[0])  # a seed that no data set uses
 
 
 def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str) -> None:
-    """Advice, each leaf's answer or the refusal, the probabilities, and what speaks for the answer."""
+    """Show advice, the answer for each leaf or the refusal, the probabilities and the Grad-CAM."""
     for sentence in seen.advice:
         st.info(sentence, icon=":material/tips_and_updates:")
     several = len(seen.leaves) > 1
@@ -98,7 +98,7 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
         on_click="ignore",
         icon=":material/image:",
     )
-    known = [{"file": name, "known": answer.known, **row} for row in rows]  # a refusal is in the table, too
+    known = [{"file": name, "known": answer.known, **row} for row in rows]  # the table lists refusals, too
     offer("Answer", known, "prediction", {"file": name, **asdict(answer), "outside": why.outside})
 
 
@@ -119,13 +119,13 @@ def _show_answer(one: leaves.LeafSeen, lead: str) -> None:
 
 
 def _plain(label: str) -> str:
-    """The name of a class as text, whatever markup it has."""
+    """The name of a class with its markup escaped."""
     name = leaves.plain_name(label)
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~:$" else c for c in name)
 
 
 def show_many(looks: list[tuple[str, leaves.Look]], pictures: list[Picture]) -> None:
-    """A table with the refusals in it, and a contact sheet."""
+    """A table of all answers, refusals included, and a contact sheet."""
     rows = files.rows(looks)
     refused = sum(not row["known"] for row in rows)
     st.header(f"{len(looks)} pictures, {len(rows)} leaves, {refused} not known", anchor=False)

@@ -17,7 +17,7 @@ def read_story(name: str) -> Story:
 
 
 def best(epochs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The epoch whose weights are kept: that of the smallest validation loss."""
+    """The epoch with the smallest validation loss, whose weights are kept."""
     return min(epochs, key=lambda epoch: epoch["val_loss"], default=None)
 
 

@@ -38,10 +38,10 @@ def ask() -> dict[str, list[tuple[str, bytes]]]:
 
 
 def teach(asked: dict[str, list[tuple[str, bytes]]]) -> None:
-    """Teach, and keep the classifier in this visit's memory.
+    """Teach a classifier and keep it in the session.
 
     Raises:
-        ValueError: a class has no name, the name of another, or too few pictures that can be read.
+        ValueError: a class has no name, a duplicate name, or too few readable pictures.
     """
     if "" in asked or any(set(name) & set("/\\\0") or name[0] == "." for name in asked):
         raise ValueError("each class needs its own name, without slashes")

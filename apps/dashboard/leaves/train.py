@@ -13,8 +13,8 @@ from apps.shared.fields import Field
 from vision_core import leaves, runs
 from vision_core.weights import WeightsMissing
 
-KEY = "leaf_run"  # of the chosen training, in the address
-PREFIX = "leaf_set_"  # of the keys of the form
+KEY = "leaf_run"  # query parameter with the chosen training
+PREFIX = "leaf_set_"  # prefix of the keys of the form
 BALANCE = {
     "none": "no",
     "weights": "by weights in the loss",
@@ -52,7 +52,7 @@ MORE = (
 
 
 def begin(folder: str) -> None:
-    """Start what the form asks."""
+    """Start a training with the settings of the form."""
     values = forms.read(leaves.Settings, (*FORM, *MORE), PREFIX)
     try:
         settings = leaves.Settings(data=str(datasets.folders()[folder]), **values)
