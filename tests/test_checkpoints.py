@@ -3,7 +3,9 @@
 import json
 import os
 import pickle
+import pickletools
 import zipfile
+from io import BytesIO
 from typing import ClassVar
 
 import numpy as np
@@ -191,6 +193,27 @@ def test_a_zip_bomb_is_refused(tmp_path):
     assert bomb.stat().st_size < 10_000
     with pytest.raises(ValueError, match="its members are compressed"):
         load_state(bomb)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_of_millions_of_lists_is_refused_before_they_are_made(tmp_path, legacy):
+    """Each `]` is a list; weights of both formats with as much data still open."""
+    whole = tmp_path / "x.pth"
+    torch.save({"zeros": torch.zeros(4)}, whole, _use_new_zipfile_serialization=not legacy)
+    assert load_state(whole)["zeros"].tolist() == [0] * 4
+    lists = b"\x80\x02(" + b"]" * 20_000_000 + b"t."
+    packed = tmp_path / "lists.pth"
+    if legacy:
+        data = BytesIO(whole.read_bytes())
+        for _ in range(3):
+            [*pickletools.genops(data)]
+        packed.write_bytes(data.getvalue()[: data.tell()] + lists)
+    else:
+        with zipfile.ZipFile(whole) as original, zipfile.ZipFile(packed, "w") as archive:
+            for entry in original.namelist():
+                archive.writestr(entry, lists if entry.endswith("data.pkl") else original.read(entry))
+    with pytest.raises(ValueError, match="its description has more than 1,000,000 parts"):
+        load_state(packed)
 
 
 def test_files_without_our_header(tmp_path):

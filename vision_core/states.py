@@ -1,11 +1,12 @@
 """PyTorch files of tensors and plain data: written atomically and read as untrusted input."""
 
+import pickletools
 import warnings
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import ZIP_STORED, ZipFile, ZipInfo, is_zipfile
+from zipfile import ZIP_STORED, ZipExtFile, ZipFile, ZipInfo, is_zipfile
 
 import torch
 
@@ -13,6 +14,8 @@ from vision_core.files import atomic, ordinary
 from vision_core.safety.messages import reason
 
 MAX_DEPTH, MAX_OBJECTS = 50, 200_000  # of the nested containers in a file
+MAX_OPCODES = 5 * MAX_OBJECTS  # of the pickle that describes them
+LEGACY_PICKLES = 5  # before the tensors of files written before PyTorch 1.6
 
 
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
@@ -37,6 +40,14 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
         if is_zipfile(path):
             with ZipFile(path) as archive:
                 _check_members(archive.infolist(), path.stat().st_size)
+                for part in archive.infolist():
+                    if part.filename.endswith(".pkl"):
+                        with archive.open(part) as pickled:
+                            assert isinstance(pickled, ZipExtFile)
+                            _check_pickles(pickled, 1)
+        else:
+            with path.open("rb") as pickled:
+                _check_pickles(pickled, LEGACY_PICKLES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the ValueError below reports what is wrong
             data = torch.load(path, map_location="cpu", weights_only=True)
@@ -60,6 +71,16 @@ def _check_members(members: list[ZipInfo], size: int) -> None:
         raise ValueError("its members are compressed")
     if sum(part.file_size for part in members) > size:
         raise ValueError("its members are larger than the file")
+
+
+def _check_pickles(file: BufferedReader | ZipExtFile, count: int) -> None:
+    """Reject up to `count` pickles that would make millions of objects, before they are made."""
+    for _ in range(count):
+        if not file.peek(1):
+            return
+        for number, _ in enumerate(pickletools.genops(file)):
+            if number > MAX_OPCODES:
+                raise ValueError(f"its description has more than {MAX_OPCODES:,} parts")
 
 
 def _check_content(data: Any, size: int) -> None:
