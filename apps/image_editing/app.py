@@ -26,7 +26,7 @@ SCENE_BUTTON = (
 
 
 def build() -> gr.Blocks:
-    """The page, wired."""
+    """Build the page and connect its events."""
     with wiring.page("Image editing", INTRO) as page:
         visit = page.visit
         with gr.Accordion("1 · A picture", open=True, elem_id="picture-step") as first:
@@ -114,7 +114,7 @@ def _shown(state: Session) -> tuple[Any, ...]:
 
 
 def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
-    """Step 1: (upload, examples, what is said of the picture)."""
+    """Step 1: (upload, examples, message about the picture)."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             source = inputs.Upload(
@@ -136,7 +136,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
 
 
 def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], list[Any], gr.Button]:
-    """The ten tasks: (task, the further fields of `edits.TaskForm`, how far it reaches, button)."""
+    """The ten tasks: (task, further fields of `edits.TaskForm`, [edge, shadow], button)."""
     names = [(f"{name.capitalize()}", name) for name in TASKS]
     task = gr.Radio(names, value="remove", label="Task", elem_id="task")
     about = gr.HTML(_about("remove"), elem_id="about")
@@ -240,7 +240,7 @@ def _about(task: Any) -> str:
 
 
 def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[str, Any], gr.Button]:
-    """Editing by text: (its fields, what shows the regions, button)."""
+    """Editing by text: (its fields, the components for regions, button)."""
     who = gr.HTML("", elem_id="who-paints")
     cost = gr.Button("What would a large model cost?", size="sm", elem_id="cost")
     cost.click(lambda: note(edits.COST), None, who, **wiring.QUIET)
@@ -331,7 +331,7 @@ def _painting_settings() -> list[Any]:
 
 
 def _result_view() -> dict[str, Any]:
-    """The result where the picture was marked, and its versions: components by name."""
+    """The result in the place of the canvas, and its versions: components by name."""
     slider = gr.ImageSlider(
         label="Before and after",
         format="png",
@@ -344,7 +344,7 @@ def _result_view() -> dict[str, Any]:
 
 
 def _results_step() -> dict[str, Any]:
-    """Step 4: how far it is and what can be done with the result; components by name."""
+    """Step 4: the progress of the result and the actions on it; components by name."""
     with gr.Column(visible=False, elem_id="result-section") as section:
         gr.Markdown("## 4 · The result")
         status = gr.HTML(elem_id="progress")
@@ -377,7 +377,7 @@ def _results_step() -> dict[str, Any]:
 
 
 def _history_section() -> dict[str, Any]:
-    """Earlier results, and the settings of one: components by name."""
+    """Earlier results, and a field to restore the settings of one: components by name."""
     history = gr.HTML(js_on_load=CLICKED, elem_id="history")
     with gr.Accordion("Take the settings of an earlier result", open=False):
         recipe = inputs.UploadFile(

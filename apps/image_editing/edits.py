@@ -45,7 +45,7 @@ FILLS = {
     "diffusers": "Text, by Stable Diffusion",
 }
 MOST = 4096  # pixels that may be added at a side
-SEVERAL = 6_000_000  # pixels of a picture up to which Remove offers versions: each is a PNG to be written
+SEVERAL = 6_000_000  # largest picture in pixels for which Remove offers versions: each is written as a PNG
 NO_TEXT = (
     "There is no text model on this machine: choose a blur, a colour or another picture to fill with. The "
     "small world's model works once its networks are in models/editing"
@@ -73,7 +73,7 @@ COST = (
 
 
 def own_fill(task: str, drawn: bool = True) -> str:
-    """The default painter; `drawn` says whether the picture is a scene of the small world."""
+    """The name of the default painter; `drawn`: the picture is a scene of the small world."""
     if not tasks.named(task).generative:
         return editing.continued()
     installed = editing.at_hand()
@@ -114,7 +114,7 @@ def material_of(fill: str, color: str, other: str | None) -> str | Picture | Non
 
 
 def hexadecimal(color: Any) -> str:
-    """A colour as `gr.ColorPicker` or a person gives it, as #rrggbb."""
+    """A colour from `gr.ColorPicker` or from a text field, as #rrggbb."""
     text = str(color or "").strip().lower()
     if re.fullmatch(r"#[0-9a-f]{6}", text):
         return text
@@ -125,7 +125,7 @@ def hexadecimal(color: Any) -> str:
 
 
 def optional(value: Any, low: float, high: float, name: str) -> float | None:
-    """A number, or None where the field was left empty: the task's own."""
+    """A checked number; None for an empty field, which means the default of the task."""
     return None if value in (None, "") else number(value, low, high, name)
 
 
@@ -194,12 +194,12 @@ class TaskForm:
 
 @user_errors
 def begin_task(state: Session | None, *values: Any) -> Any:
-    """Put one of the ten tasks into the queue: (the seed that it uses, the canvas, what is said of the mark).
+    """Put one of the ten tasks into the queue: (seed used, canvas, message about the mask).
 
-    Repair without a mark changes nothing: it marks what looks like damage, to be looked at.
+    Repair without a mask changes nothing: it marks what looks like damage, for the visitor to check.
 
     Args:
-        values: those of `TaskForm`.
+        values: the fields of `TaskForm`.
     """
     visitor, form = current(state), TaskForm(*values)
     task, picture = form.task, source_of(visitor)
@@ -225,7 +225,7 @@ def begin_task(state: Session | None, *values: Any) -> Any:
         "blending": editing.Blending(poisson=bool(form.poisson) or (task == "extend" and fill != "color")),
     }
     make_painter = form.painter(fill)
-    ready = None if fill in ("tiny", "diffusers") else make_painter()  # its faults are told at once
+    ready = None if fill in ("tiny", "diffusers") else make_painter()  # reports wrong settings at once
     if fill == "classical" and task == "remove" and height * width <= SEVERAL:
         ready = [make_painter(version=version) for version in range(len(patches.VERSIONS))]
     begin(
@@ -243,13 +243,13 @@ def begin_task(state: Session | None, *values: Any) -> Any:
 
 
 def announce(state: Session | None, task: str) -> Any:
-    """The first sentence, if `begin_task` looks for damage first."""
+    """The progress message while `begin_task` looks for damage."""
     looks = task == "repair" and not current(state).mask_name and current(state).source
     return moving("Looking for scratches, dust and folds …") if looks else gr.skip()
 
 
 def propose_mask(visitor: Visit, picture: Picture) -> tuple[Any, str]:
-    """(the canvas with what looks like damage marked, what is said of it)."""
+    """(the canvas with a mask on what looks like damage, message about it)."""
     damage = scratches.find(picture.seen)
     if not damage.any():
         message = "Nothing here looks like scratches, dust or folds: mark what is to be repaired."
@@ -260,10 +260,10 @@ def propose_mask(visitor: Visit, picture: Picture) -> tuple[Any, str]:
 
 @user_errors
 def reach(state: Session | None, task: str, edge: Any, with_shadow: bool) -> str:
-    """The canvas with the edge of what may change, as a task will take it."""
+    """The canvas, with the outline of the area that the task may change."""
     visitor = current(state)
     chosen = optional(edge, 0, 1000, "The edge")
-    tasks.named(str(task))  # another is refused
+    tasks.named(str(task))  # refuses an unknown task
     visitor = change(visitor.session, task=str(task), edge=chosen, shadow=bool(with_shadow))
     return mask_panel.canvas(visitor)
 
@@ -306,7 +306,7 @@ def begin_text(
         gr.Warning(f"The small world's model does not know {', '.join(map(quote, unknown[:5]))}.")
     drawn = visitor.scene is not None and editing.at_hand()["dino"]
     make = partial(_edit_by_text, picture, caption, prompt, options, drawn, network, counts, chosen)
-    who = SimpleNamespace(name="tiny", options=options)  # all that a recipe asks of a painter
+    who = SimpleNamespace(name="tiny", options=options)  # the only fields that a recipe reads of a painter
 
     facts = {"kind": "text", "title": prompt[:60], "prompt": prompt, "caption": caption, "seed": chosen}
     begin(
@@ -373,7 +373,7 @@ def begin(
     versions: int = 1,
     large: bool = False,
 ) -> works.Work:
-    """A new result, put into the queue and onto the page."""
+    """Create a result, put its job into the queue and show it on the page."""
     HEAVY.refuse_second(visitor.session.owner)
     work = works.create(visitor, width=picture.rgb.shape[1], **facts)
     images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
@@ -391,21 +391,21 @@ def text(value: Any, name: str) -> str:
 
 
 def looker(visitor: Visit) -> Looker:
-    """The saliency model: the small world's for its scenes, ImageNet's for all else."""
+    """The saliency model: the one of the small world for its scenes, else the one trained on ImageNet."""
     if visitor.scene is not None and editing.at_hand()["dino"]:
         return editing.load_saliency(None, "tiny")
     return mask_panel.eyes()
 
 
 def networks(visitor: Visit) -> dict[str, str]:
-    """The AnchorNets that the visitor has trained, by name, with their files."""
+    """The files of the AnchorNets that the visitor trained, by name."""
     weights = "run/last.safetensors"
     names = reversed(visits.numbered(visitor.session, "lessons", weights))
     return {n.replace("lessons-", "training "): str(visitor.session.path(n) / weights) for n in names}
 
 
 def _network(visitor: Visit, name: str | None) -> str | None:
-    """The file of a trained AnchorNet; None where the middle size shall do, a `ValueError` for a lost one."""
+    """The file of a trained AnchorNet; None without a name. Raises `ValueError` if it is gone."""
     files = networks(visitor)
     if name and name not in files:
         raise ValueError(f"{quote(name)} is no longer here: choose another under Sizes by, or leave it empty")
@@ -429,7 +429,7 @@ def find(state: Session | None, anchors: float, window: float) -> tuple[Any, ...
 def show_regions(
     visitor: Visit, picture: Picture, saliency: Any = None, chosen: int | None = None
 ) -> tuple[Any, ...]:
-    """(heat, boxes, chips); the heat stays as it is without `saliency`."""
+    """(heat map, boxes, chips); without `saliency`, the heat map does not change."""
     small = images.shrink(picture.on_white().rgb, 720)
     if (longer := max(small.shape[:2])) < 512:  # the numbers would cover a small picture
         small = cv2.resize(small, None, fx=512 / longer, fy=512 / longer, interpolation=cv2.INTER_CUBIC)

@@ -32,28 +32,28 @@ POINTS = 4000  # of one stroke
 STROKE = 1_000_000  # characters of its points
 TINT = (13, 148, 136)
 ON_RESULT = "on with the result"  # the step that leaves the mark behind
-POINTING = ("click", "around")  # tools that ask what lies there
+POINTING = ("click", "around")  # tools that ask the model what lies there
 
 
 def eyes() -> Eyes:
-    """The model shared by all visitors; it keeps nothing of anybody."""
+    """The model that all visitors share; it stores no data of theirs."""
     return find.shared()
 
 
 @user_errors
 def folded(state: Session | None) -> tuple[Any, str]:
-    """(the first step, what is said of words): with another picture it folds, and nothing is said yet."""
+    """(the first step, message about the mask) after a new picture was chosen: the step folds."""
     has_picture = bool(current(state).source)
     return gr.Accordion(open=not has_picture), note("Looking at the picture …") if has_picture else ""
 
 
 @user_errors
 def prepare(state: Session | None) -> str:
-    """Look at the picture before the first click asks; what is said beside it."""
+    """Encode the picture before the first click needs it; the message beside it."""
     visitor = current(state)
     if not visitor.source:
         return ""
-    if visitor.scene is None:  # a drawn scene is rarely clicked: it is looked at when it is
+    if visitor.scene is None:  # a drawn scene is rarely clicked: it is encoded at the first click
         pointing.seen_of(visitor, source_of(visitor))
     now = visitor.steps[visitor.at - 1][1] if visitor.at else ""
     about = "You are now editing the result; Undo brings the mark back. " if now == ON_RESULT else ""
@@ -75,14 +75,14 @@ def canvas(visitor: Visit, picture: Picture | None = None) -> str:
 
 
 def reached(visitor: Visit, picture: Picture, mask: np.ndarray) -> np.ndarray:
-    """All that the chosen task may change: the mask, the shadow of what it marks, and what is around them."""
+    """The area that the chosen task may change: the mask, the shadow of the marked thing, and an edge."""
     return editing.reach(
         picture, visitor.task, mask, visitor.edge, visitor.shadow and visitor.task == "remove"
     )
 
 
 def overlay(mask: np.ndarray, whole: np.ndarray | None = None) -> str:
-    """A see-through PNG: the mask tinted, its edge seen on light and dark; that of `whole` is dashed."""
+    """A transparent PNG: the tinted mask with its outline, and the dashed outline of `whole`."""
     height, width = mask.shape
     scale = min(1.0, VIEW / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -105,7 +105,7 @@ def overlay(mask: np.ndarray, whole: np.ndarray | None = None) -> str:
 
 @user_errors
 def act(state: Session | None, event: gr.EventData) -> str:
-    """A stroke on the picture, or a button below it."""
+    """Handle a stroke on the picture or a button below it."""
     visitor = current(state)
     picture, name = source_of(visitor), event_data(event, "act")
     if name in ("undo", "redo"):
@@ -155,7 +155,7 @@ def changed(name: str, mask: np.ndarray | None, picture: Picture) -> np.ndarray 
 
 
 def points(text: str) -> list[tuple[float, float]]:
-    """The points (x, y) of a stroke from a page: what a browser sends can be anything."""
+    """Parse and check the points (x, y) of a stroke from a browser."""
     try:
         stroke = [(float(x), float(y)) for x, y in parse_json(text[:STROKE], "the stroke")]
     except (TypeError, ValueError):
@@ -197,12 +197,12 @@ def stroke(picture: Picture, tool: str, at: list[tuple[float, float]], size: flo
 
 @user_errors
 def by_words(state: Session | None, text: str) -> tuple[Any, str]:
-    """(canvas, what was found): a hint of where the thing is that the words name."""
+    """(canvas, message): mark what the words name, where it can be found."""
     visitor = current(state)
     picture = source_of(visitor)
     try:
         mask, words = named(visitor, picture, text)
-    except ValueError as error:  # said beside the words, where it stays
+    except ValueError as error:  # shown beside the words, where it stays
         mask, words = None, sentence(error)
     if mask is None:
         return gr.skip(), note(words, "warning")
@@ -210,7 +210,7 @@ def by_words(state: Session | None, text: str) -> tuple[Any, str]:
 
 
 def named(visitor: Visit, picture: Picture, text: str) -> tuple[np.ndarray | None, str]:
-    """The mask of what `text` names, None where it was not found, and a sentence about it."""
+    """(mask of what `text` names, or None if not found; message)."""
     text = str(text or "").strip()[:200]
     if not text:
         raise ValueError("Say which thing: a word or two")
@@ -234,7 +234,7 @@ def named(visitor: Visit, picture: Picture, text: str) -> tuple[np.ndarray | Non
 
 @user_errors
 def by_shape(state: Session | None, kind: str) -> str:
-    """The canvas with one of the ready shapes, or with the scratches that show."""
+    """The canvas with a ready shape, the visible scratches or the salient thing marked."""
     visitor = current(state)
     picture = source_of(visitor)
     if kind == "scratches":
@@ -252,7 +252,7 @@ def by_shape(state: Session | None, kind: str) -> str:
 
 @user_errors
 def by_numbers(state: Session | None, text: str) -> str:
-    """The canvas with the box `left, top, right, bottom` added: the way of the keyboard."""
+    """The canvas with the box `left, top, right, bottom` added, for use by keyboard."""
     visitor = current(state)
     picture = source_of(visitor)
     parts = str(text or "").replace(",", " ").split()
@@ -266,7 +266,7 @@ def by_numbers(state: Session | None, text: str) -> str:
 
 @user_errors
 def by_file(state: Session | None, path: str | None) -> Any:
-    """The canvas with an uploaded mask: opaque or white is what may change."""
+    """The canvas with an uploaded mask, whose opaque or white pixels may change."""
     visitor = current(state)
     if not path:
         return gr.skip()

@@ -1,4 +1,4 @@
-"""An edit as a job: what happens goes into the folder of its result."""
+"""An edit as a job: its events are written into the folder of its result."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -18,7 +18,7 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
 VIEW = 1280  # longest side of a picture on the page
-PREVIEW = 256  # longest side of what is shown while it is painted
+PREVIEW = 256  # longest side of previews while painting
 Events = Generator[Any, None, Any]
 
 
@@ -30,13 +30,13 @@ def start(
     versions: int = 1,
     large: bool = False,
 ) -> None:
-    """Carry out an edit when it is the visitor's turn.
+    """Start an edit, which runs when it is the visitor's turn.
 
     Args:
         again: see `jobs.begin`.
-        versions: how many candidates there will be, as far as that is known.
-        make: loads the models and gives the events of `editing.perform` or `editing.edit`.
-        recipe_of: of one candidate, where it does not bring its own.
+        versions: the expected number of candidates.
+        make: loads the models and yields the events of `editing.perform` or `editing.edit`.
+        recipe_of: gives the recipe of a candidate that has none.
         large: whether it needs a large model; on a Space, it then runs on a GPU, and `make` is pickled.
     """
 
@@ -54,7 +54,7 @@ def start(
 
 
 class Recorder:
-    """Turns events into files of the result's folder and into its state."""
+    """Writes events as files and state into the folder of a result."""
 
     def __init__(
         self, work: Work, job: Job, recipe_of: Callable[[Candidate], Recipe] | None, planned: int = 1
@@ -99,7 +99,7 @@ class Recorder:
         self.job.note(candidates=[*self.job.facts["candidates"], entry])
 
     def _keep_source(self, edit: Edit) -> None:
-        """An extended picture is compared with itself on a larger, still empty canvas."""
+        """Store what the result is compared with; an extended picture on its larger, empty canvas."""
         if self.work.facts.get("task") == "extend":
             before = np.where(edit.mask[..., None], np.uint8(226), edit.source.on_white().rgb)
             images.save(Picture(images.shrink(before, VIEW)), self.work.path("before.png"))

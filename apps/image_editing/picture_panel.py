@@ -1,4 +1,4 @@
-"""Step 1: the picture, uploaded, an example, a drawn scene, or a result to go on with."""
+"""Step 1: the picture: an upload, an example, a drawn scene or a result to edit further."""
 
 import secrets
 from pathlib import Path
@@ -50,13 +50,13 @@ def draw(visitor: Visit, seed: int | None = None) -> str:
 
 
 def chosen(visitor: Visit, source: str, scene: int | None = None) -> Visit:
-    """The visit with another picture, nothing marked in it and no result in its place."""
+    """The visit with another picture, without mask and result."""
     return change(visitor.session, source=source, scene=scene, steps=(), at=0, boxes=(), result="")
 
 
 @user_errors
 def choose(state: Session | None, path: str | None) -> tuple[Any, ...]:
-    """(what is said of the picture, canvas, caption); a picture that is refused leaves none chosen."""
+    """(message about the picture, canvas, caption); after a refused file no picture is chosen."""
     known = current(state)
     if not path:
         return "", mask_panel.canvas(chosen(known, "")), ""
@@ -86,7 +86,7 @@ def caption(visitor: Visit) -> str:
 
 
 def reload(visitor: Visit) -> tuple[Any, ...]:
-    """(source, words, canvas, caption) of a visit that is gone on with."""
+    """(source, words, canvas, caption) of a visit that continues."""
     if not visitor.source:
         return None, "", mask_panel.canvas(visitor), ""
     picture = source_of(visitor)
@@ -95,5 +95,5 @@ def reload(visitor: Visit) -> tuple[Any, ...]:
 
 
 def keep(visitor: Visit, path: str | Path) -> str:
-    """Copy an upload into the visitor's folder; its name there."""
+    """Copy an upload into the visitor's folder; returns its name there."""
     return visits.keep(visitor.session, path, results.removable(works.Work, visitor))

@@ -1,4 +1,4 @@
-"""Clicks, strokes and boxes on the picture, each a step that goes on with the thing pointed at before."""
+"""Clicks, strokes and boxes on the picture. A step can refine the thing marked by the step before."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ from vision_core.files import parse_json
 from vision_core.pictures.images import Picture
 
 KEPT = 6  # pictures whose looks stay in memory, two megabytes each
-AGAIN = 0.015  # of the longer side: a click so near the last one asks for the next answer
+AGAIN = 0.015  # share of the longer side: a click this near to the last one asks for the next answer
 STROKES = 20  # that one thing takes
 
 _looks: OrderedDict[str, "_Look"] = OrderedDict()
@@ -32,7 +32,7 @@ class Pointed:
 
     Args:
         base: name of the mask before this step, "" for none.
-        takes: the prompt removes from the mask.
+        takes: whether the prompt removes from the mask.
     """
 
     prompt: Prompt
@@ -51,7 +51,7 @@ class _Look:
 def seen_of(visitor: Visit, picture: Picture) -> Seen:
     """The encoded picture of a visit: from memory, from its file beside the picture, or computed now.
 
-    Only requests about the same picture wait for each other, and requests to encode pictures.
+    A request waits only for requests about the same picture and for the encoding of others.
     """
     path = visitor.session.path(f"{visitor.source}.seen")
     with _table:
@@ -84,8 +84,8 @@ def _encode(visitor: Visit, path: Path, picture: Picture) -> Seen:
 def point(visitor: Visit, picture: Picture, tool: str, takes: bool, at: list[tuple[float, float]]) -> Visit:
     """The visit after a click, a stroke (tool `click`) or a box (tool `around`) at points (x, y) in pixels.
 
-    A click where the last one was goes on to the next answer: a part, or the whole. A click elsewhere on the
-    same thing mends it; anywhere else it is another thing.
+    A click on the same spot chooses the next answer: a part, or the whole. A click elsewhere on the
+    same thing corrects it; anywhere else it marks another thing.
 
     Raises:
         ValueError: there is nothing to take away, or nothing was found.
@@ -130,7 +130,7 @@ def last(visitor: Visit) -> Pointed | None:
 def _next(
     picture: Picture, seen: Seen, before: Pointed | None, at: tuple[tuple[float, float], ...], takes: bool
 ) -> Pointed | None:
-    """The step before with one stroke or another answer more; None where the stroke means another thing."""
+    """The previous step with this stroke or its next answer; None if the stroke marks another thing."""
     if before is None or len(before.prompt.strokes) >= STROKES:
         return None
     prompt, adds = before.prompt, takes == before.takes
@@ -145,7 +145,7 @@ def _next(
             )
     level = known.on(seen, chosen[-1] % len(known))
     inside = any(level[seen.cell(x, y)] > 0 for x, y in at)
-    if not inside and adds:  # it may be a part of the same thing that was missed
+    if not inside and adds:  # the click may add a missed part of the same thing
         other = eyes.shared().answer(picture.seen, Prompt(((at, True),)), seen).logits[0]
         shared = ((other > 0) & (level > 0)).sum() / max(1, min((other > 0).sum(), (level > 0).sum()))
         inside = shared > 0.5

@@ -1,4 +1,4 @@
-"""Step 4: the result, before and after, while it is painted and then; candidates, history, downloads."""
+"""Step 4: the result during and after painting; candidates, history and downloads."""
 
 from typing import Any
 
@@ -86,7 +86,7 @@ def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
 
 
 def nothing(past: str) -> tuple[Any, ...]:
-    """`follow` where no result is on the page; `past`: those to go back to."""
+    """The outputs of `follow` without a result; `past`: the strip of earlier results."""
     still = (gr.Button(visible=False), gr.Button(interactive=True), gr.Button(interactive=True))
     hidden = gr.Image(value=None, visible=False)
     end = ("", past, "", gr.Button(visible=False), hidden, "", gr.Button(visible=False))
@@ -95,7 +95,7 @@ def nothing(past: str) -> tuple[Any, ...]:
 
 
 def slider(work: Work | None, number: int | None) -> tuple[Any, str]:
-    """(before and after, its shape as a style); nothing while nothing is painted."""
+    """(before and after, its aspect ratio as a style); hidden until something is painted."""
     if work is None or number is None:
         return gr.ImageSlider(value=None, visible=False), ""
     after = images.shrink(images.read(work.path(f"candidate-{number}.png")).on_white().rgb, painting.VIEW)
@@ -106,7 +106,7 @@ def slider(work: Work | None, number: int | None) -> tuple[Any, str]:
 
 
 def status(work: Work, state: dict[str, Any], number: int | None) -> str:
-    """The sentence on a result: its place in the queue, its progress, or its outcome."""
+    """The message on a result: its place in the queue, its progress or its outcome."""
     done = len(state["candidates"])
     match state["status"]:
         case "waiting":
@@ -153,7 +153,7 @@ def regions(work: Work, state: dict[str, Any], number: int | None) -> Any:
 
 
 def past_of(visitor: Visit) -> str:
-    """The results to go back to."""
+    """The strip of earlier results."""
     every = works.every(visitor)
     return history([card(other) for other in every[:HISTORY]], visitor.result, missing(every, HISTORY))
 
@@ -168,7 +168,7 @@ def card(work: Work) -> tuple[str, str, str]:
 
 @user_errors
 def act(state: Session | None, event: gr.EventData) -> None:
-    """A click on a candidate or on a past result."""
+    """Handle a click on a candidate or a past result."""
     visitor, name = current(state), event_data(event, "act")
     value = event_data(event, "value")
     if name == "candidate":
@@ -185,13 +185,13 @@ def act(state: Session | None, event: gr.EventData) -> None:
 
 @user_errors
 def leave(state: Session | None) -> None:
-    """The picture with its mark is on the page again; the result is one of those to go back to."""
+    """Show the picture with its mask again; the result stays in the history."""
     change(current(state).session, result="")
 
 
 @user_errors
 def go_on(state: Session | None) -> tuple[Any, ...]:
-    """The result as the picture to edit next: as `picture_panel.reload`; Undo brings the mark back."""
+    """Edit the result next: the outputs of `picture_panel.reload`. Undo brings the mask back."""
     visitor = current(state)
     work = works.get(visitor)
     path = work.result(work.state())

@@ -1,4 +1,4 @@
-"""Teach AnchorNet on one's own pictures, in a process of its own, with live curves."""
+"""Train AnchorNet on the visitor's pictures, in a separate process, with live curves."""
 
 from html import escape
 from typing import Any
@@ -36,7 +36,7 @@ FORM = (
 
 @user_errors
 def add(state: Session | None, caption: str, prompt: str) -> str:
-    """The picture at hand, with its caption and prompt, joins those to learn from."""
+    """Add the current picture, with caption and prompt, to the training pictures."""
     visitor = current(state)
     source_of(visitor)
     caption, prompt = edits.text(caption, "The caption"), edits.text(prompt, "The prompt")
@@ -47,7 +47,7 @@ def add(state: Session | None, caption: str, prompt: str) -> str:
 
 @user_errors
 def add_scenes(state: Session | None, count: float) -> str:
-    """Drawn scenes with prompts that change one thing join the pictures to learn from."""
+    """Add drawn scenes, with prompts that change one thing, to the training pictures."""
     known = current(state)
     for _ in range(whole(count, 1, MOST, "The number of scenes")):
         seed = len(known.lessons) + 1000
@@ -61,7 +61,7 @@ def add_scenes(state: Session | None, count: float) -> str:
 
 @user_errors
 def clear(state: Session | None) -> str:
-    """No pictures to learn from."""
+    """Remove all training pictures."""
     return listed(change(current(state).session, lessons=()))
 
 
@@ -73,7 +73,7 @@ def _add_lesson(visitor: Visit, lesson: tuple[str, str, str]) -> Visit:
 
 
 def listed(visitor: Visit) -> str:
-    """The pictures to learn from, as HTML."""
+    """The training pictures as HTML."""
     if not visitor.lessons:
         return '<p class="vc-empty">No pictures yet.</p>'
     items = []
@@ -88,7 +88,7 @@ def listed(visitor: Visit) -> str:
 
 @user_errors
 def begin(state: Session | None, *values: float) -> None:
-    """Write the data down and put the training into the queue."""
+    """Write the data set and put the training into the queue."""
     visitor = current(state)
     if not visitor.lessons:
         raise ValueError("Add at least one picture with its caption and prompt first")
@@ -121,7 +121,7 @@ def newest(visitor: Visit) -> Run | None:
 
 @user_errors
 def stop(state: Session | None) -> None:
-    """End the training after its current step; who still waits leaves the queue."""
+    """End the training after its current step, or take it out of the queue."""
     visitor = current(state)
     run = newest(visitor)
     if run is None:
@@ -152,7 +152,7 @@ def follow(state: Session | None) -> tuple[Any, ...]:
 
 
 def report(visitor: Visit, run: Run) -> tuple[str, bool]:
-    """(what to say, whether it still goes on)."""
+    """(message, whether it runs)."""
     match state := trainings.status(visitor.session, run):
         case "waiting":
             return note(HEAVY.words(visitor.session.owner)), True

@@ -50,7 +50,7 @@ def tools() -> str:
 def canvas(
     key: str, name: str, size: tuple[int, int], mask: str, share: float, undo: bool, redo: bool
 ) -> str:
-    """The picture with what is marked laid over it, and what can be done with the mask.
+    """The picture with the mask laid over it, and the buttons for the mask.
 
     Args:
         size: height and width of the picture in pixels.
@@ -81,7 +81,7 @@ def nothing_yet() -> str:
 
 
 def models() -> str:
-    """A table of the models on this machine, and of what is missing."""
+    """A table of the models: which are on this machine and which are missing."""
     installed = at_hand()
     world = "painted by a small network of its own: right about nine times in ten"
     if not installed["clip"]:
@@ -120,7 +120,7 @@ def models() -> str:
 
 
 def candidates(items: list[dict[str, Any]], chosen: int | None) -> str:
-    """The candidates to choose from: of an edit by text the best first with its scores, else versions."""
+    """The candidates to choose from: ranked with scores after an edit by text, else as versions."""
     if len(items) < 2 and not (items and items[0]["scores"]):
         return ""
     if not items[0]["scores"]:

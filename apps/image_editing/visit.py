@@ -13,7 +13,7 @@ from vision_core.editing import masks
 from vision_core.pictures.images import Picture
 
 APP = "editing"
-STEPS = 30  # of the mask that can be undone
+STEPS = 30  # steps of the mask that can be undone
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Visit(visits.Visit):
     """A visitor's choices; pictures and masks are names of files in the session's folder.
 
     Args:
-        scene: seed of the drawn scene that the source is; None for any other picture.
+        scene: seed of the source if it is a drawn scene, else None.
         steps: (file, what was done) of each step of the mask; an empty name is an empty mask.
-        at: how many of the steps count: the others were undone.
-        boxes: of the regions found, [left, top, right, bottom] by size, by anchor; empty before.
-        task: which of the ten is chosen; `edge`: pixels around the mark that it may change, None its own;
-            `shadow`: what a marked thing casts goes with it.
-        lessons: (picture, caption, prompt) that AnchorNet shall learn from.
+        at: number of steps in effect; later ones were undone.
+        boxes: of the detected regions, [left, top, right, bottom] by size, by anchor; empty before.
+        task: the chosen task; `edge`: pixels around the mask that may change, None for its default;
+            `shadow`: the shadow of the marked thing is removed with it.
+        lessons: training pictures of AnchorNet as (picture, caption, prompt).
     """
 
     APP: ClassVar[str] = APP
@@ -65,7 +65,7 @@ def mask_of(visit: Visit, picture: Picture) -> np.ndarray | None:
 
 
 def with_mask(visit: Visit, mask: np.ndarray | None, done: str) -> Visit:
-    """The visit after one more step of the mask, which Undo takes back."""
+    """The visit after another step of the mask, which Undo reverts."""
     name = ""
     if mask is not None and mask.any():
         data = masks.encode(mask)

@@ -1,4 +1,4 @@
-"""One result of a visit: a folder with its settings, how far it is, its candidates and the finished files."""
+"""One result of a visit: a folder with its settings, progress, candidates and finished files."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ BYTES = 24 << 20  # room for the pictures of an edit
 
 @dataclass(frozen=True)
 class Work(Result):
-    """A result with how far it is.
+    """A result with its progress.
 
     `facts`: `kind` (task or text), `title`, `source` and what the painter was given. The state of its
     job has `candidates`, too, and what else the page shows.
@@ -28,7 +28,7 @@ class Work(Result):
         return jobs.state(self.session, f"{self.name}/state")
 
     def result(self, state: dict[str, Any]) -> Path | None:
-        """The chosen candidate's PNG, with its recipe; None where nothing is painted yet."""
+        """The PNG of the chosen candidate, with its recipe; None before the first candidate."""
         number = chosen(self, state)
         return None if number is None else self.path(f"candidate-{number}.png")
 
@@ -50,14 +50,14 @@ def chosen(work: Work, state: dict[str, Any]) -> int | None:
 
 
 def create(visit: Visit, **facts: Any) -> Work:
-    """A folder for a new result."""
+    """Create the folder of a new result."""
     work = results.create(Work, visit, BYTES)
     work.describe(source=visit.source, **facts)
     return work
 
 
 def running(visit: Visit) -> Work | None:
-    """The result that is being made."""
+    """The result in progress."""
     newest = next(iter(every(visit)), None)
     return newest if newest and newest.state()["status"] in jobs.GOING_ON else None
 

@@ -14,7 +14,7 @@ what it changed and where it guesses; a gate keeps the original wherever restori
 
 
 def build() -> gr.Blocks:
-    """The page, wired."""
+    """Build the page and connect its events."""
     with wiring.page("Manuscript restoration", INTRO) as page:
         given = page.visit
         with gr.Tabs():

@@ -1,4 +1,4 @@
-"""A contact sheet: every page of a batch, small, with what became of it."""
+"""A contact sheet: every page of a batch as a thumbnail with its outcome."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ WORDS = {"restored": ("restored", GOOD), "kept": ("kept as it was", GREY), "fail
 
 
 def sheet(rows: Sequence[PageReport], names: Sequence[str]) -> Image.Image:
-    """The pages in their order, each with its name and what became of it."""
+    """The pages in order, each with its name and outcome."""
     across = min(COLUMNS, len(rows))
     high = TILE + 3 * LINE
     whole = Image.new("RGB", (across * (TILE + LINE) + LINE, -(-len(rows) // across) * high + LINE), PAPER)
@@ -31,7 +31,7 @@ def sheet(rows: Sequence[PageReport], names: Sequence[str]) -> Image.Image:
 
 
 def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """The text, cut in the middle where it is wider than a page."""
+    """The text, shortened in the middle if it is wider than a page."""
     kept = text
     while font.getlength(kept) > TILE and len(kept) > 8:
         half = (len(kept) - 2) // 2

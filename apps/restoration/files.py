@@ -1,4 +1,4 @@
-"""Files of a visit: pictures for the viewer and downloads, each made when it is asked for."""
+"""Files of a visit: pictures for the viewer and downloads, each created on request."""
 
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from apps.shared.visits import Session
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-WORK = "work"  # stands for a result's name where some work of the visit left a file
+WORK = "work"  # in place of a result's name: files that belong to the visit
 READY = ("pages.zip", "pages.pdf", "pages.tiff", "contact-sheet.jpg", "network.safetensors")
 
 

@@ -30,10 +30,10 @@ from vision_core.restoration.restore import Options
 from vision_core.safety import guarded, limits
 
 MOST = 500  # pages at once
-NOTES = 3  # different ones that are shown; the report has all
+NOTES = 3  # distinct notes shown on the page; the report has all
 LIST, ROWS, CONTACT = "many-files.json", "{}-pages.json", "contact-sheet.jpg"
 FORMS = {"zip": "pages.zip", "pdf": "pages.pdf", "tiff": "pages.tiff"}
-File = tuple[str, str]  # what the visitor calls it, and where it lies
+File = tuple[str, str]  # (name, path)
 
 
 @user_errors
@@ -47,7 +47,7 @@ def begin(
     gate: bool,
     crop: bool,
 ) -> None:
-    """Restore all uploads in the background, into a ZIP; without new ones, those of the last time again."""
+    """Restore all uploads in the background, into a ZIP; without new uploads, the previous ones again."""
     session = current(state).session
     files = [*(chosen or []), *(folder or [])] or _previous_uploads(session)
     if not files:
@@ -59,7 +59,7 @@ def begin(
 
 @user_errors
 def begin_book(state: Session | None, form: str, method: str, *choices: Any) -> None:
-    """Restore every page of the chosen file in the background, as the controls of the result say."""
+    """Restore every page of the chosen file in the background, with the settings of the result."""
     chosen = current(state)
     session = chosen.session
     if not chosen.source:
@@ -72,7 +72,7 @@ def begin_book(state: Session | None, form: str, method: str, *choices: Any) -> 
 
 
 def _previous_uploads(session: Session) -> list[File]:
-    """The uploads of the last time, if they are all still there."""
+    """The previous uploads; none if one of them is gone."""
     path = session.path(LIST)
     files = [(name, file) for name, file in read_json(path)] if path.exists() else []
     return files if all(Path(file).is_file() for _, file in files) else []
@@ -112,7 +112,7 @@ def _start(
         summary = (
             f"{len(written)} of {len(rows)} pages are ready: {restored} restored, {kept} kept as they were."
         )
-        if stopped:  # what is done stays for the next start
+        if stopped:  # the next start reuses finished pages
             return f"Stopped after {len(rows)} of {total} pages; a ZIP has them. Start again to go on."
         visits.remove(session.path("done"))
         notes = dict.fromkeys(row.notes for row in written if row.notes)
@@ -125,7 +125,7 @@ def _start(
 def _restore_files(
     session: Session, files: list[File], network: Any, options: Options, version: str
 ) -> Iterator[PageReport]:
-    """Every page of every file, as PNG files named by what they were made from; what is there stays."""
+    """Restore every page to a PNG named by a digest of its input; finished pages are reused."""
     folder, key = visits.opened(session).path("done"), batch.digest(version, options)
     journal = Journal(folder / batch.JOURNAL, key, _content)
     for name, path in files:
@@ -144,11 +144,11 @@ def _restore_files(
 
 
 def _count(files: list[File], job: Job) -> int:
-    """The pages of all files that can be opened."""
+    """The number of pages in all readable files."""
     total = 0
     for number, (_, path) in enumerate(files):
         job.tell(0, 1, f"counting the pages: file {number + 1} of {len(files)}")
-        with suppress(ValueError):  # said when its turn comes
+        with suppress(ValueError):  # reported when its pages are restored
             total += guarded.count(path)
     if total > MOST:
         raise ValueError(f"{total} pages are too many at once; the most is {MOST}")
@@ -156,7 +156,7 @@ def _count(files: list[File], job: Job) -> int:
 
 
 def _content(path: Path) -> str:
-    """A digest of the file: the same upload again has another path."""
+    """A digest of the file, since a repeated upload has another path."""
     return _digest(path, path.stat().st_mtime_ns)
 
 
@@ -189,7 +189,7 @@ def _join(session: Session, files: list[File], form: str, rows: list[PageReport]
 
 
 def _names(pages: list[tuple[str, int]]) -> Iterator[str]:
-    """A name in the ZIP for each page, no two alike."""
+    """A unique name in the ZIP for each page."""
     several = {name for name, page in pages if page > 1}
     stems = (
         Path(f"{Path(name).stem}-{page:04d}" if name in several else Path(name).stem) for name, page in pages
@@ -205,7 +205,7 @@ def follow(state: Session | None) -> tuple[Any, ...]:
 
 @user_errors
 def follow_book(state: Session | None) -> tuple[Any, ...]:
-    """The same of the whole book."""
+    """Like `follow`, for all pages of one file."""
     return _follow(current(state).session, "book")
 
 
@@ -261,7 +261,7 @@ def build_book() -> tuple[Any, ...]:
 
 
 def wire_book(state: gr.State, parts: tuple[Any, ...], controls: Sequence[Any]) -> wiring.Look:
-    """Wire `build_book`: all pages are restored as the method and the other controls say."""
+    """Connect the events of `build_book`: all pages are restored with the method and the settings."""
     form, start, words, rows, stopper = parts
     return wiring.job(state, start, begin_book, [form, *controls], follow_book, [words, rows], stopper)
 

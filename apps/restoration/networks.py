@@ -1,4 +1,4 @@
-"""Networks to restore with: the bundled one, one that the visitor trained, or none."""
+"""The network for a restoration: bundled, trained by the visitor, or none."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,14 +18,17 @@ BEST = "best.safetensors"
 
 
 def method_of(name: Any) -> Any:
-    """`Options.method` for a choice of the page."""
+    """Translate a choice on the page to `Options.method`."""
     if name not in [value for _, value in HOW]:
         raise ValueError(f"There is no way to restore called {name!r}")
     return "network" if name == "own" else name
 
 
 def loader(session: Session, name: str) -> Callable[[], Any]:
-    """Loads the network of a choice, None where it needs none; refuses at once where there is none."""
+    """A function that loads the chosen network, or gives None if the method needs none.
+
+    Raises `ValueError` if the visitor has not trained one.
+    """
     if name == "own":
         run = own_run(session)
         if run is None or not (run.folder / BEST).exists():

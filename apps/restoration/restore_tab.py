@@ -1,4 +1,4 @@
-"""Restore one page: choose it, press the button, look at before and after, take it home."""
+"""Restore one page: choose it, restore it, compare before and after, download it."""
 
 from base64 import b64decode
 from functools import partial
@@ -46,7 +46,7 @@ def take_example(state: Session | None, event: gr.EventData) -> tuple[Any, ...]:
 
 @user_errors
 def choose(state: Session | None, path: str | None) -> tuple[Any, ...]:
-    """Choose an upload; one that is refused, or cleared, leaves no other page chosen."""
+    """Choose an upload; after a refused or cleared one no page is chosen."""
     session = current(state).session
     try:
         if path:
@@ -70,7 +70,7 @@ def turn(state: Session | None, number: float) -> tuple[Any, ...]:
 
 
 def shown(session: Session) -> tuple[Any, ...]:
-    """(preview, words, page picker, controls of a whole document) of what is chosen."""
+    """(preview, description, page picker, controls for the whole document) of the chosen file."""
     chosen = current(session)
     if not chosen.source:
         return gr.Image(visible=False, value=None), "", gr.Slider(visible=False), gr.Column(visible=False)
@@ -131,7 +131,7 @@ def follow(
     """All that the page shows of the result, in the order of `build`'s outputs.
 
     Args:
-        seen: what the page shows already, as told by the last call.
+        seen: what the page already shows, as returned by the last call.
     """
     chosen = current(state)
     session = chosen.session
@@ -161,7 +161,7 @@ def follow(
 
 @user_errors
 def act(state: Session | None, event: gr.EventData) -> None:
-    """An action in the viewer: a brush stroke, or a request for the uncertainty."""
+    """Handle an action in the viewer: a brush stroke or a request for the uncertainty."""
     session = current(state).session
     sheet = sheets.get(session)
     match event_data(event, "act"):
@@ -181,7 +181,7 @@ def _tell(job: Job, done: int, total: int) -> None:
 
 
 def begin_guess(state: Session | None, result: str) -> None:
-    """Find where the network guesses on a restored page."""
+    """Compute in the background where the network guesses on a restored page."""
     session = current(state).session
     sheet = sheets.get(session, result)
     network = networks.loader(session, sheet.facts["method"])
@@ -200,7 +200,7 @@ def begin_guess(state: Session | None, result: str) -> None:
 
 
 def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
-    """The layout and wiring; what `app` shows when a page is loaded."""
+    """Build the tab and connect its events; what `app` needs when a page is loaded."""
     gr.Markdown("## 1 · A page")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):

@@ -1,4 +1,4 @@
-"""One restored page of a visit: a folder with the page and with what the network made of it."""
+"""One restored page of a visit: a folder with the page and the output of the network."""
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,8 +23,8 @@ from vision_core.safety import guarded, limits
 
 PAGE, CHANGED, INK = "page.png", "changed.png", "ink.png"
 MASK, GUESSES = "mask.png", "guesses.png"
-KEPT_VIEWS = 3  # finished versions of a page that are kept; any other is made again when asked for
-CHANGE_MOST, GUESS_MOST = 96, 24  # of 255: where the colours of the overlays are fully there
+KEPT_VIEWS = 3  # stored versions of a page; others are made again on request
+CHANGE_MOST, GUESS_MOST = 96, 24  # of 255: values at which the overlays reach full colour
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Choice:
 
 
 def choice(query: dict[str, str] | Any) -> Choice:
-    """The opposite of `Choice.query`; anything can be in an address."""
+    """Parse and check the query of an address: the inverse of `Choice.query`."""
     strength = number(query.get("strength", "1"), 0, 1, "The strength")
     light, caution = (number(query.get(name, "0.5"), 0, 1, f"The {name}") for name in ("light", "caution"))
     sharpen, gate, crop = (
@@ -83,7 +83,7 @@ def choice(query: dict[str, str] | Any) -> Choice:
 
 
 def create(session: Session, page: Picture, changed: Change, facts: dict[str, Any]) -> Sheet:
-    """Store a page and what was made of it; the oldest results go when there is no room."""
+    """Store a page and its restoration; removes the oldest results if there is no room."""
     sheet = results.create(Sheet, visit.current(session), 3 * page.rgb.nbytes)
     images.save(page, sheet.path(PAGE))
     images.save(Picture(changed.detail), sheet.path(CHANGED))
@@ -101,7 +101,7 @@ def get(session: Session, name: object = None) -> Sheet:
 
 
 def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
-    """The PNG of a page at these options, bit for bit what `restore` gives, and what the gate says of it."""
+    """(PNG of a page at these options, bit-identical to `restore`; decision of the gate)."""
     text = repr(sorted(chosen.query(sheet).items()))
     name = f"view-{sha256(text.encode()).hexdigest()[:16]}"
     path, report = sheet.path(f"{name}.png"), sheet.path(f"{name}.json")
@@ -117,14 +117,14 @@ def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
 
 
 def page_box(sheet: Sheet) -> tuple[int, int, int, int] | None:
-    """Top, left, bottom, right of the page in the picture; None where all of it is page."""
+    """Top, left, bottom, right of the page in the picture; None if the page fills it."""
     light = sheet.facts["light"]
     answer = None if light is None else Answer.of(light)
     return None if answer is None or answer.page is None else answer.box
 
 
 def overlay(sheet: Sheet, name: str, chosen: Choice) -> bytes:
-    """ "changed" or "guesses" as a PNG whose colour says how much, clear where there is nothing."""
+    """ "changed" or "guesses" as a heat map: a PNG, transparent at 0."""
     if name == "changed":
         page, changed = _pair(sheet)
         options = replace(chosen.options, output="color", threshold="ink", crop=False)
@@ -136,12 +136,12 @@ def overlay(sheet: Sheet, name: str, chosen: Choice) -> bytes:
 
 
 def keep_guesses(sheet: Sheet, values: np.ndarray) -> None:
-    """Store where the network guesses, uint8 (H, W)."""
+    """Store the uncertainty of the network, uint8 (H, W)."""
     images.save(Picture(np.repeat(values[..., None], 3, 2)), sheet.path(GUESSES))
 
 
 def keep_mask(sheet: Sheet, png: bytes) -> None:
-    """Store what the visitor painted: its alpha, at whatever size, says where the original stays."""
+    """Store the painted mask: the original stays where its alpha is set. Any size is accepted."""
     painted = guarded.read(png, limits.UPLOAD_PIXELS.value).alpha
     if painted is None or not painted.any():
         visits.remove(sheet.path(MASK))

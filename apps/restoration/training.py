@@ -1,4 +1,4 @@
-"""Train a restorer of your own from clean pages, in a process of its own that outlives the page."""
+"""Train a restoration network on clean pages, in a separate process that outlives the page."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from vision_core.restoration import data
 from vision_core.restoration.curves import curves as curves_of
 from vision_core.safety import archives, guarded, limits
 
-BYTES = 240 << 20  # what a training needs at most: weights four times, and the states of the optimiser
+BYTES = 240 << 20  # upper bound for one training: four copies of the weights, and the optimiser states
 SYSTEM = "restore"
 FORM = (
     Field("epochs", "Epochs", most=10_000, default=20, help=""),
@@ -36,7 +36,7 @@ FORM = (
 
 @user_errors
 def begin(state: Session | None, source: str, archive: str | None, start: str, *settings: float) -> None:
-    """Make a run of the settings and put it into the queue."""
+    """Create a run with the settings and put it into the queue."""
     chosen = current(state)
     session = chosen.session
     HEAVY.refuse_second(session.owner)
@@ -65,7 +65,7 @@ def begin(state: Session | None, source: str, archive: str | None, start: str, *
 
 
 def unpack(archive: str, folder: Path) -> dict[str, Any]:
-    """The pages of a ZIP as folders for `Settings`; each page is looked at before it is written.
+    """Unpack the pages of a ZIP into folders for `Settings`; each page is checked before it is written.
 
     Raises:
         ValueError: no ZIP, too many pages, pixels or bytes, or a page that cannot be read.
@@ -88,7 +88,7 @@ def _read(content: bytes, name: str) -> Any:
 
 
 def _write(pages: list[tuple[str, bytes]], folder: Path) -> dict[str, Any]:
-    """One folder where one of several manuscripts can be held out, else a seventh of the pages apart."""
+    """Write one folder if there are several manuscripts, else every seventh page for validation."""
     import numpy as np
 
     empty = data.page_tensor(np.zeros((1, 1, 3), np.uint8))
@@ -103,7 +103,7 @@ def _write(pages: list[tuple[str, bytes]], folder: Path) -> dict[str, Any]:
 
 @user_errors
 def stop(state: Session | None) -> None:
-    """End the training after its current step; who still waits leaves the queue."""
+    """End the training after its current step, or take it out of the queue."""
     session = current(state).session
     run = _run(session)
     trainings.stop(session, run)
@@ -111,7 +111,7 @@ def stop(state: Session | None) -> None:
 
 @user_errors
 def resume(state: Session | None) -> None:
-    """Go on with a training that was stopped or interrupted."""
+    """Resume a stopped or interrupted training."""
     session = current(state).session
     run = _run(session)
     if not run.resume_file.exists():
@@ -166,7 +166,7 @@ def _title(path: Path) -> str:
 
 
 def _state(session: Session, run: runs.Run, events: list[dict[str, Any]]) -> tuple[str, bool]:
-    """(what to say, whether it goes on)."""
+    """(message, whether it runs)."""
     steps = trainings.steps(run)
     measured = [event["metrics"] for event in events if event["event"] == "epoch"]
     so_far = f"{steps[-1].step if steps else 0:,} steps"

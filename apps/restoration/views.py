@@ -1,4 +1,4 @@
-"""The restoration page's pieces of HTML: the viewer, the verdict in words, numbers, downloads."""
+"""HTML of the restoration page: the viewer, the decision of the gate, numbers, downloads."""
 
 from dataclasses import replace
 from html import escape
@@ -22,12 +22,12 @@ METHODS = {
 
 
 def address(sheet: Sheet, file: str, chosen: Choice | None = None) -> str:
-    """The address of a file of a result, which is made on request; see `files`."""
+    """The address of a file of a result, created on request; see `files`."""
     return downloads.address(sheet.session, sheet.name, file, chosen.query(sheet) if chosen else None)
 
 
 def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
-    """Before and after, one over the other, with what was changed and where the network guesses on top.
+    """Before and after in one viewer, with overlays of the changes and of the uncertainty.
 
     Args:
         over: the overlay to show at first, "guesses" or none.
@@ -87,7 +87,7 @@ def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
 
 
 def verdict(decision: dict[str, Any], gate: bool) -> str:
-    """The gate's decision for a person."""
+    """The decision of the gate as a message."""
     why = decision["reason"]
     if decision["accepted"]:
         return note(f"Restored: {_plain(why)}.", "good")
@@ -101,12 +101,12 @@ def verdict(decision: dict[str, Any], gate: bool) -> str:
 
 
 def _plain(why: str) -> str:
-    """The gate's reason without the score, which a page may lose with its stains."""
+    """The reason of the gate without the quality score, which may fall when stains are removed."""
     return why.partition(", quality score")[0].replace("mean change", "the average pixel changed by", 1)
 
 
 def facts(decision: dict[str, Any], known: dict[str, Any]) -> str:
-    """The measurements before and after, each with an explanation."""
+    """The measurements before and after, with explanations."""
     before, after = decision["before"], decision["after"]
     numbers = (
         (
@@ -142,7 +142,7 @@ def _pair(before: float, after: float) -> str:
 
 
 def offered(sheet: Sheet, chosen: Choice, restored: bool) -> str:
-    """The page at the options of the controls, and what was changed; a kept page is not called restored."""
+    """Downloads of the page at these options and of its changes; a kept page is not called restored."""
     page = address(sheet, "restored.png", chosen)
     kept = "The page as it was (PNG)" if chosen.output == "color" else "The page, not restored (PNG)"
     name = "Restored page (PNG, exact)" if restored else kept
@@ -153,7 +153,7 @@ def offered(sheet: Sheet, chosen: Choice, restored: bool) -> str:
 
 
 def ready(session: Session, file: str, text: str, sheet: str = "") -> str:
-    """The download of a file that some work left in the session's folder, and of its contact sheet."""
+    """Download links of a job's file in the session's folder, and of its contact sheet."""
     main = downloads.link(downloads.address(session, "work", file), text, main=True)
     return downloads.links(
         main,
