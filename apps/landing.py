@@ -80,7 +80,7 @@ def page() -> str:
 
 
 def not_found() -> str:
-    """The page for an address that is not there, in the look of the landing page."""
+    """The page for an unknown address, in the style of the landing page."""
     head, _, _ = PAGE.read_text("utf-8").partition("<header>")
     words = "<h1>There is nothing at this address</h1><p>It may have moved, or a letter is missing.</p>"
     return f'{head}<header>{words}<p><a href="/">All five systems</a></p></header></main></body></html>'

@@ -14,7 +14,7 @@ from vision_core.files import bundled
 
 APPS = Path(__file__).parent
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi", "*.part", ".*", "package.json", "build.py")
-LARGE = ("safetensors", "pth", "npz", "bin", "jpg", "png", "woff2")  # the hub takes these by LFS alone
+LARGE = ("safetensors", "pth", "npz", "bin", "jpg", "png", "woff2")  # the hub accepts these only through LFS
 START = '''"""What the Space runs: one app of vision-core at the top of its address."""
 
 import sys
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Space:
-    """One Space: `folder` in apps/ holds its card, README.md; everything but `write` is for apps in Python.
+    """One Space: `folder` in apps/ holds its card, README.md; all fields but `write` are for Python apps.
 
     Args:
         weights: names of `weights.WEIGHTS` that the app loads.
@@ -98,7 +98,7 @@ def write(name: str, out: str | Path) -> Path:
     finally:
         if is_new:
             with suppress(OSError):
-                out.rmdir()  # only if nothing came into it
+                out.rmdir()  # only if it is empty
     return out
 
 
@@ -131,7 +131,7 @@ def _fill(space: Space, stage: Path) -> None:
 
 
 def _code_alone(folder: str, names: list[str]) -> set[str]:
-    """A wheel keeps assets and models inside the package."""
+    """Skip assets and models, which a wheel keeps inside the package."""
     inside = {"assets", "models"} if Path(folder) == Path(files.__file__).parent else set()
     return {*NEVER(folder, names), *inside & {*names}}
 
@@ -145,7 +145,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_weights(name: str, models: Path) -> None:
-    """The file or the folder of one entry, checked, with the model card that says where it comes from."""
+    """Copy the checked file or folder of one entry, and its model card."""
     entry = weights.WEIGHTS[name]
     source = weights.find(name)
     for part in entry.parts:

@@ -38,7 +38,7 @@ def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
     """The suite as one ASGI app, which may be called by the names `allow_hosts`, too.
 
     Args:
-        only: the one of `PAGES`, or `DASHBOARD`, that is served alone, at `/`, as a Space shows it. The
+        only: serve just this one of `PAGES`, or `DASHBOARD`, at `/`, as on a Space. The
             packages of the others need not be installed.
 
     Raises:
@@ -62,7 +62,7 @@ def create(allow_hosts: Iterable[str] = (), only: str | None = None) -> FastAPI:
 
 
 def _mount(suite: FastAPI, name: str, path: str) -> None:
-    """A Gradio app, imported here: one that is not served needs none of its packages."""
+    """Import and mount a Gradio app; the packages of other apps are not needed."""
     from apps.shared import gpu, wiring
 
     app: Any = importlib.import_module(f"apps.{name}.app")
@@ -87,7 +87,7 @@ def serve(
 
 def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     """Serve what `build` makes until interrupted; see `serve`."""
-    visits.bound_arenas()  # before there are threads
+    visits.bound_arenas()  # must be called before any thread starts
     listener = _listen(host, port)
     try:
         config = uvicorn.Config(
@@ -103,20 +103,20 @@ def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     lines = [f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)"]
     if not _loopback(host):
         lines.append("It is open to the network and asks for no password: whoever reaches it can use it.")
-    print(*lines, sep="\n", file=sys.stderr, flush=True)  # standard output is --json's
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # standard output is reserved for --json
     uvicorn.Server(config).run(sockets=[listener])
 
 
 def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
     """The parts of every server: health check, icon, request checks, and the sweeper."""
 
-    # now and not when the server starts: it sets the levels of uvicorn's loggers, which are ours to set
+    # called now, since it changes the levels of uvicorn's loggers, which we set afterwards
     lifespan = dashboard.lifespan() if dashboard is not None else None
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         take_over(HEAVY)
-        if (jobs := sys.modules.get("apps.shared.jobs")) is not None:  # only Gradio's pages have it
+        if (jobs := sys.modules.get("apps.shared.jobs")) is not None:  # only Gradio pages have it
             threading.Thread(target=jobs.take_over, daemon=True).start()
         janitor = visits.Janitor()
         janitor.start()
@@ -154,7 +154,7 @@ def _server(allow_hosts: Iterable[str], dashboard: Any = None) -> FastAPI:
 
 
 class UnknownAddress:
-    """A person who asks for an address that is not there gets a page, not JSON."""
+    """Browsers get a page instead of JSON for an unknown address."""
 
     def __init__(self, app: doors.App) -> None:
         self.app = app
@@ -185,7 +185,7 @@ def _dashboard() -> Any:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Taken before anything is loaded, so that a port in use is told at once."""
+    """Open the port before anything is loaded, so that a port in use is reported at once."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -193,7 +193,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _refused(error: OSError) -> str:
-    """The refusal of the system, and a way out."""
+    """The message for a system error at the start, with a remedy."""
     reason = error.strerror or str(error)
     if error.filename:
         return f"the server cannot start, {error.filename}: {reason}"
@@ -211,7 +211,7 @@ def _loopback(host: str) -> bool:
 
 
 def main(words: Sequence[str]) -> None:
-    """Serve what a command line says; a Space listens to the network, all else to this machine."""
+    """Serve with command-line arguments; listens on all interfaces on a Space, else on this machine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "7860")))

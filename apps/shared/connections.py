@@ -1,4 +1,4 @@
-"""The connections of one server: how many each address may hold, and for how long one may ask for nothing."""
+"""The connections of one server: how many each address may hold, and how long one may be idle."""
 
 import ipaddress
 import os
@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vision_core.safety import limits
 
-LOOKS = 4  # at a connection, within the seconds that it may be idle
+LOOKS = 4  # checks of a connection within the seconds that it may be idle
 REFUSED = b"This server has too many open connections: please come back in a minute.\n"
 _ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 60\r\n"
@@ -17,9 +17,9 @@ _ANSWER = (
 
 
 def proxies() -> str:
-    """The addresses whose X-Forwarded-For and -Proto are believed, as uvicorn reads FORWARDED_ALLOW_IPS.
+    """The addresses whose X-Forwarded-For and -Proto are trusted, as uvicorn reads FORWARDED_ALLOW_IPS.
 
-    A proxy on this machine is; on a Space whoever connects is the hub's proxy.
+    A proxy on this machine is trusted; on a Space, every connection comes from the hub's proxy.
     """
     return os.environ.get("FORWARDED_ALLOW_IPS") or ("*" if "SPACE_ID" in os.environ else "127.0.0.1,::1")
 
@@ -42,7 +42,7 @@ def _within(client: Any, network: str) -> bool:
 
 
 class Connection(H11Protocol):
-    """A connection that ends when it was idle: without a whole request, or with an answer nobody takes.
+    """A connection that is closed when idle: without a complete request, or with an unread answer.
 
     A request at work may take as long as it likes; its body has limits in `doors`. A websocket leaves this
     class when it is opened, and counts as a connection of its address until it is closed.
@@ -63,17 +63,17 @@ class Connection(H11Protocol):
 
     def _look(self) -> None:
         transport: Any = self.transport
-        if transport.is_closing() or transport.get_protocol() is not self:  # now a websocket's
+        if transport.is_closing() or transport.get_protocol() is not self:  # taken over by a websocket
             return
         unsent = transport.get_write_buffer_size()
         at_work = self.cycle is not None and not self.cycle.response_complete
-        asked = self.cycle is not self._seen  # since the last look, maybe answered already
+        asked = self.cycle is not self._seen  # a request since the last check, maybe answered already
         if asked or (at_work and not unsent) or (unsent and unsent != self._unsent):
             self._idle_looks = 0
         else:
             self._idle_looks += 1
         self._unsent, self._seen = unsent, self.cycle
-        if self._idle_looks > LOOKS:  # counted: what a busy server has not read yet is no idleness
+        if self._idle_looks > LOOKS:  # unread data means that the server is busy, not that the client is idle
             transport.abort()
         else:
             self.loop.call_later(limits.IDLE_SECONDS.value / LOOKS, self._look)

@@ -18,7 +18,7 @@ def loss_curves(steps: Sequence[Step]) -> PlotData:
 
 
 def plot(figure: go.Figure) -> PlotData:
-    """A figure for `gr.Plot`, which takes no config, without the button that sends it elsewhere."""
+    """Prepare a figure for `gr.Plot`, which takes no config: hide the button that uploads it."""
     return PlotData(
         type="plotly",
         plot=json.dumps(json.loads(plots.with_room(figure).to_json() or "{}") | {"config": plots.CONFIG}),

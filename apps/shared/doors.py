@@ -17,10 +17,10 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from apps.shared import logs, visits
 from vision_core.safety import limits
 
-STREAM_SECONDS = 2.0  # for which a stream of answers stays open after the last one
-STREAM_LOOK = 0.02  # seconds between two looks whether another answer is awaited
+STREAM_SECONDS = 2.0  # that a stream of answers stays open after the last one
+STREAM_LOOK = 0.02  # seconds between two checks for unanswered events
 LAST_WORD = b'data: {"msg":"close_stream"'
-JSON_BYTES = 8 << 20  # of a request that is not an upload
+JSON_BYTES = 8 << 20  # largest body of a request that is not an upload
 BAD_NAMES = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 BROWSER_COOKIE = "vision_core_browser"
 STRANGER = "That file was not uploaded here, or is no longer here: please choose it again."
@@ -32,10 +32,10 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class KnownHost:
-    """Refuses a Host header that is not ours: a stranger's page whose name was pointed at this machine.
+    """Refuses an unknown Host header, to prevent DNS rebinding.
 
-    Numbers pass, for such an attack needs a name; so do localhost, the names in `allowed` and a Space's own.
-    An X-Forwarded-Host is passed on only where it is one of these names: Gradio builds addresses from it.
+    IP addresses pass, since the attack needs a name; so do localhost, `allowed` and the name of a Space.
+    An X-Forwarded-Host is kept only if it is one of these names: Gradio builds addresses from it.
     """
 
     def __init__(self, app: App, allowed: Iterable[str] = ()) -> None:
@@ -68,9 +68,9 @@ class KnownHost:
 
 
 class SoundPath:
-    """Answers 404 to a path that no file can have: with control characters, or a name of over 255 bytes.
+    """Answers 404 to a path that no file can have: control characters, or a name longer than 255 bytes.
 
-    Gradio hands it on to the file system and to HTTP clients, whose faults it does not catch.
+    Gradio passes it on to the file system and to HTTP clients and does not catch their errors.
     """
 
     def __init__(self, app: App) -> None:
@@ -88,9 +88,9 @@ class SoundPath:
 
 
 class BadRequest:
-    """Answers 400 where a library fails at a request before any code of ours is at work.
+    """Answers 400 if a library fails on a request before our code runs.
 
-    A full disk or another fault of the system is the server's: 507 or 500.
+    A full disk gives 507, other system errors give 500.
     """
 
     def __init__(self, app: App) -> None:
@@ -100,7 +100,7 @@ class BadRequest:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        held: list[MutableMapping[str, Any]] = []  # an answer of status 500, until the fault is known
+        held: list[MutableMapping[str, Any]] = []  # an answer of status 500, until its cause is known
         started = False
         logs.CAUGHT.set(caught := [])
 
@@ -128,7 +128,7 @@ class BadRequest:
 
 
 def _refusal(error: BaseException) -> PlainTextResponse:
-    """The answer to a request at which a library failed."""
+    """The answer to a request on which a library failed."""
     for one in logs.chain(error):
         if isinstance(one, OSError) and visits.is_full(one):
             return PlainTextResponse(f"{visits.FULL}.\n", 507)
@@ -144,7 +144,7 @@ async def _send_all(messages: Iterable[MutableMapping[str, Any]], send: Send) ->
 
 
 class SafeHeaders:
-    """Browsers must not guess types, tell other sites our addresses, or let other sites frame us."""
+    """Headers that stop browsers from guessing types, leaking our addresses and framing our pages."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -167,7 +167,7 @@ class SafeHeaders:
 
 
 class TimelyBody:
-    """Ends a request whose body comes too slowly: it would hold its connection and its file for ever."""
+    """Ends a request whose body arrives too slowly, which would hold a connection and a file forever."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -195,7 +195,7 @@ class TimelyBody:
 
 
 class BrowserKey:
-    """Gives each browser a secret of its own, by which it is known again: what it started, it may stop."""
+    """Gives each browser a secret cookie, so that it may stop the work that it started."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -215,9 +215,9 @@ class BrowserKey:
 
 
 class FramedCookies:
-    """Marks every cookie as one that a page inside another site's frame keeps, as a Space in the hub's page.
+    """Marks every cookie so that it works inside a frame of another site, as on the page of a Space.
 
-    Browsers keep no other there, and these only over HTTPS, each for that one outer site.
+    Browsers drop other cookies there. Marked ones need HTTPS and are kept per outer site.
     """
 
     def __init__(self, app: App) -> None:
@@ -243,10 +243,10 @@ class FramedCookies:
 
 
 class OnlyUploads:
-    """Lets a request to Gradio name no file but a regular one inside `folder`.
+    """Refuses requests to Gradio that name anything but a regular file inside `folder`.
 
-    Gradio notes each path that a request names before it checks it, and removes what it noted when it is old;
-    on a folder that fails, and its cleaner never runs again.
+    Gradio records each path of a request before checking it, and later deletes the recorded files;
+    this fails on a folder, and then its cleaner never runs again.
     """
 
     def __init__(self, app: App, folder: Path) -> None:
@@ -287,13 +287,13 @@ class OnlyUploads:
 
 
 class OpenStream:
-    """Ends Gradio's stream of answers a moment after the last one, and not while another is awaited.
+    """Keeps Gradio's stream of answers open for a moment, and while another answer is expected.
 
-    Gradio ends it with the last answer. A page that sends an event just then believes the stream still open,
-    and never fetches the answer: a click is lost. An event that comes within that moment is answered at once.
+    Gradio closes it with the last answer. A page that sends an event at that time assumes an open stream
+    and never fetches the answer, so a click is lost. An event within that moment is answered at once.
 
     Args:
-        awaited: the events of a session, by its hash, that were not answered yet.
+        awaited: gives the unanswered events of a session by its hash.
     """
 
     def __init__(self, app: App, awaited: Callable[[str], Collection[str]]) -> None:
@@ -321,7 +321,7 @@ class OpenStream:
             last_answer = time.monotonic()
             while not self.awaited(session) and time.monotonic() < last_answer + STREAM_SECONDS:
                 if await _has_left(receive, STREAM_LOOK):
-                    return  # a later stream of that page must get what is awaited next
+                    return  # the next stream of that page must receive its events
             if not self.awaited(session):
                 await send(end)
                 await send({"type": "http.response.body"})
@@ -330,7 +330,7 @@ class OpenStream:
 
 
 async def _has_left(receive: Receive, seconds: float) -> bool:
-    """Whether the visitor closes the connection within that time."""
+    """Whether the visitor closes the connection within the given time."""
     try:
         return (await asyncio.wait_for(receive(), seconds))["type"] == "http.disconnect"
     except TimeoutError:
@@ -338,7 +338,7 @@ async def _has_left(receive: Receive, seconds: float) -> bool:
 
 
 def _paths(body: bytes) -> Iterator[Any]:
-    """Every "path" of the objects in a JSON text, however deep; what is not JSON is Gradio's to refuse."""
+    """Every "path" of the objects in a JSON text, at any depth; Gradio refuses invalid JSON itself."""
     try:
         waiting = [json.loads(body)]
     except (ValueError, RecursionError):
@@ -354,12 +354,12 @@ def _paths(body: bytes) -> Iterator[Any]:
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """A header of the request, "" when it has none; `name` in lower case."""
+    """A header of the request, or ""; `name` in lower case."""
     return next((value.decode("latin-1") for key, value in scope.get("headers", []) if key == name), "")
 
 
 def _name(host: str) -> str:
-    """Of a Host header, without its port."""
+    """The name in a Host header, without the port."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return name.strip("[]").rstrip(".").lower()
 

@@ -1,4 +1,4 @@
-"""Downloads of a visit, by its key: each is made when it is asked for, and has a name of its own."""
+"""Downloads of a visit, by its key: each is created on request and has its own file name."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from apps.shared import visits
 from apps.shared.faults import sentence
 from apps.shared.visits import Session
 
-KEEP = {"cache-control": "private, max-age=3600"}  # where an address says all that its file depends on
+KEEP = {"cache-control": "private, max-age=3600"}  # for addresses that determine the content of their file
 Find = Callable[[Session, str, str, Mapping[str, str]], Response]
 
 
@@ -24,10 +24,10 @@ def router(app: str, find: Find) -> APIRouter:
     """The addresses `files/KEY/NAME/FILE`.
 
     Args:
-        find: the answer for (session, NAME, FILE, options); a `ValueError` becomes a page with its sentence.
+        find: gives the answer for (session, NAME, FILE, options); a `ValueError` becomes an error page.
     """
     routes = APIRouter()
-    slots = threading.BoundedSemaphore(2)  # made at once: each may hold a whole picture
+    slots = threading.BoundedSemaphore(2)  # created at the same time: each may hold a whole picture
 
     @routes.get("/files/{key}/{name}/{file}")
     def download(key: str, name: str, file: str, request: Request) -> Response:
@@ -46,14 +46,14 @@ def router(app: str, find: Find) -> APIRouter:
 
 
 def stored(path: Path, name: str = "", keep: bool = False) -> Response:
-    """A file that is there, saved as `name`; `keep` lets the browser keep it."""
+    """Serve an existing file as `name`; `keep` lets the browser cache it."""
     if not path.is_file():
         raise ValueError("There is no such file yet")
     return FileResponse(path, filename=name or None, headers=KEEP if keep else None)
 
 
 def made(session: Session, name: str, file: str, write: Callable[[Path], Any]) -> Response:
-    """A file that `write` makes now, saved as `name` and removed once it was sent."""
+    """Serve a file that `write` creates, as `name`; it is removed after it was sent."""
     visits.make_room(session, 0)
     folder = Path(mkdtemp(dir=visits.uploads()))
     try:
@@ -70,14 +70,14 @@ def address(session: Session, name: str, file: str, options: Mapping[str, Any] |
 
 
 def link(address: str, text: str, name: str = "", main: bool = False) -> str:
-    """A download with the id get-NAME; without its attribute, a click while work runs leaves the page."""
+    """A download link with the id get-NAME. Without `download`, a click during work would leave the page."""
     name = name or address.partition("?")[0].rpartition("/")[2].replace(".", "-")
     kind = " vc-main" if main else ""
     return f'<a class="vc-download{kind}" id="get-{name}" href="{address}" download>{text}</a>'
 
 
 def links(first: str, *rows: str, title: str = "") -> str:
-    """Downloads: the first alone, then rows of others."""
+    """Download links: the main one alone, the others in rows."""
     head = f"<span>{title}</span>" if title else ""
     return (
         f'<div class="vc-downloads">{head}{first}{"".join(f"<div>{row}</div>" for row in rows if row)}</div>'

@@ -1,4 +1,4 @@
-"""Faults as sentences for the visitor; those of ours go to the log."""
+"""Errors as messages for the visitor; our own errors are also logged."""
 
 import inspect
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger("vision_core.apps")
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Turn the visitor's faults into a sentence for a person, and our own into a log entry and an apology."""
+    """Turn errors of the visitor into a message, and our own into a log entry and an apology."""
     try:
         yield
     except gr.Error:
@@ -38,12 +38,12 @@ def sentences() -> Iterator[None]:
 
 
 def refusal(text: str) -> gr.Error:
-    """A sentence for the visitor; Gradio shows it as HTML, in which a "<" would end it."""
+    """A `gr.Error` with an escaped message: Gradio shows it as HTML."""
     return gr.Error(escape(text, quote=False), print_exception=False)
 
 
 def user_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a handler, function or generator, so that its faults reach the visitor as sentences."""
+    """Wrap a handler (function or generator) so that the visitor sees its errors as messages."""
     if inspect.isgeneratorfunction(handler):
 
         @wraps(handler)
@@ -62,7 +62,7 @@ def user_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def sentence(error: Exception) -> str:
-    """The error's text without the server's folders, as a sentence."""
+    """The text of the error as a sentence, without paths of the server."""
     text = re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", messages.sentence(error, 1000)).strip()
     text = messages.sentence(text or "That cannot be used")
     if "." not in text.split()[0]:  # a file's name stays as it is

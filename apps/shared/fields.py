@@ -9,13 +9,13 @@ from vision_core.settings import described
 
 @dataclass(frozen=True)
 class Field:
-    """One setting in a form. What is not given here is the setting's own.
+    """One setting in a form. Missing values come from the settings dataclass.
 
     Args:
-        least, most: what the page allows, where that is less than the setting does.
-        slider: right end of a slider; a box for a number where it is None.
-        default, help: instead of the setting's own.
-        choices: what the page calls the values of a `Literal`.
+        least, most: bounds on the page, if they are tighter than those of the setting.
+        slider: right end of a slider; None for a number box.
+        default, help: replace those of the setting.
+        choices: labels on the page for the values of a `Literal`.
     """
 
     name: str

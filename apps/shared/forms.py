@@ -11,15 +11,15 @@ from vision_core.settings import described
 
 
 def build(kind: type, form: Sequence[Field], **look: Any) -> list[gr.components.Component]:
-    """The form's components; `look` are arguments of all of them, such as `min_width`."""
+    """The components of the form; `look` is passed to each of them, such as `min_width`."""
     return [_component(kind, field, look) for field in form]
 
 
 def read(kind: type, form: Sequence[Field], values: Sequence[Any]) -> dict[str, Any]:
-    """The settings by name, from what a browser sent.
+    """Check the values from a browser; the settings by name.
 
     Raises:
-        ValueError: a value that is no number or out of bounds; names its label.
+        ValueError: a value is no number or out of bounds; the message names its label.
     """
     settings = {}
     for field, value in zip(form, values, strict=True):

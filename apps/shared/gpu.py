@@ -9,19 +9,19 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-try:  # before CUDA is used for the first time
+try:  # must be imported before CUDA is first used
     spaces: Any = importlib.import_module("spaces")
 except ImportError:
     spaces = None
 
-SECONDS = 60  # for which a GPU is asked
+SECONDS = 60  # requested for each GPU call
 ZERO = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 if ZERO:
-    os.environ["VISION_CORE_DEVICE"] = "cpu"  # here, and in the trainings that are started from here
+    os.environ["VISION_CORE_DEVICE"] = "cpu"  # for this process and the trainings it starts
 
 
 def ready() -> None:
-    """Tell ZeroGPU that its functions are declared; `Blocks.launch` does so, which a mounted page lacks."""
+    """Tell ZeroGPU that all functions are declared. `Blocks.launch` does it, but we mount our pages."""
     if ZERO:
         importlib.import_module("spaces.zero").startup()
 
@@ -37,7 +37,7 @@ def _stream(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]
 
 
 def _use_gpu() -> None:
-    if ZERO:  # in the process of the call
+    if ZERO:  # runs in the process of the call
         os.environ.pop("VISION_CORE_DEVICE", None)  # a process may serve several calls
 
 

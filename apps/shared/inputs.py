@@ -19,7 +19,7 @@ from vision_core.safety import guarded, limits, messages
 
 
 def read_picture(path: str | Path) -> Picture:
-    """A stranger's picture, decoded in a process of its own, with a deadline."""
+    """Decode an untrusted picture in a separate process, with a deadline."""
     return guarded.read(path, limits.UPLOAD_PIXELS.value)
 
 
@@ -32,9 +32,9 @@ def event_data(event: gr.EventData, name: str) -> Any:
 
 
 class Upload(gr.Image):
-    """`gr.Image` that hands over the untouched upload.
+    """`gr.Image` that passes on the original upload.
 
-    Gradio's own opens the file first, where a fault cannot be told in a sentence of ours.
+    Gradio's version decodes the file first, and its errors cannot be replaced by our messages.
     """
 
     is_template = True  # drawn as a gr.Image
@@ -82,7 +82,7 @@ class Uploads(gr.File):
 
 
 def received(payload: Any) -> str | None:
-    """The path of an upload: checked again, for an app that is launched alone has no `doors.OnlyUploads`."""
+    """The checked path of an upload: an app launched alone runs without `doors.OnlyUploads`."""
     if payload is None:
         return None
     if not Path(payload.path).is_file() or visits.uploads() not in Path(payload.path).resolve().parents:
@@ -91,7 +91,7 @@ def received(payload: Any) -> str | None:
 
 
 def number(value: Any, low: float, high: float, name: str) -> float:
-    """A number from a page, checked again: what a browser sends can be anything."""
+    """Check a number from a browser, which can send anything."""
     try:
         checked = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -23,24 +23,24 @@ from apps.shared.queue import HEAVY, Left, Ticket
 from apps.shared.visits import Session
 from vision_core.files import read_json, write_json
 
-REFRESH = 0.7  # seconds between two looks at what goes on
-EVERY = 0.3  # seconds between two notes for the page
-NICE = 10  # how much work gives way to what answers the pages, as trainings do
+REFRESH = 0.7  # seconds between two refreshes of a running job
+EVERY = 0.3  # least seconds between two writes of the state
+NICE = 10  # niceness of jobs, like that of trainings, so that pages stay responsive
 GOING_ON = ("waiting", "working")
 INTERRUPTED = "The server was restarted before this was done: start it again. What was finished is kept."
-MARK = "again-"  # before the name of a state's file: how to start that work again
-TRIES = 2  # starts after restarts: what brought the server down twice is not tried once more
+MARK = "again-"  # prefix of the file with the arguments that restart a job
+TRIES = 2  # restarts of one job: if it took the server down twice, it is not tried again
 Again = tuple[Callable[..., Any], Sequence[Any]]
-_restarts: ContextVar[int] = ContextVar("restarts", default=0)  # of the work that begins now
-_JOBS: dict[str, "Job"] = {}  # by owner; what is going on now, and nothing of what came of it
+_restarts: ContextVar[int] = ContextVar("restarts", default=0)  # of the job that is being started
+_JOBS: dict[str, "Job"] = {}  # running and waiting jobs by owner
 
 
 class Stopped(Exception):
-    """The visitor asked for the end."""
+    """The visitor stopped the job."""
 
 
 class Job:
-    """Progress of one visitor's job, written into the file that `state` reads."""
+    """The progress of one visitor's job, written to the file that `state` reads."""
 
     def __init__(self, session: Session, path: Path) -> None:
         self.session, self.path = session, path
@@ -61,7 +61,7 @@ class Job:
             raise Stopped
 
     def note(self, status: str = "working", hurry: bool = True, **facts: Any) -> None:
-        """Write the state down; what is in no hurry, not more often than `EVERY`."""
+        """Write the state; without `hurry`, at most once in `EVERY` seconds."""
         self.facts |= facts
         if hurry or time.monotonic() - self._noted > EVERY:
             write_json(self.path, {"status": status, **self.facts}, indent=None)
@@ -76,18 +76,18 @@ def begin(
     again: Again | None = None,
     **facts: Any,
 ) -> None:
-    """Call `act` when it is the visitor's turn; its state ends with what it returns, or why it failed.
+    """Call `act` when it is the visitor's turn; the final state holds its result or its error message.
 
     Args:
-        name: of the state's file in the session's folder, without .json.
-        kind: jobs of one kind take about as long; the name where none is given.
+        name: name of the state file in the session's folder, without .json.
+        kind: jobs of one kind take about as long; by default the name.
         again: a handler of a module of ours, called begin..., and what it takes beside the session: plain
             values. After a restart of the server it is called with them, if the visitor's choices are still
             the same.
-        facts: of the state until `act` tells others.
+        facts: initial facts of the state.
 
     Raises:
-        ValueError: something of this visitor still goes on, or too many wait.
+        ValueError: another job of this visitor is running, or too many visitors wait.
     """
     ticket = HEAVY.join(session.owner, kind or name, restarted=_restarts.get() > 0)
     job = _JOBS[session.owner] = Job(visits.opened(session), session.path(f"{name}.json"))
@@ -101,7 +101,7 @@ def begin(
 
 
 def stop(session: Session) -> None:
-    """End the work after its current step; who still waits leaves the queue."""
+    """End the job after its current step, or take it out of the queue."""
     job = _JOBS.get(session.owner)
     if job is None:
         raise ValueError("Nothing of yours is running")
@@ -123,9 +123,9 @@ def buttons(going_on: bool) -> tuple[Any, ...]:
 
 
 def state(session: Session, name: str) -> dict[str, Any]:
-    """The last report of the job of that name; `status` is "none" if there was none.
+    """The last state of the named job; `status` is "none" if there was none.
 
-    Else it is waiting, working, done, stopped, failed, or interrupted: by a restart of the server.
+    Other values: waiting, working, done, stopped, failed, or interrupted (by a restart of the server).
     """
     path = session.path(f"{name}.json")
     job = _JOBS.get(session.owner)
@@ -143,7 +143,7 @@ def state(session: Session, name: str) -> dict[str, Any]:
 
 
 def report(session: Session, name: str) -> tuple[str, bool]:
-    """(what to say of the job of that name, whether it goes on)."""
+    """(message on the named job, whether it runs)."""
     record = state(session, name)
     match record["status"]:
         case "none":
@@ -158,13 +158,13 @@ def report(session: Session, name: str) -> tuple[str, bool]:
 
 
 def take_over() -> None:
-    """Start again what waited or was at work when an earlier server ended, in the order of its beginning."""
+    """Restart the jobs that waited or ran when the previous server ended, oldest first."""
     marks = [(mark.stat().st_mtime, folder, mark) for folder in visits.everyone() for mark in _marks(folder)]
     for _, folder, mark in sorted(marks):
         record = read_json(mark)
         module, name = record["function"]
         if folder.name in _JOBS or (module.startswith("apps.") and module not in sys.modules):
-            continue  # of this server, or of a page that it does not serve
+            continue  # runs on this server, or belongs to a page that it does not serve
         session = visits.Left(folder.parent.name, folder.name)
         path = mark.with_name(mark.name.removeprefix(MARK))
         mark.unlink()
@@ -187,7 +187,7 @@ def _marks(folder: Path) -> list[Path]:
 
 
 def _mark(path: Path) -> Path:
-    """The file with the arguments to restart the job of that state."""
+    """The file with the arguments that restart the job of a state file."""
     return path.with_name(MARK + path.name)
 
 
@@ -224,14 +224,14 @@ def _run(ticket: Ticket, job: Job, act: Callable[[Job], str]) -> None:
         if session.folder.is_dir():
             job.note(status, words=words)
         _mark(job.path).unlink(missing_ok=True)
-        if _JOBS.get(session.owner) is job:  # else a later job has taken its place
+        if _JOBS.get(session.owner) is job:  # otherwise a later job has replaced it
             del _JOBS[session.owner]
         HEAVY.leave(ticket)
         visits.return_memory()
 
 
 def why(error: Exception) -> str:
-    """A fault as a sentence for the visitor; one of ours goes to the log, too."""
+    """The error as a message for the visitor; our own errors are also logged."""
     try:
         with sentences():
             raise error

@@ -1,4 +1,4 @@
-"""The server's log: a traceback for a fault of ours, one line for what a stranger can provoke."""
+"""The log of the server: a traceback for our own errors, one line for errors that visitors can cause."""
 
 import logging
 import sys
@@ -21,7 +21,7 @@ log = logging.getLogger("vision_core.apps")
 
 
 def install() -> None:
-    """Shorten what the libraries log of requests that never reached code of ours."""
+    """Shorten the log entries of libraries about requests that never reached our code."""
     make = logging.getLogRecordFactory()
     if getattr(make, "shortens", False):
         return
@@ -39,7 +39,7 @@ def install() -> None:
 
 
 class GradioTraceback:
-    """Stands for the module `traceback` in Gradio, which prints faults instead of logging them."""
+    """Replaces the module `traceback` in Gradio, which prints errors instead of logging them."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(traceback, name)
@@ -53,7 +53,7 @@ class GradioTraceback:
 
 
 def quiet_gradio() -> None:
-    """Let Gradio's faults go through the log."""
+    """Send errors of Gradio to the log."""
     from gradio import queueing, route_utils, routes, utils
 
     for module in (queueing, route_utils, routes, utils):
@@ -61,7 +61,7 @@ def quiet_gradio() -> None:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether code of ours was at work, other than what passes requests on, or gave Gradio a wrong value."""
+    """Whether the error is ours: our code beyond the middleware ran, or gave Gradio a wrong value."""
     return any(
         (code.co_filename.startswith(_OURS) and Path(code.co_filename).name not in PASSED)
         or code.co_name == "postprocess_data"
@@ -85,7 +85,7 @@ def first_line(text: str) -> str:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, those it came from and those of its group, each once."""
+    """The error, its causes and the members of its group, each once."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop()

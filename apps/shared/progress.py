@@ -33,13 +33,13 @@ def training(step: Step, unit: str = "epoch", *words: str) -> str:
 
 
 def job(state: dict[str, Any]) -> str:
-    """The bar of a job that is at work; see `jobs.state`."""
+    """The bar of a running job; see `jobs.state`."""
     stopping = note("Stopping …") if state.get("stopping") else ""
     return bar(state["step"], state["total"], state["words"], eta=state["eta"]) + stopping
 
 
 def moving(words: str) -> str:
-    """A bar that moves without a percentage, for work whose length is not known."""
+    """A moving bar without a percentage, for work of unknown length."""
     text = escape(words)
     return (
         f'<div class="vc-progress vc-moving" role="progressbar" aria-label="{text}"><span></span></div>'

@@ -1,4 +1,4 @@
-"""One queue for the heavy work of all apps: a few at once; the others are shown their place and its time."""
+"""One queue for the heavy jobs of all apps: a few run at once, the others wait and see their place."""
 
 import statistics
 import threading
@@ -14,12 +14,12 @@ from apps.shared import visits
 from apps.shared.progress import duration
 from vision_core import runs
 
-PLACES = 2  # heavy jobs that run at once on this server, of whatever app
-WAITING = 20  # visitors who may wait; the next is told to come back
-POLL = 0.25  # seconds between two looks at a place or at a process
-REMEMBERED = 20  # jobs of a kind from whose median the time of the next is expected
+PLACES = 2  # heavy jobs of all apps that run at once on this server
+WAITING = 20  # most visitors who may wait; others are asked to come back later
+POLL = 0.25  # seconds between two checks of a place or a process
+REMEMBERED = 20  # last durations of a kind, whose median predicts the next one
 SECOND = "Something of yours is still going on: wait for its end, or stop it"
-QUEUED = "queued"  # a file of a run that waits: a new server puts it into its queue again
+QUEUED = "queued"  # file that marks a waiting run, so that a new server queues it again
 RESTARTED = "The server was restarted: it starts again when it is its turn. "
 
 
@@ -29,13 +29,13 @@ class Left(ValueError):
 
 @dataclass(eq=False)
 class Ticket:
-    """One job's place. A later job of the same owner has another ticket, never this one.
+    """The place of one job in the queue. A later job of the same owner gets a new ticket.
 
     Args:
         owner: the folder name of a visitor's session.
         kind: jobs of one kind take about as long.
-        remaining: seconds that the job at work still needs, where it knows.
-        restarted: an earlier server had it in its queue.
+        remaining: gives the seconds left of the running job, or None if unknown.
+        restarted: whether it comes from the queue of an earlier server.
     """
 
     owner: str
@@ -46,7 +46,7 @@ class Ticket:
 
 
 class HeavyQueue:
-    """Tickets in the order of arrival; the first `places` are at work. An owner has at most one."""
+    """Tickets in order of arrival; the first `places` are running. An owner has at most one."""
 
     def __init__(self, places: int = PLACES, waiting: int = WAITING) -> None:
         self.places, self.waiting = places, waiting
@@ -75,12 +75,12 @@ class HeavyQueue:
         return ticket
 
     def refuse_second(self, owner: str) -> None:
-        """Refuse who has a ticket already, with a `ValueError`."""
+        """Raise `ValueError` if the owner already has a ticket."""
         if self.before(owner) is not None:
             raise ValueError(SECOND)
 
     def leave(self, ticket: Ticket) -> None:
-        """Give the ticket back, waiting or at work; one that is not in the queue any more changes nothing."""
+        """Remove the ticket, waiting or running; nothing happens if it is no longer in the queue."""
         with self._lock:
             if ticket in self._tickets:
                 self._tickets.remove(ticket)
@@ -89,7 +89,7 @@ class HeavyQueue:
                 self._begin()
 
     def leave_line(self, owner: str) -> bool:
-        """Take the owner out of the queue if its job still waits; whether it did."""
+        """Remove the owner's job if it still waits; whether it did."""
         with self._lock:
             ticket = self._ticket_of(owner)
             if ticket is None or ticket.began is not None:
@@ -104,7 +104,7 @@ class HeavyQueue:
             return None if ticket is None else self._ahead(ticket)
 
     def words(self, owner: str) -> str:
-        """The sentence for the page of a waiting owner."""
+        """The message for a waiting owner."""
 
         with self._lock:
             ticket = self._ticket_of(owner)
@@ -119,7 +119,7 @@ class HeavyQueue:
         return f"{again}{others} before you{about}. Stop takes you out of the queue."
 
     def wait(self, ticket: Ticket) -> Iterator[str]:
-        """Yield what to say to who waits, again and again, until it is the ticket's turn.
+        """Yield the message for the waiting owner again and again, until it is the ticket's turn.
 
         Raises:
             Left: the ticket was taken out of the queue.
@@ -132,7 +132,7 @@ class HeavyQueue:
 
     @contextmanager
     def ticket(self, owner: str, kind: str = "") -> Iterator[Iterator[str]]:
-        """A ticket for the block; go through the yielded iterator first, showing each sentence of `wait`."""
+        """Hold a ticket in a `with` block; first exhaust the yielded iterator, the messages of `wait`."""
         ticket = self.join(owner, kind)
         try:
             yield self.wait(ticket)
@@ -140,7 +140,7 @@ class HeavyQueue:
             self.leave(ticket)
 
     def train(self, owner: str, run: runs.Run, restarted: bool = False) -> None:
-        """Start `run` in a process of its own when it is the owner's turn, and keep the place until it ends.
+        """Start `run` in a separate process when it is the owner's turn, and hold the place until it ends.
 
         Returns at once: no page has to stay open for it. A server that starts while the run waits puts it
         into its queue: see `take_over`.
@@ -185,13 +185,13 @@ class HeavyQueue:
         return max(1, self._tickets.index(ticket) - self.places + 1)
 
     def _begin(self) -> None:
-        """Let the first ones know that it is their turn."""
+        """Mark the first tickets as running."""
         for ticket in self._tickets[: self.places]:
             if ticket.began is None:
                 ticket.began = time.monotonic()
 
     def _expected(self, jobs: list[Ticket], ahead: int) -> float | None:
-        """Seconds until the place of one with `ahead` before it is free; None where a kind is not known."""
+        """Seconds until a ticket with `ahead` jobs before it starts; None if a duration is unknown."""
         at_work = [job for job in jobs if job.began is not None]
         waiting = [job for job in jobs if job.began is None][: ahead - 1]
         free, then = [], []
@@ -221,10 +221,10 @@ class HeavyQueue:
 
 
 def take_over(queue: HeavyQueue, folders: Iterable[tuple[str, Path]] | None = None) -> None:
-    """Put into `queue` what an earlier server left: trainings that go on, then in order those that waited.
+    """Put the trainings of an earlier server into `queue`: the running ones, then the waiting ones in order.
 
     Args:
-        folders: an owner and where its runs are; all visits without.
+        folders: pairs of an owner and the folder of its runs; by default all visits.
     """
     waiting: list[tuple[float, str, runs.Run]] = []
     for owner, folder in folders or [(folder.name, folder) for folder in visits.everyone()]:
@@ -235,7 +235,7 @@ def take_over(queue: HeavyQueue, folders: Iterable[tuple[str, Path]] | None = No
             if run.process() is None and (run.folder / "config.json").exists():
                 waiting.append((mark.stat().st_mtime, owner, run))
     for _, owner, run in sorted(waiting, key=lambda entry: entry[0]):
-        with suppress(ValueError):  # there is no room for it
+        with suppress(ValueError):  # the queue is full
             queue.train(owner, run, restarted=True)
 
 

@@ -14,11 +14,11 @@ from apps.shared.connections import shared
 from apps.shared.doors import App, Receive, Scope, Send, header
 from vision_core.safety import limits
 
-LOOK_AT_DISK = 4 << 20  # bytes between two looks at what is free
+LOOK_AT_DISK = 4 << 20  # bytes between two checks of the free disk space
 
 
 class UploadQuota:
-    """Refuses an upload at the first byte above a limit, whatever length it announced.
+    """Refuses an upload at the first byte above a limit, whatever Content-Length says.
 
     A visitor is an address. Where many share one (a proxy, this machine), it is the visit that the page's
     address names; whoever names none counts with all others who do not. What is sent within
@@ -27,7 +27,7 @@ class UploadQuota:
 
     def __init__(self, app: App, seconds: float = visits.UPLOAD_LIFETIME) -> None:
         self.app, self.seconds = app, seconds
-        self._sent: Counter[str] = Counter()  # bytes of each visitor
+        self._sent: Counter[str] = Counter()  # bytes sent by each visitor
         self._expiring: deque[tuple[float, str, int]] = deque()
         self._count("an earlier server", visits.size(visits.uploads()))
 
@@ -53,7 +53,7 @@ class UploadQuota:
             refused = self._refusal(who, look)
             if not refused:
                 return message
-            while message.get("more_body", False):  # a browser reads no answer before it has sent everything
+            while message.get("more_body", False):  # browsers read the answer only after sending everything
                 message = await receive()
             await JSONResponse({"detail": refused}, 413)(scope, receive, send)
             return {"type": "http.disconnect"}
@@ -65,7 +65,7 @@ class UploadQuota:
         try:
             await self.app(scope, counted, unless_refused)
         except Exception:
-            if not refused:  # else it complains that the visitor left
+            if not refused:  # otherwise it complains that the visitor left
                 raise
         finally:
             self._sent[who] -= seen
@@ -93,7 +93,7 @@ class UploadQuota:
 
 
 def visitor(scope: Scope) -> str:
-    """The visitor whom a request is charged to."""
+    """The visitor whose quota a request uses."""
     address = scope["client"][0] if scope.get("client") else ""
     if not shared(address):
         return address

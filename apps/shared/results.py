@@ -40,7 +40,7 @@ class Result:
         return self.folder / name
 
     def describe(self, **facts: Any) -> None:
-        """Write the facts; with them there is a result."""
+        """Write the facts, which completes the result."""
         write_json(self.path(f"{self.KIND}.json"), facts)
 
 
@@ -50,7 +50,7 @@ Kind = TypeVar("Kind", bound=Result)
 def create(kind: type[Kind], visit: Visit, needed: int) -> Kind:
     """A folder for a new result of `needed` bytes; `Result.describe` completes it.
 
-    Where there is no room, the oldest results go, but for the one on the page.
+    If there is no room, the oldest results are deleted, except the one on the page.
     """
     visits.opened(visit.session)
     visits.make_room(visit.session, needed, removable(kind, visit))
@@ -83,13 +83,13 @@ def missing(results: Sequence[Result], shown: int) -> str:
 
 
 def removable(kind: type[Kind], visit: Visit) -> list[Path]:
-    """Results that may be deleted for lack of room, the oldest first."""
+    """Results that may be deleted to make room, oldest first."""
     names = reversed(visits.numbered(visit.session, kind.KIND))  # also those that a kill left incomplete
     return [visit.session.path(name) for name in names if name != visit.result]
 
 
 def get(kind: type[Kind], visit: Visit, name: object = None) -> Kind:
-    """The result on the page, or the one of that name; none is a `ValueError`."""
+    """The named result, by default the one on the page. Raises `ValueError` if there is none."""
     name = visit.result if name is None else name
     if not isinstance(name, str) or not re.fullmatch(rf"{kind.KIND}-\d{{3,6}}", name):
         raise ValueError(kind.NOTHING)

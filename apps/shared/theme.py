@@ -1,4 +1,4 @@
-"""The look of all pages, and what stands at their top."""
+"""The theme of all pages, and the line at their top."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ SHARED = (
 
 
 def theme() -> gr.Theme:
-    """The look of all apps, with the fonts of the visitor's own system."""
+    """The theme of all apps, with system fonts."""
     return gr.themes.Soft(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
@@ -71,7 +71,7 @@ def theme() -> gr.Theme:
 
 
 def home() -> str:
-    """The way back to the landing page; in a Space, which has none, what its visitors share."""
+    """A link to the landing page; on a Space, which has none, a note on what its visitors share."""
     hours = visits.lifetime() / 3600
     kept = f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
     if "SPACE_ID" in os.environ:

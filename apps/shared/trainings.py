@@ -1,4 +1,4 @@
-"""A visitor's training: a run in a process of its own, from its place in the queue to its end."""
+"""A visitor's training: a run in a separate process, from the queue to its end."""
 
 from apps.shared.faults import sentence
 from apps.shared.progress import note
@@ -23,7 +23,7 @@ def status(session: Session, run: Run) -> str:
 
 
 def stop(session: Session, run: Run) -> bool:
-    """End a training after its current step; whether it still waited, and left the queue."""
+    """End a training after its current step; True if it only waited and was taken out of the queue."""
     waited = (run.folder / QUEUED).exists() and HEAVY.leave_line(session.owner)
     if not waited:
         runs.request_stop(run)
@@ -31,12 +31,12 @@ def stop(session: Session, run: Run) -> bool:
 
 
 def stopping(run: Run) -> str:
-    """The sentence below the progress of a training that was asked to stop."""
+    """The message below the progress of a training that is stopping."""
     return note("Stopping …") if (run.folder / "stop").exists() else ""
 
 
 def failure(run: Run) -> str:
-    """Why a training failed, as a sentence for the visitor."""
+    """Why a training failed, as a message for the visitor."""
     return sentence(ValueError(run.failure() or "It could not start"))
 
 

@@ -1,4 +1,4 @@
-"""Pieces of HTML that several pages show: past results, tables, numbers with a sentence."""
+"""HTML shared by several pages: past results, tables, explained numbers."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -63,7 +63,7 @@ def _cell(title: str, text: str) -> str:
 
 
 def tiles(numbers: Iterable[tuple[str, str, str]], label: str) -> str:
-    """Numbers as (value, name, the sentence that makes sense of it)."""
+    """Tiles of numbers, from (value, name, explanation)."""
     cells = "".join(
         f"<li><b>{value}</b><span>{name}</span><small>{words}</small></li>" for value, name, words in numbers
     )

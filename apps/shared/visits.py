@@ -27,9 +27,9 @@ from vision_core.pictures.images import Picture
 from vision_core.safety import limits
 
 SPACE_LIFETIME = 6 * 3600  # seconds without a visit after which a Space, which is shared, removes a folder
-UPLOAD_LIFETIME = 3600  # of what was uploaded and never used: what is used is copied into a session
-FREE_BYTES = 500 << 20  # of disk that always stay free
-SHOWN = 24  # pictures kept of those the page was given; Gradio has its own copies
+UPLOAD_LIFETIME = 3600  # lifetime of unused uploads; used ones are copied into a session
+FREE_BYTES = 500 << 20  # bytes of disk that always stay free
+SHOWN = 24  # pictures kept after they were shown; Gradio has its own copies
 M_ARENA_MAX = -8  # of glibc's mallopt
 FULL = "The server's disk is full: please come back later"
 FAILED = "The server could not do that"
@@ -43,14 +43,14 @@ _BUSY_LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Session:
-    """A visitor of one app. `key` is the secret that the address of the visitor's page holds."""
+    """A visitor of one app. `key` is the secret in the address of the visitor's page."""
 
     app: str
     key: str
 
     @property
     def owner(self) -> str:
-        """The folder's name: who reads it cannot tell the key."""
+        """The name of the folder, from which the key cannot be derived."""
         return sha256(self.key.encode()).hexdigest()[:32]
 
     @property
@@ -63,7 +63,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Left(Session):
-    """A visitor whose page is not known here: `key` is the folder's name instead of the secret."""
+    """A visitor whose secret is unknown here: `key` is the name of the folder instead."""
 
     @property
     def owner(self) -> str:
@@ -76,7 +76,7 @@ class Visit:
 
     Args:
         result: name of the result on the page.
-        controls: what its sliders, fields and boxes hold, by name.
+        controls: the values of its sliders, fields and boxes, by name.
     """
 
     APP: ClassVar[str]
@@ -89,7 +89,7 @@ Chosen = TypeVar("Chosen", bound=Visit)
 
 
 def current(kind: type[Chosen], state: Session | None) -> Chosen:
-    """The visitor's current choices, read anew, since several events of a page may run at once.
+    """The visitor's current choices, read from disk, since several events of a page may run at once.
 
     A client that never opened the page has no session, and gets a new one.
     """
@@ -100,7 +100,7 @@ def current(kind: type[Chosen], state: Session | None) -> Chosen:
 
 
 def change(kind: type[Chosen], state: Session, **choices: Any) -> Chosen:
-    """Write some choices down, leaving the others as another event may just have made them."""
+    """Store some choices and keep the others, which another event may just have changed."""
     with _CHANGING:
         visit = replace(current(kind, state), **choices)
         write_json(opened(state).path(CHOICES), {name: getattr(visit, name) for name in _choices(kind)})
@@ -143,12 +143,12 @@ def is_full(error: OSError) -> bool:
 
 
 def new(app: str) -> Session:
-    """A session that was never there; its folder is made at the first need, by `opened`."""
+    """A new session; `opened` creates its folder when it is first needed."""
     return Session(app, secrets.token_urlsafe(24))
 
 
 def find(app: str, key: object) -> Session | None:
-    """The session of a key that came from an address; None when there is none (any more)."""
+    """The session with the key from an address; None if there is none (any more)."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         return None
     session = Session(app, key)
@@ -156,7 +156,7 @@ def find(app: str, key: object) -> Session | None:
 
 
 def opened(session: Session) -> Session:
-    """With a folder, marked as used just now."""
+    """Create the folder of the session if needed and mark it as just used."""
     session.folder.mkdir(parents=True, exist_ok=True)
     os.utime(session.folder)
     return session
@@ -177,13 +177,13 @@ def locked(session: Session) -> Iterator[None]:
 
 
 def make_room(session: Session, needed: int = 0, removable: list[Path] | None = None) -> None:
-    """See that `needed` bytes more may be written: of the visitor, of all visitors and of the disk.
+    """Make room for `needed` more bytes within the limits of the visitor, of all visitors and of the disk.
 
     Args:
-        removable: files and folders of the session that may go for it, the first to go first.
+        removable: files and folders of the session that may be deleted, in this order.
 
     Raises:
-        ValueError: even so there is no room.
+        ValueError: there is still no room.
     """
     old, kept = list(removable or []), size(session.folder)
     while kept + needed > limits.VISIT.value and old:
@@ -209,7 +209,7 @@ def _missing(needed: int) -> int:
 
 
 def keep(session: Session, upload: str | Path, removable: list[Path] | None = None) -> str:
-    """Copy an upload into the session: its name there, made of the content and the suffix; see `title`."""
+    """Copy an upload into the session; its name there, from its content and suffix. See `title`."""
     source = Path(upload)
     data = source.read_bytes()
     suffix = source.suffix.lower() if re.fullmatch(r"\.\w{1,11}", source.suffix) else ""
@@ -223,7 +223,7 @@ def keep(session: Session, upload: str | Path, removable: list[Path] | None = No
 
 
 def title(session: Session, name: str) -> str:
-    """The visitor's name of a kept file, without its ending, as part of a file name."""
+    """The visitor's name for a kept file, without its suffix, for use in a file name."""
     try:
         return session.path(f"{name}.title").read_text("utf-8")
     except OSError:
@@ -231,7 +231,7 @@ def title(session: Session, name: str) -> str:
 
 
 def file_title(name: str) -> str:
-    """A file's name without its ending and without what a file's name may not hold."""
+    """A file name without its suffix and without characters that file names may not hold."""
     return re.sub(r"[^\w.() -]+", "-", Path(name).stem).strip("-. ")[:60] or "picture"
 
 
@@ -254,8 +254,8 @@ def _number(name: str) -> int:
 def shown(session: Session, rgb: np.ndarray) -> str:
     """The path of a PNG of `rgb`, uint8 (H, W, 3), for the page to show.
 
-    Given an array, Gradio writes such a file again each time, in place: a browser that reads meanwhile gets
-    half a picture. This one is named by its content and written once.
+    Given an array, Gradio would rewrite the file in place each time, and a browser could read
+    half a picture. This file is named by its content and written once.
     """
     content = sha256(str(rgb.shape).encode() + np.ascontiguousarray(rgb).data).hexdigest()
     path = opened(session).path(f"shown-{content[:24]}.png")
@@ -270,7 +270,7 @@ def shown(session: Session, rgb: np.ndarray) -> str:
 
 
 def sweep(needed: int = 0) -> None:
-    """Remove what is out of date and, while there is no room for `needed` bytes, who was away the longest."""
+    """Remove expired folders and, while there is no room for `needed` bytes, the least recently used."""
     now = time.time()
     for path in [*uploads().iterdir()]:
         if now - max(map(_written, [path, *path.rglob("*")])) > UPLOAD_LIFETIME:
@@ -283,7 +283,7 @@ def sweep(needed: int = 0) -> None:
 
 
 def trainings(folder: Path) -> Iterator[runs.Run]:
-    """The runs in one visitor's folder that a process trains now, whichever server started it."""
+    """The runs in a visitor's folder that are training now, whichever server started them."""
     for path in folder.rglob("process.json"):
         if (run := runs.Run(path.parent)).process() is not None:
             yield run
@@ -299,7 +299,7 @@ def _in_use(folder: Path) -> bool:
 
 
 class Janitor:
-    """Sweeps every minute from a thread of its own, which no fault ends."""
+    """Sweeps every minute in a separate thread, which survives every error."""
 
     def __init__(self, every: float = 60) -> None:
         self._ended = threading.Event()
@@ -323,13 +323,13 @@ class Janitor:
 
 
 def bound_arenas() -> None:
-    """Let glibc allocate for all threads from two arenas: of eight a core each keeps what it once needed."""
+    """Limit glibc to two arenas: by default it uses eight per core, and each keeps its memory."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(M_ARENA_MAX, 2)
 
 
 def return_memory() -> None:
-    """Give freed memory back to the system: glibc keeps what many threads allocated and freed."""
+    """Return freed memory to the system, since glibc keeps it."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
 
@@ -361,7 +361,7 @@ def _remove_measured(path: Path) -> int:
 
 
 def _written(path: Path) -> float:
-    """When, in seconds since 1970; 0 for what another event has just removed."""
+    """Modification time in seconds since 1970; 0 if another event has just removed the file."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A Gradio page in the suite: its mount, and what its events share."""
+"""Mounting a Gradio page in the suite, and the options that its events share."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +26,12 @@ QUIET: dict[str, Any] = {
     "concurrency_id": "page",
     "api_visibility": "private",
 }
-# Looks at what goes on are many more than one can press: without Gradio's queue, its stream of answers and
-# its statistics they take less of the processor, and wait for no other event
+# Refreshes are far more frequent than clicks. Without Gradio's queue, stream of answers and statistics they
+# take less processor time and do not wait for other events
 LOOK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-THREADS = 64  # for the events of an app, which the downloads cannot use up
-Look = tuple[Callable[..., Any], Any, Any]  # what shows how far some work is: function, inputs, outputs
-# The visit's key goes into the address: a reload comes back to the work
+THREADS = 64  # for the events of an app; downloads use other threads
+Look = tuple[Callable[..., Any], Any, Any]  # the refresh of running work: function, inputs, outputs
+# Put the key of the visit into the address, so that a reload continues it
 KEEP_KEY = """key => {
   const address = new URL(location);
   if (key && address.searchParams.get('visit') !== key) {
@@ -63,7 +63,7 @@ IDLE = "() => document.querySelectorAll('button[aria-busy]').forEach(b => b.remo
 
 
 class AppModule(Protocol):
-    """A Gradio app of the suite: its page, and its other addresses, such as downloads."""
+    """A Gradio app of the suite: its page and its routes, such as downloads."""
 
     files: APIRouter
 
@@ -71,11 +71,13 @@ class AppModule(Protocol):
 
 
 def mount(suite: FastAPI, app: AppModule, path: str) -> None:
-    """Build an app and mount it at `path`; a request to it may name no file but an upload of its own."""
+    """Build an app and mount it at `path`; requests to it may name only uploaded files."""
     logs.quiet_gradio()
     os.environ["GRADIO_TEMP_DIR"] = str(visits.uploads())  # read when the page is built
     page = app.build()
-    page.has_launched = True  # else Gradio opens any path of ours that it is given: only launch() says so
+    page.has_launched = (
+        True  # otherwise Gradio opens any server path that it is given: only launch() sets this
+    )
     suite.include_router(app.files, prefix=path.rstrip("/"))
     gr.mount_gradio_app(
         suite,
@@ -100,7 +102,7 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
 
 
 def _refusing_short_calls(queue: Queue) -> Callable[..., Any]:
-    """Gradio's own check comes in the event, after the answer that all is well."""
+    """Refuse events with missing inputs, which Gradio would accept first and fail on later."""
     push = queue.push
 
     async def checked(body: PredictBodyInternal, *args: Any, **kwargs: Any) -> Any:
@@ -116,7 +118,7 @@ def _refusing_short_calls(queue: Queue) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Page:
-    """A page that is being built, with the state that names its visitor's visit."""
+    """A page under construction, with the state that holds the visit."""
 
     blocks: gr.Blocks
     visit: gr.State
@@ -125,7 +127,7 @@ class Page:
 
 @contextmanager
 def page(title: str, intro: str) -> Iterator[Page]:
-    """The frame of a page: its title, the way home, and what it is for."""
+    """The frame of a page: the link home, its title and an introduction."""
     with gr.Blocks(title=f"{title} · vision-core", analytics_enabled=False) as blocks:
         visit = gr.State(None, time_to_live=visits.lifetime())
         key = gr.Textbox(visible="hidden", show_label=False)
@@ -143,7 +145,7 @@ def load(
     looks: Sequence[Look],
     controls: Sequence[Any] = (),
 ) -> None:
-    """When the page is opened, go on with the visit that its address names, or with a new one.
+    """When the page is opened, continue the visit in its address or start a new one.
 
     Args:
         shown: what `outputs` show of a visit.
@@ -180,7 +182,7 @@ def load(
 
 
 def controls(page: Page, without: Sequence[str] = ()) -> list[Any]:
-    """The sliders, boxes and fields of a page so far, but for those with the labels `without`."""
+    """The sliders, boxes and fields of a page so far, except those with the labels `without`."""
     kinds = (gr.Slider, gr.Number, gr.Radio, gr.Checkbox, gr.Dropdown, gr.Textbox, gr.ColorPicker)
     blocks = [block for block in page.blocks.blocks.values() if isinstance(block, kinds)]
     return [block for block in blocks if block is not page.key and block.label not in without]
@@ -193,9 +195,9 @@ def _is_plain(value: Any) -> bool:
 def start(
     event: Callable[..., Any], handler: Callable[..., Any], inputs: Any, look: Look, out: Any = None
 ) -> Any:
-    """When `event` comes, `handler` starts some work, and the page looks at it.
+    """On `event`, start some work with `handler` and follow it on the page.
 
-    The button that was pressed looks busy at once, until the handler has answered.
+    The pressed button looks busy at once, until the handler has answered.
     """
     event(None, js=BUSY)
     begun = event(handler, inputs, out, **QUIET)
@@ -205,7 +207,7 @@ def start(
 
 
 def watch(look: Look, timer: gr.Timer, stop: gr.Button, handler: Callable[..., Any], visit: gr.State) -> None:
-    """Look at some work again and again while `timer` is active, and at once after `stop`."""
+    """Refresh the page repeatedly while `timer` is active, and immediately after `stop`."""
     stopped = stop.click(handler, visit, None, queue=False, api_visibility="private")
     stopped.success(*look, **LOOK)
     timer.tick(*look, **LOOK)
@@ -220,10 +222,10 @@ def job(
     shown: Sequence[Any],
     stopper: gr.Button,
 ) -> Look:
-    """A button that starts a job, its Stop, and the timer that looks at it; what a loaded page looks at.
+    """Connect the button that starts a job, its Stop and a timer; returns the refresh for a loaded page.
 
     Args:
-        follow: gives what `shown` show, and `jobs.buttons`.
+        follow: gives the values of `shown`, and `jobs.buttons`.
     """
     timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, visit, [*shown, stopper, button, timer])
