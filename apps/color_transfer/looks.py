@@ -81,7 +81,7 @@ def create(
 
     Args:
         picture: the picture to recolour.
-        lut: of a result that will not change any more; else `first`, to look at until there is a network.
+        lut: the LUT of a final result; else `first` is shown until there is a network.
     """
     look = results.create(Look, visit, BYTES)
     images.save(Picture(images.shrink(picture.on_white().rgb, VIEW)), look.path("view.png"))

@@ -183,7 +183,7 @@ def _facts(look: Look, before: np.ndarray, after: np.ndarray, strength: float, l
 
 
 def _measure(look: Look) -> None:
-    """Measure a result as it is first shown, for the looks that come."""
+    """Measure a result at full strength in advance, for the next refresh."""
     _facts(look, *view(look, 1, 1), 1, 1)
 
 

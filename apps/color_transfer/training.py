@@ -60,7 +60,7 @@ def _target_colors(visitor: Visit) -> CountedColors:
 
 @user_errors
 def stop(state: Session | None) -> None:
-    """End the training after its current step; a visitor who still waits leaves the queue."""
+    """End the training after its current step, or take it out of the queue."""
     visitor = current(state)
     look = looks.get(visitor)
     if looks.status(look) not in trainings.GOING_ON:

@@ -21,7 +21,7 @@ AXIS: dict[str, Any] = {
     "labelPadding": 6,
     "labelOverlap": False,
 }
-SPLITS = {  # colour and dash, so that colour is not the only carrier
+SPLITS = {  # colour and dash, so that lines differ without colour, too
     "train": ("Training images", plots.LINES[0], "dot"),
     "val": ("Validation images", plots.LINES[1], "dash"),
     "test": ("Test images", plots.LINES[2], "solid"),
@@ -86,7 +86,7 @@ def over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]], ti
 
 
 def histogram(now: np.ndarray, before: np.ndarray, name: str, epoch: str) -> go.Figure:
-    """How the numbers of a tensor are spread, beside how they were before training."""
+    """Histogram of the values of a tensor, now and before training."""
     edges = np.histogram_bin_edges(np.concatenate([now.ravel(), before.ravel()]), 40)
     middle = (edges[1:] + edges[:-1]) / 2
     figure = go.Figure()

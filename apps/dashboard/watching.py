@@ -56,7 +56,7 @@ def start_button(disabled: bool, begin: Callable[..., object], *arguments: Any) 
 
 
 def tell_refusal() -> None:
-    """Messages for buttons that had no effect, and other viewers of this page."""
+    """Show why a button had no effect and, on a Space, who else sees this page."""
     if refused := st.session_state.pop("refused", ""):
         st.error(refused, icon=":material/block:")
     if os.environ.get("SPACE_ID"):

@@ -201,7 +201,7 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
     )
     task.input(lambda: "auto", None, fill, **wiring.QUIET)  # a filling is chosen for one task
     for side in (left, top, right, bottom):
-        side.input(None, None, ratio, js="() => ''")  # who names pixels means them
+        side.input(None, None, ratio, js="() => ''")  # a number of pixels overrides the shape
     for piece in (task.change, edge.blur, edge.submit, shadow.change):
         piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
     fill.change(

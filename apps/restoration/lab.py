@@ -1,4 +1,4 @@
-"""Damage lab: damage a clean page on purpose, restore it, and measure: here the truth is known."""
+"""Damage lab: damage a clean page, restore it and measure the result against the original."""
 
 from typing import Any
 

@@ -181,7 +181,7 @@ def _tell(job: Job, done: int, total: int) -> None:
 
 
 def begin_guess(state: Session | None, result: str) -> None:
-    """Compute in the background where the network guesses on a restored page."""
+    """Compute the uncertainty of the network on a restored page, in the background."""
     session = current(state).session
     sheet = sheets.get(session, result)
     network = networks.loader(session, sheet.facts["method"])

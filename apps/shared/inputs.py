@@ -24,7 +24,7 @@ def read_picture(path: str | Path) -> Picture:
 
 
 def event_data(event: gr.EventData, name: str) -> Any:
-    """The position of a click; a client that sends none gets a sentence."""
+    """The position of a click; a client that sends none gets an error message."""
     data = event._data
     if not isinstance(data, dict) or not isinstance(data.get(name), str):
         raise ValueError("That was not a click on this page")

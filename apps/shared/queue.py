@@ -150,9 +150,7 @@ class HeavyQueue:
         threading.Thread(target=self._train, args=(ticket, run), daemon=True).start()
 
     def adopt(self, owner: str, run: runs.Run) -> None:
-        """Count a training that an earlier server started and that still goes on; a second one of the owner's
-        is left alone.
-        """
+        """Count a running training of an earlier server, unless its owner already has a ticket."""
         ticket = Ticket(owner, run.config["system"], run.eta)
         with self._lock:
             if self._ticket_of(owner) is not None:

@@ -148,9 +148,9 @@ def load(
     """When the page is opened, continue the visit in its address or start a new one.
 
     Args:
-        shown: what `outputs` show of a visit.
-        looks: what is followed from then on.
-        controls: keep what they hold in the visit, and find it again.
+        shown: gives the values of `outputs` for a visit.
+        looks: refreshes to run when the page was opened.
+        controls: components whose values the visit keeps.
     """
     names = [f"{number} {control.label}" for number, control in enumerate(controls)]
 
