@@ -166,7 +166,7 @@ def _digest(path: Path, time: int) -> str:
 
 
 def _join(session: Session, files: list[File], form: str, rows: list[PageReport], failed: list[str]) -> None:
-    """Join the pages in one file. A ZIP leaves out unreadable pages, a PDF may keep them; else they are an error."""
+    """Join the pages in one file. A ZIP leaves out unreadable pages; else only a PDF may keep them."""
     target = session.path(FORMS[form])
     written = [row for row in rows if row.written]
     visits.make_room(session, sum(Path(row.written or "").stat().st_size for row in written))
