@@ -277,7 +277,7 @@ def build(state: gr.State) -> wiring.Look:
             chosen = inputs.Uploads(
                 label="Pages and books", file_count="multiple", height=150, elem_id="many"
             )
-            folder = inputs.Uploads(label="or a whole folder", file_count="directory", height=110)
+            folder = inputs.Uploads(label="or a whole folder", file_count="directory", height=150)
         with gr.Column(min_width=300):
             method = gr.Radio(networks.HOW, value="network", label="Restored by")
             strength = inputs.Slider(0, 1, 1, step=0.05, label="Strength")

@@ -296,7 +296,8 @@ def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
     wiring.start(start.click, begin, [state, method], look).then(None, js=wiring.TO_RESULT)
     wiring.watch(look, timer, stopper, jobs.end, state)
     for control in controls:
-        control.change(*look, trigger_mode="always_last", **wiring.LOOK)
+        control.change(None, js=views.WORKING)
+        control.change(*look, trigger_mode="always_last", **wiring.LOOK).then(None, js=views.MADE)
     verdict.click(lambda: False, None, gate, **wiring.QUIET)
     wiring.start(viewer.click, act, state, look)
     return {"look": look, "chosen": chosen, "book": whole_book}

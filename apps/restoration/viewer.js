@@ -37,6 +37,13 @@ function draw() {
   if (tools) tools.hidden = !at.brush;
 }
 
+// Busy until the pictures in view are loaded
+function settle() {
+  const pictures = [...element.querySelectorAll('.vc-layer img:not([hidden])')];
+  find('.vc-stage')?.setAttribute('aria-busy', String(pictures.some((picture) => !picture.complete)));
+}
+for (const event of ['load', 'error', 'made']) element.addEventListener(event, settle, true);
+
 function zoom(factor, x, y) {
   const s = sizes();
   if (!s) return;
@@ -136,7 +143,7 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button) return;
   const { act, over } = button.dataset;
-  if (over) { at.shown = at.shown === over ? '' : over; draw(); }
+  if (over) { at.shown = at.shown === over ? '' : over; draw(); settle(); }
   if (act) trigger('click', { act, value: '' });
   switch (button.dataset.do) {
     case 'in': zoom(1.5); break;
@@ -159,6 +166,7 @@ function again() {
   if (size) size.value = at.size;
   restore_mask();
   draw();
+  settle();
 }
 watch('value', again);
 new ResizeObserver(draw).observe(element);

@@ -13,6 +13,9 @@ from apps.shared.views import tiles
 from apps.shared.visits import Session
 
 VIEWER = Path(__file__).with_name("viewer.js").read_text("utf-8")
+# While the page is made anew, the old one stays and says so; then until the new pictures are loaded
+WORKING = "() => document.querySelector('.vc-stage')?.setAttribute('aria-busy', 'true')"
+MADE = "() => document.querySelector('.vc-stage')?.dispatchEvent(new Event('made', {bubbles: true}))"
 METHODS = {
     "network": "the bundled network",
     "own": "the network you trained here",
@@ -61,7 +64,7 @@ def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
     tall = min(1.35, height / width)
     return f"""<div class="vc-viewer" data-name="{sheet.name}" data-width="{width}" data-height="{height}"
  data-mask="{mask}" data-shown="{over}" style="--ratio:{tall:.3f}">
-<div class="vc-stage" tabindex="0" role="group"
+<div class="vc-stage" tabindex="0" role="group" aria-busy="true"
  aria-label="The page before and after. Arrow keys move it, plus and minus zoom, 0 shows all of it.">
 <div class="vc-layer"><img src="{after}" {size} alt="the restored page">
 <img class="changed" {size} hidden alt="" data-src="{changed}">{overlay}{frame}</div>

@@ -40,7 +40,8 @@ KEEP_KEY = """key => {
   }
 }"""
 OVER = "The visit in this address is over: its files were removed. This is a new one."
-# The landing page offers to go on. Again and again, for the page grows while the pictures load
+# The landing page offers to go on. Again and again while the work goes on and the pictures load, for the page
+# grows; but not against a person who scrolls
 TO_RESULT = """() => {
   try {
     const visits = JSON.parse(localStorage.getItem('vision-core visits') || '{}');
@@ -48,11 +49,15 @@ TO_RESULT = """() => {
     visits[location.pathname] = {title, address: location.pathname + location.search, time: Date.now()};
     localStorage.setItem('vision-core visits', JSON.stringify(visits));
   } catch { /* a browser that keeps nothing */ }
+  let last = null;
   const find = left => {
+    if (last !== null && Math.abs(scrollY - last) > 4) return;
     const result = document.querySelector('#bench, #result-section');
     const top = result?.getBoundingClientRect().top ?? 0;
     if (top < 0 || top > innerHeight / 3) result?.scrollIntoView({block: 'start'});
-    if (left) setTimeout(find, 200, left - 1);
+    last = scrollY;
+    const working = document.querySelector('#result-section .vc-progress');
+    if (left || working) setTimeout(find, 200, working ? 8 : left - 1);
   };
   find(8);
 }"""

@@ -112,6 +112,34 @@ def test_a_newcomer_restores_zooms_protects_downloads_and_comes_back(visitor, tm
     assert stranger.locator(".vc-viewer").count() == 0
 
 
+def test_the_page_stays_in_view_while_it_is_restored_and_says_that_it_is_made_anew(visitor):
+    page = visitor({"width": 1280, "height": 700})
+    page.evaluate("""() => {
+        window.away = [];
+        const look = () => {
+            const preview = document.querySelector('#preview')?.getBoundingClientRect();
+            const first = !document.querySelector('.vc-viewer');
+            if (first && document.querySelector('#progress .vc-progress')) away.push(preview.bottom < 0);
+            requestAnimationFrame(look);
+        };
+        look();
+    }""")
+    restore_example(page)
+    assert not any(page.evaluate("away"))
+    page.wait_for_function("document.querySelector('.vc-stage').ariaBusy === 'false'")
+    page.evaluate("""() => {
+        window.busy = [];
+        const [stage, after] = ['.vc-stage', '.vc-layer img'].map((name) => document.querySelector(name));
+        const note = () => busy.push([stage.ariaBusy, after.src.includes('output=color')]);
+        new MutationObserver(note).observe(document.querySelector('#viewer'),
+            {subtree: true, attributes: true, attributeFilter: ['aria-busy']});
+    }""")
+    page.locator("#output").get_by_text("grey").click()
+    page.wait_for_selector("#get-restored[href*='output=grey']")
+    page.wait_for_function("document.querySelector('.vc-stage').ariaBusy === 'false'")
+    assert page.evaluate("busy")[0] == ["true", True]  # while the old page is still there
+
+
 def test_a_bad_file_is_answered_with_a_sentence(visitor, tmp_path):
     (tmp_path / "page.pdf").write_bytes(b"%PDF no pages")
     Image.new("1", (12000, 12000)).save(tmp_path / "page.png")
