@@ -44,13 +44,13 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/pages.safetensors",
-        "7398a3d0c6aa704424f80ee4782bf32bf53aa7ed427ff24eefde39ee984e3b9e",
+        "d28b520a51407827985a4be8949ba386cad1be51479658b18e38fb1272d7ad9b",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
     "restoration-gate": Weights(
         "restoration/gate.json",
-        "ba89b63f83daf39f101f4d586d0907a05eee1901aec84701b2c25d9e7b638212",
+        "7fa3ad2dd4d5f52fa0666d8f35d362c9032efa88fa82d63f4f75141c08229566",
         "Apache-2.0",
         "vision-core restore fit-gate, see models/restoration/README.md",
     ),

@@ -66,6 +66,26 @@ def test_marks_of_age_darken_the_page_and_are_no_part_of_the_target(sheets, monk
     assert (target == 204).all() and plain.float().std() < 1 < aged.float().std()
 
 
+def test_the_original_mixture_dims_and_tints_the_page_with_its_dots():
+    """On grey paper: fading and tint are those of the target, white dots are tinted and never faded."""
+    clean = np.full((96, 96, 3), 0.5, np.float32)
+    pairs = [mixtures.original(clean, np.random.default_rng(seed)) for seed in range(300)]
+    tints, noisy, dotted = [], 0, 0
+    for damaged, target in pairs:
+        red, green, blue = (float(target[channel].unique()) / 255 for channel in range(3))
+        tint = (1.0, 1.0, 1.0) if abs(blue - red) < 0.01 else (1.0, 0.95, 0.8)
+        assert np.allclose((green, blue), (tint[1] * red, tint[2] * red), atol=0.005)
+        assert 0.349 < red < 0.601
+        tints.append(tint[2])
+        noisy += bool(damaged[0].float().std() > 2)
+        for channel in range(3):
+            assert damaged[channel].max() <= round(255 * tint[channel])
+        dotted += bool(damaged[0].max() == 255)
+    assert 0.5 < np.mean(np.array(tints) == 0.8) < 0.7 and noisy > 150 and 100 < dotted < 200
+    faded = np.mean([abs(float(target[0, 0, 0]) - 128) > 1 for _, target in pairs])
+    assert 0.45 < faded < 0.65
+
+
 def test_a_font_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "broken.ttf").write_bytes(b"no font")
     with pytest.raises(ValueError, match=r"broken\.ttf"):

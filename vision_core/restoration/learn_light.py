@@ -24,8 +24,17 @@ from vision_core.restoration.thumbnail import thumbnail
 
 BLOCKS = 12  # rows and columns of the blocks in the loss
 SAMPLES = 8_000  # five times as many from the same pages gain little
-FLOOR = 1e-4  # added to the squared error before its logarithm: 40 dB is good enough
-SHARES = {"mixture": 0.27, "shade": 0.2, "sheet": 0.15, "kinds": 0.1, "clean": 0.22, "strange": 0.06}
+FLOOR = 1e-4  # added to squared errors before their logarithm: 40 dB is good enough
+DETAIL = 1e-3  # squared error that the detail leaves behind, added to that of the light in the loss
+SHARES = {
+    "mixture": 0.3,
+    "usual": 0.07,
+    "shade": 0.15,
+    "sheet": 0.12,
+    "kinds": 0.1,
+    "clean": 0.2,
+    "strange": 0.06,
+}
 SHADED = 0.65  # share of the sheets; the others are evenly lit
 GREY, GREY_SHEETS = 0.12, 0.5  # share of pages, and of sheets, that are scans without colour
 SHEET = 384  # side of a generated sheet of paper of any tone
@@ -65,7 +74,7 @@ class Lights:
             clean = self._strange(rng, clean)
         if kind != "strange" and rng.random() < (GREY_SHEETS if kind == "sheet" else GREY):
             clean = np.repeat(clean @ np.array(LUMA, np.float32)[:, None], 3, 2)
-        if kind == "mixture":
+        if kind == "usual":
             steps = mixtures.usual(rng)
         elif kind == "shade":
             steps = mixtures.draw(rng, ["uneven_light"]) | (mixtures.usual(rng) if rng.random() < 0.4 else {})
@@ -80,7 +89,10 @@ class Lights:
             steps = mixtures.draw(rng, ["uneven_light", "noise"] if rng.random() < 0.5 else ["uneven_light"])
         else:
             steps = {}
-        damaged, lit = mixtures.apply(sheets.tensor(clean), steps, None, rng, usual=True)
+        if kind == "mixture":
+            damaged, lit = mixtures.original(clean, rng)
+        else:
+            damaged, lit = mixtures.apply(sheets.tensor(clean), steps, None, rng, usual=True)
         if "uneven_light" in steps and rng.random() < SHADOWS:
             shadow = torch.from_numpy(_shadow(rng, *clean.shape[:2]))
             damaged, lit = ((part * shadow).round().byte() for part in (damaged, lit))
@@ -176,7 +188,11 @@ def terms(model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
     own = torch.log(cost(_unchanged(light), moments) + FLOOR)
     known = torch.stack([found, own], 1).detach()
     rough = light.diff(dim=2).square().mean() + light.diff(dim=3).square().mean()
-    return {"error": found.mean(), "doubt": F.smooth_l1_loss(expected, known), "rough": rough}
+    return {
+        "error": torch.log(cost(light, moments) + DETAIL).mean(),
+        "doubt": F.smooth_l1_loss(expected, known),
+        "rough": rough,
+    }
 
 
 def _unchanged(light: Tensor) -> Tensor:

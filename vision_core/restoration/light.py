@@ -13,7 +13,7 @@ from vision_core.restoration.thumbnail import thumbnail
 
 ROWS = 256  # processed at once
 LEAST = 0.02  # weight below which no correction is applied
-MARGIN = 0.9  # required decrease of the predicted log error; keeps clean held-out pages above 34 dB
+MARGIN = 1.2  # required decrease of the predicted log error; keeps clean held-out pages above 34 dB
 TYPICAL = 0.6  # assumed brightness of a page
 SHADE = 0.02  # mean squared relative shade that is evened out; shallower ones are on clean pages, too
 MIRRORED: tuple[list[int], ...] = ([], [2], [3], [2, 3])

@@ -76,6 +76,44 @@ def usual(rng: np.random.Generator) -> dict[str, dict[str, float]]:
     return steps
 
 
+def original(clean: Image, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Damage a page as the original project does: its kinds, probabilities, ranges and order.
+
+    Noise is blurred with the page, and fading and tint dim both. Discs stain without regard to colour.
+
+    Args:
+        clean: float32 (H, W, 3) in [0, 1].
+
+    Returns:
+        the damaged page, and the clean one under the same light, uint8 (3, H, W).
+    """
+    import cv2
+
+    damaged, target = clean, clean
+    if rng.random() < 0.7:
+        damaged = damaged + rng.normal(0, rng.uniform(0.01, 0.08), clean.shape).astype(np.float32)
+    if rng.random() < 0.7:
+        kernel = int(rng.choice([3, 5, 7]))
+        damaged = cv2.GaussianBlur(damaged, (kernel, kernel), 0)
+    if rng.random() < 0.6:
+        gain, lift = rng.uniform(0.6, 0.9), rng.uniform(0.05, 0.15)
+        damaged, target = (gain * x + lift for x in (damaged, target))
+    if rng.random() < 0.5:
+        chance, half = rng.random(clean.shape, np.float32), rng.uniform(0.001, 0.01) / 2
+        damaged = np.where(chance < half, 0, np.where(chance > 1 - half, 1, damaged))
+    if rng.random() < 0.6:
+        damaged, target = (x * np.array([1, 0.95, 0.8], np.float32) for x in (damaged, target))
+    if rng.random() < 0.4:
+        soft = int(rng.choice([1, 9]))
+        for _ in range(int(rng.integers(1, 6))):
+            disc = np.zeros(clean.shape[:2], np.float32)
+            center = [int(rng.integers(side)) for side in (clean.shape[1], clean.shape[0])]
+            cv2.circle(disc, center, int(rng.integers(10, 51)), 1, -1)
+            cover = cv2.GaussianBlur(disc, (soft, soft), 0)[..., None]
+            damaged = damaged * (1 - cover * (1 - rng.uniform(0.3, 0.7)))
+    return to_bytes(sheets.tensor(damaged)), to_bytes(sheets.tensor(target))
+
+
 def apply(
     clean: Tensor,
     steps: dict[str, dict[str, float]],

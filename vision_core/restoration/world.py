@@ -28,6 +28,7 @@ from vision_core.restoration.sheets import (
 )
 from vision_core.restoration.thumbnail import thumbnail
 
+ORIGINAL = 0.3  # share of crops with the original's mixtures
 AROUND = 1.5  # side of the region in the thumbnail, relative to the crop's, for one crop in three
 
 
@@ -61,16 +62,12 @@ class World:
         rng = np.random.default_rng(seed)
         region = side if plain or rng.random() < 0.65 else round(AROUND * side)
         clean, truth = self._page(rng, region, 1.0) if plain else self._clean(rng, region)
-        steps = (
-            mixtures.usual(rng)
-            if plain
-            else mixtures.wide(rng)
-            if kind is None
-            else mixtures.draw(rng, [kind])
-        )
-        verso = None if plain else self._verso(rng, region)
-        darkest = darkness(clean, truth)
-        damaged, target = mixtures.apply(tensor(clean), steps, verso, rng, plain, darkest, kind is None)
+        if plain or (kind is None and rng.random() < ORIGINAL):
+            damaged, target = mixtures.original(clean, rng)
+        else:
+            steps = mixtures.wide(rng) if kind is None else mixtures.draw(rng, [kind])
+            verso, darkest = self._verso(rng, region), darkness(clean, truth)
+            damaged, target = mixtures.apply(tensor(clean), steps, verso, rng, False, darkest, kind is None)
         top, left = (int(rng.integers(region - side + 1)) for _ in range(2))
         area = (slice(None), slice(top, top + side), slice(left, left + side))
         seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
@@ -81,9 +78,11 @@ class World:
         """A crop of a page, clean and with the original's mixture, uint8 (3, S, S), for validation."""
         rng = np.random.default_rng(seed)
         clean, _ = self._page(rng, side, 1.0)
-        return mixtures.to_bytes(tensor(clean)), mixtures.apply(
-            tensor(clean), mixtures.usual(rng), None, rng, usual=True
-        )[0]
+        whole = mixtures.to_bytes(tensor(clean))
+        damaged = whole
+        while torch.equal(damaged, whole):
+            damaged, _ = mixtures.original(clean, rng)
+        return whole, damaged
 
     def _clean(self, rng: np.random.Generator, side: int) -> tuple[Image, np.ndarray]:
         """A clean crop and its ink, uint8."""
