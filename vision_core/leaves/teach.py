@@ -1,4 +1,4 @@
-"""Teaches new classes from about ten pictures each, in seconds, on the features of the shipped model.
+"""Teaches new classes from about ten pictures each, on the features of the shipped model.
 
 A strongly regularised logistic regression on embeddings, and a gate with the whitening of the shipped model.
 The stated accuracy, the temperature and the gate's limits come from cross-validation.

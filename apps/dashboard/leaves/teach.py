@@ -1,4 +1,4 @@
-"""Teach a leaf classifier new classes from a few pictures each: in seconds, and for this visit alone."""
+"""Teach a leaf classifier new classes from a few pictures each, for this visit alone."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,7 +86,10 @@ def show() -> None:
 
 
 st.title("Teach new classes", anchor=False)
-st.caption("About ten pictures per class are enough to start with. It takes seconds.")
+st.caption(
+    "About ten pictures per class are enough to start with. Twenty pictures take about half a minute, or a "
+    "minute on a busy machine."
+)
 asked = ask()
 pressed = st.button("Teach", type="primary", icon=":material/school:", key="teach", width="stretch")
 if pressed:
