@@ -2,11 +2,11 @@
 
 import pickletools
 import warnings
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
-from zipfile import ZIP_STORED, ZipExtFile, ZipFile, ZipInfo, is_zipfile
+from typing import IO, Any
+from zipfile import ZIP_STORED, ZipFile, ZipInfo, is_zipfile
 
 import torch
 
@@ -43,11 +43,10 @@ def load_state(path: str | Path, *names: str) -> dict[str, Any]:
                 for part in archive.infolist():
                     if part.filename.endswith(".pkl"):
                         with archive.open(part) as pickled:
-                            assert isinstance(pickled, ZipExtFile)
-                            _check_pickles(pickled, 1)
+                            _check_pickles(pickled, part.file_size)
         else:
             with path.open("rb") as pickled:
-                _check_pickles(pickled, LEGACY_PICKLES)
+                _check_pickles(pickled, path.stat().st_size, LEGACY_PICKLES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the ValueError below reports what is wrong
             data = torch.load(path, map_location="cpu", weights_only=True)
@@ -73,10 +72,10 @@ def _check_members(members: list[ZipInfo], size: int) -> None:
         raise ValueError("its members are larger than the file")
 
 
-def _check_pickles(file: BufferedReader | ZipExtFile, count: int) -> None:
-    """Reject up to `count` pickles that would make millions of objects, before they are made."""
+def _check_pickles(file: IO[bytes], size: int, count: int = 1) -> None:
+    """Reject up to `count` pickles in `size` bytes that would make millions of objects, before they are made."""
     for _ in range(count):
-        if not file.peek(1):
+        if file.tell() == size:
             return
         for number, _ in enumerate(pickletools.genops(file)):
             if number > MAX_OPCODES:
