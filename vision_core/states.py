@@ -73,7 +73,7 @@ def _check_members(members: list[ZipInfo], size: int) -> None:
 
 
 def _check_pickles(file: IO[bytes], size: int, count: int = 1) -> None:
-    """Reject up to `count` pickles in `size` bytes that would make millions of objects, before they are made."""
+    """Reject up to `count` pickles in `size` bytes that would make millions of objects."""
     for _ in range(count):
         if file.tell() == size:
             return
