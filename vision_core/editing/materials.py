@@ -60,9 +60,8 @@ def tint(value: str) -> Material:
             share, rest = np.ones(hole.shape, np.float32), lab[..., 1:]
             main = np.median(lab[hole], axis=0)
         else:
-            share = (lab[..., 1:] @ main[1:]).clip(
-                0
-            ) / length**2  # 1 where a colour is as clear as the main one
+            # 1 where a colour is as clear as the main one
+            share = (lab[..., 1:] @ main[1:]).clip(0) / length**2
             rest = lab[..., 1:] - share[..., None] * main[1:]
         light = lab[..., 0] + share.clip(0, 1) * (goal[0] - main[0])
         new = np.dstack([light.clip(0, 100), rest + share[..., None] * goal[1:]]).astype(np.float32)
