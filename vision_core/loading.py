@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 
-class _Made(Dataset[Any]):
+class _Batches(Dataset[Any]):
     def __init__(self, make: Callable[[int], Any], count: int) -> None:
         self.make, self.count = make, count
 
@@ -17,7 +17,7 @@ class _Made(Dataset[Any]):
         return self.make(number)
 
 
-def made(make: Callable[[int], Any], count: int, workers: int = 0) -> Iterator[Any]:
+def prefetched(make: Callable[[int], Any], count: int, workers: int = 0) -> Iterator[Any]:
     """Yield `make(0)` ... `make(count - 1)`, prefetched by `workers` processes.
 
     If `make` depends on nothing but its argument, the number of workers does not change the result.
@@ -26,10 +26,10 @@ def made(make: Callable[[int], Any], count: int, workers: int = 0) -> Iterator[A
         yield from map(make, range(count))
         return
     yield from DataLoader(
-        _Made(make, count), batch_size=None, collate_fn=_as_made, num_workers=workers, prefetch_factor=3
+        _Batches(make, count), batch_size=None, collate_fn=_unchanged, num_workers=workers, prefetch_factor=3
     )
 
 
-def _as_made(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     """Replaces the default collation, which would turn tuples into lists."""
     return batch

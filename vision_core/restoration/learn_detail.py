@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_core import devices
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.restoration import ink, losses, metrics
 from vision_core.restoration.network import PageRestorer, smooth
 from vision_core.restoration.world import Sample, World
@@ -49,7 +49,7 @@ class Lesson:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch; they depend on seed and epoch only."""
-        return made(partial(self.make, epoch), self.count, self.workers)
+        return prefetched(partial(self.make, epoch), self.count, self.workers)
 
     def terms(self, model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
         return terms(model, batch, self.floor)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_core import devices
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.restoration import data, losses
 from vision_core.restoration.degrade import KINDS, Recipe, degrade, draw, draw_mixture
 from vision_core.restoration.validation import Validation
@@ -50,7 +50,7 @@ class Lesson:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The clean and damaged crops of an epoch, uint8 (B, 3, S, S); they depend on seed and epoch only."""
-        return made(partial(self.make, epoch), self.count, self.workers)
+        return prefetched(partial(self.make, epoch), self.count, self.workers)
 
     def terms(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         clean, damaged = (part.float() / 255 for part in batch)

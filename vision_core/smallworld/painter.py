@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vision_core.devices import autocast, generator
 from vision_core.editing.fill.inpainting import GUIDANCE
 from vision_core.editing.hub import prepare
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.safety.bounds import Bounds, OneOf, Several, Whole
 from vision_core.smallworld import clip, data, tokens
 from vision_core.smallworld.autoencoder import save as save_autoencoder
@@ -160,7 +160,7 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
     needed = min(epoch * settings.steps * settings.batch_size, settings.scenes)
     examples = shared_examples(settings.autoencoder, settings.cache, settings.scenes)
     examples.fill(needed, settings.workers, settings.device)
-    yield from made(partial(_batch, settings, examples, epoch), settings.steps, settings.workers)
+    yield from prefetched(partial(_batch, settings, examples, epoch), settings.steps, settings.workers)
 
 
 def _batch(settings: Any, examples: Examples, epoch: int, step: int) -> tuple[Tensor, ...]:
