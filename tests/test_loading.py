@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from vision_core.loading import made
+from vision_core.loading import prefetched
 
 
 def _batch(number):
@@ -14,7 +14,7 @@ def _batch(number):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_come_in_order_and_as_they_were_made(workers):
-    found = list(made(_batch, 7, workers))
+    found = list(prefetched(_batch, 7, workers))
     assert [type(part) for part in found[0]] == [torch.Tensor, tuple]
     assert [first.tolist() for first, _ in found] == [[n, n] for n in range(7)]
     assert [rest.tolist() for _, (rest, _) in found] == [list(range(n)) for n in range(7)]
@@ -27,4 +27,4 @@ def test_an_error_of_a_worker_reaches_the_caller():
         raise ValueError(f"batch {number}")
 
     with pytest.raises(ValueError, match="batch 0"):
-        list(made(broken, 2, 1))
+        list(prefetched(broken, 2, 1))

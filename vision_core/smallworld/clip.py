@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from vision_core.devices import autocast, generator
 from vision_core.editing.hub import prepare
 from vision_core.files import read_json
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.safety.bounds import Bounds, Whole
 from vision_core.smallworld import data, tokens, world
 from vision_core.smallworld.grammar import GROUNDS, KINDS, PLACES, SIZES, SKIES, TONES, Caption
@@ -125,7 +125,7 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
     """
     if settings.cache and settings.workers:
         data.draw(settings.cache, 0, settings.scenes, settings.workers)
-    yield from made(partial(_batch, settings, epoch), settings.steps, settings.workers)
+    yield from prefetched(partial(_batch, settings, epoch), settings.steps, settings.workers)
 
 
 def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vision_core.files import atomic
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.smallworld import world
 
 SIDE, CHUNK = 128, 512
@@ -51,7 +51,7 @@ def draw(folder: str | Path, first: int, count: int, workers: int = 0, scene: Nu
     def drawn(number: int) -> None:
         pictures(missing[number] * CHUNK, 1, folder, scene)
 
-    for _ in made(drawn, len(missing), min(workers, len(missing))):
+    for _ in prefetched(drawn, len(missing), min(workers, len(missing))):
         pass
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vision_core import devices
 from vision_core.devices import autocast
 from vision_core.editing.hub import prepare
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.smallworld import clip, data, tokens, world
 from vision_core.smallworld.hiding import HIDING, hide, withheld
 
@@ -57,7 +57,7 @@ class Examples:
         parts = self._parts(needed)
         if self.cache and parts:
             data.draw(self.cache, self.first, needed, workers, world.wild)
-        return made(lambda k: self._hidden(parts[k]), len(parts), min(workers, len(parts)))
+        return prefetched(lambda k: self._hidden(parts[k]), len(parts), min(workers, len(parts)))
 
     def _parts(self, needed: int) -> range:
         done = self.filled // data.CHUNK

@@ -17,7 +17,7 @@ from vision_core.editing.fill import holes
 from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import push_pull
 from vision_core.events import Event
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "edit filler"
@@ -125,7 +125,7 @@ def decibels(filled: Tensor, clean: Tensor, hole: Tensor, floor: float = 0.0) ->
 
 def batches(photos: list[np.ndarray], settings: Settings, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's crops, uint8 (B, 3, S, S), and holes, bool (B, 1, S, S): a function of seed and epoch."""
-    return made(partial(_batch, photos, settings, epoch), settings.steps, settings.workers)
+    return prefetched(partial(_batch, photos, settings, epoch), settings.steps, settings.workers)
 
 
 def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from vision_core.editing import photo_training
 from vision_core.editing.find import drawn_damage, scratches
 from vision_core.editing.find.scratches import ScratchNet
 from vision_core.events import Event
-from vision_core.loading import made
+from vision_core.loading import prefetched
 from vision_core.settings import BATCH_SIZE, COUNT, CROP, WORKERS, TrainingSettings, setting
 
 SYSTEM = "edit scratches"
@@ -137,7 +137,7 @@ def _batches(
     photos: list[Photo], settings: Settings, epoch: int, steps: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Crops, uint8 (B, 3, S, S), and their damage, bool (B, 1, S, S): a function of seed and epoch."""
-    return made(partial(_batch, photos, settings, epoch), steps or settings.steps, settings.workers)
+    return prefetched(partial(_batch, photos, settings, epoch), steps or settings.steps, settings.workers)
 
 
 def _batch(photos: list[Photo], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:
