@@ -14,7 +14,7 @@ import apps
 import vision_core
 from vision_core.safety.messages import reason
 
-PASSED = {"connections.py", "doors.py", "quota.py", "suite.py"}  # what every request goes through
+PASSED = {"connections.py", "doors.py", "quota.py", "suite.py", "wiring.py"}  # that requests pass through
 _OURS = tuple(str(path.resolve().parent) for path in (Path(apps.__file__), Path(vision_core.__file__)))
 CAUGHT: ContextVar[list[BaseException]] = ContextVar("faults that Gradio caught in this request")
 log = logging.getLogger("vision_core.apps")
