@@ -99,7 +99,8 @@ def test_transparent_pixels_have_no_colour():
     pixels[:10, :10] = (220, 40, 40, 255)
     pixels[20:, 20:] = (0, 0, 255, 0)
     Image.fromarray(pixels).save("sticker.png")
-    assert run("palette", "sticker.png") == {"colors": ["#dc2828"], "shares": [1.0], "file": None}
+    result = {"colors": ["#dc2828"], "shares": [1.0], "file": None, "notes": []}
+    assert run("palette", "sticker.png") == result
 
 
 def test_applying_leaves_out_what_is_no_image_and_says_so():

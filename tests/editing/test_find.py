@@ -122,7 +122,7 @@ def test_a_coarse_mask_is_drawn_to_the_edge_without_stairs():
 def test_words_find_the_cup_and_refuse_what_is_not_there(coffee):
     rgb, seen = coffee
     found = eyes.shared().named(rgb, "the cup", seen)
-    assert found.mask is not None and 0.1 < found.mask.mean() < 0.3 and "1 x cup" in found.said
+    assert found.mask is not None and 0.1 < found.mask.mean() < 0.3 and "Cup: 1 marked" in found.said
     for word in ("dogs", "horse", "a blue cup"):
         refused = eyes.shared().named(rgb, word, seen)
         assert refused.mask is None and "found" in refused.said
