@@ -184,13 +184,13 @@ def terms(model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
     """The log error of each page, and the error of the network's own estimate of it."""
     seen, moments = batch
     light, expected = model.light(seen.float())
-    found = torch.log(cost(light, moments) + FLOOR)
+    squared = cost(light, moments)
     own = torch.log(cost(_unchanged(light), moments) + FLOOR)
-    known = torch.stack([found, own], 1).detach()
+    targets = torch.stack([torch.log(squared + FLOOR), own], 1).detach()
     rough = light.diff(dim=2).square().mean() + light.diff(dim=3).square().mean()
     return {
-        "error": torch.log(cost(light, moments) + DETAIL).mean(),
-        "doubt": F.smooth_l1_loss(expected, known),
+        "error": torch.log(squared + DETAIL).mean(),
+        "doubt": F.smooth_l1_loss(expected, targets),
         "rough": rough,
     }
 

@@ -61,7 +61,7 @@ def draw(rng: np.random.Generator, kinds: list[str]) -> dict[str, dict[str, floa
 
 
 def usual(rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Draw several kinds at once, as the original project does."""
+    """Draw several kinds at once, as often as the original project does, but with tints of any strength."""
     shares = {
         "fading": 0.6,
         "yellow_tint": 0.6,
