@@ -49,17 +49,17 @@ def run(
             its source, or a PDF whose pages would have to be cropped.
         OSError: the disk is full; names the page. All pages reported so far are safe.
     """
-    named = jobs(sources, out)
-    if protect is not None and (len(named) > 1 or documents.is_document(named[0][0])):
+    pairs = jobs(sources, out)
+    if protect is not None and (len(pairs) > 1 or documents.is_document(pairs[0][0])):
         raise ValueError("a mask protects a part of one image: restore that image alone")
-    if options.crop and any(documents.keeps_pages(*each) for each in named):
+    if options.crop and any(documents.keeps_pages(*each) for each in pairs):
         raise ValueError("pages of a PDF keep their size and cannot be cropped: choose an image or a TIFF")
-    refuse_replacing(*zip(*named, strict=True))
-    for folder in {target.parent for _, target in named}:
+    refuse_replacing(*zip(*pairs, strict=True))
+    for folder in {target.parent for _, target in pairs}:
         files.sweep(folder)
     key = digest(model, options)
-    journal = None if named[0][1] == out else Journal(out / JOURNAL, key)
-    for source, target in named:
+    journal = None if pairs[0][1] == out else Journal(out / JOURNAL, key)
+    for source, target in pairs:
         yield from one(source, target, network, options, key, journal, protect)
 
 
@@ -128,8 +128,8 @@ def pages(
         yield failed(name, 1, str(error).replace(str(source), name))
         return
     for number, target in zip(range(1, total + 1), targets, strict=False):
-        if journal and (done := journal.find(source, number, target)):
-            yield replace(done, source=name)
+        if journal and (finished := journal.find(source, number, target)):
+            yield replace(finished, source=name)
             continue
         try:
             page = guarded.read(source, max_pixels, page=number)
@@ -141,10 +141,10 @@ def pages(
             yield failed(name, number, str(error).replace(str(source), name))
             continue
         except OSError as error:
-            what = (
+            message = (
                 f"page {number} of {name} could not be written ({reason(error)}); the pages before are safe"
             )
-            raise OSError(error.errno, what, error.filename) from error
+            raise OSError(error.errno, message, error.filename) from error
         if journal:
             journal.add(source, report)
         yield report
@@ -160,22 +160,22 @@ def _page(
 ) -> PageReport:
     """Restore a page and save it."""
     result = restore(page, network, options, protect)
-    done = result.picture
-    room(done.rgb.nbytes)
+    restored = result.picture
+    room(restored.rgb.nbytes)
     verdict = result.verdict
     against = result.used and not verdict.accepted
-    images.save(done, target)
+    images.save(restored, target)
     return PageReport(
         source="",
         page=1,
         written=str(target),
         outcome="restored" if result.used else "kept",
         reason=f"the gate, which is off, says: {verdict.reason}" if against else verdict.reason,
-        notes="; ".join([*done.notes, *images.loss(done, target)]),
+        notes="; ".join([*restored.notes, *images.loss(restored, target)]),
         change=round(verdict.change, 2),
         seconds=round(result.seconds, 2),
-        unchanged=(done.kind, done.wide is None) == (page.kind, page.wide is None)
-        and np.array_equal(done.rgb, page.rgb),
+        unchanged=(restored.kind, restored.wide is None) == (page.kind, page.wide is None)
+        and np.array_equal(restored.rgb, page.rgb),
     )
 
 
@@ -201,13 +201,13 @@ def _document(
         reports.append(report)
         yield report
     parts = {report.page: Path(report.written) for report in reports if report.written is not None}
-    lost = [report for report in reports if report.written is None]
-    if lost and not (
+    unreadable = [report for report in reports if report.written is None]
+    if unreadable and not (
         parts and documents.keeps_pages(source, target)
     ):  # an incomplete document would be worse than none
         if parts:
-            said = f"{target} was not written; the pages that can be read are in {folder}"
-            yield failed(str(source), 0, said)
+            message = f"{target} was not written; the pages that can be read are in {folder}"
+            yield failed(str(source), 0, message)
         return
     if journal is not None:
         journal.begin(source, 0)
@@ -218,14 +218,14 @@ def _document(
         return
     _remove(folder, parts.values())
     restored = sum(report.outcome == "restored" for report in reports)
-    said = f"{restored} of {len(reports)} pages restored"
-    if lost:
-        numbers = ", ".join(str(report.page) for report in lost[:9]) + ", ..." * (len(lost) > 9)
-        said += f"; as it was, for it could not be read: page {numbers}"
-        yield PageReport(str(source), 0, str(target), "joined", said)
+    message = f"{restored} of {len(reports)} pages restored"
+    if unreadable:
+        numbers = ", ".join(str(report.page) for report in unreadable[:9]) + ", ..." * (len(unreadable) > 9)
+        message += f"; as it was, for it could not be read: page {numbers}"
+        yield PageReport(str(source), 0, str(target), "joined", message)
     if journal is not None:
-        journal.add(source, PageReport(str(source), 0, str(target), "joined", f"done before: {said}"))
-        for report in lost:
+        journal.add(source, PageReport(str(source), 0, str(target), "joined", f"done before: {message}"))
+        for report in unreadable:
             journal.add(source, report)
 
 
@@ -272,12 +272,12 @@ def listed(sources: list[Path], out: Path) -> Found:
 
 def jobs(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     """Each file to restore, with its target."""
-    found = listed(sources, out).files
-    if not found:
+    entries = listed(sources, out).files
+    if not entries:
         raise ValueError("there is nothing to restore")
-    if len(found) == 1 and out.suffix.lower() in documents.SUFFIXES and not out.is_dir():
-        return [(found[0][0], out)]
+    if len(entries) == 1 and out.suffix.lower() in documents.SUFFIXES and not out.is_dir():
+        return [(entries[0][0], out)]
     if out.suffix.lower() in documents.SUFFIXES:
-        raise ValueError(f"{len(found)} files go into a folder, not into {out}")
-    names = distinct((name for _, name in found), documents.SUFFIXES)
-    return [(source, out / name) for (source, _), name in zip(found, names, strict=True)]
+        raise ValueError(f"{len(entries)} files go into a folder, not into {out}")
+    names = distinct((name for _, name in entries), documents.SUFFIXES)
+    return [(source, out / name) for (source, _), name in zip(entries, names, strict=True)]

@@ -45,11 +45,11 @@ def page(
             near = _around(area)  # the network misses letters beside dark areas
             dark[near] = np.maximum(dark, 255 - classical.wolf(rgb)[..., 0])[near]
             dark[area] = _reversed(luma, middle)[area]
-    written = _written(dark)
-    if not written.any():
+    mask = _written(dark)
+    if not mask.any():
         note = EMPTY
     if not soft:
-        return np.repeat(np.where(written, 0, 255).astype(np.uint8)[..., None], 3, 2), "binary", note
+        return np.repeat(np.where(mask, 0, 255).astype(np.uint8)[..., None], 3, 2), "binary", note
     return np.repeat(255 - dark[..., None], 3, 2), "grey", note
 
 

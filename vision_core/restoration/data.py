@@ -64,29 +64,29 @@ def split(pages: Sequence[Page]) -> tuple[list[Page], list[Page]]:
     )
 
 
-def crop(page: Page, side: int, drawn: Generator, scale: float = 1.0) -> Tensor:
+def crop(page: Page, side: int, generator: Generator, scale: float = 1.0) -> Tensor:
     """A random crop, float (3, side, side) in [0, 1]; a `scale` below 1 reduces the page first.
 
     Small pages are padded by reflection. Crops that are almost black, beside the page, are redrawn up to
     three times.
     """
     wide = max(side, round(side / scale))
-    cut = _square(page.pixels, wide, drawn)
+    cut = _square(page.pixels, wide, generator)
     for _ in range(3):
         if cut[:, ::8, ::8].float().mean() > 48:
             break
-        cut = _square(page.pixels, wide, drawn)
+        cut = _square(page.pixels, wide, generator)
     image = cut.float() / 255
     if wide > side:
         image = F.interpolate(image[None], (side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
     return image
 
 
-def _square(pixels: Tensor, side: int, drawn: Generator) -> Tensor:
+def _square(pixels: Tensor, side: int, generator: Generator) -> Tensor:
     """A random square crop of (3, H, W), padded by reflection."""
     _, height, width = pixels.shape
     top, left = (
-        int(torch.randint(0, max(1, have - side + 1), (), generator=drawn)) for have in (height, width)
+        int(torch.randint(0, max(1, have - side + 1), (), generator=generator)) for have in (height, width)
     )
     cut = pixels[:, top : top + side, left : left + side]
     if min(height, width) >= side:

@@ -76,8 +76,8 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS), severity: int | None 
     steps = []
     for kind in (kind for kind in KINDS if kind in kinds):
         level = severity or rng.choice(SEVERITIES)
-        drawn = {name: _fifth(low, high, level, rng) for name, (low, high) in KINDS[kind].ranges.items()}
-        steps.append({"kind": kind, "severity": level, **drawn})
+        parameters = {name: _fifth(low, high, level, rng) for name, (low, high) in KINDS[kind].ranges.items()}
+        steps.append({"kind": kind, "severity": level, **parameters})
     return {"seed": seed, "steps": steps}
 
 

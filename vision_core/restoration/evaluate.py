@@ -56,11 +56,11 @@ def _decided(page: np.ndarray, truth: np.ndarray, changed: Change) -> Row:
     """Numbers of cells that improve and worsen by 1 dB under the clean illumination, and accepted."""
     light = _light(page, truth)
     gain = learn_gate.error(light(page), truth) - learn_gate.error(light(changed.detail), truth)
-    taken = gate.shares(page, changed.detail, changed.ink)[: gain.shape[0], : gain.shape[1]]
-    found = {}
+    weights = gate.shares(page, changed.detail, changed.ink)[: gain.shape[0], : gain.shape[1]]
+    counts = {}
     for name, where in (("helps", gain >= 1), ("harms", gain <= -1)):
-        found |= {name: int(where.sum()), f"{name}_taken": round(float(taken[where].sum()), 3)}
-    return found
+        counts |= {name: int(where.sum()), f"{name}_taken": round(float(weights[where].sum()), 3)}
+    return counts
 
 
 def _light(page: np.ndarray, truth: np.ndarray):
@@ -106,11 +106,11 @@ def undamaged(pages: list[data.Page], network: Restorer) -> Iterator[Row]:
     """Restore whole clean pages with default options: PSNR in dB, and the share of sharpness kept."""
     for page in pages:
         rgb = page.pixels.permute(1, 2, 0).contiguous().numpy()
-        done = restore(images.Picture(rgb), network).picture.rgb
-        before, after = (metrics.sharpness(images.to_tensor(x)).item() for x in (rgb, done))
+        restored = restore(images.Picture(rgb), network).picture.rgb
+        before, after = (metrics.sharpness(images.to_tensor(x)).item() for x in (rgb, restored))
         yield {
             "page": page.name,
-            "psnr": round(_psnr(done, rgb), 2),
+            "psnr": round(_psnr(restored, rgb), 2),
             "sharpness": round(after / max(before, 1e-6), 3),
         }
 
@@ -136,12 +136,12 @@ def evaluate(
     restored by default; "restored" is without it. For undamaged crops, rows also hold the share of sharpness
     kept, and the share of crops that the gate would keep.
     """
-    drawn = devices.generator(seed, 1)
+    generator = devices.generator(seed, 1)
     number = 0
     for kind in (*KINDS, "mixture", "undamaged"):
         for severity in SEVERITIES:
-            picks = torch.randint(len(pages), (crops,), generator=drawn).tolist()
-            clean = torch.stack([data.crop(pages[pick], side, drawn) for pick in picks])
+            picks = torch.randint(len(pages), (crops,), generator=generator).tolist()
+            clean = torch.stack([data.crop(pages[pick], side, generator) for pick in picks])
             recipes = []
             for _ in range(crops):
                 number += 1
@@ -199,7 +199,7 @@ def evaluate_pairs(folder: Path, network: Restorer) -> Iterator[Row]:
         }
         black |= {"sauvola": classical.sauvola(page.rgb), "wolf": classical.wolf(page.rgb)}
         black["ink"] = finish(page, changed, Options(output="binary")).picture.rgb
-        row = {name: round(f_measure(found[..., 0] < 128, ink), 2) for name, found in black.items()}
+        row = {name: round(f_measure(binary[..., 0] < 128, ink), 2) for name, binary in black.items()}
         pseudo = round(f_measure(black["ink"][..., 0] < 128, ink, pseudo=True), 2)
         yield {"page": source.stem.removesuffix("_source"), **row, "ink_pseudo": pseudo}
 
@@ -218,30 +218,30 @@ def pairs_summary(rows: list[Row]) -> dict[str, float]:
     }
 
 
-def f_measure(found: np.ndarray, ink: np.ndarray, pseudo: bool = False) -> float:
+def f_measure(predicted: np.ndarray, ink: np.ndarray, pseudo: bool = False) -> float:
     """Harmonic mean of precision and recall in %, of bool (H, W); if `pseudo`, recall is of the skeleton.
 
     Source: Pratikakis et al. 2010, "H-DIBCO 2010".
     """
-    right = float((found & ink).sum())
-    precision = right / max(1.0, float(found.sum()))
-    wanted = ink
+    right = float((predicted & ink).sum())
+    precision = right / max(1.0, float(predicted.sum()))
+    expected = ink
     if pseudo:
         from skimage.morphology import skeletonize
 
-        wanted = skeletonize(ink)
-    recall = float((found & wanted).sum()) / max(1.0, float(wanted.sum()))
+        expected = skeletonize(ink)
+    recall = float((predicted & expected).sum()) / max(1.0, float(expected.sum()))
     return 200 * precision * recall / max(1e-9, precision + recall)
 
 
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
     """The files NAME_source.* in a folder that have a NAME_target.*, with these."""
-    found = []
+    matched = []
     for source in sorted(folder.glob("*_source.*")):
         target = source.with_name(source.name.replace("_source.", "_target."))
         if target.is_file():
-            found.append((source, target))
-    return found
+            matched.append((source, target))
+    return matched
 
 
 def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool = False) -> Row:
@@ -258,12 +258,12 @@ def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool =
     before = torch.cat([images.to_tensor(page) for page in pages])
     best, best_ssim, names = [], [], []
     for index, page in enumerate(pages):
-        tried = {name: images.to_tensor(method(page)) for name, method in BASELINES.items()}
-        scores = {n: metrics.psnr(image, truth[index : index + 1]).item() for n, image in tried.items()}
+        baselines = {name: images.to_tensor(method(page)) for name, method in BASELINES.items()}
+        scores = {n: metrics.psnr(image, truth[index : index + 1]).item() for n, image in baselines.items()}
         name = max(scores, key=lambda n: scores[n])
         names.append(name)
         best.append(scores[name])
-        best_ssim.append(metrics.ssim(tried[name], truth[index : index + 1]).item())
+        best_ssim.append(metrics.ssim(baselines[name], truth[index : index + 1]).item())
     row = {
         "psnr_damaged": metrics.psnr(before, truth).mean().item(),
         "psnr_restored": metrics.psnr(restored, truth).mean().item(),
@@ -275,7 +275,7 @@ def compare(clean: Tensor, damaged: Tensor, network: Restorer, undamaged: bool =
         "accepted_by_gate": float(np.mean([gated.verdict.accepted for _, gated in results])),
     }
     if undamaged:
-        kept = metrics.sharpness(restored) / metrics.sharpness(truth).clamp(min=1e-6)
-        row["sharpness_kept"] = kept.mean().item()
+        sharpness = metrics.sharpness(restored) / metrics.sharpness(truth).clamp(min=1e-6)
+        row["sharpness_kept"] = sharpness.mean().item()
         row["kept_by_gate"] = 1 - row["accepted_by_gate"]
     return {name: round(value, 4) for name, value in row.items()} | {"classical": names}

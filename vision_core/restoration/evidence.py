@@ -63,12 +63,12 @@ def _means(maps: list[np.ndarray], top: int, bottom: int) -> np.ndarray:
 
     height, width = bottom - top, maps[0].shape[1]
     rows, columns = -(-height // CELL), -(-width // CELL)
-    found = []
+    means = []
     for values in maps:
         beyond = (0, rows * CELL - height, 0, columns * CELL - width)
         padded = cv2.copyMakeBorder(values[top:bottom], *beyond, cv2.BORDER_REFLECT)
-        found.append(cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA))
-    return np.stack(found, 2).reshape(rows, columns, len(maps))
+        means.append(cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA))
+    return np.stack(means, 2).reshape(rows, columns, len(maps))
 
 
 def _maps(original: np.ndarray, restored: np.ndarray, ink: np.ndarray | None) -> list[np.ndarray]:
@@ -146,6 +146,6 @@ def _paper(luma: np.ndarray) -> np.ndarray:
 
 def _typical(depth: np.ndarray) -> float:
     """Typical ink depth of a page: the 90th percentile over pixels that are not clearly paper."""
-    found = depth[::2, ::2]
-    found = found[found > 0.1]
-    return float(np.percentile(found, 90)) if found.size > 50 else 1.0
+    depths = depth[::2, ::2]
+    depths = depths[depths > 0.1]
+    return float(np.percentile(depths, 90)) if depths.size > 50 else 1.0

@@ -76,8 +76,8 @@ def comparison(
 
 def _figures(rgb: np.ndarray, clean: np.ndarray) -> dict[str, float]:
     pair = images.to_tensor(rgb), images.to_tensor(clean)
-    found = {name: getattr(metrics, name)(*pair).item() for name in ("psnr", "ssim", "mae", "mse")}
-    return {name: round(value, 5) for name, value in found.items()}
+    figures = {name: getattr(metrics, name)(*pair).item() for name in ("psnr", "ssim", "mae", "mse")}
+    return {name: round(value, 5) for name, value in figures.items()}
 
 
 def _text(figures: dict[str, float]) -> str:

@@ -79,12 +79,12 @@ def judge(
     change = float(difference.mean())
     dots = float((difference > DOT).mean())
     needed = change >= LEAST_CHANGE or _strongest(difference) >= LEAST_LOCAL or dots >= LEAST_DOTS
-    taken = shares(original, restored if detail is None else detail, ink, caution)
+    weights = shares(original, restored if detail is None else detail, ink, caution)
     if not needed:
         reason = f"the page needs nothing (mean change {change:.1f} of 255)"
-        return Verdict(False, needed, reason, before, after, change, taken)
-    weight = _by_cells(difference, taken.shape)
-    share = float((weight * taken).sum() / max(weight.sum(), 1e-9))
+        return Verdict(False, needed, reason, before, after, change, weights)
+    changes = _by_cells(difference, weights.shape)
+    share = float((changes * weights).sum() / max(changes.sum(), 1e-9))
     lit = detail is not None and _light_alone(original, restored, detail) >= LEAST_CHANGE
     scores = f"quality score {before.score:.2f} -> {after.score:.2f}"
     if share >= LEAST_TAKEN:
@@ -94,7 +94,7 @@ def judge(
         reason = f"only the light was restored, mean change {change:.1f} of 255"
     else:
         reason = "nowhere is it sure that restoring helps: writing could change or vanish"
-    return Verdict(share >= LEAST_TAKEN or lit, needed, reason, before, after, change, taken)
+    return Verdict(share >= LEAST_TAKEN or lit, needed, reason, before, after, change, weights)
 
 
 def shares(
@@ -111,7 +111,7 @@ def share(likely: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(4 * likely, -30, 30)))
 
 
-def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def mixed(original: np.ndarray, restored: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Blend the two pages by the weights of the cells, interpolated.
 
     uint8 or uint16 (H, W, 3), like the inputs.
@@ -119,9 +119,9 @@ def mixed(original: np.ndarray, restored: np.ndarray, taken: np.ndarray) -> np.n
     import cv2
 
     height, width, _ = original.shape
-    rows, columns = taken.shape
+    rows, columns = weights.shape
     large = cv2.resize(
-        taken.astype(np.float32), (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR
+        weights.astype(np.float32), (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR
     )
     share = ((large[:height, :width, None] - 0.02) / 0.96).clip(0, 1)  # exact at weights near 0 and 1
     out = original + share * (restored.astype(np.float32) - original)
@@ -148,13 +148,13 @@ class Model:
 
     @classmethod
     def read(cls, path: Path) -> "Model":
-        found = json.loads(path.read_text("utf-8"))
-        layers = [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in found["layers"]]
+        fields = json.loads(path.read_text("utf-8"))
+        layers = [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in fields["layers"]]
         return cls(
-            np.array(found["mean"], np.float32),
-            np.array(found["scale"], np.float32),
+            np.array(fields["mean"], np.float32),
+            np.array(fields["scale"], np.float32),
             layers,
-            found["threshold"],
+            fields["threshold"],
         )
 
 
@@ -201,8 +201,8 @@ def _by_cells(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _contrast(relative: np.ndarray, edges: np.ndarray) -> float:
     """Median over edge pixels: most belong to strokes, few to stains."""
-    found = relative[edges > 0]
-    return float(np.median(found if found.size else relative))
+    contrasts = relative[edges > 0]
+    return float(np.median(contrasts if contrasts.size else relative))
 
 
 def _separation(luma: np.ndarray) -> float:

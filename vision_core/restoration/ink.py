@@ -19,13 +19,13 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
     paper = cv2.blur(paper, (LINE, LINE)).astype(np.float32).clip(16)
     depth = ((paper - luma) / paper).clip(0, 1)  # 0 paper, towards 1 black
     typical = _typical(depth)
-    found = strokes(depth, 0.25 * typical, 0.6 * typical)
+    labels = strokes(depth, 0.25 * typical, 0.6 * typical)
     large = cv2.morphologyEx(
         (depth > 0.45 * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((19, 19), np.uint8)
     )
     large = ((large > 0) | (paper < 70)).astype(np.uint8)
-    found[cv2.dilate(large, np.ones((41, 41), np.uint8)) > 0] = UNSURE
-    return found
+    labels[cv2.dilate(large, np.ones((41, 41), np.uint8)) > 0] = UNSURE
+    return labels
 
 
 def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
@@ -39,10 +39,10 @@ def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
 
     stroke = cv2.blur(cv2.dilate(depth, np.ones((9, 9), np.uint8)), (9, 9))  # maximum of the stroke
     share = depth / stroke.clip(0.05)
-    found = np.full(depth.shape, UNSURE, np.uint8)
-    found[(share > 0.52) & (stroke > certain)] = 255
-    found[(share < 0.32) | (stroke < faint)] = 0
-    return found
+    labels = np.full(depth.shape, UNSURE, np.uint8)
+    labels[(share > 0.52) & (stroke > certain)] = 255
+    labels[(share < 0.32) | (stroke < faint)] = 0
+    return labels
 
 
 def _typical(depth: np.ndarray) -> float:

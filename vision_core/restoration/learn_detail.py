@@ -108,8 +108,8 @@ def _cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 def _overlap(logits: Tensor, truth: Tensor) -> Tensor:
     """1 - F-measure of the probabilities over the whole batch."""
     sure = (truth != ink.UNSURE).float()
-    found, right = torch.sigmoid(logits) * sure, (truth == 255).float()
-    return 1 - (2 * (found * right).sum() + 1) / (found.sum() + right.sum() + 1)
+    predicted, expected = torch.sigmoid(logits) * sure, (truth == 255).float()
+    return 1 - (2 * (predicted * expected).sum() + 1) / (predicted.sum() + expected.sum() + 1)
 
 
 class DetailValidation:
@@ -124,11 +124,11 @@ class DetailValidation:
 
         `val_score`, which selects weights, is the PSNR of mixtures plus a tenth of the F-measure.
         """
-        psnr, gain, found = _figures(model, self.plain)
-        _, wide_gain, wide = _figures(model, self.wide)
-        hurt = (self.wide[0] != self.wide[1]).flatten(1).any(1)
+        psnr, gain, plain_logits = _figures(model, self.plain)
+        _, wide_gain, wide_logits = _figures(model, self.wide)
+        damaged = (self.wide[0] != self.wide[1]).flatten(1).any(1)
         untouched, _, _ = _figures(model, (self.plain[1], *self.plain[1:]))
-        f_measure = 100 * (1 - _overlap(20 * wide, self.wide[2]).item())
+        f_measure = 100 * (1 - _overlap(20 * wide_logits, self.wide[2]).item())
         if preview is not None:
             _save_preview(preview, self.wide, model)
         return {
@@ -136,10 +136,10 @@ class DetailValidation:
             "val_psnr": psnr.mean().item(),
             "val_gain": gain.mean().item(),
             "val_worst": gain.min().item(),
-            "val_wide_gain": wide_gain[hurt].mean().item(),
+            "val_wide_gain": wide_gain[damaged].mean().item(),
             "val_undamaged": untouched.mean().item(),
             "val_ink": f_measure,
-            "val_ink_mixtures": 100 * (1 - _overlap(20 * found, self.plain[2]).item()),
+            "val_ink_mixtures": 100 * (1 - _overlap(20 * plain_logits, self.plain[2]).item()),
         }
 
 
@@ -169,13 +169,13 @@ def _save_preview(path: Path, batch: Batch, model: nn.Module) -> None:
         restored, logits = (
             x.cpu() for x in _ran(model, batch[0][some].to(device), batch[3][some].to(device))
         )
-    shown = (
+    grid = (
         batch[0][some] / 255,
         restored.clamp(0, 1),
         batch[1][some] / 255,
         1 - torch.sigmoid(logits).expand(-1, 3, -1, -1),
     )
-    rows = [torch.cat(list(part[..., ::2, ::2]), 2) for part in shown]
+    rows = [torch.cat(list(part[..., ::2, ::2]), 2) for part in grid]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as file:
         file.write(images.encode(images.Picture(images.from_tensor(torch.cat(rows, 1)[None])), "JPEG", 85))

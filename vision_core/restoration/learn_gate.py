@@ -42,7 +42,7 @@ class Cells:
 
 def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
     """Collect cells of `count` crops, each restored by the network, perfectly, and wrongly."""
-    found, gains, crops, real = [], [], [], []
+    features, gains, crops, real = [], [], [], []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         kind = str(rng.choice(SINGLE)) if rng.random() < 0.35 else None
@@ -54,12 +54,12 @@ def gather(network: PageRestorer, world: World, count: int, seed: int) -> Cells:
         if rng.random() < 0.15:
             damaged = target
         restored, ink = _restored(network, damaged, sample.thumbnail)
-        for page, made, seen in _versions(rng, damaged, restored, target, ink):
-            found.append(evidence.cells(page, made, seen).reshape(-1, evidence.FEATURES))
-            gains.append((error(page, target) - error(made, target)).ravel())
+        for page, version, predicted_ink in _versions(rng, damaged, restored, target, ink):
+            features.append(evidence.cells(page, version, predicted_ink).reshape(-1, evidence.FEATURES))
+            gains.append((error(page, target) - error(version, target)).ravel())
             crops.append(np.full(gains[-1].size, number))
-            real.append(np.full(gains[-1].size, made is restored and seen is not None))
-    return Cells(*(np.concatenate(part) for part in (found, gains, crops, real)))
+            real.append(np.full(gains[-1].size, version is restored and predicted_ink is not None))
+    return Cells(*(np.concatenate(part) for part in (features, gains, crops, real)))
 
 
 def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str, Any]:
@@ -108,12 +108,12 @@ def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn
     return model.eval()
 
 
-def decision(taken: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[str, float]:
+def decision(weights: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[str, float]:
     """Share of the area accepted by the gate where restoring helps, and where it harms, by `least` dB."""
     helps, harms = gain >= least, gain <= -least
     return {
-        "helps_taken": round(float(taken[helps].mean()), 4) if helps.any() else 1.0,
-        "harms_taken": round(float(taken[harms].mean()), 4) if harms.any() else 0.0,
+        "helps_taken": round(float(weights[helps].mean()), 4) if helps.any() else 1.0,
+        "harms_taken": round(float(weights[harms].mean()), 4) if harms.any() else 0.0,
         "helps": round(float(helps.mean()), 4),
         "harms": round(float(harms.mean()), 4),
     }
@@ -130,8 +130,8 @@ def _restored(network: PageRestorer, damaged: np.ndarray, thumbnail: Tensor) -> 
     x = torch.from_numpy(damaged.transpose(2, 0, 1).copy())[None].float() / 255
     with torch.inference_mode(), devices.autocast(x.device):
         restored, ink = network.detail(x.contiguous(memory_format=torch.channels_last), thumbnail[None])
-    made = (restored[0].float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    return made, (torch.sigmoid(ink[0, 0].float()) * 255).round().byte().numpy()
+    page = (restored[0].float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return page, (torch.sigmoid(ink[0, 0].float()) * 255).round().byte().numpy()
 
 
 def _versions(

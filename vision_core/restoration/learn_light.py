@@ -82,8 +82,8 @@ class Lights:
         elif kind == "kinds":
             common = ["fading", "yellow_tint", "uneven_light"]
             count = int(rng.integers(1, 4))
-            drawn = rng.choice(common if rng.random() < 0.6 else list(KINDS), count).tolist()
-            steps = {name: value for name, value in mixtures.draw(rng, drawn).items()}
+            kinds = rng.choice(common if rng.random() < 0.6 else list(KINDS), count).tolist()
+            steps = {name: value for name, value in mixtures.draw(rng, kinds).items()}
             steps = {name: steps[name] for name in KINDS if name in steps}
         elif kind == "sheet" and rng.random() < SHADED:
             steps = mixtures.draw(rng, ["uneven_light", "noise"] if rng.random() < 0.5 else ["uneven_light"])
@@ -96,9 +96,9 @@ class Lights:
         if "uneven_light" in steps and rng.random() < SHADOWS:
             shadow = torch.from_numpy(_shadow(rng, *clean.shape[:2]))
             damaged, lit = ((part * shadow).round().byte() for part in (damaged, lit))
-        seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
+        statistics = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
         moments = _moments(lit.permute(1, 2, 0).float().numpy() / 255, clean)
-        return torch.from_numpy(seen).half(), torch.from_numpy(moments).half()
+        return torch.from_numpy(statistics).half(), torch.from_numpy(moments).half()
 
     def _region(self, rng: np.random.Generator) -> np.ndarray:
         """A whole page reduced in size, or a square of it, float32 (H, W, 3) in [0, 1]."""
@@ -182,8 +182,8 @@ def cost(light: Tensor, moments: Tensor) -> Tensor:
 
 def terms(model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
     """The log error of each page, and the error of the network's own estimate of it."""
-    seen, moments = batch
-    light, expected = model.light(seen.float())
+    thumbnails, moments = batch
+    light, expected = model.light(thumbnails.float())
     squared = cost(light, moments)
     own = torch.log(cost(_unchanged(light), moments) + FLOOR)
     targets = torch.stack([torch.log(squared + FLOOR), own], 1).detach()
@@ -211,13 +211,15 @@ class Lesson:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch, from cached samples; they depend on seed and epoch only."""
-        drawn = devices.generator(self.seed, epoch)
-        numbers = torch.randint(SAMPLES, (self.count, self.size), generator=drawn)
-        turns = torch.randint(4, (self.count,), generator=drawn)
+        generator = devices.generator(self.seed, epoch)
+        numbers = torch.randint(SAMPLES, (self.count, self.size), generator=generator)
+        turns = torch.randint(4, (self.count,), generator=generator)
         for row, turn in zip(numbers.tolist(), turns.tolist(), strict=True):
-            seen, moments = zip(*(self.lights.sample(self.seed + number) for number in row), strict=True)
+            thumbnails, moments = zip(
+                *(self.lights.sample(self.seed + number) for number in row), strict=True
+            )
             mirrored = [axis for axis in (2, 3) if turn & axis - 1]
-            yield torch.stack(seen).flip(mirrored), torch.stack(moments).flip(mirrored)
+            yield torch.stack(thumbnails).flip(mirrored), torch.stack(moments).flip(mirrored)
 
     def terms(self, model: PageRestorer, batch: Batch) -> dict[str, Tensor]:
         return terms(model, batch)
@@ -232,10 +234,10 @@ class LightValidation:
     def __init__(self, lights: Lights, seed: int, number: int = 96) -> None:
         self.parts: dict[str, Batch] = {}
         for kind in ("mixture", "shade", "sheet", "clean", "strange"):
-            made = [lights.sample(10**6 + seed + n, kind) for n in range(number)]
+            samples = [lights.sample(10**6 + seed + n, kind) for n in range(number)]
             self.parts[kind] = (
-                torch.stack([seen for seen, _ in made]),
-                torch.stack([moments for _, moments in made]),
+                torch.stack([seen for seen, _ in samples]),
+                torch.stack([moments for _, moments in samples]),
             )
 
     def measure(self, model: PageRestorer) -> dict[str, Any]:
@@ -243,25 +245,25 @@ class LightValidation:
 
         `val_score`, which selects weights, is the mean, with mixtures twice and at most 40 dB.
         """
-        found: dict[str, Any] = {}
+        metrics: dict[str, Any] = {}
         scores: list[Tensor] = []
         device = next(model.parameters()).device
-        for kind, (seen, moments) in self.parts.items():
-            light, sure = (part.cpu() for part in consulted(model, seen.float().to(device)))
+        for kind, (thumbnails, moments) in self.parts.items():
+            light, sure = (part.cpu() for part in consulted(model, thumbnails.float().to(device)))
             sure = sure[:, None, None, None]
             chosen = sure * light + (1 - sure) * _unchanged(light)
             after, before = (-10 * torch.log10(cost(x, moments) + FLOOR) for x in (chosen, _unchanged(light)))
-            found[f"val_{kind}"] = after.mean().item()
+            metrics[f"val_{kind}"] = after.mean().item()
             if kind in ("shade", "sheet"):
-                found[f"val_{kind}_gain"] = (after - before).mean().item()
+                metrics[f"val_{kind}_gain"] = (after - before).mean().item()
             if kind == "mixture":
-                found["val_gain"] = (after - before).mean().item()
-                found["val_gain_always"] = (
+                metrics["val_gain"] = (after - before).mean().item()
+                metrics["val_gain_always"] = (
                     (-10 * torch.log10(cost(light, moments) + FLOOR) - before).mean().item()
                 )
-                found["val_worse"] = (after < before - 1).float().mean().item()
+                metrics["val_worse"] = (after < before - 1).float().mean().item()
                 scores.append(after)
             elif kind != "shade":
-                found[f"val_{kind}_below_34"] = (after < 34).float().mean().item()
+                metrics[f"val_{kind}_below_34"] = (after < 34).float().mean().item()
             scores.append(after)
-        return {"val_score": torch.cat(scores).mean().item(), **found}
+        return {"val_score": torch.cat(scores).mean().item(), **metrics}

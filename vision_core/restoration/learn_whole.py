@@ -57,10 +57,10 @@ class Lesson:
         with devices.autocast(damaged.device):
             restored = model(damaged.contiguous(memory_format=torch.channels_last))
         restored = restored.float()
-        found = {"l1": losses.l1(restored, clean)}
+        terms = {"l1": losses.l1(restored, clean)}
         if self.term is not None:
-            found["perceptual"] = self.term(restored, clean)
-        return found
+            terms["perceptual"] = self.term(restored, clean)
+        return terms
 
     def measure(self, model: nn.Module, preview: Path | None = None) -> dict[str, Any]:
         return self.validation.measure(model, preview)
@@ -82,9 +82,9 @@ def recipe(seed: int) -> Recipe:
 def _batch(
     pages: list[data.Page], seed: int, size: int, side: int, generated: float, epoch: int, number: int
 ) -> Batch:
-    drawn = devices.generator(seed, epoch, number)
-    clean = torch.stack([_crop(pages, side, generated, drawn) for _ in range(size)])
-    seeds = torch.randint(2**31, (size,), generator=drawn).tolist()
+    rng = devices.generator(seed, epoch, number)
+    clean = torch.stack([_crop(pages, side, generated, rng) for _ in range(size)])
+    seeds = torch.randint(2**31, (size,), generator=rng).tolist()
     damaged = degrade(clean, [recipe(seed) for seed in seeds], clean.roll(1, 0))
     return _bytes(clean), _bytes(damaged)
 
@@ -94,17 +94,17 @@ def _bytes(images: Tensor) -> Tensor:
     return (images * 255).round().byte()
 
 
-def _crop(pages: list[data.Page], side: int, generated: float, drawn: torch.Generator) -> Tensor:
+def _crop(pages: list[data.Page], side: int, generated: float, rng: torch.Generator) -> Tensor:
     """A clean crop, perhaps mirrored; half of them at half to full scale, one in twelve grey."""
-    chance = torch.rand(8, generator=drawn).tolist()
+    chance = torch.rand(8, generator=rng).tolist()
     if chance[0] < generated:
         from vision_core.restoration import pages as generator
 
-        number = int(torch.randint(2**31, (), generator=drawn))
+        number = int(torch.randint(2**31, (), generator=rng))
         image = generator.crop(number, side)
     else:
-        page = pages[int(torch.randint(len(pages), (), generator=drawn))]
+        page = pages[int(torch.randint(len(pages), (), generator=rng))]
         scale = 1.0 if chance[1] < 0.5 else 0.5 + 0.5 * chance[2]
-        image = data.crop(page, side, drawn, scale)
+        image = data.crop(page, side, rng, scale)
     image = image.flip([axis for axis in (1, 2) if chance[4 + axis] < 0.5])
     return image.mean(0, keepdim=True).expand(3, -1, -1) if chance[7] < 1 / 12 else image

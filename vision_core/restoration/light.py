@@ -99,29 +99,29 @@ def read_light(picture: np.ndarray, network: PageRestorer) -> tuple[Answer, np.n
     top, left, bottom, right = box
     inside = np.ascontiguousarray(picture[top:bottom, left:right])
     device = next(network.parameters()).device
-    seen = torch.from_numpy(thumbnail(inside))[None].to(device)
-    fields, errors = _predictions(network.eval(), seen)
+    statistics = torch.from_numpy(thumbnail(inside))[None].to(device)
+    fields, errors = _predictions(network.eval(), statistics)
     field, sure = (part.cpu() for part in _agreed(fields, errors))
     even = evenness(fields)[0].cpu().numpy()
     return Answer(field[0].numpy(), sure[0].item(), box, page, even), inside
 
 
 @torch.inference_mode()
-def consulted(network: PageRestorer, seen: Tensor) -> tuple[Tensor, Tensor]:
+def consulted(network: PageRestorer, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
     """The ensemble prediction for thumbnails, (B, 14, 24, 24), over all light networks and four mirrorings.
 
     Returns the mean field, (B, 6, 6, 6), and its weight, (B,), which is near 1 if the predicted error is
     smaller than that of the original illumination by a margin. The variance of the ensemble counts as error.
     """
-    return _agreed(*_predictions(network, seen))
+    return _agreed(*_predictions(network, thumbnails))
 
 
-def _predictions(network: PageRestorer, seen: Tensor) -> tuple[Tensor, Tensor]:
+def _predictions(network: PageRestorer, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
     """The fields, (N, B, 6, 6, 6), of all light networks and mirrorings, and the mean log errors, (B, 2)."""
     fields, expected = [], []
     for light in (network.light, *network.others):
         for axes in MIRRORED:
-            field, errors = light(seen.flip(axes))
+            field, errors = light(thumbnails.flip(axes))
             fields.append(field.flip(axes))
             expected.append(errors)
     return torch.stack(fields), torch.stack(expected).mean(0)

@@ -71,8 +71,8 @@ class VGG16Features(nn.Module):
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         _alike(restored, clean)
         with torch.no_grad():
-            wanted = self.layers((clean - self.mean) / self.std)
-        return F.mse_loss(self.layers((restored - self.mean) / self.std), wanted)
+            target = self.layers((clean - self.mean) / self.std)
+        return F.mse_loss(self.layers((restored - self.mean) / self.std), target)
 
 
 def _alike(restored: Tensor, clean: Tensor) -> Tensor:

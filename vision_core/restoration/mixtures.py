@@ -161,7 +161,7 @@ def apply(
 def _aged(rng: np.random.Generator, side: int) -> Image:
     """Transmission of foxing, tide lines and rings, float32 (3, S, S) in (0, 1]."""
     y, x = np.mgrid[:side, :side].astype(np.float32)
-    kept = np.ones((3, side, side), np.float32)
+    transmission = np.ones((3, side, side), np.float32)
     for kind in rng.choice(["foxing", "tide", "ring"], int(rng.integers(1, 3)), replace=False):
         cover = np.zeros((side, side), np.float32)
         if kind == "foxing":
@@ -180,8 +180,8 @@ def _aged(rng: np.random.Generator, side: int) -> Image:
             cover += np.exp(-((off / rng.uniform(1.5, 8)) ** 2))
             cover *= (0.7 + 0.6 * sheets.cloud(rng, side, 5)).clip(0, 1)
         absorbed = rng.uniform(0.08, 0.55) * np.array([rng.uniform(0.4, 0.95), 0.9, rng.uniform(0.9, 1.2)])
-        kept *= (1 - absorbed[:, None, None] * cover.clip(-0.3, 1.2)).clip(0.1, 1).astype(np.float32)
-    return kept
+        transmission *= (1 - absorbed[:, None, None] * cover.clip(-0.3, 1.2)).clip(0.1, 1).astype(np.float32)
+    return transmission
 
 
 def _shown_through(

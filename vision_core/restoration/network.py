@@ -101,9 +101,9 @@ class Light(nn.Module):
         features = self.glance(thumbnail)
         whole = self.whole(torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1))
         places = self.places(features + self.around(whole)[..., None, None])
-        answer = self.page(whole)[..., None, None] + places
-        identity = answer.new_tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]).view(1, 6, 1, 1)
-        return (identity + answer).float(), self.error(whole).float()
+        correction = self.page(whole)[..., None, None] + places
+        identity = correction.new_tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]).view(1, 6, 1, 1)
+        return (identity + correction).float(), self.error(whole).float()
 
 
 class PageRestorer(nn.Module):

@@ -44,20 +44,20 @@ def join(detail: str | Path, lights: Sequence[str | Path], out: str | Path) -> d
     Raises:
         ValueError: a file holds no `PageRestorer`, or the sizes differ.
     """
-    one, detail_facts = checkpoints.load(detail, PageRestorer)
-    found = [checkpoints.load(path, PageRestorer) for path in lights]
-    sizes = {name: one.architecture[name] for name in ("widths", "down", "up", "light")}
-    if any(other.architecture["light"] != sizes["light"] for other, _ in found):
+    source, detail_facts = checkpoints.load(detail, PageRestorer)
+    loaded = [checkpoints.load(path, PageRestorer) for path in lights]
+    sizes = {name: source.architecture[name] for name in ("widths", "down", "up", "light")}
+    if any(other.architecture["light"] != sizes["light"] for other, _ in loaded):
         raise ValueError(f"{detail} and {', '.join(map(str, lights))} have lights of different sizes")
-    parts = [part for other, _ in found for part in (other.light, *other.others)]
-    both = PageRestorer(**sizes, lights=len(parts))
-    both.detail.load_state_dict(one.detail.state_dict())
-    for light, part in zip((both.light, *both.others), parts, strict=True):
+    parts = [part for other, _ in loaded for part in (other.light, *other.others)]
+    joined = PageRestorer(**sizes, lights=len(parts))
+    joined.detail.load_state_dict(source.detail.state_dict())
+    for light, part in zip((joined.light, *joined.others), parts, strict=True):
         light.load_state_dict(part.state_dict())
     facts = {
         "detail": shareable(detail_facts),
-        "lights": [shareable(fact) for _, each in found for fact in each.get("lights", [each])],
+        "lights": [shareable(fact) for _, each in loaded for fact in each.get("lights", [each])],
         "licence": "Apache-2.0",
     }
-    checkpoints.save(out, both, facts, half=True)
+    checkpoints.save(out, joined, facts, half=True)
     return facts

@@ -81,12 +81,14 @@ def _draw(rng: random.Random, width: int, height: int) -> tuple[str, np.ndarray]
     ruled = Image.new("L", (width, height))
     if rng.random() < 0.4:
         _rule(rng, ImageDraw.Draw(ruled), line, margin, width, height)
-    drawn = generator(rng.randrange(2**31))
-    sheet = _paper(rng, drawn, width, height)
+    torch_rng = generator(rng.randrange(2**31))
+    sheet = _paper(rng, torch_rng, width, height)
     color, rubric = rng.choice(INKS), rng.choice(RUBRICS)
-    sheet = _ink(sheet, ruled, (120, 90, 70), 0.35, drawn)
-    sheet = _ink(sheet, inks["ink"].filter(ImageFilter.GaussianBlur(0.45)), color, rng.uniform(0.7, 1), drawn)
-    sheet = _ink(sheet, inks["rubric"].filter(ImageFilter.GaussianBlur(0.45)), rubric, 0.9, drawn)
+    sheet = _ink(sheet, ruled, (120, 90, 70), 0.35, torch_rng)
+    sheet = _ink(
+        sheet, inks["ink"].filter(ImageFilter.GaussianBlur(0.45)), color, rng.uniform(0.7, 1), torch_rng
+    )
+    sheet = _ink(sheet, inks["rubric"].filter(ImageFilter.GaussianBlur(0.45)), rubric, 0.9, torch_rng)
     return hand, (sheet.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
@@ -135,25 +137,29 @@ def _rule(
         pen.line((x, 0, x, height), 255)
 
 
-def _paper(rng: random.Random, drawn: torch.Generator, width: int, height: int) -> Tensor:
+def _paper(rng: random.Random, torch_rng: torch.Generator, width: int, height: int) -> Tensor:
     """Parchment or paper, (3, H, W): a tone, clouds of three sizes, and grain."""
     tone = torch.tensor([c + rng.uniform(-8, 8) for c in rng.choice(PAPERS)]).view(3, 1, 1) / 255
     clouds = torch.zeros(height, width)
     for cells, weight in ((3, 0.03), (12, 0.015), (48, 0.01)):
         rows = max(2, math.ceil(cells * height / max(height, width)))
-        coarse = torch.randn(1, 1, rows, cells, generator=drawn)
+        coarse = torch.randn(1, 1, rows, cells, generator=torch_rng)
         clouds += weight * F.interpolate(coarse, (height, width), mode="bilinear")[0, 0]
-    grain = rng.uniform(0.004, 0.014) * torch.randn(height, width, generator=drawn)
+    grain = rng.uniform(0.004, 0.014) * torch.randn(height, width, generator=torch_rng)
     soft = F.avg_pool2d(F.pad(grain[None, None], (1, 1, 1, 1), "replicate"), 3, 1)[0, 0]
     return tone * (1 + clouds + grain * 0.5 + soft)
 
 
 def _ink(
-    sheet: Tensor, layer: Image.Image, color: tuple[int, int, int], strength: float, drawn: torch.Generator
+    sheet: Tensor,
+    layer: Image.Image,
+    color: tuple[int, int, int],
+    strength: float,
+    torch_rng: torch.Generator,
 ) -> Tensor:
     """Lay a layer of ink, of uneven strength, on the sheet."""
     cover = torch.from_numpy(np.array(layer)).float() / 255
-    coarse = torch.randn(1, 1, 10, 10, generator=drawn)
+    coarse = torch.randn(1, 1, 10, 10, generator=torch_rng)
     uneven = (1 + 0.15 * F.interpolate(coarse, cover.shape, mode="bicubic")[0, 0]).clamp(0.4, 1.1)
     cover = (cover * strength * uneven).clamp(0, 1)
     return sheet * (1 - cover) + torch.tensor(color).view(3, 1, 1) / 255 * cover

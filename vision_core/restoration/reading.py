@@ -18,7 +18,7 @@ from vision_core.restoration.degrade import degrade, draw
 from vision_core.restoration.networks import Restorer
 from vision_core.restoration.restore import restore
 
-KINDS = ("bleed_through", "fading", "stains", "noise")  # that reduce legibility
+KINDS = ("bleed_through", "fading", "stains", "noise")  # kinds that reduce legibility
 SEVERITY = 5
 LETTERS = 40  # per page; fewer are not significant
 MISSING = "OCR needs Tesseract: install it (Debian: apt-get install tesseract-ocr tesseract-ocr-fra)"
@@ -42,9 +42,9 @@ def evaluate_text(
         raise ValueError(MISSING)
     if not (folder / "lines.json").is_file():
         raise ValueError(f"{folder} holds no lines.json with the text of its pages")
-    known = read_json(folder / "lines.json")
-    each = -(-lines // len(known))
-    for number, (name, entries) in enumerate(known.items()):
+    transcripts = read_json(folder / "lines.json")
+    each = -(-lines // len(transcripts))
+    for number, (name, entries) in enumerate(transcripts.items()):
         picture = images.read(folder / name)
         recipe = draw(seed + number, KINDS, SEVERITY)
         damaged = images.from_tensor(degrade(images.to_tensor(picture.rgb), [recipe]))
@@ -68,11 +68,11 @@ def text_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Mean error rates over all characters, and the share of errors due to damage that restoring corrects."""
     letters = np.array([row["letters"] for row in rows], float)
     names = ("clean", "clean_restored", "damaged", "restored")
-    found = {
+    rates = {
         name: round(float((letters * [row[name] for row in rows]).sum() / letters.sum()), 2) for name in names
     }
-    undone = (found["damaged"] - found["restored"]) / max(1e-9, found["damaged"] - found["clean"])
-    return {**found, "undone": round(undone, 3)}
+    undone = (rates["damaged"] - rates["restored"]) / max(1e-9, rates["damaged"] - rates["clean"])
+    return {**rates, "undone": round(undone, 3)}
 
 
 def legible(clean: np.ndarray, *others: np.ndarray, language: str = "eng") -> list[float] | None:
@@ -100,22 +100,22 @@ def read_text(rgb: np.ndarray, language: str) -> str:
 
 def _read(rgb: np.ndarray, language: str, layout: str) -> str:
     command = ["tesseract", "-", "-", "-l", language, "--psm", layout]
-    done = subprocess.run(command, input=images.encode(Picture(rgb)), capture_output=True, check=False)
-    if done.returncode:
-        words = done.stderr.decode(errors="replace").strip()
+    process = subprocess.run(command, input=images.encode(Picture(rgb)), capture_output=True, check=False)
+    if process.returncode:
+        words = process.stderr.decode(errors="replace").strip()
         raise ValueError(
             f"Tesseract cannot read {language}: {words.splitlines()[0] if words else 'no reason'}"
         )
-    return done.stdout.decode(errors="replace").strip()
+    return process.stdout.decode(errors="replace").strip()
 
 
-def distance(found: str, text: str) -> int:
+def distance(predicted: str, text: str) -> int:
     """Levenshtein distance."""
     row = list(range(len(text) + 1))
-    for i, letter in enumerate(found, 1):
+    for i, letter in enumerate(predicted, 1):
         previous, row[0] = row[0], i
-        for j, wanted in enumerate(text, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (letter != wanted))
+        for j, expected in enumerate(text, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (letter != expected))
     return row[-1]
 
 

@@ -97,8 +97,8 @@ class Journal:
     def rows(self, source: Path, target: Path) -> list[PageReport]:
         """All reports of a document whose result is still at `target`, in page order."""
         place = self._identity(source)
-        found = [self.find(source, page, target) for file, page in sorted(self.done) if file == place]
-        return [row for row in found if row is not None]
+        reports = [self.find(source, page, target) for file, page in sorted(self.done) if file == place]
+        return [row for row in reports if row is not None]
 
     def begin(self, source: Path, page: int) -> None:
         """Invalidate the entry of a page whose result is about to be replaced."""
@@ -115,5 +115,5 @@ class Journal:
 
 
 def _place(source: Path) -> str:
-    found = source.stat()
-    return f"{source.resolve()} {found.st_size} {found.st_mtime_ns}"
+    status = source.stat()
+    return f"{source.resolve()} {status.st_size} {status.st_mtime_ns}"

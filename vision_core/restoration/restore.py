@@ -20,7 +20,7 @@ from vision_core.restoration.networks import Restorer
 from vision_core.restoration.thumbnail import thumbnail
 
 Output = Literal["color", "grey", "binary", "soft"]
-BYTES_PER_PIXEL = 400  # what the networks need for a pixel of a tile; measured by benchmarks/restoration.py
+BYTES_PER_PIXEL = 400  # memory of the networks per pixel of a tile; see benchmarks/restoration.py
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Options:
         for name in ("strength", "caution", "light"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"{name} is {value}; 0 to 1 was expected")
-        for name, known in (
+        for name, choices in (
             ("output", get_args(Output)),
             ("method", ("network", "classical", "denoise")),
             ("threshold", get_args(binary.Threshold)),
         ):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"{name} is {value!r}; {', '.join(known)} was expected")
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} is {value!r}; {', '.join(choices)} was expected")
         if not self.memory > 0:
             raise ValueError(f"memory is {self.memory}; a number of MB above 0 was expected")
 
@@ -120,8 +120,8 @@ def restore(
     """
     options = options or Options()
     began = time.perf_counter()
-    done = finish(picture, change(picture.rgb, network, options), options, protect)
-    return replace(done, seconds=time.perf_counter() - began)
+    result = finish(picture, change(picture.rgb, network, options), options, protect)
+    return replace(result, seconds=time.perf_counter() - began)
 
 
 def change(
@@ -141,10 +141,10 @@ def change(
     if not isinstance(network, PageRestorer):
         run, grid = _prepare(page, network, options)
         return Change(tiles.process(page, grid, run, tell))
-    answer, inside = read_light(page, network)
-    run, grid = _prepare(page, network, options, seen=thumbnail(inside))
+    light, inside = read_light(page, network)
+    run, grid = _prepare(page, network, options, statistics=thumbnail(inside))
     both = tiles.process(page, grid, run, tell, channels=4)
-    return Change(np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3]), answer)
+    return Change(np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3]), light)
 
 
 def finish(
@@ -167,8 +167,8 @@ def finish(
         source, detail = _in_16_bits(page, detail, np.ascontiguousarray(picture.wide[..., :3]))
     chosen = source
     if used:
-        made = gate.mixed(source, detail, verdict.taken) if options.gate else detail
-        chosen = _adjusted(source, _lit(made, changed, options), options, protect)
+        accepted = gate.mixed(source, detail, verdict.taken) if options.gate else detail
+        chosen = _adjusted(source, _lit(accepted, changed, options), options, protect)
     whole = _adjusted(page, whole, options, protect)
     match options.output:
         case "grey":
@@ -181,11 +181,11 @@ def finish(
                 verdict = replace(verdict, reason=f"{verdict.reason}; {note}")
         case "color" if picture.kind != "color":  # grey pages stay grey
             chosen, kind = (classical.grey(chosen), "grey") if used else (chosen, picture.kind)
-    kept = picture if options.output == "color" else picture.in_8_bits()
-    done = replace(kept.mapped(lambda _: chosen), kind=kind)
+    base = picture if options.output == "color" else picture.in_8_bits()
+    output = replace(base.mapped(lambda _: chosen), kind=kind)
     if options.crop and changed.light is not None and changed.light.page is not None:
-        done = _cropped(done, changed.light.box)
-    return Restored(done, whole, verdict, used, time.perf_counter() - began)
+        output = _cropped(output, changed.light.box)
+    return Restored(output, whole, verdict, used, time.perf_counter() - began)
 
 
 def _cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
@@ -210,14 +210,16 @@ def _lit(page: np.ndarray, changed: Change, options: Options) -> np.ndarray:
     return page if changed.light is None else changed.light.applied(page, options.light)
 
 
-def _adjusted(page: np.ndarray, made: np.ndarray, options: Options, protect: np.ndarray | None) -> np.ndarray:
+def _adjusted(
+    page: np.ndarray, changed: np.ndarray, options: Options, protect: np.ndarray | None
+) -> np.ndarray:
     if options.sharpen:
-        made = classical.sharpen(made)
+        changed = classical.sharpen(changed)
     if options.strength < 1:
-        made = blend(page, made, options.strength)
+        changed = blend(page, changed, options.strength)
     if protect is not None:
-        made = blend(page, made, 1 - protect[..., None].astype(np.float32) / 255)
-    return made
+        changed = blend(page, changed, 1 - protect[..., None].astype(np.float32) / 255)
+    return changed
 
 
 def blend(original: np.ndarray, changed: np.ndarray, share: float | np.ndarray) -> np.ndarray:
@@ -240,7 +242,7 @@ def uncertainty(
     uint8 (H, W, 3) -> uint8 (H, W): maximum over the channels of the standard deviation over four views, in
     8-bit steps.
     """
-    run, grid = _prepare(page, network, options or Options(), views=4, seen=thumbnail(page))
+    run, grid = _prepare(page, network, options or Options(), views=4, statistics=thumbnail(page))
 
     def spread(batch: Tensor) -> Tensor:
         plain = run(batch)
@@ -268,9 +270,9 @@ def attention(page: np.ndarray, network: Any, block: int = -1) -> np.ndarray:
         maps = network.eval().attention(batch)
     if not -len(maps) <= block < len(maps):
         raise ValueError(f"there is no block {block}: the network has {len(maps)}")
-    found = maps[block][0].mean((0, 1))  # (N,)
+    weights = maps[block][0].mean((0, 1))  # (N,)
     side = page.shape[0] // network.patch_side
-    return found.view(side, side).mul(len(found)).numpy()
+    return weights.view(side, side).mul(len(weights)).numpy()
 
 
 def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -281,7 +283,11 @@ def difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
 
 
 def _prepare(
-    page: np.ndarray, network: Restorer, options: Options, views: int = 1, seen: np.ndarray | None = None
+    page: np.ndarray,
+    network: Restorer,
+    options: Options,
+    views: int = 1,
+    statistics: np.ndarray | None = None,
 ) -> tuple[Callable[[Tensor], Tensor], tiles.Grid]:
     """The network as a function of tiles on the CPU, and the grid of the page."""
     device = devices.pick(options.device)
@@ -290,7 +296,7 @@ def _prepare(
     fixed = not isinstance(network, PageRestorer)
     needed = BYTES_PER_PIXEL + 16 * views
     grid = tiles.plan(height, width, network.multiple, fixed, needed, options.memory)
-    glance = None if seen is None else torch.from_numpy(seen)[None].to(device)
+    glance = None if statistics is None else torch.from_numpy(statistics)[None].to(device)
 
     @torch.inference_mode()
     def run(batch: Tensor) -> Tensor:

@@ -93,11 +93,11 @@ def paled(rng: np.random.Generator, clean: Image) -> Image:
 
 def darkness(clean: Image, truth: np.ndarray) -> float:
     """Relative darkness of the ink of a crop against its paper, in [0, 1]; 1 if there is hardly any ink."""
-    here = truth == 255
-    if here.mean() < 0.003 or not (truth == 0).any():
+    mask = truth == 255
+    if mask.mean() < 0.003 or not (truth == 0).any():
         return 1.0
     luma = clean @ np.array(damage.LUMA, np.float32)
-    return float(1 - np.median(luma[here]) / max(np.median(luma[truth == 0]), 0.05))
+    return float(1 - np.median(luma[mask]) / max(np.median(luma[truth == 0]), 0.05))
 
 
 def cloud(rng: np.random.Generator, side: int, cells: int) -> Mask:

@@ -54,19 +54,19 @@ def run(
 
     A document is restored by one worker. Raises the errors of `batch.run` and `cluster.each`.
     """
-    named = jobs(sources, out)
-    if protect is not None or named[0][1] == out:
+    pairs = jobs(sources, out)
+    if protect is not None or pairs[0][1] == out:
         raise ValueError("--ray is for a folder of results, without --protect")
-    refuse_replacing(*zip(*named, strict=True))
+    refuse_replacing(*zip(*pairs, strict=True))
     key = digest(model, options)
-    with _kept(out) as (folder, there, save):
+    with _kept(out) as (folder, uploaded, save):
         journal = Journal(folder / JOURNAL, key)
         todo = []
-        for source, target in named:
-            place = _Place(target, out, there)
-            done = journal.rows(source, place)  # pyright: ignore[reportArgumentType]
-            if done and done[0].outcome != "failed":
-                yield from (replace(row, source=str(source)) for row in done)
+        for source, target in pairs:
+            place = _Place(target, out, uploaded)
+            finished = journal.rows(source, place)  # pyright: ignore[reportArgumentType]
+            if finished and finished[0].outcome != "failed":
+                yield from (replace(row, source=str(source)) for row in finished)
             else:
                 for page in (0, 1):
                     journal.begin(source, page)
@@ -112,12 +112,12 @@ def _settled(names: tuple[tuple[str, str], ...], report: PageReport) -> PageRepo
 class _Place:
     """A target that may be at a URL, with the part of the `Path` interface that `Journal` uses."""
 
-    def __init__(self, target: Path, out: Path, there: set[str] | None) -> None:
-        self.target, self.there = target, there
-        self.name = target.relative_to(out).as_posix() if there is not None else ""
+    def __init__(self, target: Path, out: Path, uploaded: set[str] | None) -> None:
+        self.target, self.uploaded = target, uploaded
+        self.name = target.relative_to(out).as_posix() if uploaded is not None else ""
 
     def is_file(self) -> bool:
-        return self.target.is_file() if self.there is None else self.name in self.there
+        return self.target.is_file() if self.uploaded is None else self.name in self.uploaded
 
 
 @contextmanager
@@ -135,10 +135,10 @@ def _kept(out: Path) -> Iterator[tuple[Path, set[str] | None, Callable[[float], 
             saved = monotonic()
 
     with TemporaryDirectory(prefix="vision-core-") as scratch:
-        there = cluster.below(url)
-        if JOURNAL in there:
+        uploaded = cluster.below(url)
+        if JOURNAL in uploaded:
             cluster.download(f"{url.rstrip('/')}/{JOURNAL}", Path(scratch) / JOURNAL)
         try:
-            yield Path(scratch), there, save
+            yield Path(scratch), uploaded, save
         finally:
             save(0)

@@ -77,10 +77,10 @@ def _word(rng: np.random.Generator, letters: list[str]) -> str:
 @lru_cache(4)
 def _families(fonts: tuple[Path, ...]) -> list[list[Path]]:
     """Group fonts by the first word of their names, so that a family of forty weights counts once."""
-    found: dict[str, list[Path]] = {}
+    families: dict[str, list[Path]] = {}
     for path in fonts:
-        found.setdefault(re.split(r"[-_\d]|Bold|Italic", path.stem)[0].lower(), []).append(path)
-    return list(found.values())
+        families.setdefault(re.split(r"[-_\d]|Bold|Italic", path.stem)[0].lower(), []).append(path)
+    return list(families.values())
 
 
 @cache
@@ -90,8 +90,8 @@ def _scripts(path: Path) -> list[str]:
     missing = _drawn(font, "\U0010fffd")
 
     def has(letter: str) -> bool:
-        drawn = _drawn(font, letter)
-        return any(drawn) and drawn != missing
+        bitmap = _drawn(font, letter)
+        return any(bitmap) and bitmap != missing
 
     return [name for name, letters in SCRIPTS.items() if all(map(has, letters))]
 

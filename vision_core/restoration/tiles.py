@@ -79,8 +79,8 @@ def process(
             devices.share_cores()
             part = grid.columns[first : first + grid.batch]
             tiles = torch.stack([_tensor(strip[:, left : left + grid.width]) for left, _ in part])
-            for (left, across), done in zip(part, network(tiles), strict=True):
-                band[:, :, left : left + grid.width] += done * (down[:, None] * across)
+            for (left, across), restored in zip(part, network(tiles), strict=True):
+                band[:, :, left : left + grid.width] += restored * (down[:, None] * across)
             if tell is not None:
                 tell(row * len(grid.columns) + first + len(part), grid.tiles)
         end = starts[row + 1] if row + 1 < len(starts) else height

@@ -85,10 +85,12 @@ def _pages(settings: Settings) -> tuple[list[data.Page], list[data.Page]]:
     if settings.train_dir is None:
         from vision_core.restoration import pages
 
-        made = [pages.page(number, settings.seed) for number in range(24)]
-        return (made, data.read(settings.val_dir)) if settings.val_dir else (made[4:], made[:4])
-    found = data.read(settings.train_dir)
-    return (found, data.read(settings.val_dir)) if settings.val_dir else data.split(found)
+        generated = [pages.page(number, settings.seed) for number in range(24)]
+        return (
+            (generated, data.read(settings.val_dir)) if settings.val_dir else (generated[4:], generated[:4])
+        )
+    readable = data.read(settings.train_dir)
+    return (readable, data.read(settings.val_dir)) if settings.val_dir else data.split(readable)
 
 
 def _train(
@@ -144,16 +146,16 @@ def _lesson(
         )
     photographs = [] if settings.photos_dir is None else data.read(settings.photos_dir)
     fonts = () if settings.fonts_dir is None else text.found_fonts(Path(settings.fonts_dir))
-    seen, unseen, around = (
+    train_images, val_images, around = (
         [page.pixels.permute(1, 2, 0).contiguous().numpy() for page in part]
         for part in (pages, held_out, photographs)
     )
     if settings.only == "light":
-        lights = learn_light.Lights(seen, around, learn_light.BETWEEN)
+        lights = learn_light.Lights(train_images, around, learn_light.BETWEEN)
         return learn_light.Lesson(
-            lights, learn_light.Lights(unseen, around), settings.seed, settings.batch_size, count
+            lights, learn_light.Lights(val_images, around), settings.seed, settings.batch_size, count
         )
-    worlds = [World(part, around, fonts) for part in (seen, unseen)]
+    worlds = [World(part, around, fonts) for part in (train_images, val_images)]
     return learn_detail.Lesson(
         worlds[0],
         worlds[1],

@@ -23,12 +23,12 @@ class Validation:
     """
 
     def __init__(self, pages: list[data.Page], seed: int, side: int = SIDE) -> None:
-        drawn = devices.generator(seed, 0, 1)
+        generator = devices.generator(seed, 0, 1)
         self.labels = [
             (kind, severity) for kind in (*KINDS, "mixture", "undamaged") for severity in SEVERITIES
         ]
-        picks = torch.randint(len(pages), (len(self.labels),), generator=drawn).tolist()
-        self.clean = torch.stack([data.crop(pages[pick], side, drawn) for pick in picks])
+        picks = torch.randint(len(pages), (len(self.labels),), generator=generator).tolist()
+        self.clean = torch.stack([data.crop(pages[pick], side, generator) for pick in picks])
         recipes = []
         for number, (kind, severity) in enumerate(self.labels):
             if kind == "mixture":

@@ -70,9 +70,9 @@ class World:
             damaged, target = mixtures.apply(tensor(clean), steps, verso, rng, False, darkest, kind is None)
         top, left = (int(rng.integers(region - side + 1)) for _ in range(2))
         area = (slice(None), slice(top, top + side), slice(left, left + side))
-        seen = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
+        statistics = thumbnail(damaged.permute(1, 2, 0).contiguous().numpy())
         parts = [part[area].contiguous() for part in (damaged, target, torch.from_numpy(truth)[None])]
-        return Sample(parts[0], parts[1], parts[2], torch.from_numpy(seen))
+        return Sample(parts[0], parts[1], parts[2], torch.from_numpy(statistics))
 
     def pair(self, seed: int, side: int) -> tuple[Tensor, Tensor]:
         """A crop of a page, clean and with the original's mixture, uint8 (3, S, S), for validation."""
