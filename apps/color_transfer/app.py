@@ -79,10 +79,12 @@ def _choices(visit: gr.State) -> tuple[Any, ...]:
     gr.Markdown("## 1 · Two pictures")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=150):
-            source = _picture("To recolour", "the picture to recolour", "source")
+            source = inputs.Upload("To recolour", "the picture to recolour", elem_id="source")
             sources = gr.HTML(examples(EXAMPLES, SOURCES), js_on_load=CLICKED)
         with gr.Column(min_width=150):
-            target = _picture("Colours to take", "the picture with the colours to take", "target")
+            target = inputs.Upload(
+                "Colours to take", "the picture with the colours to take", elem_id="target"
+            )
             targets = gr.HTML(examples(EXAMPLES, TARGETS), js_on_load=CLICKED)
     facts = gr.HTML()
     start = gr.Button("Transfer colours", variant="primary", size="lg", elem_id="start")
@@ -119,20 +121,6 @@ def _choices(visit: gr.State) -> tuple[Any, ...]:
         slider.change(palette_panel.count_again, [visit, clusters, count], colors, **light)
     colors.click(palette_panel.edit, visit, colors, **light)
     return [source, facts, target, colors], start, settings, reuse, saved
-
-
-def _picture(label: str, alt: str, name: str) -> inputs.Upload:
-    """An upload field that passes on the original file: only the core decodes pictures."""
-    return inputs.Upload(
-        label=label,
-        alt_text=alt,
-        type="filepath",
-        image_mode=None,
-        format="png",
-        sources=["upload", "clipboard"],
-        height=180,
-        elem_id=name,
-    )
 
 
 def _training_settings() -> list[gr.components.Component]:

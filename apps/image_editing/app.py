@@ -55,8 +55,7 @@ def build() -> gr.Blocks:
         outputs += [view["timer"], view["candidates"], view["history"], view["files"], view["again"]]
         outputs += [view["boxes"], view["seen"], view["mark"], second, third]
         follow = (results.follow, [visit, view["seen"]], outputs)
-        seed, locked, *rest = model
-        strength, padding, feather, poisson, steps, guidance, negative = rest
+        seed, locked, *_, steps, guidance, negative = model
         shown = [source, facts, canvas, words["caption"]]
 
         chooser.click(picture_panel.take_example, visit, source, **wiring.QUIET)
@@ -66,26 +65,11 @@ def build() -> gr.Blocks:
         changed.success(*follow, **wiring.LOOK)
         changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
+        names = ("caption", "prompt", "anchors", "window", "learned")
+        by_text = [visit, *(words[name] for name in names), seed, locked, steps, guidance, negative]
         for button, handler, targets, inputs in (
             (start, edits.begin_task, [seed, canvas, mask_message], [visit, task, *task_fields, *model]),
-            (
-                begin_text,
-                edits.begin_text,
-                seed,
-                [
-                    visit,
-                    words["caption"],
-                    words["prompt"],
-                    words["anchors"],
-                    words["window"],
-                    words["learned"],
-                    seed,
-                    locked,
-                    steps,
-                    guidance,
-                    negative,
-                ],
-            ),
+            (begin_text, edits.begin_text, seed, by_text),
         ):
             wiring.start(button.click, handler, inputs, follow, targets).then(None, js=wiring.TO_RESULT)
         start.click(edits.announce, [visit, task], mask_message, **wiring.QUIET)
@@ -98,8 +82,7 @@ def build() -> gr.Blocks:
         for event in (mark, again):
             event.then(None, js=wiring.TO_RESULT)
         prompt, fill, _, _, *placed = task_fields
-        restored = [view["said"], canvas, task, prompt, words["caption"], fill, seed, locked]
-        restored += [strength, padding, feather, poisson, steps, guidance, negative, *placed, *reaching]
+        restored = [view["said"], canvas, task, prompt, words["caption"], fill, *model, *placed, *reaching]
         view["recipe"].upload(results.restore, [visit, view["recipe"]], restored, **wiring.QUIET)
         kept = wiring.controls(page, without=("Caption", "Sizes by"))
         api.build()
@@ -117,16 +100,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
     """Step 1: (upload, examples, message about the picture)."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            source = inputs.Upload(
-                label="Picture to edit",
-                alt_text="the picture to edit",
-                type="filepath",
-                image_mode=None,
-                format="png",
-                sources=["upload", "clipboard"],
-                height=220,
-                elem_id="source",
-            )
+            source = inputs.Upload("Picture to edit", "the picture to edit", 220, elem_id="source")
             pictures = examples(picture_panel.EXAMPLES, picture_panel.NAMES)
             chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=CLICKED)
             facts = gr.HTML(elem_id="facts")
@@ -151,35 +125,8 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         prompt = gr.Textbox(
             label="Prompt", info="What should be there. Only text models use it.", max_length=10_000
         )
-    color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
-    other = inputs.Upload(
-        label="The other picture",
-        alt_text="the picture to put there",
-        type="filepath",
-        image_mode=None,
-        format="png",
-        sources=["upload", "clipboard"],
-        height=180,
-        visible=False,
-        elem_id="other",
-    )
-    with gr.Row(visible=False) as placing:
-        move_right = inputs.Slider(
-            -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."
-        )
-        move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the marked place.")
-        scale = inputs.Slider(10, 400, 100, step=5, label="Size", info="Percent.")
-        light = gr.Checkbox(True, label="Match the light", info="Moves its colours towards the surroundings.")
-    amount = inputs.Slider(
-        0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False
-    )
-    with gr.Row(visible=False) as sides:
-        shapes = [("By pixels", ""), *((name, name) for name in ("16:9", "3:2", "1:1", "4:5", "9:16"))]
-        ratio = gr.Dropdown(shapes, value="16:9", label="Shape", min_width=120, elem_id="ratio")
-        left, top, right, bottom = (
-            inputs.Number(0, label=f"Pixels at the {side}", minimum=0, maximum=edits.MOST, min_width=120)
-            for side in ("left", "top", "right", "bottom")
-        )
+    material = _material(fill)
+    sides, extent = _extent()
     with gr.Row():
         edge = gr.Textbox(
             label="Pixels around the mark",
@@ -200,10 +147,25 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         api_visibility="private",
     )
     task.input(lambda: "auto", None, fill, **wiring.QUIET)  # a filling is chosen for one task
-    for side in (left, top, right, bottom):
-        side.input(None, None, ratio, js="() => ''")  # a number of pixels overrides the shape
     for piece in (task.change, edge.blur, edge.submit, shadow.change):
         piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
+    return task, [prompt, fill, *material[:2], *extent, *material[2:]], [edge, shadow], start
+
+
+def _material(fill: gr.Dropdown) -> list[Any]:
+    """The material: [colour, other picture, blur, right, down, size, light], shown as `fill` needs."""
+    color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
+    other = inputs.Upload("The other picture", "the picture to put there", visible=False, elem_id="other")
+    with gr.Row(visible=False) as placing:
+        move_right = inputs.Slider(
+            -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."
+        )
+        move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the marked place.")
+        scale = inputs.Slider(10, 400, 100, step=5, label="Size", info="Percent.")
+        light = gr.Checkbox(True, label="Match the light", info="Moves its colours towards the surroundings.")
+    amount = inputs.Slider(
+        0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False
+    )
     fill.change(
         lambda name: (
             gr.ColorPicker(visible=name in ("color", "tint")),
@@ -217,8 +179,21 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         queue=False,
         api_visibility="private",
     )
-    fields = [prompt, fill, color, other, left, top, right, bottom]
-    return task, [*fields, ratio, amount, move_right, move_down, scale, light], [edge, shadow], start
+    return [color, other, amount, move_right, move_down, scale, light]
+
+
+def _extent() -> tuple[gr.Row, list[Any]]:
+    """How far to extend the picture: (row, [left, top, right, bottom, ratio])."""
+    with gr.Row(visible=False) as sides:
+        shapes = [("By pixels", ""), *((name, name) for name in ("16:9", "3:2", "1:1", "4:5", "9:16"))]
+        ratio = gr.Dropdown(shapes, value="16:9", label="Shape", min_width=120, elem_id="ratio")
+        left, top, right, bottom = (
+            inputs.Number(0, label=f"Pixels at the {side}", minimum=0, maximum=edits.MOST, min_width=120)
+            for side in ("left", "top", "right", "bottom")
+        )
+    for side in (left, top, right, bottom):
+        side.input(None, None, ratio, js="() => ''")  # a number of pixels overrides the shape
+    return sides, [left, top, right, bottom, ratio]
 
 
 def _about(task: Any) -> str:
