@@ -199,8 +199,8 @@ def begin_guess(state: Session | None, result: str) -> None:
     jobs.begin(session, "guess", act, again=(begin_guess, [result]), sheet=result)
 
 
-def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
-    """Build the tab and connect its events; what `app` needs when a page is loaded."""
+def _page_step() -> tuple[inputs.UploadFile, gr.HTML, list[Any]]:
+    """Step 1: (upload, examples, [preview, its words, page number])."""
     gr.Markdown("## 1 · A page")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
@@ -224,6 +224,58 @@ def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
             )
             page_words = gr.HTML(elem_id="page-words")
             picker = inputs.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="page-number")
+    return upload, chooser, [preview, page_words, picker]
+
+
+def _controls() -> list[Any]:
+    """The controls of the result, in the order of `follow`."""
+    strength = inputs.Slider(
+        0,
+        1,
+        1,
+        step=0.05,
+        label="Strength",
+        info="0 is the page as it was.",
+        elem_id="strength",
+    )
+    output = gr.Radio(OUTPUTS, value="color", label="The page in", elem_id="output")
+    sharpen = gr.Checkbox(False, label="Sharpen", elem_id="sharpen")
+    light = inputs.Slider(
+        0,
+        1,
+        0.5,
+        step=0.05,
+        label="Light",
+        info="0: unchanged. 0.5: as far as the network is sure. 1: like a clean page.",
+        elem_id="light",
+    )
+    gate = gr.Checkbox(
+        True,
+        label="Gate",
+        info="Keeps the original wherever restoring does not help.",
+        elem_id="gate",
+    )
+    caution = inputs.Slider(
+        0,
+        1,
+        0.5,
+        step=0.05,
+        label="Caution of the gate",
+        info="Lower restores more.",
+        elem_id="caution",
+    )
+    crop = gr.Checkbox(
+        False,
+        label="Crop to the page",
+        info="The download leaves out the table around it; a dashed frame shows where.",
+        elem_id="crop",
+    )
+    return [strength, output, sharpen, gate, light, caution, crop]
+
+
+def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
+    """Build the tab and connect its events; what `app` needs when a page is loaded."""
+    upload, chooser, (preview, page_words, picker) = _page_step()
     gr.Markdown("## 2 · Restore")
     start = gr.Button("Restore", variant="primary", size="lg", elem_id="restore")
     with gr.Accordion("How", open=False):
@@ -241,51 +293,10 @@ def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
                 with gr.Column(scale=1, min_width=260):
                     verdict = gr.HTML(elem_id="verdict", js_on_load=CLICKED)
                     links = gr.HTML(elem_id="downloads")
-                    strength = inputs.Slider(
-                        0,
-                        1,
-                        1,
-                        step=0.05,
-                        label="Strength",
-                        info="0 is the page as it was.",
-                        elem_id="strength",
-                    )
-                    output = gr.Radio(OUTPUTS, value="color", label="The page in", elem_id="output")
-                    sharpen = gr.Checkbox(False, label="Sharpen", elem_id="sharpen")
-                    light = inputs.Slider(
-                        0,
-                        1,
-                        0.5,
-                        step=0.05,
-                        label="Light",
-                        info="0: unchanged. 0.5: as far as the network is sure. 1: like a clean page.",
-                        elem_id="light",
-                    )
-                    gate = gr.Checkbox(
-                        True,
-                        label="Gate",
-                        info="Keeps the original wherever restoring does not help.",
-                        elem_id="gate",
-                    )
-                    caution = inputs.Slider(
-                        0,
-                        1,
-                        0.5,
-                        step=0.05,
-                        label="Caution of the gate",
-                        info="Lower restores more.",
-                        elem_id="caution",
-                    )
-                    crop = gr.Checkbox(
-                        False,
-                        label="Crop to the page",
-                        info="The download leaves out the table around it; a dashed frame shows where.",
-                        elem_id="crop",
-                    )
+                    controls = _controls()
             facts = gr.HTML(elem_id="facts")
     timer, seen = gr.Timer(jobs.REFRESH, active=False), gr.State("")
     outputs = [section, result, viewer, status, stopper, start, timer, verdict, facts, links, seen]
-    controls = [strength, output, sharpen, gate, light, caution, crop]
     look = (follow, [state, *controls, seen], outputs)
     whole_book = many.wire_book(state, book_parts, [method, *controls])
     chosen = [preview, page_words, picker, book]
@@ -298,6 +309,6 @@ def build(state: gr.State, key: gr.Textbox) -> dict[str, Any]:
     for control in controls:
         control.change(None, js=views.WORKING)
         control.change(*look, trigger_mode="always_last", **wiring.LOOK).then(None, js=views.MADE)
-    verdict.click(lambda: False, None, gate, **wiring.QUIET)
+    verdict.click(lambda: False, None, controls[3], **wiring.QUIET)
     wiring.start(viewer.click, act, state, look)
     return {"look": look, "chosen": chosen, "book": whole_book}

@@ -183,12 +183,12 @@ def _sheet(level: np.ndarray) -> np.ndarray | None:
     hull = cv2.contourArea(cv2.convexHull(outline))
     if not 0.08 * level.size < sheet.sum() < 0.98 * level.size or sheet.sum() < 0.9 * hull:
         return None
-    if _sharpness(level, sheet, outline) < 0.6 * (light - dark):
+    if _sharpness(level, outline) < 0.6 * (light - dark):
         return None  # a soft edge, so it is a shadow
     return sheet
 
 
-def _sharpness(level: np.ndarray, sheet: np.ndarray, outline: np.ndarray) -> float:
+def _sharpness(level: np.ndarray, outline: np.ndarray) -> float:
     """Median brightness step across the outline of a sheet, from a few pixels inside to outside."""
     height, width = level.shape
     kernel = np.ones((9, 9), np.uint8)

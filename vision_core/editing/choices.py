@@ -61,11 +61,7 @@ def painter(
     if backend not in BACKENDS:
         raise ValueError(f"no backend is called {backend!r}; there are {', '.join(BACKENDS)}")
     if backend == "auto":
-        if material:
-            named = material if isinstance(material, str) else ""
-            backend = "blur" if named == "blur" else "color" if named.startswith("#") else "picture"
-        else:
-            backend = "diffusers" if model else "tiny" if generative else continued()
+        backend = _automatic(model, generative, material)
     match backend:
         case "classical":
             return Classical(version=version, avoid=other_things)
@@ -83,6 +79,12 @@ def painter(
             other = images.read(material) if isinstance(material, str) else material
             fit = other.alpha is not None
             return materials.picture(other.seen, other.alpha, fit, right, down, scale, relight)
+    return _diffusion(backend, model, steps, guidance, negative, device)
+
+
+def _diffusion(
+    backend: str, model: str | None, steps: int, guidance: float | None, negative: str, device: str
+) -> Painter:
     from vision_core.editing.fill.diffusion import DEFAULT, Diffusion
 
     source = shipped("inpainting") if backend == "tiny" else model or DEFAULT
@@ -96,6 +98,14 @@ def painter(
         whole=name == "tiny",
         device=device,
     )
+
+
+def _automatic(model: str | None, generative: bool, material: str | Picture | None) -> str:
+    """The backend that `auto` selects."""
+    if not material:
+        return "diffusers" if model else "tiny" if generative else continued()
+    text = material if isinstance(material, str) else ""
+    return "blur" if text == "blur" else "color" if text.startswith("#") else "picture"
 
 
 def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -285,7 +295,6 @@ def repeat(
     if recipe.task == "run":
         assert mask is not None
         chosen = tasks.EditPlan(mask, recipe.prompt, seed=recipe.seed)
-
         result = yield from paint(picture, chosen, backend, blending)
         yield Done(Edit(picture, [Candidate(result, None)], recipe, mask))
         return
@@ -296,10 +305,7 @@ def repeat(
         mask=mask,
         prompt=recipe.prompt,
         seed=recipe.seed,
-        strength=numbers.get("strength"),
-        padding=numbers.get("padding"),
-        feather=numbers.get("feather"),
-        edge=numbers.get("edge"),
+        **numbers,
         with_shadow=options.get("shadow", False),
         sides=(left, top, right, bottom),
         blending=blending,

@@ -110,11 +110,7 @@ def perform(
     blending = blending or Blending()
     painters = painter if isinstance(painter, Sequence) else [painter]
     kind = named(task)
-    if kind.generative and any(p.name in ("classical", "lama") for p in painters):
-        raise ValueError(
-            f"{task} needs something to paint with: a text model (--backend tiny or diffusers), or a "
-            "picture, a colour or a blur as material"
-        )
+    _check_painters(task, painters)
     canvas, user_mask, cast = picture, mask, None
     if with_shadow and mask is not None:
         cast = shadow.find(picture.seen, masks.check(mask, *picture.rgb.shape[:2]))
@@ -130,25 +126,30 @@ def perform(
     chosen = tasks.plan(task, height, width, mask, prompt, seed, strength, padding, feather, edge)
     options = {name: getattr(chosen, name) for name in ("strength", "padding", "feather")}
     options |= {"edge": edge, "shadow": with_shadow, "sides": list(sides)} | asdict(blending)
-    candidates = []
+    plain = Recipe(
+        task,
+        prompt,
+        seed=seed,
+        mask="" if user_mask is None else packed.pack_mask(user_mask),
+        versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
+    )
+    candidates, recipes = [], []
     for backend in painters:
         result = yield from paint(canvas, chosen, backend, blending)
-        edit_recipe = Recipe(
-            task=task,
-            prompt=prompt,
-            backend=backend.name,
-            seed=seed,
-            mask="" if user_mask is None else packed.pack_mask(user_mask),
-            options=options | backend.options,
-            versions=recipe.versions("torch", "opencv-python-headless", "pypatchmatch"),
-        )
-        candidates.append(Candidate(result, None, recipe=edit_recipe))
+        recipes.append(replace(plain, backend=backend.name, options=options | backend.options))
+        candidates.append(Candidate(result, None, recipe=recipes[-1]))
         yield candidates[-1]
-    edit_recipe = candidates[0].recipe
-    assert edit_recipe is not None
     before = canvas if task == "extend" else picture
     changed = chosen.mask | cast.mask if cast and not kind.inverse else chosen.mask
-    yield Done(Edit(before, candidates, edit_recipe, changed))
+    yield Done(Edit(before, candidates, recipes[0], changed))
+
+
+def _check_painters(task: str, painters: Sequence[Painter]) -> None:
+    if named(task).generative and any(painter.name in ("classical", "lama") for painter in painters):
+        raise ValueError(
+            f"{task} needs something to paint with: a text model (--backend tiny or diffusers), or a "
+            "picture, a colour or a blur as material"
+        )
 
 
 def reach(

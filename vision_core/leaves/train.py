@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replaced
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,13 +199,6 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
                 x, _targets(labels[index], len(counts), settings.label_smoothing), settings.mixup, drawn
             )
 
-    def terms(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        x, target = batch
-        logits = model(x)
-        right = (logits.detach().argmax(1) == target.argmax(1)).float().mean()
-        loss = F.cross_entropy(logits, target, None if weight is None else weight.to(logits.device))
-        return {"cross_entropy": loss, "train_accuracy": right}
-
     def measure(model: torch.nn.Module, epoch: int) -> dict[str, Any]:
         assert isinstance(model, LeafNet)
         logits = validation_logits(model, manifest, cached.get("validation"))
@@ -225,7 +219,7 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
         model,
         optimizer,
         batches,
-        terms,
+        partial(_terms, weight),
         _plan(settings, len(train)),
         scheduler=ReduceLROnPlateau(optimizer, "min", factor=0.5, patience=3),
         measure=measure,
@@ -291,6 +285,14 @@ def _pictures(
             if following is not None:
                 waiting.append(reader.submit(read, following))
             yield random_views(squares, crop, drawn)
+
+
+def _terms(weight: Tensor | None, model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    x, target = batch
+    logits = model(x)
+    right = (logits.detach().argmax(1) == target.argmax(1)).float().mean()
+    loss = F.cross_entropy(logits, target, None if weight is None else weight.to(logits.device))
+    return {"cross_entropy": loss, "train_accuracy": right}
 
 
 def _targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:

@@ -79,7 +79,7 @@ def decode(file: BinaryIO, page: Directory) -> Pixels | Image.Image:
     bits, samples, kind = _checked(page)
     packing = page.value(COMPRESSION, 1)
     if kind == 6 or (packing not in _BYTES and not (packing == 7 and page.value(PLANAR) == 2 and bits == 8)):
-        return _by_pillow(file, page, bits)
+        return _by_pillow(file, page)
     values = _samples(file, page, bits, samples)
     return _interpreted(page, values, bits, kind)
 
@@ -246,7 +246,7 @@ def _reversed() -> np.ndarray:
     return np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1)[:, 0]
 
 
-def _by_pillow(file: BinaryIO, page: Directory, bits: int) -> Image.Image:
+def _by_pillow(file: BinaryIO, page: Directory) -> Image.Image:
     """Read the page with Pillow: JPEG, fax and YCbCr are decoded by libtiff."""
     tiled = TILES in page.tags
     packing = page.value(COMPRESSION, 1)

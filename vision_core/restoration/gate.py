@@ -85,7 +85,7 @@ def judge(
         return Verdict(False, needed, reason, before, after, change, weights)
     changes = _by_cells(difference, weights.shape)
     share = float((changes * weights).sum() / max(changes.sum(), 1e-9))
-    lit = detail is not None and _light_alone(original, restored, detail) >= LEAST_CHANGE
+    lit = detail is not None and _light_alone(restored, detail) >= LEAST_CHANGE
     scores = f"quality score {before.score:.2f} -> {after.score:.2f}"
     if share >= LEAST_TAKEN:
         part = "" if share > 0.97 else f", {share:.0%} of it taken and the rest kept"
@@ -181,7 +181,7 @@ def quality(rgb: np.ndarray) -> Quality:
     )
 
 
-def _light_alone(original: np.ndarray, restored: np.ndarray, detail: np.ndarray) -> float:
+def _light_alone(restored: np.ndarray, detail: np.ndarray) -> float:
     """Mean absolute change of the illumination, 0 to 255."""
     return float(np.abs(restored[::4, ::4].astype(np.int16) - detail[::4, ::4]).mean())
 
