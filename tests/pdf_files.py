@@ -27,7 +27,7 @@ def grey3(values: np.ndarray) -> np.ndarray:
 
 def stream(pdf: pikepdf.Pdf, pixels: np.ndarray, space: object = Name.DeviceRGB, **keys: object) -> Stream:
     """An image of 8 bits, compressed by Flate."""
-    found = Stream(pdf, zlib.compress(np.ascontiguousarray(pixels).tobytes()))
+    pixels_stream = Stream(pdf, zlib.compress(np.ascontiguousarray(pixels).tobytes()))
     entries = {
         "Width": pixels.shape[1],
         "Height": pixels.shape[0],
@@ -37,17 +37,17 @@ def stream(pdf: pikepdf.Pdf, pixels: np.ndarray, space: object = Name.DeviceRGB,
     entries |= {"Type": Name.XObject, "Subtype": Name.Image, "Filter": Name.FlateDecode, **keys}
     for key, value in entries.items():
         if value is not None:
-            found[f"/{key}"] = value
-    return pdf.make_indirect(found)
+            pixels_stream[f"/{key}"] = value
+    return pdf.make_indirect(pixels_stream)
 
 
 def coded(
     pdf: pikepdf.Pdf, data: bytes, filter: Name, space: object = Name.DeviceRGB, **keys: object
 ) -> Stream:
     """An image in a codec of its own."""
-    found = stream(pdf, RGB, space, Filter=filter, **keys)
-    found.write(data, filter=filter, decode_parms=found.get("/DecodeParms"))
-    return found
+    coded_stream = stream(pdf, RGB, space, Filter=filter, **keys)
+    coded_stream.write(data, filter=filter, decode_parms=coded_stream.get("/DecodeParms"))
+    return coded_stream
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:

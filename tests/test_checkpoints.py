@@ -287,10 +287,10 @@ def test_states_go_round(tmp_path):
 
 
 def nested(depth: int, width: int) -> list:
-    made: list = []
+    created: list = []
     for _ in range(depth):
-        made = [made] * width
-    return made
+        created = [created] * width
+    return created
 
 
 @pytest.mark.parametrize(

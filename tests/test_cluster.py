@@ -71,14 +71,14 @@ def storage():
     server = moto.ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    given = {
+    environment = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in given.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         client = boto3.client("s3")
         client.create_bucket(Bucket="shelf")
@@ -112,8 +112,8 @@ def told(reports, out) -> list[tuple]:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items() if name != batch.JOURNAL}
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in paths.items() if name != batch.JOURNAL}
 
 
 def kill_a_worker() -> None:
@@ -131,8 +131,8 @@ def test_a_killed_worker_costs_nothing(shelf, alone, two_workers, tmp_path):
             kill_a_worker()
     assert (told(reports, tmp_path), files_in(tmp_path)) == alone
     lines = [json.loads(line) for line in (tmp_path / batch.JOURNAL).read_text().splitlines()]
-    done = [(line["file"], line["report"]["page"]) for line in lines if "outcome" in line["report"]]
-    assert len(set(done)) == len(done) == 10
+    pages = [(line["file"], line["report"]["page"]) for line in lines if "outcome" in line["report"]]
+    assert len(set(pages)) == len(pages) == 10
 
     again = list(spread.run([shelf], tmp_path, network, OPTIONS, None, "m", cluster.LOCAL, 2))
     assert sum(report.skipped for report in again) == 10 and len(again) == 11
@@ -147,9 +147,9 @@ def test_results_at_a_url_need_no_shared_disk(shelf, alone, storage, two_workers
     assert told(reports, "s3://shelf/restored") == alone[0]
     names = [entry["Key"] for entry in storage.list_objects_v2(Bucket="shelf")["Contents"]]
     bodies = [storage.get_object(Bucket="shelf", Key=name)["Body"].read() for name in names]
-    found = {name.removeprefix("restored/"): body for name, body in zip(names, bodies, strict=True)}
-    assert batch.JOURNAL in found
-    assert {name: data for name, data in found.items() if name != batch.JOURNAL} == alone[1]
+    stored = {name.removeprefix("restored/"): body for name, body in zip(names, bodies, strict=True)}
+    assert batch.JOURNAL in stored
+    assert {name: data for name, data in stored.items() if name != batch.JOURNAL} == alone[1]
     again = list(spread.run([shelf], out, network, OPTIONS, None, "m", cluster.LOCAL, 2))
     assert sum(report.skipped for report in again) == 10
 

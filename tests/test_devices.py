@@ -28,8 +28,8 @@ def test_one_seed_one_stream_in_every_process():
         "import torch; from vision_core.devices import generator;"
         "torch.manual_seed(99); print(torch.randn(5, generator=generator(3, 7)).tolist())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(draws(3, 7, count=5).tolist())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == str(draws(3, 7, count=5).tolist())
     assert generator(3, 7).device.type == "cpu"
 
 

@@ -75,8 +75,8 @@ def trained(tmp_path_factory):
         path = os.pathsep.join(map(str, (folder, ROOT / "tests", ROOT)))
         environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         command = [sys.executable, *launcher, "-m", "launched", json.dumps(words)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+        assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
     return folder
 
 

@@ -40,16 +40,16 @@ def test_each_command_that_lacks_packages_says_the_line_that_brings_them(tmp_pat
         f"edit|tiny|evaluate|{ROOT / 'models' / 'editing'}": "editing",
         "serve": "apps",
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", WITHOUT], input="\n".join(commands), capture_output=True, text=True, cwd=ROOT
     )
-    assert done.returncode == 0, done.stderr
-    for line, (command, extra) in zip(done.stdout.splitlines(), commands.items(), strict=True):
-        status, said = json.loads(line)
+    assert process.returncode == 0, process.stderr
+    for line, (command, extra) in zip(process.stdout.splitlines(), commands.items(), strict=True):
+        status, message = json.loads(line)
         if extra:
-            assert status == 2 and f"pip install 'vision-core[{extra}]'" in said, (command, said)
+            assert status == 2 and f"pip install 'vision-core[{extra}]'" in message, (command, message)
         else:
-            assert status == 0, (command, said)
+            assert status == 0, (command, message)
 
 
 OURS = """

@@ -126,9 +126,9 @@ for size in (100_000, 10_000_000):  # fails on flush, fails on write
 """
     try:
         path = disk / "x.txt"
-        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
-        lines = done.stdout.splitlines()
-        assert len(lines) == 2 and all(line.endswith(f" {path}") for line in lines), done.stderr
+        process = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+        lines = process.stdout.splitlines()
+        assert len(lines) == 2 and all(line.endswith(f" {path}") for line in lines), process.stderr
         assert path.read_text() == "old" and list(disk.iterdir()) == [path]
     finally:
         if mounted.returncode == 0:

@@ -23,8 +23,8 @@ def names(targets: dict[Path, Path]) -> dict[str, str]:
 
 
 def test_the_pictures_of_folders_in_order_each_once():
-    found = folders.find([Path("b/y.avif"), Path("a"), Path("b"), Path("missing.png")])
-    assert [str(path) for path, _ in found.files] == [
+    result = folders.find([Path("b/y.avif"), Path("a"), Path("b"), Path("missing.png")])
+    assert [str(path) for path, _ in result.files] == [
         "b/y.avif",
         "a/x.gif",
         "a/x.png",
@@ -32,7 +32,7 @@ def test_the_pictures_of_folders_in_order_each_once():
         "b/x.png",
         "missing.png",
     ]
-    assert found.notes == ["1 file was skipped, not a picture format: notes.txt"]
+    assert result.notes == ["1 file was skipped, not a picture format: notes.txt"]
     with pytest.raises(ValueError, match="no images in the folder empty"):
         folders.find([Path("a"), Path("empty")])
 
@@ -58,11 +58,11 @@ def test_a_folder_as_phones_computers_and_servers_leave_it():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name)
     Path("in/loop").symlink_to("../in", target_is_directory=True)
-    found = folders.find([Path("in")])
-    assert sorted(str(path) for path, _ in found.files) == sorted(pictures)
-    assert found.notes == ["4 files were skipped, not a picture format: a.txt, b.NEF, c.mov and 1 more"]
+    result = folders.find([Path("in")])
+    assert sorted(str(path) for path, _ in result.files) == sorted(pictures)
+    assert result.notes == ["4 files were skipped, not a picture format: a.txt, b.NEF, c.mov and 1 more"]
     named, notes = folders.targets([Path("in")], Path("in/out"))
-    assert named[Path("in/sub/deep/IMG1.jpg")] == Path("in/out/sub/deep/IMG1.jpg") and notes == found.notes
+    assert named[Path("in/sub/deep/IMG1.jpg")] == Path("in/out/sub/deep/IMG1.jpg") and notes == result.notes
     Path("in/out/sub").mkdir(parents=True)
     Path("in/out/sub/IMG1.jpg").touch()  # a second run does not take the results of the first for sources
     assert folders.targets([Path("in")], Path("in/out")) == (named, notes)
@@ -70,8 +70,8 @@ def test_a_folder_as_phones_computers_and_servers_leave_it():
 
 
 def test_no_two_pictures_have_one_target_on_any_file_system():
-    found = names(folders.targets([Path("a"), Path("b")], Path("out"))[0])
-    assert found == {
+    result = names(folders.targets([Path("a"), Path("b")], Path("out"))[0])
+    assert result == {
         "a/x.gif": "out/x.png",
         "a/x.png": "out/x-2.png",
         "b/X.PNG": "out/X-3.png",
@@ -81,7 +81,7 @@ def test_no_two_pictures_have_one_target_on_any_file_system():
     Path("out").mkdir()
     Path("out/x.png").touch()
     assert (
-        names(folders.targets([Path("a"), Path("b")], Path("out"))[0]) == found
+        names(folders.targets([Path("a"), Path("b")], Path("out"))[0]) == result
     )  # a second call writes the same
     assert names(folders.targets([Path("a/x.png")], Path("z.jpg"))[0]) == {"a/x.png": "z.jpg"}
 
@@ -106,9 +106,9 @@ def test_one_bad_item_does_not_end_the_others():
         return len(Path(path).read_text()) if path != "odd" else int(path)
 
     outcomes = list(folders.each(["a/x.png", "odd", "missing", "a", "b/x.png"], act))
-    assert [done.item for done in outcomes] == ["a/x.png", "odd", "missing", "a", "b/x.png"]
-    assert [done.result for done in outcomes] == [7, None, None, None, 7]
-    assert [done.error for done in outcomes] == [
+    assert [outcome.item for outcome in outcomes] == ["a/x.png", "odd", "missing", "a", "b/x.png"]
+    assert [outcome.result for outcome in outcomes] == [7, None, None, None, 7]
+    assert [outcome.error for outcome in outcomes] == [
         "",
         "invalid literal for int() with base 10: 'odd'",
         "missing: No such file or directory",
@@ -119,12 +119,12 @@ def test_one_bad_item_does_not_end_the_others():
 
 def test_a_full_disk_and_a_bug_end_the_batch():
     for error in (OSError(errno.ENOSPC, "No space left on device", "out"), TypeError("a bug")):
-        done = []
+        completed = []
 
-        def act(item: int, error: Exception = error, done: list[int] = done) -> None:
-            done.append(item)
+        def act(item: int, error: Exception = error, completed: list[int] = completed) -> None:
+            completed.append(item)
             raise error
 
         with pytest.raises(type(error)):
             list(folders.each([1, 2, 3], act))
-        assert done == [1]
+        assert completed == [1]

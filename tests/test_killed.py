@@ -106,9 +106,9 @@ def forks():
 def command(words: list[str], folder: Path) -> None:
     """`vision-core WORDS` in `folder`, what it says in a file there."""
     os.chdir(folder)
-    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    log = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     sys.argv = ["vision-core", *words]
     main()
 
@@ -147,10 +147,10 @@ def trained(tmp_path_factory):
     todo = [(str(folder / name), [*words, "--out", "whole"]) for name, words in commands.items()]
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", WHOLE, json.dumps(todo)], env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
     return commands, folder
 
 
@@ -169,8 +169,8 @@ def test_killed_at_random_and_resumed_to_the_same_bytes(system, trained, forks):
     rng, cut, kills = random.Random(system), folder / "cut", 0
     child = start(*words, "--out", "cut")
     for share in (0.0, 0.25, 0.75):  # before anything is saved, on the way, and past a saved state
-        wanted = entries * share + 3
-        while child.is_alive() and len(Run(cut).events()) < wanted:
+        needed = entries * share + 3
+        while child.is_alive() and len(Run(cut).events()) < needed:
             time.sleep(0.01)
         time.sleep(rng.random() * 0.05)
         child.kill()

@@ -54,9 +54,11 @@ def loaded(arguments: list[str]) -> set[str]:
     """The modules that a command has imported at its end."""
     code = "import atexit, json, sys; from vision_core.cli import main\n"
     code += "atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr)); main()"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    process = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    return set(json.loads(process.stderr.splitlines()[-1]))
 
 
 def top(name: str) -> str:

@@ -14,11 +14,11 @@ def _batch(number):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_come_in_order_and_as_they_were_made(workers):
-    found = list(prefetched(_batch, 7, workers))
-    assert [type(part) for part in found[0]] == [torch.Tensor, tuple]
-    assert [first.tolist() for first, _ in found] == [[n, n] for n in range(7)]
-    assert [rest.tolist() for _, (rest, _) in found] == [list(range(n)) for n in range(7)]
-    makers = {process for _, (_, process) in found}
+    batches = list(prefetched(_batch, 7, workers))
+    assert [type(part) for part in batches[0]] == [torch.Tensor, tuple]
+    assert [first.tolist() for first, _ in batches] == [[n, n] for n in range(7)]
+    assert [rest.tolist() for _, (rest, _) in batches] == [list(range(n)) for n in range(7)]
+    makers = {process for _, (_, process) in batches}
     assert makers == {os.getpid()} if workers == 0 else len(makers) == 2 and os.getpid() not in makers
 
 

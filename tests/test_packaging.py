@@ -25,8 +25,10 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 def declared() -> list[Requirement]:
     groups = [PROJECT["project"]["dependencies"], *EXTRAS.values(), PROJECT["dependency-groups"]["dev"]]
-    found = [Requirement(line) for group in groups for line in group]
-    return [one for one in found if one.name != PROJECT["project"]["name"]]  # an extra may bring another
+    requirements = [Requirement(line) for group in groups for line in group]
+    return [
+        one for one in requirements if one.name != PROJECT["project"]["name"]
+    ]  # an extra may bring another
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)
@@ -94,8 +96,8 @@ def built(tmp_path_factory) -> Path:
     """A folder with the wheel and the source archive, built without a network."""
     folder = tmp_path_factory.mktemp("built")
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
     return folder
 
 
@@ -103,10 +105,10 @@ def files_of(*folders: str) -> set[str]:
     """The files of a checkout that git does not ignore."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *folders]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
-    found = {name for name in listed if (ROOT / name).is_file()}
-    if not found:
+    names = {name for name in listed if (ROOT / name).is_file()}
+    if not names:
         pytest.skip("not a git checkout: no list of files to compare with")
-    return found
+    return names
 
 
 def test_wheel_has_apps_weights_and_examples_once(built):
@@ -137,6 +139,6 @@ def test_installed_package_works_outside_the_checkout(built, tmp_path):
         "print(weights.find('digits'), len(digits.load().test.labels), len(sources.shipped().index))"
     )
     command = [sys.executable, "-P", "-c", code, str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(tmp_path / "site" / "vision_core" / "models"))
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(str(tmp_path / "site" / "vision_core" / "models"))

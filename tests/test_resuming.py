@@ -216,9 +216,9 @@ def test_the_average_is_the_one_worked_out_by_hand(tmp_path):
             now = model.head[1].weight.detach().clone()
             kept = min(decay, (1 + len(averages)) / (10 + len(averages)))
             averages.append(now if not averages else kept * averages[-1] + (1 - kept) * now)
-    found, _ = checkpoints.load(tmp_path / "run" / "last.safetensors", Net)
+    averaged, _ = checkpoints.load(tmp_path / "run" / "last.safetensors", Net)
     assert len(averages) == 2 * STEPS and isinstance(whole[-1], Done)
-    assert torch.allclose(found.head[1].weight, averages[-1], atol=1e-6)
+    assert torch.allclose(averaged.head[1].weight, averages[-1], atol=1e-6)
 
 
 def test_patience_ends_the_training_and_survives_a_resume(tmp_path):
@@ -334,11 +334,11 @@ def test_a_plan_that_cannot_work_is_refused():
 
 
 def test_what_comes_before_the_first_step_is_recorded_stopped_and_run_again(tmp_path):
-    done: list[int] = []
+    completed: list[int] = []
 
     def prepare():
-        for number in range(len(done), 5):
-            done.append(number)
+        for number in range(len(completed), 5):
+            completed.append(number)
             yield Prepare(number + 1, 5)
 
     def events(run):
@@ -357,11 +357,13 @@ def test_what_comes_before_the_first_step_is_recorded_stopped_and_run_again(tmp_
     for event in events(run):
         if event == Prepare(2, 5):
             runs.request_stop(run)
-    assert run.status() == "stopped" and done == [0, 1]
+    assert run.status() == "stopped" and completed == [0, 1]
     names = [type(event).__name__ for event in events(run)]
-    assert names == ["Prepare"] * 3 + ["Step", "Epoch", "Step", "Epoch", "Done"] and done == list(range(5))
-    said = [(e["step"], e["total"]) for e in run.events() if e["event"] == "prepare"]
-    assert said == [(number, 5) for number in range(1, 6)] and run.status() == "done"
+    assert names == ["Prepare"] * 3 + ["Step", "Epoch", "Step", "Epoch", "Done"] and completed == list(
+        range(5)
+    )
+    steps = [(e["step"], e["total"]) for e in run.events() if e["event"] == "prepare"]
+    assert steps == [(number, 5) for number in range(1, 6)] and run.status() == "done"
 
 
 def test_without_a_run_nothing_is_written(tmp_path, monkeypatch):

@@ -354,17 +354,17 @@ print(kills, without)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed by forking it")
 def test_creation_killed_at_any_of_its_steps_can_be_begun_again(tmp_path):
     script = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path)]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    kills, without_config = map(int, done.stdout.split())
+    process = subprocess.run(script, capture_output=True, text=True, timeout=100)
+    assert process.returncode == 0, process.stderr
+    kills, without_config = map(int, process.stdout.split())
     assert kills > 20 and without_config > 5
 
 
 def test_settings_come_back_as_they_were(tmp_path):
-    asked = Settings(5, 0.25, "faces", "palette", (1, 2, 3), Inner(2.5))
-    runs.create(tmp_path / "a", "digits", asked, source="a.png")
-    run, found = runs.open(tmp_path / "a", "digits", Settings)
-    assert found == asked and run.config["source"] == "a.png"
+    saved = Settings(5, 0.25, "faces", "palette", (1, 2, 3), Inner(2.5))
+    runs.create(tmp_path / "a", "digits", saved, source="a.png")
+    run, loaded = runs.open(tmp_path / "a", "digits", Settings)
+    assert loaded == saved and run.config["source"] == "a.png"
 
 
 @pytest.mark.parametrize(

@@ -99,12 +99,12 @@ def ask(app, *words):
 
 
 def test_a_command_has_the_defaults_of_the_settings_and_takes_every_option(app):
-    status, answer = ask(app, "pictures", "--out", "run")
-    assert status == 0 and answer["settings"] == vars(Settings("pictures")) and answer["replace"] is False
+    status, output = ask(app, "pictures", "--out", "run")
+    assert status == 0 and output["settings"] == vars(Settings("pictures")) and output["replace"] is False
     words = "pictures --out run --epochs 7 --lr 0.5 --way long --upright --patience 2 --replace".split()
-    status, answer = ask(app, *words)
-    wanted = Settings("pictures", epochs=7, lr=0.5, way="long", flipped=False, patience=2)
-    assert status == 0 and answer["settings"] == vars(wanted) and answer["replace"] is True
+    status, output = ask(app, *words)
+    settings = Settings("pictures", epochs=7, lr=0.5, way="long", flipped=False, patience=2)
+    assert status == 0 and output["settings"] == vars(settings) and output["replace"] is True
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_command_has_the_defaults_of_the_settings_and_takes_every_option(app):
     ],
 )
 def test_mistakes_are_the_sentences_of_the_settings(app, words, sentence):
-    status, answer = ask(app, *words)
-    assert status == 2 and sentence in answer["error"]
+    status, output = ask(app, *words)
+    assert status == 2 and sentence in output["error"]
 
 
 def test_help_shows_what_a_field_says_but_not_the_fields_without_help(app):
@@ -131,5 +131,5 @@ def test_help_shows_what_a_field_says_but_not_the_fields_without_help(app):
 @pytest.mark.parametrize("name", TRAINERS)
 def test_help_of_every_setting_is_a_sentence(name):
     kind = import_module(f"vision_core.{name}").Settings
-    said = {each.name: each.metadata["help"] for each in fields(kind) if each.metadata.get("help")}
-    assert said and all(help.endswith(".") for help in said.values())
+    helps = {each.name: each.metadata["help"] for each in fields(kind) if each.metadata.get("help")}
+    assert helps and all(help.endswith(".") for help in helps.values())

@@ -14,7 +14,7 @@ def test_transforms_and_models_work_after_prepare():
     """Where torchvision imports by itself, prepare must do nothing; where it does not, it must help."""
     alone = python("import torchvision")
     assert alone.returncode == 0 or "torchvision::nms does not exist" in alone.stderr
-    done = python("""
+    process = python("""
 import torch
 from vision_core import torchvision_cpu
 first = torchvision_cpu.prepare()
@@ -30,12 +30,12 @@ import inspect
 assert inspect.isclass(torchvision.datasets.ImageFolder)
 print(first is None)
 """)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(alone.returncode == 0)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == str(alone.returncode == 0)
 
 
 def test_operators_that_are_there_are_left_alone():
-    done = python("""
+    process = python("""
 import torch
 theirs = torch.library.Library("torchvision", "DEF")
 theirs.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -46,12 +46,12 @@ assert torchvision_cpu.prepare() is None
 import torchvision
 assert torch.ops.torchvision.nms(torch.zeros(1, 4), torch.zeros(1), 0.5).tolist() == [7]
 """)
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_operators_that_load_are_left_alone(tmp_path):
     """A compiled library that loads, in the place of torchvision's: any that this Python can load serves."""
-    done = python(f"""
+    process = python(f"""
 import shutil, sys, torch
 from pathlib import Path
 package = Path({str(tmp_path)!r}) / "torchvision"
@@ -66,6 +66,6 @@ from vision_core import torchvision_cpu
 assert torchvision_cpu.prepare() is None
 assert not hasattr(torch.ops.torchvision, "nms")  # nothing was declared
 """)
-    if done.returncode == 77:
+    if process.returncode == 77:
         pytest.skip("this build of torch has no small library to borrow")
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr

@@ -156,11 +156,11 @@ def test_leaving_early_keeps_what_was_learned():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_weights(value):
     model, twin = network(), network()
-    seen = []
+    events = []
 
     def breaks(model, batch):
-        seen.append(len(seen))
-        return {"error": terms(model, batch)["error"] * (value if len(seen) == 6 else 1.0)}
+        events.append(len(events))
+        return {"error": terms(model, batch)["error"] * (value if len(events) == 6 else 1.0)}
 
     with pytest.raises(FloatingPointError, match=rf"the loss is {value} at step 6"):
         list(train(model, terms=breaks))
@@ -212,10 +212,10 @@ def test_accumulated_batches_are_one_large_batch():
         return [(x[part], y[part]) for x, y in batches(0)(epoch) for part in (slice(8), slice(8, 16))]
 
     results = []
-    for given, accumulate in ((batches(0), 1), (halves, 2)):
+    for data, accumulate in ((batches(0), 1), (halves, 2)):
         model = network()
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
-        stream = fit(model, given, terms, optimizer, epochs=2, steps_per_epoch=STEPS, accumulate=accumulate)
+        stream = fit(model, data, terms, optimizer, epochs=2, steps_per_epoch=STEPS, accumulate=accumulate)
         results.append(([e.losses for e in stream if isinstance(e, Step)], flat(model)))
     (whole, first), (halved, second) = results
     assert torch.allclose(first, second, atol=1e-6) and len(whole) == len(halved) == 2 * STEPS
@@ -269,8 +269,8 @@ def test_two_processes_train_one_model_and_stop_together(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]  # what accelerate runs
     launch += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "127.0.0.1:0", "--local_addr", "127.0.0.1"]
     launch += ["-m", "script", str(tmp_path)]
-    done = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=150)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=150)
+    assert process.returncode == 0, process.stderr
     (count, first, losses), (_, second, others) = (torch.load(tmp_path / f"{n}.pt") for n in (0, 1))
     assert count == 2 and losses == others and 3 * STEPS <= len(losses) <= 3 * STEPS + 1
     model = network()

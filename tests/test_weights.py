@@ -88,7 +88,7 @@ def folder(*names: str) -> dict:
     return {**entry(), "file": "big", "sha256": {name: sha256(FILES[name]) for name in names}}
 
 
-def find_in(home: Path, port: int, wanted: dict, offline: bool = False) -> list[str]:
+def find_in(home: Path, port: int, entries: dict, offline: bool = False) -> list[str]:
     """Whether it was here and what `find` said, in a fresh process, for the hub reads its settings once."""
     env = os.environ | {
         "HF_HOME": str(home),
@@ -97,14 +97,14 @@ def find_in(home: Path, port: int, wanted: dict, offline: bool = False) -> list[
     }
     env["HF_HUB_OFFLINE"] = str(int(offline))
     env["HF_HUB_DISABLE_XET"] = "1"
-    is_folder = isinstance(wanted["sha256"], dict)
+    is_folder = isinstance(entries["sha256"], dict)
     contents = (
-        {name: FILES.get(name, b"").hex() for name in wanted["sha256"]} if is_folder else {"": CONTENT.hex()}
+        {name: FILES.get(name, b"").hex() for name in entries["sha256"]} if is_folder else {"": CONTENT.hex()}
     )
-    command = [sys.executable, "-c", FIND, json.dumps(wanted), json.dumps(contents)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    command = [sys.executable, "-c", FIND, json.dumps(entries), json.dumps(contents)]
+    process = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
 
 
 def test_downloads_once_and_then_needs_no_network(tmp_path, hub):
@@ -120,9 +120,11 @@ def test_downloads_once_and_then_needs_no_network(tmp_path, hub):
 
 
 def test_other_bytes_than_the_table_s_are_refused(tmp_path, hub):
-    _, said = find_in(tmp_path, hub.server_address[1], entry(content=b"others"))
+    _, message = find_in(tmp_path, hub.server_address[1], entry(content=b"others"))
     assert (
-        said.startswith("ValueError: ") and "is not the 'big' of this release" in said and "delete it" in said
+        message.startswith("ValueError: ")
+        and "is not the 'big' of this release" in message
+        and "delete it" in message
     )
 
 
@@ -131,22 +133,24 @@ def test_a_damaged_download_is_named_and_fetched_again_once_it_is_deleted(tmp_pa
     find_in(tmp_path, port, entry())
     blob = next(path for path in tmp_path.rglob("blobs/*") if path.is_file())
     blob.write_bytes(CONTENT[:-1] + b"!")
-    _, said = find_in(tmp_path, port, entry())
-    assert said.startswith(f"ValueError: {blob} is not the 'big' of this release") and "delete it" in said
+    _, message = find_in(tmp_path, port, entry())
+    assert (
+        message.startswith(f"ValueError: {blob} is not the 'big' of this release") and "delete it" in message
+    )
     blob.unlink()
     assert find_in(tmp_path, port, entry()) == ["False", "True"]
 
 
 def test_a_folder_of_files_is_fetched_whole(tmp_path, hub):
     port = hub.server_address[1]
-    some, wanted = folder("unet/config.json"), folder("unet/config.json", "model_index.json", "net.pth")
+    some, whole = folder("unet/config.json"), folder("unet/config.json", "model_index.json", "net.pth")
     assert find_in(tmp_path, port, some) == ["False", "True"]
-    assert find_in(tmp_path, port, wanted) == ["False", "True"]  # what is there in part is completed
+    assert find_in(tmp_path, port, whole) == ["False", "True"]  # what is there in part is completed
     assert [command for command, _ in hub.asked].count("GET") == 3
-    assert find_in(tmp_path, port, wanted, offline=True) == ["True", "True"]
-    wanted["sha256"]["unet/config.json"] = sha256(b"others")
-    _, said = find_in(tmp_path, port, wanted)
-    assert said.startswith("ValueError: ") and "is not the 'big' of this release" in said
+    assert find_in(tmp_path, port, whole, offline=True) == ["True", "True"]
+    whole["sha256"]["unet/config.json"] = sha256(b"others")
+    _, message = find_in(tmp_path, port, whole)
+    assert message.startswith("ValueError: ") and "is not the 'big' of this release" in message
     gone = folder("net.pth")
     gone["sha256"]["vae/missing.json"] = sha256(b"")
     assert find_in(tmp_path, port, gone)[1].startswith("WeightsMissing: the weights 'big' are not on")
@@ -172,19 +176,19 @@ def test_a_hash_is_computed_once_for_each_state_of_a_file(tmp_path):
 
 @pytest.mark.parametrize("file", ["missing.pth", "broken.pth"])
 def test_what_cannot_be_fetched_names_the_remedy(tmp_path, hub, file):
-    here, said = find_in(tmp_path, hub.server_address[1], entry(file))
-    assert here == "False" and said.startswith("WeightsMissing: the weights 'big' are not on this machine")
-    assert f"connect once, or put {file} of someone/net into models/" in said
+    here, message = find_in(tmp_path, hub.server_address[1], entry(file))
+    assert here == "False" and message.startswith("WeightsMissing: the weights 'big' are not on this machine")
+    assert f"connect once, or put {file} of someone/net into models/" in message
 
 
 def test_our_own_weights_are_in_the_release():
-    for name, known in WEIGHTS.items():
-        if known.url:  # fetched by whoever wants them
+    for name, entry in WEIGHTS.items():
+        if entry.url:  # fetched by whoever wants them
             continue
         path = find(name)
-        assert path == locate(known)
-        assert {part: sha256((path / part).read_bytes()) for part in known.parts} == known.parts
-        assert known.licence and known.source
+        assert path == locate(entry)
+        assert {part: sha256((path / part).read_bytes()) for part in entry.parts} == entry.parts
+        assert entry.licence and entry.source
 
 
 def test_an_explicit_path_wins(tmp_path):
@@ -223,10 +227,10 @@ def test_a_file_of_a_url_is_fetched_with_its_progress_and_checked_by_the_hash_in
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     url = f"http://127.0.0.1:{hub.server_address[1]}/someone/net/resolve/main/"
     good = {"big": Weights("net.pth", sha256(CONTENT)[:8], "MIT", "a test", url=url)}
-    *steps, done = weights.fetch("big", good)
-    assert steps[-1].step == steps[-1].total == len(CONTENT) and done.result.read_bytes() == CONTENT
+    *steps, result = weights.fetch("big", good)
+    assert steps[-1].step == steps[-1].total == len(CONTENT) and result.result.read_bytes() == CONTENT
     hub.asked.clear()
-    assert find("big", table=good) == done.result and hub.asked == []
+    assert find("big", table=good) == result.result and hub.asked == []
     with pytest.raises(ValueError, match=r"is not the 'big' of this release .* delete it to fetch it again"):
         find("big", table={"big": Weights("net.pth", "0" * 8, "MIT", "a test", url=url)})
     cut = {"big": Weights("broken.pth", sha256(CONTENT)[:8], "MIT", "a test", url=url)}

@@ -54,8 +54,8 @@ def test_everything_imports_and_works_without_the_modules_of_posix(tmp_path):
 
     seven = digits.load().test.first(1)[7, 0].numpy()
     Image.fromarray(255 - seven).save(tmp_path / "seven.png")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", WITHOUT_POSIX, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("7 (")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("7 (")

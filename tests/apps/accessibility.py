@@ -18,10 +18,10 @@ def violations(page) -> list[str]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page.wait_for_function("() => !document.querySelector('button[aria-busy=true]')")
     page.evaluate(STILL)
-    found = axe.Axe().run(page, options=AND_TARGETS).response["violations"]
+    issues = axe.Axe().run(page, options=AND_TARGETS).response["violations"]
     return [
         f"{entry['id']}: {node['target']} {node.get('failureSummary', '')[:200]}"
-        for entry in found
+        for entry in issues
         if entry["impact"] in ("serious", "critical")
         for node in entry["nodes"]
     ]
@@ -32,8 +32,8 @@ def violations_by_scheme(page) -> dict[str, list[str]]:
     behind = "getComputedStyle(document.querySelector('.stApp') ?? document.body).backgroundColor"
     page.emulate_media(color_scheme="light")
     page.wait_for_timeout(1000)
-    light, found = page.evaluate(behind), violations(page)
+    light, dark = page.evaluate(behind), violations(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{behind} !== '{light}'")
     page.wait_for_timeout(500)
-    return {"light": found, "dark": violations(page)}
+    return {"light": dark, "dark": violations(page)}

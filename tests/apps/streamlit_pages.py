@@ -32,7 +32,7 @@ def metrics(app: AppTest) -> dict[str, str]:
 
 def wait_for(what, seconds: float = 120):
     end = time.monotonic() + seconds
-    while not (found := what()):
+    while not (value := what()):
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)
-    return found
+    return value

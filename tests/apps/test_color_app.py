@@ -56,16 +56,16 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chosen(small):
     """The visitor that `visitor` copies."""
-    known = visits.new(visit.APP)
-    palette_panel.choose_source(known, small)
-    palette_panel.choose_target(known, TARGET, 25, 10)
-    return known
+    session = visits.new(visit.APP)
+    palette_panel.choose_source(session, small)
+    palette_panel.choose_target(session, TARGET, 25, 10)
+    return session
 
 
-def another(known: visits.Session) -> visits.Session:
+def another(session: visits.Session) -> visits.Session:
     """A new visitor who has what this one has."""
     copied = visits.new(visit.APP)
-    shutil.copytree(known.folder, copied.folder)
+    shutil.copytree(session.folder, copied.folder)
     return copied
 
 
@@ -75,24 +75,24 @@ def visitor(chosen):
     return another(chosen)
 
 
-def begin(known, epochs: float = 100) -> None:
-    training.begin(known, "rgb", epochs, 0, 1e-3, 0, *WEIGHTS)
+def begin(session, epochs: float = 100) -> None:
+    training.begin(session, "rgb", epochs, 0, 1e-3, 0, *WEIGHTS)
 
 
-def watch(known, seconds: float = 120):
+def watch(session, seconds: float = 120):
     """Look at the page until the training has ended; every look."""
-    seen, end = [results.follow(known, 1, 1, "")], time.monotonic() + seconds
-    while not seen[-1][DONE]:
+    states, end = [results.follow(session, 1, 1, "")], time.monotonic() + seconds
+    while not states[-1][DONE]:
         assert time.monotonic() < end
         time.sleep(0.2)
-        seen.append(results.follow(known, 1, 1, seen[-1][SEEN]))
-    return seen
+        states.append(results.follow(session, 1, 1, states[-1][SEEN]))
+    return states
 
 
-def ended(follow, known, seconds: float = 600):
+def ended(follow, session, seconds: float = 600):
     """What a section shows once its job has ended."""
     end = time.monotonic() + seconds
-    while (shown := follow(known))[-1].active:
+    while (shown := follow(session))[-1].active:
         assert time.monotonic() < end
         time.sleep(0.05)
     return shown
@@ -101,17 +101,17 @@ def ended(follow, known, seconds: float = 600):
 @pytest.fixture(scope="module")
 def trained(chosen):
     """A visitor whose short training has come to its end, and every look at it."""
-    known = another(chosen)
-    begin(known)
-    return known, watch(known)
+    session = another(chosen)
+    begin(session)
+    return session, watch(session)
 
 
 @pytest.fixture(scope="module")
 def with_model(chosen):
     """The visitor that `loaded` copies."""
-    known = another(chosen)
-    results.use_saved(known, MODEL)
-    return known
+    session = another(chosen)
+    results.use_saved(session, MODEL)
+    return session
 
 
 @pytest.fixture
@@ -158,9 +158,9 @@ def test_an_unticked_box_can_be_seen():
 
 def test_palette_is_that_of_the_core(visitor):
     expected = color.extract(images.read(TARGET).rgb, 25, 10)
-    known = visit.current(visitor)
-    assert np.array_equal(known.palette.colors, expected.colors)
-    html = views.palette_editor(known)
+    current = visit.current(visitor)
+    assert np.array_equal(current.palette.colors, expected.colors)
+    html = views.palette_editor(current)
     assert all(text in html for text in to_hex(expected.colors))
 
 
@@ -171,14 +171,18 @@ def test_a_locked_colour_survives_a_smaller_palette_and_a_dropped_one_is_gone(vi
     for act in ({"act": "choose", "value": str(least)}, {"act": "lock"}):
         palette_panel.edit(visitor, clicked(**act))
     palette_panel.count_again(visitor, 25, 3)
-    known = visit.current(visitor)
-    assert known.locked == (text,) and text in to_hex(known.palette.colors) and len(known.palette.colors) == 3
-    index = to_hex(known.palette.colors).index(text)
+    current = visit.current(visitor)
+    assert (
+        current.locked == (text,)
+        and text in to_hex(current.palette.colors)
+        and len(current.palette.colors) == 3
+    )
+    index = to_hex(current.palette.colors).index(text)
     palette_panel.edit(visitor, clicked(act="choose", value=str(index)))
     palette_panel.edit(visitor, clicked(act="drop"))
-    known = visit.current(visitor)
-    assert text not in to_hex(known.palette.colors) and known.locked == ()
-    assert known.palette.shares.sum() == pytest.approx(1)
+    current = visit.current(visitor)
+    assert text not in to_hex(current.palette.colors) and current.locked == ()
+    assert current.palette.shares.sum() == pytest.approx(1)
 
 
 def test_a_colour_is_replaced_and_keeps_its_share(visitor):
@@ -212,8 +216,8 @@ def test_a_palette_file_stays_until_it_is_cleared_and_then_the_picture_counts_ag
     file.write_text("ff0000\n0000ff\n")
     palette_panel.take_file(visitor, str(file), 25, 10)
     palette_panel.count_again(visitor, 25, 5)  # the slider must not replace it
-    known = visit.current(visitor)
-    assert to_hex(known.palette.colors) == ["#ff0000", "#0000ff"] and known.imported == "two.hex"
+    current = visit.current(visitor)
+    assert to_hex(current.palette.colors) == ["#ff0000", "#0000ff"] and current.imported == "two.hex"
     palette_panel.take_file(visitor, None, 25, 10)
     assert np.array_equal(visit.current(visitor).palette.colors, from_picture.colors)
 
@@ -228,19 +232,21 @@ def test_two_events_at_once_lose_nothing(visitor):
 
 
 def test_a_reload_finds_pictures_palette_progress_and_result(trained, small):
-    known = visits.find(visit.APP, trained[0].key)
-    source, words, target, palette = palette_panel.reload(visit.current(known))
+    session = visits.find(visit.APP, trained[0].key)
+    source, words, target, palette = palette_panel.reload(visit.current(session))
     assert np.array_equal(images.read(source).rgb, images.read(small).rgb)
     assert np.array_equal(images.read(target).rgb, images.read(TARGET).rgb)
     assert "160 x 107" in words and 'data-act="choose"' in palette
-    assert palette_panel.choose_target(known, target, 25, 10) == palette  # what showing it again brings about
-    again = results.follow(known, 1, 1, "")
+    assert (
+        palette_panel.choose_target(session, target, 25, 10) == palette
+    )  # what showing it again brings about
+    again = results.follow(session, 1, 1, "")
     assert again[PAIR] == trained[1][-1][PAIR] and again[STATUS] == trained[1][-1][STATUS]
 
 
 def test_a_look_does_not_wait_for_the_final_lut_and_its_measures(trained):
-    known = another(trained[0])
-    look = looks.get(visit.current(known))
+    session = another(trained[0])
+    look = looks.get(visit.current(session))
     look.path(looks.MODEL).rename(look.path(looks.LAST))  # as when the training has just ended
     look.path(looks.LUT).unlink()
     look.path(results.FACTS).unlink()
@@ -274,16 +280,16 @@ def test_the_first_picture_has_the_histograms_of_the_target():
 
 
 def test_a_training_goes_on_without_its_page_and_leaves_what_the_core_trains(trained, small):
-    known, seen = trained
-    assert "Trained 100 of 100 epochs" in seen[-1][STATUS] and "palette colours in use" in seen[-1][FACTS]
-    model = looks.get(visit.current(known)).model
-    palette = visit.current(known).palette
-    *_, done = color.train(images.read(small).rgb, palette, color.Settings(epochs=100))
+    session, shown = trained
+    assert "Trained 100 of 100 epochs" in shown[-1][STATUS] and "palette colours in use" in shown[-1][FACTS]
+    model = looks.get(visit.current(session)).model
+    palette = visit.current(session).palette
+    *_, result = color.train(images.read(small).rgb, palette, color.Settings(epochs=100))
     colors = np.random.default_rng(0).integers(0, 256, (100, 3), np.uint8)
-    found, expected = (m.recolor_colors(colors).astype(int) for m in (model, done.result))
+    actual, expected = (m.recolor_colors(colors).astype(int) for m in (model, result.result))
     # equal but for rounding, which depends on the number of threads and grows from step to step
-    assert np.abs(found - expected).mean() < 6 < np.abs(found - colors).mean() / 3
-    left = {path.name for path in looks.get(visit.current(known)).run.folder.iterdir()}
+    assert np.abs(actual - expected).mean() < 6 < np.abs(actual - colors).mean() / 3
+    left = {path.name for path in looks.get(visit.current(session)).run.folder.iterdir()}
     assert "resume.pt" not in left and "last.safetensors" not in left
 
 
@@ -296,9 +302,9 @@ def test_stop_keeps_the_model_so_far_and_says_when_that_is_little(visitor):
     training.stop(visitor)
     last = watch(visitor)[-1]
     look = looks.get(visit.current(visitor))
-    done = trainings.steps(look.run)[-1].step
-    assert ("hardly begun" if done < training.FEW else "Stopped as you asked") in last[STATUS]
-    assert 0 < look.model.metadata["training_epochs"] == done < 20_000
+    steps = trainings.steps(look.run)[-1].step
+    assert ("hardly begun" if steps < training.FEW else "Stopped as you asked") in last[STATUS]
+    assert 0 < look.model.metadata["training_epochs"] == steps < 20_000
 
 
 def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
@@ -320,15 +326,15 @@ def test_stop_takes_a_waiting_visitor_out_of_the_queue(visitor):
 
 
 def test_past_results_can_be_gone_back_to(trained):
-    known, seen = trained
-    results.use_saved(known, MODEL)
-    other = results.follow(known, 1, 1, "")
-    assert other[PAIR][1] != seen[-1][PAIR][1] and other[6].count("data-act") == 2
-    results.act(known, 1, clicked(act="show", value="look-001"))
-    assert results.follow(known, 1, 1, "")[PAIR] == seen[-1][PAIR]
-    visits.remove(looks.get(visit.current(known), "look-002").folder)
+    session, shown = trained
+    results.use_saved(session, MODEL)
+    other = results.follow(session, 1, 1, "")
+    assert other[PAIR][1] != shown[-1][PAIR][1] and other[6].count("data-act") == 2
+    results.act(session, 1, clicked(act="show", value="look-001"))
+    assert results.follow(session, 1, 1, "")[PAIR] == shown[-1][PAIR]
+    visits.remove(looks.get(visit.current(session), "look-002").folder)
     with pytest.raises(gr.Error, match="no longer here"):
-        results.act(known, 1, clicked(act="show", value="look-002"))
+        results.act(session, 1, clicked(act="show", value="look-002"))
 
 
 def test_a_cube_of_another_program_is_a_result_without_a_network(visitor, tmp_path):
@@ -353,9 +359,9 @@ def test_strength_zero_is_the_picture(loaded):
 
 def test_much_darker_colours_come_with_a_strength_that_keeps_the_drawing(visitor, tmp_path):
     dark = lut.identity(17) ** 6 * 0.12
-    known = visit.current(visitor)
-    picture, network = visit.source_of(known), color.load(MODEL)
-    look = looks.create(known, "model", "dark", picture, dark.astype(np.float32), network)
+    current = visit.current(visitor)
+    picture, network = visit.source_of(current), color.load(MODEL)
+    look = looks.create(current, "model", "dark", picture, dark.astype(np.float32), network)
     visit.change(visitor, result=look.name)
     facts = results.follow(visitor, 1, 1, "")[FACTS]
     [strength] = re.findall(r'data-act="lightness" data-value="([\d.]+)"', facts)
@@ -376,10 +382,10 @@ def test_downloads_are_made_when_asked_for_and_say_the_same_as_the_page(client, 
     links = re.findall(r'href="(files/[^"]+)"', shown[FILES])
     files = {}
     for link in links:
-        answer = client.get("/" + link.replace("&amp;", "&"))
-        assert answer.status_code == 200
+        response = client.get("/" + link.replace("&amp;", "&"))
+        assert response.status_code == 200
         name = link.split("/")[-1].split("?")[0]
-        (tmp_path / name).write_bytes(answer.content)
+        (tmp_path / name).write_bytes(response.content)
         files[name] = tmp_path / name
     assert np.array_equal(images.read(files["recoloured.png"]).rgb, after)
     for name in ("colours.cube", "haldclut.png"):
@@ -423,10 +429,10 @@ def test_stop_keeps_the_photographs_that_are_done(loaded, client, small):
         time.sleep(0.02)
     jobs.end(loaded)
     words = ended(photographs_tab.follow, loaded)[1]
-    done = int(re.findall(r"Stopped: (\d+) of 200 photographs are ready", words)[0])
+    completed = int(re.findall(r"Stopped: (\d+) of 200 photographs are ready", words)[0])
     [link] = re.findall(r'href="(files/[^"]+)"', words)
     archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
-    assert 0 < done < 200 and len(archive.namelist()) == done
+    assert 0 < completed < 200 and len(archive.namelist()) == completed
 
 
 @pytest.mark.parametrize("coloring", low_poly_tab.COLORINGS)
@@ -434,8 +440,8 @@ def test_low_poly_in_every_colouring(loaded, client, coloring):
     image, words = low_poly_tab.draw(loaded, 50, 200, 1, False, coloring, 1, 1)
     links = [link.replace("&amp;", "&") for link in re.findall(r'href="(files/[^"]+)"', words)]
     assert "triangles" in words and len(links) == 2
-    drawn = images.read(client.get("/" + links[0]).content).rgb
-    assert np.array_equal(images.read(image.value["path"]).rgb, drawn)
+    pixels = images.read(client.get("/" + links[0]).content).rgb
+    assert np.array_equal(images.read(image.value["path"]).rgb, pixels)
     if coloring == "nearest palette colour":
         fills = set(re.findall('fill="(#.{6})" stroke', client.get("/" + links[1]).text))
         palette = looks.get(visit.current(loaded)).model.palette
@@ -443,9 +449,9 @@ def test_low_poly_in_every_colouring(loaded, client, coloring):
 
 
 def test_comparison_has_every_method_and_counts_as_the_page_does(trained):
-    known = trained[0]
-    comparison_tab.begin(known)
-    gallery, table, *_ = ended(comparison_tab.follow, known)
+    session = trained[0]
+    comparison_tab.begin(session)
+    gallery, table, *_ = ended(comparison_tab.follow, session)
     assert len(gallery.value) == 8  # the two pictures and six methods
     assert table.count("<tr>") == 7
     assert all(name in table for name in ("Trained map", "Reinhard", "Optimal transport"))
@@ -456,27 +462,30 @@ def test_comparison_has_every_method_and_counts_as_the_page_does(trained):
 @pytest.mark.parametrize("name", ["3 · Result and palette", "5 · Terms of the loss", *plots_tab.MORE])
 def test_plots_are_drawn_without_a_share_button(trained, name):
     figure, file = plots_tab.draw(trained[0], name, "lab")
-    drawn = json.loads(figure.value["plot"])
-    assert drawn["data"] and drawn["config"]["showSendToCloud"] is False and "plot.html" in file
+    plot = json.loads(figure.value["plot"])
+    assert plot["data"] and plot["config"]["showSendToCloud"] is False and "plot.html" in file
 
 
 def test_a_result_is_listed_once_all_of_it_is_stored(trained, monkeypatch):
     """The page that looks meanwhile draws every result that is listed."""
-    known, look = visit.current(trained[0]), looks.get(visit.current(trained[0]))
+    session, look = visit.current(trained[0]), looks.get(visit.current(trained[0]))
     stored, describe = set(), looks.Look.describe
     monkeypatch.setattr(
         looks.Look,
         "describe",
-        lambda made, **facts: (stored.update(p.name for p in made.folder.iterdir()), describe(made, **facts)),
+        lambda look_made, **facts: (
+            stored.update(p.name for p in look_made.folder.iterdir()),
+            describe(look_made, **facts),
+        ),
     )
-    made = looks.create(known, "tuned", "x", look.source, looks.table(look), look.model)
+    look_made = looks.create(session, "tuned", "x", look.source, looks.table(look), look.model)
     assert stored == {"view.png", looks.LUT, looks.MODEL}
-    visits.remove(made.folder)
+    visits.remove(look_made.folder)
 
 
 def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):
-    known = trained[0]
-    look = looks.get(visit.current(known))
+    session = trained[0]
+    look = looks.get(visit.current(session))
     palette = look.model.palette
     index = int(palette.shares.argmax())
 
@@ -485,30 +494,30 @@ def test_ratings_make_a_result_of_their_own_and_move_the_usage(trained):
         return color.palette.shares(palette.colors, counted)[index]
 
     ratings = [[-2 if number == index else 0, True] for number in range(len(palette.colors))]
-    assert rating_tab.form(visit.current(known), look).count("<li>") == len(ratings)
-    mark = known.path("again-rating.json")
+    assert rating_tab.form(visit.current(session), look).count("<li>") == len(ratings)
+    mark = session.path("again-rating.json")
     ticket = queue.HEAVY.join("someone")  # the work waits
-    rating_tab.rate(known, clicked(act="rate", value=json.dumps(ratings)))
-    told = mark.read_bytes()
+    rating_tab.rate(session, clicked(act="rate", value=json.dumps(ratings)))
+    marked = mark.read_bytes()
     queue.HEAVY.leave(ticket)
-    said = set()
-    while looks.report(visit.current(known), rating_tab.JOB)[1]:
-        said.add("fine-tuning on your ratings" in results.follow(known, 1, 1, "")[STATUS])
+    messages = set()
+    while looks.report(visit.current(session), rating_tab.JOB)[1]:
+        messages.add("fine-tuning on your ratings" in results.follow(session, 1, 1, "")[STATUS])
         time.sleep(0.05)
-    assert True in said
-    tuned = looks.get(visit.current(known))
-    words = results.follow(known, 1, 1, "")[STATUS]
+    assert True in messages
+    tuned = looks.get(visit.current(session))
+    words = results.follow(session, 1, 1, "")[STATUS]
     assert "Fine-tuned 150" in words and tuned.name != look.name and usage(tuned) < usage(look) - 0.03
     kept = json.loads(tuned.path("model.feedback.json").read_text())
     assert kept["sessions"][0]["ratings"][index]["usage"] == -2
-    mark.write_bytes(told)  # as a killed server leaves it: the result that was rated is no longer shown
+    mark.write_bytes(marked)  # as a killed server leaves it: the result that was rated is no longer shown
     jobs.take_over()
-    while looks.report(visit.current(known), rating_tab.JOB)[1]:
+    while looks.report(visit.current(session), rating_tab.JOB)[1]:
         time.sleep(0.05)
-    other = looks.get(visit.current(known))
+    other = looks.get(visit.current(session))
     assert other.name not in (tuned.name, look.name)
     assert np.array_equal(looks.table(other), looks.table(tuned))
-    visit.change(known, result=look.name)
+    visit.change(session, result=look.name)
     visits.remove(tuned.folder)
     visits.remove(other.folder)
 
@@ -525,12 +534,12 @@ def test_numbers_are_checked_again(visitor, epochs, words):
 def test_faults_are_sentences_without_the_servers_folders(visitor, tmp_path):
     text = tmp_path / "holiday.png"
     text.write_text("no picture")
-    with pytest.raises(gr.Error) as said:
+    with pytest.raises(gr.Error) as error:
         results.use_saved(visitor, str(text.rename(tmp_path / "a.safetensors")))
-    assert str(tmp_path) not in str(said.value) and "a.safetensors is not a complete" in str(said.value)
+    assert str(tmp_path) not in str(error.value) and "a.safetensors is not a complete" in str(error.value)
     text.write_text("no picture")
-    said = palette_panel.choose_target(visitor, str(text), 25, 10)
-    assert "is not an image we can read" in said and str(tmp_path) not in said
+    error = palette_panel.choose_target(visitor, str(text), 25, 10)
+    assert "is not an image we can read" in error and str(tmp_path) not in error
     Image.new("1", (12000, 12000)).save(tmp_path / "bomb.png")
     assert "12,000 x 12,000" in palette_panel.choose_source(visitor, str(tmp_path / "bomb.png"))
     assert not visit.current(visitor).source and not visit.current(visitor).target  # the old ones are gone
@@ -539,8 +548,8 @@ def test_faults_are_sentences_without_the_servers_folders(visitor, tmp_path):
         training.stop(fresh)
     with pytest.raises(gr.Error, match="choose a picture to recolour"):
         begin(fresh)
-    for known in (None, fresh):
-        assert results.follow(known, 1, 1, "") is not None and not fresh.folder.exists()
+    for session in (None, fresh):
+        assert results.follow(session, 1, 1, "") is not None and not fresh.folder.exists()
 
 
 def test_our_own_faults_are_logged_and_not_shown(caplog):
@@ -548,9 +557,9 @@ def test_our_own_faults_are_logged_and_not_shown(caplog):
     def broken():
         raise KeyError("secret")
 
-    with pytest.raises(gr.Error) as said:
+    with pytest.raises(gr.Error) as error:
         broken()
-    assert "secret" not in str(said.value) and "secret" in caplog.text
+    assert "secret" not in str(error.value) and "secret" in caplog.text
 
 
 def test_a_fault_with_a_bracket_is_shown_whole():
@@ -558,9 +567,9 @@ def test_a_fault_with_a_bracket_is_shown_whole():
     def broken():
         raise ValueError("a <b> and a <script> were found, expected 1 < 2")
 
-    with pytest.raises(gr.Error) as said:
+    with pytest.raises(gr.Error) as error:
         broken()
-    assert "&lt;script&gt; were found, expected 1 &lt; 2" in said.value.message
+    assert "&lt;script&gt; were found, expected 1 &lt; 2" in error.value.message
 
 
 def test_facts_do_not_contradict_themselves():

@@ -189,8 +189,8 @@ def test_axe_finds_nothing_serious_on_any_page(browser, address, viewport):
         page.wait_for_selector(ready, state="attached")  # the matrix may lie below what a phone shows
         # colours are the same on a phone: there, sizes and names are what is asked
         schemes = violations_by_scheme(page) if viewport == DESKTOP else {"light": violations(page)}
-        for scheme, found in schemes.items():
-            problems += [f"{path}, {scheme}: {text}" for text in found]
+        for scheme, issues in schemes.items():
+            problems += [f"{path}, {scheme}: {text}" for text in issues]
         if viewport == PHONE:
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
     context.close()

@@ -58,11 +58,11 @@ def serve(monkeypatch):
 
 def read(connection: socket.socket) -> bytes:
     """All that comes until the server ends the connection; TimeoutError if it does not."""
-    found = bytearray()
+    data = bytearray()
     with closing(connection), suppress(ConnectionResetError):
         while part := connection.recv(1 << 16):
-            found += part
-    return bytes(found)
+            data += part
+    return bytes(data)
 
 
 @pytest.mark.parametrize("half", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\x16\x03\x01"])
@@ -90,11 +90,11 @@ def test_a_connection_that_asks_again_and_again_is_not_idle(serve):
     with closing(serve()()) as one:
         for _ in range(12):  # far longer than it may be idle
             one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            said = b""
-            while not said.endswith(b"0\r\n\r\n"):  # in chunks
+            data = b""
+            while not data.endswith(b"0\r\n\r\n"):  # in chunks
                 part = one.recv(4096)
                 assert part, "the server ended it"
-                said += part
+                data += part
             time.sleep(0.3)
 
 
@@ -121,8 +121,8 @@ def test_all_connections_together_have_a_limit(serve, monkeypatch):
         one.close()
     end = time.monotonic() + WAIT  # the server learns a moment later that they are gone
     request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    while b"here" not in (answer := read(connect(request))):
-        assert time.monotonic() < end, answer
+    while b"here" not in (response := read(connect(request))):
+        assert time.monotonic() < end, response
 
 
 def own_address() -> str:

@@ -70,11 +70,11 @@ def test_explorer_tells_the_numbers_of_the_chosen_epoch(root):
 def test_a_confusion_shows_its_images_and_no_others(root):
     index = json.loads(INDEX.read_text())
     pairs = [(m["true"], m["predicted"][-1]) for m in index["misread"]]
-    true, said = pairs[0]
+    true, predicted = pairs[0]
     app = visit("digits/explorer.py", view="One epoch")
     assert len(app.image) == len(pairs)
-    app = checked(app.selectbox(key="mistake").set_value(f"{true} read as {said}").run())
-    assert len(app.image) == pairs.count((true, said))
+    app = checked(app.selectbox(key="mistake").set_value(f"{true} read as {predicted}").run())
+    assert len(app.image) == pairs.count((true, predicted))
 
 
 def test_charts_never_offer_to_send_data_away(root):
@@ -83,8 +83,8 @@ def test_charts_never_offer_to_send_data_away(root):
     assert len(charts) == 5
     assert all(json.loads(chart.proto.config)["showSendToCloud"] is False for chart in charts)
     accuracy = json.loads(charts[0].proto.spec)["data"][2]
-    told = [record["test_accuracy"] for record in json.loads(INDEX.read_text())["epochs"]]
-    assert _numbers(accuracy["y"]) == pytest.approx(told[1:])  # close-up: without epoch 0
+    accuracies = [record["test_accuracy"] for record in json.loads(INDEX.read_text())["epochs"]]
+    assert _numbers(accuracy["y"]) == pytest.approx(accuracies[1:])  # close-up: without epoch 0
 
 
 def _numbers(values) -> list[float]:
@@ -185,8 +185,8 @@ def test_onnx_of_the_shipped_training_gives_the_probe_answer_of_its_export():
     source = sources.shipped()
     index = source.export.index
     probe = decode_images(index["probe"])[None].astype(np.float32) / 255
-    [answer] = onnxruntime.InferenceSession(sources.onnx(source)).run(["logits"], {"image": probe})
-    assert answer[0] == pytest.approx(index["epochs"][-1]["probe_logits"], abs=1e-4)
+    [logits] = onnxruntime.InferenceSession(sources.onnx(source)).run(["logits"], {"image": probe})
+    assert logits[0] == pytest.approx(index["epochs"][-1]["probe_logits"], abs=1e-4)
 
 
 def test_csv_text_is_never_a_formula():
@@ -212,12 +212,12 @@ def test_weight_statistics_match_the_definition(trained, entry, since):
 def test_the_frame_holds_everything_and_reaches_nothing():
     page = frame.assembled(b"{}", b"bytes", "dark")
     modules = json.loads(re.search(r'type="importmap">(.*?)</script>', page)[1])["imports"]
-    wanted = {
+    expected = {
         name
         for url in modules.values()
         for name in re.findall(r'(?:from|import) "([^"]+)"', base64.b64decode(url.split(",")[1]).decode())
     }
-    assert wanted <= set(modules) == {path.name for path in (SITE / "js").glob("*.js")}
+    assert expected <= set(modules) == {path.name for path in (SITE / "js").glob("*.js")}
     assert not re.search(r"<(link|script)[^>]+(href|src)=", page)
     assert "default-src 'none'" in page and 'data-theme="dark"' in page
 
@@ -356,10 +356,10 @@ def test_both_pages_in_a_real_browser(served, browser):
 
     page.get_by_role("tab", name="One epoch").click()
     first = sources.of_run(jobs.root() / "digits" / "first").export.index["misread"][0]
-    true, said = first["true"], first["predicted"][-1]
-    page.locator("[aria-roledescription='rect mark']").nth(10 * true + said).click()
-    page.get_by_text(f"{true}, read as {said}").first.wait_for()
-    other = page.get_by_text(re.compile(rf"^\d, read as (?!{said})\d$"))
+    true, predicted = first["true"], first["predicted"][-1]
+    page.locator("[aria-roledescription='rect mark']").nth(10 * true + predicted).click()
+    page.get_by_text(f"{true}, read as {predicted}").first.wait_for()
+    other = page.get_by_text(re.compile(rf"^\d, read as (?!{predicted})\d$"))
     other.first.wait_for(state="detached")
 
     page.goto(served + "training")

@@ -26,8 +26,8 @@ SEVEN = [(0.3, 0.22), (0.5, 0.21), (0.7, 0.22), (0.62, 0.42), (0.53, 0.62), (0.4
 def test_javascript_units():
     """Parity with PyTorch in every epoch, reading and refusing exports, drawing, links, wording."""
     files = sorted(map(str, ROOT.glob("tests/js/*.test.mjs")))
-    done = subprocess.run(["node", "--test", *files], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    process = subprocess.run(["node", "--test", *files], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout[-4000:] + process.stderr[-2000:]
 
 
 class _Quiet(SimpleHTTPRequestHandler):

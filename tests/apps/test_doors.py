@@ -21,7 +21,7 @@ from vision_core import files
 
 
 @pytest.mark.parametrize(
-    ("host", "known"),
+    ("host", "allowed"),
     [
         ("localhost:7860", True),
         ("127.0.0.1:7860", True),
@@ -37,12 +37,12 @@ from vision_core import files
         ("", False),
     ],
 )
-def test_only_our_own_names_are_answered_to(monkeypatch, host, known):
+def test_only_our_own_names_are_answered_to(monkeypatch, host, allowed):
     monkeypatch.setenv("SPACE_HOST", "me-app.hf.space")
     app = FastAPI()
     app.get("/")(lambda: "here")
     client = TestClient(doors.KnownHost(app, allowed=["my.example"]), base_url="http://localhost")
-    assert client.get("/", headers={"host": host}).status_code == (200 if known else 421)
+    assert client.get("/", headers={"host": host}).status_code == (200 if allowed else 421)
 
 
 @pytest.mark.parametrize("kind", ["static/", "assets/", "svelte/", "gradio_api/proxy="])
@@ -85,8 +85,8 @@ def test_what_the_system_refuses_is_the_servers_fault(tmp_path, monkeypatch, cap
     client = TestClient(doors.BadRequest(app), raise_server_exceptions=False)
 
     def upload(size: int) -> tuple[int, str]:
-        answer = client.post("/echo/gradio_api/upload", files={"files": ("x.png", bytes(size))})
-        return answer.status_code, answer.text
+        response = client.post("/echo/gradio_api/upload", files={"files": ("x.png", bytes(size))})
+        return response.status_code, response.text
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
@@ -194,8 +194,8 @@ def test_an_upload_may_be_named_however_deep(uploads):
 @pytest.mark.parametrize("route", ["/queue/join", "/run/predict", "/call/look"])
 def test_a_folder_a_link_and_a_stranger_are_refused(uploads, path, route):
     folder, client = uploads
-    answer = client.post(route, json={"data": [[{"x": {"path": f"{folder}/{path}"}}]]})
-    assert answer.status_code == 400 and answer.json() == {"detail": doors.STRANGER}
+    response = client.post(route, json={"data": [[{"x": {"path": f"{folder}/{path}"}}]]})
+    assert response.status_code == 400 and response.json() == {"detail": doors.STRANGER}
 
 
 @pytest.mark.parametrize("path", [7, ["a"], {"path": "/etc/passwd"}, True, "x" * 100_000])
@@ -258,34 +258,34 @@ def test_a_click_after_the_last_answer_is_answered_at_once_and_then_the_stream_e
         event = {"data": [text], "fn_index": 0, "session_hash": "me"}
         return httpx.post(f"{echo}/join", json=event).json()["event_id"]
 
-    texts, asked, said = ["first", "second", "third"], [], []
-    asked.append(ask(texts[0]))
+    texts, ids, messages = ["first", "second", "third"], [], []
+    ids.append(ask(texts[0]))
     with httpx.stream("GET", f"{echo}/data", params={"session_hash": "me"}, timeout=30) as stream:
         for line in filter(None, stream.iter_lines()):
-            said.append(json.loads(line.removeprefix("data: ")))
-            if said[-1]["msg"] != "process_completed":
+            messages.append(json.loads(line.removeprefix("data: ")))
+            if messages[-1]["msg"] != "process_completed":
                 continue
-            if len(asked) == len(texts):
+            if len(ids) == len(texts):
                 monkeypatch.setattr(doors, "STREAM_SECONDS", 0.1)
             else:
-                asked.append(ask(texts[len(asked)]))  # as a page does that believes the stream open
-    answers = [(m["event_id"], m["output"]["data"][0]) for m in said if m["msg"] == "process_completed"]
-    assert answers == list(zip(asked, texts, strict=True))
-    assert [m["msg"] for m in said].index("close_stream") == len(said) - 1
+                ids.append(ask(texts[len(ids)]))  # as a page does that believes the stream open
+    answers = [(m["event_id"], m["output"]["data"][0]) for m in messages if m["msg"] == "process_completed"]
+    assert answers == list(zip(ids, texts, strict=True))
+    assert [m["msg"] for m in messages].index("close_stream") == len(messages) - 1
 
 
 @pytest.mark.parametrize(
-    ("route", "asked", "said"),
+    ("route", "missing", "message"),
     [
         ("queue/join", {"fn_index": 0, "session_hash": "me"}, "0 of 1 inputs"),
         ("call/echo", {}, "0 of 1 inputs"),
         ("run/echo", {"fn_index": 0}, "does not know such a request"),
     ],
 )
-def test_too_few_inputs_are_a_bad_request_and_one_line_of_the_log(echo, caplog, route, asked, said):
+def test_too_few_inputs_are_a_bad_request_and_one_line_of_the_log(echo, caplog, route, missing, message):
     logs.install()
-    answer = httpx.post(f"{echo.removesuffix('queue')}{route}", json={"data": [], **asked})
-    assert answer.status_code == 400 and said in answer.text
+    response = httpx.post(f"{echo.removesuffix('queue')}{route}", json={"data": [], **missing})
+    assert response.status_code == 400 and message in response.text
     assert len(caplog.messages) == 1 and not caplog.records[0].exc_info
 
 
@@ -295,6 +295,6 @@ def test_a_stream_that_was_left_takes_no_answer_from_the_next(echo, monkeypatch)
         event = {"data": [text], "fn_index": 0, "session_hash": "me"}
         httpx.post(f"{echo}/join", json=event)
         with httpx.stream("GET", f"{echo}/data", params={"session_hash": "me"}, timeout=20) as stream:
-            said = next(line for line in stream.iter_lines() if "process_completed" in line)
-        assert json.loads(said.removeprefix("data: "))["output"]["data"] == [text]
+            completed = next(line for line in stream.iter_lines() if "process_completed" in line)
+        assert json.loads(completed.removeprefix("data: "))["output"]["data"] == [text]
         time.sleep(0.1)

@@ -50,9 +50,9 @@ def small(tmp_path_factory):
 
 @pytest.fixture
 def visitor(small):
-    known = visits.new(visit.APP)
-    picture_panel.choose(known, small)
-    return known
+    session = visits.new(visit.APP)
+    picture_panel.choose(session, small)
+    return session
 
 
 @pytest.fixture(scope="module")
@@ -73,27 +73,27 @@ def clicked(**data: str) -> gr.EventData:
     return gr.EventData(None, data)
 
 
-def draw(known, tool: str, points: str, mode: str = "add", size: str = "6") -> str:
-    return mask_panel.act(known, clicked(act="draw", tool=tool, mode=mode, size=size, points=points))
+def draw(session, tool: str, points: str, mode: str = "add", size: str = "6") -> str:
+    return mask_panel.act(session, clicked(act="draw", tool=tool, mode=mode, size=size, points=points))
 
 
-def mask_of(known) -> np.ndarray | None:
-    now = visit.current(known)
+def mask_of(session) -> np.ndarray | None:
+    now = visit.current(session)
     return visit.mask_of(now, visit.source_of(now))
 
 
-def watch(known, seconds: float = 90):
+def watch(session, seconds: float = 90):
     """Look at the page until the edit has ended; every look."""
-    seen, end = [results.follow(known, "")], time.monotonic() + seconds
-    while seen[-1][TIMER].active:
+    states, end = [results.follow(session, "")], time.monotonic() + seconds
+    while states[-1][TIMER].active:
         assert time.monotonic() < end
         time.sleep(0.05)
-        seen.append(results.follow(known, seen[-1][SEEN]))
-    return seen
+        states.append(results.follow(session, states[-1][SEEN]))
+    return states
 
 
-def result_of(known) -> Path:
-    work = works.get(visit.current(known))
+def result_of(session) -> Path:
+    work = works.get(visit.current(session))
     path = work.result(work.state())
     assert path is not None
     return path
@@ -141,29 +141,29 @@ def test_each_tool_marks_what_it_shows_and_each_step_can_be_undone(visitor):
 
 
 def test_clicks_go_on_with_the_thing_and_each_is_a_step(tmp_path):
-    known = visits.new(visit.APP)
+    session = visits.new(visit.APP)
     with Image.open(ROOT / "assets/color/coffee.jpg") as image:
         image.resize((480, 320)).save(tmp_path / "coffee.png")
-    picture_panel.choose(known, str(tmp_path / "coffee.png"))
-    draw(known, "click", "[[232, 100]]")
-    cup = mask_of(known)
+    picture_panel.choose(session, str(tmp_path / "coffee.png"))
+    draw(session, "click", "[[232, 100]]")
+    cup = mask_of(session)
     assert 0.1 < cup.mean() < 0.3 and cup[100, 232]
-    draw(known, "click", "[[233, 101]]")  # once more: the next answer
-    other = mask_of(known)
+    draw(session, "click", "[[233, 101]]")  # once more: the next answer
+    other = mask_of(session)
     assert (other != cup).any() and other[100, 232]
-    mask_panel.act(known, clicked(act="undo"))
-    assert (mask_of(known) == cup).all()
-    draw(known, "click", "[[290, 235]]")  # the spoon is another thing: both are marked
-    both = mask_of(known)
+    mask_panel.act(session, clicked(act="undo"))
+    assert (mask_of(session) == cup).all()
+    draw(session, "click", "[[290, 235]]")  # the spoon is another thing: both are marked
+    both = mask_of(session)
     assert (both & cup).sum() > 0.95 * cup.sum() and both[235, 290]
-    draw(known, "click", "[[290, 235]]", mode="take")  # a click of the other kind mends the last thing
-    assert not mask_of(known)[235, 290] and mask_of(known)[100, 232]
-    mask_panel.act(known, clicked(act="clear"))
+    draw(session, "click", "[[290, 235]]", mode="take")  # a click of the other kind mends the last thing
+    assert not mask_of(session)[235, 290] and mask_of(session)[100, 232]
+    mask_panel.act(session, clicked(act="clear"))
     with pytest.raises(gr.Error, match="nothing to unmark"):
-        draw(known, "click", "[[232, 100]]", mode="take")
-    _, words = mask_panel.by_words(known, "the cup")
+        draw(session, "click", "[[232, 100]]", mode="take")
+    _, words = mask_panel.by_words(session, "the cup")
     assert "Cup: 1 marked" in words
-    canvas, words = mask_panel.by_words(known, "a unicorn")
+    canvas, words = mask_panel.by_words(session, "a unicorn")
     assert "not among the 80 things known" in words and "value" not in canvas
 
 
@@ -212,16 +212,16 @@ def test_bad_masks_are_sentences(visitor, tmp_path):
 
 
 def test_words_of_a_drawn_scene_are_its_true_masks_and_others_are_not_found():
-    known = visits.new(visit.APP)
-    path = picture_panel.draw(visit.current(known), 45)
-    picture_panel.choose(known, path)
+    session = visits.new(visit.APP)
+    path = picture_panel.draw(visit.current(session), 45)
+    picture_panel.choose(session, path)
     scene = world.scene(45, 2)
     kind = scene.things[0].kind
-    _, words = mask_panel.by_words(known, f"the {kind}")
+    _, words = mask_panel.by_words(session, f"the {kind}")
     things = zip(scene.things, world.masks(scene, picture_panel.SCENE), strict=True)
     truth = np.logical_or.reduce([mask for thing, mask in things if thing.kind == kind])
-    assert (mask_of(known) == truth).all() and "known" in words
-    _, words = mask_panel.by_words(known, "an elephant")
+    assert (mask_of(session) == truth).all() and "known" in words
+    _, words = mask_panel.by_words(session, "an elephant")
     assert "not in this drawing" in words
 
 
@@ -232,15 +232,15 @@ def test_the_download_is_what_the_core_gives_and_the_rest_is_bit_identical(visit
     assert "bit-identical" in looks[-1][STATUS] and "Seed 7" in looks[-1][STATUS]
     picture, mask = images.read(small), masks.box(80, 120, 30, 20, 60, 50)
     own = editing.painter("classical")
-    done = list(editing.perform(picture, "remove", own, mask=mask, seed=7, with_shadow=True))[-1].result
+    result = list(editing.perform(picture, "remove", own, mask=mask, seed=7, with_shadow=True))[-1].result
     assert len(works.get(visit.current(visitor)).state()["candidates"]) == 3  # versions to choose from
     key, name = visitor.key, visit.current(visitor).result
     sent = download(key, name, "candidate-0.png")
-    assert sent.content == recipe.encode(done.picture, done.recipe)
+    assert sent.content == recipe.encode(result.picture, result.recipe)
     assert "palace-edited.png" in sent.headers["content-disposition"]
-    edited, rest = images.read(sent.content).rgb, ~done.mask
+    edited, rest = images.read(sent.content).rgb, ~result.mask
     assert (edited[rest] == picture.rgb[rest]).all() and (edited != picture.rgb).any()
-    assert download(key, name, "candidate-0.json").text == recipe.to_json(done.recipe)
+    assert download(key, name, "candidate-0.json").text == recipe.to_json(result.recipe)
     for strange in (visits.new(visit.APP).key, "x"):
         assert download(strange, name, "candidate-0.png").status_code == 404
     assert download(key, name, "work.json").status_code == 404
@@ -293,26 +293,26 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
 
 
 def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_world):
-    known = visits.new(visit.APP)
-    picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
+    session = visits.new(visit.APP)
+    picture_panel.choose(session, picture_panel.draw(visit.current(session), 45))
     assert edits.unknown_words("A sleepy unicorn, red") == ["sleepy", "unicorn"]
     assert edits.unknown_words("a tree with pink flowers") == []
-    edits.begin_text(known, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
-    looks = watch(known)
+    edits.begin_text(session, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
+    looks = watch(session)
     with pytest.raises(gr.Error, match="training 007' is no longer here"):
-        edits.begin_text(known, "a tree", "a house", 3, 15, "training 007", 5, True, 2, 7.5, "")
+        edits.begin_text(session, "a tree", "a house", 3, 15, "training 007", 5, True, 2, 7.5, "")
     counts = [str(look[CANDIDATES]).count("data-act") for look in looks]
     assert counts[-1] == 3 or max(counts) == 3
-    work = works.get(visit.current(known))
+    work = works.get(visit.current(session))
     state = work.state()
     scores = [entry["scores"]["score"] for entry in state["candidates"]]
     assert works.chosen(work, state) == int(np.argmax(scores)) and state["status"] == "done"
     worst = int(np.argmin(scores))
-    results.act(known, clicked(act="candidate", value=str(worst)))
-    made = recipe.read(result_of(known))
-    assert made.seed == 5 and list(made.box) == state["candidates"][worst]["box"]
-    source, edited = visit.source_of(visit.current(known)).rgb, images.read(result_of(known)).rgb
-    rest = ~masks.grow(masks.box(*source.shape[:2], *made.box), 4)
+    results.act(session, clicked(act="candidate", value=str(worst)))
+    stored = recipe.read(result_of(session))
+    assert stored.seed == 5 and list(stored.box) == state["candidates"][worst]["box"]
+    source, edited = visit.source_of(visit.current(session)).rgb, images.read(result_of(session)).rgb
+    rest = ~masks.grow(masks.box(*source.shape[:2], *stored.box), 4)
     assert (source[rest] == edited[rest]).all()
 
 
@@ -334,13 +334,13 @@ def test_stop_ends_an_edit_within_a_step(small_world):
 
 def test_the_edge_that_is_drawn_is_the_task_s_own_or_the_visitor_s(visitor):
     draw(visitor, "box", "[[30, 20], [60, 50]]")
-    drawn = [edits.reach(visitor, task, edge, False) for task, edge in (("remove", ""), ("remove", "9"))]
-    assert drawn[0] != drawn[1] and visit.current(visitor).edge == 9
+    outlines = [edits.reach(visitor, task, edge, False) for task, edge in (("remove", ""), ("remove", "9"))]
+    assert outlines[0] != outlines[1] and visit.current(visitor).edge == 9
     edits.begin_task(visitor, "replace", *OWN[:1], "color", *OWN[2:], *MODEL)
     watch(visitor)
-    made = recipe.read(result_of(visitor))
-    assert (packed.unpack_mask(made.mask) == masks.box(80, 120, 30, 20, 60, 50)).all()
-    assert made.options["edge"] == 9
+    stored = recipe.read(result_of(visitor))
+    assert (packed.unpack_mask(stored.mask) == masks.box(80, 120, 30, 20, 60, 50)).all()
+    assert stored.options["edge"] == 9
     with pytest.raises(gr.Error, match="No task is called"):
         edits.reach(visitor, "fly", "", False)
 
@@ -350,13 +350,13 @@ def test_repair_without_a_mark_proposes_one_and_changes_nothing(tmp_path):
     rgb = np.repeat((110 + 30 * np.sin(columns / 60) * np.cos(rows / 50))[..., None], 3, 2).astype(np.uint8)
     rgb[30:180, 120:123] = 250
     images.save(images.Picture(rgb), tmp_path / "old.png")
-    known = visits.new(visit.APP)
-    picture_panel.choose(known, str(tmp_path / "old.png"))
-    edits.begin_task(known, "repair", *OWN, *MODEL)
-    assert not visit.current(known).result  # the person looks first
-    assert mask_of(known)[60:150, 120:123].mean() > 0.8
-    mask_panel.act(known, clicked(act="undo"))
-    assert mask_of(known) is None
+    session = visits.new(visit.APP)
+    picture_panel.choose(session, str(tmp_path / "old.png"))
+    edits.begin_task(session, "repair", *OWN, *MODEL)
+    assert not visit.current(session).result  # the person looks first
+    assert mask_of(session)[60:150, 120:123].mean() > 0.8
+    mask_panel.act(session, clicked(act="undo"))
+    assert mask_of(session) is None
 
 
 def test_who_waits_is_told_so_and_may_leave(visitor):
@@ -403,10 +403,10 @@ def test_what_cannot_be_done_is_a_sentence(visitor, monkeypatch, task, changes, 
     own = (changes.get("prompt", ""), changes.get("fill", "auto"), changes.get("color", "#ff0000"), None)
     try:
         edits.begin_task(visitor, task, *own, changes.get("left", 0), 0, 0, 0, *OWN[8:], *MODEL)
-        said = watch(visitor)[-1][STATUS]
+        message = watch(visitor)[-1][STATUS]
     except gr.Error as error:
-        said = error.message
-    assert sentence in said
+        message = error.message
+    assert sentence in message
 
 
 def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeypatch):
@@ -448,8 +448,8 @@ def test_a_region_that_is_picked_becomes_the_mask(visitor):
 
 def test_two_visitors_share_nothing(small):
     first, second = visits.new(visit.APP), visits.new(visit.APP)
-    for known in (first, second):
-        picture_panel.choose(known, small)
+    for session in (first, second):
+        picture_panel.choose(session, small)
     draw(first, "box", "[[30, 20], [60, 50]]")
     edits.begin_task(first, "remove", *OWN, *MODEL)
     watch(first)
@@ -460,21 +460,21 @@ def test_two_visitors_share_nothing(small):
 
 @pytest.mark.slow
 def test_anchor_net_is_taught_in_a_process_of_its_own_and_used(small_world):
-    known = visits.new(visit.APP)
-    picture_panel.choose(known, picture_panel.draw(visit.current(known), 45))
-    training_tab.add_scenes(known, 1)
-    training_tab.begin(known, 8, 2, 1, 0, 0)
+    session = visits.new(visit.APP)
+    picture_panel.choose(session, picture_panel.draw(visit.current(session), 45))
+    training_tab.add_scenes(session, 1)
+    training_tab.begin(session, 8, 2, 1, 0, 0)
     end = time.monotonic() + 150
-    while (looked := training_tab.follow(known))[4].active:
+    while (looked := training_tab.follow(session))[4].active:
         assert time.monotonic() < end
         time.sleep(0.3)
     assert "below the best" in looked[0] and looked[1].visible
-    assert list(edits.networks(visit.current(known))) == ["training 001"]
-    while queue.HEAVY.before(known.owner) is not None:
+    assert list(edits.networks(visit.current(session))) == ["training 001"]
+    while queue.HEAVY.before(session.owner) is not None:
         time.sleep(0.1)
-    edits.begin_text(known, "a tree", "a house", 2, 15, "training 001", 5, True, 1, 7.5, "")
-    watch(known)
-    assert works.get(visit.current(known)).state()["status"] == "done"
+    edits.begin_text(session, "a tree", "a house", 2, 15, "training 001", 5, True, 1, 7.5, "")
+    watch(session)
+    assert works.get(visit.current(session)).state()["status"] == "done"
 
 
 def test_the_endpoints_answer_a_script(small, tmp_path):
@@ -495,12 +495,12 @@ def test_the_endpoints_answer_a_script(small, tmp_path):
         picture, "remove", client.handle_file(mask), "", "", "auto", "#808080", 3, api_name="/edit_task"
     )
     own = editing.painter("classical")
-    done = list(editing.perform(images.read(small), "remove", own, mask=where, seed=3, with_shadow=True))[
+    result = list(editing.perform(images.read(small), "remove", own, mask=where, seed=3, with_shadow=True))[
         -1
     ].result
-    assert Path(edited).read_bytes() == recipe.encode(done.picture, done.recipe)
-    found = script.predict(picture, anchors=2, max_window=15, api_name="/find_regions")
-    assert len(found["boxes"]) == 2 and len(found["boxes"][0]) == 6
+    assert Path(edited).read_bytes() == recipe.encode(result.picture, result.recipe)
+    regions = script.predict(picture, anchors=2, max_window=15, api_name="/find_regions")
+    assert len(regions["boxes"]) == 2 and len(regions["boxes"][0]) == 6
     with pytest.raises(Exception, match="Say where"):
         script.predict(picture, "remove", None, "", "", "auto", "", 3, api_name="/edit_task")
     script.close()
@@ -515,5 +515,5 @@ def test_a_stranger_gets_nothing():
             f"/files/{visits.new(visit.APP).key}/work-001/candidate-0.png",
             "/files/x/view/y.png",
         ):
-            answer = client.get(address)
-            assert answer.status_code == 404 and "Traceback" not in answer.text
+            response = client.get(address)
+            assert response.status_code == 404 and "Traceback" not in response.text

@@ -30,8 +30,8 @@ def address(tmp_path_factory):
     small_models.inpainting_pipeline(place / "inpainting")
     small_models.vit(place / "dino")
     small_models.clip(place / "clip")
-    given = {"TMPDIR": str(tmp_path_factory.mktemp("app")), "VISION_CORE_EDITING": str(place)}
-    with served("image_editing", given) as url:
+    environment = {"TMPDIR": str(tmp_path_factory.mktemp("app")), "VISION_CORE_EDITING": str(place)}
+    with served("image_editing", environment) as url:
         yield url
 
 
@@ -119,17 +119,21 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
         page.locator("#get-png").click()
     download.value.save_as(tmp_path / "edited.png")
     source, edited = (images.read(p).rgb for p in (ROOT / "assets/color/cat.jpg", tmp_path / "edited.png"))
-    made = recipe.read(tmp_path / "edited.png")
-    marked = packed.unpack_mask(made.mask)
+    stored = recipe.read(tmp_path / "edited.png")
+    marked = packed.unpack_mask(stored.mask)
     height, width = source.shape[:2]
-    drawn = masks.box(
+    box = masks.box(
         height, width, *(round(n) for n in (0.1 * width, 0.2 * height, 0.3 * width, 0.5 * height))
     )
     assert (
-        marked[masks.grow(drawn, -4)].all() and marked.mean() < 4 * drawn.mean()
+        marked[masks.grow(box, -4)].all() and marked.mean() < 4 * box.mean()
     )  # the dashed line is around it
     rest = ~reach(
-        images.Picture(source), made.task, marked, made.options["edge"], with_shadow=made.options["shadow"]
+        images.Picture(source),
+        stored.task,
+        marked,
+        stored.options["edge"],
+        with_shadow=stored.options["shadow"],
     )
     assert (source[rest] == edited[rest]).all() and (source != edited).any()
 
@@ -173,8 +177,8 @@ def test_axe_finds_nothing_serious_with_everything_open(visitor, viewport):
     page.locator("#scenes").click()
     page.wait_for_selector(".vc-lessons li")
     # colours are the same on a phone: there, sizes and names are what is asked
-    found = violations_by_scheme(page).values() if viewport == DESKTOP else [violations(page)]
-    assert not any(found)
+    issues = violations_by_scheme(page).values() if viewport == DESKTOP else [violations(page)]
+    assert not any(issues)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{folder}/editing-{viewport['width']}.png", full_page=True)

@@ -77,6 +77,6 @@ def test_heavy_calls_go_to_the_lent_gpu_and_come_back(tmp_path):
     picture = str(ROOT / "assets" / "color" / "cat.jpg")
     command = [sys.executable, "-c", SCRIPT, picture]
     environment["TMPDIR"] = str(tmp_path)
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "declared\n['restore'] ['perform_task']\n"
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout == "declared\n['restore'] ['perform_task']\n"

@@ -49,8 +49,8 @@ def lines(name: str) -> list[Requirement]:
 
 def file_of(module: str) -> Path | None:
     path = ROOT.joinpath(*module.split("."))
-    found = [file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()]
-    return found[0] if found else None
+    files = [file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()]
+    return files[0] if files else None
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -94,32 +94,34 @@ def test_requirements_are_what_the_app_imports_and_no_more(name):
 @pytest.mark.parametrize("name", PYTHON_SPACES)
 def test_a_space_brings_the_weights_that_its_code_asks_for_and_no_others(name):
     text = "\n".join(path.read_text("utf-8") for path in reached(name)[0] if path.name != "weights.py")
-    asked = set(re.findall(r'\b(?:weights\.)?find\("([\w-]+)"', text))
+    required = set(re.findall(r'\b(?:weights\.)?find\("([\w-]+)"', text))
     if name == "edit":
-        asked |= {f"editing-{part}" for part in re.findall(r'shipped\("(\w+)"\)', text)} | {"editing-filler"}
+        required |= {f"editing-{part}" for part in re.findall(r'shipped\("(\w+)"\)', text)} | {
+            "editing-filler"
+        }
     if name == "dashboard":
-        asked |= {"mobilenet"}  # the default of a variable
-    assert set(spaces.SPACES[name].weights) == asked
+        required |= {"mobilenet"}  # the default of a variable
+    assert set(spaces.SPACES[name].weights) == required
 
 
 def test_the_server_loads_no_package_of_an_app_that_it_does_not_serve():
     blocked = ("gradio", "streamlit", "cv2", "torchvision")
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import apps.suite"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def space_folders(tmp_path_factory):
     """Writes a Space once, by the command, and gives its folder."""
-    made: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
 
     def write(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("spaces") / name
-            command = [sys.executable, "-m", "vision_core", "space", name, "--out", str(made[name])]
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp("spaces") / name
+            command = [sys.executable, "-m", "vision_core", "space", name, "--out", str(folders[name])]
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        return made[name]
+        return folders[name]
 
     return write
 
@@ -142,12 +144,12 @@ def test_a_written_space_has_a_card_that_the_hub_takes(name, tmp_path):
         assert not list(folder.rglob("*.py"))
         return
     kept = {str(path.relative_to(folder / "models")) for path in (folder / "models").rglob("*.*")}
-    wanted = {
+    expected = {
         str(Path(entry.file) / part) if part else entry.file
-        for entry in (weights.WEIGHTS[asked] for asked in spaces.SPACES[name].weights)
+        for entry in (weights.WEIGHTS[name_of_weights] for name_of_weights in spaces.SPACES[name].weights)
         for part in entry.parts
     }
-    assert {path for path in kept if not path.endswith("README.md")} == wanted
+    assert {path for path in kept if not path.endswith("README.md")} == expected
     others = {space.folder for space in spaces.SPACES.values()} - {spaces.SPACES[name].folder, "digits_site"}
     assert not [path for other in others for path in (folder / "apps").glob(f"{other}/*.py")]
     assert "Apache License" in (folder / "LICENSE").read_text() and (folder / "NOTICE.md").is_file()
@@ -163,21 +165,21 @@ def test_a_space_is_not_written_over_something(tmp_path):
     assert os.listdir(tmp_path) == ["mine.txt"]
 
 
-def environment(wanted: list[Requirement], folder: Path) -> Path:
+def environment(requirements: list[Requirement], folder: Path) -> Path:
     """A Python whose packages are these requirements and what they require, by hard links to ours."""
     venv.create(folder, symlinks=True)
     [site] = folder.glob("lib/python*/site-packages")
-    waiting, linked = list(wanted), set()
+    waiting, linked = list(requirements), set()
     while waiting:
         line = waiting.pop()
-        found = distribution(line.name)
+        installed = distribution(line.name)
         for extra in ("", *line.extras):
             if (key := (canonicalize_name(line.name), extra)) in linked:
                 continue
             linked.add(key)
-            parsed = map(Requirement, found.requires or [])
+            parsed = map(Requirement, installed.requires or [])
             waiting += [r for r in parsed if r.marker is None or r.marker.evaluate({"extra": extra})]
-        for file in found.files or []:
+        for file in installed.files or []:
             target = site / file
             if ".." not in file.parts and not target.exists() and (source := Path(file.locate())).is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -241,8 +243,8 @@ JOBS = {"color": color, "edit": edit, "restore": restore, "dashboard": dashboard
 @pytest.mark.browser
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [name for name in PYTHON_SPACES if name in OPENED or "all" in OPENED])
-def test_a_space_does_its_job_with_its_requirements_alone(name, written, browser, tmp_path):
-    folder = shutil.copytree(written(name), tmp_path / "app")
+def test_a_space_does_its_job_with_its_requirements_alone(name, space_folders, browser, tmp_path):
+    folder = shutil.copytree(space_folders(name), tmp_path / "app")
     python = environment(lines(name), tmp_path / "environment")
     away = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
     away |= {

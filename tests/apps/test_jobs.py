@@ -16,12 +16,12 @@ def visitor(tmp_path, monkeypatch):
 
 def ended(visitor, name: str = "work") -> dict:
     end = time.monotonic() + 30
-    while (told := jobs.state(visitor, name))["status"] in jobs.GOING_ON:
+    while (state := jobs.state(visitor, name))["status"] in jobs.GOING_ON:
         assert time.monotonic() < end
         time.sleep(0.01)
     while queue.HEAVY.before(visitor.owner) is not None:  # the place is given back, or this hangs
         time.sleep(0.01)
-    return told
+    return state
 
 
 def test_a_job_tells_how_far_it_is_and_how_it_ended(visitor):
@@ -55,8 +55,8 @@ def test_a_fault_is_a_sentence(visitor, error, words):
         raise error
 
     jobs.begin(visitor, "work", act)
-    told = ended(visitor)
-    assert told["status"] == "failed" and words in told["words"]
+    state = ended(visitor)
+    assert state["status"] == "failed" and words in state["words"]
 
 
 def test_stop_ends_a_job_at_its_next_word_and_takes_a_waiting_one_out_of_the_queue(visitor):

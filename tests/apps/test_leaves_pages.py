@@ -126,8 +126,8 @@ def test_evaluate_opens_with_the_shipped_classifier(root):
     shutil.rmtree(root / "leaves")
     app = visit("leaves/evaluate.py")
     assert app.selectbox(key="leaf_model").value == models.SHIPPED
-    found = leaves.load(None)[1]["metrics"]["test"]
-    assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
+    expected = leaves.load(None)[1]["metrics"]["test"]
+    assert metrics(app)["Accuracy"] == f"{expected['accuracy']:.1%}"
 
 
 def test_only_folders_of_the_operator_and_drawn_ones_can_be_chosen(root, monkeypatch):
@@ -179,8 +179,8 @@ def test_many_pictures_are_a_table_with_the_refusals_in_it_and_a_contact_sheet(r
     app = visit("leaves/predict.py", leaf_model="first")
     path = next((root / "data" / "drawn" / "rust").glob("*.jpg"))
     cat = ROOT / "assets" / "color" / "cat.jpg"
-    given = [("mine.jpg", path.read_bytes(), "image/jpeg"), ("cat.jpg", cat.read_bytes(), "image/jpeg")]
-    app.file_uploader[0].set_value(given)
+    uploads = [("mine.jpg", path.read_bytes(), "image/jpeg"), ("cat.jpg", cat.read_bytes(), "image/jpeg")]
+    app.file_uploader[0].set_value(uploads)
     checked(app.run())
     table = app.dataframe[0].value
     assert set(table["file"]) == {"mine.jpg", "cat.jpg"} and len(app.image) == 1
@@ -216,18 +216,18 @@ def test_an_upload_is_answered_like_on_the_command_line(root):
 
 
 def test_an_evaluation_shows_the_numbers_of_the_report_and_the_pictures_of_a_cell(root):
-    found = report(root)
+    expected = report(root)
     app = visit("leaves/evaluate.py", leaf_model="first")
-    assert metrics(app)["Accuracy"] == f"{found['accuracy']:.1%}"
-    assert metrics(app)["Pictures"] == str(sum(map(sum, found["confusion"])))
-    worst = found["top_losses"][:4]
-    told = "\n".join(m.value for m in app.markdown)
-    assert all(f"`{row['file']}`" in told and f"loss {row['loss']:.2f}" in told for row in worst)
-    for i, true in enumerate(found["classes"]):
-        for j, said in enumerate(found["classes"]):
-            if not (count := found["confusion"][i][j]):
+    assert metrics(app)["Accuracy"] == f"{expected['accuracy']:.1%}"
+    assert metrics(app)["Pictures"] == str(sum(map(sum, expected["confusion"])))
+    worst = expected["top_losses"][:4]
+    markdown = "\n".join(m.value for m in app.markdown)
+    assert all(f"`{row['file']}`" in markdown and f"loss {row['loss']:.2f}" in markdown for row in worst)
+    for i, true in enumerate(expected["classes"]):
+        for j, predicted in enumerate(expected["classes"]):
+            if not (count := expected["confusion"][i][j]):
                 continue
-            app = checked(app.selectbox(key="leaf_cell").set_value(f"{true} read as {said}").run())
+            app = checked(app.selectbox(key="leaf_cell").set_value(f"{true} read as {predicted}").run())
             shown = [m.value for m in app.markdown if ".jpg`" in m.value and "loss" not in m.value]
             assert len(shown) == count and all(text.startswith(f"`{true}/") for text in shown)
             assert len(app.image) == 2 * count + 2 * len(worst)
@@ -322,8 +322,8 @@ def test_a_newcomer_trains_watches_reloads_and_asks_why(served, browser):
     expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=60_000)
     assert read_story(run.name).status == "done"
 
-    found = json.loads((jobs.root() / "leaves" / "first" / "report.json").read_text())["test"]
-    classes, table = found["classes"], found["confusion"]
+    expected = json.loads((jobs.root() / "leaves" / "first" / "report.json").read_text())["test"]
+    classes, table = expected["classes"], expected["confusion"]
     squares = [(i, j) for i in range(4) for j in range(4) if i != j and table[i][j]]
     row, column = squares[-1]  # the first is shown unasked
     page.goto(served + "evaluate?leaf_model=first")

@@ -34,21 +34,21 @@ def send(tmp_path, monkeypatch):
             page = {"referer": f"http://localhost/?visit={visit}", "content-type": kind}
             headers = [(name.encode(), text.encode()) for name, text in page.items()]
             parts = [MEGABYTE // 4] * (size * 4 // MEGABYTE) + [size % (MEGABYTE // 4)]
-            said: list[Any] = []
+            events: list[Any] = []
 
             async def receive():
                 return {"type": "http.request", "body": bytes(parts.pop(0)), "more_body": bool(parts)}
 
             async def send(message):
-                said.append(message)
+                events.append(message)
 
             scope = {"type": "http", "method": "POST", "path": "/upload", "headers": headers}
             asyncio.run(door(scope, receive, send))
-            assert not parts and [message["type"] for message in said] == [
+            assert not parts and [message["type"] for message in events] == [
                 "http.response.start",
                 "http.response.body",
             ]
-            return said[0]["status"], said[1]["body"].decode()
+            return events[0]["status"], events[1]["body"].decode()
 
         return upload
 

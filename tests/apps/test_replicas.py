@@ -52,7 +52,7 @@ def proxied(tmp_path):
         yield f"http://127.0.0.1:{port}", lambda name: replicas[name].close()
 
 
-def visitor(address: str, wanted: str) -> httpx.Client:
+def visitor(address: str, replica: str) -> httpx.Client:
     """A newcomer whom the proxy sends to that replica."""
     for number in range(60):
         client = httpx.Client(
@@ -60,15 +60,15 @@ def visitor(address: str, wanted: str) -> httpx.Client:
         )
         for _ in range(50):
             try:
-                answer = client.get("/")
+                response = client.get("/")
                 break
             except httpx.ConnectError:
                 time.sleep(0.1)
-        assert answer.status_code == 200
-        if answer.cookies[COOKIE] == wanted:
-            client.cookies.set(COOKIE, wanted)
+        assert response.status_code == 200
+        if response.cookies[COOKIE] == replica:
+            client.cookies.set(COOKIE, replica)
             return client
-    raise AssertionError(f"nobody was sent to {wanted}")
+    raise AssertionError(f"nobody was sent to {replica}")
 
 
 def process_of(client: httpx.Client) -> str:
@@ -83,14 +83,14 @@ def test_visitors_stay_with_their_replica_and_are_told_when_it_dies(proxied):
     assert places[0] != places[1]
     assert [process_of(mine) for _ in range(4)] == [places[0]] * 4
     end("one")
-    told = mine.get("/")
-    assert told.status_code == 503 and "The machine that held your work has stopped" in told.text
+    response = mine.get("/")
+    assert response.status_code == 503 and "The machine that held your work has stopped" in response.text
     assert process_of(other) == places[1]  # notices nothing
     assert "Max-Age=0" in mine.get("/begin-anew").headers["set-cookie"]
     mine.cookies.clear()
     assert process_of(mine) == places[1]
     for number in range(6):  # newcomers are passed on, wherever they would have been sent
-        answer = httpx.get(
+        health = httpx.get(
             address, timeout=120, headers={"host": "suite.example", "user-agent": f"new {number}"}
         )
-        assert answer.status_code == 200 and answer.cookies[COOKIE] == "two"
+        assert health.status_code == 200 and health.cookies[COOKIE] == "two"

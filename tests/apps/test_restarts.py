@@ -34,8 +34,8 @@ def pressed(address: str, number: int) -> None:
 
 def states(folder: Path) -> dict[str, str]:
     """The status of each job by its file, without what a restart left."""
-    found = [*folder.rglob("restore.json"), *folder.rglob("state.json")]
-    return {str(path): read_json(path)["status"] for path in found}
+    files = [*folder.rglob("restore.json"), *folder.rglob("state.json")]
+    return {str(path): read_json(path)["status"] for path in files}
 
 
 @pytest.mark.timeout(900)
@@ -55,7 +55,7 @@ def test_what_was_at_work_and_what_waited_start_again(tmp_path):
     assert [*states(tmp_path).values()] == ["done"] * 3
     # a result that was being written at the kill stays incomplete, and the job's next one has another number
     complete = [path.with_name("changed.png") for path in tmp_path.rglob("sheet-*/sheet.json")]
-    made = {images.read(path).rgb.shape[:2] for path in (*complete, *tmp_path.rglob("candidate-0.png"))}
-    assert sorted(made) == [(160, 160), *SIZES[:2]]
+    sizes = {images.read(path).rgb.shape[:2] for path in (*complete, *tmp_path.rglob("candidate-0.png"))}
+    assert sorted(sizes) == [(160, 160), *SIZES[:2]]
     assert not [*tmp_path.rglob("again-*")]
     assert "Traceback" not in (tmp_path / "second.txt").read_text()

@@ -32,11 +32,11 @@ def file(tmp_path_factory):
 
 def test_a_script_restores_bit_for_bit_what_the_core_restores(script, file):
     handed = client.handle_file(str(file))
-    png, said = script.predict(handed, 1, "denoise", 0.5, "grey", False, False, api_name="/restore")
+    png, message = script.predict(handed, 1, "denoise", 0.5, "grey", False, False, api_name="/restore")
     options = Options(strength=0.5, output="grey", gate=False, method="denoise")
     expected = restoration.restore(images.read(file), None, options)
     assert Path(png).read_bytes() == images.encode(expected.picture)
-    assert said["accepted"] == expected.verdict.accepted and said["reason"] == expected.verdict.reason
+    assert message["accepted"] == expected.verdict.accepted and message["reason"] == expected.verdict.reason
 
 
 def test_a_script_names_only_what_it_wants_otherwise(script, file):
@@ -55,10 +55,10 @@ def test_a_script_damages_a_page_by_a_recipe_that_repeats_it(script, file):
 
 
 def test_names_types_and_refusals_are_told(script, file, tmp_path):
-    told = script.view_api(return_format="dict")["named_endpoints"]
-    assert set(told) == {"/restore", "/damage"}
+    endpoints = script.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/restore", "/damage"}
     parameters = {
-        each["parameter_name"]: each["python_type"]["type"] for each in told["/restore"]["parameters"]
+        each["parameter_name"]: each["python_type"]["type"] for each in endpoints["/restore"]["parameters"]
     }
     assert (
         parameters["strength"] == "float"

@@ -83,23 +83,23 @@ def book(page, tmp_path_factory):
     return str(folder / "book.pdf")
 
 
-def wait(known, kind: str, seconds: float = 120) -> str:
+def wait(session, kind: str, seconds: float = 120) -> str:
     """What is said once the work has ended."""
     end = time.monotonic() + seconds
-    while (told := jobs.report(known, kind))[1]:
+    while (state := jobs.report(session, kind))[1]:
         assert time.monotonic() < end
         time.sleep(0.05)
-    return told[0]
+    return state[0]
 
 
 @pytest.fixture(scope="module")
 def restored(file):
     """A visitor who has restored the page."""
-    known = visits.new(visit.APP)
-    restore_tab.choose(known, file)
-    restore_tab.begin(known, "network")
-    assert "Done" in wait(known, "restore")
-    return known
+    session = visits.new(visit.APP)
+    restore_tab.choose(session, file)
+    restore_tab.begin(session, "network")
+    assert "Done" in wait(session, "restore")
+    return session
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,10 @@ def clicked(**data: str) -> gr.EventData:
     return gr.EventData(None, data)
 
 
-def follow(known, choice: Choice = Choice(), seen: str = ""):  # noqa: B008
+def follow(session, choice: Choice = Choice(), seen: str = ""):  # noqa: B008
     looks = (choice.strength, choice.output, choice.sharpen, choice.gate, choice.light, choice.caution)
     looks = (*looks, choice.crop)
-    return restore_tab.follow(known, *looks, seen)
+    return restore_tab.follow(session, *looks, seen)
 
 
 def test_the_page_is_built_and_shows_nothing_lossy():
@@ -134,19 +134,19 @@ def test_the_download_is_bit_for_bit_what_the_core_restores(restored, client, fi
     [address] = re.findall(r'id="get-restored" href="([^"]+)"', shown[9])
     data = client.get("/" + address.replace("&amp;", "&")).content
     assert data == images.encode(expected.picture)
-    said = {"accepted": expected.verdict.accepted, "reason": expected.verdict.reason}
-    assert shown[7] == views.verdict(said, choice.gate)
+    verdict = {"accepted": expected.verdict.accepted, "reason": expected.verdict.reason}
+    assert shown[7] == views.verdict(verdict, choice.gate)
 
 
 def test_gate_verdict_is_in_words_with_a_way_to_see_the_other_page(restored):
-    said = {"accepted": False, "reason": "ink and paper would be harder to tell apart"}
-    assert 'data-act="ungate"' in views.verdict(said, True) and "kept the original" in views.verdict(
-        said, True
+    verdict = {"accepted": False, "reason": "ink and paper would be harder to tell apart"}
+    assert 'data-act="ungate"' in views.verdict(verdict, True) and "kept the original" in views.verdict(
+        verdict, True
     )
-    assert "would have kept" in views.verdict(said, False)
-    said = {"accepted": True, "reason": "mean change 12.0 of 255, quality score 0.50 -> 0.60"}
+    assert "would have kept" in views.verdict(verdict, False)
+    verdict = {"accepted": True, "reason": "mean change 12.0 of 255, quality score 0.50 -> 0.60"}
     words = "Restored: the average pixel changed by 12.0 of 255."
-    assert words in views.verdict(said, True)
+    assert words in views.verdict(verdict, True)
 
 
 def test_a_painted_stroke_keeps_the_original_bit_for_bit_and_can_be_taken_back(restored, page):
@@ -171,11 +171,11 @@ def test_overlays_show_where_and_how_much(restored, client, page):
     mark = restored.path("again-guess.json")
     ticket = queue.HEAVY.join("someone")  # the work waits
     restore_tab.act(restored, clicked(act="guess"))
-    told = mark.read_bytes()
+    marked = mark.read_bytes()
     queue.HEAVY.leave(ticket)
     assert "where the network guesses" in wait(restored, "guess")
     sheets.get(restored).path(sheets.GUESSES).unlink()
-    mark.write_bytes(told)  # as a killed server leaves it
+    mark.write_bytes(marked)  # as a killed server leaves it
     jobs.take_over()
     assert "where the network guesses" in wait(restored, "guess") and not mark.exists()
     shown = follow(restored, Choice(gate=False))
@@ -190,42 +190,42 @@ def test_overlays_show_where_and_how_much(restored, client, page):
 
 
 def test_a_reload_finds_the_page_and_its_result(restored):
-    known = visits.find(visit.APP, restored.key)
-    preview, words, *_ = restore_tab.shown(known)
+    session = visits.find(visit.APP, restored.key)
+    preview, words, *_ = restore_tab.shown(session)
     assert "96 x 128 pixels" in words and preview.value
-    assert "vc-viewer" in follow(known)[2] and follow(known)[SEEN] == follow(restored)[SEEN]
-    assert follow(known, seen=follow(known)[SEEN])[2] == gr.skip()
+    assert "vc-viewer" in follow(session)[2] and follow(session)[SEEN] == follow(restored)[SEEN]
+    assert follow(session, seen=follow(session)[SEEN])[2] == gr.skip()
 
 
 def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
-    known = visits.new(visit.APP)
-    restore_tab.choose(known, book)
-    assert visit.current(known).pages == 3
-    restore_tab.turn(known, 3)
-    assert "page 3 of 3" in restore_tab.shown(known)[1]
-    many.begin_book(known, "pdf", "classical", 0.5, "grey", False, False)
-    assert "3 of 3 pages" in wait(known, "book")
-    [link] = re.findall(r'href="(files/[^"]+)"', many.follow_book(known)[0])
+    session = visits.new(visit.APP)
+    restore_tab.choose(session, book)
+    assert visit.current(session).pages == 3
+    restore_tab.turn(session, 3)
+    assert "page 3 of 3" in restore_tab.shown(session)[1]
+    many.begin_book(session, "pdf", "classical", 0.5, "grey", False, False)
+    assert "3 of 3 pages" in wait(session, "book")
+    [link] = re.findall(r'href="(files/[^"]+)"', many.follow_book(session)[0])
     (tmp_path / "back.pdf").write_bytes(client.get("/" + link).content)
     assert documents.count(tmp_path / "back.pdf") == 3
     options = Options(0.5, "grey", False, method="classical")  # as the controls of the page say
-    third = restoration.restore(sheets.source(known, 3), None, options).picture.rgb
+    third = restoration.restore(sheets.source(session, 3), None, options).picture.rgb
     assert np.array_equal(documents.read(tmp_path / "back.pdf", 3).rgb, third)
 
 
 def test_many_files_become_one_zip_and_the_bad_ones_are_named(file, book, client, tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
     (tmp_path / "locked.pdf").write_bytes(b"%PDF-1.4 broken")
-    known = visits.new(visit.APP)
+    session = visits.new(visit.APP)
     files = [
         ("a.png", file),
         ("notes.png", str(tmp_path / "notes.png")),
         ("a.png", book.replace("book.pdf", "1.png")),
     ]
     files += [("book.pdf", book), ("locked.pdf", str(tmp_path / "locked.pdf"))]
-    many.begin(known, files, None, "denoise", 1, "grey", False, False)
-    wait(known, "many")
-    words, *_ = many.follow(known)
+    many.begin(session, files, None, "denoise", 1, "grey", False, False)
+    wait(session, "many")
+    words, *_ = many.follow(session)
     assert "5 of 7 pages are ready" in words and "notes.png" in words and "locked.pdf" in words
     assert str(tmp_path) not in words
     link, sheet = re.findall(r'href="(files/[^"]+)"', words)
@@ -244,7 +244,7 @@ def test_many_files_become_one_zip_and_the_bad_ones_are_named(file, book, client
 
 
 def test_a_full_disk_keeps_what_is_done_and_the_next_start_goes_on_there(book, monkeypatch):
-    known, real, written = visits.new(visit.APP), images.save, []
+    session, real, written = visits.new(visit.APP), images.save, []
 
     def save(picture, path):
         if "done" in path.parts:
@@ -253,56 +253,56 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_start_goes_on_there(book, m
             written.append(path)
         real(picture, path)
 
-    restore_tab.choose(known, book)
+    restore_tab.choose(session, book)
     monkeypatch.setattr(images, "save", save)
-    many.begin_book(known, "zip", "classical")
-    assert "disk is full" in wait(known, "book")
+    many.begin_book(session, "zip", "classical")
+    assert "disk is full" in wait(session, "book")
     assert all(path.exists() for path in written)
     monkeypatch.setattr(images, "save", lambda p, path: (written.append(path), real(p, path))[1])
-    many.begin_book(known, "zip", "classical")
-    assert "3 of 3 pages" in wait(known, "book") and len(written) == 3
+    many.begin_book(session, "zip", "classical")
+    assert "3 of 3 pages" in wait(session, "book") and len(written) == 3
 
 
 def test_stop_ends_the_work_and_leaves_the_queue(file):
-    known = visits.new(visit.APP)
-    restore_tab.choose(known, file)
+    session = visits.new(visit.APP)
+    restore_tab.choose(session, file)
     others = ["someone", "someone else"]
     tickets = [queue.HEAVY.join(other) for other in others]
     try:
-        restore_tab.begin(known, "network")
-        shown = follow(known)
+        restore_tab.begin(session, "network")
+        shown = follow(session)
         assert "One visitor is before you" in shown[WORDS] and shown[TIMER].active
         with pytest.raises(gr.Error, match="still going on"):
-            restore_tab.begin(known, "network")
-        jobs.end(known)
-        assert "Stopped as you asked" in wait(known, "restore")
-        assert queue.HEAVY.before(known.owner) is None and visit.current(known).result == ""
+            restore_tab.begin(session, "network")
+        jobs.end(session)
+        assert "Stopped as you asked" in wait(session, "restore")
+        assert queue.HEAVY.before(session.owner) is None and visit.current(session).result == ""
     finally:
         for ticket in tickets:
             queue.HEAVY.leave(ticket)
     with pytest.raises(gr.Error, match="Nothing of yours"):
-        jobs.end(known)
+        jobs.end(session)
 
 
 def test_stop_keeps_the_pages_that_are_done_and_the_list_survives(file, client, monkeypatch):
-    known, real = visits.new(visit.APP), images.save
+    session, real = visits.new(visit.APP), images.save
 
     def save(picture, path):
         real(picture, path)
         if "done" in path.parts:
-            jobs.stop(known)
+            jobs.stop(session)
 
     monkeypatch.setattr(images, "save", save)
-    many.begin(known, [("a.png", file), ("b.png", file)], None, "classical", 1, "grey", False, False)
-    assert "Stopped after 1 of 2 pages" in wait(known, "many")
-    words, pages, *_ = many.follow(known)  # as a page that is loaded anew sees it
+    many.begin(session, [("a.png", file), ("b.png", file)], None, "classical", 1, "grey", False, False)
+    assert "Stopped after 1 of 2 pages" in wait(session, "many")
+    words, pages, *_ = many.follow(session)  # as a page that is loaded anew sees it
     assert "a.png" in pages and "b.png" not in pages
     link = re.findall(r'href="(files/[^"]+)"', words)[0]
     archive = zipfile.ZipFile(io.BytesIO(client.get("/" + link).content))
     assert archive.namelist() == ["a.png", "report.csv", "contact-sheet.jpg"]
     monkeypatch.setattr(images, "save", real)
-    many.begin(known, None, None, "classical", 1, "grey", False, False)  # goes on with the same files
-    assert "2 of 2 pages are ready" in wait(known, "many")
+    many.begin(session, None, None, "classical", 1, "grey", False, False)  # goes on with the same files
+    assert "2 of 2 pages are ready" in wait(session, "many")
 
 
 def test_a_kept_page_is_not_called_restored(restored, client):
@@ -317,41 +317,41 @@ def test_a_kept_page_is_not_called_restored(restored, client):
 
 
 def test_the_lab_measures_what_the_core_measures():
-    known, levels = visits.new(visit.APP), [0] * len(restoration.KINDS)
+    session, levels = visits.new(visit.APP), [0] * len(restoration.KINDS)
     with pytest.raises(gr.Error, match="at least one slider"):
-        lab.begin(known, "generated", 1, 0, *levels)
+        lab.begin(session, "generated", 1, 0, *levels)
     names = list(restoration.KINDS)
     levels[names.index("stains")], levels[names.index("fading")] = 4, 2
-    lab.begin(known, "generated", 1, 7, *levels)
-    assert "numbers are below" in wait(known, "lab")
-    pictures, table, *_ = lab.follow(known)
+    lab.begin(session, "generated", 1, 7, *levels)
+    assert "numbers are below" in wait(session, "lab")
+    pictures, table, *_ = lab.follow(session)
     assert (
         len(pictures.value) == 3 and "all together" in table and "stains 4" in table and "fading 2" in table
     )
-    clean, damaged, made = (images.read(known.path(f"lab-{name}.png")).rgb for name in lab.SHOWN)
-    row = json.loads(known.path(lab.FILE).read_text())[0]
-    for rgb, name in ((damaged, "damaged"), (made, "restored")):
+    clean, damaged, repaired = (images.read(session.path(f"lab-{name}.png")).rgb for name in lab.SHOWN)
+    row = json.loads(session.path(lab.FILE).read_text())[0]
+    for rgb, name in ((damaged, "damaged"), (repaired, "restored")):
         error = ((rgb.astype(float) - clean) ** 2).mean() / 255**2
         assert row[f"psnr_{name}"] == pytest.approx(-10 * np.log10(error), abs=0.02)
 
 
 def test_bad_input_is_a_sentence(tmp_path, file):
-    known = visits.new(visit.APP)
+    session = visits.new(visit.APP)
     with pytest.raises(gr.Error, match="choose a page first"):
-        restore_tab.begin(known, "network")
+        restore_tab.begin(session, "network")
     with pytest.raises(gr.Error, match="no way to restore"):
-        restore_tab.choose(known, file)
-        restore_tab.begin(known, "magic")
+        restore_tab.choose(session, file)
+        restore_tab.begin(session, "magic")
     with pytest.raises(gr.Error, match="have not trained"):
-        restore_tab.begin(known, "own")
+        restore_tab.begin(session, "own")
     with pytest.raises(gr.Error, match="strength is"):
         api.restore(file, 1, "classical", 7, "color", False, True)
     Image.new("1", (20_000, 15_000)).save(tmp_path / "huge.tif", compression="group4")
-    assert "at most 37 are accepted" in restore_tab.choose(known, str(tmp_path / "huge.tif"))[1]
-    assert not visit.current(known).source  # nor does an older page stay chosen
+    assert "at most 37 are accepted" in restore_tab.choose(session, str(tmp_path / "huge.tif"))[1]
+    assert not visit.current(session).source  # nor does an older page stay chosen
     for path in ("nothing", "../x", "sheet-001"):
         with pytest.raises(ValueError, match=r"no longer here|no restored page"):
-            sheets.get(known, path)
+            sheets.get(session, path)
 
 
 def test_a_zip_of_clean_pages_is_unpacked_with_some_held_out_and_bad_ones_are_refused(page, tmp_path):
@@ -364,9 +364,9 @@ def test_a_zip_of_clean_pages_is_unpacked_with_some_held_out_and_bad_ones_are_re
         return str(tmp_path / name)
 
     one = archive("one.zip", {f"../../book/page{i}.png": data for i in range(8)} | {"notes.txt": b"x"})
-    found = training.unpack(one, tmp_path / "one")
+    unpacked = training.unpack(one, tmp_path / "one")
     names = {part: {p.name for p in (tmp_path / "one" / part).iterdir()} for part in ("train", "val")}
-    assert len(names["train"]) + len(names["val"]) == 8 and names["val"] and "val_dir" in found
+    assert len(names["train"]) + len(names["val"]) == 8 and names["val"] and "val_dir" in unpacked
     two = archive("two.zip", {f"{book}/{i}.png": data for book in "ab" for i in range(2)})
     assert "val_dir" not in training.unpack(two, tmp_path / "two")
     assert {p.parent.name for p in tmp_path.rglob("*.png")} == {"train", "val"}  # none went elsewhere
@@ -382,32 +382,32 @@ def test_a_zip_of_clean_pages_is_unpacked_with_some_held_out_and_bad_ones_are_re
 
 
 def test_a_training_is_started_stopped_resumed_and_used(tmp_path, page, file):
-    known = visits.new(visit.APP)
-    assert training.follow(known, "")[0] == ""
+    session = visits.new(visit.APP)
+    assert training.follow(session, "")[0] == ""
     with zipfile.ZipFile(tmp_path / "pages.zip", "w") as archive:
         for name in ("a/1.png", "b/1.png"):
             archive.writestr(name, images.encode(page))
     settings = (40, 2, 2, 64, 1e-4, 1, 0)
-    training.begin(known, "archive", str(tmp_path / "pages.zip"), "release", *settings)
-    run = networks.own_run(known)
+    training.begin(session, "archive", str(tmp_path / "pages.zip"), "release", *settings)
+    run = networks.own_run(session)
     until(lambda: any(event["event"] == "epoch" for event in run.events()), run)
     with pytest.raises(gr.Error, match="still going on"):
-        training.begin(known, "generated", None, "release", *settings)
-    shown = training.follow(known, "")
+        training.begin(session, "generated", None, "release", *settings)
+    shown = training.follow(session, "")
     assert shown[1].visible and shown[5].visible and "left" in shown[0]
-    training.stop(known)
-    until(lambda: run.process() is None and queue.HEAVY.before(known.owner) is None, run)
-    shown = training.follow(known, shown[8])
+    training.stop(session)
+    until(lambda: run.process() is None and queue.HEAVY.before(session.owner) is None, run)
+    shown = training.follow(session, shown[8])
     assert "Stopped after" in shown[0] and shown[2].visible and "network.safetensors" in shown[7]
     before = run.events()
-    training.resume(known)
+    training.resume(session)
     until(lambda: len(run.events()) > len(before) + 2, run)
-    training.stop(known)
-    until(lambda: run.process() is None and queue.HEAVY.before(known.owner) is None, run)
-    restore_tab.choose(known, file)
-    restore_tab.begin(known, "own")
-    assert "Done" in wait(known, "restore")
-    assert sheets.get(known).facts["method"] == "own"
+    training.stop(session)
+    until(lambda: run.process() is None and queue.HEAVY.before(session.owner) is None, run)
+    restore_tab.choose(session, file)
+    restore_tab.begin(session, "own")
+    assert "Done" in wait(session, "restore")
+    assert sheets.get(session).facts["method"] == "own"
 
 
 def until(condition, run, seconds: float = 200) -> None:

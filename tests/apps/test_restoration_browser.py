@@ -88,11 +88,11 @@ def test_a_newcomer_restores_zooms_protects_downloads_and_comes_back(visitor, tm
     with page.expect_download() as download:
         page.locator("#get-restored").click()
     download.value.save_as(tmp_path / "restored.png")
-    found, original = images.read(tmp_path / "restored.png").rgb, images.read(STAINED)
-    made = restore(original, None, Options(method="classical", gate=False)).picture.rgb
-    kept, changed = (np.all(found == other, 2) for other in (original.rgb, made))
-    strongly = np.abs(original.rgb.astype(int) - made).max(2) > 10
-    assert 1000 < (kept & strongly).sum() < found.shape[0] * found.shape[1] / 10
+    decoded, original = images.read(tmp_path / "restored.png").rgb, images.read(STAINED)
+    expected = restore(original, None, Options(method="classical", gate=False)).picture.rgb
+    kept, changed = (np.all(decoded == other, 2) for other in (original.rgb, expected))
+    strongly = np.abs(original.rgb.astype(int) - expected).max(2) > 10
+    assert 1000 < (kept & strongly).sum() < decoded.shape[0] * decoded.shape[1] / 10
     assert (changed | kept).mean() > 0.99 and changed.mean() > 0.8
 
     page.get_by_role("tab", name="Lab").click()
@@ -156,11 +156,11 @@ def test_axe_finds_nothing_serious_on_any_tab(visitor, viewport, scheme):
     page = visitor(viewport, scheme)
     restore_example(page)
     page.locator("[data-do=brush]").click()
-    found = {}
+    issues = {}
     for tab, ready in TABS.items():
         page.get_by_role("tab", name=re.compile(tab)).click()
         page.wait_for_selector(f"{ready}:visible")
         page.wait_for_timeout(800)
-        found[tab] = violations(page)
+        issues[tab] = violations(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], tab
-    assert {tab: problems for tab, problems in found.items() if problems} == {}
+    assert {tab: problems for tab, problems in issues.items() if problems} == {}

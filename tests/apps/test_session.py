@@ -131,9 +131,9 @@ def test_the_work_of_making_room_grows_with_the_files_not_with_their_square(visi
 
         def walk(folder):
             nonlocal looked
-            for found in real(folder):
+            for entry in real(folder):
                 looked += 1
-                yield found
+                yield entry
 
         monkeypatch.setattr(os, "walk", walk)
         visits.make_room(visitor, 300)

@@ -31,11 +31,11 @@ def client(tmp_path_factory):
 
 @pytest.mark.parametrize("path", [*PAGES, "/healthz", "/digits/icon.svg", "/favicon.ico"])
 def test_every_part_answers_with_safe_headers(client, path):
-    answer = client.get(path)
-    assert answer.status_code == 200
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
-    assert answer.headers["referrer-policy"] == "same-origin"
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"] == "frame-ancestors 'self'"
+    assert response.headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/healthz", "/color-transfer/config"])
@@ -60,9 +60,11 @@ def test_landing_shows_a_picture_for_each_system(client):
     "path", ["/nowhere", "/digits/nowhere", "/color-transfer/nowhere", "/pictures/x.jpg"]
 )
 def test_an_unknown_address_is_a_page_for_a_person_and_json_for_a_program(client, path):
-    answer = client.get(path, headers={"accept": "text/html"})
+    response = client.get(path, headers={"accept": "text/html"})
     assert (
-        answer.status_code == 404 and 'href="/"' in answer.text and "nothing at this address" in answer.text
+        response.status_code == 404
+        and 'href="/"' in response.text
+        and "nothing at this address" in response.text
     )
     assert "<!doctype" not in client.get(path, headers={"accept": "application/json"}).text.lower()
 
@@ -84,8 +86,8 @@ def upload(client) -> str:
 def test_a_request_that_names_a_folder_never_reaches_gradio(client, route):
     path = upload(client)
     body = {"data": [None, {"path": path.rpartition("/")[0]}], "fn_index": 0, "session_hash": "x"}
-    answer = client.post(f"/color-transfer/gradio_api/{route}", json=body)
-    assert answer.status_code == 400 and "not uploaded here" in answer.json()["detail"]
+    response = client.post(f"/color-transfer/gradio_api/{route}", json=body)
+    assert response.status_code == 400 and "not uploaded here" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
@@ -112,13 +114,13 @@ def test_bad_arguments_of_a_client_are_sentences(client, caplog, capfd, name, ar
     page = client.get("/color-transfer/config").json()
     [function] = [each["id"] for each in page["dependencies"] if each["api_name"] == name]
     who = f"client-{name}"
-    asked = {"data": arguments, "fn_index": function, "session_hash": who}
-    sent = {"content": json.dumps(asked), "headers": {"content-type": "application/json"}}
+    body = {"data": arguments, "fn_index": function, "session_hash": who}
+    sent = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
     assert client.post("/color-transfer/gradio_api/queue/join", **sent).status_code == 200
     with client.stream("GET", f"/color-transfer/gradio_api/queue/data?session_hash={who}") as events:
-        said = next(line for line in events.iter_lines() if "process_completed" in line)
-    assert (sentence in said) if sentence else ('"success":true' in said.replace(" ", ""))
-    assert "our side" not in said and "Traceback" not in caplog.text + capfd.readouterr().err
+        completed = next(line for line in events.iter_lines() if "process_completed" in line)
+    assert (sentence in completed) if sentence else ('"success":true' in completed.replace(" ", ""))
+    assert "our side" not in completed and "Traceback" not in caplog.text + capfd.readouterr().err
 
 
 def test_a_download_needs_the_key_of_its_visit(client):
@@ -129,8 +131,8 @@ def test_a_download_needs_the_key_of_its_visit(client):
         f"{page}/..%2f../look-001/x",
         f"{page}/x/y/z",
     ):
-        answer = client.get(address)
-        assert answer.status_code == 404 and "Traceback" not in answer.text
+        response = client.get(address)
+        assert response.status_code == 404 and "Traceback" not in response.text
 
 
 def test_an_app_alone_answers_at_the_top():

@@ -69,10 +69,12 @@ def calls(path: Path) -> Iterator[str]:
 def test_every_decoder_in_a_page_is_known_and_never_sees_an_upload():
     """A new one: read the file by `guarded.read` or `guarded.call`, or say in OURS who has written it."""
     files = sorted((ROOT / "apps").rglob("*.py"))
-    wanted = DECODERS | {"ZipFile for reading"}
+    decoders = DECODERS | {"ZipFile for reading"}
     apps = ROOT / "apps"
-    found = {f"{path.relative_to(apps)} {call}" for path in files for call in calls(path) if call in wanted}
-    assert found == set(OURS)
+    calls_found = {
+        f"{path.relative_to(apps)} {call}" for path in files for call in calls(path) if call in decoders
+    }
+    assert calls_found == set(OURS)
 
 
 @pytest.fixture
@@ -110,8 +112,8 @@ def watched(*files: Path) -> Iterator[None]:
         yield
     finally:
         WATCHING[0] = False
-    seen = [line for line in OPENED if any(line.startswith(str(file)) for file in files)]
-    assert [line for line in seen if not line.endswith(" by keep")] == []
+    opened = [line for line in OPENED if any(line.startswith(str(file)) for file in files)]
+    assert [line for line in opened if not line.endswith(" by keep")] == []
 
 
 _HOOKED: list = []
@@ -132,16 +134,16 @@ def test_uploads_of_the_editing_page_are_opened_in_the_guarded_process_only(uplo
     marked = np.zeros((40, 60), bool)
     marked[5:20, 5:20] = True
     masks.save(marked, mask)
-    made = uploads / "made.png"
-    recipe.save(Picture(rgb), Recipe("remove", mask=packed.pack_mask(marked)), made)
-    known = visits.new(APP)
-    with watched(photo, mask, material, made):
-        picture_panel.choose(known, str(photo))
-        mask_panel.by_file(known, str(mask))
+    masked = uploads / "made.png"
+    recipe.save(Picture(rgb), Recipe("remove", mask=packed.pack_mask(marked)), masked)
+    session = visits.new(APP)
+    with watched(photo, mask, material, masked):
+        picture_panel.choose(session, str(photo))
+        mask_panel.by_file(session, str(mask))
         editing.painter("picture", material=edits.material_of("picture", "", str(material)))
-        assert "Restored: remove" in results.restore(known, str(made))[0]
+        assert "Restored: remove" in results.restore(session, str(masked))[0]
         with pytest.raises(gr.Error, match="holds no recipe"):
-            results.restore(known, str(photo))
+            results.restore(session, str(photo))
 
 
 def test_uploads_of_the_colour_page_are_opened_in_the_guarded_process_only(uploads):
@@ -151,12 +153,12 @@ def test_uploads_of_the_colour_page_are_opened_in_the_guarded_process_only(uploa
     lut_files.write(cube, lut.identity(3))
     colours.write_text("ff0000\n0000ff\n")
     model.write_bytes((bundled("models") / "color" / "astronaut-coffee.safetensors").read_bytes())
-    known = visits.new(visit.APP)
+    session = visits.new(visit.APP)
     with watched(photo, cube, colours, model):
-        palette_panel.choose_source(known, str(photo))
-        palette_panel.take_file(known, str(colours), 25, 10)
+        palette_panel.choose_source(session, str(photo))
+        palette_panel.take_file(session, str(colours), 25, 10)
         for path in (cube, model):
-            colors.use_saved(known, str(path))
+            colors.use_saved(session, str(path))
 
 
 def test_uploads_of_the_other_pages_are_opened_in_the_guarded_process_only(uploads, tmp_path):

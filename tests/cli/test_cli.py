@@ -31,17 +31,17 @@ def run(*words: str) -> subprocess.CompletedProcess:
 
 
 def test_doctor_knows_this_machine():
-    done = run("doctor", "--json")
-    told = json.loads(done.stdout)
-    assert done.returncode == 0 and done.stdout.count("\n") == 1
-    assert told["python"] == sys.version.split()[0] and told["packages"]["torch"].startswith("2.")
-    assert told["weights"]["digits"] is True and told["bf16_speedup"] > 0
+    result = run("doctor", "--json")
+    report = json.loads(result.stdout)
+    assert result.returncode == 0 and result.stdout.count("\n") == 1
+    assert report["python"] == sys.version.split()[0] and report["packages"]["torch"].startswith("2.")
+    assert report["weights"]["digits"] is True and report["bf16_speedup"] > 0
 
 
 def test_models_are_listed():
-    told = json.loads(run("models", "--json").stdout)["models"]
-    assert set(told) == set(WEIGHTS)
-    assert all((row["here"] or WEIGHTS[name].url) and row["licence"] for name, row in told.items())
+    models = json.loads(run("models", "--json").stdout)["models"]
+    assert set(models) == set(WEIGHTS)
+    assert all((row["here"] or WEIGHTS[name].url) and row["licence"] for name, row in models.items())
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_damage_to_a_picture_is_told(words, tmp_path, monkeypatch):
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(words, sentence):
-    done = run(*words)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"vision-core: {sentence}\n")
-    done = run(*words, "--json")
-    assert (done.returncode, json.loads(done.stdout), done.stderr) == (2, {"error": sentence}, "")
+    result = run(*words)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"vision-core: {sentence}\n")
+    result = run(*words, "--json")
+    assert (result.returncode, json.loads(result.stdout), result.stderr) == (2, {"error": sentence}, "")
 
 
 def app_of(function) -> typer.Typer:
@@ -116,9 +116,9 @@ def test_answers_in_words_and_as_strict_json():
         return Answer(f"{name} x {count}", {"name": name, "loss": float("nan"), "all": [float("inf"), count]})
 
     assert CliRunner().invoke(app_of(verb), ["grün", "--count", "3"]).stdout == "grün x 3\n"
-    told = CliRunner().invoke(app_of(verb), ["grün", "--json"]).stdout
-    assert told.count("\n") == 1
-    assert json.loads(told, parse_constant=pytest.fail) == {"name": "grün", "loss": None, "all": [None, 2]}
+    output = CliRunner().invoke(app_of(verb), ["grün", "--json"]).stdout
+    assert output.count("\n") == 1
+    assert json.loads(output, parse_constant=pytest.fail) == {"name": "grün", "loss": None, "all": [None, 2]}
 
 
 def training(closed: list[bool]):
@@ -163,13 +163,13 @@ def test_a_watcher_who_fails_lets_the_training_save():
 
 def test_watching_in_a_terminal_draws_a_bar(capsys, monkeypatch):
     ours, theirs = pty.openpty()
-    drawn = ""
+    output = ""
 
     def read_along() -> None:
-        nonlocal drawn
+        nonlocal output
         with suppress(OSError):  # the other end was closed
             while data := os.read(ours, 4096):
-                drawn += data.decode(errors="replace")
+                output += data.decode(errors="replace")
 
     reader = Thread(target=read_along)
     reader.start()
@@ -179,8 +179,8 @@ def test_watching_in_a_terminal_draws_a_bar(capsys, monkeypatch):
         assert watch(training([]), "train") == "the result"
     reader.join(10)
     os.close(ours)
-    assert "100%" in drawn and "loss 0.0100" in drawn and "\x1b[" in drawn and "10 %, loss" not in drawn
-    assert "nan" not in drawn and capsys.readouterr().out == ""
+    assert "100%" in output and "loss 0.0100" in output and "\x1b[" in output and "10 %, loss" not in output
+    assert "nan" not in output and capsys.readouterr().out == ""
 
 
 def test_an_interrupt_saves_the_model_and_says_so(tmp_path):
@@ -226,8 +226,8 @@ def test_an_interrupt_saves_the_model_and_says_so(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_an_answer_that_cannot_be_printed_is_a_sentence():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*PYTHON, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2 and done.stderr == "vision-core: No space left on device\n"
+        process = subprocess.run([*PYTHON, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 2 and process.stderr == "vision-core: No space left on device\n"
 
 
 @pytest.mark.parametrize("words", [["edit", "train"], ["edit", "batch"]])

@@ -24,9 +24,9 @@ MODEL = find("color")
 
 
 def run(*words: object, status: int = 0) -> dict:
-    answer = CliRunner().invoke(app, ["color", *map(str, words), "--json"])
-    assert answer.exit_code == status, answer.output
-    return json.loads(answer.stdout)
+    result = CliRunner().invoke(app, ["color", *map(str, words), "--json"])
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)
 
 
 def mistake(*words: object) -> str:
@@ -41,10 +41,10 @@ def in_a_folder(tmp_path, monkeypatch):
 
 
 def test_palette_writes_what_it_prints():
-    found = run("palette", "small.png", "--colors", 6, "--out", "p.json")
-    assert len(found["colors"]) == 6
-    assert sum(found["shares"]) == pytest.approx(1)
-    assert palette_files.to_hex(palette_files.read("p.json").colors) == found["colors"]
+    output = run("palette", "small.png", "--colors", 6, "--out", "p.json")
+    assert len(output["colors"]) == 6
+    assert sum(output["shares"]) == pytest.approx(1)
+    assert palette_files.to_hex(palette_files.read("p.json").colors) == output["colors"]
 
 
 def test_train_apply_lut_lowpoly_feedback():
@@ -73,10 +73,10 @@ def test_train_apply_lut_lowpoly_feedback():
 
 
 def test_compare_writes_a_grid_and_a_table():
-    found = run("compare", "small.png", "small.png", "--out", "grid.png", "--model", MODEL)
-    assert len(found["table"]) == 6
+    output = run("compare", "small.png", "small.png", "--out", "grid.png", "--model", MODEL)
+    assert len(output["table"]) == 6
     assert images.read("grid.png").rgb.shape[1] > 1000
-    assert json.loads(Path("grid.json").read_text()) == found["table"]
+    assert json.loads(Path("grid.json").read_text()) == output["table"]
 
 
 def test_applying_replaces_neither_a_result_nor_an_original():
@@ -107,9 +107,9 @@ def test_applying_leaves_out_what_is_no_image_and_says_so():
     Path("bad.png").write_text("not an image")
     Path("cut.avif").write_bytes(avif("small.png")[:-50])
     words = ("apply", "bad.png", "cut.avif", "small.png", "--lut", "look.cube", "--out", "done")
-    found = run(*words, status=1)
-    assert list(found["written"]) == ["done/small.png"]
-    assert "not an image" in found["failed"]["bad.png"] and "damaged" in found["failed"]["cut.avif"]
+    output = run(*words, status=1)
+    assert list(output["written"]) == ["done/small.png"]
+    assert "not an image" in output["failed"]["bad.png"] and "damaged" in output["failed"]["cut.avif"]
 
 
 def avif(name: str) -> bytes:
@@ -122,8 +122,8 @@ def test_a_stopped_batch_goes_on():
     Path("done").mkdir()
     Path("done/small.png").write_bytes(b"of an earlier call")
     words = ("apply", "small.png", CAT, "--lut", "look.cube", "--out", "done")
-    found = run(*words, "--skip-existing")
-    assert (found["skipped"], list(found["written"])) == (["done/small.png"], ["done/cat.jpg"])
+    output = run(*words, "--skip-existing")
+    assert (output["skipped"], list(output["written"])) == (["done/small.png"], ["done/cat.jpg"])
     assert Path("done/small.png").read_bytes() == b"of an earlier call"
     assert len(run(*words)["written"]) == 2 and images.read("done/small.png")
 

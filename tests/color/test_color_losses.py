@@ -27,8 +27,8 @@ def test_sliced_wasserstein_matches_scipy(random):
     expected = np.mean(
         [wasserstein_distance(points @ d, palette @ d, None, shares.numpy()) for d in directions]
     )
-    found = losses.sliced_wasserstein(points, palette, shares, directions)
-    assert found.item() == pytest.approx(expected, abs=2e-3)  # 4,000 quantiles stand for the integral
+    result = losses.sliced_wasserstein(points, palette, shares, directions)
+    assert result.item() == pytest.approx(expected, abs=2e-3)  # 4,000 quantiles stand for the integral
 
 
 def test_sliced_wasserstein_is_zero_for_the_palette_itself(random):

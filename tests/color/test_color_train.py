@@ -44,13 +44,13 @@ def test_it_learns_the_shares_of_the_palette():
     picture = gradient_picture()
     trained = finish(color.train(picture, PALETTE, color.Settings(epochs=250, **SMALL)))
     output = trained.recolor_colors(picture.reshape(-1, 3)).reshape(picture.shape)
-    found = measure(picture, output, PALETTE)
-    assert found["missing"] == []
-    assert found["total_variation"] < 0.1
+    scores = measure(picture, output, PALETTE)
+    assert scores["missing"] == []
+    assert scores["total_variation"] < 0.1
     torch.manual_seed(0)
     untrained = color.ColorMap(color.ColorMapper(2, 32), PALETTE, {})
     before = untrained.recolor_colors(picture.reshape(-1, 3)).reshape(picture.shape)
-    assert measure(picture, before, PALETTE)["total_variation"] > 2 * found["total_variation"]
+    assert measure(picture, before, PALETTE)["total_variation"] > 2 * scores["total_variation"]
 
 
 @pytest.mark.parametrize("head", ["rgb", "palette"])
@@ -134,11 +134,13 @@ def test_what_cannot_be_trained_leaves_an_earlier_run_alone(tmp_path):
     out = tmp_path / "run"
     finish(color.train(gradient_picture(), PALETTE, settings, out=out))
     files = {path.name: path.read_bytes() for path in out.iterdir()}
-    for asked, sentence in (
+    for palette, sentence in (
         (settings, "already holds a run"),
         ({"device": "cuda:9"}, "not available on this machine"),
     ):
-        other = asked if isinstance(asked, color.Settings) else color.Settings(epochs=2, **asked, **SMALL)
+        other = (
+            palette if isinstance(palette, color.Settings) else color.Settings(epochs=2, **palette, **SMALL)
+        )
         with pytest.raises(ValueError, match=sentence):
             finish(color.train(gradient_picture(), PALETTE, other, out=out, replace=other is not settings))
         assert {path.name: path.read_bytes() for path in out.iterdir()} == files
@@ -173,22 +175,22 @@ def test_a_disk_too_full_for_the_state_is_told_at_the_start_and_still_takes_the_
         "except OSError as error: print(error.errno, error.filename)"
     )
     path = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **path}, capture_output=True, text=True
     )
-    assert done.stdout.split() == [str(errno.EFBIG), "run/resume.pt"], done.stderr
+    assert process.stdout.split() == [str(errno.EFBIG), "run/resume.pt"], process.stderr
     assert runs.Run(tmp_path / "run").status() == "failed"
     assert 0 < color.load(tmp_path / "m.pth").metadata["training_epochs"] <= 100
 
 
 def test_a_stop_request_ends_after_the_step(tmp_path):
-    run, seen = runs.Run(tmp_path / "run"), 0
+    run, last = runs.Run(tmp_path / "run"), 0
     settings = color.Settings(epochs=1000, **SMALL)
     for event in color.train(gradient_picture(), PALETTE, settings, out=run.folder, save=tmp_path / "m.pth"):
-        seen = event.step if isinstance(event, Step) else 0
-        if seen == 7:
+        last = event.step if isinstance(event, Step) else 0
+        if last == 7:
             runs.request_stop(run)
-    assert seen == 7
+    assert last == 7
     assert color.load(tmp_path / "m.pth").metadata["training_epochs"] == 7
 
 
@@ -212,11 +214,11 @@ def test_transport_keeps_the_order_of_lightness_and_reaches_the_palette():
     from vision_core.color.spaces import encode
 
     lab, palette = encode(counted.colors, "oklab"), encode(PALETTE.colors, "oklab")
-    wanted = objective.transport(lab, counted.counts, palette, PALETTE.shares)
+    expected = objective.transport(lab, counted.counts, palette, PALETTE.shares)
     order = lab[:, 0].argsort()
-    assert (np.diff(wanted[order, 0]) >= -1e-6).all()
-    assert wanted[:, 0].min() >= palette[:, 0].min() - 1e-6
-    assert wanted[:, 0].max() <= palette[:, 0].max() + 1e-6
+    assert (np.diff(expected[order, 0]) >= -1e-6).all()
+    assert expected[:, 0].min() >= palette[:, 0].min() - 1e-6
+    assert expected[:, 0].max() <= palette[:, 0].max() + 1e-6
 
 
 def test_fine_tuning_moves_usage_in_the_asked_direction(tmp_path):

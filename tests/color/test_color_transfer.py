@@ -48,11 +48,11 @@ def test_picture_lut_and_cube_file_agree(result, shipped, tmp_path):
 
 
 def test_strength_zero_changes_nothing(shipped):
-    found = color.transfer(
+    result = color.transfer(
         EXAMPLES / "cat.jpg", EXAMPLES / "coffee.jpg", model=shipped, strength=0, lightness_strength=0
     )
     source = images.read(EXAMPLES / "cat.jpg").rgb
-    assert np.abs(found.picture.rgb.astype(int) - source).max() <= 1
+    assert np.abs(result.picture.rgb.astype(int) - source).max() <= 1
 
 
 def test_colours_never_seen_are_told(shipped):
@@ -65,9 +65,9 @@ def test_colours_never_seen_are_told(shipped):
 
 def test_training_to_a_palette_and_reusing_the_file(tmp_path):
     rgb = images.read(EXAMPLES / "cat.jpg").rgb[::8, ::8]
-    wanted = color.Palette(np.array([[250, 240, 220], [30, 40, 60]], np.uint8), np.array([0.5, 0.5]))
-    first = color.transfer(images.Picture(rgb), wanted, settings=QUICK, save_to=tmp_path / "m.pth")
-    again = color.transfer(images.Picture(rgb), wanted, model=tmp_path / "m.pth")
+    expected = color.Palette(np.array([[250, 240, 220], [30, 40, 60]], np.uint8), np.array([0.5, 0.5]))
+    first = color.transfer(images.Picture(rgb), expected, settings=QUICK, save_to=tmp_path / "m.pth")
+    again = color.transfer(images.Picture(rgb), expected, model=tmp_path / "m.pth")
     assert np.array_equal(first.picture.rgb, again.picture.rgb)
     assert np.array_equal(first.low_poly, again.low_poly)
     assert first.low_poly.shape == rgb.shape
@@ -76,8 +76,8 @@ def test_training_to_a_palette_and_reusing_the_file(tmp_path):
 def test_alpha_survives(shipped):
     rgb = images.read(EXAMPLES / "cat.jpg").rgb[:40, :50]
     alpha = np.arange(2000, dtype=np.uint8).reshape(40, 50)
-    found = color.transfer(images.Picture(rgb, alpha=alpha), EXAMPLES / "coffee.jpg", model=shipped)
-    assert found.picture.alpha is alpha
+    result = color.transfer(images.Picture(rgb, alpha=alpha), EXAMPLES / "coffee.jpg", model=shipped)
+    assert result.picture.alpha is alpha
 
 
 def test_the_comparison_measures_every_method(shipped):

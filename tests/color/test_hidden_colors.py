@@ -117,19 +117,19 @@ def test_low_poly_of_a_cutout_is_a_cutout():
     alpha = picture.alpha
     assert alpha is not None
     mesh = lowpoly.triangulate(picture.seen, density=10, alpha=alpha)
-    drawn = lowpoly.draw(mesh, lowpoly.triangle_colors(mesh, picture.seen), alpha)
-    assert drawn.alpha is not None
-    assert np.abs(drawn.alpha.astype(int) - alpha).mean() < 40  # triangles do not follow a disc exactly
-    assert drawn.alpha[45, 60] == 255 and drawn.alpha[2, 2] == 0
+    pixels = lowpoly.draw(mesh, lowpoly.triangle_colors(mesh, picture.seen), alpha)
+    assert pixels.alpha is not None
+    assert np.abs(pixels.alpha.astype(int) - alpha).mean() < 40  # triangles do not follow a disc exactly
+    assert pixels.alpha[45, 60] == 255 and pixels.alpha[2, 2] == 0
     svg = lowpoly.render_svg(mesh, lowpoly.triangle_colors(mesh, picture.seen), alpha)
     assert "<rect" not in svg and svg.count("<path") < len(mesh.triangles) and "opacity" in svg
 
 
 def test_a_jpeg_of_a_cutout_is_laid_on_white_and_says_so(folder):
-    found = run("color", "apply", "a.png", "--model", MODEL, "--out", "white.jpg")
-    assert any("laid on white" in note for note in found["written"]["white.jpg"])
+    output = run("color", "apply", "a.png", "--model", MODEL, "--out", "white.jpg")
+    assert any("laid on white" in note for note in output["written"]["white.jpg"])
     assert np.asarray(Image.open("white.jpg"))[0, 0].min() > 250
-    found = run("color", "apply", "a.png", "--model", MODEL, "--out", "clear.webp")
-    assert not any("white" in note for note in found["written"]["clear.webp"])
+    output = run("color", "apply", "a.png", "--model", MODEL, "--out", "clear.webp")
+    assert not any("white" in note for note in output["written"]["clear.webp"])
     alpha = images.read("clear.webp").alpha
     assert np.array_equal(alpha, cutout(MAGENTA).alpha)

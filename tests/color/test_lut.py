@@ -118,10 +118,10 @@ def test_strengths_act_apart():
 
 
 def test_gamut_clipping_keeps_the_hue():
-    asked = srgb_to_oklab(luts.bake(sunset, 9))
+    unclipped = srgb_to_oklab(luts.bake(sunset, 9))
     mixed = srgb_to_oklab(luts.with_strength(luts.bake(sunset, 9), 1, 0))
     bright = srgb_to_oklab(luts.identity(9))[..., 0] > 0.1
-    (a, b), (wanted_a, wanted_b) = mixed[bright][:, 1:].T, asked[bright][:, 1:].T
+    (a, b), (wanted_a, wanted_b) = mixed[bright][:, 1:].T, unclipped[bright][:, 1:].T
     assert np.abs(a * wanted_b - b * wanted_a).max() < 1e-4  # parallel
     assert (a * wanted_a + b * wanted_b).min() > -1e-6  # and not turned around
     shorter = np.hypot(a, b) < np.hypot(wanted_a, wanted_b) - 0.01

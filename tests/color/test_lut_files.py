@@ -59,10 +59,10 @@ def with_ffmpeg(folder: Path, rgb: np.ndarray, graph: str, *inputs: str) -> np.n
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb48le"]
     command = ["ffmpeg", "-v", "error", *raw, "-s", f"{width}x{height}", "-i", "-", *inputs]
     command += ["-filter_complex", f"{graph},format=rgb48le", "-frames:v", "1", *raw, "-"]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, input=rgb.astype("<u2").tobytes(), capture_output=True, check=True, timeout=60
     )
-    return np.frombuffer(done.stdout, "<u2").reshape(rgb.shape)
+    return np.frombuffer(process.stdout, "<u2").reshape(rgb.shape)
 
 
 def ramps() -> np.ndarray:

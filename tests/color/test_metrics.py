@@ -23,27 +23,27 @@ def stripes(*widths: int) -> np.ndarray:
 
 def test_the_palette_itself_is_perfect():
     picture = stripes(5, 3, 2)
-    found = metrics.measure(picture, picture, PALETTE, picture)
-    assert found["colors_used"] == found["colors"] == 3
-    assert found["missing"] == []
-    assert found["used_shares"] == [0.5, 0.3, 0.2]
+    scores = metrics.measure(picture, picture, PALETTE, picture)
+    assert scores["colors_used"] == scores["colors"] == 3
+    assert scores["missing"] == []
+    assert scores["used_shares"] == [0.5, 0.3, 0.2]
     for name in ("total_variation", "sliced_wasserstein", "sliced_wasserstein_target", "delta_e"):
-        assert found[name] == pytest.approx(0, abs=1e-6)
-    assert found["ssim"] == pytest.approx(1)
+        assert scores[name] == pytest.approx(0, abs=1e-6)
+    assert scores["ssim"] == pytest.approx(1)
 
 
 def test_shares_are_compared():
-    found = metrics.measure(stripes(1, 3, 6), stripes(2, 0, 8), PALETTE)
-    assert found["used_shares"] == [0.2, 0, 0.8]
-    assert found["colors_used"] == 2
-    assert found["missing"] == [1]
-    assert found["total_variation"] == pytest.approx((0.3 + 0.3 + 0.6) / 2)
-    assert "sliced_wasserstein_target" not in found
+    scores = metrics.measure(stripes(1, 3, 6), stripes(2, 0, 8), PALETTE)
+    assert scores["used_shares"] == [0.2, 0, 0.8]
+    assert scores["colors_used"] == 2
+    assert scores["missing"] == [1]
+    assert scores["total_variation"] == pytest.approx((0.3 + 0.3 + 0.6) / 2)
+    assert "sliced_wasserstein_target" not in scores
 
 
 def test_a_colour_of_less_than_one_percent_is_not_in_use():
-    found = metrics.measure(stripes(100, 1, 99), stripes(100, 1, 99), PALETTE)
-    assert found["colors_used"] == 2
+    scores = metrics.measure(stripes(100, 1, 99), stripes(100, 1, 99), PALETTE)
+    assert scores["colors_used"] == 2
 
 
 def test_sliced_wasserstein_is_that_of_pot():
@@ -66,10 +66,10 @@ def test_sliced_wasserstein_of_a_shift_is_half_its_length():
 def test_delta_e_is_the_mean_over_all_pixels():
     picture = data.astronaut()[::4, ::4]
     palette = extract(picture)
-    found = metrics.measure(picture, picture, palette)
+    scores = metrics.measure(picture, picture, palette)
     lab, colors = rgb2lab(picture).reshape(-1, 3), encode(palette.colors, "lab")
     index = np.linalg.norm(lab[:, None] - colors, axis=2).argmin(1)
-    assert found["delta_e"] == pytest.approx(deltaE_ciede2000(lab, colors[index]).mean(), rel=0.02)
+    assert scores["delta_e"] == pytest.approx(deltaE_ciede2000(lab, colors[index]).mean(), rel=0.02)
     assert metrics.measure(picture, nearest_color(picture, palette), palette)["delta_e"] < 0.05
 
 
@@ -96,7 +96,7 @@ def test_ssim_of_large_and_tiny_pictures(monkeypatch):
 def test_the_target_is_compared_pixel_by_pixel():
     source, target = data.astronaut()[::8, ::8], data.coffee()[::8, ::8]
     palette = extract(target)
-    found = metrics.measure(source, source, palette, target)
+    scores = metrics.measure(source, source, palette, target)
     one, two = count_colors(source), count_colors(target)
     expected = ot.sliced_wasserstein_distance(
         rgb2lab(one.colors / 255),
@@ -107,7 +107,7 @@ def test_the_target_is_compared_pixel_by_pixel():
         seed=0,
         p=1,
     )
-    assert found["sliced_wasserstein_target"] == pytest.approx(expected, rel=0.05)
+    assert scores["sliced_wasserstein_target"] == pytest.approx(expected, rel=0.05)
 
 
 def test_sizes_must_match():

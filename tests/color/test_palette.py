@@ -100,8 +100,8 @@ def test_the_main_colour_is_chosen_and_the_rest_is_far_from_it():
     cloud = rng.integers(60, 70, (100, 90, 3), dtype=np.uint8)
     rgb = np.concatenate([cloud, flag((WHITE, 1), (RED, 1), (GREEN, 1)).repeat(10, 0)], 1)
     palette = extract(rgb, colors=4)
-    found = {tuple(color) for color in palette.colors}
-    assert {WHITE, RED, GREEN} <= found
+    result = {tuple(color) for color in palette.colors}
+    assert {WHITE, RED, GREEN} <= result
     assert palette.shares.max() > 0.9
 
 
@@ -194,9 +194,9 @@ def test_clusters_are_as_tight_as_those_of_scikit_learn():
         return (counted.counts @ nearest_square) / counted.counts.sum()
 
     other = KMeans(25, max_iter=50, random_state=0).fit(points, sample_weight=counted.counts)
-    found = cluster(counted)
-    assert spread(encode(found.colors, "lab")) < 1.06 * spread(other.cluster_centers_)
-    assert found.shares.sum() == pytest.approx(1) and found.shares.min() > 0
+    result = cluster(counted)
+    assert spread(encode(result.colors, "lab")) < 1.06 * spread(other.cluster_centers_)
+    assert result.shares.sum() == pytest.approx(1) and result.shares.min() > 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 4)])

@@ -84,9 +84,9 @@ def test_a_long_thin_picture_is_read_in_little_memory(tmp_path):
     line = np.full((40, 20_000), 255, np.uint8)
     line[18:22, 100:-100] = 0
     Image.fromarray(line).save(tmp_path / "line.png")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "is empty" in done.stdout  # a line of a pixel's height is no digit
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "is empty" in process.stdout  # a line of a pixel's height is no digit
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -70,19 +70,19 @@ def test_resume_needs_an_unfinished_run_and_keeps_its_settings(small, tmp_path):
     assert ask("train", "--out", run, *small)[0] == 0
     assert "already holds a run" in ask("train", "--out", run, *small)[1]["error"]
     assert "is complete" in ask("train", "--resume", run)[1]["error"]
-    status, said = ask("train", "--resume", run, "--lr", "0.1")
-    assert (status, said["error"]) == (2, "--resume keeps the settings of the run: remove --lr")
+    status, message = ask("train", "--resume", run, "--lr", "0.1")
+    assert (status, message["error"]) == (2, "--resume keeps the settings of the run: remove --lr")
     status, again = ask("train", "--out", run, "--replace", *small, "--seed", 4)
     assert status == 0 and again["seed"] == 4
 
 
 def test_mistakes_are_one_sentence(tmp_path):
-    status, told = ask("train", "--out", tmp_path / "run", "--data", tmp_path)
-    assert status == 2 and "holds no train-images-idx3-ubyte" in told["error"]
-    status, told = ask("train", "--out", tmp_path / "run", "--download")
-    assert status == 2 and "requires a folder" in told["error"]
-    status, told = ask("export", tmp_path, "--out", tmp_path / "x.json")
-    assert status == 2 and "there is no file" in told["error"]
+    status, output = ask("train", "--out", tmp_path / "run", "--data", tmp_path)
+    assert status == 2 and "holds no train-images-idx3-ubyte" in output["error"]
+    status, output = ask("train", "--out", tmp_path / "run", "--download")
+    assert status == 2 and "requires a folder" in output["error"]
+    status, output = ask("export", tmp_path, "--out", tmp_path / "x.json")
+    assert status == 2 and "there is no file" in output["error"]
     assert not (tmp_path / "run").exists()
 
 

@@ -37,14 +37,14 @@ def test_embedded_digits_are_the_first_of_mnist_and_its_test_file_is_unseen(shar
     images = read_idx(shared_data / "mnist" / f"{TRAIN_IMAGES}.gz", 3)
     labels = read_idx(shared_data / "mnist" / f"{TRAIN_LABELS}.gz", 1)
     embedded = digits.load()
-    told = {
+    documented = {
         image.tobytes(): label
         for part in (embedded.train, embedded.val, embedded.test)
         for image, label in zip(part.images.numpy(), part.labels.tolist(), strict=True)
     }
-    assert told == {images[i].tobytes(): labels[i] for i in range(10_000)}
+    assert documented == {images[i].tobytes(): labels[i] for i in range(10_000)}
     unseen = read_idx(shared_data / "mnist" / "t10k-images-idx3-ubyte.gz", 3)
-    assert not told.keys() & {image.tobytes() for image in unseen}
+    assert not documented.keys() & {image.tobytes() for image in unseen}
 
 
 def test_full_mnist_is_split_55000_5000_10000(shared_data):

@@ -72,8 +72,8 @@ def test_probe_answers_follow_from_the_binary_alone(packed):
             t["name"]: row[t["offset"] : t["offset"] + np.prod(t["shape"])].reshape(t["shape"])
             for t in index["tensors"]
         }
-        answer = forward(weights, probe, index["mean"], index["std"])
-        assert np.abs(answer - entry["probe_logits"]).max() < 1e-4
+        logits = forward(weights, probe, index["mean"], index["std"])
+        assert np.abs(logits - entry["probe_logits"]).max() < 1e-4
 
 
 def test_index_tells_what_was_measured(packed, trained, tiny):
@@ -103,12 +103,12 @@ def test_misread_images_are_misread_by_the_weights_in_the_file(packed):
     assert 0 < len(export.index["misread"]) <= 24
     for case in export.index["misread"]:
         image = decode_images(case["image"])[0]
-        said = [
+        predictions = [
             forward(export.weights(n), image, export.index["mean"], export.index["std"]).argmax()
             for n in range(6)
         ]
-        assert said == case["predicted"]
-        assert said[-1] != case["true"]
+        assert predictions == case["predicted"]
+        assert predictions[-1] != case["true"]
 
 
 def test_float32_weights_are_exact_and_float16_ones_near(packed, trained, tmp_path):
@@ -133,9 +133,9 @@ def test_document_is_plain_numbers_that_answer_as_they_say(trained, tmp_path):
     probe = np.array(document["probe"])
     for entry in document["training_epochs"]:
         weights = {name: np.array(value) for name, value in entry["weights"].items()}
-        answer = forward(weights, probe, 0.1307, 0.3081)
-        assert np.abs(answer - entry["probe_logits"]).max() < 1e-4
-        output = np.exp(answer) / np.exp(answer).sum()
+        logits = forward(weights, probe, 0.1307, 0.3081)
+        assert np.abs(logits - entry["probe_logits"]).max() < 1e-4
+        output = np.exp(logits) / np.exp(logits).sum()
         assert entry["feature_maps"]["output"] == pytest.approx(output, rel=1e-3)
         conv1 = convolve(
             (probe[None] / 255 - 0.1307) / 0.3081, weights["conv1.weight"], weights["conv1.bias"]
@@ -154,8 +154,8 @@ def test_onnx_answers_as_the_network_for_any_number_of_images(trained, tmp_path)
     model, _ = checkpoints.load(trained / "final_model_weights.pth", DigitNet)
     for count in (1, 5):
         x = torch.rand(count, 1, 28, 28)
-        [answer] = session.run(["logits"], {"image": x.numpy()})
-        assert np.abs(answer - model(x).detach().numpy()).max() < 1e-4
+        [logits] = session.run(["logits"], {"image": x.numpy()})
+        assert np.abs(logits - model(x).detach().numpy()).max() < 1e-4
 
 
 def test_missing_onnx_packages_are_named_with_the_remedy(trained, tmp_path, monkeypatch):

@@ -49,17 +49,17 @@ REFUSED = ("two digits", "cut", "empty", "empty ruled", "empty squared", "no pap
 
 @pytest.mark.parametrize("name", READ)
 def test_digits_on_paper_are_read(scenes, name):
-    found = answers(scenes, name, 6)
-    assert sum(digit == answer for digit, answer, _ in found) >= 5, found
-    assert sum(answer not in (digit, None) for digit, answer, _ in found) <= 1, found
+    result = answers(scenes, name, 6)
+    assert sum(digit == answer for digit, answer, _ in result) >= 5, result
+    assert sum(answer not in (digit, None) for digit, answer, _ in result) <= 1, result
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_single_digit_is_refused(scenes, name):
-    found = answers(scenes, name, 5)
-    assert all(answer is None for _, answer, _ in found), found
+    result = answers(scenes, name, 5)
+    assert all(answer is None for _, answer, _ in result), result
     reason = {"two digits": "more than one mark", "empty": "is empty"}.get(name, "")
-    assert sum(reason in why for _, _, why in found) >= 4, found
+    assert sum(reason in why for _, _, why in result) >= 4, result
 
 
 def test_a_small_digit_in_a_large_turned_photograph(tmp_path):
@@ -71,8 +71,8 @@ def test_a_small_digit_in_a_large_turned_photograph(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
     photo.save(tmp_path / "photo.jpg", exif=exif, quality=92)
-    done = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "photo.jpg"), "--json"])
-    assert (done.exit_code, json.loads(done.stdout)["digit"]) == (0, 7)
+    result = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "photo.jpg"), "--json"])
+    assert (result.exit_code, json.loads(result.stdout)["digit"]) == (0, 7)
 
 
 @pytest.mark.parametrize("width", [40, 60])
@@ -95,28 +95,28 @@ def test_an_unsure_answer_is_no_answer(tmp_path):
     unsure = predict(model, test.images).softmax(1).max(1).values.argmin()
     image = test.images[unsure, 0].numpy()
     Image.fromarray(255 - image).resize((280, 280), Image.Resampling.NEAREST).save(tmp_path / "x.png")
-    done = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "x.png"), "--json"])
-    told = json.loads(done.stdout)
-    assert done.exit_code == 1 and told["digit"] is None and max(told["probabilities"]) < 0.6
+    result = CliRunner().invoke(app, ["digits", "predict", str(tmp_path / "x.png"), "--json"])
+    output = json.loads(result.stdout)
+    assert result.exit_code == 1 and output["digit"] is None and max(output["probabilities"]) < 0.6
     assert digits.answer(np.eye(10)[3]) == 3 and digits.answer(np.full(10, 0.1)) is None
 
 
 def test_mnist_pictures_come_through_as_they_are():
     """Raw 28 x 28 images: looking for a sheet must not change what the network gets."""
     test = digits.load().test
-    found = []
+    results = []
     for image, label in zip(test.images[:150, 0].numpy(), test.labels[:150].tolist(), strict=True):
         probabilities = digits.classify(Picture(np.repeat(image[..., None], 3, 2)))
-        found.append(probabilities.argmax() == label)
-    assert np.mean(found) >= 0.97
+        results.append(probabilities.argmax() == label)
+    assert np.mean(results) >= 0.97
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_page_and_command_line_prepare_a_drawing_alike():
     """A drawing saved from the page, in its colours, gives the page's own 28 x 28 picture."""
     script = ROOT / "tests" / "js" / "prepared.mjs"
-    done = subprocess.run(["node", script], capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
+    process = subprocess.run(["node", script], capture_output=True, text=True, check=True)
+    lines = process.stdout.splitlines()
     assert len(lines) == 12
     for line in map(json.loads, lines):
         ink = np.array(line["ink"], np.float32).reshape(line["side"], -1) / 255

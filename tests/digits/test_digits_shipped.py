@@ -38,8 +38,8 @@ def test_sites_last_epoch_is_these_weights(shipped, export):
     for name, value in model.state_dict().items():
         assert np.array_equal(export.weights(-1)[name], value.numpy().astype(np.float16))
     assert epochs[-1]["test_accuracy"] == metadata["metrics"]["test_accuracy"]
-    asked = {key: metadata[key] for key in ("seed", "batches", "batch_size", "lr", "augment", "cosine")}
-    assert asked.items() <= export.index["training"].items()
+    options = {key: metadata[key] for key in ("seed", "batches", "batch_size", "lr", "augment", "cosine")}
+    assert options.items() <= export.index["training"].items()
 
 
 def test_site_data_are_small_and_tell_of_an_untrained_start(export):
@@ -55,7 +55,7 @@ def test_the_same_training_can_be_asked_for_again(shipped):
     """The command in the card names the settings that the file was trained with."""
     card = (ROOT / "models" / "digits" / "README.md").read_text("utf-8")
     assert "digits train --lr 0.003 --cosine --augment" in card
-    asked = asdict(digits.Settings(lr=0.003, cosine=True, augment=True))
+    options = asdict(digits.Settings(lr=0.003, cosine=True, augment=True))
     for name in ("data", "device", "track"):  # the file tells the data's name, and not where it was trained
-        del asked[name]
-    assert asked.items() <= shipped[1].items()
+        del options[name]
+    assert options.items() <= shipped[1].items()

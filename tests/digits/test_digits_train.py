@@ -54,25 +54,25 @@ def test_run_has_every_documented_file(trained):
 
 
 def test_trainings_that_overlap_leave_everybody_else_their_threads(settings, tmp_path):
-    before, found = torch.get_num_threads(), []
+    before, threads = torch.get_num_threads(), []
     torch.set_num_threads(3)
     try:
         streams = [digits.train(tmp_path / name, settings) for name in "ab"]
         for _ in range(3):
             for stream in streams:
                 next(stream)
-                other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+                other = threading.Thread(target=lambda: threads.append(torch.get_num_threads()))
                 other.start()
                 other.join()
-                found.append(torch.get_num_threads())
+                threads.append(torch.get_num_threads())
         streams[0].close()
-        inside = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        inside = threading.Thread(target=lambda: threads.append(torch.get_num_threads()))
         with one_thread():
             assert torch.get_num_threads() == 1
             inside.start()  # a thread of the server that begins to compute meanwhile
             inside.join()
         streams[1].close()
-        assert {*found, torch.get_num_threads()} == {3}
+        assert {*threads, torch.get_num_threads()} == {3}
     finally:
         torch.set_num_threads(before)
 
@@ -104,11 +104,15 @@ def test_measurements_match_scikit_learn_and_epoch_0_is_untrained(trained, tiny)
         model, metadata = checkpoints.load(weights_file(run, event.epoch), DigitNet)
         with torch.no_grad():
             logits = {name: model(getattr(data, name).images / 255) for name in ("train", "val", "test")}
-        truth, said = data.test.labels, logits["test"].argmax(1)
+        truth, predicted = data.test.labels, logits["test"].argmax(1)
         got = event.metrics
-        assert got["confusion"] == confusion_matrix(truth, said, labels=range(10)).tolist()
-        assert got["test_accuracy"] == accuracy_score(truth, said) == metadata["metrics"]["test_accuracy"]
-        assert got["per_class"] == pytest.approx(confusion_matrix(truth, said, normalize="true").diagonal())
+        assert got["confusion"] == confusion_matrix(truth, predicted, labels=range(10)).tolist()
+        assert (
+            got["test_accuracy"] == accuracy_score(truth, predicted) == metadata["metrics"]["test_accuracy"]
+        )
+        assert got["per_class"] == pytest.approx(
+            confusion_matrix(truth, predicted, normalize="true").diagonal()
+        )
         for key, name in (("loss", "train"), ("val_loss", "val")):
             labels = getattr(data, name).labels
             expected = log_loss(labels, logits[name].double().softmax(1), labels=range(10))
@@ -163,9 +167,9 @@ def test_stopped_before_anything_was_measured(settings, tmp_path):
 def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
     settings = replace(settings, epochs=15, batches=6)  # long enough to be killed on a slow machine, too
     cut = tmp_path / "cut"
-    asked = "--epochs 15 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
+    arguments = "--epochs 15 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
     command = [sys.executable, "-m", "vision_core", "digits", "train", "--out", cut, "--data", settings.data]
-    process = subprocess.Popen([*command, *asked], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not (cut / "epoch_weights" / "epoch_2_weights.pth").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -207,12 +211,12 @@ def test_more_batches_than_the_data_hold_are_refused_and_leave_no_folder(setting
 
 def test_an_epoch_draws_no_image_twice_and_the_next_one_others(tiny):
     split = digits.load(tiny).train
-    drawn = [
+    batches = [
         torch.cat([x for x, _ in _batches(split, Settings(batch_size=32), 4, epoch)]) for epoch in (1, 2, 1)
     ]
-    assert [len({image.numpy().tobytes() for image in images}) for images in drawn] == [128] * 3
-    assert torch.equal(drawn[0], drawn[2])
-    assert not torch.equal(drawn[0], drawn[1])
+    assert [len({image.numpy().tobytes() for image in images}) for images in batches] == [128] * 3
+    assert torch.equal(batches[0], batches[2])
+    assert not torch.equal(batches[0], batches[1])
 
 
 def test_all_images_are_seen_once_without_a_number_of_batches(settings, tmp_path):

@@ -52,8 +52,8 @@ def test_the_sampled_gradient_is_the_exact_one_on_average():
     for first in range(3):
         for second in range(3):  # all draws, each as often as it comes
             sizes = torch.tensor([first, second])
-            found = table.gather(1, sizes[:, None])[:, 0]
-            loss = train.reinforce(logits.log_softmax(1), sizes, found, torch.full_like(found, 0.37))
+            result = table.gather(1, sizes[:, None])[:, 0]
+            loss = train.reinforce(logits.log_softmax(1), sizes, result, torch.full_like(result, 0.37))
             total += torch.autograd.grad(loss, logits)[0] * pi[0, first] * pi[1, second]
     assert torch.allclose(total, exact, atol=1e-12)
 
@@ -81,27 +81,27 @@ def trained(request, tmp_path_factory):
     boxes, losses_ = planted(12, 0)
     settings = train.Settings(data="", epochs=40, lr=1e-2, budget=request.param)
     run = runs.create(tmp_path_factory.mktemp("run") / "a", "edit", settings)
-    asked = []
+    painted = []
 
     def score(*where: int) -> float:
-        asked.append(where)
+        painted.append(where)
         return float(losses_[where])
 
     table = train.Table(run.folder / "table.npy", (12, 4, 3), score, request.param)
     events = list(train.optimize(run, boxes, table, settings, {}))
-    return request.param, run, asked, events
+    return request.param, run, painted, events
 
 
 def test_it_learns_and_new_pictures_profit(trained):
-    budget, run, asked, events = trained
-    assert len(asked) == len(set(asked)) <= (budget or 144)  # nothing is painted twice
+    budget, run, painted, events = trained
+    assert len(painted) == len(set(painted)) <= (budget or 144)  # nothing is painted twice
     network, _ = checkpoints.load(run.folder / "last.safetensors", AnchorNet)
     boxes, table = planted(30, 1)
-    found = train.measure(network.eval(), boxes, table)
-    assert found["regret"] < 0.5 * found["regret_of_random"]
+    scores = train.measure(network.eval(), boxes, table)
+    assert scores["regret"] < 0.5 * scores["regret_of_random"]
     fixed = [float((table[..., size] - table.min(2)).mean()) for size in range(3)]
     if not budget:
-        assert found["regret"] < 0.5 * min(fixed)
+        assert scores["regret"] < 0.5 * min(fixed)
     assert isinstance(events[-1], Done)
 
 
@@ -110,10 +110,10 @@ def test_killed_anywhere_it_ends_with_the_same_weights_and_paints_nothing_twice(
     """A copy of the folder in the middle of a step is what a killed process leaves."""
     boxes, losses_ = planted(4, 0)
     settings = train.Settings(data="", epochs=30, lr=1e-2, budget=budget)  # a state each epoch
-    asked = []
+    painted_again = []
 
     def score(*where: int) -> float:
-        asked.append(where)
+        painted_again.append(where)
         return float(losses_[where])
 
     def events(run: runs.Run):
@@ -127,13 +127,13 @@ def test_killed_anywhere_it_ends_with_the_same_weights_and_paints_nothing_twice(
         if number in places:
             shutil.copytree(run.folder, tmp_path / f"cut{number}")
     assert isinstance(event, Done)
-    painted = len(asked)
+    painted = len(painted_again)
     for number in places:
         cut = runs.Run(tmp_path / f"cut{number}")
         before = train.Table(cut.folder / "table.npy", (4, 4, 3), score, budget).painted
-        asked.clear()
+        painted_again.clear()
         assert isinstance(list(events(cut))[-1], Done)
-        assert len(asked) == painted - (~np.isnan(before)).sum()
+        assert len(painted_again) == painted - (~np.isnan(before)).sum()
         for name in ("last.safetensors", "best.safetensors", "table.npy"):
             assert (cut.folder / name).read_bytes() == (run.folder / name).read_bytes(), (number, name)
 

@@ -70,9 +70,9 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(scenes, batch):
         0,
         {"written": [f"whole/{n}_a-house" for n in range(6)], "skipped": [], "failed": []},
     )
-    status, found = batch("cut")
-    assert status == 0 and found["failed"] == []
-    assert "cut/0_a-house" in found["skipped"] and len(found["written"]) >= 4
+    status, output = batch("cut")
+    assert status == 0 and output["failed"] == []
+    assert "cut/0_a-house" in output["skipped"] and len(output["written"]) >= 4
     assert Path("cut/0_a-house/scores.json").stat().st_mtime_ns == before
     assert contents(Path("cut")) == contents(Path("whole"))
     assert batch("cut")[1]["skipped"] == [f"cut/{n}_a-house" for n in range(6)]
@@ -82,13 +82,13 @@ def test_only_what_changed_or_failed_is_done_again(scenes, batch):
     write_json("data.json", {"0.png": TEXTS, "1.png": ["", "a tree"], "2.png": TEXTS})
     whole = Path("2.png").read_bytes()
     Path("2.png").write_bytes(whole[:300])
-    status, found = batch("out")
-    assert status == 1 and found["written"] == ["out/0_a-house", "out/1_run"]
-    assert [entry["file"] for entry in found["failed"]] == [str(scenes / "2.png")]
+    status, output = batch("out")
+    assert status == 1 and output["written"] == ["out/0_a-house", "out/1_run"]
+    assert [entry["file"] for entry in output["failed"]] == [str(scenes / "2.png")]
 
     Path("2.png").write_bytes(whole)
-    status, found = batch("out")
-    assert (status, found["written"], found["skipped"]) == (
+    status, output = batch("out")
+    assert (status, output["written"], output["skipped"]) == (
         0,
         ["out/2_a-house"],
         ["out/0_a-house", "out/1_run"],
@@ -109,5 +109,5 @@ def test_only_what_changed_or_failed_is_done_again(scenes, batch):
     assert batch("out", "--seed", "1")[1]["skipped"] == []
     for number in range(3):
         Path(f"{number}.png").write_bytes(b"no picture")
-    status, found = batch("out")
-    assert status == 2 and set(found) == {"error"}
+    status, output = batch("out")
+    assert status == 2 and set(output) == {"error"}

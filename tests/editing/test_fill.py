@@ -35,7 +35,7 @@ def test_lost_pixels_are_continued_better_than_by_means_of_their_neighbours():
     broken = np.where(hole[..., None], 0, picture).astype(np.uint8)
     filled, _ = finish(inpainting.Classical().paint(broken, hole))
     plain = inpainting.fill(broken, hole)
-    errors = [np.abs(found[hole].astype(int) - picture[hole]).mean() for found in (filled, plain)]
+    errors = [np.abs(result[hole].astype(int) - picture[hole]).mean() for result in (filled, plain)]
     assert (filled[~hole] == picture[~hole]).all() and errors[0] < 0.6 * errors[1]
 
 
@@ -85,27 +85,27 @@ def test_push_pull_keeps_what_is_known_and_a_plane_in_the_holes():
 
 def test_classical_painting_leaves_the_rest(stripes):
     hole = masks.brush(96, 120, [[(5, 5), (100, 9)]], 2) | masks.box(96, 120, 45, 40, 75, 70)
-    done, previews = finish(inpainting.Classical().paint(stripes, hole))
-    assert (done[~hole] == stripes[~hole]).all() and (done[hole] != 0).any() and previews
-    assert np.abs(done[hole].astype(int) - stripes[hole]).mean() < 30
+    result, previews = finish(inpainting.Classical().paint(stripes, hole))
+    assert (result[~hole] == stripes[~hole]).all() and (result[hole] != 0).any() and previews
+    assert np.abs(result[hole].astype(int) - stripes[hole]).mean() < 30
 
 
 def test_thin_and_wide_parts_are_told_apart():
     thin, wide = masks.brush(100, 100, [[(5, 5), (90, 5)]], 3), masks.box(100, 100, 30, 40, 70, 80)
-    found, parts = inpainting.split(thin | wide)
+    result, parts = inpainting.split(thin | wide)
     parts = list(parts)
-    assert (found == thin).all() and len(parts) == 1 and (parts[0] == wide).all()
+    assert (result == thin).all() and len(parts) == 1 and (parts[0] == wide).all()
     crossing = masks.brush(100, 100, [[(5, 5), (90, 90)], [(5, 90), (90, 5)]], 7.5)
-    found, parts = inpainting.split(crossing)
+    result, parts = inpainting.split(crossing)
     parts = list(parts)
-    assert (found == crossing).all() and not parts
+    assert (result == crossing).all() and not parts
 
 
 def test_the_denoiser_keeps_pictures_and_takes_noise_away(stripes):
     clean = images.to_tensor(stripes)
     assert (denoise.denoise(clean, 0.0, (1, 1)) - clean).abs().max() < 1e-5
     noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    errors = [(found - clean).square().mean() for found in (denoise.denoise(noisy, 0.1), noisy)]
+    errors = [(result - clean).square().mean() for result in (denoise.denoise(noisy, 0.1), noisy)]
     assert errors[0] < 0.3 * errors[1]
 
 
@@ -115,7 +115,7 @@ def test_a_prior_beats_averages_across_a_pattern_and_tiles_leave_the_rest():
     hole = masks.brush(96, 360, [[(5, 20), (350, 70)]], 3)
     plain = inpainting.fill(wide, hole)
     filled, events = finish(denoise.fill(wide, hole, plain))
-    errors = [np.abs(found[hole].astype(int) - wide[hole]).mean() for found in (filled, plain)]
+    errors = [np.abs(result[hole].astype(int) - wide[hole]).mean() for result in (filled, plain)]
     assert (filled[~hole] == wide[~hole]).all() and errors[0] < 0.75 * errors[1]
     assert events[-2].step == events[-2].total == 40
 

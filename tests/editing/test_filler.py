@@ -22,11 +22,11 @@ SMALL = {"widths": (8, 12), "down": (1, 1), "up": (1,)}
 def network(trained: bool = True) -> Filler:
     """A small one; `trained` moves every weight away from where it starts."""
     with seeded(0):
-        made = Filler(**SMALL)
+        model = Filler(**SMALL)
         if trained:
-            for parameter in made.parameters():
+            for parameter in model.parameters():
                 torch.nn.init.normal_(parameter, std=0.1)
-    return made.eval()
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,8 @@ def test_decibels_are_minus_the_psnr_in_the_hole():
     expected = np.mean(
         [10 * np.log10(((f - c)[:, h[0]] ** 2).mean()) for f, c, h in zip(filled, clean, hole, strict=True)]
     )
-    found = decibels(*map(torch.from_numpy, (filled, clean, hole)))
-    assert found.item() == pytest.approx(expected, rel=1e-9)
+    result = decibels(*map(torch.from_numpy, (filled, clean, hole)))
+    assert result.item() == pytest.approx(expected, rel=1e-9)
     x, y = (torch.from_numpy(part).requires_grad_() for part in (filled, clean))
     assert torch.autograd.gradcheck(lambda x, y: decibels(x, y, torch.from_numpy(hole), 1e-3), (x, y))
     with pytest.raises(ValueError, match=r"\(2, 3, 9, 8\), \(1, 3, 9, 8\)"):
@@ -152,9 +152,9 @@ def test_decibels_are_minus_the_psnr_in_the_hole():
 @pytest.mark.parametrize("number", range(len(holes._KINDS)))
 def test_each_kind_of_hole_is_drawn_from_the_seed(number):
     kind = holes._KINDS[number]
-    drawn = [kind(np.random.default_rng(seed), 96) for seed in (0, 0, 1)]
-    assert drawn[0].shape == (96, 96) and drawn[0].dtype == bool
-    assert (drawn[0] == drawn[1]).all() and (drawn[0] != drawn[2]).any()
+    masks_drawn = [kind(np.random.default_rng(seed), 96) for seed in (0, 0, 1)]
+    assert masks_drawn[0].shape == (96, 96) and masks_drawn[0].dtype == bool
+    assert (masks_drawn[0] == masks_drawn[1]).all() and (masks_drawn[0] != masks_drawn[2]).any()
 
 
 def test_holes_are_never_empty_nor_everything():
@@ -185,8 +185,8 @@ def test_a_photograph_smaller_than_a_crop_is_mirrored():
 def test_the_loss_falls_on_one_batch(settings, monkeypatch, tmp_path):
     batch = filler_train._batch(filler_train._photos(settings)[0], settings, 1, 0)
     monkeypatch.setattr(filler_train, "batches", lambda photos, settings, epoch: [batch] * settings.steps)
-    told = replace(settings, epochs=1, steps=120, widths=(16, 24))
-    events = filler_train.train(tmp_path / "run", told)
+    changed = replace(settings, epochs=1, steps=120, widths=(16, 24))
+    events = filler_train.train(tmp_path / "run", changed)
     losses = [event.losses["db"] for event in events if isinstance(event, Step)]
     assert np.mean(losses[-10:]) < losses[0] - 4
 
@@ -219,11 +219,11 @@ def test_a_trained_network_is_written_in_half_precision_and_used(settings, tmp_p
     rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     hole = masks.brush(40, 50, [[(5, 5), (40, 9)]], 3)
     monkeypatch.setattr(filler, "shipped", lambda: model)
-    found, _ = finish(inpainting.Classical().paint(rgb, hole))
-    assert (found == finish(filler.fill(model, rgb, hole))[0]).all()
+    result, _ = finish(inpainting.Classical().paint(rgb, hole))
+    assert (result == finish(filler.fill(model, rgb, hole))[0]).all()
     monkeypatch.setattr(filler, "shipped", lambda: None)
     fallback, _ = finish(inpainting.Classical().paint(rgb, hole))
-    assert (fallback != found).any() and (fallback[~hole] == rgb[~hole]).all()
+    assert (fallback != result).any() and (fallback[~hole] == rgb[~hole]).all()
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path, photos):

@@ -54,8 +54,8 @@ def middle(mask: np.ndarray) -> tuple[float, float]:
     ],
 )
 def test_what_words_ask_for(text, word, found):
-    wanted = words.parse(text)[0]
-    assert wanted.word == word and {name: getattr(wanted, name) for name in found} == found
+    expected = words.parse(text)[0]
+    assert expected.word == word and {name: getattr(expected, name) for name in found} == found
 
 
 def test_several_things_and_nothing():
@@ -113,103 +113,105 @@ def test_a_coarse_mask_is_drawn_to_the_edge_without_stairs():
     rgb = np.where(away[..., None] < 0, (190, 120, 60), (60, 90, 120)).astype(np.uint8)
     coarse = cv2.resize(-(away + 5).astype(np.float32) / 4, (80, 64), interpolation=cv2.INTER_AREA)
     enlarged = cv2.resize(coarse, (1280, 1024), interpolation=cv2.INTER_LINEAR) > 0  # 5 pixels too far inside
-    found = edges.refine(rgb, coarse)
-    assert iou(enlarged, away < 0) < 0.97 < 0.985 < iou(found, away < 0)
-    rim = away[found & ~masks.grow(found, -1)]
+    result = edges.refine(rgb, coarse)
+    assert iou(enlarged, away < 0) < 0.97 < 0.985 < iou(result, away < 0)
+    rim = away[result & ~masks.grow(result, -1)]
     assert abs(rim).max() < 5 and rim.std() < 1  # a cell of the coarse mask has 16 pixels
 
 
 def test_words_find_the_cup_and_refuse_what_is_not_there(coffee):
-    rgb, seen = coffee
-    found = eyes.shared().named(rgb, "the cup", seen)
-    assert found.mask is not None and 0.1 < found.mask.mean() < 0.3 and "Cup: 1 marked" in found.said
+    rgb, look = coffee
+    selection = eyes.shared().named(rgb, "the cup", look)
+    assert (
+        selection.mask is not None and 0.1 < selection.mask.mean() < 0.3 and "Cup: 1 marked" in selection.said
+    )
     for word in ("dogs", "horse", "a blue cup"):
-        refused = eyes.shared().named(rgb, word, seen)
+        refused = eyes.shared().named(rgb, word, look)
         assert refused.mask is None and "found" in refused.said
     with pytest.raises(ValueError, match="“unicorn” is not among the 80 things known by name"):
-        eyes.shared().named(rgb, "unicorn", seen)
+        eyes.shared().named(rgb, "unicorn", look)
 
 
 def test_a_click_marks_the_thing_then_a_part_and_is_mended_by_more(coffee):
-    rgb, seen = coffee
-    whole = eyes.shared().named(rgb, "cup", seen).mask
+    rgb, look = coffee
+    whole = eyes.shared().named(rgb, "cup", look).mask
     assert whole is not None
     first = Prompt((at(middle(whole)),))
-    found = eyes.shared().answer(rgb, first, seen)
-    assert iou(eyes.shared().mark(rgb, first, seen), whole) > 0.8
-    assert len(found) > 1 and iou(found.mask(1), found.mask(0)) < segment.ALIKE
+    mask = eyes.shared().answer(rgb, first, look)
+    assert iou(eyes.shared().mark(rgb, first, look), whole) > 0.8
+    assert len(mask) > 1 and iou(mask.mask(1), mask.mask(0)) < segment.ALIKE
     part = Prompt(first.strokes, chosen=(1,))
-    assert (eyes.shared().mark(rgb, part, seen) == found.drawn(rgb, 1)).all()
+    assert (eyes.shared().mark(rgb, part, look) == mask.drawn(rgb, 1)).all()
     outside = middle(~masks.grow(whole, 5))
     mended = Prompt((at(middle(whole)), at(outside, adds=False)))
     x, y = outside
-    assert not eyes.shared().mark(rgb, mended, seen)[int(y), int(x)]
-    assert iou(eyes.shared().mark(rgb, mended, seen), whole) > 0.8
+    assert not eyes.shared().mark(rgb, mended, look)[int(y), int(x)]
+    assert iou(eyes.shared().mark(rgb, mended, look), whole) > 0.8
 
 
 def test_a_small_thing_is_looked_at_from_nearby(coffee):
     rgb, _ = coffee
     wide = np.full((2 * rgb.shape[0], 3 * rgb.shape[1], 3), rgb.reshape(-1, 3).mean(0), np.uint8)
     wide[100 : 100 + rgb.shape[0], 60 : 60 + rgb.shape[1]] = rgb
-    seen = eyes.shared().see(wide)
-    whole = eyes.shared().named(wide, "cup", seen).mask
+    look = eyes.shared().see(wide)
+    whole = eyes.shared().named(wide, "cup", look).mask
     assert whole is not None
     (x, y), outside = middle(whole), middle(~masks.grow(whole, 5) & masks.grow(whole, 30))
-    asked = Prompt((at((x, y)), at((x + 5, y)), at(outside, adds=False)))
-    found = eyes.shared().answer(wide, asked, seen)
-    left, top, right, bottom = found.seen.window
+    prompt = Prompt((at((x, y)), at((x + 5, y)), at(outside, adds=False)))
+    mask = eyes.shared().answer(wide, prompt, look)
+    left, top, right, bottom = mask.seen.window
     assert left < x < right and top < y < bottom and right - left < answers.SMALL * wide.shape[1]
-    assert iou(found.mask(), whole) > 0.8 and not found.mask()[int(outside[1]), int(outside[0])]
-    away = Prompt((*asked.strokes, at((wide.shape[1] - 5.0, 5.0), adds=False)))
-    assert eyes.shared().answer(wide, away, seen).seen is seen
+    assert iou(mask.mask(), whole) > 0.8 and not mask.mask()[int(outside[1]), int(outside[0])]
+    away = Prompt((*prompt.strokes, at((wide.shape[1] - 5.0, 5.0), adds=False)))
+    assert eyes.shared().answer(wide, away, look).seen is look
 
 
 def test_a_box_and_a_stroke_mark_what_they_are_drawn_on(coffee):
-    rgb, seen = coffee
-    (thing,) = (thing for thing in seen.things if thing.name == "cup")
-    whole = eyes.shared().mask_of(rgb, seen, thing)
+    rgb, look = coffee
+    (thing,) = (thing for thing in look.things if thing.name == "cup")
+    whole = eyes.shared().mask_of(rgb, look, thing)
     x, y = middle(whole)
-    assert iou(eyes.shared().mark(rgb, Prompt((at((x - 20, y), (x, y), (x + 20, y)),)), seen), whole) > 0.7
+    assert iou(eyes.shared().mark(rgb, Prompt((at((x - 20, y), (x, y), (x + 20, y)),)), look), whole) > 0.7
     with pytest.raises(ValueError, match=f"outside a picture of {rgb.shape[1]} x {rgb.shape[0]}"):
-        eyes.shared().answer(rgb, Prompt((at((-5, y)),)), seen)
+        eyes.shared().answer(rgb, Prompt((at((-5, y)),)), look)
     with pytest.raises(ValueError, match="nothing was pointed at"):
-        eyes.shared().answer(rgb, Prompt(), seen)
+        eyes.shared().answer(rgb, Prompt(), look)
 
 
 def test_a_look_that_was_kept_answers_the_same(coffee):
-    rgb, seen = coffee
-    again = Seen.decode(seen.encode())
-    assert [thing.name for thing in again.things] == [thing.name for thing in seen.things]
-    asked = Prompt((at((rgb.shape[1] / 2, rgb.shape[0] / 2)),))
-    one, other = (eyes.shared().answer(rgb, asked, known) for known in (seen, again))
+    rgb, look = coffee
+    again = Seen.decode(look.encode())
+    assert [thing.name for thing in again.things] == [thing.name for thing in look.things]
+    prompt = Prompt((at((rgb.shape[1] / 2, rgb.shape[0] / 2)),))
+    one, other = (eyes.shared().answer(rgb, prompt, each) for each in (look, again))
     assert (one.logits == other.logits).all()
 
 
 def test_a_mirrored_picture_shows_the_same_things_mirrored(coffee):
-    rgb, seen = coffee
+    rgb, look = coffee
     mirrored = things.detect(np.ascontiguousarray(rgb[:, ::-1]))
-    assert [thing.name for thing in mirrored] == [thing.name for thing in seen.things]
-    for one, other in zip(mirrored, seen.things, strict=True):
+    assert [thing.name for thing in mirrored] == [thing.name for thing in look.things]
+    for one, other in zip(mirrored, look.things, strict=True):
         left, top, right, bottom = other.box
         assert one.box == pytest.approx((rgb.shape[1] - right, top, rgb.shape[1] - left, bottom), abs=4)
 
 
 def test_what_stands_out_is_a_thing(coffee):
-    rgb, seen = coffee
-    look = eyes.shared().look(rgb, seen)
+    rgb, view = coffee
+    look = eyes.shared().look(rgb, view)
     assert look.features.shape[1:] == look.saliency.shape == (43, 64)
     y, x = (np.array(np.unravel_index(look.saliency.argmax(), look.saliency.shape)) + 0.5) * 480 / 64
-    assert any(eyes.shared().mask_of(rgb, seen, thing)[int(y), int(x)] for thing in seen.things)
+    assert any(eyes.shared().mask_of(rgb, view, thing)[int(y), int(x)] for thing in view.things)
 
 
 def test_another_pair_in_a_folder_is_used(coffee, tmp_path, monkeypatch):
-    _, seen = coffee
+    _, look = coffee
     for name in ("encoder", "decoder"):
         shutil.copy(weights.find("marking") / f"{name}.onnx", tmp_path / f"mobile_sam.{name}.onnx")
     monkeypatch.setenv("VISION_CORE_SAM", str(tmp_path))
-    asked, own = [(240.0, 100.0, True)], segment.Sam()
+    strokes, own = [(240.0, 100.0, True)], segment.Sam()
     assert own.decoder.path.parent == tmp_path
-    assert (own.find(seen, asked).logits == eyes.shared().sam.find(seen, asked).logits).all()
+    assert (own.find(look, strokes).logits == eyes.shared().sam.find(look, strokes).logits).all()
 
 
 def test_what_is_no_pair_is_refused_with_a_sentence(tmp_path):

@@ -80,15 +80,15 @@ def around(server: Hub, home: Path) -> dict[str, str]:
 
 
 def fetch(server: Hub, home: Path, repo: str = SD, program: str = FETCH, **env: str):
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, repo, "model_index.json"],
         env={**around(server, home), **env},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
@@ -132,10 +132,10 @@ def complete(server: Hub, folder: Path) -> bool:
 @pytest.mark.slow
 def test_cancelled_within_a_file_and_gone_on_with(server, tmp_path):
     server.drip = 1.0  # 10 s for the large file
-    found = fetch(server, tmp_path, program=CANCEL)
+    result = fetch(server, tmp_path, program=CANCEL)
     server.drip = 0.0
-    assert found["spent"] < 5 and "fetched only in part: vision-core edit fetch" in found["text"]
-    assert list(found["left"]) == [UNET] and not found["halves"]
+    assert result["spent"] < 5 and "fetched only in part: vision-core edit fetch" in result["text"]
+    assert list(result["left"]) == [UNET] and not result["halves"]
     server.sent.clear()
     again = fetch(server, tmp_path)
     assert complete(server, Path(again["folder"])) and list(again["plan"]) == [UNET]
@@ -164,17 +164,17 @@ def test_a_command_that_is_interrupted_or_killed_goes_on(server, tmp_path, end, 
         time.sleep(0.05)
     time.sleep(0.5)
     work.send_signal(end)
-    out, said = work.communicate(timeout=60)
+    out, message = work.communicate(timeout=60)
     server.drip = 0.0
-    assert work.returncode == status and not out and "Traceback" not in said
+    assert work.returncode == status and not out and "Traceback" not in message
     if end == signal.SIGINT:
         kept = f"fetched files of {SD} are kept, and the same command continues"
-        assert said.splitlines()[-1] == f"vision-core: interrupted; {kept}"
+        assert message.splitlines()[-1] == f"vision-core: interrupted; {kept}"
     blobs = tmp_path / "hub" / f"models--{SD.replace('/', '--')}" / "blobs"
     assert len([blob for blob in blobs.iterdir() if blob.suffix != ".incomplete"]) == 1
     again = command_line(server, tmp_path)
-    out, said = again.communicate(timeout=120)
-    assert again.returncode == 0, said
+    out, message = again.communicate(timeout=120)
+    assert again.returncode == 0, message
     assert complete(server, Path(out.split(" fetched to ")[1].strip()))
 
 
@@ -188,8 +188,8 @@ def test_cancelled_before_the_last_look_is_looked_at_again(server, tmp_path):
     blob.write_bytes(b"?" + blob.read_bytes()[1:])
     wrong = fetch(server, tmp_path)
     assert wrong["error"] == "WeightsMissing" and "another hash" in wrong["text"] and mark.exists()
-    out, said = command_line(server, tmp_path).communicate(timeout=120)
-    assert complete(server, folder) and not mark.exists() and "fetched to" in out, said
+    out, message = command_line(server, tmp_path).communicate(timeout=120)
+    assert complete(server, folder) and not mark.exists() and "fetched to" in out, message
 
 
 @pytest.mark.slow
@@ -239,7 +239,7 @@ def test_any_word_is_understood_once_a_model_was_fetched(tmp_path):
 
     hub = Hub({"CIDAS/clipseg-rd64-refined": clipseg(tmp_path / "model")})
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", OPEN_WORDS],
             env=around(hub, tmp_path / "home"),
             capture_output=True,
@@ -248,8 +248,8 @@ def test_any_word_is_understood_once_a_model_was_fetched(tmp_path):
         )
     finally:
         hub.close()
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert "edit fetch CIDAS/clipseg-rd64-refined" in told["before"]
-    assert told["size"] == [352, 352] and told["same"] == 0 < told["other"]
-    assert told["mask"] == ([60, 90] if told["score"] >= 0.5 else None) and "a fence" in told["said"]
+    assert process.returncode == 0, process.stderr
+    output = json.loads(process.stdout.splitlines()[-1])
+    assert "edit fetch CIDAS/clipseg-rd64-refined" in output["before"]
+    assert output["size"] == [352, 352] and output["same"] == 0 < output["other"]
+    assert output["mask"] == ([60, 90] if output["score"] >= 0.5 else None) and "a fence" in output["said"]

@@ -29,8 +29,8 @@ def network(path, side: int = lama.SIDE):
         for name, value in (("one", 1.0), ("grey", 128.0), ("white", 255.0))
     ]
     nodes = [
-        helper.make_node(kind, given, [made])
-        for kind, given, made in (
+        helper.make_node(kind, sample, [expected])
+        for kind, sample, expected in (
             ("Sub", ["one", "mask"], "known"),
             ("Mul", ["image", "known"], "kept"),
             ("Mul", ["kept", "white"], "bright"),
@@ -88,7 +88,7 @@ def test_it_is_fetched_by_name_and_then_the_first_choice(tmp_path):
     assert not list((tmp_path / "home").rglob("other.onnx"))
     program = """from vision_core.editing import painter
 print(painter().name, painter(material="blur").name)"""
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], env={**env, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True
     )
-    assert found.stdout.split() == ["lama", "blur"], found.stderr
+    assert result.stdout.split() == ["lama", "blur"], result.stderr

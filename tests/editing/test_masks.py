@@ -71,9 +71,9 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_kind_of_mask_marks_the_same(name):
-    found = masks.read(CASES[name], 30, 40)
-    assert found.dtype == bool
-    wrong = found != MARKED
+    decoded = masks.read(CASES[name], 30, 40)
+    assert decoded.dtype == bool
+    wrong = decoded != MARKED
     assert not (wrong & (np.abs(SOFT.astype(int) - 128) > 50)).any(), f"{wrong.sum()} pixels"
     assert not wrong.any() or "soft" in name
 
@@ -97,8 +97,8 @@ def test_what_marks_nothing_for_sure_is_refused_with_the_reason(mask, message):
 
 def test_white_counts_no_more_than_it_is_opaque():
     strength = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
-    found = masks.read(png(np.dstack([FULL, FULL, FULL, strength])), 30, 40)
-    assert np.array_equal(found, strength >= 128)
+    decoded = masks.read(png(np.dstack([FULL, FULL, FULL, strength])), 30, 40)
+    assert np.array_equal(decoded, strength >= 128)
 
 
 def test_another_size_is_named_with_both():

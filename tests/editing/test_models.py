@@ -91,10 +91,10 @@ def test_a_folder_that_is_no_model(tmp_path):
 
 def test_clip_sees_its_own_range_and_the_same_views(folder, picture):
     clip = Clip(folder / "clip", device="cpu")
-    seen = []
-    clip.model.visual.conv1.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    events = []
+    clip.model.visual.conv1.register_forward_pre_hook(lambda _, args: events.append(args[0]))
     (first,), _ = clip.embed_images([picture.rgb])
-    assert torch.allclose(first.norm(), torch.tensor(1.0)) and seen[0].abs().max() < 3
+    assert torch.allclose(first.norm(), torch.tensor(1.0)) and events[0].abs().max() < 3
     judge = clip.judge(picture.rgb, "a", "b", Weighting(text=0, image=1))
     scores = [judge(picture.rgb), judge(255 - picture.rgb)]
     assert scores[0]["score"] == pytest.approx(1, abs=1e-5) and scores[0]["structure"] < 1e-5
@@ -111,33 +111,33 @@ def test_the_whole_edit(folder, painter, picture, tmp_path):
     saliency, clip = Saliency(folder / "dino", device="cpu"), Clip(folder / "clip", device="cpu", crops=1)
     events = list(editing.edit(picture, "noise", "a tree 🌳", painter, saliency, clip, anchors=3))
     assert isinstance(events[-1], Done)
-    found = events[-1].result
+    edit = events[-1].result
     assert [e.title for e in events if isinstance(e, Preview)] == [
         "saliency",
         "anchor 0",
         "anchor 1",
         "anchor 2",
     ]
-    told = [e for e in events if isinstance(e, Preview | editing.Candidate)][1:]
-    assert [type(e) for e in told] == [Preview, editing.Candidate] * 3  # scored before the next is painted
-    ranks = [c.scores["score"] for c in found.candidates]
+    shown = [e for e in events if isinstance(e, Preview | editing.Candidate)][1:]
+    assert [type(e) for e in shown] == [Preview, editing.Candidate] * 3  # scored before the next is painted
+    ranks = [c.scores["score"] for c in edit.candidates]
     assert ranks == sorted(ranks, reverse=True) and len(ranks) == 3
-    for candidate in found.candidates:
+    for candidate in edit.candidates:
         near = masks.grow(candidate.box.mask(48, 80), 4)
         assert (candidate.picture.rgb[~near] == picture.rgb[~near]).all()
         s = candidate.scores
         assert s["score"] == pytest.approx(2 * s["text"] + s["image"], abs=1e-5)
-    place = editing.write(found, tmp_path)
+    place = editing.write(edit, tmp_path)
     assert place.name == "0_noise" and (place / "input_image.png").is_file()
     listed = json.loads((place / "scores.json").read_text())
     assert len(list((place / "boxes").iterdir())) == len(listed["candidates"]) == 3
     for rank, entry in enumerate(listed["candidates"]):
         assert entry["file"].endswith(f"_rank{rank}.png") and entry["scores"]["score"] == ranks[rank]
-        assert (images.read(place / entry["file"]).rgb == found.candidates[rank].picture.rgb).all()
-    made = recipe.read(place / "final_output.png")
-    again = list(editing.repeat(picture, made, str(folder / "inpainting"), device="cpu"))[-1].result
+        assert (images.read(place / entry["file"]).rgb == edit.candidates[rank].picture.rgb).all()
+    stored = recipe.read(place / "final_output.png")
+    again = list(editing.repeat(picture, stored, str(folder / "inpainting"), device="cpu"))[-1].result
     assert (again.picture.rgb == images.read(place / "final_output.png").rgb).all()
-    assert "/" not in json.dumps(made.options) and str(tmp_path) not in json.dumps(vars(made))
+    assert "/" not in json.dumps(stored.options) and str(tmp_path) not in json.dumps(vars(stored))
 
 
 @pytest.mark.parametrize("task", ["complete", "remove", "repair", "extend", "background"])
@@ -147,16 +147,16 @@ def test_tasks_leave_the_rest_bit_identical(task, picture):
     sides = (6, 0, 0, 4) if task == "extend" else (0, 0, 0, 0)
     own = editing.painter(material=material)
     mask = None if task == "extend" else mask
-    found = list(editing.perform(picture, task, own, mask=mask, sides=sides))[-1].result
-    rest = ~found.mask
-    assert (found.picture.rgb[rest] == found.source.rgb[rest]).all() and found.mask.any()
+    edit = list(editing.perform(picture, task, own, mask=mask, sides=sides))[-1].result
+    rest = ~edit.mask
+    assert (edit.picture.rgb[rest] == edit.source.rgb[rest]).all() and edit.mask.any()
     if mask is not None:  # the page draws what may change, the recipe holds what was marked
-        assert (editing.reach(picture, task, mask) == found.mask).all()
-        assert (packed.unpack_mask(found.recipe.mask) == mask).all()
-        again = list(editing.repeat(picture, found.recipe, material=material))[-1].result
-        assert (again.picture.rgb == found.picture.rgb).all() and (again.mask == found.mask).all()
+        assert (editing.reach(picture, task, mask) == edit.mask).all()
+        assert (packed.unpack_mask(edit.recipe.mask) == mask).all()
+        again = list(editing.repeat(picture, edit.recipe, material=material))[-1].result
+        assert (again.picture.rgb == edit.picture.rgb).all() and (again.mask == edit.mask).all()
     if task == "extend":
-        assert found.picture.rgb.shape == (52, 86, 3) and (found.picture.rgb[:48, 6:] == picture.rgb).all()
+        assert edit.picture.rgb.shape == (52, 86, 3) and (edit.picture.rgb[:48, 6:] == picture.rgb).all()
 
 
 def test_after_ten_edits_nothing_else_has_changed_and_each_can_be_gone_back_from(picture):
@@ -166,10 +166,10 @@ def test_after_ten_edits_nothing_else_has_changed_and_each_can_be_gone_back_from
         mask = masks.box(48, 80, left, top, left + 12, top + 10)
         task = ("remove", "repair", "replace")[number % 3]
         own = editing.painter(material="#20c040" if task == "replace" else None)
-        found = list(editing.perform(steps[-1], task, own, mask=mask, seed=number))[-1].result
-        assert found.source is steps[-1]
-        steps.append(found.picture)
-        touched |= found.mask
+        edit = list(editing.perform(steps[-1], task, own, mask=mask, seed=number))[-1].result
+        assert edit.source is steps[-1]
+        steps.append(edit.picture)
+        touched |= edit.mask
     assert (steps[-1].rgb[~touched] == picture.rgb[~touched]).all() and not touched.all()
     copy = picture.rgb.copy()
     for _ in range(10):
@@ -180,9 +180,9 @@ def test_after_ten_edits_nothing_else_has_changed_and_each_can_be_gone_back_from
 def test_several_painters_give_as_many_candidates_each_with_its_recipe(picture):
     mask = masks.box(48, 80, 30, 15, 45, 30)
     versions = [editing.painter("classical", version=number) for number in range(3)]
-    *told, done = editing.perform(picture, "remove", versions, mask=mask)
-    candidates = [event for event in told if isinstance(event, editing.Candidate)]
-    assert done.result.candidates == candidates and [c.recipe.options["version"] for c in candidates] == [
+    *events, last = editing.perform(picture, "remove", versions, mask=mask)
+    candidates = [event for event in events if isinstance(event, editing.Candidate)]
+    assert last.result.candidates == candidates and [c.recipe.options["version"] for c in candidates] == [
         0,
         1,
         2,
@@ -231,8 +231,8 @@ def test_a_picture_that_took_on_the_light_does_so_again(picture):
         return (material * 0.5).astype(np.uint8)
 
     own = editing.painter(material=other, relight=dimmed)
-    found = list(editing.perform(picture, "replace", own, mask=mask))[-1].result
-    plain = list(editing.repeat(picture, replace(found.recipe, options={}), material=other))[-1].result
-    again = list(editing.repeat(picture, found.recipe, material=other, relight=dimmed))[-1].result
-    assert found.recipe.options["light"] and recipe.checked(json.loads(recipe.to_json(found.recipe)), "x")
-    assert (again.picture.rgb == found.picture.rgb).all() != (plain.picture.rgb == found.picture.rgb).all()
+    result = list(editing.perform(picture, "replace", own, mask=mask))[-1].result
+    plain = list(editing.repeat(picture, replace(result.recipe, options={}), material=other))[-1].result
+    again = list(editing.repeat(picture, result.recipe, material=other, relight=dimmed))[-1].result
+    assert result.recipe.options["light"] and recipe.checked(json.loads(recipe.to_json(result.recipe)), "x")
+    assert (again.picture.rgb == result.picture.rgb).all() != (plain.picture.rgb == result.picture.rgb).all()

@@ -30,15 +30,23 @@ def disc() -> tuple[np.ndarray, np.ndarray]:
 )
 def test_an_option_that_the_task_would_ignore_is_refused(disc, tmp_path, words, said):
     images.save(images.Picture(disc[0]), tmp_path / "in.png")
-    asked = ["edit", "task", words[0], str(tmp_path / "in.png"), *words[1:], "--out", str(tmp_path / "a.png")]
-    done = CliRunner().invoke(app, asked)
-    assert done.exit_code == 2 and said in done.stderr and not (tmp_path / "a.png").exists()
+    arguments = [
+        "edit",
+        "task",
+        words[0],
+        str(tmp_path / "in.png"),
+        *words[1:],
+        "--out",
+        str(tmp_path / "a.png"),
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and said in result.stderr and not (tmp_path / "a.png").exists()
 
 
 def test_a_task_and_its_recipe_again(disc, tmp_path):
     images.save(images.Picture(disc[0]), tmp_path / "in.png")
     runner, first, second = CliRunner(), tmp_path / "a.png", tmp_path / "b.png"
-    asked = [
+    command = [
         "edit",
         "task",
         "remove",
@@ -48,13 +56,13 @@ def test_a_task_and_its_recipe_again(disc, tmp_path):
         "--out",
         str(first),
     ]
-    done = runner.invoke(app, [*asked, "--json"])
-    assert done.exit_code == 0 and json.loads(done.stdout)["recipe"]["task"] == "remove"
-    done = runner.invoke(
+    result = runner.invoke(app, [*command, "--json"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["recipe"]["task"] == "remove"
+    result = runner.invoke(
         app, ["edit", "again", str(first), "--image", str(tmp_path / "in.png"), "--out", str(second)]
     )
-    assert done.exit_code == 0 and first.read_bytes() == second.read_bytes()
-    assert "note" not in done.stdout
+    assert result.exit_code == 0 and first.read_bytes() == second.read_bytes()
+    assert "note" not in result.stdout
     images.save(images.Picture(255 - disc[0]), tmp_path / "other.png")
     other = ["--image", str(tmp_path / "other.png"), "--out", str(second)]
     assert "shows another picture than" in runner.invoke(app, ["edit", "again", str(first), *other]).stdout

@@ -57,8 +57,8 @@ def test_packed_masks_come_back(seed):
 
 
 def test_run_lengths_are_read_as_they_are_written_down():
-    found = packed.unpack_mask("2x3:1,2,0,0,3").astype(int).tolist()
-    assert found == [[0, 1, 1], [0, 0, 0]] and packed.unpack_mask("1x2:0,2").all()
+    result = packed.unpack_mask("2x3:1,2,0,0,3").astype(int).tolist()
+    assert result == [[0, 1, 1], [0, 0, 0]] and packed.unpack_mask("1x2:0,2").all()
 
 
 def bits(data: bytes) -> str:
@@ -100,8 +100,8 @@ def bits(data: bytes) -> str:
 )
 def test_masks_that_are_none_are_refused_before_they_cost_anything(text):
     tracemalloc.start()
-    said = refusal(packed.unpack_mask, text)
-    assert said.startswith("the mask of the recipe is damaged: ")
+    message = refusal(packed.unpack_mask, text)
+    assert message.startswith("the mask of the recipe is damaged: ")
     assert tracemalloc.get_traced_memory()[1] < 100 << 20
     tracemalloc.stop()
 
@@ -109,24 +109,24 @@ def test_masks_that_are_none_are_refused_before_they_cost_anything(text):
 def test_a_random_mask_of_20_megapixels_comes_back_from_png_and_json(tmp_path):
     rng = np.random.default_rng(0)
     mask = np.unpackbits(np.frombuffer(rng.bytes(20_000_000 // 8), np.uint8)).reshape(4000, 5000).astype(bool)
-    made = replace(GOOD, mask=packed.pack_mask(mask))
-    recipe.save(Picture(np.zeros((4, 5, 3), np.uint8)), made, tmp_path / "a.png")
-    (tmp_path / "a.json").write_text(recipe.to_json(made))
+    stored = replace(GOOD, mask=packed.pack_mask(mask))
+    recipe.save(Picture(np.zeros((4, 5, 3), np.uint8)), stored, tmp_path / "a.png")
+    (tmp_path / "a.json").write_text(recipe.to_json(stored))
     assert (tmp_path / "a.png").stat().st_size < 2_600_000 and images.read(tmp_path / "a.png").rgb.shape == (
         4,
         5,
         3,
     )
     for name in ("a.png", "a.json"):
-        assert recipe.read(tmp_path / name) == made
-    assert (packed.unpack_mask(made.mask) == mask).all()
+        assert recipe.read(tmp_path / name) == stored
+    assert (packed.unpack_mask(stored.mask) == mask).all()
 
 
 def test_a_recipe_travels_in_the_png(tmp_path):
     picture = Picture(np.zeros((4, 5, 3), np.uint8), alpha=np.full((4, 5), 9, np.uint8), dpi=(72.0, 72.0))
-    made = replace(GOOD, mask=packed.pack_mask(np.eye(4, 5) > 0))
-    recipe.save(picture, made, tmp_path / "a.png")
-    assert recipe.read(tmp_path / "a.png") == made
+    stored = replace(GOOD, mask=packed.pack_mask(np.eye(4, 5) > 0))
+    recipe.save(picture, stored, tmp_path / "a.png")
+    assert recipe.read(tmp_path / "a.png") == stored
     back = images.read(tmp_path / "a.png")
     assert (back.rgb == picture.rgb).all() and (back.alpha == 9).all()
 
@@ -233,14 +233,16 @@ def test_every_field_and_every_number_has_bounds(tmp_path):
 )
 def test_sides_that_make_too_large_a_picture_are_refused_with_the_numbers(sides):
     picture = Picture(np.zeros((400, 600, 3), np.uint8))
-    made = Recipe("extend", options={"sides": sides})
-    assert "are accepted (VISION_CORE_MAX_" in refusal(lambda: list(editing.repeat(picture, made)))
+    large = Recipe("extend", options={"sides": sides})
+    assert "are accepted (VISION_CORE_MAX_" in refusal(lambda: list(editing.repeat(picture, large)))
 
 
 def test_what_is_extended_to_the_limit_is_extended(monkeypatch):
     monkeypatch.setenv("VISION_CORE_MAX_PIXELS", "1000")
     picture = Picture(np.zeros((20, 30, 3), np.uint8))
-    found = list(editing.repeat(picture, Recipe("extend", options={"sides": [0, 5, 10, 0]})))[-1]
-    assert found.result.picture.rgb.shape == (25, 40, 3)
-    said = refusal(lambda: list(editing.repeat(picture, Recipe("extend", options={"sides": [0, 5, 11, 0]}))))
-    assert said.startswith("the extended picture has 41 x 25 pixels")
+    result = list(editing.repeat(picture, Recipe("extend", options={"sides": [0, 5, 10, 0]})))[-1]
+    assert result.result.picture.rgb.shape == (25, 40, 3)
+    message = refusal(
+        lambda: list(editing.repeat(picture, Recipe("extend", options={"sides": [0, 5, 11, 0]})))
+    )
+    assert message.startswith("the extended picture has 41 x 25 pixels")

@@ -20,13 +20,13 @@ def test_rows_and_columns_are_not_swapped():
 def test_anchors_keep_apart_and_boxes_inside(seed):
     rng = np.random.default_rng(seed)
     height, width = rng.integers(8, 40, 2)
-    found = regions.anchors(rng.random((height, width)), 9, spacing=0.12)
-    points = np.array([(a.y * height, a.x * width) for a in found])
+    boxes = regions.anchors(rng.random((height, width)), 9, spacing=0.12)
+    points = np.array([(a.y * height, a.x * width) for a in boxes])
     gaps = np.hypot(*(points[:, None] - points).transpose(2, 0, 1)) + np.eye(9) * 1e9
     assert gaps.min() >= 0.12 * np.hypot(height, width)
-    values = [a.saliency for a in found]
+    values = [a.saliency for a in boxes]
     assert values == sorted(values, reverse=True) and values[0] == 1
-    for anchor in found:
+    for anchor in boxes:
         for size in regions.window_sizes():
             box = regions.box(anchor, size, 111, 70)
             assert 0 <= box.left < box.right <= 70 and 0 <= box.top < box.bottom <= 111

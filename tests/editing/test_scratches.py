@@ -55,9 +55,9 @@ def test_both_losses_are_their_formulas():
     chance = 1 / (1 + np.exp(-logits))
     entropy = -np.where(truth, np.log(chance), np.log(1 - chance)).mean()
     dice = 1 - 2 * chance[truth].sum() / (chance.sum() + truth.sum() + 1)
-    found = scratches_train.losses(torch.from_numpy(logits), torch.from_numpy(truth))
-    assert found["entropy"].item() == pytest.approx(entropy, rel=1e-5)
-    assert found["dice"].item() == pytest.approx(dice, rel=1e-5)
+    result = scratches_train.losses(torch.from_numpy(logits), torch.from_numpy(truth))
+    assert result["entropy"].item() == pytest.approx(entropy, rel=1e-5)
+    assert result["dice"].item() == pytest.approx(dice, rel=1e-5)
     with pytest.raises(ValueError, match=r"\(2, 1, 5, 6\) and damage \(1, 1, 5, 6\)"):
         scratches_train.losses(torch.from_numpy(logits), torch.from_numpy(truth[:1]))
 
@@ -77,13 +77,13 @@ def test_a_narrower_network_is_gone_on_with_in_a_wider_one(settings, tmp_path):
     for parameter in small.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     checkpoints.save(tmp_path / "small.safetensors", small, {})
-    told = replace(settings, start=str(tmp_path / "small.safetensors"), widths=(12, 20))
-    model = photo_training.network(ScratchNet, told)
+    wider = replace(settings, start=str(tmp_path / "small.safetensors"), widths=(12, 20))
+    model = photo_training.network(ScratchNet, wider)
     x = torch.rand(2, 3, 16, 16)
     assert torch.allclose(model(x), small(x), atol=1e-5) and model.architecture["widths"] == [12, 20]
     model(x).square().sum().backward()
     assert all(parameter.grad.any() for parameter in model.parameters())
-    for other in (replace(told, widths=(8, 11)), replace(told, down=(1, 2)), replace(told, up=(0,))):
+    for other in (replace(wider, widths=(8, 11)), replace(wider, down=(1, 2)), replace(wider, up=(0,))):
         with pytest.raises(ValueError, match="no narrower one of the same depth"):
             photo_training.network(ScratchNet, other)
 
@@ -97,9 +97,9 @@ def test_clean_crops_are_taken_where_the_network_to_start_with_is_wrong(settings
     assert len(places) == 12 and (places >= (70, 20)).all() and (places < (76, 26)).all()
     for name, share in (("CLEAN", 1.0), ("MISTAKES", 1.0), ("SCENERY", 0.0)):
         monkeypatch.setattr(scratches_train, name, share)
-    told = replace(settings, batch_size=40)
+    changed = replace(settings, batch_size=40)
     with_it, without = (
-        scratches_train._batch([(photo, known)], told, 0, 0)[0].amax((1, 2, 3)) > 180
+        scratches_train._batch([(photo, known)], changed, 0, 0)[0].amax((1, 2, 3)) > 180
         for known in (places, scratches_train.NONE)
     )
     assert with_it.all() and not without.all()
@@ -118,9 +118,9 @@ def test_a_mark_is_as_long_as_it_shows_and_certain_somewhere():
 
 
 def test_a_network_learns_to_find_drawn_lines(settings, tmp_path):
-    told = replace(settings, epochs=1, steps=60, batch_size=6, widths=(12, 16))
-    done = list(scratches_train.train(tmp_path / "run", told))
-    losses = [event.losses["entropy"] for event in done if isinstance(event, Step)]
+    changed = replace(settings, epochs=1, steps=60, batch_size=6, widths=(12, 16))
+    result = list(scratches_train.train(tmp_path / "run", changed))
+    losses = [event.losses["entropy"] for event in result if isinstance(event, Step)]
     assert np.mean(losses[-10:]) < 0.7 * losses[0]
 
 

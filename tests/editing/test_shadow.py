@@ -28,8 +28,8 @@ def test_a_shadow_is_found_and_goes_with_its_thing(scene, light):
     rgb = np.where(cast[..., None], plain * light, plain).astype(np.uint8)
     shade = shadow.find(rgb, mask)
     assert shade is not None and np.exp(-shade.loss) == pytest.approx(light**2.2, rel=0.15)
-    found = shade.cover > 0.5
-    assert (found & cast).sum() > 0.9 * cast.sum() and (found & ~cast).sum() < 0.5 * cast.sum()
+    shadowed = shade.cover > 0.5
+    assert (shadowed & cast).sum() > 0.9 * cast.sum() and (shadowed & ~cast).sum() < 0.5 * cast.sum()
     assert not shade.mask[mask].any() and (shade.lift(rgb)[~shade.mask] == rgb[~shade.mask]).all()
     own = editing.painter("classical")
     alone, both = (

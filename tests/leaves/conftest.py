@@ -10,7 +10,7 @@ SIZE = 64
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory) -> Path:
+def leaf_folder(tmp_path_factory) -> Path:
     """An ImageFolder of 60 leaves, 15 a class, 64 pixels; tests only read it."""
     folder = tmp_path_factory.mktemp("leaves") / "drawn"
     for _ in leaves.generate(folder, 60, seed=3, size=SIZE):
@@ -19,9 +19,11 @@ def drawn(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings(drawn) -> leaves.Settings:
+def settings(leaf_folder) -> leaves.Settings:
     """A training of seconds: cached embeddings of 32-pixel pictures."""
-    return leaves.Settings(str(drawn), epochs=3, batch_size=8, lr=0.02, cache_features=True, crop=32, seed=1)
+    return leaves.Settings(
+        str(leaf_folder), epochs=3, batch_size=8, lr=0.02, cache_features=True, crop=32, seed=1
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,47 +18,47 @@ def ask(*arguments):
     return result.exit_code, json.loads(result.stdout)
 
 
-def test_look_at_a_folder(drawn, tmp_path):
-    status, told = ask("distribution", drawn, "--out", tmp_path / "classes.html")
-    assert status == 0 and told["counts"] == dict.fromkeys(CLASSES, 15) and told["ratio"] == 1
+def test_look_at_a_folder(leaf_folder, tmp_path):
+    status, output = ask("distribution", leaf_folder, "--out", tmp_path / "classes.html")
+    assert status == 0 and output["counts"] == dict.fromkeys(CLASSES, 15) and output["ratio"] == 1
     assert "plotly" in (tmp_path / "classes.html").read_text()
-    status, told = ask("split", drawn, "--out", tmp_path / "manifest.json", "--seed", 1)
-    assert status == 0 and sum(told["counts"]["rust"].values()) == 15 and told["leaks"] == []
+    status, output = ask("split", leaf_folder, "--out", tmp_path / "manifest.json", "--seed", 1)
+    assert status == 0 and sum(output["counts"]["rust"].values()) == 15 and output["leaks"] == []
     assert json.loads((tmp_path / "manifest.json").read_text())["classes"] == list(CLASSES)
-    leaf = next((drawn / "rust").iterdir())
-    status, told = ask("augment", leaf, "--out", tmp_path / "kinds")
-    assert status == 0 and len(told["kinds"]) == 6 and len(told["files"]) == 7
-    assert all(Image.open(file).size == (64, 64) for file in told["files"])
-    assert ask("augment", drawn, "--out", tmp_path / "more", "--balance")[1]["written"] == dict.fromkeys(
-        CLASSES, 0
-    )
-    status, told = ask("transform", drawn / "rust", "--out", tmp_path / "steps")
-    stem = Path(next(iter(told["leaves"]))).stem
+    leaf = next((leaf_folder / "rust").iterdir())
+    status, output = ask("augment", leaf, "--out", tmp_path / "kinds")
+    assert status == 0 and len(output["kinds"]) == 6 and len(output["files"]) == 7
+    assert all(Image.open(file).size == (64, 64) for file in output["files"])
+    assert ask("augment", leaf_folder, "--out", tmp_path / "more", "--balance")[1][
+        "written"
+    ] == dict.fromkeys(CLASSES, 0)
+    status, output = ask("transform", leaf_folder / "rust", "--out", tmp_path / "steps")
+    stem = Path(next(iter(output["leaves"]))).stem
     names = {path.name.removeprefix(stem) for path in (tmp_path / "steps").iterdir()}
     assert {"_blur.png", "_mask.png", "_roi.png", "_analysis.png", "_landmarks.png", ".json"} <= names
 
 
 def test_generate_train_evaluate_predict_explain_bundle(tmp_path):
     data, run, model = tmp_path / "data", tmp_path / "run", tmp_path / "leaf.zip"
-    status, told = ask("generate", "--out", data, "--images", 24, "--seed", 2, "--size", 64)
-    assert status == 0 and told["counts"] == dict.fromkeys(CLASSES, 6)
-    status, told = ask(
+    status, output = ask("generate", "--out", data, "--images", 24, "--seed", 2, "--size", 64)
+    assert status == 0 and output["counts"] == dict.fromkeys(CLASSES, 6)
+    status, output = ask(
         "train", data, "--out", run, "--epochs", 2, "--crop", 32, "--batch-size", 8, "--cache-features"
     )
-    assert status == 0 and told["metrics"]["test"]["images"] == 4
+    assert status == 0 and output["metrics"]["test"]["images"] == 4
     assert "already holds a run" in ask("train", data, "--out", run)[1]["error"]
     assert "is complete" in ask("train", "--resume", run)[1]["error"]
     assert ask("bundle", run, "--out", model)[1]["bytes"] == model.stat().st_size
-    status, told = ask("evaluate", data, "--model", model, "--ground")
-    assert status == 0 and {"accuracy", "macro_f1", "ece", "per_class", "confusion"} <= told.keys()
-    assert told["images"] == 24 and told["trained_on"] == 20 and sum(map(sum, told["confusion"])) == 24
+    status, output = ask("evaluate", data, "--model", model, "--ground")
+    assert status == 0 and {"accuracy", "macro_f1", "ece", "per_class", "confusion"} <= output.keys()
+    assert output["images"] == 24 and output["trained_on"] == 20 and sum(map(sum, output["confusion"])) == 24
     leaf = next((data / "rot").iterdir())
-    status, told = ask("predict", leaf, data / "rust", "--model", model)
-    assert status == 0 and len({each["file"] for each in told["predictions"]}) == 7
-    first = told["predictions"][0]
+    status, output = ask("predict", leaf, data / "rust", "--model", model)
+    assert status == 0 and len({each["file"] for each in output["predictions"]}) == 7
+    first = output["predictions"][0]
     assert first["file"] == str(leaf) and first["label"] in CLASSES and isinstance(first["known"], bool)
     assert first["probability"] == max(first["probabilities"].values())
-    status, told = ask("explain", leaf, "--out", tmp_path / "why.png", "--model", model)
+    status, output = ask("explain", leaf, "--out", tmp_path / "why.png", "--model", model)
     assert status == 0 and Image.open(tmp_path / "why.png").height == 32
 
 
@@ -77,8 +77,8 @@ def test_generate_train_evaluate_predict_explain_bundle(tmp_path):
 )
 def test_mistakes_are_one_sentence(tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    status, told = ask(*arguments)
-    assert status == 2 and sentence in told["error"] and "\n" not in told["error"]
+    status, output = ask(*arguments)
+    assert status == 2 and sentence in output["error"] and "\n" not in output["error"]
     assert not (tmp_path / "run").exists()
 
 
@@ -89,21 +89,23 @@ def packed(path, files):
     return path
 
 
-def test_a_zip_of_class_folders_is_used_as_the_folder_is(drawn, tmp_path):
-    files = {f"leaves/{path.relative_to(drawn)}": path.read_bytes() for path in drawn.rglob("*.jpg")}
+def test_a_zip_of_class_folders_is_used_as_the_folder_is(leaf_folder, tmp_path):
+    files = {
+        f"leaves/{path.relative_to(leaf_folder)}": path.read_bytes() for path in leaf_folder.rglob("*.jpg")
+    }
     data = packed(
         tmp_path / "leaves.zip", {**files, "__MACOSX/leaves/rust/._0.jpg": b"", "leaves/a.txt": b""}
     )
     assert ask("distribution", data)[1]["counts"] == dict.fromkeys(CLASSES, 15)
     run = tmp_path / "run"
     train = ("train", data, "--out", run, "--epochs", 1, "--crop", 32, "--cache-features", "--views", 1)
-    status, told = ask(*train)
-    assert status == 0 and sum(map(sum, (n.values() for n in told["images"].values()))) == 60
+    status, output = ask(*train)
+    assert status == 0 and sum(map(sum, (n.values() for n in output["images"].values()))) == 60
     assert all((run / "pictures" / "leaves" / name).is_dir() for name in CLASSES)
-    status, told = ask("evaluate", data, "--model", run / "model.safetensors", "--camera")
-    assert status == 0 and told["images"] == 60 and told["camera"]["as it is"]["of_clean"] == 1
-    status, told = ask("teach", data, "--out", tmp_path / "taught.safetensors")
-    assert status == 0 and told["metrics"]["left_out"]["images"] == 60
+    status, output = ask("evaluate", data, "--model", run / "model.safetensors", "--camera")
+    assert status == 0 and output["images"] == 60 and output["camera"]["as it is"]["of_clean"] == 1
+    status, output = ask("teach", data, "--out", tmp_path / "taught.safetensors")
+    assert status == 0 and output["metrics"]["left_out"]["images"] == 60
 
 
 @pytest.mark.parametrize(
@@ -123,8 +125,8 @@ def test_a_zip_of_class_folders_is_used_as_the_folder_is(drawn, tmp_path):
 def test_a_zip_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch, files, sentence):
     monkeypatch.setenv("VISION_CORE_MAX_LEAVES_MB", "1")
     monkeypatch.setenv("VISION_CORE_MAX_LEAVES_PICTURES", "8")
-    status, told = ask("train", packed(tmp_path / "x.zip", files), "--out", tmp_path / "run")
-    assert status == 2 and sentence in told["error"] and "/tmp/tmp" not in told["error"]
+    status, output = ask("train", packed(tmp_path / "x.zip", files), "--out", tmp_path / "run")
+    assert status == 2 and sentence in output["error"] and "/tmp/tmp" not in output["error"]
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
 
 
@@ -149,13 +151,13 @@ def test_why_a_zip_is_not_unpacked_is_said(tmp_path, field, value, sentence):
             at = local + 30 + len("rust/a.jpg")
             data[at : at + 1] = value
     path.write_bytes(data)
-    status, told = ask("distribution", path)
-    assert status == 2 and sentence in told["error"]
+    status, output = ask("distribution", path)
+    assert status == 2 and sentence in output["error"]
 
 
-def test_a_zip_of_another_name_and_one_of_macos_are_read_and_other_files_are_named(drawn, tmp_path):
-    files = {f"grün/{path.name}": path.read_bytes() for path in (drawn / "rust").glob("*.jpg")}
-    files |= {f"scab/{path.name}": path.read_bytes() for path in (drawn / "scab").glob("*.jpg")}
+def test_a_zip_of_another_name_and_one_of_macos_are_read_and_other_files_are_named(leaf_folder, tmp_path):
+    files = {f"grün/{path.name}": path.read_bytes() for path in (leaf_folder / "rust").glob("*.jpg")}
+    files |= {f"scab/{path.name}": path.read_bytes() for path in (leaf_folder / "scab").glob("*.jpg")}
     path = packed(tmp_path / "leaves.bak", files)
     data = bytearray(path.read_bytes())  # macOS does not mark its names as UTF-8
     for mark, offset in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
@@ -165,5 +167,5 @@ def test_a_zip_of_another_name_and_one_of_macos_are_read_and_other_files_are_nam
     path.write_bytes(data)
     assert ask("distribution", path)[1]["counts"] == {"grün": 15, "scab": 15}
     (tmp_path / "x.rar").write_bytes(b"Rar!")
-    status, told = ask("distribution", tmp_path / "x.rar")
-    assert status == 2 and "x.rar is a file, and no ZIP" in told["error"]
+    status, output = ask("distribution", tmp_path / "x.rar")
+    assert status == 2 and "x.rar is a file, and no ZIP" in output["error"]

@@ -13,25 +13,25 @@ from vision_core.pictures import images
 
 
 @pytest.fixture
-def folder(drawn, tmp_path):
-    return shutil.copytree(drawn, tmp_path / "leaves")
+def folder(leaf_folder, tmp_path):
+    return shutil.copytree(leaf_folder, tmp_path / "leaves")
 
 
-def test_split_is_stratified_seeded_and_complete(drawn):
-    found = data.survey(drawn)
-    manifest = data.split(found, seed=1)
-    assert found.counts() == dict.fromkeys(CLASSES, 15) and manifest.skipped == ()
+def test_split_is_stratified_seeded_and_complete(leaf_folder):
+    survey = data.survey(leaf_folder)
+    manifest = data.split(survey, seed=1)
+    assert survey.counts() == dict.fromkeys(CLASSES, 15) and manifest.skipped == ()
     assert {photo.file for photo in manifest.photos} == {
-        path.relative_to(drawn).as_posix() for path in drawn.rglob("*.jpg")
+        path.relative_to(leaf_folder).as_posix() for path in leaf_folder.rglob("*.jpg")
     }
     for counts in manifest.counts().values():
         assert sum(counts.values()) == 15 and 9 <= counts["train"] <= 11 and 2 <= counts["test"] <= 3
-    assert data.split(found, seed=1) == manifest
-    assert data.split(found, seed=2).of("test") != manifest.of("test")
+    assert data.split(survey, seed=1) == manifest
+    assert data.split(survey, seed=2).of("test") != manifest.of("test")
 
 
-def test_a_manifest_is_read_back_and_a_broken_one_refused(drawn, tmp_path):
-    manifest = data.split(data.survey(drawn))
+def test_a_manifest_is_read_back_and_a_broken_one_refused(leaf_folder, tmp_path):
+    manifest = data.split(data.survey(leaf_folder))
     manifest.save(tmp_path / "manifest.json")
     assert data.load(tmp_path / "manifest.json") == manifest
     (tmp_path / "manifest.json").write_text('{"folder": 3}')
@@ -66,29 +66,29 @@ def test_one_picture_in_two_classes_is_a_conflict(folder):
     assert len(sides) == 1
 
 
-def test_pictures_of_one_leaf_stay_together(drawn, tmp_path):
-    found = data.survey(drawn)
-    leaves = {file: f"{file.split('/')[0]}-{n // 3}" for n, file in enumerate(sorted(found.files))}
+def test_pictures_of_one_leaf_stay_together(leaf_folder, tmp_path):
+    survey = data.survey(leaf_folder)
+    leaves = {file: f"{file.split('/')[0]}-{n // 3}" for n, file in enumerate(sorted(survey.files))}
     rows = ["file,leaf_group", *(f"{file},{group}" for file, group in leaves.items())]
     (tmp_path / "groups.csv").write_text("\n".join(rows))
-    manifest = data.split(found, groups=tmp_path / "groups.csv")
+    manifest = data.split(survey, groups=tmp_path / "groups.csv")
     sides = Counter((leaves[photo.file], photo.split) for photo in manifest.photos)
     assert len(sides) == len(set(leaves.values()))
     for sign, encoding, slash in ((";", "utf-8-sig", "\\"), ("\t", "utf-16", "/")):  # as Excel writes them
         rows = [f" Leaf_Group {sign}id{sign}File", *(f"{g}{sign}1{sign}{f}" for f, g in leaves.items())]
         (tmp_path / "excel.csv").write_text("\r\n".join(rows).replace("/", slash), encoding=encoding)
-        assert data.split(found, groups=tmp_path / "excel.csv") == manifest
+        assert data.split(survey, groups=tmp_path / "excel.csv") == manifest
     (tmp_path / "groups.csv").write_text("file,leaf_group\nother/1.png,1")
     with pytest.raises(ValueError, match=r"groups\.csv names none of these pictures: .* such as 'healthy/"):
-        data.split(found, groups=tmp_path / "groups.csv")
+        data.split(survey, groups=tmp_path / "groups.csv")
     (tmp_path / "groups.csv").write_text("a,b\n1,2")
     with pytest.raises(ValueError, match="columns file and leaf_group"):
-        data.split(found, groups=tmp_path / "groups.csv")
+        data.split(survey, groups=tmp_path / "groups.csv")
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(ValueError, match=r"pipe\.csv is not an ordinary file"):
-        data.split(found, groups=tmp_path / "pipe.csv")
+        data.split(survey, groups=tmp_path / "pipe.csv")
     with pytest.raises(ValueError, match=r"none\.csv"):
-        data.split(found, groups=tmp_path / "none.csv")
+        data.split(survey, groups=tmp_path / "none.csv")
 
 
 def test_hash_knows_the_eight_ways_and_no_other_picture():
@@ -108,11 +108,11 @@ def test_what_is_no_picture_is_skipped_and_listed(folder):
     (folder / "scab" / "notes.txt").write_text("a note")
     (folder / "scab" / ".DS_Store").write_text("hidden")
     (folder / "scab" / "Thumbs.db").write_text("hidden")
-    found = data.survey(folder)
-    reasons = {entry["file"]: entry["reason"] for entry in found.skipped}
+    survey = data.survey(folder)
+    reasons = {entry["file"]: entry["reason"] for entry in survey.skipped}
     assert reasons.keys() == {"rust/cut.jpg", "rust/empty.jpg", "scab/notes.txt"}
     assert "damaged" in reasons["rust/cut.jpg"] and "is empty" in reasons["rust/empty.jpg"]
-    assert found.counts() == dict.fromkeys(CLASSES, 15)
+    assert survey.counts() == dict.fromkeys(CLASSES, 15)
 
 
 def test_any_name_of_a_class_is_fine_and_its_subfolders_belong_to_it(folder):
@@ -121,8 +121,8 @@ def test_any_name_of_a_class_is_fine_and_its_subfolders_belong_to_it(folder):
     (folder / name / "2026" / "may").mkdir(parents=True)
     first = next(path for path in (folder / name).iterdir() if path.is_file())
     first.rename(folder / name / "2026" / "may" / first.name)
-    found = data.survey(folder)
-    assert found.counts()[name] == 15 and f"{name}/2026/may/{first.name}" in found.files
+    survey = data.survey(folder)
+    assert survey.counts()[name] == 15 and f"{name}/2026/may/{first.name}" in survey.files
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_the_middle_square_is_what_pillow_crops(tmp_path):
 
 
 def test_imbalance_names_the_small_classes():
-    told = data.imbalance({"a": 100, "b": 10, "c": 90})
-    assert told == {"images": 200, "classes": 3, "ratio": 10.0, "small": ["b"]}
+    sentence = data.imbalance({"a": 100, "b": 10, "c": 90})
+    assert sentence == {"images": 200, "classes": 3, "ratio": 10.0, "small": ["b"]}
 
 
-def test_impossible_fractions_are_refused(drawn):
-    found = data.survey(drawn)
+def test_impossible_fractions_are_refused(leaf_folder):
+    survey = data.survey(leaf_folder)
     with pytest.raises(ValueError, match="three above 0 that make 1"):
-        data.split(found, fractions=(0.8, 0.3, -0.1))
-    assert data.split(replace(found), fractions=(0.4, 0.3, 0.3)).counts()["rust"]["train"] == 6
+        data.split(survey, fractions=(0.8, 0.3, -0.1))
+    assert data.split(replace(survey), fractions=(0.4, 0.3, 0.3)).counts()["rust"]["train"] == 6

@@ -12,14 +12,14 @@ from vision_core.leaves import data, folders
 
 
 @pytest.fixture
-def split(drawn, tmp_path):
+def split(leaf_folder, tmp_path):
     """`split(**names)`: a folder with splits of those names, each with the classes rust and rot."""
 
     def make(names=("train", "valid", "test"), classes=("rust", "rot"), root=tmp_path / "split"):
         for place, name in enumerate(names):
             for label in classes:
                 (root / name / label).mkdir(parents=True)
-                for picture in sorted((drawn / label.lower()).iterdir())[5 * place : 5 * place + 5]:
+                for picture in sorted((leaf_folder / label.lower()).iterdir())[5 * place : 5 * place + 5]:
                     shutil.copy(picture, root / name / label)
         return root
 
@@ -27,8 +27,8 @@ def split(drawn, tmp_path):
 
 
 def run(*arguments):
-    done = CliRunner().invoke(app, ["leaves", *map(str, arguments), "--json"])
-    return done.exit_code, json.loads(done.stdout)
+    result = CliRunner().invoke(app, ["leaves", *map(str, arguments), "--json"])
+    return result.exit_code, json.loads(result.stdout)
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_names_of_splits(name, means):
 
 def test_ready_made_splits_are_used_as_such(split):
     root = split(("Train", "validation", "TEST"))
-    found = data.survey(root)
-    assert found.classes == ("rot", "rust") and len(found.files) == 30
-    manifest = data.split(found)
+    survey = data.survey(root)
+    assert survey.classes == ("rot", "rust") and len(survey.files) == 30
+    manifest = data.split(survey)
     for photo in manifest.photos:
         assert folders.split_of(photo.file.split("/")[0]) == photo.split
         assert photo.file.split("/")[1] == manifest.classes[photo.label]
-    assert "used so: train, validation, test" in found.notes[0]
-    measured = found.measured()
+    assert "used so: train, validation, test" in survey.notes[0]
+    measured = survey.measured()
     assert {file.split("/")[0] for file in measured.files} == {"TEST"} and len(measured.hashes) == 10
-    status, told = run("distribution", root)
-    assert status == 0 and told["counts"] == {"rot": 15, "rust": 15}
-    assert told["splits"]["validation"] == {"rot": 5, "rust": 5}
+    status, output = run("distribution", root)
+    assert status == 0 and output["counts"] == {"rot": 15, "rust": 15}
+    assert output["splits"]["validation"] == {"rot": 5, "rust": 5}
 
 
 def test_a_flat_test_folder_is_named_and_tests_come_from_the_training_pictures(split):
@@ -79,9 +79,9 @@ def test_a_flat_test_folder_is_named_and_tests_come_from_the_training_pictures(s
     (root / "test").mkdir()
     for number, picture in enumerate(sorted((root / "train" / "rot").iterdir())[:3]):
         shutil.copy(picture, root / "test" / f"x{number}.png")
-    found = data.survey(root)
-    assert any("test has no class folders: its 3 files" in note for note in found.notes)
-    counts = data.split(found).counts()
+    survey = data.survey(root)
+    assert any("test has no class folders: its 3 files" in note for note in survey.notes)
+    counts = data.split(survey).counts()
     assert counts["Rust"] == {"train": 4, "validation": 5, "test": 1} == counts["rot"]
 
 
@@ -90,25 +90,25 @@ def test_a_training_uses_the_splits_and_an_evaluation_its_test_pictures(split, t
     settings = leaves.Settings(str(root), epochs=1, batch_size=8, cache_features=True, crop=32, seed=1)
     for _ in leaves.train(tmp_path / "run", settings):
         pass
-    status, told = run("evaluate", root, "--model", tmp_path / "run" / "model.safetensors")
-    assert status == 0 and told["images"] == 10 and told["trained_on"] == 0
-    assert told["notes"][-1] == "measured on the test pictures"
+    status, output = run("evaluate", root, "--model", tmp_path / "run" / "model.safetensors")
+    assert status == 0 and output["images"] == 10 and output["trained_on"] == 0
+    assert output["notes"][-1] == "measured on the test pictures"
 
 
 def test_classes_a_level_deeper_are_found_and_copies_left_out(split, tmp_path):
     root = split(("PlantDisease",))
-    found = data.survey(root)
-    assert found.classes == ("rot", "rust") and "lie one level deeper, in PlantDisease" in found.notes[0]
+    survey = data.survey(root)
+    assert survey.classes == ("rot", "rust") and "lie one level deeper, in PlantDisease" in survey.notes[0]
     for label in ("rust", "rot"):
         shutil.copytree(root / "PlantDisease" / label, root / label)
-    found = data.survey(root)
-    assert found.classes == ("rot", "rust") and len(found.files) == 10
-    assert found.notes == ("PlantDisease holds 2 of the classes once more and is left out",)
+    survey = data.survey(root)
+    assert survey.classes == ("rot", "rust") and len(survey.files) == 10
+    assert survey.notes == ("PlantDisease holds 2 of the classes once more and is left out",)
     deep = split(root=tmp_path / "deep" / "archive" / "New Plant Diseases")
     shutil.copytree(deep, deep / "New Plant Diseases")
-    found = data.survey(tmp_path / "deep")
-    assert len(found.files) == 30 and {*found.sides} == {"train", "validation", "test"}
-    assert any("New Plant Diseases holds the splits once more" in note for note in found.notes)
+    survey = data.survey(tmp_path / "deep")
+    assert len(survey.files) == 30 and {*survey.sides} == {"train", "validation", "test"}
+    assert any("New Plant Diseases holds the splits once more" in note for note in survey.notes)
 
 
 def test_what_cannot_be_told_apart_is_refused(split, tmp_path):
@@ -139,16 +139,16 @@ def test_system_folders_are_no_classes(split):
     for name in ("__MACOSX", "@eaDir", ".git"):
         shutil.copytree(root / "rot", root / name)
         shutil.copytree(root / "rot", root / "rust" / name)
-    found = data.survey(root)
-    assert found.counts() == {"rot": 5, "rust": 5} and not found.skipped
+    survey = data.survey(root)
+    assert survey.counts() == {"rot": 5, "rust": 5} and not survey.skipped
 
 
 def test_pictures_beside_the_class_folders_are_named(split):
     root = split(("x",)) / "x"
     for name in ("loose.jpg", "stray.png", "notes.txt"):
         shutil.copy(next((root / "rot").iterdir()), root / name)
-    said = "2 pictures lie beside the folders, in no class, left out: loose.jpg, stray.png"
-    assert folders.read(root).notes == (said,)
+    message = "2 pictures lie beside the folders, in no class, left out: loose.jpg, stray.png"
+    assert folders.read(root).notes == (message,)
 
 
 def test_predictions_that_fail_are_told_by_the_status(split):
@@ -156,18 +156,18 @@ def test_predictions_that_fail_are_told_by_the_status(split):
     good, bad = sorted(root.iterdir())[0], root / "bad.png"
     bad.write_bytes(b"no picture")
     for named in ([good, bad], [root]):
-        status, told = run("predict", *named)
-        assert status == 1 and [entry["file"] for entry in told["skipped"]] == [str(bad)]
-        assert str(good) in [row["file"] for row in told["predictions"]]
+        status, output = run("predict", *named)
+        assert status == 1 and [entry["file"] for entry in output["skipped"]] == [str(bad)]
+        assert str(good) in [row["file"] for row in output["predictions"]]
     assert run("predict", bad)[0] == 2 and run("predict", bad, bad)[0] == 2
     assert run("predict", good)[0] == 0
 
 
 def test_the_folders_of_the_case(shared_data):
     case = shared_data / "cases" / "leaf-folder-split"
-    found = data.survey(case / "split")
-    assert found.classes == ("healthy", "rust") and {*found.sides} == {"train", "validation"}
-    assert any(note.startswith("test has no class folders: its 3 files") for note in found.notes)
-    found = data.survey(case / "nested")
-    assert found.classes == ("healthy", "rust")
-    assert found.notes == ("PlantDisease holds 2 of the classes once more and is left out",)
+    survey = data.survey(case / "split")
+    assert survey.classes == ("healthy", "rust") and {*survey.sides} == {"train", "validation"}
+    assert any(note.startswith("test has no class folders: its 3 files") for note in survey.notes)
+    survey = data.survey(case / "nested")
+    assert survey.classes == ("healthy", "rust")
+    assert survey.notes == ("PlantDisease holds 2 of the classes once more and is left out",)

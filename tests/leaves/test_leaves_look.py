@@ -17,7 +17,7 @@ from vision_core.pictures.images import Picture
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory):
+def taught_model(tmp_path_factory):
     """A model of the four drawn classes from three pictures each, and its folder."""
     folder = tmp_path_factory.mktemp("few")
     for name in CLASSES:
@@ -40,16 +40,16 @@ def three():
 
 
 def test_a_mask_is_right_or_not_there():
-    found = 0
+    count = 0
     for n in range(16):
         rgb, true = leaf(CLASSES[n % 4], (7, n), 160, GROUNDS[n // 4])
         try:
             mask = masks.leaf_mask(rgb)
         except ValueError:
             continue
-        found += 1
+        count += 1
         assert (mask & true).sum() > 0.7 * (mask | true).sum()
-    assert found >= 10
+    assert count >= 10
     with pytest.raises(ValueError, match="no leaf can be separated"):
         masks.leaf_mask(np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8))
 
@@ -68,9 +68,9 @@ def test_the_discoloured_share_is_that_which_was_painted():
 
 def test_each_of_several_leaves_has_its_box(three):
     sheet, true = three
-    found = advice.advise(sheet)
-    assert found.sentences == ("There are 3 leaves: each is classified by itself.",)
-    for box, near in zip(sorted(found.boxes), true, strict=True):
+    advised = advice.advise(sheet)
+    assert advised.sentences == ("There are 3 leaves: each is classified by itself.",)
+    for box, near in zip(sorted(advised.boxes), true, strict=True):
         assert np.abs(np.subtract(box, near)).max() < 24
 
 
@@ -78,16 +78,16 @@ def test_advice_says_what_to_do_about_a_poor_picture_and_nothing_about_a_good_on
     rgb = leaf("rust", (3, 1), 256, "soil")[0]
     tiny, (one, mask) = np.full((256, 256, 3), 205, np.uint8), leaf("healthy", (2, 1), 96, "paper")
     tiny[80:176, 80:176][mask] = one[mask]
-    said = {
+    expected = {
         "": rgb,
         "very dark": (rgb * 0.12).astype(np.uint8),
         "blurred": cv2.GaussianBlur(rgb, (0, 0), 7),
         "overexposed": np.maximum(rgb, 250),
         "small": tiny,
     }
-    for word, picture in said.items():
-        found = " ".join(advice.advise(picture).sentences)
-        assert word in found if word else found == ""
+    for word, picture in expected.items():
+        text = " ".join(advice.advise(picture).sentences)
+        assert word in text if word else text == ""
 
 
 def test_light_is_doubled_by_a_stop_and_white_balance_leaves_green():
@@ -98,19 +98,19 @@ def test_light_is_doubled_by_a_stop_and_white_balance_leaves_green():
     assert warm[0] > warm[1] > warm[2] and warm[1] == pytest.approx(0.4, abs=1e-5)
 
 
-def test_what_was_taught_is_known_and_says_how_sure_that_is(taught):
-    (model, told), _ = taught
-    asked = [Picture(leaf(name, (9, 0), 128, "paper")[0]) for name in CLASSES]
-    answers = leaves.predict(model, asked)
+def test_what_was_taught_is_known_and_says_how_sure_that_is(taught_model):
+    (model, summary), _ = taught_model
+    pictures = [Picture(leaf(name, (9, 0), 128, "paper")[0]) for name in CLASSES]
+    answers = leaves.predict(model, pictures)
     assert sum(answer.label == name for answer, name in zip(answers, CLASSES, strict=True)) >= 3
-    measured = told["metrics"]["left_out"]
+    measured = summary["metrics"]["left_out"]
     assert measured["images"] == 12 and measured["accuracy_interval"][0] < measured["accuracy"]
     cat = leaves.predict(model, [Picture(np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8))])
     assert not cat[0].known and cat[0].species == {}
 
 
-def test_teaching_needs_two_classes_of_two_pictures(tmp_path, taught):
-    _, folder = taught
+def test_teaching_needs_two_classes_of_two_pictures(tmp_path, taught_model):
+    _, folder = taught_model
     (tmp_path / "one").mkdir()
     for name in ("rot", "rust"):
         images.save(images.read(folder / name / "0.png"), tmp_path / "one" / name / "0.png")
@@ -121,8 +121,8 @@ def test_teaching_needs_two_classes_of_two_pictures(tmp_path, taught):
         leaves.teach(tmp_path / "two")
 
 
-def test_results_are_a_table_with_refusals_a_sheet_and_cards(taught, three, tmp_path):
-    model = taught[0][0]
+def test_results_are_a_table_with_refusals_a_sheet_and_cards(taught_model, three, tmp_path):
+    model = taught_model[0][0]
     images.save(Picture(three[0]), tmp_path / "in" / "three.png")
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
     images.save(Picture(noise), tmp_path / "in" / os.fsdecode(b"=noise\xff.png"))
@@ -146,16 +146,16 @@ def test_two_answers_and_a_verdict():
     )
 
 
-def test_what_is_left_out_is_refused_and_what_stays_is_not(tmp_path, taught):
+def test_what_is_left_out_is_refused_and_what_stays_is_not(tmp_path, taught_model):
     for species, ground in (("A", "paper"), ("B", "soil"), ("C", "wood")):
         for disease in ("healthy", "rot"):
             for n in range(6):
                 picture = Picture(leaf(disease, (4, n), 64, ground)[0])
                 images.save(picture, tmp_path / f"{species}___{disease}" / f"{n}.png")
-    model = taught[0][0]
-    found = leaves.left_out(model, tmp_path)
-    assert [row["left_out"] for row in found["rows"]] == ["A", "B", "C"]
-    assert found["auroc"] > 0.7 and all(row["images"] == 12 for row in found["rows"])
+    model = taught_model[0][0]
+    rates = leaves.left_out(model, tmp_path)
+    assert [row["left_out"] for row in rates["rows"]] == ["A", "B", "C"]
+    assert rates["auroc"] > 0.7 and all(row["images"] == 12 for row in rates["rows"])
     assert [row["left_out"] for row in leaves.left_out(model, tmp_path, "disease")["rows"]] == [
         f"{species}___rot" for species in "ABC"
     ]

@@ -98,12 +98,12 @@ def test_impossible_networks_are_refused(arguments, sentence):
 
 def cloud(seed, count, width=200):
     """Embeddings of unit spread near a plane of 8 dimensions, in two classes."""
-    drawn = generator(5)
-    basis, means = torch.randn(8, width, generator=drawn) / 8**0.5, torch.randn(2, 8, generator=drawn)
-    drawn = generator(seed)
+    rng = generator(5)
+    basis, means = torch.randn(8, width, generator=rng) / 8**0.5, torch.randn(2, 8, generator=rng)
+    rng = generator(seed)
     labels = torch.arange(count) % 2
-    inside = 0.5 * torch.randn(count, 8, generator=drawn) + means[labels]
-    return inside @ basis + 0.05 * torch.randn(count, width, generator=drawn), labels
+    inside = 0.5 * torch.randn(count, 8, generator=rng) + means[labels]
+    return inside @ basis + 0.05 * torch.randn(count, width, generator=rng), labels
 
 
 def test_gate_refuses_the_asked_share_and_what_is_elsewhere():
@@ -120,8 +120,8 @@ def test_gate_refuses_the_asked_share_and_what_is_elsewhere():
 
 def test_gate_measures_the_distance_beyond_that_to_all_leaves_and_the_angle_to_the_nearest():
     train, labels = cloud(0, 400)
-    drawn = generator(7)
-    views = torch.stack([train, *(train + 0.3 * torch.randn(2, *train.shape, generator=drawn))])
+    rng = generator(7)
+    views = torch.stack([train, *(train + 0.3 * torch.randn(2, *train.shape, generator=rng))])
     fitted = gate.fit(views, labels, train).double()
     x, (inside, *others) = cloud(3, 20)[0].double(), views.double() @ fitted.axes
     halves = (inside, (others[0] + others[1]) / 2)
@@ -135,12 +135,12 @@ def test_gate_measures_the_distance_beyond_that_to_all_leaves_and_the_angle_to_t
     away = (x @ fitted.axes)[:, None] - means
     nearest = torch.einsum("bci,ij,bcj->bc", away, inverse, away).amin(1)
     overall = torch.stack([share * seen.square().mean(0) for share, seen in parts]).sum(0) + ridge.diagonal()
-    found = fitted.parts(x)
-    assert torch.allclose(found[:, 0], nearest - ((x @ fitted.axes) ** 2 / overall).sum(1), rtol=1e-3)
+    measured = fitted.parts(x)
+    assert torch.allclose(measured[:, 0], nearest - ((x @ fitted.axes) ** 2 / overall).sum(1), rtol=1e-3)
     white = torch.einsum("bi,ij,nj->bn", x @ fitted.axes, inverse, inside)
     length = [torch.einsum("bi,ij,bj->b", v, inverse, v).sqrt() for v in (x @ fitted.axes, inside)]
-    assert torch.allclose(1 - found[:, 1], (white / length[0][:, None] / length[1]).amax(1), atol=1e-4)
-    assert torch.allclose(found[:, 2], (x - x @ fitted.axes @ fitted.axes.T).norm(dim=1), atol=1e-4)
+    assert torch.allclose(1 - measured[:, 1], (white / length[0][:, None] / length[1]).amax(1), atol=1e-4)
+    assert torch.allclose(measured[:, 2], (x - x @ fitted.axes @ fitted.axes.T).norm(dim=1), atol=1e-4)
 
 
 def test_what_other_cameras_change_is_not_refused():
@@ -148,9 +148,9 @@ def test_what_other_cameras_change_is_not_refused():
     (train, labels), (validation, _), (new, _) = (cloud(seed, 400) for seed in range(3))
     aside, elsewhere = 12 * F.normalize(torch.randn(2, train.shape[1], generator=generator(8)), dim=1)
     views = torch.stack([train, train + aside, train - aside])
-    alone, seen = (gate.fit(shown, labels, validation) for shown in (views[:1], views))
-    assert (alone(new + aside) > 1).float().mean() > 0.9 and (seen(new + aside) > 1).float().mean() < 0.1
-    assert (seen(new) > 1).float().mean() < 0.1 and (seen(new + elsewhere) > 1).all()
+    alone, several = (gate.fit(view, labels, validation) for view in (views[:1], views))
+    assert (alone(new + aside) > 1).float().mean() > 0.9 and (several(new + aside) > 1).float().mean() < 0.1
+    assert (several(new) > 1).float().mean() < 0.1 and (several(new + elsewhere) > 1).all()
 
 
 def test_measures_match_scikit_learn_and_the_formulas():
@@ -159,21 +159,26 @@ def test_measures_match_scikit_learn_and_the_formulas():
     probabilities = random.dirichlet(np.ones(3), 200)
     probabilities[np.arange(200), truth] += 0.6
     probabilities /= probabilities.sum(1, keepdims=True)
-    found = measures(probabilities, truth, ["a", "b", "c"], [str(i) for i in range(200)])
-    said = probabilities.argmax(1)
-    assert found["accuracy"] == (said == truth).mean()
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"))
-    low, high = found["macro_f1_interval"]
-    assert low < found["macro_f1"] < high and high - low < 0.15
-    assert np.array(found["confusion"]).sum() == 200 and np.trace(found["confusion"]) == (said == truth).sum()
-    worst = found["top_losses"][0]
+    scores = measures(probabilities, truth, ["a", "b", "c"], [str(i) for i in range(200)])
+    predicted = probabilities.argmax(1)
+    assert scores["accuracy"] == (predicted == truth).mean()
+    assert scores["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    low, high = scores["macro_f1_interval"]
+    assert low < scores["macro_f1"] < high and high - low < 0.15
+    assert (
+        np.array(scores["confusion"]).sum() == 200
+        and np.trace(scores["confusion"]) == (predicted == truth).sum()
+    )
+    worst = scores["top_losses"][0]
     assert worst["loss"] == pytest.approx(-np.log(probabilities[np.arange(200), truth].min()))
-    assert found["per_class"]["b"]["support"] == (truth == 1).sum()
+    assert scores["per_class"]["b"]["support"] == (truth == 1).sum()
     edges, total = np.linspace(0, 1, 16), 0.0
     for low, high in pairwise(edges):
         inside = (probabilities.max(1) >= low) & (probabilities.max(1) < high)
         if inside.any():
-            total += abs((said == truth)[inside].mean() - probabilities.max(1)[inside].mean()) * inside.mean()
+            total += (
+                abs((predicted == truth)[inside].mean() - probabilities.max(1)[inside].mean()) * inside.mean()
+            )
     assert calibration_error(probabilities, truth) == pytest.approx(total)
     with pytest.raises(ValueError, match="no pictures"):
         measures(probabilities[:0], truth[:0], ["a", "b", "c"], [])
@@ -198,5 +203,5 @@ def test_gap_has_the_thresholds_of_the_alarm():
 
 
 def test_refusal_counts_both_sides():
-    found = refusal(np.array([0.2, 0.5, 1.1, 0.3]), np.array([2.0, 0.9]))
-    assert found == {"leaves_refused": 0.25, "others_refused": 0.5, "auroc": 7 / 8}
+    scores = refusal(np.array([0.2, 0.5, 1.1, 0.3]), np.array([2.0, 0.9]))
+    assert scores == {"leaves_refused": 0.25, "others_refused": 0.5, "auroc": 7 / 8}

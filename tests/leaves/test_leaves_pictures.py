@@ -16,11 +16,11 @@ from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
 
-def test_one_seed_draws_the_same_folder_and_another_others(drawn, tmp_path):
-    *_, done = generate(tmp_path / "a", 6, seed=3, size=64)
-    assert done == Done({"healthy": 2, "rot": 2, "rust": 1, "scab": 1})
+def test_one_seed_draws_the_same_folder_and_another_others(leaf_folder, tmp_path):
+    *_, result = generate(tmp_path / "a", 6, seed=3, size=64)
+    assert result == Done({"healthy": 2, "rot": 2, "rust": 1, "scab": 1})
     for path in (tmp_path / "a").rglob("*.jpg"):
-        assert path.read_bytes() == (drawn / path.relative_to(tmp_path / "a")).read_bytes()
+        assert path.read_bytes() == (leaf_folder / path.relative_to(tmp_path / "a")).read_bytes()
     assert not np.array_equal(leaf("rust", 1, 64)[0], leaf("rust", 2, 64)[0])
 
 
@@ -55,9 +55,9 @@ def test_impossible_folders_are_refused(tmp_path, arguments, sentence):
     assert not (tmp_path / "c").exists()
 
 
-def test_a_folder_with_something_in_it_is_not_written_into_and_a_stopped_one_is_gone(drawn, tmp_path):
+def test_a_folder_with_something_in_it_is_not_written_into_and_a_stopped_one_is_gone(leaf_folder, tmp_path):
     with pytest.raises(ValueError, match="is there already"):
-        next(generate(drawn, 4))
+        next(generate(leaf_folder, 4))
     events = generate(tmp_path / "d", 8, size=64)
     next(events)
     events.close()
@@ -71,28 +71,28 @@ def test_mask_finds_the_leaf_on_paper():
     overlap = []
     for n in range(12):
         rgb, true = leaf(CLASSES[n % 4], (5, n), 128, "paper")
-        found = leaf_mask(rgb)
-        overlap.append((found & true).sum() / (found | true).sum())
+        mask = leaf_mask(rgb)
+        overlap.append((mask & true).sum() / (mask | true).sum())
     assert np.median(overlap) > 0.95 and min(overlap) > 0.6
 
 
 def test_steps_measure_the_leaf():
     rgb, mask = leaf("rust", (5, 2), 128, "paper")
-    found = transform(Picture(rgb))
-    assert tuple(found.steps) == STEPS
-    assert all(step.shape == rgb.shape and step.dtype == np.uint8 for step in found.steps.values())
-    assert found.shape["area"] == found.mask.sum() == pytest.approx(mask.sum(), rel=0.1)
-    assert np.array_equal(found.steps["mask"][found.mask], rgb[found.mask])
-    assert (found.steps["mask"][~found.mask] == 255).all()
-    rows, columns = np.nonzero(found.mask)
-    assert found.shape["width"] == np.ptp(columns) + 1 and found.shape["height"] == np.ptp(rows) + 1
-    for (x, top), (_, bottom) in zip(found.landmarks["top"], found.landmarks["bottom"], strict=True):
-        column = np.flatnonzero(found.mask[:, int(x)])
+    result = transform(Picture(rgb))
+    assert tuple(result.steps) == STEPS
+    assert all(step.shape == rgb.shape and step.dtype == np.uint8 for step in result.steps.values())
+    assert result.shape["area"] == result.mask.sum() == pytest.approx(mask.sum(), rel=0.1)
+    assert np.array_equal(result.steps["mask"][result.mask], rgb[result.mask])
+    assert (result.steps["mask"][~result.mask] == 255).all()
+    rows, columns = np.nonzero(result.mask)
+    assert result.shape["width"] == np.ptp(columns) + 1 and result.shape["height"] == np.ptp(rows) + 1
+    for (x, top), (_, bottom) in zip(result.landmarks["top"], result.landmarks["bottom"], strict=True):
+        column = np.flatnonzero(result.mask[:, int(x)])
         assert (top, bottom) == (column[0], column[-1])
-    assert tuple(found.histograms) == CHANNELS
-    red = np.histogram(rgb[found.mask][:, 0] / 255, BINS, (0, 1))[0] / found.mask.sum()
-    assert found.histograms["red"] == pytest.approx(red)
-    assert all(sum(bins) == pytest.approx(1) for bins in found.histograms.values())
+    assert tuple(result.histograms) == CHANNELS
+    red = np.histogram(rgb[result.mask][:, 0] / 255, BINS, (0, 1))[0] / result.mask.sum()
+    assert result.histograms["red"] == pytest.approx(red)
+    assert all(sum(bins) == pytest.approx(1) for bins in result.histograms.values())
 
 
 def test_an_empty_picture_has_no_leaf():
@@ -113,20 +113,20 @@ def test_kinds_keep_the_size_change_the_picture_and_follow_the_seed():
         augment(Picture(rgb), "skew")
 
 
-def test_balancing_fills_every_class_to_the_largest(drawn, tmp_path):
-    files = {name: [f"{name}/{p.name}" for p in sorted((drawn / name).iterdir())] for name in CLASSES}
+def test_balancing_fills_every_class_to_the_largest(leaf_folder, tmp_path):
+    files = {name: [f"{name}/{p.name}" for p in sorted((leaf_folder / name).iterdir())] for name in CLASSES}
     files["rust"], files["rot"] = files["rust"][:4], []
-    written = balance(drawn, files, tmp_path / "more")
+    written = balance(leaf_folder, files, tmp_path / "more")
     assert written == {"healthy": 0, "rot": 0, "rust": 11, "scab": 0}
-    made = sorted((tmp_path / "more" / "rust").iterdir())
-    assert len(made) == 11 and not (tmp_path / "more" / "scab").exists()
-    assert len({images.read(path).rgb.tobytes() for path in made}) == 11
-    assert len({path.stem.split("_")[1] for path in made}) > 3  # of several kinds
+    added = sorted((tmp_path / "more" / "rust").iterdir())
+    assert len(added) == 11 and not (tmp_path / "more" / "scab").exists()
+    assert len({images.read(path).rgb.tobytes() for path in added}) == 11
+    assert len({path.stem.split("_")[1] for path in added}) > 3  # of several kinds
 
 
-def test_random_views_are_a_function_of_the_generator_and_keep_most_of_the_leaf(drawn):
-    files = sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.jpg"))[:16]
-    squares = torch.from_numpy(data.read_squares(drawn, files)).permute(0, 3, 1, 2)
+def test_random_views_are_a_function_of_the_generator_and_keep_most_of_the_leaf(leaf_folder):
+    files = sorted(path.relative_to(leaf_folder).as_posix() for path in leaf_folder.rglob("*.jpg"))[:16]
+    squares = torch.from_numpy(data.read_squares(leaf_folder, files)).permute(0, 3, 1, 2)
     first, again, other = (random_views(squares, 64, generator(0, n)) for n in (1, 1, 2))
     assert first.shape == (16, 3, 64, 64) and 0 <= first.min() and first.max() <= 1
     assert torch.equal(first, again) and not torch.equal(first, other)

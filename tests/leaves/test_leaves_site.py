@@ -26,13 +26,13 @@ def test_javascript_answers_as_pytorch_does(tmp_path):
     squares = np.stack([square(leaf(name, 3, 128)[0]) for name in ("healthy", "rust")])
     pixels = centre(features.tensor(squares), model.crop)
     (tmp_path / "pixels.bin").write_bytes(pixels.numpy().astype("<f4").tobytes())
-    done = subprocess.run(["node", ASK, site, tmp_path / "pixels.bin"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(["node", ASK, site, tmp_path / "pixels.bin"], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
     with torch.no_grad():
         probabilities, scores = model.judge(pixels)
-    for found, expected, far in zip(json.loads(done.stdout), probabilities, scores, strict=True):
-        assert found["probabilities"] == pytest.approx(expected.tolist(), abs=0.02)
-        assert found["oodScore"] == pytest.approx(far.item(), rel=0.02)
+    for row, expected, far in zip(json.loads(process.stdout), probabilities, scores, strict=True):
+        assert row["probabilities"] == pytest.approx(expected.tolist(), abs=0.02)
+        assert row["oodScore"] == pytest.approx(far.item(), rel=0.02)
 
 
 def test_a_page_is_written_over_an_older_one_and_never_over_a_file(tmp_path, trained):

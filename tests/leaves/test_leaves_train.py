@@ -34,7 +34,7 @@ def event_is_training(event):
     return isinstance(event, Step) and bool(event.losses)
 
 
-def test_a_run_has_every_documented_file_and_its_model_is_measured(trained, drawn):
+def test_a_run_has_every_documented_file_and_its_model_is_measured(trained, leaf_folder):
     names = {path.name for path in trained.iterdir()}
     expected = {"config.json", "manifest.json", "metrics.jsonl", "report.json"}
     assert names == expected | {
@@ -43,7 +43,7 @@ def test_a_run_has_every_documented_file_and_its_model_is_measured(trained, draw
     model, metadata = leaves.load(trained / "model.safetensors")
     manifest, report = leaves.manifest_of(Run(trained)), json.loads((trained / "report.json").read_text())
     test = manifest.of("test")
-    answers, _ = leaves.predict_files(model, [drawn / photo.file for photo in test])
+    answers, _ = leaves.predict_files(model, [leaf_folder / photo.file for photo in test])
     right = [
         answer.label == manifest.classes[photo.label]
         for (_, answer), photo in zip(answers, test, strict=True)
@@ -143,8 +143,8 @@ def test_options_train_and_change_the_result(settings, trained, tmp_path, change
 
 
 def test_from_scratch_everything_is_trained(settings, tmp_path):
-    asked = replace(settings, weights="none", cache_features=False, epochs=1)
-    result = finish(leaves.train(tmp_path / "run", asked))
+    options = replace(settings, weights="none", cache_features=False, epochs=1)
+    result = finish(leaves.train(tmp_path / "run", options))
     model, _ = leaves.load(tmp_path / "run" / "model.safetensors")
     assert model.frozen == () and all(p.requires_grad for p in model.features.parameters())
     assert result["settings"]["weights"] == "none" and result["settings"]["data"] == "drawn"
@@ -166,28 +166,28 @@ def test_impossible_settings_are_refused(settings, change, sentence):
         replace(settings, **change)
 
 
-def test_data_that_change_or_move_away_are_a_sentence(settings, drawn, tmp_path):
-    moving = shutil.copytree(drawn, tmp_path / "data")
-    asked = replace(settings, data=str(moving))
+def test_data_that_change_or_move_away_are_a_sentence(settings, leaf_folder, tmp_path):
+    moving = shutil.copytree(leaf_folder, tmp_path / "data")
+    options = replace(settings, data=str(moving))
     for n, spoil in enumerate(
         (lambda: next((moving / "rust").iterdir()).unlink(), lambda: shutil.rmtree(moving))
     ):
         run = Run(tmp_path / f"run{n}")
-        events = leaves.train(run.folder, asked)
+        events = leaves.train(run.folder, options)
         next(events), events.close()
         spoil()
         with pytest.raises(ValueError, match=("has changed since the run began", "no longer in")[n]):
             finish(leaves.resume(run.folder))
         assert run.status() == "failed"
     with pytest.raises(ValueError, match="there is no folder"):
-        leaves.create(tmp_path / "other", asked)
+        leaves.create(tmp_path / "other", options)
     with pytest.raises(ValueError, match="does not hold the features"):
         leaves.create(tmp_path / "other", replace(settings, weights=str(tmp_path / "nothing.safetensors")))
     assert not (tmp_path / "other").exists()
 
 
-def test_bundles_of_every_form_answer_alike(trained, drawn, tmp_path):
-    picture = images.read(next((drawn / "rust").iterdir()))
+def test_bundles_of_every_form_answer_alike(trained, leaf_folder, tmp_path):
+    picture = images.read(next((leaf_folder / "rust").iterdir()))
     model, _ = leaves.load(trained / "model.safetensors")
     [expected] = leaves.predict(model, [picture])
     for suffix in (".zip", ".pth", ".safetensors"):
@@ -195,7 +195,7 @@ def test_bundles_of_every_form_answer_alike(trained, drawn, tmp_path):
         assert leaves.predict(model, [picture]) == [expected]
         assert metadata["settings"]["data"] == "drawn"  # no path of this machine
     archive = zipfile.ZipFile(tmp_path / "leaf.zip")
-    assert str(drawn.parent) not in archive.read("manifest.json").decode()
+    assert str(leaf_folder.parent) not in archive.read("manifest.json").decode()
     assert len(archive.read("SHA256SUMS").splitlines()) == 5
     assert "| rust |" in archive.read("README.md").decode()
     with pytest.raises(ValueError, match="no known form"):
@@ -203,7 +203,7 @@ def test_bundles_of_every_form_answer_alike(trained, drawn, tmp_path):
 
 
 @pytest.mark.slow
-def test_onnx_answers_as_pytorch(trained, drawn, tmp_path):
+def test_onnx_answers_as_pytorch(trained, leaf_folder, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     leaves.bundle(trained, tmp_path / "leaf.onnx")
     model, _ = leaves.load(trained / "model.safetensors")
@@ -213,8 +213,8 @@ def test_onnx_answers_as_pytorch(trained, drawn, tmp_path):
     with torch.no_grad():
         expected = model.judge(image)
     assert np.allclose(probabilities, expected[0], atol=1e-4) and np.allclose(scores, expected[1], rtol=1e-3)
-    told = json.loads(session.get_modelmeta().custom_metadata_map["vision-core"])
-    assert told["classes"] == model.classes
+    output = json.loads(session.get_modelmeta().custom_metadata_map["vision-core"])
+    assert output["classes"] == model.classes
     with pytest.raises(ValueError, match="cannot be loaded here"):
         leaves.load(tmp_path / "leaf.onnx")
 
@@ -247,25 +247,29 @@ def test_strange_bundles_are_refused(trained, tmp_path):
         leaves.load(trained / "best.safetensors")
 
 
-def test_evaluation_counts_what_it_was_trained_on_and_classes_it_does_not_know(trained, drawn, tmp_path):
-    folder = shutil.copytree(drawn, tmp_path / "data")
+def test_evaluation_counts_what_it_was_trained_on_and_classes_it_does_not_know(
+    trained, leaf_folder, tmp_path
+):
+    folder = shutil.copytree(leaf_folder, tmp_path / "data")
     (folder / "scab").rename(folder / "mildew")
     (folder / "rot" / "note.txt").write_text("x")
     model, metadata = leaves.load(trained / "model.safetensors")
-    found = leaves.evaluate(model, folder, metadata["seen"])
+    scores = leaves.evaluate(model, folder, metadata["seen"])
     manifest = leaves.manifest_of(Run(trained))
     known = [photo for photo in manifest.photos if manifest.classes[photo.label] != "scab"]
-    assert found["images"] == 45 and found["trained_on"] == sum(photo.split != "test" for photo in known)
-    assert found["unknown"]["mildew"]["images"] == 15 and 0 <= found["refusal"]["auroc"] <= 1
-    assert [entry["file"] for entry in found["skipped"]] == ["rot/note.txt"]
+    assert scores["images"] == 45 and scores["trained_on"] == sum(photo.split != "test" for photo in known)
+    assert scores["unknown"]["mildew"]["images"] == 15 and 0 <= scores["refusal"]["auroc"] <= 1
+    assert [entry["file"] for entry in scores["skipped"]] == ["rot/note.txt"]
     shutil.rmtree(folder / "rot"), shutil.rmtree(folder / "rust"), shutil.rmtree(folder / "healthy")
     with pytest.raises(ValueError, match="of which the model knows none"):
         leaves.evaluate(model, folder)
 
 
-def test_predictions_skip_what_is_no_picture_in_a_folder_but_not_what_was_named(trained, drawn, tmp_path):
+def test_predictions_skip_what_is_no_picture_in_a_folder_but_not_what_was_named(
+    trained, leaf_folder, tmp_path
+):
     model, _ = leaves.load(trained / "model.safetensors")
-    shutil.copy(next((drawn / "rot").iterdir()), tmp_path / "leaf.jpg")
+    shutil.copy(next((leaf_folder / "rot").iterdir()), tmp_path / "leaf.jpg")
     (tmp_path / "broken.jpg").write_bytes(b"x")
     answers, skipped = leaves.predict_files(model, [tmp_path])
     assert [file for file, _ in answers] == [str(tmp_path / "leaf.jpg")]
@@ -292,8 +296,8 @@ def test_grad_cam_weighs_the_maps_by_the_heads_weights_and_leaves_no_trace(train
     assert (shares.amax((1, 2)) > 0).any()
     for label, share in enumerate(shares):
         wide = torch.nn.functional.interpolate(share[None, None], (96, 96), mode="bilinear")[0, 0]
-        found = grad_cam(model, image, label)[0]
-        assert torch.allclose(found, wide / wide.max().clamp_min(1e-12), atol=1e-3)
+        result = grad_cam(model, image, label)[0]
+        assert torch.allclose(result, wide / wide.max().clamp_min(1e-12), atol=1e-3)
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
@@ -306,7 +310,7 @@ def test_ground_bias_is_seen_and_other_grounds_in_the_views_take_it_away(tmp_pat
     alone = []
     for views in (1, 2):
         run = tmp_path / f"run-{views}"
-        asked = Settings(
+        options = Settings(
             str(tmp_path / "biased"),
             epochs=12,
             lr=0.02,
@@ -315,21 +319,21 @@ def test_ground_bias_is_seen_and_other_grounds_in_the_views_take_it_away(tmp_pat
             crop=64,
             views=views,
         )
-        finish(leaves.train(run, asked))
+        finish(leaves.train(run, options))
         model, _ = leaves.load(run / "model.safetensors")
         test = leaves.manifest_of(Run(run)).of("test")
         truth = np.array([photo.label for photo in test])
-        found = leaves.ground_bias(model, tmp_path / "biased", [photo.file for photo in test], truth)
-        assert 0 < found["images"] <= len(test) and 0 <= found["attention_outside"] <= 1
-        alone.append(found["ground_only"])
+        bias = leaves.ground_bias(model, tmp_path / "biased", [photo.file for photo in test], truth)
+        assert 0 < bias["images"] <= len(test) and 0 <= bias["attention_outside"] <= 1
+        alone.append(bias["ground_only"])
     assert alone[0] >= alone[1] + 0.2
 
 
 def test_explanation_shows_picture_map_and_leaf(trained):
     model, _ = leaves.load(trained / "model.safetensors")
     rgb = leaf("rust", 4, 96, "paper")[0]
-    found = leaves.explain(model, images.Picture(rgb), "scab")
-    assert found.map.shape == (32, 32) and found.map.max() <= 1 and found.overlay.dtype == np.uint8
-    assert leaves.side_by_side(found).shape == (32, 32 * (3 if found.outside is not None else 2), 3)
+    result = leaves.explain(model, images.Picture(rgb), "scab")
+    assert result.map.shape == (32, 32) and result.map.max() <= 1 and result.overlay.dtype == np.uint8
+    assert leaves.side_by_side(result).shape == (32, 32 * (3 if result.outside is not None else 2), 3)
     with pytest.raises(ValueError, match="does not know 'mildew'"):
         leaves.explain(model, images.Picture(rgb), "mildew")

@@ -36,16 +36,16 @@ def put_back(path: Path, picture: images.Picture) -> Path:
 @pytest.mark.parametrize("kind", pdf_files.KINDS)
 def test_a_scan_gives_its_own_pixels_and_a_picture_comes_back_in_its_place(path, kind):
     expected = pdf_files.make(path, kind)
-    found = documents.read(path, 1)
-    assert np.array_equal(found.rgb, expected)
-    assert found.notes == (("16 bits per channel were rounded to 8",) if kind == "16 bits" else ())
+    decoded = documents.read(path, 1)
+    assert np.array_equal(decoded.rgb, expected)
+    assert decoded.notes == (("16 bits per channel were rounded to 8",) if kind == "16 bits" else ())
     bilevel = ("1 bit", "1 bit negative", "stencil", "Group 4")
     grey = ("grey", "grey negative", "16 bits", "grey JPEG")
-    assert found.kind == ("binary" if kind in bilevel else "grey" if kind in grey else "color")
+    assert decoded.kind == ("binary" if kind in bilevel else "grey" if kind in grey else "color")
     dpi = 75 if kind == "in a user unit of two" else 150
-    assert found.dpi == pytest.approx((dpi, dpi), abs=0.1)
-    again = documents.read(target := put_back(path, found.with_rgb(255 - found.rgb)), 1)
-    assert np.array_equal(again.rgb, 255 - expected) and again.kind == found.kind and not again.notes
+    assert decoded.dpi == pytest.approx((dpi, dpi), abs=0.1)
+    again = documents.read(target := put_back(path, decoded.with_rgb(255 - decoded.rgb)), 1)
+    assert np.array_equal(again.rgb, 255 - expected) and again.kind == decoded.kind and not again.notes
     with pikepdf.open(path) as before, pikepdf.open(target) as after:
         for key in ("/MediaBox", "/CropBox", "/Rotate", "/UserUnit"):
             assert before.pages[0].get(key) == after.pages[0].get(key)
@@ -61,8 +61,8 @@ def test_a_soft_mask_and_four_inks_are_shown_as_a_reader_shows_them(path):
     data = encoded(Image.fromarray(RGB).convert("CMYK"), "JPEG", quality=95)
     inverted = {"Decode": Array([1, 0] * 4)}  # as Photoshop and Pillow write it
     page(path, lambda pdf: {"I": coded(pdf, data, Name.DCTDecode, Name.DeviceCMYK, **inverted)})
-    found = documents.read(path, 1).rgb
-    assert np.corrcoef(found.ravel(), RGB.ravel())[0, 1] > 0.9
+    decoded = documents.read(path, 1).rgb
+    assert np.corrcoef(decoded.ravel(), RGB.ravel())[0, 1] > 0.9
 
 
 def test_jbig2(path):
@@ -77,9 +77,9 @@ def test_jbig2(path):
     for data in (whole, whole[:first], whole[:-20]):
         page(path, lambda pdf: {"I": coded(pdf, data, Name.JBIG2Decode, Name.DeviceGray, BitsPerComponent=1)})  # noqa: B023
         if data is whole:
-            found = documents.read(path, 1)
-            assert np.array_equal(found.rgb, grey3(np.where(BITS, 0, 255).astype(np.uint8)))
-            assert found.kind == "binary"
+            decoded = documents.read(path, 1)
+            assert np.array_equal(decoded.rgb, grey3(np.where(BITS, 0, 255).astype(np.uint8)))
+            assert decoded.kind == "binary"
         else:
             with pytest.raises(ValueError, match=r"page 1 of .* is damaged: the JBIG2 data"):
                 documents.read(path, 1)
@@ -107,10 +107,10 @@ def book(path: Path) -> None:
 
 def test_what_else_a_book_holds_stays_and_other_pages_are_as_they_were(path):
     book(path)
-    found = documents.read(path, 2)
-    assert np.array_equal(found.rgb, grey3(255 - GREY)) and not found.notes
+    decoded = documents.read(path, 2)
+    assert np.array_equal(decoded.rgb, grey3(255 - GREY)) and not decoded.notes
     part, target = path.with_name("2.png"), path.with_name("out.pdf")
-    images.save(found.with_rgb(found.rgb // 2), part)
+    images.save(decoded.with_rgb(decoded.rgb // 2), part)
     for name in ("out.pdf", "again.pdf"):
         documents.write(path.with_name(name), {1: part, 2: part}, path, unchanged={1})
     assert target.read_bytes() == path.with_name("again.pdf").read_bytes()
@@ -150,20 +150,20 @@ def letter(path: Path, content: bytes, **keys: object) -> Path:
     ],
 )
 def test_a_small_picture_does_not_set_the_resolution_of_a_page_of_text(path, content, dpi):
-    found = documents.read(letter(path, content), 1)
+    decoded = documents.read(letter(path, content), 1)
     if b"595 0 0 842" in content:
-        assert found.rgb.shape == (48, 48, 3) and not found.notes  # nothing of the text can be seen
+        assert decoded.rgb.shape == (48, 48, 3) and not decoded.notes  # nothing of the text can be seen
     else:
-        assert found.notes == (f"drawn at {dpi} dpi",) and found.rgb.shape == (3508, 2479, 3)
-        assert 0.001 < (found.rgb < 128).mean() < 0.05
+        assert decoded.notes == (f"drawn at {dpi} dpi",) and decoded.rgb.shape == (3508, 2479, 3)
+        assert 0.001 < (decoded.rgb < 128).mean() < 0.05
 
 
 def test_text_over_a_scan_is_drawn_at_the_resolution_of_the_scan(path):
     """All but the text are the scan's own pixels."""
     stamp = b"q %f 0 0 %f 0 0 cm /I Do Q BT /F1 9 Tf 10 5 Td (stamp) Tj ET" % (WIDE / 2, TALL / 2)
-    found = documents.read(page(path, scan(), stamp, (0, 0, WIDE / 2, TALL / 2)), 1)
-    assert found.notes == ("drawn at 300 dpi",) and found.rgb.shape == RGB.shape
-    same = (found.rgb == RGB).all(2)
+    decoded = documents.read(page(path, scan(), stamp, (0, 0, WIDE / 2, TALL / 2)), 1)
+    assert decoded.notes == ("drawn at 300 dpi",) and decoded.rgb.shape == RGB.shape
+    same = (decoded.rgb == RGB).all(2)
     assert same[:60].all() and 0.7 < same.mean() < 1
 
 
@@ -177,15 +177,15 @@ def test_a_mask_finer_than_its_picture_sets_the_resolution(path):
         return {"P": paper, "I": stream(pdf, np.zeros((15, 11, 3), np.uint8), SMask=mask)}
 
     page(path, draw, b"q %f 0 0 %f 0 0 cm /P Do /I Do Q" % (WIDE, TALL))
-    found = documents.read(path, 1)
-    assert np.array_equal(found.rgb, grey3(np.where(BITS, 0, 200).astype(np.uint8)))
+    decoded = documents.read(path, 1)
+    assert np.array_equal(decoded.rgb, grey3(np.where(BITS, 0, 200).astype(np.uint8)))
 
 
 def test_a_page_without_scans_that_would_be_too_large_is_drawn_smaller_and_says_so(path):
     page(path, scan(), b"0 0 100 100 re f", (0, 0, 7200, 7200))
-    found = documents.read(path, 1, max_pixels=1_000_000)
-    (note,) = found.notes
-    assert "instead of 300 dpi, within 1 megapixels" in note and 0.98e6 < found.rgb[..., 0].size <= 1e6
+    decoded = documents.read(path, 1, max_pixels=1_000_000)
+    (note,) = decoded.notes
+    assert "instead of 300 dpi, within 1 megapixels" in note and 0.98e6 < decoded.rgb[..., 0].size <= 1e6
     page(path, scan())
     with pytest.raises(ValueError, match=r"page 1 of .* has 110 x 150 pixels, .* at most 0\.01 are accepted"):
         documents.read(path, 1, max_pixels=10_000)
@@ -197,24 +197,24 @@ def test_a_unit_that_is_none_is_named(path, unit):
     with pikepdf.open(path, allow_overwriting_input=True) as pdf:
         pdf.pages[0].obj.UserUnit = unit
         pdf.save(path)
-    found = documents.read(path, 1)
+    decoded = documents.read(path, 1)
     assert (
-        found.dpi == pytest.approx((150, 150), abs=0.1)
-        and "points of 1/72 inch were assumed" in found.notes[0]
+        decoded.dpi == pytest.approx((150, 150), abs=0.1)
+        and "points of 1/72 inch were assumed" in decoded.notes[0]
     )
 
 
 def test_a_page_of_kilometres_names_a_resolution_that_is_not_zero_and_keeps_none(path):
     page(path, lambda pdf: {}, b"0 0 100 100 re f", (0, 0, 1e7, 1e7))
-    found = documents.read(path, 1, max_pixels=1_000_000)
-    assert found.dpi is None and "drawn at 0.0072 dpi instead of 300 dpi" in found.notes[0]
+    decoded = documents.read(path, 1, max_pixels=1_000_000)
+    assert decoded.dpi is None and "drawn at 0.0072 dpi instead of 300 dpi" in decoded.notes[0]
 
 
 def test_form_fields_and_annotations_are_drawn_and_become_part_of_a_new_picture(path):
     def box(pdf: pikepdf.Pdf, content: bytes) -> Stream:
-        found = pdf.make_stream(content)
-        found.Type, found.Subtype, found.BBox = Name.XObject, Name.Form, Array([0, 0, 20, 20])
-        return found
+        decoded = pdf.make_stream(content)
+        decoded.Type, decoded.Subtype, decoded.BBox = Name.XObject, Name.Form, Array([0, 0, 20, 20])
+        return decoded
 
     page(path, scan())
     with pikepdf.open(path, allow_overwriting_input=True) as pdf:
@@ -234,13 +234,13 @@ def test_form_fields_and_annotations_are_drawn_and_become_part_of_a_new_picture(
         pdf.pages[0].Annots = Array([*marks, pdf.make_indirect(link)])
         pdf.Root.AcroForm = Dictionary(Fields=Array([marks[0]]))
         pdf.save(path)
-    found = documents.read(path, 1)
-    assert found.notes == ("form fields and annotations are part of the picture", "drawn at 300 dpi")
+    decoded = documents.read(path, 1)
+    assert decoded.notes == ("form fields and annotations are part of the picture", "drawn at 300 dpi")
     for left in (5, 30):
         columns = slice(int((left + 1) * 300 / 72), int((left + 19) * 300 / 72))
-        red = found.rgb[-int(24 * 300 / 72) : -int(6 * 300 / 72), columns]
+        red = decoded.rgb[-int(24 * 300 / 72) : -int(6 * 300 / 72), columns]
         assert (red == [255, 0, 0]).all()
-    with pikepdf.open(put_back(path, found)) as pdf:
+    with pikepdf.open(put_back(path, decoded)) as pdf:
         assert [str(mark.Subtype) for mark in pdf.pages[0].Annots] == ["/Link"]
         assert not len(pdf.Root.AcroForm.Fields)
 
@@ -314,8 +314,8 @@ def nested(pdf: pikepdf.Pdf, key: str) -> Stream:
     """Forms or patterns inside of one another, ten of each in each: 10 ** 10 dots from 3 kB."""
     inner = pdf.make_stream(b"0 0 1 1 re f")
     for _ in range(10):
-        drawn = b"/X Do " if key == "XObject" else b"/Pattern cs /X scn 0 0 9 9 re f "
-        outer = pdf.make_stream(drawn * 10)
+        content = b"/X Do " if key == "XObject" else b"/Pattern cs /X scn 0 0 9 9 re f "
+        outer = pdf.make_stream(content * 10)
         inner.Resources = inner.get("/Resources", Dictionary())
         inner.BBox, inner.Type, inner.Subtype = Array([0, 0, 9, 9]), Name.XObject, Name.Form
         if key == "Pattern":
@@ -347,8 +347,8 @@ def bomb(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["XObject", "operators", "Pattern"])
 def test_endless_drawing_is_one_sentence(path, kind):
     bomb(path, kind)
-    with pytest.raises(ValueError, match=r"page 1 of \S+ (draws|takes|cannot)") as said:
+    with pytest.raises(ValueError, match=r"page 1 of \S+ (draws|takes|cannot)") as error:
         guarded.read(path, page=1, seconds=15)
-    assert len(str(said.value)) < 300
+    assert len(str(error.value)) < 300
     page(path, scan())
     assert np.array_equal(guarded.read(path, page=1).rgb, RGB)

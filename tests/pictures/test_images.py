@@ -193,11 +193,13 @@ try:
 except ValueError as error:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "bomb.png"], capture_output=True, text=True)
-    kilobytes, sentence = done.stdout.split(" ", 1)
+    process = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "bomb.png"], capture_output=True, text=True
+    )
+    kilobytes, sentence = process.stdout.split(" ", 1)
     assert "megapixels" in sentence and "50" in sentence
     assert int(kilobytes) < 20_000  # decoded it would be 18 MB at one bit a pixel, 430 MB as RGB
-    assert done.stderr == ""
+    assert process.stderr == ""
 
 
 def test_the_pages_of_a_tiff_are_not_counted():
@@ -209,9 +211,9 @@ def test_the_pages_of_a_tiff_are_not_counted():
         struct.pack("<H", len(tags)) + entries + struct.pack("<I", first + page * size)
         for page in range(1, 200_001)
     ]
-    found = read(struct.pack("<2sHI", b"II", 42, first) + b"\xff\0" + b"".join(pages) + bytes(2))
-    assert found.rgb.tolist() == [[[255, 255, 255]]]
-    assert found.notes == ("only the first of its frames is used",)
+    decoded = read(struct.pack("<2sHI", b"II", 42, first) + b"\xff\0" + b"".join(pages) + bytes(2))
+    assert decoded.rgb.tolist() == [[[255, 255, 255]]]
+    assert decoded.notes == ("only the first of its frames is used",)
 
 
 def pages_of(frames: list[tuple[Image.Image, int]]) -> bytes:
@@ -235,10 +237,10 @@ def test_thumbnails_levels_and_masks_are_no_pages(tmp_path):
         ([(small, 1)], [(4, 5)]),
     ):
         (tmp_path / "x.tif").write_bytes(data := pages_of(frames))
-        found = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
-        assert [each.rgb.shape[:2] for each in found] == sizes
+        decoded = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
+        assert [each.rgb.shape[:2] for each in decoded] == sizes
         first = read(data)
-        assert np.array_equal(first.rgb, found[0].rgb) and bool(first.notes) == (len(sizes) > 1)
+        assert np.array_equal(first.rgb, decoded[0].rgb) and bool(first.notes) == (len(sizes) > 1)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -325,19 +327,19 @@ def test_a_gif_s_comments_are_not_read(monkeypatch):
     at = plain.index(b"!\xf9")
     comment = b"!\xfe" + b"\xffcomment".ljust(256) * 30_000 + b"\0"
     loop = b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0"
-    seen = []
-    monkeypatch.setattr(decoding, "_open", lambda data, open=decoding._open: seen.append(data) or open(data))
+    reads = []
+    monkeypatch.setattr(decoding, "_open", lambda data, open=decoding._open: reads.append(data) or open(data))
     for data in (plain, plain[:at] + comment + loop + plain[at:-1] + comment + b";"):
-        found = read(data)
-        assert np.array_equal(found.rgb, read(plain).rgb) and found.alpha is not None
-    assert {len(data) for data in seen} == {len(gifs.first(plain)[0])} and found.notes == ()
+        decoded = read(data)
+        assert np.array_equal(decoded.rgb, read(plain).rgb) and decoded.alpha is not None
+    assert {len(data) for data in reads} == {len(gifs.first(plain)[0])} and decoded.notes == ()
 
 
 def test_heic():
     smooth = np.stack(np.meshgrid(np.arange(0, 192, 2), np.arange(0, 192, 3)), -1).astype(np.uint8)
     smooth = np.concatenate([smooth, smooth[..., :1]], -1)
-    found = read(heic(Image.fromarray(smooth)))
-    assert np.abs(found.rgb.astype(int) - smooth).max() <= 6 and found.notes == ()
+    decoded = read(heic(Image.fromarray(smooth)))
+    assert np.abs(decoded.rgb.astype(int) - smooth).max() <= 6 and decoded.notes == ()
 
 
 def with_scans(scans: int) -> bytes:
@@ -438,9 +440,9 @@ def test_sixteen_bits_are_scaled_not_clipped():
     assert grey.bit_depth == 16 and grey.notes == () and grey.kind == "grey"
     assert grey.in_8_bits().notes == ("16 bits per channel were rounded to 8",)
     color = np.stack([wide, wide[:, ::-1], wide // 2], -1)
-    found = read(wide_png(color))
-    assert found.bit_depth == 16
-    assert np.abs(found.rgb.astype(float) - color / 257).max() < 1  # Pillow drops the low byte
+    decoded = read(wide_png(color))
+    assert decoded.bit_depth == 16
+    assert np.abs(decoded.rgb.astype(float) - color / 257).max() < 1  # Pillow drops the low byte
     every = np.arange(256, dtype=np.uint16)[None] * 257
     assert read(wide_png(np.stack([every] * 3, -1))).rgb[0, :, 1].tolist() == list(range(256))
     assert read(wide_png(every)).rgb[0, :, 2].tolist() == list(range(256))
@@ -505,14 +507,16 @@ def test_sixteen_bits_upright_and_through_a_profile():
     profile = rgb_profile(2.2, ADOBE_RGB, "Adobe RGB (1998)")
     whole = wide_png(values)
     packed = chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
-    found = read(with_chunks(whole, packed, chunk(b"eXIf", orientation_block(6))))
+    decoded = read(with_chunks(whole, packed, chunk(b"eXIf", orientation_block(6))))
     linear = np.linalg.solve(
         np.transpose(SRGB), np.transpose(ADOBE_RGB) @ ((values / 65535) ** 2.2).reshape(-1, 3).T
     )
     expected = np.rot90(srgb_curve(linear.T.reshape(values.shape)), -1) * 65535
-    assert found.wide is not None and found.notes == ("colours were converted from Adobe RGB (1998) to sRGB",)
+    assert decoded.wide is not None and decoded.notes == (
+        "colours were converted from Adobe RGB (1998) to sRGB",
+    )
     assert (
-        np.abs(found.wide - expected).max() < 64
+        np.abs(decoded.wide - expected).max() < 64
     )  # a quarter of a step of 8 bits: the profile's numbers are rounded
     keyed = read(with_chunks(whole, chunk(b"tRNS", values[3, 4].astype(">u2").tobytes())))
     assert keyed.alpha is not None and (keyed.alpha == 0).sum() == 1 and keyed.alpha[3, 4] == 0
@@ -535,9 +539,9 @@ def test_colour_spaces_that_are_named_without_a_profile():
     """cICP, gAMA and cHRM of PNG, nclx of AVIF and HEIC, and DCF's Adobe RGB."""
     whole = encode(Picture(COLORS))
     degamma = np.where(COLORS / 255 <= 0.04045, COLORS / 255 / 12.92, ((COLORS / 255 + 0.055) / 1.055) ** 2.4)
-    found = read(with_chunks(whole, chunk(b"cICP", bytes([12, 13, 0, 1]))))
-    assert found.notes == ("colours were converted from Display P3 to sRGB",)
-    assert np.abs(found.rgb - srgb_of(degamma @ P3_TO_SRGB.T)).max() < 1.5
+    decoded = read(with_chunks(whole, chunk(b"cICP", bytes([12, 13, 0, 1]))))
+    assert decoded.notes == ("colours were converted from Display P3 to sRGB",)
+    assert np.abs(decoded.rgb - srgb_of(degamma @ P3_TO_SRGB.T)).max() < 1.5
     linear = read(with_chunks(whole, chunk(b"gAMA", struct.pack(">I", 100_000))))
     assert np.abs(linear.rgb - srgb_of(COLORS / 255)).max() <= 1 and "gamma" in linear.notes[0]
     for same in (
@@ -565,9 +569,9 @@ def test_bright_light_is_bent_below_white_and_the_rest_keeps_its_own():
     """PQ: 92.2 nits are 45 % of paper white, 10,000 are not beyond white; HLG grows with the signal."""
     ramp = wide_png(np.linspace(0, 65535, 512).astype(np.uint16)[None, :, None].repeat(3, 2))
     for transfer, name in ((16, "PQ"), (18, "HLG")):
-        found = read(with_chunks(ramp, chunk(b"cICP", bytes([9, transfer, 0, 1]))))
-        assert name in found.notes[0] and "compressed" in found.notes[0]
-        grey = found.rgb[0].astype(int)
+        decoded = read(with_chunks(ramp, chunk(b"cICP", bytes([9, transfer, 0, 1]))))
+        assert name in decoded.notes[0] and "compressed" in decoded.notes[0]
+        grey = decoded.rgb[0].astype(int)
         assert (np.diff(grey[:, 0]) >= 0).all() and 240 < grey[-1, 0] < 256 and np.ptp(grey, 1).max() <= 1
         if name == "PQ":
             assert abs(grey[256, 0] - srgb_of(np.array(92.2 / 203))) < 2
@@ -582,9 +586,9 @@ def test_colour_space_of_a_box(format):
     assert at > 0 and plain.notes == ()
     p3 = bytearray(data)
     p3[at + 4 : at + 8] = struct.pack(">HH", 12, 13)
-    found = read(bytes(p3))
-    assert found.notes == ("colours were converted from Display P3 to sRGB",)
-    assert found.rgb[9, 9, 0] > plain.rgb[9, 9, 0] + 3
+    decoded = read(bytes(p3))
+    assert decoded.notes == ("colours were converted from Display P3 to sRGB",)
+    assert decoded.rgb[9, 9, 0] > plain.rgb[9, 9, 0] + 3
 
 
 def with_rights(format: str, **more) -> bytes:
@@ -645,9 +649,9 @@ def test_pages_joined_into_one_tiff_keep_all_that_each_has(tmp_path):
     ]
     with open(tmp_path / "x.tif", "xb") as file:
         tiff_writing.join(file, (encode(page, "TIFF") for page in pages))
-    found = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
-    assert len(found) == len(pages)
-    for page, again in zip(pages, found, strict=True):
+    decoded = [decode() for decode in images.tiff_pages(tmp_path / "x.tif")]
+    assert len(decoded) == len(pages)
+    for page, again in zip(pages, decoded, strict=True):
         assert np.array_equal(again.rgb, page.rgb) and again.kind == page.kind
         assert again.exif == page.exif and again.xmp == page.xmp
         assert (again.wide is None) == (page.wide is None) and (again.dpi is None) == (page.dpi is None)
@@ -691,8 +695,8 @@ def test_an_iptc_record_and_damaged_metadata():
     texts = [f"\ufeff{text}" for text in (author % "cc", bomb, many)]
     packets = [text.encode(code) for text in texts for code in ("utf-8", "utf-16-be")]
     for xmp in (*packets, b"<not", b"\0" * 99, "\ufeff<a/>".encode("utf-16")):
-        found = read(file_of(Image.fromarray(COLORS), "TIFF", tiffinfo={700: xmp}))
-        assert (found.xmp is not None) == (xmp in packets[:2]) and np.array_equal(found.rgb, COLORS)
+        decoded = read(file_of(Image.fromarray(COLORS), "TIFF", tiffinfo={700: xmp}))
+        assert (decoded.xmp is not None) == (xmp in packets[:2]) and np.array_equal(decoded.rgb, COLORS)
 
 
 def test_what_libjpeg_says_of_harmless_numbers_is_not_printed(capfd):
@@ -714,16 +718,16 @@ def test_twelve_bit_tiff():
     tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 134, 277: 1, 278: 1, 279: 3, 296: 1}
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
     data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + b"\xff\xf8\x00"
-    found = read(data)
-    assert found.rgb[0, :, 0].tolist() == [255, 128] and found.bit_depth == 12
+    decoded = read(data)
+    assert decoded.rgb[0, :, 0].tolist() == [255, 128] and decoded.bit_depth == 12
 
 
 def test_lab_tiff():
     """CIELAB as TIFF holds it: white, and a colour worked out by scikit-image."""
     values = np.array([[[255, 0, 0], [150, 30, 226]]], np.uint8)  # L = 100, and L = 58.8, a = 30, b = -30
-    found = read(file_of(Image.frombytes("LAB", (2, 1), values.tobytes()), "TIFF"))
+    decoded = read(file_of(Image.frombytes("LAB", (2, 1), values.tobytes()), "TIFF"))
     expected = lab2rgb([[[100.0, 0, 0], [150 / 2.55, 30, -30]]])
-    assert np.abs(found.rgb / 255 - expected).max() < 0.03 and found.dpi is None
+    assert np.abs(decoded.rgb / 255 - expected).max() < 0.03 and decoded.dpi is None
 
 
 def test_eight_bit_images_of_sixteen_pixels_have_eight_bits():
@@ -736,25 +740,25 @@ def test_cmyk_jpeg():
     inks = np.zeros((8, 32, 4), np.uint8)
     for n in range(4):
         inks[:, 8 * n : 8 * n + 8, n] = 255  # cyan, magenta, yellow, black
-    found = read(file_of(Image.fromarray(inks, "CMYK"), "JPEG", quality=100))
+    decoded = read(file_of(Image.fromarray(inks, "CMYK"), "JPEG", quality=100))
     expected = [(0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 0, 0)]
-    assert np.abs(found.rgb[4, 4::8].astype(int) - expected).max() <= 3
-    assert found.notes == ("CMYK without a profile was converted by formula",)
+    assert np.abs(decoded.rgb[4, 4::8].astype(int) - expected).max() <= 3
+    assert decoded.notes == ("CMYK without a profile was converted by formula",)
 
 
 def test_palette_with_transparency():
     indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
     indexed.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
-    found = read(file_of(indexed, "PNG", transparency=bytes([0, 128, 255])))
-    assert found.rgb[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
-    assert found.alpha is not None and found.alpha[0].tolist() == [0, 128, 255]
+    decoded = read(file_of(indexed, "PNG", transparency=bytes([0, 128, 255])))
+    assert decoded.rgb[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    assert decoded.alpha is not None and decoded.alpha[0].tolist() == [0, 128, 255]
     assert read(file_of(indexed, "PNG", transparency=2)).alpha[0].tolist() == [255, 255, 0]
 
 
 def test_grey_with_alpha_one_bit_and_opaque_alpha():
     both = np.stack([COLORS[..., 0], ALPHA], -1)
-    found = read(file_of(Image.fromarray(both, "LA")))
-    assert np.array_equal(found.alpha, ALPHA) and np.array_equal(found.rgb[..., 2], COLORS[..., 0])
+    decoded = read(file_of(Image.fromarray(both, "LA")))
+    assert np.array_equal(decoded.alpha, ALPHA) and np.array_equal(decoded.rgb[..., 2], COLORS[..., 0])
     assert read(file_of(Image.new("1", (9, 4), 1))).rgb.min() == 255
     opaque = Image.fromarray(COLORS)
     opaque.putalpha(255)
@@ -765,9 +769,9 @@ def test_grey_with_alpha_one_bit_and_opaque_alpha():
 def test_first_frame_of_several(format):
     frames = [Image.new("RGB", (20, 10), color) for color in ("red", "lime", "blue")]
     options = {"lossless": True} if format == "WEBP" else {}
-    found = read(file_of(frames[0], format, save_all=True, append_images=frames[1:], **options))
-    assert np.array_equal(found.rgb, np.full((10, 20, 3), (255, 0, 0)))
-    assert found.notes == ("only the first of its frames is used",)
+    decoded = read(file_of(frames[0], format, save_all=True, append_images=frames[1:], **options))
+    assert np.array_equal(decoded.rgb, np.full((10, 20, 3), (255, 0, 0)))
+    assert decoded.notes == ("only the first of its frames is used",)
 
 
 def test_avif_and_a_camera_s_pair_of_pictures():
@@ -775,8 +779,8 @@ def test_avif_and_a_camera_s_pair_of_pictures():
         Image.new("RGB", (20, 10), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (20, 10))]
     )
     for data in (pair, file_of(Image.new("RGB", (20, 10), "red"), "AVIF")):
-        found = read(data)
-        assert np.abs(found.rgb.astype(int) - (255, 0, 0)).max() <= 3 and found.notes == ()
+        decoded = read(data)
+        assert np.abs(decoded.rgb.astype(int) - (255, 0, 0)).max() <= 3 and decoded.notes == ()
 
 
 def test_an_avif_is_cropped_as_its_box_says():
@@ -816,11 +820,11 @@ def test_exif_orientation(orientation, mode):
     image = (
         Image.fromarray(COLORS) if mode == "RGB" else Image.fromarray(COLORS[..., 0].astype(np.uint16) * 257)
     )
-    found = read(file_of(image, "PNG", exif=exif))
+    decoded = read(file_of(image, "PNG", exif=exif))
     expected = UPRIGHT[orientation](COLORS)
     expected = expected if mode == "RGB" else np.repeat(expected[..., :1], 3, -1)
-    assert np.array_equal(found.rgb, expected)
-    assert np.array_equal(read(encode(found)).rgb, expected)  # not turned twice
+    assert np.array_equal(decoded.rgb, expected)
+    assert np.array_equal(read(encode(decoded)).rgb, expected)  # not turned twice
 
 
 # Colour profiles
@@ -830,7 +834,7 @@ def test_wide_gamut_colors_become_srgb():
     """Adobe RGB by hand, against the matrices and curves worked out in numpy."""
     levels = np.array([0, 40, 90, 128, 180, 200, 255], np.uint8)
     rgb = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
-    found = read(
+    decoded = read(
         file_of(
             Image.fromarray(rgb), "PNG", icc_profile=rgb_profile(563 / 256, ADOBE_RGB, "Adobe RGB (1998)")
         )
@@ -839,12 +843,12 @@ def test_wide_gamut_colors_become_srgb():
     linear = xyz @ np.linalg.inv(np.array(SRGB))
     inside = ((linear > 0) & (linear < 1)).all(-1)
     assert inside.sum() > 100
-    error = np.abs(found.rgb - 255 * srgb_curve(linear))[inside]
+    error = np.abs(decoded.rgb - 255 * srgb_curve(linear))[inside]
     assert error.max() < 1.6
-    assert np.abs(found.rgb.astype(int) - rgb).max() > 20  # it did something
-    assert found.notes == ("colours were converted from Adobe RGB (1998) to sRGB",)
-    again = read(encode(found))  # its own profile is now sRGB, and nothing moves any more
-    assert np.array_equal(again.rgb, found.rgb) and again.notes == ()
+    assert np.abs(decoded.rgb.astype(int) - rgb).max() > 20  # it did something
+    assert decoded.notes == ("colours were converted from Adobe RGB (1998) to sRGB",)
+    again = read(encode(decoded))  # its own profile is now sRGB, and nothing moves any more
+    assert np.array_equal(again.rgb, decoded.rgb) and again.notes == ()
 
 
 def test_a_profile_that_is_srgb_moves_no_pixel():
@@ -859,21 +863,21 @@ def test_a_profile_that_is_srgb_moves_no_pixel():
         ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
         rgb_profile(table, nearly, "camera"),
     ):
-        found = read(file_of(Image.fromarray(every), "PNG", icc_profile=profile))
-        assert np.array_equal(found.rgb, every) and found.notes == () and found.icc is not None
+        decoded = read(file_of(Image.fromarray(every), "PNG", icc_profile=profile))
+        assert np.array_equal(decoded.rgb, every) and decoded.notes == () and decoded.icc is not None
     plain = rgb_profile(2.2, SRGB, "sRGB only by name")
-    found = read(file_of(Image.fromarray(every), "PNG", icc_profile=plain))
-    assert np.abs(found.rgb.astype(int) - every).max() > 1
-    assert found.notes == ("colours were converted from sRGB only by name to sRGB",)
+    decoded = read(file_of(Image.fromarray(every), "PNG", icc_profile=plain))
+    assert np.abs(decoded.rgb.astype(int) - every).max() > 1
+    assert decoded.notes == ("colours were converted from sRGB only by name to sRGB",)
 
 
 def test_a_damaged_profile_is_told_and_ignored():
-    found = read(file_of(Image.fromarray(COLORS), "PNG", icc_profile=b"no profile at all"))
-    assert np.array_equal(found.rgb, COLORS)
-    assert found.notes == ("its colour profile is damaged and was ignored",) and found.icc is None
+    decoded = read(file_of(Image.fromarray(COLORS), "PNG", icc_profile=b"no profile at all"))
+    assert np.array_equal(decoded.rgb, COLORS)
+    assert decoded.notes == ("its colour profile is damaged and was ignored",) and decoded.icc is None
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    found = read(file_of(Image.fromarray(COLORS).convert("L"), "PNG", icc_profile=srgb))
-    assert found.notes == ("its colour profile is for RGB and was ignored",) and found.icc is None
+    decoded = read(file_of(Image.fromarray(COLORS).convert("L"), "PNG", icc_profile=srgb))
+    assert decoded.notes == ("its colour profile is for RGB and was ignored",) and decoded.icc is None
 
 
 # What is written
@@ -883,9 +887,9 @@ def test_a_damaged_profile_is_told_and_ignored():
 @pytest.mark.parametrize("alpha", [None, ALPHA])
 def test_lossless_round_trip_is_exact(tmp_path, suffix, alpha):
     save(Picture(COLORS, alpha), tmp_path / f"x{suffix}")
-    found = read(tmp_path / f"x{suffix}")
-    assert np.array_equal(found.rgb, COLORS)  # also where it is transparent
-    assert found.alpha is None if alpha is None else np.array_equal(found.alpha, alpha)
+    decoded = read(tmp_path / f"x{suffix}")
+    assert np.array_equal(decoded.rgb, COLORS)  # also where it is transparent
+    assert decoded.alpha is None if alpha is None else np.array_equal(decoded.alpha, alpha)
 
 
 def test_bmp_and_jpeg_round_trip():
@@ -930,8 +934,8 @@ def test_equal_pictures_are_equal_files(tmp_path):
 
 def test_impossible_resolutions_are_dropped():
     for dpi in ((0.01, 0.01), (10_000_000, 10_000_000)):
-        found = read(file_of(Image.fromarray(COLORS), "PNG", dpi=dpi))
-        assert found.dpi is None and encode(found, "JPEG")
+        decoded = read(file_of(Image.fromarray(COLORS), "PNG", dpi=dpi))
+        assert decoded.dpi is None and encode(decoded, "JPEG")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "BMP"])
@@ -984,8 +988,10 @@ try:
 except OSError as error:
     print(error.filename)
 """
-    done = subprocess.run([sys.executable, "-c", code], preexec_fn=full_disk, capture_output=True, text=True)
-    assert done.stdout.strip() == str(old), done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=full_disk, capture_output=True, text=True
+    )
+    assert process.stdout.strip() == str(old), process.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"] and old.read_bytes() == before
 
 

@@ -247,11 +247,11 @@ def verdict(layout: dict[str, Any]) -> str:
     theirs = np.moveaxis(theirs, 0, 2) if layout["planar"] == "separate" else theirs
     assert np.array_equal(theirs.reshape(values.shape), values), f"tifffile reads {layout} otherwise"
     try:
-        found = read(data)
+        decoded = read(data)
     except ValueError as error:
         named = f"{layout['bits']}-bit" in str(error) and "\n" not in str(error)
         return "refused" if named else f"refused without a name: {error}"
-    return right(layout, values, found)
+    return right(layout, values, decoded)
 
 
 def written_by_tifffile() -> Iterator[tuple[str, bytes]]:
@@ -290,7 +290,7 @@ def test_pixels_that_a_library_compressed_are_its_own_or_refused_by_name():
     for name, data in written_by_tifffile():
         theirs = tifffile.imread(BytesIO(data)).astype(int)
         try:
-            found = read(data).rgb
+            decoded = read(data).rgb
         except ValueError as error:
             assert "layout that we do not read (8-bit" in str(error), name
             refused.append(name)
@@ -300,7 +300,7 @@ def test_pixels_that_a_library_compressed_are_its_own_or_refused_by_name():
             theirs = (255 - theirs[..., :3]) * (255 - theirs[..., 3:]) // 255
         elif theirs.ndim == 2:
             theirs = np.abs(255 * ("miniswhite" in name) - theirs)[..., None]
-        assert np.abs(found - theirs).max() <= 4, name
+        assert np.abs(decoded - theirs).max() <= 4, name
     assert all("jpeg" not in name.split() or "ycbcr separate" in name for name in refused), refused
 
 
@@ -331,18 +331,18 @@ def test_bits_in_the_other_order(bits):
         assert right(layout, values, read(bytes(data))) == "right", compression
 
 
-def right(layout: dict[str, Any], values: np.ndarray, found: Picture) -> str:
+def right(layout: dict[str, Any], values: np.ndarray, picture: Picture) -> str:
     rgb, alpha = expected(layout, values)
     reduced = layout["bits"] > 8 and layout["color"] in ("separated", "cielab", "icclab")  # to 8 bits before
     tolerance = {"separated": 1.5, "cielab": 6, "icclab": 6}[layout["color"]] if reduced else 0.55
-    seen = (
+    decoded = (
         np.ones(rgb.shape[:2], bool) if alpha is None else alpha > 0.1
     )  # less alpha, less of the colour is left
-    if (worst := np.abs(found.rgb - rgb * 255)[seen].max()) > tolerance:
+    if (worst := np.abs(picture.rgb - rgb * 255)[decoded].max()) > tolerance:
         return f"wrong by {worst:.1f}"
-    if (alpha is None) != (found.alpha is None):
+    if (alpha is None) != (picture.alpha is None):
         return "alpha comes or goes"
-    if alpha is not None and found.alpha is not None and np.abs(found.alpha - alpha * 255).max() > 0.55:
+    if alpha is not None and picture.alpha is not None and np.abs(picture.alpha - alpha * 255).max() > 0.55:
         return "wrong alpha"
     return "right"
 
@@ -352,12 +352,12 @@ def table() -> list[tuple[dict[str, Any], str]]:
 
 
 def test_every_layout_is_right_or_refused_by_name():
-    found = table()
-    wrong = [f"{layout}: {said}" for layout, said in found if said not in ("right", "refused")]
-    assert not wrong, f"{len(wrong)} of {len(found)}\n" + "\n".join(wrong[:20])
-    refused = [layout for layout, said in found if said == "refused"]
+    verdicts = table()
+    wrong = [f"{layout}: {result}" for layout, result in verdicts if result not in ("right", "refused")]
+    assert not wrong, f"{len(wrong)} of {len(verdicts)}\n" + "\n".join(wrong[:20])
+    refused = [layout for layout, result in verdicts if result == "refused"]
     assert all(layout["sort"] != "u" or layout["bits"] > 16 for layout in refused), refused
-    assert len(found) - len(refused) >= 400
+    assert len(verdicts) - len(refused) >= 400
 
 
 if __name__ == "__main__":

@@ -35,11 +35,11 @@ def untrained():
 @pytest.fixture
 def network():
     """A small network that changes something."""
-    network, drawn = small_network(), devices.generator(0)
+    network, rng = small_network(), devices.generator(0)
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():  # what keeps an untrained network from changing anything
-                parameter.copy_(torch.randn(parameter.shape, generator=drawn) * 0.05)
+                parameter.copy_(torch.randn(parameter.shape, generator=rng) * 0.05)
         network.light.error.bias.copy_(torch.tensor([-9.0, -3.0]))  # sure of its light
     return network.eval()
 

@@ -53,10 +53,10 @@ def test_an_image_does_not_depend_on_its_neighbours_and_stays_as_it_was(crops):
 
 
 def test_mixtures_have_each_kind_with_its_probability():
-    drawn = [{step["kind"] for step in draw_mixture(seed)["steps"]} for seed in range(1000)]
+    mixtures = [{step["kind"] for step in draw_mixture(seed)["steps"]} for seed in range(1000)]
     for name, kind in KINDS.items():
-        assert sum(name in kinds for kinds in drawn) / 1000 == pytest.approx(kind.probability, abs=0.05)
-    assert all(drawn)
+        assert sum(name in kinds for kinds in mixtures) / 1000 == pytest.approx(kind.probability, abs=0.05)
+    assert all(mixtures)
 
 
 def test_no_steps_change_nothing(crops):
@@ -81,8 +81,8 @@ def test_jpeg_is_pillows(crops):
     pixels = (crops[0] * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=60)
     expected = np.array(Image.open(buffer))
-    found = damage.jpeg(crops[0], generator(0), 60).permute(1, 2, 0).numpy() * 255
-    assert np.array_equal(found.round().astype(np.uint8), expected)
+    result = damage.jpeg(crops[0], generator(0), 60).permute(1, 2, 0).numpy() * 255
+    assert np.array_equal(result.round().astype(np.uint8), expected)
 
 
 def test_what_bleeds_through_is_the_other_side_mirrored():

@@ -12,8 +12,8 @@ from vision_core.restoration.sheets import darkness, paled
 
 @pytest.fixture(scope="module")
 def sheets():
-    found = [pages.page(number, width=200, height=240).pixels for number in (1, 2)]
-    return [page.permute(1, 2, 0).contiguous().numpy() for page in found]
+    tensors = [pages.page(number, width=200, height=240).pixels for number in (1, 2)]
+    return [page.permute(1, 2, 0).contiguous().numpy() for page in tensors]
 
 
 def test_a_stroke_is_as_wide_as_it_looks():
@@ -21,9 +21,9 @@ def test_a_stroke_is_as_wide_as_it_looks():
     across = np.abs(np.arange(64) - 32) / 10
     for darkest in (0.3, 0.9):
         depth = np.tile(darkest * (1 - across).clip(0), (48, 1)).astype(np.float32)
-        found = ink.strokes(depth, 0.05, 0.1)[24]
-        assert found[32] == 255 and found[32 + 2] == 255 and found[32 + 9] == 0 and found[0] == 0
-        assert (np.diff(found[32:].astype(int)) <= 0).all() and 9 <= (found == 255).sum() <= 13
+        labels = ink.strokes(depth, 0.05, 0.1)[24]
+        assert labels[32] == 255 and labels[32 + 2] == 255 and labels[32 + 9] == 0 and labels[0] == 0
+        assert (np.diff(labels[32:].astype(int)) <= 0).all() and 9 <= (labels == 255).sum() <= 13
     assert (ink.strokes(depth, 2.0, 3.0) == 0).all()
 
 
@@ -48,8 +48,8 @@ def test_paled_ink_leaves_the_paper_as_it_was(sheets):
 
 
 def test_a_sample_is_its_seed_and_of_the_kind_that_was_asked_for(sheets):
-    drawn = world.World(sheets)
-    first, again, other = (drawn.sample(seed, 64, kind="salt_and_pepper") for seed in (3, 3, 4))
+    source = world.World(sheets)
+    first, again, other = (source.sample(seed, 64, kind="salt_and_pepper") for seed in (3, 3, 4))
     assert torch.equal(first.damaged, again.damaged) and not torch.equal(first.damaged, other.damaged)
     changed = first.damaged != first.target
     assert 0 < changed.float().mean() < 0.03 and set(first.damaged[changed].tolist()) <= {0, 255}
@@ -108,10 +108,10 @@ def test_papers_lie_between_those_of_two_pages(sheets):
 def test_the_gate_learns_what_helps(tmp_path):
     """Of cells whose first evidence tells how many dB are won; what only teaches is not what is counted."""
     rng = np.random.default_rng(0)
-    seen = rng.normal(0, 1, (9000, evidence.FEATURES)).astype(np.float32)
-    gain = 3 * seen[:, 0] + rng.normal(0, 0.2, 9000)
-    cells = learn_gate.Cells(seen, gain, np.arange(9000) // 100, rng.random(9000) < 0.5)
-    found = learn_gate.fit(cells, tmp_path / "gate.json", steps=300)
-    assert found["helps_taken"] > 0.9 and found["harms_taken"] < 0.1
-    taken = gate.share(gate.Model.read(tmp_path / "gate.json").logits(seen))
+    features = rng.normal(0, 1, (9000, evidence.FEATURES)).astype(np.float32)
+    gain = 3 * features[:, 0] + rng.normal(0, 0.2, 9000)
+    cells = learn_gate.Cells(features, gain, np.arange(9000) // 100, rng.random(9000) < 0.5)
+    decision = learn_gate.fit(cells, tmp_path / "gate.json", steps=300)
+    assert decision["helps_taken"] > 0.9 and decision["harms_taken"] < 0.1
+    taken = gate.share(gate.Model.read(tmp_path / "gate.json").logits(features))
     assert taken[gain > 2].mean() > 0.95 and taken[gain < -2].mean() < 0.05

@@ -88,9 +88,9 @@ def test_it_takes_any_multiple_of_16_and_uses_every_parameter(network):
 
 
 def test_attention_is_a_share():
-    for found in build("tiny", image_size=32).eval().attention(torch.rand(1, 3, 32, 32)):
-        assert found.shape[-2:] == (4, 4)
-        assert torch.allclose(found.sum(-1), torch.ones(()))
+    for weights in build("tiny", image_size=32).eval().attention(torch.rand(1, 3, 32, 32)):
+        assert weights.shape[-2:] == (4, 4)
+        assert torch.allclose(weights.sum(-1), torch.ones(()))
 
 
 def test_attention_is_what_the_block_uses():
@@ -130,8 +130,8 @@ def test_lights_that_do_not_agree_are_not_taken(network, tmp_path):
     checkpoints.save(paths[1], other, {})
     networks.join(paths[0], [paths[0], paths[0]], paths[2])
     networks.join(paths[0], [paths[0], paths[1]], paths[3])
-    found = [consulted(load(path)[0], thumbnails(6)) for path in (paths[0], *paths[2:])]
-    (alone, sure), (twice, still), (two, less) = found
+    predictions = [consulted(load(path)[0], thumbnails(6)) for path in (paths[0], *paths[2:])]
+    (alone, sure), (twice, still), (two, less) = predictions
     assert torch.allclose(alone, twice, atol=2e-3) and torch.allclose(sure, still, atol=2e-2)
     assert torch.allclose(two[:, :3], alone[:, :3] + 0.15, atol=2e-3)
     assert (less <= still).all() and (less < still).any()
@@ -143,8 +143,8 @@ def test_both_kinds_are_loaded_by_their_files(network, tmp_path, suffix):
     checkpoints.save(tmp_path / f"a{suffix}", network, {"epoch": 3})
     again, facts = load(tmp_path / f"a{suffix}")
     assert isinstance(again, PageRestorer) and facts == {"epoch": 3}
-    seen = thumbnails(1)
-    assert torch.equal(again(x, seen)[0], network(x, seen)[0])
+    statistics = thumbnails(1)
+    assert torch.equal(again(x, statistics)[0], network(x, statistics)[0])
     original = build("tiny", image_size=32).eval()
     checkpoints.save(tmp_path / f"b{suffix}", original, {})
     assert torch.equal(load(tmp_path / f"b{suffix}")[0](x), original(x))

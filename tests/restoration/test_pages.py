@@ -15,12 +15,12 @@ def test_a_seed_draws_the_same_page_again():
 
 
 def test_every_hand_writes_dark_ink_on_light_paper():
-    seen = {}
+    hands = {}
     for number in range(40):
         page = pages.page(number, width=200, height=160)
-        seen[page.manuscript.split("/")[1]] = page.pixels.float().mean(0)
-    assert seen.keys() == pages.HANDS.keys()
-    for luma in seen.values():
+        hands[page.manuscript.split("/")[1]] = page.pixels.float().mean(0)
+    assert hands.keys() == pages.HANDS.keys()
+    for luma in hands.values():
         assert luma.quantile(0.9) > 150 and luma.quantile(0.01) < 0.6 * luma.quantile(0.9)
 
 
@@ -34,13 +34,13 @@ def test_crops_are_full_of_writing():
 def test_pages_are_read_and_held_out_by_manuscript(tmp_path):
     for name in ("a__f1", "a__f2", "b__f1", "b__f9", "c__f2"):
         images.save(Picture(np.zeros((8, 8, 3), np.uint8)), tmp_path / "library" / f"{name}.png")
-    found = data.read(tmp_path)
-    train, held_out = data.split(found)
+    pages_read = data.read(tmp_path)
+    train, held_out = data.split(pages_read)
     assert len(train) + len(held_out) == 5 and train and held_out
     assert not {p.manuscript for p in train} & {p.manuscript for p in held_out}
-    assert {p.manuscript for p in found} == {"library/a", "library/b", "library/c"}
+    assert {p.manuscript for p in pages_read} == {"library/a", "library/b", "library/c"}
     with pytest.raises(ValueError, match="two manuscripts"):
-        data.split(found[:2])
+        data.split(pages_read[:2])
     with pytest.raises(ValueError, match="no images in the folder"):
         data.read(tmp_path / "library" / "..").clear() or data.read(_empty(tmp_path))
     with pytest.raises(ValueError, match="no folder"):
@@ -53,8 +53,8 @@ def _empty(folder):
 
 
 def test_crops_are_parts_of_the_page_mirrored_where_it_ends(page):
-    found = data.Page("p", page)
-    crop = data.crop(found, 32, devices.generator(0))
+    source = data.Page("p", page)
+    crop = data.crop(source, 32, devices.generator(0))
     windows = (page.float() / 255).unfold(1, 32, 1).unfold(2, 32, 1)  # (3, 97, 65, 32, 32)
     assert ((windows - crop[:, None, None]).abs().amax((0, 3, 4)) < 1e-6).any()
     small = data.crop(data.Page("p", page[:, :10, :20]), 48, devices.generator(0))

@@ -62,9 +62,9 @@ def shaded(page: np.ndarray) -> np.ndarray:
 def test_a_shade_over_the_whole_page_is_lifted_and_a_clean_page_stays():
     page = pages.page(4, width=640, height=800).pixels.permute(1, 2, 0).contiguous().numpy()
     dark, network = Picture(shaded(page)), load()[0]
-    done = restore(dark, network)
-    wrong = [np.square(found.astype(float) - page).mean() for found in (dark.rgb, done.picture.rgb)]
-    assert done.used and wrong[1] < 0.5 * wrong[0]
+    result = restore(dark, network)
+    wrong = [np.square(actual.astype(float) - page).mean() for actual in (dark.rgb, result.picture.rgb)]
+    assert result.used and wrong[1] < 0.5 * wrong[0]
     assert not restore(Picture(page), network).verdict.accepted
 
 
@@ -72,12 +72,12 @@ def test_light_has_no_edges_and_is_the_same_at_every_size(network):
     """One smooth field over the whole page: a step between neighbours is nowhere larger than its slope."""
     flat = np.full((900, 700, 3), 150, np.uint8)
     small = np.full((225, 175, 3), 150, np.uint8)
-    answer, _ = read_light(flat, network)
+    light, _ = read_light(flat, network)
     lit, lit_small = (answer_of(page, network).applied(page, 1).astype(int) for page in (flat, small))
     assert np.ptp(lit) > 4 and max(np.abs(np.diff(lit, axis=axis)).max() for axis in (0, 1)) <= 2
     assert np.abs(lit[2::4, 2::4] - lit_small).max() <= 1
-    assert np.array_equal(answer.applied(flat, 0), flat)
-    again = Answer.of(json.loads(json.dumps(answer.plain())))
+    assert np.array_equal(light.applied(flat, 0), flat)
+    again = Answer.of(json.loads(json.dumps(light.plain())))
     assert np.array_equal(again.applied(flat, 1), lit)
 
 
@@ -91,8 +91,8 @@ def test_the_field_is_torchs_bicubic_interpolation():
     page = np.random.default_rng(1).integers(60, 120, (75, 50, 3)).astype(np.uint8)
     x = torch.from_numpy(page.copy()).permute(2, 0, 1)[None].float() / 255
     expected = (relit(x, torch.from_numpy(field)[None]).clamp(0, 1) * 255).round()[0].permute(1, 2, 0)
-    found = Answer(field, 1.0, (0, 0, 75, 50)).applied(page, 1)
-    assert np.abs(found - expected.numpy()).max() <= 1
+    result = Answer(field, 1.0, (0, 0, 75, 50)).applied(page, 1)
+    assert np.abs(result - expected.numpy()).max() <= 1
 
 
 def test_what_lies_around_a_page_is_found_and_left_in_its_light(network):
@@ -116,9 +116,9 @@ def test_what_lies_around_a_page_is_found_and_left_in_its_light(network):
 def test_what_is_protected_stays_bit_for_bit(network, picture):
     mask = np.zeros(picture.rgb.shape[:2], np.uint8)
     mask[30:60, 20:70] = 255
-    found = restore(picture, network, Options(gate=False, sharpen=True), mask).restored
-    assert np.array_equal(found[mask > 0], picture.rgb[mask > 0])
-    assert (found[mask == 0] != picture.rgb[mask == 0]).mean() > 0.5
+    restored = restore(picture, network, Options(gate=False, sharpen=True), mask).restored
+    assert np.array_equal(restored[mask > 0], picture.rgb[mask > 0])
+    assert (restored[mask == 0] != picture.rgb[mask == 0]).mean() > 0.5
     with pytest.raises(ValueError, match=r"the mask is uint8 \(3, 3\)"):
         restore(picture, network, ALWAYS, np.zeros((3, 3), np.uint8))
 
@@ -126,8 +126,10 @@ def test_what_is_protected_stays_bit_for_bit(network, picture):
 def test_the_picture_keeps_what_it_had(network, picture):
     alpha = np.full(picture.rgb.shape[:2], 7, np.uint8)
     rich = replace(picture, alpha=alpha, icc=b"profile", exif={0x013B: "scribe"})
-    found = restore(rich, network, ALWAYS).picture
-    assert (found.dpi, found.icc, found.exif) == (rich.dpi, rich.icc, rich.exif) and (found.alpha == 7).all()
+    result = restore(rich, network, ALWAYS).picture
+    assert (result.dpi, result.icc, result.exif) == (rich.dpi, rich.icc, rich.exif) and (
+        result.alpha == 7
+    ).all()
 
 
 def test_a_page_of_16_bits_keeps_them_where_it_is_restored():
@@ -139,12 +141,12 @@ def test_a_page_of_16_bits_keeps_them_where_it_is_restored():
     detail[40:60, 40:60] += 30
     field = np.array([1.2, 1.1, 1.0, 0.05, 0.0, 0.02], np.float32)[:, None, None].repeat(6, 1).repeat(6, 2)
     changed = Change(detail, light=Answer(field, 1.0, (0, 0, 128, 192)))
-    done = finish(Picture(page, bit_depth=16, wide=wide), changed, ALWAYS).picture
+    result = finish(Picture(page, bit_depth=16, wide=wide), changed, ALWAYS).picture
     expected = wide / 65535
     expected[40:60, 40:60] += 30 / 255
     expected = expected * [1.2, 1.1, 1.0] + [0.05, 0.0, 0.02]
-    assert done.wide is not None and np.abs(done.wide / 65535 - expected).max() < 1.5 / 65535
-    assert np.abs(done.rgb / 255 - expected).max() < 0.55 / 255
+    assert result.wide is not None and np.abs(result.wide / 65535 - expected).max() < 1.5 / 65535
+    assert np.abs(result.rgb / 255 - expected).max() < 0.55 / 255
     grey_page = finish(Picture(page, bit_depth=16, wide=wide, kind="grey"), changed, ALWAYS).picture
     assert grey_page.kind == "grey" and grey_page.wide is not None
     assert len(np.unique(grey_page.wide)) > 10_000
@@ -198,32 +200,32 @@ def spoiled(page: np.ndarray, how: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def written():
+def clean_page():
     return pages.page(1, width=400, height=500).pixels.permute(1, 2, 0).contiguous().numpy()
 
 
 @pytest.mark.parametrize("how", ["erased", "other", "smeared"])
-def test_the_gate_refuses_what_would_change_the_writing_and_takes_the_rest(written, how):
-    taken = judge(written, spoiled(written, how)).taken
+def test_the_gate_refuses_what_would_change_the_writing_and_takes_the_rest(clean_page, how):
+    taken = judge(clean_page, spoiled(clean_page, how)).taken
     assert taken[6:9, 4:9].mean() < 0.25
 
 
 @pytest.mark.parametrize("kind", ["noise", "stains", "salt_and_pepper", "blur"])
-def test_the_gate_takes_the_true_page(written, kind):
-    clean = torch.from_numpy(written.copy()).permute(2, 0, 1)[None] / 255
+def test_the_gate_takes_the_true_page(clean_page, kind):
+    clean = torch.from_numpy(clean_page.copy()).permute(2, 0, 1)[None] / 255
     page = (degrade(clean, [draw(3, (kind,), 4)])[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    verdict = judge(page, written)
-    changed = np.abs(page.astype(int) - written).mean(2) > 8
+    verdict = judge(page, clean_page)
+    changed = np.abs(page.astype(int) - clean_page).mean(2) > 8
     share = (
         gate.mixed(np.zeros_like(page), np.full_like(page, 255), verdict.taken)[..., 0][changed].mean() / 255
     )
     assert verdict.accepted and share > 0.8
 
 
-def test_more_caution_takes_less(written):
-    grain = np.random.default_rng(0).normal(0, 12, written.shape)
-    grainy = (written + grain).clip(0, 255).astype(np.uint8)
-    shares = [gate.shares(grainy, written, caution=caution).mean() for caution in (0, 0.5, 1)]
+def test_more_caution_takes_less(clean_page):
+    grain = np.random.default_rng(0).normal(0, 12, clean_page.shape)
+    grainy = (clean_page + grain).clip(0, 255).astype(np.uint8)
+    shares = [gate.shares(grainy, clean_page, caution=caution).mean() for caution in (0, 0.5, 1)]
     assert shares[0] >= shares[1] >= shares[2] and shares[0] > shares[2]
 
 
@@ -231,9 +233,9 @@ def test_regions_are_joined_softly_and_whole_ones_bit_for_bit():
     old, new = np.full((96, 128, 3), 40, np.uint8), np.full((96, 128, 3), 200, np.uint8)
     taken = np.zeros((3, 4), np.float32)
     taken[:, 2:] = 1
-    found = gate.mixed(old, new, taken)
-    assert (found[:, :48] == 40).all() and (found[:, -48:] == 200).all()
-    assert np.abs(np.diff(found[..., 0].astype(int), axis=1)).max() <= 6
+    mixture = gate.mixed(old, new, taken)
+    assert (mixture[:, :48] == 40).all() and (mixture[:, -48:] == 200).all()
+    assert np.abs(np.diff(mixture[..., 0].astype(int), axis=1)).max() <= 6
 
 
 def test_separation_and_sharpness_are_measured_through_grain():
@@ -266,11 +268,11 @@ def test_uncertainty_is_where_the_views_disagree(untrained, network, picture):
 def test_difference_and_attention(network, picture):
     changed = picture.rgb.copy()
     changed[3, 4, 1] ^= 8
-    found = difference(picture.rgb, changed)
-    assert found[3, 4] == 8 and found.sum() == 8
+    result = difference(picture.rgb, changed)
+    assert result[3, 4] == 8 and result.sum() == 8
     original, square = build("tiny", image_size=64), picture.rgb[:64, :64]
-    seen = attention(square, original)
-    assert seen.shape == (4, 4) and seen.mean() == pytest.approx(1, abs=1e-5)
+    weights = attention(square, original)
+    assert weights.shape == (4, 4) and weights.mean() == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="no block 50"):
         attention(square, original, 50)
     with pytest.raises(ValueError, match="no attention"):
@@ -307,16 +309,16 @@ def test_the_table_has_every_kind_and_severity(untrained, page):
     for row in rows:
         assert row["psnr_restored"] == pytest.approx(row["psnr_damaged"], abs=1e-3)  # it changes nothing
         assert len(row["classical"]) == 1 and row["classical"][0] in BASELINES
-    found = summary(rows)
-    assert found["gain"] == pytest.approx(0, abs=1e-3) and found["undamaged_kept_by_gate"] == 1
-    assert found["undamaged_psnr"] == 100 and found["undamaged_sharpness"] == pytest.approx(1)
+    scores = summary(rows)
+    assert scores["gain"] == pytest.approx(0, abs=1e-3) and scores["undamaged_kept_by_gate"] == 1
+    assert scores["undamaged_psnr"] == 100 and scores["undamaged_sharpness"] == pytest.approx(1)
     json.dumps(rows)
 
 
 def test_f_measure_is_scikit_learns():
     rng = np.random.default_rng(0)
-    ink, found = rng.random((2, 30, 30)) < 0.3
-    assert f_measure(found, ink) == pytest.approx(100 * f1_score(ink.ravel(), found.ravel()))
+    ink, predicted = rng.random((2, 30, 30)) < 0.3
+    assert f_measure(predicted, ink) == pytest.approx(100 * f1_score(ink.ravel(), predicted.ravel()))
     thick = np.zeros((30, 30), bool)
     thick[10:17, 4:26] = True
     thinner = np.zeros_like(thick)
@@ -328,11 +330,11 @@ def test_thresholds_are_scikit_images(picture):
     from skimage.filters import threshold_otsu, threshold_sauvola
 
     luma = grey(picture.rgb)[..., 0]
-    for found, threshold in (
+    for actual, threshold in (
         (otsu(picture.rgb), threshold_otsu(luma)),
         (sauvola(picture.rgb), threshold_sauvola(luma, 25, k=0.2)),
     ):
-        assert ((found[..., 0] == 0) == (luma <= threshold)).mean() > 0.995
+        assert ((actual[..., 0] == 0) == (luma <= threshold)).mean() > 0.995
 
 
 def test_black_on_white_is_never_empty_and_dark_areas_stay_dark(picture):
@@ -383,8 +385,8 @@ def test_pairs_are_found_by_their_names(untrained, picture, tmp_path):
 
 def test_mixtures_and_whole_pages_are_measured(untrained, page):
     rows = list(mixtures([Page("a", page)], untrained, crops=3, side=96))
-    found = mixtures_summary(rows)
-    assert found["network"] == pytest.approx(0, abs=0.01) and found["light_known"] > found["network"]
+    scores = mixtures_summary(rows)
+    assert scores["network"] == pytest.approx(0, abs=0.01) and scores["light_known"] > scores["network"]
     (row,) = undamaged([Page("a", page)], untrained)
     assert row["psnr"] == 100 and undamaged_summary([row])["below_34"] == 0
     json.dumps(rows)
@@ -393,13 +395,13 @@ def test_mixtures_and_whole_pages_are_measured(untrained, page):
 def test_reading_counts_the_letters_that_are_wrong(tmp_path, untrained):
     from vision_core.restoration import reading
 
-    for found, text, wrong in (
+    for transcribed, text, wrong in (
         ("", "abc", 3),
         ("abc", "abc", 0),
         ("axcd", "abc", 2),
         ("kitten", "sitting", 3),
     ):
-        assert reading.distance(found, text) == wrong == reading.distance(text, found)
+        assert reading.distance(transcribed, text) == wrong == reading.distance(text, transcribed)
     with pytest.raises(ValueError, match=r"Tesseract|lines\.json"):
         list(reading.evaluate_text(tmp_path, untrained))
     rows = [

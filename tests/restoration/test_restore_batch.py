@@ -55,12 +55,12 @@ def test_a_folder_keeps_its_shape_and_one_bad_file_stops_nothing(shelf, untraine
     with Image.open(out / "c.tif") as tiff:
         assert tiff.n_frames == 3 and tiff.info["dpi"] == pytest.approx((300, 300), abs=0.01)
         tiff.seek(2)
-        found = np.array(tiff.convert("RGB"))
-    assert (found == found[..., :1]).all() and found.std() > 5
+        result = np.array(tiff.convert("RGB"))
+    assert (result == result[..., :1]).all() and result.std() > 5
 
 
 def test_a_run_goes_on_where_it_stopped(shelf, untrained, tmp_path, monkeypatch):
-    out, done = tmp_path / "out", []
+    out, reports = tmp_path / "out", []
     real = batch.images.save
 
     def full(picture, path):
@@ -71,8 +71,8 @@ def test_a_run_goes_on_where_it_stopped(shelf, untrained, tmp_path, monkeypatch)
     monkeypatch.setattr(batch.images, "save", full)
     with pytest.raises(OSError, match="No space left"):
         for report in run([shelf], out, untrained, GREY):
-            done.append(report)
-    assert len(done) == 3 and (out / "c.tif.pages" / "page-0002.png").is_file()
+            reports.append(report)
+    assert len(reports) == 3 and (out / "c.tif.pages" / "page-0002.png").is_file()
     monkeypatch.undo()
     again = list(run([shelf], out, untrained, GREY))
     assert [report.skipped for report in again[:4]] == [True, True, True, False]
@@ -141,15 +141,15 @@ def test_a_damaged_page_ends_neither_the_run_nor_the_next_one(picture, untrained
             data[:at] + bytes(20) + data[at + 20 :], filter=image.Filter, decode_parms=image.DecodeParms
         )
         pdf.save(tmp_path / "in" / "b.pdf")
-    found = list(run([tmp_path / "in"], tmp_path / "out", untrained, Options()))
-    assert [(Path(r.source).name, r.page, r.outcome) for r in found] == [
+    reports = list(run([tmp_path / "in"], tmp_path / "out", untrained, Options()))
+    assert [(Path(r.source).name, r.page, r.outcome) for r in reports] == [
         ("a.png", 1, "kept"),
         ("b.pdf", 1, "failed"),
         ("b.pdf", 2, "kept"),
         ("b.pdf", 0, "joined"),
         ("c.png", 1, "kept"),
     ]
-    assert "damaged" in found[1].reason and found[3].reason.endswith("could not be read: page 1")
+    assert "damaged" in reports[1].reason and reports[3].reason.endswith("could not be read: page 1")
     with pikepdf.open(tmp_path / "out" / "b.pdf") as pdf, pikepdf.open(tmp_path / "in" / "b.pdf") as before:
         kept, old = (next(iter(one.pages[0].Resources.XObject.values())) for one in (pdf, before))
         assert kept.read_raw_bytes() == old.read_raw_bytes()
@@ -171,9 +171,9 @@ def test_results_inside_of_the_sources_are_no_sources(picture, untrained, tmp_pa
     images.save(picture, tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        found = list(run([tmp_path.resolve()], Path("out"), untrained, GREY))
-        assert [r.written for r in found] == [str(Path("out/a.png"))]
-    assert found[0].skipped
+        reports = list(run([tmp_path.resolve()], Path("out"), untrained, GREY))
+        assert [r.written for r in reports] == [str(Path("out/a.png"))]
+    assert reports[0].skipped
 
 
 def test_what_became_of_a_page_is_data(picture, untrained, network, tmp_path):
@@ -210,12 +210,12 @@ def test_the_result_has_the_depth_that_was_asked_for(picture, untrained, tmp_pat
         if suffix == ".pdf":
             with pikepdf.open(target) as pdf:
                 (image,) = pdf.pages[0].get_images().values()
-                found = int(image.BitsPerComponent), 3 if image.ColorSpace == "/DeviceRGB" else 1
+                actual = int(image.BitsPerComponent), 3 if image.ColorSpace == "/DeviceRGB" else 1
         else:
             with Image.open(target) as image:
                 deep = {"1": 1, "I;16": 16}.get(image.mode, 8)
-                found = deep, len(image.getbands())
-        assert found == (depth, channels), (source, output)
+                actual = deep, len(image.getbands())
+        assert actual == (depth, channels), (source, output)
         assert ("rounded to 8" in report.notes) == (source == "deep.png" and output != "color")
         if source == "bits.tif":
             assert np.array_equal(documents.read(target, 1).rgb, np.array(bits.convert("RGB")))
@@ -227,9 +227,9 @@ def test_a_kept_page_is_the_same_in_every_kind_of_document(picture, untrained, t
     (tmp_path / "in.pdf").write_bytes(img2pdf.convert(str(tmp_path / "page.jpg")))
     for suffix in (".pdf", ".tif", ".png"):
         (report,) = run([tmp_path / "in.pdf"], target := tmp_path / f"out{suffix}", untrained, Options())
-        found, expected = documents.read(target, 1), images.read(tmp_path / "page.jpg")
-        assert report.unchanged and np.array_equal(found.rgb, expected.rgb)
-        assert found.dpi == pytest.approx((150, 150), rel=1e-3)
+        decoded, expected = documents.read(target, 1), images.read(tmp_path / "page.jpg")
+        assert report.unchanged and np.array_equal(decoded.rgb, expected.rgb)
+        assert decoded.dpi == pytest.approx((150, 150), rel=1e-3)
     with pikepdf.open(tmp_path / "in.pdf") as before, pikepdf.open(tmp_path / "out.pdf") as after:
         first, second = (next(iter(pdf.pages[0].get_images().values())) for pdf in (before, after))
         assert first.read_raw_bytes() == second.read_raw_bytes()
@@ -243,12 +243,12 @@ def test_the_same_pages_give_the_same_bytes(tmp_path):
         page = rng.integers(0, 256, (300 + 11 * number, 200, 3), np.uint8)
         images.save(Picture(page, dpi=(300, 300)), parts[number])
     for suffix in (".tif", ".pdf"):
-        found = set()
+        results = set()
         for _ in range(4):
             documents.write(tmp_path / f"out{suffix}", parts)
-            found.add((tmp_path / f"out{suffix}").read_bytes())
+            results.add((tmp_path / f"out{suffix}").read_bytes())
             rng.integers(0, 256, (int(rng.integers(1, 10)), 300_000), np.uint8)  # other bytes in the memory
-        assert len(found) == 1
+        assert len(results) == 1
 
 
 def test_what_a_killed_run_left_is_swept(picture, untrained, tmp_path):
@@ -298,11 +298,11 @@ def test_a_result_that_was_written_otherwise_since_is_done_again(tmp_path, pictu
     images.save(picture, tmp_path / "in" / "a.png")
     args = [tmp_path / "in"], tmp_path / "out", untrained
     list(run(*args, GREY))
-    wanted = (tmp_path / "out" / "a.png").read_bytes()
+    expected = (tmp_path / "out" / "a.png").read_bytes()
     list(run(*args, Options(gate=False)))
-    assert (tmp_path / "out" / "a.png").read_bytes() != wanted
+    assert (tmp_path / "out" / "a.png").read_bytes() != expected
     assert [r.skipped for r in run(*args, GREY)] == [False]
-    assert (tmp_path / "out" / "a.png").read_bytes() == wanted
+    assert (tmp_path / "out" / "a.png").read_bytes() == expected
     journal = tmp_path / "out" / "restored.jsonl"
     list(run(*args, Options(gate=False)))
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
@@ -362,7 +362,7 @@ def test_joining_pages_needs_the_memory_of_one(tmp_path):
         "documents.write(folder / 'few.tif', dict(enumerate(parts[:2]))); before = peak()\n"
         "documents.write(folder / 'many.tif', dict(enumerate(parts))); print(peak() - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
-    grown = int(done.stdout) / (1024 if sys.platform == "linux" else 1 << 20)
+    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    grown = int(process.stdout) / (1024 if sys.platform == "linux" else 1 << 20)
     assert grown < 30, f"{grown:.0f} MB more"
     assert documents.count(tmp_path / "many.tif") == 120

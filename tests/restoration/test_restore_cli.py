@@ -14,9 +14,9 @@ from vision_core.restoration import batch, reports
 
 
 def run(*words: object, status: int = 0) -> dict:
-    answer = CliRunner().invoke(app, ["restore", *map(str, words), "--json"])
-    assert answer.exit_code == status, answer.output
-    return json.loads(answer.stdout)
+    result = CliRunner().invoke(app, ["restore", *map(str, words), "--json"])
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)
 
 
 def mistake(*words: object) -> str:
@@ -37,8 +37,8 @@ def test_damage_can_be_repeated_from_its_recipe():
     assert [step["kind"] for step in first["recipe"]["steps"]] == ["stains", "noise"]
     run("damage", "page.png", "--out", "b.png", "--recipe", "a.json")
     for option in ("seed", "severity"):
-        said = mistake("damage", "page.png", "--out", "c.png", "--recipe", "a.json", f"--{option}", "4")
-        assert f"--recipe defines the damage: remove --{option}" in said
+        message = mistake("damage", "page.png", "--out", "c.png", "--recipe", "a.json", f"--{option}", "4")
+        assert f"--recipe defines the damage: remove --{option}" in message
     Path("empty.json").write_text('{"seed": 0, "steps": []}')
     assert "no steps" in mistake("damage", "page.png", "--out", "c.png", "--recipe", "empty.json")
     a, b, clean = (images.read(name).rgb for name in ("a.png", "b.png", "page.png"))
@@ -60,9 +60,9 @@ def test_a_refused_damage_writes_nothing(tmp_path):
 
 def test_run_writes_a_page_and_its_verdict(picture):
     words = ("run", "page.png", "--model", "model.safetensors", "--out")
-    found = run(*words, "a.png", "--no-gate", "--report", "a.csv")
-    assert found["failed"] == 0 and found["pages"][0]["written"] == "a.png"
-    assert found["pages"][0]["reason"] and not np.array_equal(images.read("a.png").rgb, picture.rgb)
+    output = run(*words, "a.png", "--no-gate", "--report", "a.csv")
+    assert output["failed"] == 0 and output["pages"][0]["written"] == "a.png"
+    assert output["pages"][0]["reason"] and not np.array_equal(images.read("a.png").rgb, picture.rgb)
     assert open("a.csv").readline().startswith("source,page,written,outcome,reason,notes")
     run(*words, "b.png", "--strength", 0, "--no-gate")
     assert np.array_equal(images.read("b.png").rgb, picture.rgb)
@@ -89,8 +89,8 @@ def test_a_folder_tells_how_many_failed():
     images.save(images.read("page.png"), "in/a.png")
     with open("in/b.png", "wb") as file:
         file.write(b"no picture")
-    found = run("run", "in", "--out", "out", "--model", "model.safetensors", status=1)
-    assert found["failed"] == 1 and len(found["pages"]) == 2
+    output = run("run", "in", "--out", "out", "--model", "model.safetensors", status=1)
+    assert output["failed"] == 1 and len(output["pages"]) == 2
 
 
 def test_a_full_disk_says_which_page_failed_though_the_report_cannot_be_written(monkeypatch, picture):
@@ -106,13 +106,13 @@ def test_a_full_disk_says_which_page_failed_though_the_report_cannot_be_written(
     monkeypatch.setattr(batch.images, "save", full)
     monkeypatch.setattr(reports.files, "write_text", lambda path, text: full(None, path.with_name("b")))
     words = ("run", "in", "--out", "out", "--model", "model.safetensors", "--report", "r.csv")
-    found = mistake(*words)
-    assert "page 1 of in/b.png could not be written (No space left on device)" in found
+    output = mistake(*words)
+    assert "page 1 of in/b.png could not be written (No space left on device)" in output
 
 
 def test_pages_are_drawn_and_can_be_shown_in_the_flow():
-    found = run("pages", "--out", "pages", "--number", 2)
-    assert len(found["files"]) == 2 and images.read(found["files"][0]).rgb.shape == (1280, 848, 3)
+    output = run("pages", "--out", "pages", "--number", 2)
+    assert len(output["files"]) == 2 and images.read(output["files"][0]).rgb.shape == (1280, 848, 3)
     flow = run("flow", "page.png", "--out", "flow", "--model", "model.safetensors")
     assert len(flow["files"]) == 6
 
@@ -120,8 +120,8 @@ def test_pages_are_drawn_and_can_be_shown_in_the_flow():
 def test_evaluate_tells_pairs_from_pages(picture):
     images.save(picture, "pairs/x_source.png")
     images.save(picture, "pairs/x_target.png")
-    found = run("evaluate", "pairs", "--model", "model.safetensors")
-    assert found["rows"][0]["page"] == "x" and "mean_gain" in found["summary"]
+    output = run("evaluate", "pairs", "--model", "model.safetensors")
+    assert output["rows"][0]["page"] == "x" and "mean_gain" in output["summary"]
 
 
 def test_train_and_resume(tiny_network, monkeypatch):
@@ -131,8 +131,8 @@ def test_train_and_resume(tiny_network, monkeypatch):
     monkeypatch.setattr(pages, "page", lambda number, seed=0: real(number, seed, width=64, height=64))
     monkeypatch.setattr(validation, "SIDE", 32)
     small = ("--epochs", 1, "--crops", 4, "--batch-size", 2, "--crop", 32)
-    found = run("train", "--out", "run", *small)
-    assert found["val_psnr"] > 5 and found["val_ink"] >= 0
+    output = run("train", "--out", "run", *small)
+    assert output["val_psnr"] > 5 and output["val_ink"] >= 0
     assert run("train", "--only", "light", "--out", "light", *small)["val_strange"] > 5
     parts = ("run/last.safetensors", "light/last.safetensors")
     assert run("join", *parts, "--out", "both.safetensors")["out"] == "both.safetensors"
@@ -143,8 +143,8 @@ def test_train_and_resume(tiny_network, monkeypatch):
 def test_mistakes_are_one_sentence():
     assert "no damage is called 'fire'" in mistake("damage", "page.png", "--out", "a.png", "--kind", "fire")
     words = ["restore", "damage", "page.png", "--out", "a.png", "--severity", "9"]
-    answer = CliRunner().invoke(app, words)
-    assert answer.exit_code == 2 and "--severity" in answer.output and not Path("a.png").exists()
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2 and "--severity" in result.output and not Path("a.png").exists()
     assert "strength is 2" in mistake("run", "page.png", "--out", "a.png", "--strength", 2)
     assert "no file" in mistake("run", "missing.png", "--out", "a.png", "--method", "classical")
     assert "would replace" in mistake("run", "page.png", "--out", "page.png", "--method", "classical")

@@ -51,8 +51,8 @@ def test_the_losses_are_their_formulas(pair):
 
 @pytest.mark.parametrize("loss", [losses.l1, losses.gradient, metrics.ssim])
 def test_losses_have_the_gradient_of_their_values(loss):
-    drawn = torch.Generator().manual_seed(0)
-    x, y = torch.rand(2, 1, 3, 6, 5, dtype=torch.float64, generator=drawn)
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.rand(2, 1, 3, 6, 5, dtype=torch.float64, generator=rng)
     assert torch.autograd.gradcheck(lambda z: loss(z, y), x.requires_grad_())
 
 

@@ -38,8 +38,8 @@ def test_tiles_leave_no_seams():
         return F.avg_pool2d(F.pad(x, (12,) * 4, "reflect"), 25, 1)
 
     whole = blur(torch.from_numpy(page).permute(2, 0, 1)[None] / 255)[0]
-    found = process(page, grid(300, 410, 128), blur) / 255
-    inner = np.abs(found.transpose(2, 0, 1) - whole.numpy())
+    result = process(page, grid(300, 410, 128), blur) / 255
+    inner = np.abs(result.transpose(2, 0, 1) - whole.numpy())
     assert inner.max() < 0.02 and inner.mean() < 0.002
 
 
@@ -66,11 +66,11 @@ def test_the_embedded_network_leaves_no_seams_and_fits_its_limit():
     assert isinstance(network, PageRestorer)
     page = pages.page(2, width=288, height=224).pixels.permute(1, 2, 0).contiguous().numpy()
 
-    seen = torch.from_numpy(thumbnail(page))[None]
+    statistics = torch.from_numpy(thumbnail(page))[None]
 
     @torch.inference_mode()
     def run(x):
-        return network.detail(x, seen.expand(len(x), -1, -1, -1))[0]
+        return network.detail(x, statistics.expand(len(x), -1, -1, -1))[0]
 
     large, small = (process(page, grid(224, 288, tile), run) for tile in (288, 160))
     a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in (large, small))

@@ -105,8 +105,8 @@ def test_training_lowers_the_loss(tmp_path, part, term):
 
 
 def test_one_seed_gives_the_same_batches_and_another_epoch_others(page):
-    found = [data.Page("a", page)]
-    lesson = learn_whole.Lesson(found, found, seed=0, size=4, count=1, side=32)
+    source = [data.Page("a", page)]
+    lesson = learn_whole.Lesson(source, source, seed=0, size=4, count=1, side=32)
     first, again, other = (next(lesson.batches(epoch)) for epoch in (1, 1, 2))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(first[0], other[0])
@@ -130,10 +130,10 @@ def test_one_crop_in_ten_is_left_undamaged():
 def test_the_validation_of_the_original_is_the_same_every_time_and_knows_the_identity(page):
     first, again = (Validation([data.Page("a", page)], 3) for _ in range(2))
     assert torch.equal(first.damaged, again.damaged)
-    found = first.measure(Same())
-    assert found["val_gain"] == pytest.approx(0, abs=1e-4) and found["val_undamaged"] > 90
+    scores = first.measure(Same())
+    assert scores["val_gain"] == pytest.approx(0, abs=1e-4) and scores["val_undamaged"] > 90
     by_hand = (first.damaged - first.clean)[:-5].pow(2).mean((1, 2, 3)).clamp(min=1e-10)
-    assert found["val_psnr"] == pytest.approx((-10 * by_hand.log10()).mean().item(), abs=1e-3)
+    assert scores["val_psnr"] == pytest.approx((-10 * by_hand.log10()).mean().item(), abs=1e-3)
 
 
 def test_the_original_trains_too(tmp_path):

@@ -41,8 +41,8 @@ def fields(data: bytes) -> list[Field]:
     with suppress(IndexError):
         for start, walk in _WALKS.items():
             if data.startswith(start):
-                found = [*walk(data), *_nested(data)]
-                return [field for field in found if 0 <= field[0] <= len(data) - field[1]]
+                places = [*walk(data), *_nested(data)]
+                return [field for field in places if 0 <= field[0] <= len(data) - field[1]]
     return []
 
 
@@ -87,10 +87,10 @@ def _in_text(data: bytes, rng: np.random.Generator) -> bytes | None:
     numbers = list(re.finditer(rb"(?<![\w.])-?\d+(\.\d+)?(?![\w.])", data[:200_000]))
     if not numbers:
         return None
-    found = numbers[rng.integers(len(numbers))]
+    number = numbers[rng.integers(len(numbers))]
     if rng.random() < 0.1:  # a line or word as often as one likes
-        return data[: found.end()] + data[found.start() : found.end() + 1] * 10_000 + data[found.end() :]
-    return data[: found.start()] + TEXTS[rng.integers(len(TEXTS))].encode() + data[found.end() :]
+        return data[: number.end()] + data[number.start() : number.end() + 1] * 10_000 + data[number.end() :]
+    return data[: number.start()] + TEXTS[rng.integers(len(TEXTS))].encode() + data[number.end() :]
 
 
 def _inside_zip(data: bytes, rng: np.random.Generator) -> bytes | None:
@@ -123,9 +123,9 @@ def _in_pdf(data: bytes, rng: np.random.Generator) -> bytes:
     """Another number in a stream, or another value of an object, which may be a way back to any object."""
     buffer = BytesIO()
     with pikepdf.open(BytesIO(data)) as pdf:
-        found = [*pdf.objects]
-        chosen = found[rng.integers(len(found))]
-        values = (*(2**31 - 1, 2**62, -1, 0, 1e30), "x" * 5000, pikepdf.Name.Other, *found)
+        objects = [*pdf.objects]
+        chosen = objects[rng.integers(len(objects))]
+        values = (*(2**31 - 1, 2**62, -1, 0, 1e30), "x" * 5000, pikepdf.Name.Other, *objects)
         value = values[rng.integers(len(values))]
         if isinstance(chosen, pikepdf.Stream) and rng.random() < 0.5:
             with suppress(pikepdf.PdfError):
@@ -199,18 +199,18 @@ def _in_profile(data: bytes, rng: np.random.Generator) -> bytes | None:
 
 def _nested(data: bytes | bytearray) -> Iterator[Field]:
     """The numbers of colour profiles and of EXIF, wherever they are in a file."""
-    for found in re.finditer(b"acsp", data):
-        start = found.start() - 36
+    for match in re.finditer(b"acsp", data):
+        start = match.start() - 36
         tags = int.from_bytes(data[start + 128 : start + 132])
         yield from ((start + at, 4, "big") for at in (0, 8, 12, 16, 20, 64, 128))
         for entry in range(start + 132, start + 132 + 12 * min(tags, 50), 12):
             yield from ((entry + at, 4, "big") for at in (0, 4, 8))
             tag = start + int.from_bytes(data[entry + 4 : entry + 8])
             yield from ((tag + at, 4, "big") for at in (0, 8, 12))
-    for found in re.finditer(rb"Exif\0\0|eXIf|EXIF....", data):
-        block = data[found.end() :]
+    for match in re.finditer(rb"Exif\0\0|eXIf|EXIF....", data):
+        block = data[match.end() :]
         if block[:4] in (b"II*\0", b"MM\0*"):
-            yield from ((found.end() + at, size, order) for at, size, order in _tiff(block))
+            yield from ((match.end() + at, size, order) for at, size, order in _tiff(block))
 
 
 def _png(data: bytes) -> Iterator[Field]:
@@ -295,8 +295,8 @@ def _zip(data: bytes) -> Iterator[Field]:
         b"PK\5\6": ((4, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 2)),
     }
     numbers[b"PK\3\4"] = ((6, 2), (8, 2), (18, 4), (22, 4), (26, 2), (28, 2))
-    for found in re.finditer(b"PK(\1\2|\3\4|\5\6)", data):
-        yield from ((found.start() + at, size, "little") for at, size in numbers[found[0]])
+    for match in re.finditer(b"PK(\1\2|\3\4|\5\6)", data):
+        yield from ((match.start() + at, size, "little") for at, size in numbers[match[0]])
 
 
 def _gif(data: bytes) -> Iterator[Field]:

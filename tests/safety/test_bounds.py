@@ -15,15 +15,15 @@ from vision_core.safety.bounds import OneOf, Real, Several, Text, Whole, check
 
 def networks() -> dict[str, type[nn.Module]]:
     """Every module of ours that tells its constructor's arguments, as `checkpoints.save` needs it."""
-    found = {}
+    classes = {}
     for module in pkgutil.walk_packages(vision_core.__path__, "vision_core."):
         if module.name.startswith("vision_core.cli") or module.name.endswith("__main__"):
             continue
         for kind in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == module.name:
                 if "architecture" in vars(kind) or "self.architecture" in inspect.getsource(kind):
-                    found[f"{module.name}.{kind.__name__}"] = kind
-    return found
+                    classes[f"{module.name}.{kind.__name__}"] = kind
+    return classes
 
 
 NETWORKS = networks()

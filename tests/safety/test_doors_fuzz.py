@@ -180,13 +180,13 @@ def resume(folder: Path) -> Reader:
 
 @door
 def run(folder: Path) -> Reader:
-    made = runs.create(folder, "digits", digits.Settings(), source="here")
-    made.log({"event": "start"})
+    created = runs.create(folder, "digits", digits.Settings(), source="here")
+    created.log({"event": "start"})
     for epoch in (1, 2):
-        made.log({"event": "step", "step": epoch, "total": 2, "losses": {"total": 0.5}, "eta": 1.0})
-        made.log({"event": "epoch", "epoch": epoch, "epochs": 2, "metrics": {"accuracy": 0.5}})
-    made.log({"event": "resume", "epoch": 1, "step": 1})
-    made.log({"event": "done"})
+        created.log({"event": "step", "step": epoch, "total": 2, "losses": {"total": 0.5}, "eta": 1.0})
+        created.log({"event": "epoch", "epoch": epoch, "epochs": 2, "metrics": {"accuracy": 0.5}})
+    created.log({"event": "resume", "epoch": 1, "step": 1})
+    created.log({"event": "done"})
     (folder / "process.json").write_text('{"pid": 1, "started": 0.5}')
 
     def read(folder: Path) -> object:
@@ -207,8 +207,8 @@ def export(folder: Path) -> Reader:
     (folder / "digits.bin").write_bytes(part)
 
     def read(folder: Path) -> object:
-        found = read_export(folder / "digits.json")
-        return found.samples, found.weights(0)
+        result = read_export(folder / "digits.json")
+        return result.samples, result.weights(0)
 
     return read
 
@@ -236,11 +236,11 @@ def edited(suffix: str) -> None:
         mask[5:9, 8:12] = True
         picture = images.Picture(COLORS[:20, :30])
         options = {"strength": 1.0, "padding": 0.5, "feather": 1.0, "sides": [0, 0, 0, 0], "colors": True}
-        made = recipe.Recipe("remove", mask=packed.pack_mask(mask), options=options)
+        stored = recipe.Recipe("remove", mask=packed.pack_mask(mask), options=options)
         if suffix == ".png":
-            recipe.save(picture, made, folder / "x.png")
+            recipe.save(picture, stored, folder / "x.png")
         else:
-            (folder / "x.json").write_text(recipe.to_json(made))
+            (folder / "x.json").write_text(recipe.to_json(stored))
         return lambda folder: list(editing.repeat(picture, recipe.read(folder / f"x{suffix}")))
 
     DOORS[f"recipe {suffix}"] = build
@@ -268,11 +268,11 @@ def losses(folder: Path) -> Reader:
 
 def leaf_model(suffix: str) -> None:
     """Add a door for the model file that a page lets one choose."""
-    seen = "0123456789abcdef"
+    digest = "0123456789abcdef"
 
     def build(folder: Path) -> Reader:
         model, metadata = leaves.load()
-        checkpoints.save(folder / "model.safetensors", model, {**metadata, "seen": seen}, half=True)
+        checkpoints.save(folder / "model.safetensors", model, {**metadata, "seen": digest}, half=True)
         if suffix == ".zip":
             with ZipFile(folder / "x.zip", "w", ZIP_DEFLATED) as archive:
                 archive.write(folder / "model.safetensors", MODEL)
@@ -282,8 +282,8 @@ def leaf_model(suffix: str) -> None:
             (folder / "model.safetensors").rename(folder / "x.safetensors")
 
         def read(folder: Path) -> object:
-            found, about = leaves.load(folder / f"x{suffix}")
-            return found.classes, about.get("seen", "").startswith(seen)
+            loaded, about = leaves.load(folder / f"x{suffix}")
+            return loaded.classes, about.get("seen", "").startswith(digest)
 
         return read
 
@@ -298,11 +298,11 @@ leaf_model(".safetensors")
 def groups(folder: Path) -> Reader:
     for label, n in [(label, n) for label in "ab" for n in range(4)]:
         images.save(images.Picture(RNG.integers(0, 256, (24, 24, 3), np.uint8)), folder / label / f"{n}.png")
-    found = leaves.survey(folder)
+    survey = leaves.survey(folder)
     for path in folder.rglob("*.png"):
         path.unlink()
     (folder / "x.csv").write_text("file,leaf_group\na/0.png,1\na/1.png,1\nb/0.png,2\n")
-    return lambda folder: leaves.split(found, groups=folder / "x.csv")
+    return lambda folder: leaves.split(survey, groups=folder / "x.csv")
 
 
 @door
@@ -313,14 +313,14 @@ def manifest(folder: Path) -> Reader:
         for n in range(3)
     )
     pairs = (("0/0.png", "1/0.png"),)
-    found = leaf_data.Manifest(
+    result = leaf_data.Manifest(
         "leaves", ("0", "1"), photos, ({"file": "0/x", "reason": "is empty"},), pairs, pairs, 0
     )
-    found.save(folder / "manifest.json")
+    result.save(folder / "manifest.json")
 
     def read(folder: Path) -> object:
-        found = leaf_data.load(folder / "manifest.json")
-        return found.counts(), [found.classes[photo.label] for photo in found.photos]
+        result = leaf_data.load(folder / "manifest.json")
+        return result.counts(), [result.classes[photo.label] for photo in result.photos]
 
     return read
 
@@ -334,8 +334,8 @@ def damage(folder: Path) -> Reader:
     page = images.to_tensor(COLORS)
 
     def read(folder: Path) -> object:
-        restoration.check(drawn := read_json(folder / "x.json"))
-        return restoration.degrade(page, [drawn])
+        restoration.check(recipe := read_json(folder / "x.json"))
+        return restoration.degrade(page, [recipe])
 
     return read
 
@@ -374,8 +374,8 @@ def network(model: nn.Module, suffix: str, metadata: dict[str, Any], read: Reade
 
 
 def look(path: Path) -> object:
-    found = colormap.load(path)
-    return found.sample_colors(1), found.unseen(COUNTED), found.lut(3)
+    result = colormap.load(path)
+    return result.sample_colors(1), result.unseen(COUNTED), result.lut(3)
 
 
 COUNTED = count_colors(COLORS)
@@ -492,8 +492,8 @@ def test_every_module_that_opens_files_has_a_door_here():
     """A new one: give its door a seed above and name it in PLACES, or say there who has written the file."""
     core = bundled("apps").parent / "vision_core"
     files = [path for path in sorted(core.rglob("*.py")) if "cli" not in path.parts]
-    found = {path.relative_to(core).with_suffix("").as_posix() for path in files if opens(path)}
-    assert found - set(PLACES) == set()
+    modules = {path.relative_to(core).with_suffix("").as_posix() for path in files if opens(path)}
+    assert modules - set(PLACES) == set()
     assert {door for door in PLACES.values() if door[0] != "("} <= set(DOORS)
 
 
@@ -620,13 +620,13 @@ def attempt(read: Reader, folder: Path) -> tuple[str, float]:
     start = time.process_time()
     try:
         read(folder)
-        said = ""
+        message = ""
     except (ValueError, WeightsMissing) as error:
-        said = str(error)
-        assert said and "\n" not in said and len(said) < 2000
+        message = str(error)
+        assert message and "\n" not in message and len(message) < 2000
     took = time.process_time() - start
     assert took < SECONDS
-    return said, took
+    return message, took
 
 
 def peak_memory(reset: bool = False) -> int:
@@ -639,7 +639,7 @@ def peak_memory(reset: bool = False) -> int:
 
 
 @pytest.fixture(scope="module")
-def taken():
+def measurements():
     """(mutations, refused, seconds, MB) of each door, which are printed in the end when FUZZ asks for it."""
     rows: dict[str, tuple[int, int, float, int]] = {}
     yield rows
@@ -663,7 +663,7 @@ def little_memory():
 
 
 @pytest.mark.parametrize("name", DOORS)
-def test_only_sentences_come_out(name, tmp_path, little_memory, taken):
+def test_only_sentences_come_out(name, tmp_path, little_memory, measurements):
     read = DOORS[name](tmp_path)
     read(tmp_path)
     before, longest = peak_memory(reset=True), 0.0
@@ -674,10 +674,10 @@ def test_only_sentences_come_out(name, tmp_path, little_memory, taken):
         path = list(whole)[rng.integers(len(whole))]
         path.write_bytes(damaged(whole[path], rng))
         try:
-            said, took = attempt(read, tmp_path)
-            refused, longest = refused + (said != ""), max(longest, took)
+            message, took = attempt(read, tmp_path)
+            refused, longest = refused + (message != ""), max(longest, took)
         except Exception as error:
             raise AssertionError(f"{name}, turn {turn}, {path.name}: {error!r}") from error
         path.write_bytes(whole[path])
-    taken[name] = TURNS, refused, longest, peak_memory() - before
+    measurements[name] = TURNS, refused, longest, peak_memory() - before
     assert refused

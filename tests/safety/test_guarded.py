@@ -58,15 +58,15 @@ def test_the_same_picture_as_in_this_process(tmp_path, kind):
     (tmp_path / "picture").write_bytes(data)
     expected = images.read(data)
     for source in (data, tmp_path / "picture", str(tmp_path / "picture")):
-        found = guarded.read(source)
-        assert np.array_equal(found.rgb, expected.rgb)
-        assert (found.alpha is None) == (expected.alpha is None)
-        assert found.alpha is None or np.array_equal(found.alpha, expected.alpha)
-        assert (found.wide is None) == (expected.wide is None)
-        assert found.wide is None or np.array_equal(found.wide, expected.wide)
+        decoded = guarded.read(source)
+        assert np.array_equal(decoded.rgb, expected.rgb)
+        assert (decoded.alpha is None) == (expected.alpha is None)
+        assert decoded.alpha is None or np.array_equal(decoded.alpha, expected.alpha)
+        assert (decoded.wide is None) == (expected.wide is None)
+        assert decoded.wide is None or np.array_equal(decoded.wide, expected.wide)
         for name in ("icc", "dpi", "exif", "bit_depth", "notes", "kind", "xmp"):
-            assert getattr(found, name) == getattr(expected, name)
-    found.rgb[:] = 0  # as with `images.read`, the array is the caller's
+            assert getattr(decoded, name) == getattr(expected, name)
+    decoded.rgb[:] = 0  # as with `images.read`, the array is the caller's
 
 
 def test_what_libtiff_says_by_itself_is_not_seen(capfd):
@@ -85,9 +85,9 @@ def test_the_same_sentences_as_in_this_process(tmp_path):
     for source in (b"", b"hello", encode(Picture(COLORS))[:500], tmp_path, tmp_path / "missing.png"):
         with pytest.raises(ValueError) as expected:
             images.read(source)
-        with pytest.raises(ValueError) as found:
+        with pytest.raises(ValueError) as error:
             guarded.read(source)
-        assert str(found.value) == str(expected.value)
+        assert str(error.value) == str(expected.value)
     with pytest.raises(ValueError, match=r"53 x 37 pixels, .* at most 0\.001 are accepted"):
         guarded.read(encode(Picture(COLORS)), max_pixels=1000)
 
@@ -146,17 +146,17 @@ def test_a_crash_is_one_sentence(slow):
 def test_every_thread_gets_its_own_picture():
     pictures = [RNG.integers(0, 256, (50 + n, 70, 3), np.uint8) for n in range(24)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(guarded.read, [encode(Picture(rgb)) for rgb in pictures]))
-    for rgb, picture in zip(pictures, found, strict=True):
+        result = list(pool.map(guarded.read, [encode(Picture(rgb)) for rgb in pictures]))
+    for rgb, picture in zip(pictures, result, strict=True):
         assert np.array_equal(picture.rgb, rgb)
     assert len(workers()) <= limits.DECODERS.value
 
 
 def test_any_reader_of_ours_can_be_called_there(tmp_path):
     mask = RNG.random((20, 30)) < 0.5
-    made = Recipe("remove", "é", mask=packed.pack_mask(mask), box=(1, 2, 3, 4), options={"strength": 0.5})
-    recipe.save(Picture(COLORS), made, tmp_path / "a.png")
-    assert guarded.call(recipe.read, tmp_path / "a.png") == made
+    created = Recipe("remove", "é", mask=packed.pack_mask(mask), box=(1, 2, 3, 4), options={"strength": 0.5})
+    recipe.save(Picture(COLORS), created, tmp_path / "a.png")
+    assert guarded.call(recipe.read, tmp_path / "a.png") == created
     with pytest.raises(ValueError, match=r"b\.png holds no recipe"):
         images.save(Picture(COLORS), tmp_path / "b.png")
         guarded.call(recipe.read, tmp_path / "b.png")
@@ -211,14 +211,14 @@ def attempts(path) -> dict[str, str]:
         "thread": lambda: ThreadPoolExecutor(2).submit(int, "1").result(),
         "read": path.read_bytes,
     }
-    found = {}
+    outcomes = {}
     for name, attempt in tries.items():
         try:
             attempt()
-            found[name] = "worked"
+            outcomes[name] = "worked"
         except PermissionError:
-            found[name] = "refused"
-    return found
+            outcomes[name] = "refused"
+    return outcomes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
@@ -229,11 +229,11 @@ def test_a_taken_over_decoder_has_no_network_no_processes_and_writes_nothing(tmp
         pytest.skip("this kernel has no seccomp")
     path = tmp_path / "a"
     path.write_bytes(b"abc")
-    found = guarded.call(attempts, path)
-    assert found.pop("thread") == found.pop("read") == "worked"
+    outcomes = guarded.call(attempts, path)
+    assert outcomes.pop("thread") == outcomes.pop("read") == "worked"
     if "writing" not in held:
-        found = {name: found[name] for name in list(found)[:6]}
-    assert set(found.values()) == {"refused"}, found
+        outcomes = {name: outcomes[name] for name in list(outcomes)[:6]}
+    assert set(outcomes.values()) == {"refused"}, outcomes
     assert path.read_bytes() == b"abc" and [*tmp_path.iterdir()] == [path]
     socket.socket().close()  # this process has given up nothing
 
@@ -248,8 +248,8 @@ guarded.read(sys.argv[1])
 print(guarded._idle[0].pid, flush=True)
 {end}
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.png"], capture_output=True, text=True)
-    assert done.stderr == ""
-    pid = int(done.stdout)
+    process = subprocess.run([sys.executable, "-c", code, tmp_path / "x.png"], capture_output=True, text=True)
+    assert process.stderr == ""
+    pid = int(process.stdout)
     if psutil.pid_exists(pid):
         assert psutil.wait_procs([psutil.Process(pid)], timeout=20)[0]

@@ -82,13 +82,13 @@ def test_every_command_asks_for_the_limit_of_pixels_when_it_reads(tmp_path, monk
     guarded.read(picture)  # the process was started without the variable
     monkeypatch.setenv("VISION_CORE_MAX_PIXELS", "1000")
     for words in commands:
-        done = CliRunner().invoke(app, list(map(str, words)))
-        assert done.exit_code in (1, 2), (words, done.output, done.exception)
-        said = " ".join(done.output.split())
-        assert re.search(r"has 1\d0 x 1\d0 pixels, 0\.0165 megapixels; at most 0\.001 are accepted", said), (
-            said
-        )
-        assert "(VISION_CORE_MAX_PIXELS)" in said and "Traceback" not in said
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert result.exit_code in (1, 2), (words, result.output, result.exception)
+        message = " ".join(result.output.split())
+        assert re.search(
+            r"has 1\d0 x 1\d0 pixels, 0\.0165 megapixels; at most 0\.001 are accepted", message
+        ), message
+        assert "(VISION_CORE_MAX_PIXELS)" in message and "Traceback" not in message
     monkeypatch.setenv("VISION_CORE_MAX_PIXELS", "20000")
     monkeypatch.setenv("VISION_CORE_MAX_PAGES", "1")
     for door in (documents.count, guarded.count):
@@ -112,7 +112,7 @@ def test_a_larger_limit_counts_as_well_and_a_variable_that_is_wrong_is_not_blame
 
 def test_no_other_module_has_limits_of_its_own():
     """Of pixels, bytes, pages and sides of files; bounds inside of one format stay beside its parser."""
-    root, found = Path(__file__).parents[2], []
+    root, places = Path(__file__).parents[2], []
     own = re.compile(
         r"(MAX|MOST|LARGEST|LONGEST).*(PIXELS|BYTES|PAGES|SIDE|SECONDS|FILE)|(MEGA)?PIXELS|MEGABYTES"
     )
@@ -121,7 +121,7 @@ def test_no_other_module_has_limits_of_its_own():
             continue
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and own.fullmatch(node.id):
-                found.append(f"{file}:{node.lineno} {node.id}")
+                places.append(f"{file}:{node.lineno} {node.id}")
             if isinstance(node, ast.Constant) and node.value in (50_000_000, 37_000_000):
-                found.append(f"{file}:{node.lineno} {node.value}")
-    assert not found
+                places.append(f"{file}:{node.lineno} {node.value}")
+    assert not places

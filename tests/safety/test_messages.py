@@ -8,10 +8,10 @@ ODD = "a\x1b[31mb\0c\x85\u202edc\u2066\u200b\ud800\ufeff\u2028e"
 
 
 def loop(depth: int) -> list:
-    made: list = []
+    created: list = []
     for _ in range(depth):
-        made = [made, made]
-    return made
+        created = [created, created]
+    return created
 
 
 def test_any_value_is_a_short_printable_part_of_a_sentence():

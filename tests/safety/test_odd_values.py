@@ -128,12 +128,12 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 def calls() -> Iterator[Call]:
     """Each place of each command with each value."""
-    given = {tuple(words): words for words in map(str.split, WORDS)}
+    by_words = {tuple(words): words for words in map(str.split, WORDS)}
     for path, parameters in commands():
-        found = [words for key, words in given.items() if key[: len(path)] == path]
+        matching = [words for key, words in by_words.items() if key[: len(path)] == path]
         if path in LEFT_OUT:
             continue
-        words = found[0] if found else _guessed(path, parameters)
+        words = matching[0] if matching else _guessed(path, parameters)
         for parameter in parameters:
             option = parameter.opts[0]
             if option in SLOW or getattr(parameter, "is_flag", False):
@@ -178,10 +178,10 @@ def prepared(folder: Path) -> None:
     write_json(folder / "data.json", {"page.png": ["a cat", "a dog"]})
     (folder / "jobs.csv").write_text("image,prompt\npage.png,a dog\n")
     (folder / "recipe.json").write_text("{}")
-    wanted = Palette(np.array([[16, 32, 48], [200, 90, 10]], np.uint8), np.array([0.5, 0.5]))
-    *_, done = color.train(color.count_colors(page), wanted, color.Settings(epochs=1))
-    assert isinstance(done, Done)
-    color.save(done.result, folder / "color.safetensors")
+    palette = Palette(np.array([[16, 32, 48], [200, 90, 10]], np.uint8), np.array([0.5, 0.5]))
+    *_, result = color.train(color.count_colors(page), palette, color.Settings(epochs=1))
+    assert isinstance(result, Done)
+    color.save(result.result, folder / "color.safetensors")
 
 
 def attempt(words: tuple[str, ...], folder: Path) -> tuple[int | str, str]:
@@ -240,10 +240,10 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
 def complaint(call: Call, folder: Path) -> str:
     """What is wrong with how a command took it; "" where it worked or refused with a sentence."""
     status, text = attempt(call.words, folder)
-    said = [line for line in text.splitlines() if line.startswith("vision-core: ")]
+    lines = [line for line in text.splitlines() if line.startswith("vision-core: ")]
     if status not in (0, 1, 2):
         return f"{status}: {text[-1500:]}"
-    if status == 2 and (len(said) != 1 or len(text) > 600):
+    if status == 2 and (len(lines) != 1 or len(text) > 600):
         return f"said {text[:1500]!r}"
     if text and not text.replace("\n", "").replace("\t", "").isprintable():
         return f"control characters in {text[:300]!r}"
@@ -258,7 +258,9 @@ def folder(tmp_path_factory):
 
 
 def test_odd_values_are_sentences(folder):
-    assert not {call.odd: said for call in shuffled()[:DAILY] if (said := complaint(call, folder))}
+    assert not {
+        call.odd: complaints for call in shuffled()[:DAILY] if (complaints := complaint(call, folder))
+    }
 
 
 def test_every_whole_number_has_bounds():
@@ -281,8 +283,8 @@ def test_every_whole_setting_has_bounds(kind):
 
 def shuffled() -> list[Call]:
     """All calls, so that the first ones are of every kind."""
-    found = [*calls()]
-    return [found[place] for place in np.random.default_rng(0).permutation(len(found))]
+    shuffled_calls = [*calls()]
+    return [shuffled_calls[place] for place in np.random.default_rng(0).permutation(len(shuffled_calls))]
 
 
 def main() -> None:
@@ -293,9 +295,9 @@ def main() -> None:
         prepared(Path(name))
         wrong = 0
         for call in chosen:
-            if said := complaint(call, Path(name)):
+            if message := complaint(call, Path(name)):
                 wrong += 1
-                print(json.dumps([" ".join(call.words)[:200], call.odd[:80], said[-700:]]), flush=True)
+                print(json.dumps([" ".join(call.words)[:200], call.odd[:80], message[-700:]]), flush=True)
     print(f"{len(chosen):,} calls, {wrong} wrong")
     sys.exit(bool(wrong))
 

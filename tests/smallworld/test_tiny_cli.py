@@ -15,8 +15,8 @@ def ask(*arguments):
 
 def test_train_export_evaluate(tmp_path):
     run, models = tmp_path / "run", tmp_path / "models"
-    asked = ["--steps", 1, "--epochs", 2, "--batch-size", 2, "--scenes", 4, "--device", "cpu"]
-    status, trained = ask("train", "judge", "--out", run, *asked)
+    arguments = ["--steps", 1, "--epochs", 2, "--batch-size", 2, "--scenes", 4, "--device", "cpu"]
+    status, trained = ask("train", "judge", "--out", run, *arguments)
     assert status == 0 and trained["weights"] == str(run / "last.safetensors")
     status, exported = ask("export", run, "--out", models)
     assert status == 0 and exported["out"] == str(models / "judge.safetensors")
@@ -43,6 +43,6 @@ def test_train_export_evaluate(tmp_path):
 )
 def test_mistakes_are_one_sentence(arguments, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, answer = ask(*arguments)
-    assert status == 2 and sentence in answer["error"]
+    status, output = ask(*arguments)
+    assert status == 2 and sentence in output["error"]
     assert list(tmp_path.iterdir()) == []

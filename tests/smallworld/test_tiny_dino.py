@@ -53,24 +53,26 @@ def test_views_are_tinted_one_by_one(pictures):
 
 
 def test_elsewhere_are_the_same_things():
-    seen = set()
+    offsets = set()
     for number in range(40):
         scene = world.scene(number)
         other = world.elsewhere(scene, Random(number))
         assert other.things == scene.things and other.seed != scene.seed
         assert np.array_equal(world.masks(other, 32), world.masks(scene, 32))
-        seen.add((other.ground, other.sky))
-    assert len(seen) > 10
+        offsets.add((other.ground, other.sky))
+    assert len(offsets) > 10
 
 
 def test_a_sample_is_two_pictures_of_the_same_things():
     pictures, luck = next(iter(dino.batches(settings(), 1)))
     assert pictures.shape == (4, 2, 3, 128, 128) and pictures.dtype == torch.uint8
     assert luck.shape == (4, 2 + dino.LOCALS, dino.DRAWS) and 0 <= luck.min() and luck.max() < 1
-    drawn = [torch.from_numpy(data.pictures(0, 8, None, it)).permute(0, 3, 1, 2) for it in dino.PLACES]
+    rendered = [torch.from_numpy(data.pictures(0, 8, None, it)).permute(0, 3, 1, 2) for it in dino.PLACES]
     for pair in pictures:
-        found = [{k for k in range(8) for it in drawn if torch.equal(it[k], picture)} for picture in pair]
-        assert len(found[0]) == 1 and found[0] == found[1] and not torch.equal(*pair)
+        matches = [
+            {k for k in range(8) for it in rendered if torch.equal(it[k], picture)} for picture in pair
+        ]
+        assert len(matches[0]) == 1 and matches[0] == matches[1] and not torch.equal(*pair)
 
 
 def test_workers_draw_what_is_lacking_and_change_nothing(tmp_path, monkeypatch):
@@ -106,10 +108,12 @@ def test_no_view_is_compared_with_itself(network, pictures):
         loss = dino.distillation(*model(pictures, luck))
         whole = dino.cut(pictures, luck[:, :2], dino.WHOLE, dino.SIZES[0])
         part = dino.cut(pictures, luck[:, 2:], dino.PART, dino.SIZES[1])
-        wanted = dino.centred(model._outputs(model.teacher, whole).flatten(0, 1)).unflatten(0, (3, 2))
-        said = [model._outputs(model.student, it) / dino.STUDENT_HEAT for it in (whole, part)]
-    logs = torch.cat(said, 1).log_softmax(-1)
-    each = [-(wanted[:, t] * logs[:, s]).sum(-1).mean().item() for t in range(2) for s in range(4) if s != t]
+        expected = dino.centred(model._outputs(model.teacher, whole).flatten(0, 1)).unflatten(0, (3, 2))
+        predictions = [model._outputs(model.student, it) / dino.STUDENT_HEAT for it in (whole, part)]
+    logs = torch.cat(predictions, 1).log_softmax(-1)
+    each = [
+        -(expected[:, t] * logs[:, s]).sum(-1).mean().item() for t in range(2) for s in range(4) if s != t
+    ]
     assert loss.item() == pytest.approx(np.mean(each), rel=1e-4)
 
 
@@ -136,6 +140,6 @@ def test_a_collapse_is_told(network, monkeypatch):
     model: Any = dino.Network(**network.architecture).eval()
     before = dino.measure(model, settings(), None)
     torch.nn.init.zeros_(model.teacher["head"].mlp[-1].weight)  # one answer to every picture
-    found = dino.measure(model, settings(), None)
-    assert found["directions"] == 1 < before["directions"]
-    assert found["spread"] == pytest.approx(64, rel=1e-3) and before["spread"] < 64
+    scores = dino.measure(model, settings(), None)
+    assert scores["directions"] == 1 < before["directions"]
+    assert scores["spread"] == pytest.approx(64, rel=1e-3) and before["spread"] < 64

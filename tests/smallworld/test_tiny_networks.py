@@ -93,10 +93,10 @@ def test_batches_are_a_function_of_seed_and_epoch(models):
 def test_a_stopped_run_goes_on_to_the_same_bytes(name, tmp_path, monkeypatch):
     network = train.NETWORKS[name]
     monkeypatch.setattr(network, "TESTED", 2)
-    asked = replace(settings(name, None), epochs=4, batch_size=2)
-    for _ in train.train(tmp_path / "whole", asked):
+    options = replace(settings(name, None), epochs=4, batch_size=2)
+    for _ in train.train(tmp_path / "whole", options):
         pass
-    events = train.train(tmp_path / "parts", asked)
+    events = train.train(tmp_path / "parts", options)
     for event in events:
         if getattr(event, "step", 0) == 2:
             events.close()
@@ -133,26 +133,26 @@ def test_examples_from_the_cache_are_the_examples(models, tmp_path, monkeypatch)
 
 
 def test_latents_of_what_is_left_are_those_of_the_picture_with_a_grey_box(models):
-    found = examples.Examples(str(models / "inpainting" / "vae"), None, 2)
-    found.fill(2)
-    vae, _ = examples.load_autoencoder(found.autoencoder)
+    source = examples.Examples(str(models / "inpainting" / "vae"), None, 2)
+    source.fill(2)
+    vae, _ = examples.load_autoencoder(source.autoencoder)
     images = data.drawn([world.wild(number) for number in range(2)]) / 255
-    top, bottom, left, right = found.boxes[1, 3].tolist()
+    top, bottom, left, right = source.boxes[1, 3].tolist()
     images[1, :, top:bottom, left:right] = 0.5
     with torch.inference_mode():
         expected = vae.encoder(images * 2 - 1) * vae.config.scaling_factor
-    assert torch.allclose(found.latents[0, 0].float(), expected[0], atol=0.05)  # bfloat16
-    assert torch.allclose(found.latents[1, 4].float(), expected[1], atol=0.05)
+    assert torch.allclose(source.latents[0, 0].float(), expected[0], atol=0.05)  # bfloat16
+    assert torch.allclose(source.latents[1, 4].float(), expected[1], atol=0.05)
 
 
 @pytest.mark.parametrize("name", ["painter", "autoencoder"])
 def test_workers_change_the_speed_alone(name, models, tmp_path):
-    asked = replace(settings(name, models), steps=3, cache=str(tmp_path / "cache"))
+    options = replace(settings(name, models), steps=3, cache=str(tmp_path / "cache"))
     network, data_chunk = train.NETWORKS[name], data.CHUNK
     data.CHUNK = 8
     try:
         alone, helped = (
-            list(network.batches(replace(asked, workers=n, cache=None if n == 0 else asked.cache), 2))
+            list(network.batches(replace(options, workers=n, cache=None if n == 0 else options.cache), 2))
             for n in (0, 2)
         )
     finally:
@@ -162,14 +162,14 @@ def test_workers_change_the_speed_alone(name, models, tmp_path):
 
 
 def test_scenes_with_withheld_pairs_are_never_picked(models):
-    found = examples.Examples(str(models / "inpainting" / "vae"), None, 40)
+    source = examples.Examples(str(models / "inpainting" / "vae"), None, 40)
     wild = [world.wild(number) for number in range(40)]
-    found.fill(40)
-    assert found.allowed.tolist() == [not hiding.withheld(scene) for scene in wild]
-    assert 0 < found.allowed.sum() < 40
-    found.allowed[:] = False
+    source.fill(40)
+    assert source.allowed.tolist() == [not hiding.withheld(scene) for scene in wild]
+    assert 0 < source.allowed.sum() < 40
+    source.allowed[:] = False
     with pytest.raises(ValueError, match="all 8 scenes contain withheld combinations"):
-        painter._batch(settings("painter", models), found, 9, 0)
+        painter._batch(settings("painter", models), source, 9, 0)
 
 
 def test_every_word_of_the_world_is_one_token():
@@ -244,10 +244,10 @@ def test_what_is_hidden_is_what_is_said():
     for seed in range(120):
         scene = world.wild(seed)
         masks = world.masks(scene)
-        (top, bottom, left, right), said = hiding.hide(scene, masks, Random(seed))
+        (top, bottom, left, right), description = hiding.hide(scene, masks, Random(seed))
         assert 0 <= top < bottom <= 128 and 0 <= left < right <= 128
-        assert replace(said, empty=False).true_of(scene)  # empty is the box
-        if said.empty and said.phrases == ():
+        assert replace(description, empty=False).true_of(scene)  # empty is the box
+        if description.empty and description.phrases == ():
             inside = [it[top:bottom, left:right].sum() / max(it.sum(), 1) for it in masks]
             assert max(inside, default=0) <= 0.6
 
@@ -270,11 +270,11 @@ def test_open_clip_opens_the_clip(models):
     from PIL import Image
 
     picture = world.render(world.scene(4))
-    seen = model.eval().encode_image(preprocess(Image.fromarray(picture))[None], True)
+    image_features = model.eval().encode_image(preprocess(Image.fromarray(picture))[None], True)
     image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
-    expected, said, _ = ours(image, clip.tokenize(texts))
-    assert torch.allclose(seen, expected, atol=5e-3)
-    assert torch.allclose(model.encode_text(tokenizer(texts), True), said, atol=5e-3)
+    expected, text_features, _ = ours(image, clip.tokenize(texts))
+    assert torch.allclose(image_features, expected, atol=5e-3)
+    assert torch.allclose(model.encode_text(tokenizer(texts), True), text_features, atol=5e-3)
 
 
 def test_transformers_opens_the_dino(models):
@@ -322,9 +322,9 @@ def test_features_of_a_clip_teach_the_decoder_alone(models):
     """Nothing is asked where the picture came back; any error reaches every weight of the decoder."""
     network = train.NETWORKS["autoencoder"]
     changes = {"autoencoder": str(models / "inpainting" / "vae"), "clip": str(models / "clip")}
-    asked = replace(settings("autoencoder", models), **changes)
-    model = train.initial(asked).train()
-    (batch,) = network.batches(asked, 1)
+    options = replace(settings("autoencoder", models), **changes)
+    model = train.initial(options).train()
+    (batch,) = network.batches(options, 1)
     features = network.terms(model, batch)["features"]
     features.backward()
     assert features.item() > 0 and all(p.grad.abs().sum() > 0 for p in model.net.decoder.parameters())
@@ -369,8 +369,8 @@ def test_the_judge_is_asked_for_kind_colour_and_place(models):
     scene = world.scene(1, things=2)
     facts = judge.truth(scene)
     assert len(facts) == 8 and facts[-2:] == [*facts[-2:]]
-    found = judge.answers(model.eval(), data.images(0, 2))
-    assert found.shape == (2, 8) and found[:, ::2][:, :3].max() < 1 + len(grammar.KINDS)
+    predicted = judge.answers(model.eval(), data.images(0, 2))
+    assert predicted.shape == (2, 8) and predicted[:, ::2][:, :3].max() < 1 + len(grammar.KINDS)
     for thing in scene.things:
         at = 2 * list(grammar.PLACES).index(thing.place)
         assert grammar.KINDS[facts[at] - 1] == thing.kind and judge.TONES[facts[at + 1]] == thing.colour
@@ -401,8 +401,8 @@ def test_settings_are_checked():
 
 
 def test_the_learning_rate_rises_and_stays_or_falls():
-    asked = train.Settings("judge", epochs=2, steps=50, warmup=10)
-    rates = [train._rate(asked, step) for step in range(100)]
+    options = train.Settings("judge", epochs=2, steps=50, warmup=10)
+    rates = [train._rate(options, step) for step in range(100)]
     assert rates[:2] == [0.1, 0.2] and set(rates[9:]) == {1}
-    rates = [train._rate(replace(asked, schedule="cosine"), step) for step in range(100)]
+    rates = [train._rate(replace(options, schedule="cosine"), step) for step in range(100)]
     assert max(rates) == rates[9] > 0.95 and rates[50] == pytest.approx(0.5) and rates[99] < 0.001

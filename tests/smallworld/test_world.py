@@ -62,16 +62,16 @@ def test_colours_are_seen_in_every_light(sky):
 
 def test_captions_say_all_and_are_understood():
     for scene in SCENES:
-        said = world.describe(scene)
-        assert grammar.parse(world.caption(scene)) == said and said.true_of(scene)
-        assert grammar.parse(said.reworded(Random(scene.seed))) == said
+        caption = world.describe(scene)
+        assert grammar.parse(world.caption(scene)) == caption and caption.true_of(scene)
+        assert grammar.parse(caption.reworded(Random(scene.seed))) == caption
 
 
 def test_a_caption_is_true_of_its_own_scene_only_among_the_variants():
     for scene in SCENES[:12]:
-        said, others = world.describe(scene), world.variants(scene)
+        caption, others = world.describe(scene), world.variants(scene)
         assert len({world.caption(other) for other in others}) == len(others)
-        assert not any(said.true_of(other) for other in others)
+        assert not any(caption.true_of(other) for other in others)
 
 
 def test_sixty_four_captions_differ_in_one_attribute():
@@ -101,12 +101,12 @@ def test_what_is_unsaid_may_be_anything():
 def test_wording():
     tree = Thing("flowering tree", "pink", "large", "left", 1)
     scene = Scene("sea", "snow", (tree, Thing("boat", "orange", "small", "right", 2)), 3)
-    said = "a large tree with pink flowers on the left and a small orange boat on the right"
-    said += " by the sea in the snow"
-    assert world.caption(scene) == said
+    caption = "a large tree with pink flowers on the left and a small orange boat on the right"
+    caption += " by the sea in the snow"
+    assert world.caption(scene) == caption
     assert str(grammar.Phrase("tent", "orange")) == "an orange tent"
     assert world.caption(Scene("sea", "day")) == "an empty beach by day"
-    assert set(said.split()) <= set(grammar.words())
+    assert set(caption.split()) <= set(grammar.words())
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def files(out: Path) -> Files:
     """What must be the same."""
     if (out / "config.json").exists():
         return contents(out)
-    found = [path for path in out.rglob("*") if path.is_file() and path.name not in SKIPPED]
-    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+    paths = [path for path in out.rglob("*") if path.is_file() and path.name not in SKIPPED]
+    return {str(path.relative_to(out)): path.read_bytes() for path in paths}
 
 
 def finished(forks: Forks, words: list[str], folder: Path) -> float:
@@ -142,11 +142,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(JOBS), choices=JOBS, metavar="JOB")
     options = parser.parse_args()
-    forks, rng, done, wrong = Forks(), random.Random(options.seed), 0, []
+    forks, rng, kills_done, wrong = Forks(), random.Random(options.seed), 0, []
     with tempfile.TemporaryDirectory() as name:
         prepared = {}
         for turn, job in enumerate(cycle(options.only)):
-            if done >= options.kills:
+            if kills_done >= options.kills:
                 break
             folder = Path(name) / job.replace(" ", "-")
             if job not in prepared:
@@ -157,15 +157,18 @@ def main() -> None:
             words, seconds, whole = prepared[job]
             kills = killed(forks, words, folder, f"cut{turn}", seconds, rng)
             same = files(folder / f"cut{turn}") == whole
-            done += kills
+            kills_done += kills
             wrong += [] if same else [f"{job}: {_difference(files(folder / f'cut{turn}'), whole)}"]
-            print(f"{job}: {kills} kills, {'the same' if same else 'OTHER'} bytes; {done} so far", flush=True)
-    print(f"{done} kills, {len(wrong)} with other bytes", *wrong, sep="\n")
+            print(
+                f"{job}: {kills} kills, {'the same' if same else 'OTHER'} bytes; {kills_done} so far",
+                flush=True,
+            )
+    print(f"{kills_done} kills, {len(wrong)} with other bytes", *wrong, sep="\n")
     sys.exit(bool(wrong))
 
 
-def _difference(found: Files, whole: Files) -> str:
-    names = sorted(name for name in {*found, *whole} if found.get(name) != whole.get(name))
+def _difference(resumed: Files, whole: Files) -> str:
+    names = sorted(name for name in {*resumed, *whole} if resumed.get(name) != whole.get(name))
     return ", ".join(names[:9])
 
 

@@ -73,21 +73,23 @@ class Page:
         function = next(each for each in self.functions if self._is(each, name, {*changed}, shows))
         inputs = [self.fields[number] for number in function["inputs"]]
         data = [changed.get(field, value) for field, value in inputs]
-        asked = {"data": data, "fn_index": function["id"], "session_hash": self.key}
+        arguments = {"data": data, "fn_index": function["id"], "session_hash": self.key}
         began = time.perf_counter()
         if not function["queue"]:
-            answer = self.client.post("/gradio_api/run/predict", json=asked)
+            response = self.client.post("/gradio_api/run/predict", json=arguments)
             if name == "follow":
                 self.polls.append(time.perf_counter() - began)
-            return answer.raise_for_status().json()["data"]
-        event = self.client.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
+            return response.raise_for_status().json()["data"]
+        event = (
+            self.client.post("/gradio_api/queue/join", json=arguments).raise_for_status().json()["event_id"]
+        )
         where = {"session_hash": self.key}
         with self.client.stream("GET", "/gradio_api/queue/data", params=where) as stream:
             for line in filter(None, stream.raise_for_status().iter_lines()):
-                said = json.loads(line.removeprefix("data: "))
-                if said["msg"] == "process_completed" and said["event_id"] == event:
-                    assert said["success"], f"{self.app} {name}: {said['output']}"
-                    return said["output"]["data"]
+                message = json.loads(line.removeprefix("data: "))
+                if message["msg"] == "process_completed" and message["event_id"] == event:
+                    assert message["success"], f"{self.app} {name}: {message['output']}"
+                    return message["output"]["data"]
         raise AssertionError(f"{self.app} {name}: the stream ended without an answer")
 
     def _is(self, function: dict[str, Any], name: str, inputs: set[str], shows: str) -> bool:
@@ -104,20 +106,20 @@ class Page:
 
     def watch(self, shows: str) -> str:
         """Look again and again until the page's timer rests; all that was shown, the last first."""
-        seen = ""
+        outputs_before = ""
         while True:
             outputs = self.call("follow", shows=shows)
-            seen = json.dumps(outputs) + seen
+            outputs_before = json.dumps(outputs) + outputs_before
             [timer] = [each for each in outputs if isinstance(each, dict) and "active" in each]
             if not timer["active"]:
-                return seen
+                return outputs_before
             time.sleep(POLL[self.app])
 
     def download(self, shown: str, name: str) -> tuple[int, int]:
         """(height, width) of the picture behind the first link to a file of that name."""
-        found = re.search(rf'href=\\"([^"\\]*{re.escape(name)}[^"\\]*)', shown)
-        assert found, f"{self.app} shows no {name}: {shown[:300]}"
-        data = self.client.get(f"/{unescape(found[1]).lstrip('/')}").raise_for_status().content
+        match = re.search(rf'href=\\"([^"\\]*{re.escape(name)}[^"\\]*)', shown)
+        assert match, f"{self.app} shows no {name}: {shown[:300]}"
+        data = self.client.get(f"/{unescape(match[1]).lstrip('/')}").raise_for_status().content
         width, height = Image.open(io.BytesIO(data)).size
         return height, width
 
@@ -211,11 +213,11 @@ def main() -> None:
             [server] = [p for p in psutil.Process().children() if "apps.suite" in p.cmdline()]
             memory = Memory(server)
             memory.start()
-            found = {"cold_mb": memory.now()}
+            result = {"cold_mb": memory.now()}
             for number in range(3):
                 visit(address, 90 + number, 0, [], faults)
             time.sleep(5)
-            found["warm_mb"] = memory.now()
+            result["warm_mb"] = memory.now()
             memory.peak = 0
             until = time.monotonic() + options.seconds
             threads = [
@@ -228,12 +230,12 @@ def main() -> None:
             for thread in threads:
                 thread.join()
             ended.set()
-            found["peak_mb"] = memory.peak
+            result["peak_mb"] = memory.peak
             time.sleep(options.rest)
-            found["after_mb"] = memory.now()
+            result["after_mb"] = memory.now()
         text = log.read_text()
     tracebacks = text.count("Traceback")
-    found |= {
+    result |= {
         "polls": len(polls),
         **{f"poll_p{p}": float(np.percentile(polls or [np.nan], p)) for p in (50, 90, 99)},
         "poll_max": max(polls, default=np.nan),
@@ -242,13 +244,13 @@ def main() -> None:
         "tracebacks": tracebacks,
         "log_lines": len(text.splitlines()),
     }
-    for name, value in found.items():
+    for name, value in result.items():
         print(f"{name:12} {value:,.2f}")
     print(*faults[:20], sep="\n")
     if tracebacks:
         print(text[:6000])
     if options.json:
-        options.json.write_text(json.dumps(found, indent=2))
+        options.json.write_text(json.dumps(result, indent=2))
     sys.exit(bool(faults or tracebacks))
 
 
