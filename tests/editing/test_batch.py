@@ -20,11 +20,11 @@ TEXTS = ["a house", "a tree"]
 
 @pytest.fixture
 def scenes(tmp_path, monkeypatch):
-    """Six small pictures and the data file of a batch, in the current folder."""
+    """Three small pictures and the data file of a batch, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    for number in range(6):
+    for number in range(3):
         images.save(images.Picture(world.render(world.scene(number), 64)), f"{number}.png")
-    write_json("data.json", {f"{number}.png": TEXTS for number in range(6)})
+    write_json("data.json", {f"{number}.png": TEXTS for number in range(3)})
     return tmp_path
 
 
@@ -68,14 +68,14 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(scenes, batch):
 
     assert batch("whole") == (
         0,
-        {"written": [f"whole/{n}_a-house" for n in range(6)], "skipped": [], "failed": []},
+        {"written": [f"whole/{n}_a-house" for n in range(3)], "skipped": [], "failed": []},
     )
     status, output = batch("cut")
     assert status == 0 and output["failed"] == []
-    assert "cut/0_a-house" in output["skipped"] and len(output["written"]) >= 4
+    assert "cut/0_a-house" in output["skipped"] and output["written"]
     assert Path("cut/0_a-house/scores.json").stat().st_mtime_ns == before
     assert contents(Path("cut")) == contents(Path("whole"))
-    assert batch("cut")[1]["skipped"] == [f"cut/{n}_a-house" for n in range(6)]
+    assert batch("cut")[1]["skipped"] == [f"cut/{n}_a-house" for n in range(3)]
 
 
 def test_only_what_changed_or_failed_is_done_again(scenes, batch):
