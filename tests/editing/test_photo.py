@@ -26,6 +26,7 @@ def disc() -> tuple[np.ndarray, np.ndarray]:
         (["complete", "--ratio", "16:9"], "only extend adds pixels: remove --ratio"),
         (["extend", "--mask", "circle", "--left", "9"], "extend paints what it adds: remove --mask"),
         (["extend", "--ratio", "16:9", "--top", "9"], "not both: remove --top"),
+        (["remove", "--mask", "circle", "--prompt", "grass"], "takes no text: remove --prompt"),
     ],
 )
 def test_an_option_that_the_task_would_ignore_is_refused(disc, tmp_path, words, said):

@@ -182,6 +182,8 @@ def perform(
         version=version,
         device=device,
     )
+    if not painter.takes_text and (ignored := {"prompt", "negative", "steps", "guidance"} & {*given}):
+        raise ValueError(f"{name} by {painter.name} takes no text: remove --{min(ignored)}")
     events = editing.perform(
         picture,
         name,
