@@ -1,9 +1,9 @@
-"""Pages a second that `restore run --ray local` restores with one, two and three workers of one thread each.
+"""Measures pages per second of `restore run --ray local` with one, two and three single-threaded workers.
 
     python benchmarks/cluster.py [PAGES]
 
-Counted from the first page that is done to the last, so that loading does not count: a long job's rate. The
-pages are generated, 600 x 800 pixels. More workers than free cores bring nothing.
+The time runs from the first finished page to the last and excludes loading. The generated pages have 600 x
+800 pixels. More workers than free cores do not help.
 """
 
 import os
@@ -37,9 +37,12 @@ def main() -> None:
         print(f"{os.cpu_count()} cores, load {load:.1f} before")
         first = None
         for workers in (1, 2, 3):
-            found = rate(folder, Path(scratch) / f"out-{workers}", workers)
-            first = first or found
-            print(f"{workers} workers: {found:.2f} pages a second, {found / first:.2f} times one", flush=True)
+            measured = rate(folder, Path(scratch) / f"out-{workers}", workers)
+            first = first or measured
+            print(
+                f"{workers} workers: {measured:.2f} pages a second, {measured / first:.2f} times one",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Colour transfer beside the classic methods and beside the training step that it replaces.
+"""Compares colour transfer with classic methods, and its training with that of the original project.
 
     python benchmarks/color.py [SOURCE TARGET ...] [--heads] [--epochs N]
 
-Without pictures it uses the bundled examples. `--heads` trains the palette head too; fewer epochs than the
-default 1,000 only show that everything runs.
+Without pictures it uses the bundled examples. `--heads` also trains the palette head. Fewer than the default
+1,000 epochs are only useful as a smoke test.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PAIRS = (("astronaut", "coffee"), ("coffee", "palace"), ("cat", "flower"), ("pal
 
 
 class OriginalNet(nn.Sequential):
-    """The original's network: BatchNorm where ours has LayerNorm."""
+    """The network of the original project, with BatchNorm instead of LayerNorm."""
 
     def __init__(self) -> None:
         sizes = [3, 256, 256, 256, 256, 256]
@@ -70,7 +70,7 @@ def original_step(
 
 
 def original(source: np.ndarray, palette: Palette, epochs: int) -> tuple[nn.Module, float]:
-    """Train the original's way; seconds."""
+    """Train like the original project; returns also the seconds."""
     torch.manual_seed(0)
     net, start = OriginalNet(), time.perf_counter()
     pixels = torch.from_numpy(source.reshape(-1, 3)).float() / 255
@@ -84,7 +84,7 @@ def original(source: np.ndarray, palette: Palette, epochs: int) -> tuple[nn.Modu
 def train(
     source: np.ndarray, palette: Palette, epochs: int, head: Literal["rgb", "palette"] = "rgb"
 ) -> tuple[color.ColorMap, float]:
-    """Train ours with the default settings but for the epochs; seconds."""
+    """Train with default settings except for the epochs; returns also the seconds."""
     start = time.perf_counter()
     settings = color.Settings(epochs=epochs, head=head)
     result = next(e.result for e in color.train(source, palette, settings) if isinstance(e, Done))
@@ -105,7 +105,7 @@ def row(name: str, metrics: dict, seconds: float, note: str = "") -> str:
 
 
 def quality(name: str, source: np.ndarray, target: np.ndarray, epochs: int, heads: bool) -> None:
-    """One pair: ours, the classic methods, and on request the palette head."""
+    """Compare the methods, optionally with the palette head, on one pair."""
     palette = color.extract(target)
     trained, seconds = train(source, palette, epochs)
     gap = lut.distance(trained.lut(), trained, source.reshape(-1, 3))
@@ -127,7 +127,7 @@ def quality(name: str, source: np.ndarray, target: np.ndarray, epochs: int, head
 
 
 def speed(source: np.ndarray, palette: Palette, epochs: int) -> None:
-    """Our training at three picture sizes, beside the original's step in the same run."""
+    """Time both trainings at three picture sizes."""
     alone = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in products(epochs).items())
     print(f"The matrix products of {epochs:,} epochs alone: {alone}")
     print(f"{epochs:,} epochs, and the original's (20 of its epochs timed, times {epochs / 20:g}):")
@@ -140,9 +140,9 @@ def speed(source: np.ndarray, palette: Palette, epochs: int) -> None:
 
 
 def products(epochs: int) -> dict[str, float]:
-    """Seconds of the matrix products between the hidden layers of so many epochs alone, by precision."""
+    """Seconds of the matrix products between the hidden layers, by precision."""
     rows = color.Settings().batch + 2 * objective.PAIRS + 2 * objective.NEIGHBOURS
-    found = {}
+    table = {}
     for dtype in (torch.float32, torch.bfloat16):
         x, weight = torch.ones(rows, 256, dtype=dtype), torch.ones(256, 256, dtype=dtype)
         best = float("inf")
@@ -151,12 +151,12 @@ def products(epochs: int) -> dict[str, float]:
             for _ in range(4):  # forward, and the gradients of input and weight
                 x @ weight, x @ weight.T, x.T @ x
             best = min(best, time.perf_counter() - start)
-        found[str(dtype).removeprefix("torch.")] = best * epochs
-    return found
+        table[str(dtype).removeprefix("torch.")] = best * epochs
+    return table
 
 
 def collapse(source: np.ndarray, palette: Palette, epochs: int) -> None:
-    """What the original's losses learn."""
+    """Train with the losses of the original project."""
     net, seconds = original(source, palette, epochs)
     baked = lut.bake(lambda x: net(torch.from_numpy(x)).detach().numpy(), 65)
     print(row(f"Original, {epochs:,} ep.", measure(source, lut.apply(baked, source), palette), seconds))

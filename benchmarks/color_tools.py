@@ -1,9 +1,9 @@
-"""Times palettes, LUTs and low poly beside what one would use instead.
+"""Times palettes, LUTs and low poly against common alternatives.
 
     python benchmarks/color_tools.py [PHOTOGRAPH]
 
-The photograph (a bundled one by default) is enlarged or reduced to each size. "k-means on all pixels" is the
-usual way to a palette: scikit-learn's KMeans with ten restarts on every pixel in CIELAB. The best of three.
+The photograph (a bundled one by default) is enlarged or reduced to each size. "k-means on all pixels" is
+scikit-learn's KMeans with ten restarts on every pixel in CIELAB. Reports the best of three.
 """
 
 import sys
@@ -34,7 +34,7 @@ def best(action: Callable[[], object], repeats: int = 3) -> float:
 
 
 def warm(colors: np.ndarray) -> np.ndarray:
-    """A colour map to bake: curves and a little mixing."""
+    """An example of a colour map: curves and a little mixing."""
     red, green, blue = colors.T
     return np.stack([red**0.8, green * (0.8 + 0.2 * red), 0.9 * blue**1.3], 1)
 

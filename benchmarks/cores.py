@@ -1,6 +1,6 @@
-"""Sharing the cores: two `restore run` at once, and one beside a page's training, against one alone.
+"""Times `restore run` twice at once, and beside a training of a page, as multiples of one alone.
 
-All are ratios within one run of this script, in turns, so that they hold on a busy machine, too.
+Runs alternate, so that other load affects all of them alike.
 """
 
 import os
@@ -35,7 +35,7 @@ def restored(folder: Path, number: int) -> subprocess.Popen[bytes]:
 
 
 def seconds(folder: Path, count: int) -> float:
-    """Until `count` of them, begun together, have ended."""
+    """Seconds until `count` simultaneous runs have ended."""
     began = time.perf_counter()
     processes = [restored(folder, number) for number in range(count)]
     assert [process.wait() for process in processes] == [0] * count
@@ -43,7 +43,7 @@ def seconds(folder: Path, count: int) -> float:
 
 
 def main() -> None:
-    found: dict[str, list[float]] = {"alone": [], "two at once": [], "beside a training": []}
+    durations: dict[str, list[float]] = {"alone": [], "two at once": [], "beside a training": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(CROPS):
@@ -54,18 +54,18 @@ def main() -> None:
         )
         run = runs.create(folder / "run", "restore", settings)
         for _ in range(ROUNDS):
-            found["alone"].append(seconds(folder, 1))
-            found["two at once"].append(seconds(folder, 2))
+            durations["alone"].append(seconds(folder, 1))
+            durations["two at once"].append(seconds(folder, 2))
             runs.start(run)
             while not any(event["event"] == "step" for event in run.events()):
                 time.sleep(0.2)
-            found["beside a training"].append(seconds(folder, 1))
+            durations["beside a training"].append(seconds(folder, 1))
             runs.request_stop(run)
             while run.process() is not None:
                 time.sleep(0.1)
-    alone = found["alone"]
+    alone = durations["alone"]
     print(f"{CROPS} crops of {SIDE} pixels, {os.cpu_count()} cores, median of {ROUNDS} rounds")
-    for kind, times in found.items():
+    for kind, times in durations.items():
         ratio = statistics.median(t / a for t, a in zip(times, alone, strict=True))
         print(f"{kind:20} {statistics.median(times):6.1f} s   {ratio:.2f} times one alone")
 

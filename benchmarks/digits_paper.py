@@ -87,7 +87,7 @@ def rules(rng: Rng, shape: tuple[int, int], squared: bool, digit: int) -> np.nda
 
 
 class Scene:
-    """A photograph in the making: light (H, W, 3) of the surface, and where its sheet is."""
+    """A photograph being rendered: the light of the surface, (H, W, 3), and the position of its sheet."""
 
     def __init__(self, rng: Rng, side: int | None = None) -> None:
         self.rng = rng
@@ -100,12 +100,12 @@ class Scene:
         self.density, self.blur, self.noise = 1.0, rng.uniform(0.3, 0.9), rng.uniform(0.002, 0.012)
 
     def draw(self, share: np.ndarray, color: np.ndarray, density: float = 1.0) -> None:
-        """Cover the surface with a colour where `share` (H, W) says so."""
+        """Cover the surface with a colour by the opacity `share`, (H, W)."""
         share = (share * density)[..., None]
         self.rgb = self.rgb * (1 - share) + np.asarray(color, np.float32) * share
 
     def write(self, ink: Ink, at: tuple[float, float] | None = None, digit: int | None = None) -> None:
-        """The digit, its middle somewhere near the picture's, or at a share of its height and width."""
+        """Draw the digit near the centre of the picture, or at a share of its height and width."""
         marks = ink(digit or self.digit)
         rng, (h, w) = self.rng, marks.shape
         y, x = at or (0.5 + rng.uniform(-0.12, 0.12), 0.5 + rng.uniform(-0.12, 0.12))
@@ -138,7 +138,7 @@ def plain(scene: Scene) -> None:
 
 
 def desk(scene: Scene) -> None:
-    """The sheet on a desk, seen whole or with one side outside of the picture, a little turned."""
+    """Rotate the sheet a little on a desk; one side may lie outside the picture."""
     rng, (h, w) = scene.rng, scene.shape
     table, paper = wood(rng, scene.shape), scene.rgb
     edges = rng.uniform(0.03, 0.17, 4)
@@ -295,7 +295,7 @@ EMPTY = {
 
 def pictures(name: str, inks: list[Ink], rng: Rng) -> list[np.ndarray]:
     """One photograph for each digit on a ground of `grounds()`."""
-    found = []
+    drawings = []
     for number, ink in enumerate(inks):
         scene = Scene(rng, int(rng.integers(1000, 1600)) if name == "small" else None)
         if name in EMPTY:
@@ -315,8 +315,8 @@ def pictures(name: str, inks: list[Ink], rng: Rng) -> list[np.ndarray]:
         else:
             WRITTEN[name](scene)
             scene.write(ink, (0.5, 0.5) if name == "printed_box" else None)
-        found.append(scene.photograph())
-    return found
+        drawings.append(scene.photograph())
+    return drawings
 
 
 def grounds() -> list[str]:
@@ -344,12 +344,13 @@ def inks_of(name: str, source: list, rng: Rng) -> list[Ink]:
 
 
 def judge(rgb: np.ndarray) -> tuple[int | None, str]:
-    """The sure answer, or the reason why there is none."""
+    """The answer, or None and the reason."""
     try:
-        found = digits.classify(images.Picture(rgb))
+        prediction = digits.classify(images.Picture(rgb))
     except ValueError as error:
         return None, str(error)
-    return digits.answer(found), "not sure" if digits.answer(found) is None else f"{found.max():.2f}"
+    answer = digits.answer(prediction)
+    return answer, "not sure" if answer is None else f"{prediction.max():.2f}"
 
 
 def main() -> None:
@@ -360,12 +361,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--save", type=Path, help="folder for the pictures that are not read right")
-    asked = parser.parse_args()
-    pen = asked.pen
-    source = load_pen(pen, asked.count, asked.seed) if pen else load_mnist(asked.mnist, asked.count)
+    options = parser.parse_args()
+    pen = options.pen
+    source = load_pen(pen, options.count, options.seed) if pen else load_mnist(options.mnist, options.count)
     print("| ground | right | refused | wrong | refused as |\n|---|---|---|---|---|")
-    for name in asked.only or grounds():
-        print(line(name, source, asked.seed, asked.save), flush=True)
+    for name in options.only or grounds():
+        print(line(name, source, options.seed, options.save), flush=True)
 
 
 def line(name: str, source: list, seed: int, save: Path | None) -> str:
@@ -373,17 +374,17 @@ def line(name: str, source: list, seed: int, save: Path | None) -> str:
     rng = np.random.default_rng([seed, grounds().index(name)])
     tally, reasons = Counter[str](), Counter[str]()
     for number, rgb in enumerate(pictures(name, inks_of(name, source, rng), rng)):
-        answer, why = judge(rgb)
-        right = answer == source[number][0] if name in WRITTEN else answer is None
-        kind = "right" if right else "refused" if answer is None else "wrong"
+        label, why = judge(rgb)
+        right = label == source[number][0] if name in WRITTEN else label is None
+        kind = "right" if right else "refused" if label is None else "wrong"
         tally[kind] += 1
-        reasons[why.split(":")[0]] += answer is None
+        reasons[why.split(":")[0]] += label is None
         if save and kind != "right":
             save.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rgb).save(save / f"{name}-{number}-{kind}-is{source[number][0]}-read{answer}.png")
+            Image.fromarray(rgb).save(save / f"{name}-{number}-{kind}-is{source[number][0]}-read{label}.png")
     shares = " | ".join(f"{tally[kind] / len(source):.3f}" for kind in ("right", "refused", "wrong"))
-    said = ", ".join(f"{why} {count}" for why, count in (+reasons).most_common(3))
-    return f"| {name.replace('_', ' ')} | {shares} | {said} |"
+    reasons_text = ", ".join(f"{why} {count}" for why, count in (+reasons).most_common(3))
+    return f"| {name.replace('_', ' ')} | {shares} | {reasons_text} |"
 
 
 if __name__ == "__main__":

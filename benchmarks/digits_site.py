@@ -1,6 +1,7 @@
-"""Times the digit explorer in Chromium: the script's part of a frame while drawing and while changing epochs.
+"""Times the scripts of the digit explorer in Chromium per frame, while drawing and while changing epochs.
 
-A frame while drawing paints the stroke, normalises it, lets every epoch read it and redraws what is in view.
+A drawing frame paints and normalises the stroke, classifies it with every epoch and redraws the visible
+views.
 """
 
 import functools

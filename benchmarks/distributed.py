@@ -1,6 +1,6 @@
-"""Two processes beside one, a thread each: bytes that a step sends, and steps a second as a ratio.
+"""Compares trainings on two processes and on one, single-threaded: bytes sent per step and relative speed.
 
-python benchmarks/distributed.py [SYSTEM ...]: digits, color, filler or judge; all of them without a name.
+python benchmarks/distributed.py [SYSTEM ...]: digits, color, filler or judge; by default all of them.
 """
 
 import json
@@ -27,16 +27,16 @@ TWO = "-m torch.distributed.run --nproc_per_node 2 --rdzv_backend c10d --rdzv_en
 
 
 def train(name: str, folder: Path, launcher: list[str]) -> tuple[float, float]:
-    """Bytes that went over the loopback, and seconds, each for a step after the first quarter of them."""
+    """Bytes on the loopback interface and seconds per step, without the first quarter of the steps."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
     out = f"{name}-{len(launcher)}"
     command = [sys.executable, *launcher, "-m", "vision_core", *TRAININGS[name].split(), "--out", out]
     before = psutil.net_io_counters(pernic=True)["lo"].bytes_sent
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    sent = psutil.net_io_counters(pernic=True)["lo"].bytes_sent - before
+    bytes_sent = psutil.net_io_counters(pernic=True)["lo"].bytes_sent - before
     times = [entry["time"] for entry in Run(folder / out).events() if entry["event"] == "step"]
     first = len(times) // 4
-    return sent / len(times), (times[-1] - times[first]) / (len(times) - 1 - first)
+    return bytes_sent / len(times), (times[-1] - times[first]) / (len(times) - 1 - first)
 
 
 def main() -> None:
@@ -47,8 +47,12 @@ def main() -> None:
             Image.fromarray((np.dstack(rgb) * 255).astype(np.uint8)).save(folder / f"{file}.png")
         for system in sys.argv[1:] or TRAININGS:
             _, alone = train(system, folder, [])
-            sent, together = train(system, folder, TWO)
-            row = {"system": system, "MB a step": round(sent / 1e6, 2), "speed": round(alone / together, 2)}
+            bytes_sent, together = train(system, folder, TWO)
+            row = {
+                "system": system,
+                "MB a step": round(bytes_sent / 1e6, 2),
+                "speed": round(alone / together, 2),
+            }
             print(json.dumps(row), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Measures editing: holes on Kodak, AnchorNet on drawn scenes; `marking.py` measures clicks, boxes and words.
+"""Measures filling of holes on Kodak photographs, and AnchorNet on generated scenes.
 
     python benchmarks/editing.py holes FOLDER [N [WEIGHTS]]
         PSNR in the holes of the first N photographs (8), filled by the release's network or another file's
@@ -55,29 +55,29 @@ def by_holes(folder: Path, count: int, network: Filler | None) -> None:
             spent = time.process_time() - began
             ways = (cv2.INPAINT_TELEA, cv2.INPAINT_NS)
             others = [cv2.inpaint(broken, hole.astype(np.uint8), 3, way) for way in ways]
-            errors = [((found[hole].astype(float) - rgb[hole]) ** 2).mean() for found in (ours, *others)]
+            errors = [((filled[hole].astype(float) - rgb[hole]) ** 2).mean() for filled in (ours, *others)]
             rows.append([*(10 * np.log10(255**2 / np.array(errors))), spent])
-        here, telea, stokes, spent = np.mean(rows, axis=0)
+        own, telea, stokes, spent = np.mean(rows, axis=0)
         print(
-            f"{kind}: here {here:.2f}, Telea {telea:.2f}, Navier-Stokes {stokes:.2f} dB; {spent:.1f} s of "
+            f"{kind}: here {own:.2f}, Telea {telea:.2f}, Navier-Stokes {stokes:.2f} dB; {spent:.1f} s of "
             "processor time",
             flush=True,
         )
 
 
 def by_anchors(count: int, steps: int = 8, anchors: int = 2) -> None:
-    """Every box of every scene is painted and scored; one seed of the network a row."""
+    """Paint and score every box of every scene; one line per seed of the network."""
     eyes, clip = editing.load_saliency(None, "tiny"), editing.load_clip(None, "tiny")
     painter = editing.painter("tiny", steps=steps)
     tasks = [evaluate.task(Random(number), withheld=False) for number in range(count)]
     pictures = [images.Picture(world.render(old)) for old, _, _ in tasks]
-    found = [editing.find_regions(picture, eyes, anchors) for picture in pictures]
-    boxes = [pooled(one, 128, 128) for one in found]
+    proposals = [editing.find_regions(picture, eyes, anchors) for picture in pictures]
+    boxes = [pooled(each, 128, 128) for each in proposals]
 
     def score(number: int, anchor: int, size: int) -> float:
         old, new, index = tasks[number]
         rgb, text = pictures[number].rgb, evaluate.prompt(new.things[index])
-        plan = editing.EditPlan(found[number].boxes[anchor][size].mask(128, 128), text)
+        plan = editing.EditPlan(proposals[number].boxes[anchor][size].mask(128, 128), text)
         edited = train._finish(editing.paint(pictures[number], plan, painter))
         return float(losses.total(clip.terms(rgb, [edited.rgb], world.caption(old), text))[0])
 

@@ -1,4 +1,4 @@
-"""Measures an edit by text with networks of the large models' full size and random weights: time and memory.
+"""Measures time and memory of an edit by text with networks of full size and random weights.
 
     python benchmarks/editing_large.py [--small] [--device auto] [--anchors 9] [--steps 20] [--folder FOLDER]
 
@@ -92,9 +92,9 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def build(folder: Path, small: bool, device: str) -> None:
-    """Write the three models with random weights, as the hub would hold them."""
+    """Write the three models with random weights, in the layout of the Hub."""
     sizes, where = SMALL if small else LARGE, devices.pick(device)
-    with torch.device(where):  # drawn where it is fastest
+    with torch.device(where):  # random numbers are faster there
         _vit(folder / "dino", sizes)
         _clip(folder / "clip", sizes)
         _inpainting(folder / "inpainting", sizes, small)
@@ -169,7 +169,7 @@ def _inpainting(folder: Path, sizes: dict[str, dict[str, Any]], small: bool) -> 
 
 
 def _vocabulary(folder: Path) -> None:
-    """CLIP's own vocabulary, as open_clip brings it, in the files that transformers reads."""
+    """Write the vocabulary of CLIP from open_clip in the format of transformers."""
     from open_clip.tokenizer import SimpleTokenizer
 
     folder.mkdir(parents=True)
@@ -186,7 +186,7 @@ def _vocabulary(folder: Path) -> None:
 
 
 class TimedClip(Clip):
-    """Adds up what judging takes: the source and the words once, then each candidate."""
+    """Measures the time for the source and the texts, and the time for all candidates."""
 
     source, candidates = 0.0, 0.0
 
@@ -197,28 +197,28 @@ class TimedClip(Clip):
 
         def timed(edit: Any) -> dict[str, float]:
             began = time.perf_counter()
-            found = scores(edit)
+            terms = scores(edit)
             self.candidates += time.perf_counter() - began
-            return found
+            return terms
 
         return timed
 
 
-def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    device, began = devices.pick(asked.device), time.perf_counter()
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    device, began = devices.pick(options.device), time.perf_counter()
     torchvision_cpu.prepare()
-    import open_clip  # noqa: F401  the libraries' own time is none of the models'
+    import open_clip  # noqa: F401  not to be measured
     from diffusers import AutoPipelineForInpainting  # noqa: F401
     from transformers import AutoImageProcessor, CLIPTextModel, ViTModel  # noqa: F401
 
     imported = time.perf_counter() - began
     began = time.perf_counter()
     painter: Any = editing.painter(
-        "diffusers", str(folder / "inpainting"), steps=asked.steps, device=asked.device
+        "diffusers", str(folder / "inpainting"), steps=options.steps, device=options.device
     )
-    eyes: Any = editing.load_saliency(str(folder / "dino"), "diffusers", asked.device)
-    clip = TimedClip(folder / "clip", asked.device)
-    if asked.bf16:
+    eyes: Any = editing.load_saliency(str(folder / "dino"), "diffusers", options.device)
+    clip = TimedClip(folder / "clip", options.device)
+    if options.bf16:
         painter.pipe.to(torch.bfloat16)
     pipe = painter.pipe
     models = [
@@ -234,15 +234,15 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     ]
     seconds = {"imports": imported, "load": time.perf_counter() - began}
     loaded = _memory(device)
-    picture = images.Picture(compose.resize(images.read(PICTURE).rgb, asked.size, asked.size))
-    seconds.update(_edit(picture, painter, eyes, clip, asked.anchors))
+    picture = images.Picture(compose.resize(images.read(PICTURE).rgb, options.size, options.size))
+    seconds.update(_edit(picture, painter, eyes, clip, options.anchors))
     return {
         "device": _name(device),
         "torch": str(torch.__version__),
-        "picture": asked.size,
+        "picture": options.size,
         "painted": painter.side,
-        "anchors": asked.anchors,
-        "steps": asked.steps,
+        "anchors": options.anchors,
+        "steps": options.steps,
         "models": models,
         "parameters": sum(m["parameters"] for m in models),
         "weights_bytes": sum(m["bytes"] for m in models),
@@ -255,7 +255,7 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
 def _edit(
     picture: images.Picture, painter: Any, eyes: Any, clip: TimedClip, anchors: int
 ) -> dict[str, float]:
-    """An edit by text, and how long each part of it took."""
+    """Run an edit by text and time each part."""
     seconds, each, steps, last = {}, [], [], time.perf_counter()
     for event in editing.edit(
         picture, "an astronaut", "an astronaut with pink flowers", painter, eyes, clip, anchors=anchors
@@ -288,9 +288,9 @@ def _edit(
 
 def _size(name: str, model: nn.Module) -> dict[str, Any]:
     tensors = list(model.parameters())
-    held = sum(t.numel() * t.element_size() for t in tensors)
+    size = sum(t.numel() * t.element_size() for t in tensors)
     kinds = {str(t.dtype).removeprefix("torch.") for t in tensors}
-    return {"name": name, "parameters": sum(t.numel() for t in tensors), "bytes": held, "dtype": min(kinds)}
+    return {"name": name, "parameters": sum(t.numel() for t in tensors), "bytes": size, "dtype": min(kinds)}
 
 
 def _name(device: torch.device) -> str:
@@ -300,7 +300,7 @@ def _name(device: torch.device) -> str:
 
 
 def _memory(device: torch.device) -> int:
-    """The most that was held so far: by tensors on a GPU, else by the process."""
+    """Peak memory in bytes: of tensors on a GPU, otherwise of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -315,21 +315,21 @@ def main() -> None:
     parser.add_argument("--anchors", type=int, default=9)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--size", type=int, default=512, help="pixels a side of the picture")
-    parser.add_argument("--folder", help="where the networks are kept for another run; default: nowhere")
+    parser.add_argument("--folder", help="keep the networks here for another run")
     parser.add_argument("--bf16", action="store_true", help="the painter in bfloat16, whatever the device")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        folder, began = Path(asked.folder or made), time.perf_counter()
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, began = Path(options.folder or scratch), time.perf_counter()
         if not (folder / "inpainting" / "model_index.json").is_file():
-            work = multiprocessing.get_context("spawn").Process(  # beside: its memory is not the edit's
-                target=build, args=(folder, asked.small, asked.device)
+            work = multiprocessing.get_context("spawn").Process(  # its memory must not count
+                target=build, args=(folder, options.small, options.device)
             )
             work.start()
             work.join()
             if work.exitcode:
                 raise SystemExit(f"the networks could not be built (status {work.exitcode})")
         built = time.perf_counter() - began
-        print(json.dumps({**measure(folder, asked), "built_in_seconds": round(built, 1)}, indent=1))
+        print(json.dumps({**measure(folder, options), "built_in_seconds": round(built, 1)}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Times an epoch of the leaf training beside a plain restatement of the usual script.
+"""Times an epoch of the leaf training against a typical script.
 
     python benchmarks/leaves.py [IMAGES]
 
-Both train a new head on ImageNet's MobileNetV2 for drawn leaves. The usual script is restated here: an
-ImageFolder, torchvision's random crop, flip, rotation and jitter on PIL images, a DataLoader, everything
-in train mode, the backbone run in every epoch. Processor seconds, of all threads and workers, stand beside
-the clock's: on a machine with other work only they can be compared. The load is printed to tell.
+Both train a new head on a MobileNetV2 of ImageNet for generated leaves. The typical script uses an
+ImageFolder, torchvision's random crop, flip, rotation and jitter on PIL images and a DataLoader, and runs
+the backbone in every epoch. On a busy machine, only the processor seconds, of all threads and workers, are
+comparable; the load is printed.
 """
 
 import os
@@ -29,32 +29,32 @@ EPOCHS = 3
 
 
 def spent() -> tuple[float, float]:
-    """Seconds by the clock, and of the processors in this process and its ended children."""
+    """Wall-clock seconds, and processor seconds of this process and its finished children."""
     times = os.times()
     return times.elapsed, times.user + times.system + times.children_user + times.children_system
 
 
-def since(start: tuple[float, float], what: str, parts: int = 1) -> dict[str, float]:
+def since(start: tuple[float, float], name: str, parts: int = 1) -> dict[str, float]:
     clock, processor = (now - before for now, before in zip(spent(), start, strict=True))
-    return {f"{what} s": clock / parts, f"{what} processor s": processor / parts}
+    return {f"{name} s": clock / parts, f"{name} processor s": processor / parts}
 
 
 def ours(data: Path, out: Path, cached: bool) -> dict[str, float]:
-    start, first, found, result, validation = spent(), spent(), {}, {}, 0.0
+    start, first, timings, result, validation = spent(), spent(), {}, {}, 0.0
     settings = leaves.Settings(str(data), epochs=EPOCHS, cache_features=cached)
     for event in leaves.train(out, settings):
         if isinstance(event, Epoch):
             if event.epoch == 1:
-                first, found = spent(), since(start, "first epoch after")
+                first, timings = spent(), since(start, "first epoch after")
             elif event.epoch == EPOCHS:
-                found |= since(first, "epoch", EPOCHS - 1)
+                timings |= since(first, "epoch", EPOCHS - 1)
             validation = event.metrics["val_accuracy"]
         elif isinstance(event, Done):
             result = event.result
     images = sum(counts["train"] for counts in result["images"].values())
     return {
-        **found,
-        "images per s": images / found["epoch s"],
+        **timings,
+        "images per s": images / timings["epoch s"],
         **since(start, "start to measured model"),
         "validation accuracy": validation,
         "test accuracy": result["metrics"]["test"]["accuracy"],
@@ -62,7 +62,7 @@ def ours(data: Path, out: Path, cached: bool) -> dict[str, float]:
 
 
 def usual(data: Path) -> dict[str, float]:
-    start, first, found, right = spent(), spent(), {}, 0
+    start, first, timings, correct = spent(), spent(), {}, 0
     steps = [
         transforms.RandomResizedCrop(224),
         transforms.RandomHorizontalFlip(),
@@ -87,14 +87,14 @@ def usual(data: Path) -> dict[str, float]:
             optimizer.step()
         model.eval()
         with torch.no_grad():
-            right = sum((model(x).argmax(1) == y).sum().item() for x, y in DataLoader(validation, 32))
+            correct = sum((model(x).argmax(1) == y).sum().item() for x, y in DataLoader(validation, 32))
         if epoch == 0:
-            first, found = spent(), since(start, "first epoch after")
-    found |= since(first, "epoch", EPOCHS - 1)
+            first, timings = spent(), since(start, "first epoch after")
+    timings |= since(first, "epoch", EPOCHS - 1)
     return {
-        **found,
-        "images per s": len(train) / found["epoch s"],
-        "validation accuracy": right / len(validation),
+        **timings,
+        "images per s": len(train) / timings["epoch s"],
+        "validation accuracy": correct / len(validation),
     }
 
 

@@ -1,11 +1,11 @@
-"""Lays out packed sets of leaf photographs as one folder of classes, split by leaf.
+"""Unpacks sets of leaf photographs into a folder per class, split by leaf.
 
     python benchmarks/leaves_data.py OUT SET...
 
-A SET is a folder with a stored ZIP and index.csv (columns file, label; leaf_group where several pictures
-show one leaf; path with the origin's name). Written are OUT/train, OUT/validation and OUT/test with a folder
-for each class, and OUT-others with pictures of no leaf. All pictures of a leaf lie on one side; where the
-origin has a split of its own, its validation pictures are our test pictures.
+A SET is a folder with an uncompressed ZIP and index.csv (columns file and label; leaf_group if several
+pictures show one leaf; path with the original name). Writes OUT/train, OUT/validation and OUT/test with a
+folder per class, and OUT-others with pictures without a leaf. All pictures of a leaf are in the same split.
+If a set has a split of its own, its validation pictures are used for testing.
 """
 
 import csv
@@ -18,7 +18,7 @@ SHARES = (("train", 76), ("validation", 12), ("test", 12))  # percent
 
 
 def side(row: dict[str, str], number: int) -> str:
-    """The split of a picture: the same for all pictures of its leaf, whatever else is in the set."""
+    """The split of a picture; it depends only on its leaf."""
     if "_val_" in row.get("path", ""):
         return "test"
     place = zlib.crc32((row.get("leaf_group") or f"{row['file']} {number}").encode()) % 100

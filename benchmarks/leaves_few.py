@@ -1,11 +1,12 @@
-"""Measures the leaf classifier where pictures are few: one crop alone, ten pictures a class, one leaf twice.
+"""Measures the leaf classifier on little data: one species, ten pictures per class, one leaf twice.
 
-    python benchmarks/leaves_few.py alone DATA SPECIES [SEEDS]    trains on one species, test accuracy by seed
+    python benchmarks/leaves_few.py alone DATA SPECIES [SEEDS]    train on one species, test accuracy by seed
     python benchmarks/leaves_few.py teach DATA SPECIES [DRAWS]    `leaves teach` from ten pictures a class
-    python benchmarks/leaves_few.py twice DATA SET                same answer to two photographs of one leaf?
+    python benchmarks/leaves_few.py twice DATA SET                consistency on photographs of the same leaf
 
-DATA is what leaves_data.py lays out; SET one of its sets, whose index.csv has the column leaf_group. `teach`
-uses the features and the whitening of the shipped model; if that knows the species, the result is too good.
+DATA is the output of leaves_data.py; SET one of its sets, whose index.csv has the column leaf_group.
+`teach` uses the features and the whitening of the shipped model; results for species in its training data
+are too good.
 """
 
 import csv
@@ -23,7 +24,7 @@ from vision_core.events import Done
 
 
 def alone(data: Path, species: str, seeds: str = "5") -> None:
-    found = []
+    accuracies = []
     with TemporaryDirectory() as folder:
         for path in data.glob(f"*/{species}___*"):
             shutil.copytree(path, Path(folder, "data", path.parent.name, path.name))
@@ -35,14 +36,14 @@ def alone(data: Path, species: str, seeds: str = "5") -> None:
             for event in leaves.train(Path(folder, str(seed)), settings):
                 if isinstance(event, Done):
                     test = event.result["metrics"]["test"]
-                    found.append(test["accuracy"])
+                    accuracies.append(test["accuracy"])
                     took = time.monotonic() - start
-                    print(f"seed {seed}: {found[-1]:.4f} of {test['images']}, {took:.0f} s", flush=True)
-    print(f"mean {np.mean(found):.4f}, least {min(found):.4f}")
+                    print(f"seed {seed}: {accuracies[-1]:.4f} of {test['images']}, {took:.0f} s", flush=True)
+    print(f"mean {np.mean(accuracies):.4f}, least {min(accuracies):.4f}")
 
 
 def teach(data: Path, species: str, draws: str = "12") -> None:
-    found = []
+    accuracies = []
     for draw in range(int(draws)):
         random = np.random.default_rng(draw)
         with TemporaryDirectory() as folder:
@@ -50,20 +51,20 @@ def teach(data: Path, species: str, draws: str = "12") -> None:
                 Path(folder, path.name).mkdir()
                 for file in random.choice(sorted(path.iterdir()), 10, replace=False):
                     shutil.copy(file, Path(folder, path.name))
-            model, told = leaves.teach(folder, seed=draw)
-        stated = told["metrics"]["left_out"]["accuracy"]
-        found.append(leaves.evaluate(model, data)["accuracy"])
-        print(f"draw {draw}: {found[-1]:.3f}, stated {stated:.3f}", flush=True)
-    print(f"mean {np.mean(found):.3f}, least {min(found):.3f}")
+            model, report = leaves.teach(folder, seed=draw)
+        stated = report["metrics"]["left_out"]["accuracy"]
+        accuracies.append(leaves.evaluate(model, data)["accuracy"])
+        print(f"draw {draw}: {accuracies[-1]:.3f}, stated {stated:.3f}", flush=True)
+    print(f"mean {np.mean(accuracies):.3f}, least {min(accuracies):.3f}")
 
 
 def twice(data: Path, folder: str) -> None:
     with open(Path(folder) / "index.csv", newline="", encoding="utf-8") as file:
         group = {Path(row["file"]).stem.replace(" ", "_"): row["leaf_group"] for row in csv.DictReader(file)}
     paths = [path for path in sorted((data / "test").glob("*/*")) if group.get(path.stem)]
-    answers, _ = leaves.predict_files(leaves.load()[0], paths)
-    named = [(group[Path(path).stem], answer.label) for path, answer in answers]
-    same = [(leaf, a == b) for (leaf, a), (other, b) in combinations(named, 2) if leaf == other]
+    predictions, _ = leaves.predict_files(leaves.load()[0], paths)
+    labels = [(group[Path(path).stem], prediction.label) for path, prediction in predictions]
+    same = [(leaf, a == b) for (leaf, a), (other, b) in combinations(labels, 2) if leaf == other]
     share = np.mean([equal for _, equal in same])
     print(f"{len(same)} pairs of {len({leaf for leaf, _ in same})} leaves: {share:.3f} the same")
 

@@ -1,10 +1,10 @@
-"""Measures marking on COCO's photographs: clicks, boxes and words, as the page and the command line ask.
+"""Measures segmentation from clicks, boxes and words on photographs of COCO.
 
     python benchmarks/marking.py FOLDER [PART PARTS]
 
-The folder holds `index.json` and `coco_captions_masks.zip` (photographs, their objects and masks); PART of
-PARTS takes every PARTS-th photograph from PART on. Every object of a hundredth of its picture counts. A click
-is put where the error is deepest: in the middle of the thing, then where too much or too little is marked.
+FOLDER contains `index.json` and `coco_captions_masks.zip` (photographs, their objects and masks). PART of
+PARTS uses every PARTS-th photograph from PART on. Objects below a hundredth of the picture are ignored. Each
+click is placed in the middle of the largest error, as usual for interactive segmentation.
 """
 
 import json
@@ -24,9 +24,9 @@ from vision_core.editing.find.eyes import Eyes
 from vision_core.editing.find.segment import Seen
 from vision_core.pictures import images
 
-LEAST = 0.01  # share of the picture from which a thing counts
-GOAL = 0.85  # IoU whose number of clicks is counted
-MOST = 20  # clicks
+LEAST = 0.01  # minimum area of an object, as a share of the picture
+GOAL = 0.85  # IoU to reach with as few clicks as possible
+MOST = 20  # maximum number of clicks
 KINDS = (
     (0, 0),
     (1, 8),
@@ -52,7 +52,7 @@ class Photo:
     things: dict[str, list[int]]
 
     def one_by_one(self) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
-        """The mask and the box of every object that is large enough."""
+        """Yield the mask and the box of every object that is large enough."""
         for number in (number for numbers in self.things.values() for number in numbers):
             truth = self.mask == number
             if truth.mean() >= LEAST:
@@ -72,76 +72,76 @@ def coco(folder: Path) -> list[Photo]:
     return photos
 
 
-def iou(found: np.ndarray, truth: np.ndarray) -> float:
-    return float((found & truth).sum() / max(1, (found | truth).sum()))
+def iou(mask: np.ndarray, truth: np.ndarray) -> float:
+    return float((mask & truth).sum() / max(1, (mask | truth).sum()))
 
 
 def at_peak(heat: np.ndarray, truth: np.ndarray) -> bool:
-    """The pointing game: whether the hottest place lies on the thing."""
+    """The pointing game: True if the maximum lies on the object."""
     place = np.unravel_index(heat.argmax(), heat.shape)
     return bool(truth[tuple(int((p + 0.5) * t / h) for p, h, t in zip(place, heat.shape, truth.shape))])  # noqa: B905
 
 
 def depth(mask: np.ndarray) -> np.ndarray:
-    """How deep each pixel lies in a mask; beyond the picture nothing is marked."""
+    """The distance of each pixel to the edge of a mask; the mask ends at the border of the picture."""
     return cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
-def click(found: np.ndarray, truth: np.ndarray) -> tuple[tuple[tuple[float, float], ...], bool]:
-    missed, wrong = depth(truth & ~found), depth(found & ~truth)
+def click(mask: np.ndarray, truth: np.ndarray) -> tuple[tuple[tuple[float, float], ...], bool]:
+    missed, wrong = depth(truth & ~mask), depth(mask & ~truth)
     deeper = missed if missed.max() >= wrong.max() else wrong
     y, x = np.unravel_index(int(deeper.argmax()), deeper.shape)
     return ((float(x) + 0.5, float(y) + 0.5),), deeper is missed
 
 
 def off_middle(truth: np.ndarray, rng: np.random.Generator) -> tuple[tuple[tuple[float, float], ...], bool]:
-    """A click anywhere on the thing but at its very edge."""
+    """A random click on the object, not at its edge."""
     inside = depth(truth)
     rows, columns = np.nonzero(inside >= min(3.0, float(inside.max())))
     k = int(rng.integers(len(rows)))
     return ((float(columns[k]) + 0.5, float(rows[k]) + 0.5),), True
 
 
-def pointing(eyes: Eyes, seen: Seen, photo: Photo, rng: np.random.Generator) -> list[list[float]]:
-    """IoU of a box, of one click, three clicks, one off the middle; clicks until `GOAL`; seconds a click."""
+def pointing(eyes: Eyes, look: Seen, photo: Photo, rng: np.random.Generator) -> list[list[float]]:
+    """IoU of a box, one, three and one off-centre click; clicks until `GOAL`; seconds per click."""
     rows = []
     for truth, box in photo.one_by_one():
         strokes, scores, spent = [click(np.zeros_like(truth), truth)], [], 0.0
         while len(scores) < MOST:
             began = time.process_time()
-            found = eyes.mark(photo.rgb, Prompt(tuple(strokes)), seen)
+            mask = eyes.mark(photo.rgb, Prompt(tuple(strokes)), look)
             spent += time.process_time() - began
-            scores.append(iou(found, truth))
+            scores.append(iou(mask, truth))
             if len(scores) >= 3 and max(scores) >= GOAL:
                 break
-            strokes.append(click(found, truth))
+            strokes.append(click(mask, truth))
         clicks = next((k for k, score in enumerate(scores, 1) if score >= GOAL), MOST)
         left, top, right, bottom = map(float, box)
-        boxed = eyes.mark(photo.rgb, Prompt(box=(left, top, right, bottom)), seen)
-        beside = eyes.mark(photo.rgb, Prompt((off_middle(truth, rng),)), seen)
+        boxed = eyes.mark(photo.rgb, Prompt(box=(left, top, right, bottom)), look)
+        beside = eyes.mark(photo.rgb, Prompt((off_middle(truth, rng),)), look)
         rows.append(
             [iou(boxed, truth), scores[0], scores[2], iou(beside, truth), clicks, spent / len(scores)]
         )
     return rows
 
 
-def naming(eyes: Eyes, seen: Seen, photo: Photo) -> list[tuple[float, ...]]:
-    """(there, near, found, IoU) of each word; near: absent, but something of its kind is there."""
+def naming(eyes: Eyes, look: Seen, photo: Photo) -> list[tuple[float, ...]]:
+    """(present, near, found, IoU) of each word; near: absent, but a related object is present."""
     rows = []
-    there = {n: np.isin(photo.mask, numbers) for n, numbers in photo.things.items()}
+    present = {n: np.isin(photo.mask, numbers) for n, numbers in photo.things.items()}
     kinds = {
         next(k for k, (a, b) in enumerate(KINDS) if a <= things.NAMES.index(n) <= b)
-        for n, mask in there.items()
+        for n, mask in present.items()
         if mask.mean() >= LEAST
     }
     for number, name in enumerate(things.NAMES):
-        truth = there.get(name)
+        truth = present.get(name)
         if truth is not None and truth.mean() < LEAST:
             continue
-        found = eyes.named(photo.rgb, name, seen).mask
+        selection = eyes.named(photo.rgb, name, look).mask
         near = truth is None and any(KINDS[k][0] <= number <= KINDS[k][1] for k in kinds)
-        score = iou(found, truth) if found is not None and truth is not None else 0.0
-        rows.append((truth is not None, near, found is not None, score))
+        score = iou(selection, truth) if selection is not None and truth is not None else 0.0
+        rows.append((truth is not None, near, selection is not None, score))
     return rows
 
 
@@ -149,25 +149,25 @@ def main() -> None:
     if len(sys.argv) not in (2, 4):
         raise SystemExit(__doc__)
     part, parts = map(int, sys.argv[2:] or (0, 1))
-    eyes, pointed, named, salient, spent = Eyes(), [], [], [], 0.0
+    eyes, pointed, words, salient, spent = Eyes(), [], [], [], 0.0
     for number, photo in enumerate(coco(Path(sys.argv[1]))[part::parts]):
         began = time.process_time()
-        seen = eyes.see(photo.rgb)
+        look = eyes.see(photo.rgb)
         spent += time.process_time() - began
-        pointed += pointing(eyes, seen, photo, np.random.default_rng(number))
-        named += naming(eyes, seen, photo)
+        pointed += pointing(eyes, look, photo, np.random.default_rng(number))
+        words += naming(eyes, look, photo)
         marked = np.isin(photo.mask, [n for numbers in photo.things.values() for n in numbers])
-        salient.append(at_peak(eyes.look(photo.rgb, seen).saliency, marked))
-        box, one, three, beside, clicks, seconds = np.array(pointed).T
-        there, near, found, scores = np.array(named, float).T
-        here, gone, close = there > 0, there == 0, near > 0
+        salient.append(at_peak(eyes.look(photo.rgb, look).saliency, marked))
+        box, first, three, beside, clicks, seconds = np.array(pointed).T
+        present, near, hits, scores = np.array(words, float).T
+        shown, absent, close = present > 0, present == 0, near > 0
         lines = (
             f"{number + 1} photographs, {len(pointed)} things",
             f"box {box.mean():.3f}, its median {np.median(box):.3f}",
-            f"one click {one.mean():.3f}, three {three.mean():.3f}, NoC@85 {clicks.mean():.2f}",
-            f"off the middle {beside.mean() / one.mean():.2f} of one click's",
-            f"{here.sum()} words there: found {found[here].mean():.3f}, IoU {scores[here].mean():.3f}",
-            f"refused: {1 - found[gone].mean():.4f} of {gone.sum()} absent, {1 - found[close].mean():.3f} of "
+            f"one click {first.mean():.3f}, three {three.mean():.3f}, NoC@85 {clicks.mean():.2f}",
+            f"off the middle {beside.mean() / first.mean():.2f} of one click's",
+            f"{shown.sum()} words present: found {hits[shown].mean():.3f}, IoU {scores[shown].mean():.3f}",
+            f"refused: {1 - hits[absent].mean():.4f} of {absent.sum()} absent, {1 - hits[close].mean():.3f} of "
             f"{close.sum()} near ones",
             f"saliency's peak on a thing: {np.mean(salient):.2f}",
             f"processor time: {spent / (number + 1):.2f} s a look, {np.mean(seconds):.3f} s a click",

@@ -1,13 +1,13 @@
-"""Measures removing: things of one photograph pasted onto another, whose ground is therefore known.
+"""Measures object removal on photographs with pasted objects, whose background is known.
 
-    python benchmarks/removing.py fill DATA [HALF [COUNT]]     what stands where a thing was, by way of it
-    python benchmarks/removing.py shadow DATA [HALF [COUNT]]   shadows found, and what is left of them
-    python benchmarks/removing.py scratches DATA [COUNT]       damage drawn on photographs, and clean ones
+    python benchmarks/removing.py fill DATA [HALF [COUNT]]     quality of each filling
+    python benchmarks/removing.py shadow DATA [HALF [COUNT]]   recall of shadows, and the error that remains
+    python benchmarks/removing.py scratches DATA [COUNT]       synthetic scratches, and false alarms on clean photographs
     python benchmarks/removing.py sheet DATA OUT.jpg           twelve edits, before and after
 
-DATA holds folders of photographs as zips: coco_captions_masks (with `index.json`) gives the things,
-free_photos and kodak24 the grounds. HALF 0 is for choosing settings, 1 (the default) for measuring; no
-photograph is in both. `scratches` takes kodak24, of which the network has seen nothing.
+DATA contains ZIP files of photographs: coco_captions_masks (with `index.json`) provides the objects,
+free_photos and kodak24 the backgrounds. HALF 0 is for choosing settings, 1 (the default) for measuring; they
+share no photograph. `scratches` uses kodak24, which is not in the training data.
 """
 
 import json
@@ -35,16 +35,16 @@ from vision_core.editing.find import drawn_damage, scratches, shadow
 from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.eyes import Eyes
 from vision_core.pictures import images
-from vision_core.weights import find
+from vision_core.weights import IMAGENET_MEAN, IMAGENET_STD, find
 
-LONGER = 768  # side of a ground, in pixels
+LONGER = 768  # side of a background in pixels
 LAYERS = (3, 6, 13, 17)  # blocks of MobileNetV2 whose features are compared
-LEAST = 0.02  # share of its photograph from which a thing is taken
+LEAST = 0.02  # minimum area of an object, as a share of its photograph
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A ground with a thing on it: both uint8 (H, W, 3); where the thing is, and its shadow, bool (H, W)."""
+    """A background and the same with an object, uint8 (H, W, 3); masks of object and shadow, bool (H, W)."""
 
     ground: np.ndarray
     rgb: np.ndarray
@@ -53,17 +53,17 @@ class Scene:
 
 
 def grounds(data: Path, half: int) -> list[np.ndarray]:
-    found = []
+    pictures = []
     for folder in ("free_photos", "kodak24"):
         with ZipFile(data / folder / f"{folder}.zip") as packed:
             names = sorted(n for n in packed.namelist() if n.lower().endswith((".jpg", ".png")))
-            found += [images.read(packed.read(name)).rgb for name in names[half::2]]
-    return [images.shrink(rgb, LONGER) for rgb in found]
+            pictures += [images.read(packed.read(name)).rgb for name in names[half::2]]
+    return [images.shrink(rgb, LONGER) for rgb in pictures]
 
 
 def things(data: Path, half: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Whole things, cut out: pictures (h, w, 3) and masks (h, w)."""
-    folder, found = data / "coco_captions_masks", []
+    """Cutouts of complete objects: pictures (h, w, 3) and masks (h, w)."""
+    folder, cutouts = data / "coco_captions_masks", []
     with ZipFile(folder / "coco_captions_masks.zip") as packed:
         for entry in json.loads((folder / "index.json").read_text())[half::2]:
             rgb, numbers = (images.read(packed.read(entry[name])).rgb for name in ("image", "mask"))
@@ -75,18 +75,18 @@ def things(data: Path, half: int) -> list[tuple[np.ndarray, np.ndarray]]:
                 part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
                 inside = rows[0] > 2 and columns[0] > 2 and columns[-1] < mask.shape[1] - 3
                 if inside and mask[part].mean() > 0.3:
-                    found.append((rgb[part], mask[part]))
-    return found
+                    cutouts.append((rgb[part], mask[part]))
+    return cutouts
 
 
 def scenes(data: Path, half: int, count: int, shadows: bool = False) -> Iterator[Scene]:
-    there, rng = things(data, half), np.random.default_rng(half)
+    cutouts, rng = things(data, half), np.random.default_rng(half)
     every = grounds(data, half)
     number = -1
     while count:
         number += 1
         ground = every[number % len(every)]
-        thing, cut = there[int(rng.integers(len(there)))]
+        thing, cut = cutouts[int(rng.integers(len(cutouts)))]
         height, width = ground.shape[:2]
         scale = rng.uniform(0.25, 0.6) * height / cut.shape[0]
         scale = min(scale, 0.5 * width / cut.shape[1])
@@ -106,15 +106,15 @@ def scenes(data: Path, half: int, count: int, shadows: bool = False) -> Iterator
         shadow = (cast > 0.3) & (cover < 0.5)
         rim = np.zeros_like(shadow)
         rim[[0, -1]] = rim[:, [0, -1]] = True
-        seen = np.abs(rgb.astype(int) - ground)[shadow].mean() if shadow.any() else 0
-        if shadows and (seen < 15 or (shadow & rim).any()):
+        contrast = np.abs(rgb.astype(int) - ground)[shadow].mean() if shadow.any() else 0
+        if shadows and (contrast < 15 or (shadow & rim).any()):
             continue  # on dark ground, or out of sight
         count -= 1
         yield Scene(ground, rgb, cover > 0.5, shadow)
 
 
 def drawn_shadow(cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a thing casts on flat ground, float32 (H, W) in [0, 1]: its outline laid down to one side."""
+    """The shadow of an object on flat ground, float32 (H, W) in [0, 1]: its sheared outline."""
     rows = np.flatnonzero((cover > 0.5).any(1))
     foot, tall = float(rows[-1]), len(rows)
     lean, flat = rng.uniform(0.5, 1.3) * rng.choice([-1, 1]), rng.uniform(-0.25, 0.35)
@@ -124,11 +124,10 @@ def drawn_shadow(cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class Measure:
-    """How far a filling is from the ground, where the mask is; each number is better smaller.
+    """Distances of a filling to the true background under the mask.
 
     features: mean squared difference of MobileNetV2's features, each of unit length, over four depths.
-    gradient, colour: how far the slopes, and the colours in CIE Lab, would have to be moved to be distributed
-    as the ground's (Wasserstein distance).
+    gradient, colour: Wasserstein distances of the distributions of gradients, and of colours in CIE Lab.
     """
 
     def __init__(self) -> None:
@@ -136,26 +135,28 @@ class Measure:
         from torchvision.models import mobilenet_v2
 
         self.blocks = mobilenet_v2(weights=None).features[: LAYERS[-1] + 1].eval().float()
-        known = {key.removeprefix("features."): value for key, value in load_file(find("mobilenet")).items()}
-        self.blocks.load_state_dict({key: known[key] for key in self.blocks.state_dict()})
+        state = {key.removeprefix("features."): value for key, value in load_file(find("mobilenet")).items()}
+        self.blocks.load_state_dict({key: state[key] for key in self.blocks.state_dict()})
         self.mean, self.std = (
-            torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+            torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
         )
 
     @torch.inference_mode()
     def layers(self, rgb: np.ndarray) -> list[np.ndarray]:
         """Features of four depths, each (C, h, w)."""
-        x, found = (images.to_tensor(rgb) - self.mean) / self.std, []
+        x, features = (images.to_tensor(rgb) - self.mean) / self.std, []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in LAYERS:
-                found.append(x[0].numpy())
-        return found
+                features.append(x[0].numpy())
+        return features
 
-    def __call__(self, found: np.ndarray, scene: Scene, hole: np.ndarray) -> dict[str, float]:
+    def __call__(self, filled: np.ndarray, scene: Scene, hole: np.ndarray) -> dict[str, float]:
         window = around(hole)
-        pair, inside = (found[window], scene.ground[window]), hole[window]
-        maps = [self.layers(cv2.resize(one, (352, 352), interpolation=cv2.INTER_AREA)) for one in pair]
+        pair, inside = (filled[window], scene.ground[window]), hole[window]
+        maps = [
+            self.layers(cv2.resize(picture, (352, 352), interpolation=cv2.INTER_AREA)) for picture in pair
+        ]
         gaps = []
         for a, b in zip(*maps, strict=True):
             share = cv2.resize(inside.astype(np.float32), a.shape[:0:-1], interpolation=cv2.INTER_AREA)
@@ -182,7 +183,7 @@ def around(hole: np.ndarray, margin: float = 0.3) -> tuple[slice, slice]:
 
 
 def grown(scene: Scene) -> np.ndarray:
-    """The mask as Remove grows it."""
+    """The mask as enlarged by the task `remove`."""
     return masks.grow(scene.mask, tasks.around("remove", *scene.mask.shape))
 
 
@@ -195,7 +196,7 @@ def finish(events: Generator[Any, None, Any]) -> Any:
 
 
 def by_fill(data: Path, half: int, count: int) -> None:
-    """Smooth filling, what is around the hole in each version, and, where it was fetched, LaMa."""
+    """Compare smooth filling, each version of exemplar filling, and LaMa if it is installed."""
     ways: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"smooth": push_pull.fill}
     painters = {f"patches, version {k + 1}": Classical(version=k) for k in range(len(patches.VERSIONS))}
     if lama.fetched():
@@ -207,12 +208,12 @@ def by_fill(data: Path, half: int, count: int) -> None:
         hole = grown(scene)
         for name, way in ways.items():
             began = time.process_time()
-            found = way(scene.rgb, hole)
+            filled = way(scene.rgb, hole)
             spent = time.process_time() - began
-            rows[name].append([*measure(found, scene, hole).values(), spent])
+            rows[name].append([*measure(filled, scene, hole).values(), spent])
     print(f"{count} scenes: features, gradient, colour, seconds of processor time")
-    for name, found in rows.items():
-        print(f"{name:22}", "  ".join(f"{value:.3f}" for value in np.mean(found, axis=0)))
+    for name, values in rows.items():
+        print(f"{name:22}", "  ".join(f"{value:.3f}" for value in np.mean(values, axis=0)))
 
 
 def painted(painter: Painter, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -223,15 +224,15 @@ def painted(painter: Painter, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def by_shadow(data: Path, half: int, count: int) -> None:
-    """How much of the drawn shadows is found, and how far the picture is from the ground where they were."""
+    """Recall of the synthetic shadows, and the error to the background in their area."""
     rows, wrong = [], []
     for scene in scenes(data, half, count, shadows=True):
-        found, picture, errors = shadow.find(scene.rgb, scene.mask), images.Picture(scene.rgb), []
+        cast, picture, errors = shadow.find(scene.rgb, scene.mask), images.Picture(scene.rgb), []
         for on in (False, True):
             events = editing.perform(picture, "remove", Classical(), mask=scene.mask, with_shadow=on)
             rgb = list(events)[-1].result.picture.rgb
             errors.append(np.abs(rgb.astype(int) - scene.ground)[scene.shadow].mean())
-        hit = 0 if found is None else (found.mask & scene.shadow).sum()
+        hit = 0 if cast is None else (cast.mask & scene.shadow).sum()
         rows.append([hit / scene.shadow.sum(), *errors])
         plain = np.where(scene.shadow[..., None], scene.ground, scene.rgb)
         wrong.append(shadow.find(plain, scene.mask) is not None)
@@ -244,7 +245,7 @@ def by_shadow(data: Path, half: int, count: int) -> None:
 
 
 def by_scratches(data: Path, count: int) -> None:
-    """Pixels of drawn damage, and of clean photographs, at the probability that is taken and at others."""
+    """Precision, recall and false alarms at several thresholds."""
     network, rows = scratches.load(), []
     with ZipFile(data / "kodak24" / "kodak24.zip") as packed:
         names = sorted(name for name in packed.namelist() if name.endswith(".png"))[:count]
@@ -253,18 +254,18 @@ def by_scratches(data: Path, count: int) -> None:
             worn, truth = drawn_damage.wear(rgb, rng)
             chance, clean = (scratches.chance(picture, network) for picture in (worn, rgb))
             for sure in (0.5, 0.7, 0.8, 0.9, 0.95):
-                found, wrong = (scratches.marks(likely, sure) for likely in (chance, clean))
-                rows.append([sure, (found & truth).sum(), truth.sum(), found.sum(), wrong.mean()])
+                detected, wrong = (scratches.marks(likely, sure) for likely in (chance, clean))
+                rows.append([sure, (detected & truth).sum(), truth.sum(), detected.sum(), wrong.mean()])
     table = np.array(rows)
     for sure in np.unique(table[:, 0]):
-        hit, there, marked, clean = table[table[:, 0] == sure][:, 1:].T
+        hit, damaged, marked, clean = table[table[:, 0] == sure][:, 1:].T
         print(
-            f"{sure:.1f}: recall {hit.sum() / there.sum():.2f}, precision {hit.sum() / marked.sum():.2f}, "
+            f"{sure:.1f}: recall {hit.sum() / damaged.sum():.2f}, precision {hit.sum() / marked.sum():.2f}, "
             f"clean photographs marked {clean.mean():.3%}"
         )
 
 
-EDITS = (  # folder, photograph, task, box around the thing that is marked, settings
+EDITS = (  # folder, photograph, task, box around the object, settings
     ("kodak24", "kodim12", "remove", (200, 55, 385, 400), {}),
     ("kodak24", "kodim21", "remove", (300, 35, 385, 312), {}),
     ("kodak24", "kodim06", "remove", (130, 60, 530, 400), {}),
@@ -281,20 +282,20 @@ EDITS = (  # folder, photograph, task, box around the thing that is marked, sett
 
 
 def by_sheet(data: Path, out: Path) -> None:
-    """Each edit as the command line does it, before above after, and the share of pixels that changed."""
+    """A sheet of edits as made by the command line, before above after, and the share of changed pixels."""
 
     def photograph(folder: str, name: str) -> np.ndarray:
         with ZipFile(data / folder / f"{folder}.zip") as packed:
             return images.read(packed.read(next(n for n in packed.namelist() if name in n))).rgb
 
     tiles, eyes = [], Eyes()
-    for folder, name, task, box, told in EDITS:
+    for folder, name, task, box, options in EDITS:
         picture, mask, sides = images.Picture(photograph(folder, name)), None, (0, 0, 0, 0)
         if box is None:
-            sides = compose.sides_for(*picture.rgb.shape[:2], told["ratio"])
+            sides = compose.sides_for(*picture.rgb.shape[:2], options["ratio"])
         else:
             mask = eyes.mark(picture.rgb, Prompt(box=box))
-        material = told.get("material")
+        material = options.get("material")
         if material not in (None, "blur"):
             material = images.Picture(photograph("free_photos", material))
         events = editing.perform(
@@ -306,20 +307,20 @@ def by_sheet(data: Path, out: Path) -> None:
             with_shadow=task == "remove",
             blending=editing.Blending(poisson=task == "extend"),
         )
-        found = list(events)[-1].result
-        before = found.source.rgb.copy()
+        events_seen = list(events)[-1].result
+        before = events_seen.source.rgb.copy()
         if mask is None:
-            before[found.mask] = 226
-        line = found.mask & ~masks.grow(found.mask, -max(before.shape) / 250)
+            before[events_seen.mask] = 226
+        line = events_seen.mask & ~masks.grow(events_seen.mask, -max(before.shape) / 250)
         before[line] = (255, 40, 40)
-        tiles.append(np.vstack([_tile(before), _tile(found.picture.rgb)]))
-        print(f"{name}: {task}, {found.mask.mean():.1%} may change", flush=True)
+        tiles.append(np.vstack([_tile(before), _tile(events_seen.picture.rgb)]))
+        print(f"{name}: {task}, {events_seen.mask.mean():.1%} may change", flush=True)
     sheet = np.vstack([np.hstack(tiles[at : at + 4]) for at in range(0, len(tiles), 4)])
     images.save(images.Picture(sheet), out)
 
 
 def _tile(rgb: np.ndarray, side: int = 360) -> np.ndarray:
-    """The picture inside a white square of its own."""
+    """Pad the picture to a white square."""
     tile = np.full((side * 3 // 4, side, 3), 255, np.uint8)
     scale = min((side - 8) / rgb.shape[1], (len(tile) - 8) / len(rgb))
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -1,9 +1,9 @@
-"""Times restoration beside what bounds it: damage, a page in tiles, training the original's base size.
+"""Times damaging, restoring in tiles and a training step against the speed of the machine.
 
     python benchmarks/restoration.py [FFDNET.safetensors PAGES]
 
-With the weights of FFDNet (colour, of the KAIR model zoo) and a folder of clean pages, FFDNet is measured
-beside the embedded network on noise, the one kind of damage it is made for.
+With the weights of FFDNet (colour, from the KAIR model zoo) and a folder of clean pages, also compares the
+embedded network with FFDNet on noise, the only kind of damage that FFDNet is made for.
 """
 
 import resource
@@ -42,7 +42,7 @@ HEIGHT, WIDTH = 2316, 1463
 
 
 def timed(act: Callable[[], object], repeat: int = 3) -> float:
-    """Seconds, the best of `repeat`."""
+    """The fewest seconds of `repeat` calls."""
     act()
     seconds = []
     for _ in range(repeat):
@@ -61,7 +61,7 @@ def damage() -> None:
 
 
 def bare(network: PageRestorer, tile: Tensor, dtype: torch.dtype) -> float:
-    """Seconds of the convolutions and matrix products alone that `network` needs for `tile`."""
+    """Seconds of the convolutions and matrix products of `network` for `tile`."""
     work: list[Callable[[], object]] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
@@ -104,7 +104,7 @@ def page() -> None:
 
 
 def training() -> None:
-    """One step of the base size, as a share of the fastest matrix product of this machine."""
+    """Throughput of a training step of the base size, relative to the fastest matrix product."""
     dtype = devices.autocast_dtype(torch.device("cpu"))
     matrix = torch.ones(2048, 2048, dtype=dtype)
     fastest = 2 * 2048**3 / timed(lambda: matrix @ matrix)
@@ -142,9 +142,9 @@ def ffdnet(weights: Path, folder: Path) -> None:
 
     _, held_out = page_data.split(page_data.read(folder))
     network, _ = load()
-    drawn = devices.generator(0)
+    generator = devices.generator(0)
     for severity in (1, 3, 5):
-        clean = torch.stack([page_data.crop(held_out[i % len(held_out)], 256, drawn) for i in range(8)])
+        clean = torch.stack([page_data.crop(held_out[i % len(held_out)], 256, generator) for i in range(8)])
         recipes = [draw(seed, ("noise",), severity) for seed in range(8)]
         noisy = degrade(clean, recipes)
         best = [denoise(x[None], r["steps"][0]["sigma"]) for x, r in zip(noisy, recipes, strict=True)]

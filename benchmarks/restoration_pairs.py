@@ -1,9 +1,9 @@
-"""Twelve pages before and after, as they come, the worst of many among them.
+"""Draws twelve pages before and after restoring, including the worst ones.
 
     python benchmarks/restoration_pairs.py docs/img/restoration-pairs.jpg
 
 The first three are the examples of the package; the others are parts of generated pages, damaged by mixtures:
-of 30 the three that gain most, the three in the middle, and the three that gain least.
+the three with the largest, median and smallest gain of 30.
 """
 
 import sys
@@ -27,19 +27,19 @@ def main(out: Path) -> None:
     for name in EXAMPLES:
         picture = images.read(bundled("assets") / "restoration" / f"{name}.jpg")
         pairs.append((_middle(picture.rgb), _middle(restore(picture, network).picture.rgb)))
-    found: list[tuple[float, np.ndarray, Restored]] = []
+    restorations: list[tuple[float, np.ndarray, Restored]] = []
     for number in range(30):
         clean = pages.crop(1000 + number, SIDE)[None]
         damaged = images.from_tensor(degrade(clean, [draw_mixture(number)]))
-        done = restore(Picture(damaged), network)
+        restored = restore(Picture(damaged), network)
         before, after = (
-            metrics.psnr(images.to_tensor(rgb), clean).item() for rgb in (damaged, done.picture.rgb)
+            metrics.psnr(images.to_tensor(rgb), clean).item() for rgb in (damaged, restored.picture.rgb)
         )
-        found.append((after - before, damaged, done))
-    found.sort(key=lambda entry: -entry[0])
-    for gain, damaged, done in [*found[:3], *found[14:17], *found[-3:]]:
-        print(f"{gain:+.1f} dB: {done.verdict.reason}")
-        pairs.append((damaged, done.picture.rgb))
+        restorations.append((after - before, damaged, restored))
+    restorations.sort(key=lambda entry: -entry[0])
+    for gain, damaged, restored in [*restorations[:3], *restorations[14:17], *restorations[-3:]]:
+        print(f"{gain:+.1f} dB: {restored.verdict.reason}")
+        pairs.append((damaged, restored.picture.rgb))
     both = [np.hstack([before, after, np.full((SIDE, 16, 3), 255, np.uint8)]) for before, after in pairs]
     rows = [np.hstack(both[first : first + 3]) for first in range(0, 12, 3)]
     sheet = np.vstack([np.vstack([row, np.full((16, row.shape[1], 3), 255, np.uint8)]) for row in rows])

@@ -1,9 +1,9 @@
-"""How long commands take from nothing, as a multiple of `import torch` measured in the same run.
+"""Times the start of commands, as a multiple of `import torch` in the same run.
 
     python benchmarks/startup.py
 
-Each is run three times in turns; the fastest counts. Seconds are wall clock, then processor time (user and
-system), which a busy machine disturbs less.
+Reports the best of three alternating runs: wall-clock seconds, then processor seconds (user and system),
+which depend less on other load.
 """
 
 import os
@@ -28,7 +28,7 @@ next(event for event in events if isinstance(event, Step))
 
 
 def seconds(words: list[str]) -> tuple[float, float]:
-    """Wall clock and processor time of one process."""
+    """Wall-clock and processor seconds of one process."""
     before, began = os.times(), time.perf_counter()
     subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
     after = os.times()
@@ -56,10 +56,10 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        asked = commands(Path(folder))
-        best = {name: (float("inf"), float("inf")) for name in asked}
+        requested = commands(Path(folder))
+        best = {name: (float("inf"), float("inf")) for name in requested}
         for _ in range(ROUNDS):
-            for name, words in asked.items():
+            for name, words in requested.items():
                 wall, spent = seconds(words)
                 best[name] = (min(best[name][0], wall), min(best[name][1], spent))
     torch_wall, torch_spent = best["import torch"]

@@ -46,7 +46,7 @@ def each(items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Outco
 
 
 @dataclass(frozen=True)
-class Found:
+class Listing:
     """Files to process, each with the relative name of its result, and the other files in the folders."""
 
     files: list[tuple[Path, Path]]
@@ -68,7 +68,7 @@ def is_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
-def find(paths: Iterable[Path], endings: Collection[str] = READABLE, out: Path | None = None) -> Found:
+def find(paths: Iterable[Path], endings: Collection[str] = READABLE, out: Path | None = None) -> Listing:
     """Collect the given files, and all files with these endings in the given folders and their subfolders.
 
     Hidden files and those of operating systems are skipped, links to folders are not followed, and the
@@ -95,7 +95,7 @@ def find(paths: Iterable[Path], endings: Collection[str] = READABLE, out: Path |
                     passed.append(file)
         if len(files) == before and not any(path in file.parents for file in files):
             raise ValueError(f"there are no images in the folder {path}")
-    return Found(list(files.items()), passed)
+    return Listing(list(files.items()), passed)
 
 
 def below(folder: str | Path) -> list[Path]:

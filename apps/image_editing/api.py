@@ -110,7 +110,7 @@ def _mask(picture: Picture, path: str | None, words: str) -> Any:
         return None
     match = mask_panel.eyes().named(picture.seen, words[:200])
     if match.mask is None:
-        raise ValueError(match.said)
+        raise ValueError(match.message)
     return match.mask
 
 

@@ -228,8 +228,8 @@ def named(visitor: Visit, picture: Picture, text: str) -> tuple[np.ndarray | Non
         return np.logical_or.reduce(things), "Marked exactly: the masks of a drawn scene are known."
     match = eyes().named(picture.seen, text, pointing.seen_of(visitor, picture) if visitor.source else None)
     if match.mask is None:
-        return None, f"{match.said} Click the thing, or draw around it."
-    return match.mask, f"{match.said} Correct it with a click or the brush."
+        return None, f"{match.message} Click the thing, or draw around it."
+    return match.mask, f"{match.message} Correct it with a click or the brush."
 
 
 @user_errors

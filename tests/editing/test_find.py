@@ -123,11 +123,13 @@ def test_words_find_the_cup_and_refuse_what_is_not_there(coffee):
     rgb, look = coffee
     selection = eyes.shared().named(rgb, "the cup", look)
     assert (
-        selection.mask is not None and 0.1 < selection.mask.mean() < 0.3 and "Cup: 1 marked" in selection.said
+        selection.mask is not None
+        and 0.1 < selection.mask.mean() < 0.3
+        and "Cup: 1 marked" in selection.message
     )
     for word in ("dogs", "horse", "a blue cup"):
         refused = eyes.shared().named(rgb, word, look)
-        assert refused.mask is None and "found" in refused.said
+        assert refused.mask is None and "found" in refused.message
     with pytest.raises(ValueError, match="“unicorn” is not among the 80 things known by name"):
         eyes.shared().named(rgb, "unicorn", look)
 

@@ -226,7 +226,7 @@ model = open_words.at_hand()
 levels = [model.level(rgb, text) for text in ("a fence", "a fence", "a zebra")]
 found = eyes.shared().named(rgb, "a fence")
 print(json.dumps({
-    "before": before, "said": found.said, "score": found.score, "size": levels[0].shape,
+    "before": before, "said": found.message, "score": found.score, "size": levels[0].shape,
     "same": float(abs(levels[0] - levels[1]).max()), "other": float(abs(levels[0] - levels[2]).max()),
     "mask": None if found.mask is None else found.mask.shape,
 }))

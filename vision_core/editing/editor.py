@@ -177,7 +177,7 @@ def _extended(picture: Picture, sides: tuple[int, int, int, int]) -> tuple[Pictu
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Proposals:
     """Candidate regions: the saliency, the anchors, and the boxes (K x M) of every size around each."""
 
     look: Look
@@ -190,28 +190,28 @@ class Found:
 class Regions:
     """The candidate regions, and the box at each anchor that will be painted."""
 
-    found: Found
+    proposals: Proposals
     chosen: list[Box]
 
 
-def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window: int = 15) -> Found:
+def find_regions(picture: Picture, saliency: Looker, count: int = 9, max_window: int = 15) -> Proposals:
     """Anchors at the peaks of the saliency, and the boxes around them."""
     look = saliency.look(picture.seen)
     count = min(count, look.saliency.size)
     anchors, sizes = regions.anchors(look.saliency, count), regions.window_sizes(max_window)
     height, width = picture.rgb.shape[:2]
     boxes = [[regions.box(anchor, size, height, width) for size in sizes] for anchor in anchors]
-    return Found(look, anchors, boxes, sizes)
+    return Proposals(look, anchors, boxes, sizes)
 
 
-def pooled(proposals: Found, height: int, width: int) -> torch.Tensor:
+def pooled(proposals: Proposals, height: int, width: int) -> torch.Tensor:
     """The input of AnchorNet: the features inside every box, (K, M, C, 8, 8)."""
     sides = torch.tensor([width, height, width, height])
     flat = torch.tensor([[b.left, b.top, b.right, b.bottom] for row in proposals.boxes for b in row]) / sides
     return pool(proposals.look.features, flat).unflatten(0, (len(proposals.anchors), len(proposals.sizes)))
 
 
-def choose_sizes(network: AnchorNet | None, proposals: Found, height: int, width: int) -> list[int]:
+def choose_sizes(network: AnchorNet | None, proposals: Proposals, height: int, width: int) -> list[int]:
     """The index of the size at each anchor: the most probable one, or without a network the middle one."""
     if network is None:
         return [len(proposals.sizes) // 2] * len(proposals.anchors)

@@ -18,7 +18,7 @@ UNSURE = "no leaf can be separated from the background: one leaf on a plain back
 
 
 @dataclass(frozen=True)
-class Found:
+class Leaf:
     """A leaf's mask, bool (H, W), and the overlap of its colours with the background's, in [0, 1]."""
 
     mask: np.ndarray
@@ -37,7 +37,7 @@ def leaf_mask(rgb: np.ndarray) -> np.ndarray:
     return candidate.mask
 
 
-def search(rgb: np.ndarray) -> Found | None:
+def search(rgb: np.ndarray) -> Leaf | None:
     """The most likely leaf near the centre of a picture; None if nothing of a leaf's size is found."""
     small = _shrunk(rgb)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -48,7 +48,7 @@ def search(rgb: np.ndarray) -> Found | None:
     if mask is None or mask.mean() < SMALL or not mask[_radius(mask.shape) < 0.3].mean() > 0.6:
         return None
     large = cv2.resize(mask.astype(np.uint8), rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-    return Found(large, _color_overlap(lab, mask))
+    return Leaf(large, _color_overlap(lab, mask))
 
 
 def _shrunk(rgb: np.ndarray) -> np.ndarray:

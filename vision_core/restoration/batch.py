@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_core import files
-from vision_core.folders import Found, distinct, find, refuse_replacing
+from vision_core.folders import Listing, distinct, find, refuse_replacing
 from vision_core.pictures import documents, images
 from vision_core.pictures.images import Picture
 from vision_core.restoration.networks import Restorer
@@ -259,7 +259,7 @@ def _remove(folder: Path, parts: Iterable[Path]) -> None:
         folder.rmdir()
 
 
-def listed(sources: list[Path], out: Path) -> Found:
+def listed(sources: list[Path], out: Path) -> Listing:
     """The files to restore in these files and folders, and those that were skipped.
 
     Raises:

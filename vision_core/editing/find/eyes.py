@@ -24,12 +24,12 @@ UNNAMED = 0.3  # saliency weight of regions that are no detected object
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
-    """A search result: `mask`, bool (H, W), or None; `score` in [0, 1]; `said`, a sentence about it."""
+class Match:
+    """A search result: `mask`, bool (H, W), or None; `score` in [0, 1]; `message`, a sentence for the user."""
 
     mask: np.ndarray | None
     score: float
-    said: str
+    message: str
     things: tuple[Thing, ...] = ()
 
 
@@ -78,7 +78,7 @@ class Eyes:
                 mask[spot > 0] = adds
         return mask
 
-    def named(self, rgb: np.ndarray, text: str, seen: Seen | None = None) -> Named:
+    def named(self, rgb: np.ndarray, text: str, seen: Seen | None = None) -> Match:
         """A mask of what `text` names.
 
         Raises:
@@ -106,9 +106,9 @@ class Eyes:
             sentences.append(sentence)
         if not matches:
             best = max((t.score for t in seen.things for one in wanted if t.name in one.names), default=0.0)
-            return Named(None, best, " ".join(sentences))
+            return Match(None, best, " ".join(sentences))
         mask = np.logical_or.reduce([self.mask_of(rgb, seen, thing) for thing in matches])
-        return Named(mask, max(thing.score for thing in matches), " ".join(sentences), tuple(matches))
+        return Match(mask, max(thing.score for thing in matches), " ".join(sentences), tuple(matches))
 
     def mask_of(self, rgb: np.ndarray, seen: Seen, thing: Thing) -> np.ndarray:
         """A thing's mask, bool (H, W), with the picture's own edges."""
@@ -158,14 +158,14 @@ class Eyes:
         return self.mark(rgb, Prompt(((((float(place[0]), float(place[1])),), True),)), seen)
 
 
-def by_model(rgb: np.ndarray, text: str, model: OpenWords) -> Named:
+def by_model(rgb: np.ndarray, text: str, model: OpenWords) -> Match:
     """Finds things by any words, with a model of the hub."""
     level = model.level(rgb, text)
     best = float(1 / (1 + np.exp(-level.max())))
     if best < open_words.FOUND:
-        return Named(None, best, f"“{text}” was not found.")
+        return Match(None, best, f"“{text}” was not found.")
     shift = np.float32(np.log(open_words.LIKELY / (1 - open_words.LIKELY)))
-    return Named(edges.refine(rgb, level - shift), best, f"A guess at “{text}”, by {open_words.DEFAULT}.")
+    return Match(edges.refine(rgb, level - shift), best, f"A guess at “{text}”, by {open_words.DEFAULT}.")
 
 
 def pick(candidates: Sequence[Thing], wanted: Wanted, height: int, width: int) -> list[Thing]:
