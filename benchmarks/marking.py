@@ -167,8 +167,8 @@ def main() -> None:
             f"one click {first.mean():.3f}, three {three.mean():.3f}, NoC@85 {clicks.mean():.2f}",
             f"off the middle {beside.mean() / first.mean():.2f} of one click's",
             f"{shown.sum()} words present: found {hits[shown].mean():.3f}, IoU {scores[shown].mean():.3f}",
-            f"refused: {1 - hits[absent].mean():.4f} of {absent.sum()} absent, {1 - hits[close].mean():.3f} of "
-            f"{close.sum()} near ones",
+            f"refused: {1 - hits[absent].mean():.4f} of {absent.sum()} absent, "
+            f"{1 - hits[close].mean():.3f} of {close.sum()} near ones",
             f"saliency's peak on a thing: {np.mean(salient):.2f}",
             f"processor time: {spent / (number + 1):.2f} s a look, {np.mean(seconds):.3f} s a click",
         )

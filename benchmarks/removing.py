@@ -2,7 +2,7 @@
 
     python benchmarks/removing.py fill DATA [HALF [COUNT]]     quality of each filling
     python benchmarks/removing.py shadow DATA [HALF [COUNT]]   recall of shadows, and the error that remains
-    python benchmarks/removing.py scratches DATA [COUNT]       synthetic scratches, and false alarms on clean photographs
+    python benchmarks/removing.py scratches DATA [COUNT]       recall and false alarms of scratches
     python benchmarks/removing.py sheet DATA OUT.jpg           twelve edits, before and after
 
 DATA contains ZIP files of photographs: coco_captions_masks (with `index.json`) provides the objects,
