@@ -25,7 +25,7 @@ UNNAMED = 0.3  # saliency weight of regions that are no detected object
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """A search result: `mask`, bool (H, W), or None; `score` in [0, 1]; `message`, a sentence for the user."""
+    """A search result: `mask`, bool (H, W), or None; `score` in [0, 1]; `message` for the user."""
 
     mask: np.ndarray | None
     score: float
