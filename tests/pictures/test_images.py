@@ -800,6 +800,27 @@ def test_an_avif_is_cropped_as_its_box_says():
     assert np.array_equal(read(cropped).rgb, read(data).rgb[28:48, 10:50])
 
 
+SIZES = [(1, 1), (1, 9), (64, 64), (65, 33), (700, 130)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_an_avif_has_the_size_of_what_is_coded(size, mode):
+    image = Image.new(mode, size, 99)
+    for options in ({}, {"save_all": True, "append_images": [image.copy()], "speed": 10}):
+        assert read(file_of(image, "AVIF", **options)).rgb.shape[1::-1] == size
+
+
+@pytest.mark.parametrize("promised", [(6000, 6000), (63, 64), (64, 128), (1, 1)])
+def test_an_avif_that_promises_another_size_than_is_coded_is_refused(promised):
+    """libavif scales what it finds to the promised size without a word."""
+    data = bytearray(file_of(Image.new("RGB", (64, 64)), "AVIF"))
+    at = data.find(b"ispe") + 8
+    data[at : at + 8] = struct.pack(">II", *promised)
+    with pytest.raises(ValueError, match=r"header promises {} x {} .* 64 x 64 are coded".format(*promised)):
+        read(bytes(data))
+
+
 UPRIGHT = {  # EXIF's table: what undoes each orientation
     1: lambda a: a,
     2: lambda a: a[:, ::-1],

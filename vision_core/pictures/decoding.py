@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vision_core.pictures import (
+    avif,
     bitmaps,
     colorspaces,
     gifs,
@@ -81,6 +82,8 @@ def image_of(data: bytes, max_pixels: int | None) -> Picture:
         decoded.notes.append("only the first of its frames is used")
     if bitmaps.is_run_length(image):
         image = decoded.image = bitmaps.decode(image, data)
+    if image.format == "AVIF":
+        avif.check_sizes(data, image.size)
     image.load()
     info, adobe = image.info, False
     if image.format == "AVIF" and (box := heif.crop(data, *image.size)):

@@ -12,7 +12,7 @@ MAX_BOXES = 10_000
 def colors(data: bytes) -> tuple[tuple[int, int] | None, int]:
     """H.273's primaries and transfer of the `colr` box, None without one, and the bits a channel."""
     named, bits = None, 8
-    for kind, start, end in _boxes_in(data, 0, len(data), (b"meta", b"iprp", b"ipco")):
+    for kind, start, end in boxes_in(data, (b"meta", b"iprp", b"ipco")):
         if kind == b"colr" and data[start : start + 4] == b"nclx" and end - start >= 8 and named is None:
             named = struct.unpack_from(">HH", data, start + 4)
         elif kind == b"pixi" and end - start > 5:
@@ -22,7 +22,7 @@ def colors(data: bytes) -> tuple[tuple[int, int] | None, int]:
 
 def crop(data: bytes, width: int, height: int) -> tuple[int, int, int, int] | None:
     """Left, top, right and bottom of the visible part, from the `clap` box."""
-    for kind, start, end in _boxes_in(data, 0, len(data), (b"meta", b"iprp", b"ipco")):
+    for kind, start, end in boxes_in(data, (b"meta", b"iprp", b"ipco")):
         if kind == b"clap" and end - start >= 32:
             terms = struct.unpack_from(">8i", data, start)
             if min(terms[1::2]) < 1:
@@ -35,14 +35,15 @@ def crop(data: bytes, width: int, height: int) -> tuple[int, int, int, int] | No
     return None
 
 
-def _boxes_in(data: bytes, start: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes in the first box of each name of the path; `meta` has four bytes before its boxes."""
+def boxes_in(data: bytes, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of the boxes in the first box of each name of the path."""
+    start, end = 0, len(data)
     for name in path:
         parent = next((box for box in _boxes(data, start, end) if box[0] == name), None)
         if parent is None:
             return
         _, start, end = parent
-        start += 4 if name == b"meta" else 0
+        start += 4 if name == b"meta" else 0  # version and flags
     yield from _boxes(data, start, end)
 
 

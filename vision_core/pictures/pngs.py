@@ -122,11 +122,11 @@ def wide(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     else:
         mode, image = "RGB" if kind == 2 else "RGBA", _opened(data)
         halves = np.empty((image.height, image.width, len(mode), 2), np.uint8)
-        for half, order in enumerate("BL"):
+        for half, order in enumerate("LB"):
             image = _opened(data)
             image.tile = [image.tile[0]._replace(args=f"{mode};16{order}")]
             halves[..., half] = np.asarray(image)
-        values = halves.view(">u2")[..., 0].astype(np.uint16)
+        values = halves.view("<u2")[..., 0].astype(np.uint16, copy=False)
     if kind > 3:
         return values[..., :-1], values[..., -1]
     key = first(data, b"tRNS")
