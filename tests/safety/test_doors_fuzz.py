@@ -1,7 +1,8 @@
 """Damaged files at every door: whatever is changed in them, they are read or refused with a `ValueError`.
 
 Seeded and bounded for every day; `make fuzz` tries twenty times as much (FUZZ is the factor) and prints
-what each door took. A failure names the door and the turn, which give the same bytes again.
+what each door took. A failure names the door and the turn, which give the same bytes again; FUZZ_FROM is the
+first turn.
 """
 
 import ast
@@ -45,6 +46,7 @@ from vision_core.safety import archives
 from vision_core.safety.bounds import Bounds, Several, Text, Whole
 from vision_core.weights import WeightsMissing
 
+FIRST = int(os.environ.get("FUZZ_FROM", "0"))
 TURNS = round(60 * float(os.environ.get("FUZZ", "1")))
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (37, 53, 3), np.uint8)
@@ -669,7 +671,7 @@ def test_only_sentences_come_out(name, tmp_path, little_memory, measurements):
     before, longest = peak_memory(reset=True), 0.0
     whole = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
     refused = 0
-    for turn in range(TURNS):
+    for turn in range(FIRST, FIRST + TURNS):
         rng = np.random.default_rng([zlib.crc32(name.encode()), turn])
         path = list(whole)[rng.integers(len(whole))]
         path.write_bytes(damaged(whole[path], rng))

@@ -1,12 +1,14 @@
 """Every option and argument of the command line with odd values: a sentence and status 2, never a traceback.
 
-`python tests/safety/test_odd_values.py [COUNT]` tries every value at every place, or COUNT; `pytest` a few.
+`python tests/safety/test_odd_values.py [FIRST LAST] [WORD ...]` tries every value at every place, or those of
+a part, or of commands with these words; `pytest` a few.
 """
 
 import json
 import os
 import resource
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -15,15 +17,17 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import pytest
+import torch
 import typer
 
-from vision_core import color
+from vision_core import color, torchvision_cpu
 from vision_core.cli import app as program
 from vision_core.cli import verbs
 from vision_core.color.palette import Palette
@@ -116,9 +120,15 @@ class Call(NamedTuple):
     odd: str
 
 
+@cache
+def command() -> Any:
+    """The program as `vision-core` builds it."""
+    return typer.main.get_command(program)
+
+
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
     """(words, parameters) of every command."""
-    group = group or typer.main.get_command(program)
+    group = group or command()
     if not hasattr(group, "commands"):
         yield path, group.get_params(typer.Context(group))
         return
@@ -160,7 +170,10 @@ def _guessed(path: tuple[str, ...], parameters: list[Any]) -> list[str]:
 
 
 def prepared(folder: Path) -> None:
-    """The files that the commands name."""
+    """Write the files that the commands name, and make this process ready for forks."""
+    torch.set_num_threads(1)  # the threads of a pool are not there after a fork
+    with suppress(typer.exceptions.TyperException):  # pyright: ignore[reportAttributeAccessIssue]
+        command()(["color", "lut"], standalone_mode=False)
     rng = np.random.default_rng(0)
     page = rng.integers(0, 256, (40, 48, 3), np.uint8)
     images.save(Picture(page), folder / "page.png")
@@ -222,7 +235,7 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
         sys.argv = ["vision-core", *words]
         try:
-            status = program([*words], prog_name="vision-core", standalone_mode=False) or 0
+            status = command()([*words], prog_name="vision-core", standalone_mode=False) or 0
         except typer.exceptions.TyperException as error:  # pyright: ignore[reportAttributeAccessIssue]
             status = verbs.report_usage_error(error, as_json=False)
     except SystemExit as error:
@@ -240,6 +253,8 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
 def complaint(call: Call, folder: Path) -> str:
     """What is wrong with how a command took it; "" where it worked or refused with a sentence."""
     status, text = attempt(call.words, folder)
+    for made in folder.glob("new*"):  # else the next command refuses to write there, whatever its value
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
     lines = [line for line in text.splitlines() if line.startswith("vision-core: ")]
     if status not in (0, 1, 2):
         return f"{status}: {text[-1500:]}"
@@ -290,6 +305,9 @@ def shuffled() -> list[Call]:
 def main() -> None:
     words = sys.argv[1:]
     first, last = (int(words.pop(0)) for _ in range(2)) if words and words[0].isdigit() else (0, 10**9)
+    with suppress(ImportError):  # loaded here once, not in every child
+        torchvision_cpu.prepare()
+        import_module("open_clip")
     chosen = [call for call in shuffled()[first:last] if all(word in call.words for word in words)]
     with tempfile.TemporaryDirectory() as name:
         prepared(Path(name))

@@ -71,10 +71,16 @@ def tiny(network: str, *more: str) -> Callable[[Path], list[str]]:
     return lambda folder: [*words, *more]
 
 
+def within_a_budget(folder: Path) -> list[str]:
+    """Which sizes are painted depends on what was known when."""
+    return [*TRAINERS["edit"](folder), "--budget", "5"]
+
+
 AUTOENCODER = ROOT / "models" / "editing" / "inpainting" / "vae"
 JOBS: dict[str, Callable[[Path], list[str]]] = {
     **{name: build for name, build in TRAINERS.items() if name != "edit tiny"},
     **{f"edit tiny {name}": tiny(name) for name in ("judge", "clip", "dino", "autoencoder")},
+    "edit within a budget": within_a_budget,
     "edit tiny painter": tiny("painter", "--autoencoder", str(AUTOENCODER)),
     "restore run": restored,
     "edit batch": edited,
