@@ -21,6 +21,25 @@ def own_folder(tmp_path_factory):
 
 
 @pytest.fixture
+def opened(browser):
+    """`opened(address, **context options) -> page`: the address of an app, opened by another visitor."""
+    contexts = []
+
+    def open_page(address: str, **options):
+        options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True, **options}
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(120_000)  # ms; a busy machine is no failure
+        page.goto(address)
+        page.wait_for_function("new URLSearchParams(location.search).has('visit')")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
 def served(root):
     """The dashboard's address, served by `streamlit run`; each module's `root` holds the runs it shows."""
     with socket.socket() as probe:

@@ -36,16 +36,11 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def visitor(browser, address):
+def visitor(opened, address):
     """Opens the colour app as another visitor, with both example pictures chosen."""
-    contexts = []
 
     def open_app(source: int = 0, target: int = 0):
-        contexts.append(browser.new_context(viewport=DESKTOP, accept_downloads=True))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"{address}/color-transfer/")
-        page.wait_for_function("new URLSearchParams(location.search).has('visit')")
+        page = opened(f"{address}/color-transfer/")
         examples = page.locator(".vc-examples")
         examples.nth(0).locator("button").nth(source).click()
         examples.nth(1).locator("button").nth(target).click()
@@ -53,9 +48,7 @@ def visitor(browser, address):
         page.wait_for_selector("text=512 x 512 pixels" if source == 0 else ".vc-note >> text=pixels")
         return page
 
-    yield open_app
-    for context in contexts:
-        context.close()
+    return open_app
 
 
 def fill(page, field, value: str) -> None:

@@ -14,11 +14,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "apps" / "digits_site"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 SEVEN = [(0.3, 0.22), (0.5, 0.21), (0.7, 0.22), (0.62, 0.42), (0.53, 0.62), (0.45, 0.82)]
 
 
@@ -62,17 +57,6 @@ def _shortened(epochs: int) -> tuple[str, bytes]:
     index["sha256"] = hashlib.sha256(binary).hexdigest()
     index["training"]["data"] = "<img src=x onerror=alert(1)>"  # names from a file must stay text
     return json.dumps(index), binary
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the PATH")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -60,10 +60,7 @@ def small_world(tmp_path_factory):
     """Untrained networks of the small world in a folder of their own."""
     import small_models
 
-    place = tmp_path_factory.mktemp("models")
-    small_models.inpainting_pipeline(place / "inpainting")
-    small_models.vit(place / "dino")
-    small_models.clip(place / "clip")
+    place = small_models.small_world(tmp_path_factory.mktemp("models"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISION_CORE_EDITING", str(place))
         yield place

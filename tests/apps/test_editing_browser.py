@@ -26,33 +26,23 @@ def address(tmp_path_factory):
     """The app alone in a process of its own, with untrained networks of the small world."""
     import small_models
 
-    place = tmp_path_factory.mktemp("models")
-    small_models.inpainting_pipeline(place / "inpainting")
-    small_models.vit(place / "dino")
-    small_models.clip(place / "clip")
+    place = small_models.small_world(tmp_path_factory.mktemp("models"))
     environment = {"TMPDIR": str(tmp_path_factory.mktemp("app")), "VISION_CORE_EDITING": str(place)}
     with served("image_editing", environment) as url:
         yield url
 
 
 @pytest.fixture
-def visitor(browser, address):
+def visitor(opened, address):
     """Opens the app as another visitor, with an example chosen."""
-    contexts = []
 
     def open_app(example: str = "cat", **options):
-        contexts.append(browser.new_context(accept_downloads=True, **{"viewport": DESKTOP, **options}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(address)
-        page.wait_for_function("new URLSearchParams(location.search).has('visit')")
+        page = opened(address, **options)
         page.locator(f".vc-examples [data-value={example}]").click()
         page.wait_for_selector(".vc-canvas img")
         return page
 
-    yield open_app
-    for context in contexts:
-        context.close()
+    return open_app
 
 
 def drag(page, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -29,21 +29,11 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def visitor(browser, address):
+def visitor(opened, address):
     """Opens the page as another visitor."""
-    contexts = []
-
-    def open_page(viewport=DESKTOP, scheme: str = "light"):
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, accept_downloads=True))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"{address}/")
-        page.wait_for_function("new URLSearchParams(location.search).has('visit')")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
+    return lambda viewport=DESKTOP, scheme="light": opened(
+        f"{address}/", viewport=viewport, color_scheme=scheme
+    )
 
 
 def restore_example(page) -> None:

@@ -3,17 +3,17 @@
 import json
 import zlib
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 from vision_core import color
-from vision_core.cli import app
 from vision_core.color import lut, lut_files, palette_files
 from vision_core.files import bundled
 from vision_core.pictures import images
@@ -23,14 +23,7 @@ CAT = bundled("assets") / "color" / "cat.jpg"
 MODEL = find("color")
 
 
-def run(*words: object, status: int = 0) -> dict:
-    result = CliRunner().invoke(app, ["color", *map(str, words), "--json"])
-    assert result.exit_code == status, result.output
-    return json.loads(result.stdout)
-
-
-def mistake(*words: object) -> str:
-    return run(*words, status=2)["error"]
+run, mistake = (partial(call, "color") for call in (command_line.run, command_line.mistake))
 
 
 @pytest.fixture(autouse=True)

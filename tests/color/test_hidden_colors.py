@@ -1,13 +1,10 @@
 """What is wholly transparent has no colour: another one stored there changes no result."""
 
-import json
-
 import numpy as np
 import pytest
+from command_line import run
 from PIL import Image
-from typer.testing import CliRunner
 
-from vision_core.cli import app
 from vision_core.color import lowpoly
 from vision_core.color.palette import count_picture
 from vision_core.pictures import images
@@ -33,12 +30,6 @@ def folder(tmp_path, monkeypatch):
     for name, hidden in (("a", MAGENTA), ("b", GREEN)):
         images.save(cutout(hidden), f"{name}.png")
     return tmp_path
-
-
-def run(*words: object) -> dict:
-    result = CliRunner().invoke(app, [*map(str, words), "--json"])
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def test_the_nearest_visible_colour_stands_in():

@@ -1,21 +1,16 @@
 """The commands, typed as a user types them."""
 
-import json
 import resource
+from functools import partial
 
+import command_line
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from vision_core import digits
-from vision_core.cli import app
 from vision_core.files import bundled
 
-
-def ask(*arguments):
-    """The status and the one JSON object that `--json` prints."""
-    result = CliRunner().invoke(app, ["digits", *map(str, arguments), "--json"])
-    return result.exit_code, json.loads(result.stdout)
+ask = partial(command_line.ask, "digits")
 
 
 @pytest.fixture

@@ -1,10 +1,5 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from dataclasses import replace
 from itertools import takewhile
 
@@ -162,30 +157,6 @@ def test_stopped_before_anything_was_measured(settings, tmp_path):
     (tmp_path / "cut" / "config.json").write_bytes((tmp_path / "whole" / "config.json").read_bytes())
     finish(digits.resume(tmp_path / "cut"))
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
-
-
-def test_killed_process_resumes_to_the_same_bytes(settings, tmp_path):
-    settings = replace(settings, epochs=15, batches=6)  # long enough to be killed on a slow machine, too
-    cut = tmp_path / "cut"
-    arguments = "--epochs 15 --batches 6 --batch-size 32 --lr 0.01 --augment --cosine".split()
-    command = [sys.executable, "-m", "vision_core", "digits", "train", "--out", cut, "--data", settings.data]
-    process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not (cut / "epoch_weights" / "epoch_2_weights.pth").exists() and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (cut / "final_model_weights.pth").exists()  # or it was not killed in the middle
-    assert Run(cut).status() == "interrupted"
-    with open(cut / "metrics.jsonl", "a") as file:
-        file.write('{"event": "step", "st')  # a kill in the middle of a write
-    finish(digits.resume(cut))
-    finish(digits.train(tmp_path / "whole", settings))
-    for part in cut.rglob("*.part"):  # a kill in the middle of a write leaves its temporary file
-        part.unlink()
-    assert contents(cut) == contents(tmp_path / "whole")
-    steps = [entry["step"] for entry in Run(cut).events() if entry["event"] == "step"]
-    assert steps == list(range(1, 15 * 6 + 1))
 
 
 @pytest.mark.parametrize(

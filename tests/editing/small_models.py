@@ -8,6 +8,24 @@ import torch
 from vision_core import torchvision_cpu
 
 
+def finish(generator):
+    """What a generator returns, and a list of what it yields."""
+    events = []
+    while True:
+        try:
+            events.append(next(generator))
+        except StopIteration as end:
+            return end.value, events
+
+
+def small_world(folder: Path) -> Path:
+    """A painter, a ViT and a CLIP, as `VISION_CORE_EDITING` holds them."""
+    inpainting_pipeline(folder / "inpainting")
+    vit(folder / "dino")
+    clip(folder / "clip")
+    return folder
+
+
 def tokenizer_files(folder: Path) -> None:
     """A byte-level BPE vocabulary of single letters, as CLIP's tokenizer reads it."""
     letters = [chr(code) for code in range(33, 127)]

@@ -3,21 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from small_models import finish
 
 from vision_core.editing import masks, materials
 from vision_core.editing.fill import denoise, inpainting, patches
 from vision_core.editing.fill.push_pull import push_pull
 from vision_core.pictures import images
-
-
-def finish(generator):
-    """What a generator returns, and what it yielded."""
-    events = []
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as end:
-            return end.value, events
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from small_models import finish
 
 from vision_core import checkpoints, runs
 from vision_core.devices import generator, seeded
@@ -46,15 +47,6 @@ def settings(photos) -> Settings:
     return Settings(
         str(photos), epochs=3, steps=2, batch_size=3, crop=32, ema=0.5, device="cpu", lr=3e-3, **SMALL
     )
-
-
-def finish(generator):
-    events = []
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as end:
-            return end.value, events
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (16, 16), (17, 33), (50, 31)])

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from hub_server import Hub
-from test_fill import finish
+from small_models import finish
 from test_hub import around
 
 from vision_core.editing import masks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_models
 import torch
-from test_fill import finish
+from small_models import finish
 
 from vision_core import editing
 from vision_core.editing import masks, packed, recipe
@@ -21,11 +21,7 @@ from vision_core.pictures.images import Picture
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("models")
-    small_models.inpainting_pipeline(place / "inpainting")
-    small_models.vit(place / "dino")
-    small_models.clip(place / "clip")
-    return place
+    return small_models.small_world(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,17 @@
 """The commands, typed as a user types them."""
 
 import json
+from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
+import command_line
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from vision_core.cli import app
 from vision_core.leaves.generate import CLASSES
 
-
-def ask(*arguments):
-    """The status and the one JSON object that `--json` prints."""
-    result = CliRunner().invoke(app, ["leaves", *map(str, arguments), "--json"])
-    return result.exit_code, json.loads(result.stdout)
+ask = partial(command_line.ask, "leaves")
 
 
 def test_look_at_a_folder(leaf_folder, tmp_path):

@@ -1,13 +1,12 @@
 """Folders as people have them: split already, a level too deep, unpacked twice, with other files between."""
 
-import json
 import shutil
+from functools import partial
 
+import command_line
 import pytest
-from typer.testing import CliRunner
 
 from vision_core import leaves
-from vision_core.cli import app
 from vision_core.leaves import data, folders
 
 
@@ -26,9 +25,7 @@ def split(leaf_folder, tmp_path):
     return make
 
 
-def run(*arguments):
-    result = CliRunner().invoke(app, ["leaves", *map(str, arguments), "--json"])
-    return result.exit_code, json.loads(result.stdout)
+run = partial(command_line.ask, "leaves")
 
 
 @pytest.mark.parametrize(

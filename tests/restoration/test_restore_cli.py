@@ -1,8 +1,9 @@
 """The restore commands, called as a person would; mistakes are one sentence and status 2."""
 
-import json
+from functools import partial
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -12,15 +13,7 @@ from vision_core.cli import app
 from vision_core.pictures import images
 from vision_core.restoration import batch, reports
 
-
-def run(*words: object, status: int = 0) -> dict:
-    result = CliRunner().invoke(app, ["restore", *map(str, words), "--json"])
-    assert result.exit_code == status, result.output
-    return json.loads(result.stdout)
-
-
-def mistake(*words: object) -> str:
-    return run(*words, status=2)["error"]
+run, mistake = (partial(call, "restore") for call in (command_line.run, command_line.mistake))
 
 
 @pytest.fixture(autouse=True)

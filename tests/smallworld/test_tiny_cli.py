@@ -1,16 +1,13 @@
 """The commands of the small world, typed as a user types them."""
 
-import json
+from functools import partial
 
+import command_line
 import pytest
-from typer.testing import CliRunner
 
 from vision_core.cli.edit_tiny import app
 
-
-def ask(*arguments):
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    return result.exit_code, json.loads(result.stdout)
+ask = partial(command_line.ask, app=app)
 
 
 def test_train_export_evaluate(tmp_path):
