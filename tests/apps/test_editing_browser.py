@@ -15,7 +15,6 @@ from vision_core.pictures import images
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "editing"))
-PATIENCE = 60_000  # ms; a busy machine is no failure
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]

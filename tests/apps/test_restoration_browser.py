@@ -14,7 +14,6 @@ from vision_core.restoration import Options, restore
 
 ROOT = Path(__file__).parents[2]
 STAINED = ROOT / "assets" / "restoration" / "stained.jpg"
-PATIENCE = 120_000  # ms; a busy machine is no failure
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 TABS = {"One page": "#restore", "Many": "#restore-many", "Lab": "#damage", "Train": "#train"}
 
