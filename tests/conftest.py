@@ -1,4 +1,4 @@
-"""What the tests share: real data where it is, one headless Chromium, and silence towards the network."""
+"""Shared fixtures: real data sets if available, a headless Chromium, no network."""
 
 import os
 import shutil

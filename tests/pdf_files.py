@@ -1,4 +1,4 @@
-"""Small PDFs of every kind that scanners and writers make, each with the pixels that its page must give."""
+"""Small PDFs as made by scanners and programs, with the expected pixels of their pages."""
 
 import io
 import zlib

@@ -1,4 +1,4 @@
-"""The checkpoint door: both formats give back what went in, and nothing else gets through."""
+"""Tests of checkpoints: round trips in both formats, rejection of everything else."""
 
 import json
 import os
@@ -312,7 +312,7 @@ def test_lists_in_lists_are_refused_before_anybody_goes_through_them(tmp_path, o
 
 @pytest.mark.parametrize("stride", [(0,), (1,)])
 def test_tensors_that_are_larger_than_their_file_are_refused(tmp_path, stride):
-    """Of stride 0, and members of the archive that share their bytes."""
+    """Tensors of stride 0, and archive members that share their bytes."""
     path = tmp_path / "x.pth"
     if stride == (0,):
         save_state(path, {"a": torch.zeros(1).as_strided((10**9,), stride)})

@@ -1,4 +1,4 @@
-"""Folder jobs on a real cluster of two workers, one of which is killed: the bytes of one process."""
+"""Tests of folder jobs on a Ray cluster of two workers, one of which is killed."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def alone(shelf, tmp_path_factory):
 
 
 def told(reports, out) -> list[tuple]:
-    """What the reports say, without the seconds and the folder."""
+    """The reports without seconds and folders."""
     return sorted(
         (r.source, r.page, (r.written or "").replace(f"{out}/", ""), r.outcome, r.reason, r.change)
         for r in batch.table(reports)

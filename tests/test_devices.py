@@ -1,4 +1,4 @@
-"""Where to compute, and random numbers that a seed alone decides."""
+"""Tests of devices, threads and seeds."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Two processes train the weights that a single one trains, whatever the system and its loss."""
+"""Tests that two processes train the same weights as one, for every system."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Without an optional package every road to it ends with the line that installs it."""
+"""Tests that commands without their optional package print how to install it."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: after an error, a kill, a full disk."""
+"""Tests of atomic writes: errors, kills, full disks."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Batches: names that cannot collide, originals that stay, and one bad file that ends nothing."""
+"""Tests of batches: unique names, untouched originals, bad files."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Every trainer, killed with SIGKILL at random moments and resumed from its folder alone, loses nothing."""
+"""Tests that every trainer can be killed at random moments and resumed."""
 
 import json
 import multiprocessing
@@ -104,7 +104,7 @@ def forks():
 
 
 def command(words: list[str], folder: Path) -> None:
-    """`vision-core WORDS` in `folder`, what it says in a file there."""
+    """Run `vision-core WORDS` in `folder`, with its output in a file."""
     os.chdir(folder)
     log = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
@@ -114,7 +114,7 @@ def command(words: list[str], folder: Path) -> None:
 
 
 def contents(run: Path) -> dict[str, object]:
-    """Every file's bytes but what differs by its nature: the log's times, the processes' notes."""
+    """The bytes of every file except logs of times and processes."""
     skipped = {"metrics.jsonl", "config.json", "log.txt", "process.json"}
     files = [path for path in run.rglob("*") if path.is_file() and path.name not in skipped]
     entries = [e for e in Run(run).events() if e["event"] in ("step", "epoch")]

@@ -1,4 +1,4 @@
-"""The layers: who may import whom, read from the source, and what `--help` really loads."""
+"""Tests of the layers: allowed imports, and the modules loaded by `--help`."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Batches by worker processes are those that one process makes."""
+"""Tests that worker processes give the same batches as one process."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""One set of versions, whichever way the project is installed; and a wheel that has everything inside."""
+"""Tests of packaging: consistent versions, a complete wheel."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What the documents promise: their commands run, their options exist, their links lead somewhere."""
+"""Tests of the docs: commands run, options exist, links work."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""A run is measured, recorded and resumed to the bytes of an uninterrupted one, wherever it was left."""
+"""Tests of runs: evaluation, log, and resuming to the same bytes."""
 
 from dataclasses import dataclass
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The folder of a run, followed, stopped, killed and resumed; the trainers are real processes."""
+"""Tests of run folders with real training processes: follow, stop, kill, resume."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Settings state their bounds once: checks, the options of `train` and paths follow from the fields."""
+"""Tests of settings: validation, command options and paths from their fields."""
 
 import json
 import sys

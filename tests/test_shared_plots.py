@@ -1,4 +1,4 @@
-"""The one look of figures: loss curves keep the means, lines can be told apart, pages need no network."""
+"""Tests of the style of figures: means of loss curves, distinct lines, no network."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""torchvision imports beside this torch, and a pair that fits is left alone; each case in a fresh process."""
+"""Tests of torchvision with a CPU-only torch, each in a fresh process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The training loop: it learns, the seed decides, and a stop, a resume or a NaN loses nothing."""
+"""Tests of the training loop: learning, seeds, stopping, resuming, NaN."""
 
 import math
 import os

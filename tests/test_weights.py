@@ -1,4 +1,4 @@
-"""Weights come from models/, the hub's cache or the hub; here the hub is a real server on this machine."""
+"""Tests of finding weights in models/, the cache and a local server with the protocol of the Hub."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The package imports and works where POSIX's own modules are missing, as on Windows."""
+"""Tests of the package without POSIX modules, as on Windows."""
 
 import subprocess
 import sys

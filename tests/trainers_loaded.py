@@ -1,4 +1,4 @@
-"""What trainers take seconds to import, for the process that `test_killed` forks them from."""
+"""Slow imports of the trainers, for the process that `test_killed` forks."""
 
 from vision_core import torchvision_cpu
 

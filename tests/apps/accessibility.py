@@ -1,4 +1,4 @@
-"""What axe-core finds on a page that would keep somebody from using it."""
+"""Accessibility checks of a page with axe-core."""
 
 import pytest
 
@@ -14,7 +14,7 @@ STILL = """() => {
 
 
 def violations(page) -> list[str]:
-    """What axe-core finds serious or critical, small targets among it, each with where it is."""
+    """Serious and critical violations, including small targets, with their places."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page.wait_for_function("() => !document.querySelector('button[aria-busy=true]')")
     page.evaluate(STILL)
@@ -28,7 +28,7 @@ def violations(page) -> list[str]:
 
 
 def violations_by_scheme(page) -> dict[str, list[str]]:
-    """The violations of the page in light and, once it has changed its looks, in dark."""
+    """The violations of the page in the light and in the dark scheme."""
     behind = "getComputedStyle(document.querySelector('.stApp') ?? document.body).backgroundColor"
     page.emulate_media(color_scheme="light")
     page.wait_for_timeout(1000)

@@ -1,4 +1,4 @@
-"""A server of ours in a process of its own, as a browser or a script meets it."""
+"""Starts a server in a process of its own."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Pages of the dashboard run as scripts, and what they show."""
+"""Runs pages of the dashboard as scripts."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The colour app: its handlers called as functions, a training watched to its end, its files, its faults."""
+"""Tests of the colour app: handlers, a whole training, downloads, errors."""
 
 import io
 import json
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A photograph of 160 x 107 pixels: what is tested here does not depend on the size."""
+    """A photograph of 160 x 107 pixels, to be fast."""
     path = tmp_path_factory.mktemp("source") / "palace.png"
     with Image.open(ROOT / "assets/color/palace.jpg") as image:
         image.resize((160, 107)).save(path)
@@ -63,7 +63,7 @@ def chosen(small):
 
 
 def another(session: visits.Session) -> visits.Session:
-    """A new visitor who has what this one has."""
+    """A new visit with a copy of this one's files."""
     copied = visits.new(visit.APP)
     shutil.copytree(session.folder, copied.folder)
     return copied
@@ -80,7 +80,7 @@ def begin(session, epochs: float = 100) -> None:
 
 
 def watch(session, seconds: float = 120):
-    """Look at the page until the training has ended; every look."""
+    """Poll the page until the training has ended; returns all states."""
     states, end = [results.follow(session, 1, 1, "")], time.monotonic() + seconds
     while not states[-1][DONE]:
         assert time.monotonic() < end
@@ -90,7 +90,7 @@ def watch(session, seconds: float = 120):
 
 
 def ended(follow, session, seconds: float = 600):
-    """What a section shows once its job has ended."""
+    """The outputs of a section after its job has ended."""
     end = time.monotonic() + seconds
     while (shown := follow(session))[-1].active:
         assert time.monotonic() < end
@@ -100,7 +100,7 @@ def ended(follow, session, seconds: float = 600):
 
 @pytest.fixture(scope="module")
 def trained(chosen):
-    """A visitor whose short training has come to its end, and every look at it."""
+    """A visitor with a finished short training, and all states of the page."""
     session = another(chosen)
     begin(session)
     return session, watch(session)

@@ -1,4 +1,4 @@
-"""The suite in a real browser: a newcomer's path, a reload, Stop, bad uploads, and axe on each page."""
+"""Tests of the suite in a browser: first visit, reload, Stop, bad uploads, accessibility."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Connections as a stranger opens them: idle, half sent, not read, too many; a request at work goes on."""
+"""Tests of hostile connections: idle, half sent, unread, too many. Running requests continue."""
 
 import asyncio
 import socket

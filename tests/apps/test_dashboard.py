@@ -1,4 +1,4 @@
-"""The dashboard: its pages run as scripts, a training started from them, and both pages used in Chromium."""
+"""Tests of the dashboard: pages as scripts, a training, both pages in Chromium."""
 
 import base64
 import csv

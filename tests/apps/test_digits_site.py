@@ -1,4 +1,4 @@
-"""The digit explorer's page: its JavaScript under node, and the page itself used in a browser."""
+"""Tests of the digit explorer: its JavaScript in Node, the page in a browser."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""What every request passes: host names, slow bodies, and the files that a request names."""
+"""Tests of the request checks: host names, slow bodies, file paths."""
 
 import asyncio
 import json
@@ -133,7 +133,7 @@ def slow(parts: list[tuple[float, bytes, bool]]):
 
 
 def received(parts) -> list[str]:
-    """What an app behind `TimelyBody` gets of a body."""
+    """The events that an app behind `TimelyBody` receives."""
     got: list[str] = []
 
     async def app(scope, receive, send):
@@ -221,7 +221,7 @@ def test_a_browser_keeps_its_key():
 
 
 class Echo:
-    """The smallest of apps."""
+    """A minimal app."""
 
     files = APIRouter()
 
@@ -235,7 +235,7 @@ class Echo:
 
 @pytest.fixture
 def echo(tmp_path, monkeypatch):
-    """The address of an app that answers with what it was sent."""
+    """The address of an app that returns its input."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     app = FastAPI()
     app.add_middleware(doors.BadRequest)

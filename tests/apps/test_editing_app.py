@@ -1,4 +1,4 @@
-"""The editing page: its handlers called as functions, edits watched to their end, files, endpoints."""
+"""Tests of the editing app: handlers, whole edits, files, endpoints."""
 
 import sys
 import threading
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A photograph of 120 x 80 pixels: what is tested here does not depend on the size."""
+    """A photograph of 120 x 80 pixels, to be fast."""
     path = tmp_path_factory.mktemp("source") / "palace.png"
     with Image.open(ROOT / "assets/color/palace.jpg") as image:
         image.resize((120, 80)).save(path)
@@ -80,7 +80,7 @@ def mask_of(session) -> np.ndarray | None:
 
 
 def watch(session, seconds: float = 90):
-    """Look at the page until the edit has ended; every look."""
+    """Poll the page until the edit has ended; returns all states."""
     states, end = [results.follow(session, "")], time.monotonic() + seconds
     while states[-1][TIMER].active:
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""The editing page in a real browser: marked by pointer, edited, reloaded, by text; and axe with all open."""
+"""Tests of the editing page in a browser: selection, edits, reload, text, accessibility."""
 
 import os
 import re

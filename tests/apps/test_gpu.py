@@ -1,4 +1,4 @@
-"""ZeroGPU with a stand-in for the hub's package: as there, a call is pickled into a forked process."""
+"""Tests of ZeroGPU with a stub of the Hub's package, which pickles calls into a forked process."""
 
 import os
 import subprocess

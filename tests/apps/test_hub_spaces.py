@@ -1,4 +1,4 @@
-"""Each Space as a host meets it: its folder away from this checkout, with its requirements.txt alone."""
+"""Tests of each Space outside of the checkout, with only its requirements.txt."""
 
 import ast
 import os

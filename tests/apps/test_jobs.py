@@ -1,4 +1,4 @@
-"""Work in the background: its place, progress, end, and what a restart leaves of it."""
+"""Tests of background jobs: place in the queue, progress, end, restart."""
 
 import threading
 import time

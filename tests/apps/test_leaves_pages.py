@@ -1,4 +1,4 @@
-"""The leaf pages of the dashboard: run as scripts, and a training started from them."""
+"""Tests of the leaf pages: as scripts, with a training."""
 
 import io
 import json

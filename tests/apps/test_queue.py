@@ -1,4 +1,4 @@
-"""The one queue of heavy work: order, places, times, leaving, and trainings that outlive a server."""
+"""Tests of the queue: order, places, times, cancelling, trainings that outlive a server."""
 
 import tempfile
 import threading

@@ -1,4 +1,4 @@
-"""Uploads of one visit and of all: taken up to the limit, refused one byte above, forgotten after a while."""
+"""Tests of upload quotas: accepted at the limit, rejected above, forgotten after an hour."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Two replicas behind the nginx file of the docs: visitors stay where their work is, one machine may die."""
+"""Tests of two replicas behind nginx: visitors stay with their replica, and one may die."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A server that is killed while jobs are at work and wait: the next one starts them again."""
+"""Tests that a new server restarts the running and waiting jobs of a killed one."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""The endpoints for scripts, called over HTTP as a script calls them."""
+"""Tests of the restoration endpoints over HTTP."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The restoration app: its handlers called as functions, its files beside what the core gives, its faults."""
+"""Tests of the restoration app: handlers, files compared with the core's, errors."""
 
 import csv
 import io
@@ -84,7 +84,7 @@ def book(page, tmp_path_factory):
 
 
 def wait(session, kind: str, seconds: float = 120) -> str:
-    """What is said once the work has ended."""
+    """The message after the job has ended."""
     end = time.monotonic() + seconds
     while (state := jobs.report(session, kind))[1]:
         assert time.monotonic() < end

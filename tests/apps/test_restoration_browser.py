@@ -1,4 +1,4 @@
-"""The restoration page in a browser: restored, zoomed, protected, downloaded, reloaded; axe on each tab."""
+"""Tests of the restoration page in a browser: zoom, protection, download, reload, accessibility."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A visitor's folder: found by its key alone, bounded in size and time, written once; and who sweeps it."""
+"""Tests of visits: keys, limits of size and time, shown pictures, sweeping."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The suite as one app: what each address answers, its headers, its doors, and what refuses to start."""
+"""Tests of the suite: responses, headers, request checks, start-up errors."""
 
 import errno
 import io
@@ -142,7 +142,7 @@ def test_an_app_alone_answers_at_the_top():
 
 
 def junk(address: str) -> None:
-    """What strangers send: unknown sessions and functions, aborted uploads, junk on sockets of all kinds."""
+    """Hostile requests: unknown sessions and functions, aborted uploads, random bytes."""
     gradio = f"{address}/color-transfer/gradio_api"
     for path in ("queue/data?session_hash=nobody", "call/begin/nothing"):
         with suppress(httpx.RemoteProtocolError):

@@ -1,4 +1,4 @@
-"""No page decodes what a visitor sent: that happens in the guarded process, or not at all."""
+"""Tests that uploads are only decoded in the sandboxed process."""
 
 import ast
 import sys
@@ -102,7 +102,7 @@ def _audit(event: str, arguments: tuple) -> None:
 
 @contextmanager
 def watched(*files: Path) -> Iterator[None]:
-    """Nothing in this process opens these files meanwhile, but `visits.keep`, which copies them."""
+    """Check that only `visits.keep`, which copies them, opens these files in this process."""
     if _audit not in _HOOKED:
         sys.addaudithook(_audit)
         _HOOKED.append(_audit)

@@ -1,4 +1,4 @@
-"""The command line as a whole: quick help, one sentence for a mistake, one JSON object, a clean interrupt."""
+"""Tests of the command line: fast help, error messages, JSON output, interrupts."""
 
 import json
 import os

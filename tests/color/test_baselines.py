@@ -1,4 +1,4 @@
-"""The classic methods reach the statistics they are defined by."""
+"""Tests that classic methods reach the statistics that define them."""
 
 import numpy as np
 import ot

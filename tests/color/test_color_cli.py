@@ -1,4 +1,4 @@
-"""The colour commands, called as a person would; mistakes are one sentence and status 2."""
+"""Tests of the colour commands; errors are one sentence and status 2."""
 
 import json
 import zlib

@@ -1,4 +1,4 @@
-"""The colour losses: each against an oracle computed another way, and each with a gradient."""
+"""Tests of the colour losses against independent computations and numerical gradients."""
 
 import numpy as np
 import pytest

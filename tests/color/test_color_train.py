@@ -1,4 +1,4 @@
-"""Training a colour map: it learns, its seed decides, it stops safely and resumes to the same numbers."""
+"""Tests of training a colour map: learning, seeds, stopping, resuming."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""One call from two pictures to every result; the LUT, the file and the picture agree."""
+"""Tests of `color.transfer`; LUT, file and picture agree."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Text of .cube files: read as OpenColorIO reads them, or refused with the line and a way out."""
+"""Tests of .cube files: read as by OpenColorIO, or rejected with the line and a remedy."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is wholly transparent has no colour: another one stored there changes no result."""
+"""Tests that colours of transparent pixels influence no result."""
 
 import numpy as np
 import pytest

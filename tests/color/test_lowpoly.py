@@ -1,4 +1,4 @@
-"""Low poly: every pixel in the triangle that holds it, mean colours, no gaps, valid SVG."""
+"""Tests of low poly: labels, mean colours, no gaps, valid SVG."""
 
 from io import BytesIO
 from xml.etree import ElementTree

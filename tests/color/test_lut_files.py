@@ -1,4 +1,4 @@
-"""LUT files: read back here, by pillow-lut and by ffmpeg; broken files are refused."""
+"""Tests of LUT files, also with pillow-lut and ffmpeg; broken files are rejected."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""LUTs as pictures: every layout of a LUT gives that LUT, everything else is refused."""
+"""Tests of LUT pictures: every layout is read, everything else is rejected."""
 
 import cv2
 import numpy as np

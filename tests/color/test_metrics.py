@@ -1,4 +1,4 @@
-"""Metrics against POT, SciPy and numbers that can be worked out by hand."""
+"""Tests of metrics against POT, SciPy and hand-computed numbers."""
 
 import numpy as np
 import ot

@@ -1,4 +1,4 @@
-"""Palette files: what goes out comes back, another reader agrees, broken files are refused."""
+"""Tests of palette files: round trips, another reader, broken files."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""The figures show the numbers they were given, stay small, and open in a browser without a network."""
+"""Tests of figures: correct numbers, small files, no network."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The commands, typed as a user types them."""
+"""Tests of the commands."""
 
 import resource
 from functools import partial

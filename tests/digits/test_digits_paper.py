@@ -1,4 +1,4 @@
-"""Digits on photographs of paper: read right, or refused for the reason that is true."""
+"""Tests of digits on photographs of paper: correct, or rejected for the right reason."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The trained default that comes with the package: what its card and the issue promise of it."""
+"""Tests of the bundled weights against their model card."""
 
 from dataclasses import asdict
 from pathlib import Path

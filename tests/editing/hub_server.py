@@ -1,4 +1,4 @@
-"""A server that speaks the hub's file protocol for a few folders, and can misbehave."""
+"""A server with the file protocol of the Hub, which can misbehave."""
 
 import hashlib
 import json

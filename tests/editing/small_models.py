@@ -9,7 +9,7 @@ from vision_core import torchvision_cpu
 
 
 def finish(generator):
-    """What a generator returns, and a list of what it yields."""
+    """Run a generator; returns its result and a list of the yielded values."""
     events = []
     while True:
         try:

@@ -1,4 +1,4 @@
-"""AnchorNet learns: every parameter moves, the gradients are the expected loss's, new pictures profit."""
+"""Tests of AnchorNet: all parameters are trained, gradients are exact, results generalise."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""`edit batch` started again goes on where it was, after a kill, too."""
+"""Tests that a repeated `edit batch` continues, also after a kill."""
 
 import json
 import os

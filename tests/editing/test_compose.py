@@ -1,4 +1,4 @@
-"""Composition: outside the mask nothing changes, whatever was painted."""
+"""Tests of composition: pixels outside the mask never change."""
 
 import numpy as np
 import pytest

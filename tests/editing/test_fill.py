@@ -1,4 +1,4 @@
-"""Filling: patches continue texture, thin holes are interpolated; materials and recipes."""
+"""Tests of filling: patches, thin holes, materials."""
 
 import numpy as np
 import pytest

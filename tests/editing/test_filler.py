@@ -1,4 +1,4 @@
-"""The filler: known pixels stay, any size works, and its trainer learns and resumes."""
+"""Tests of the filler: known pixels, sizes, training, resuming."""
 
 from dataclasses import replace
 from itertools import islice

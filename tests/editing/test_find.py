@@ -1,4 +1,4 @@
-"""Finding things in photographs with the networks that come along: words, clicks, boxes, edges."""
+"""Tests of selection with the bundled networks: words, clicks, boxes, edges."""
 
 import shutil
 

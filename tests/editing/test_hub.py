@@ -1,4 +1,4 @@
-"""Large models from the hub: fetched, cut off, resumed, missing, offline; over the hub's own protocol."""
+"""Tests of downloads from the Hub: interrupted, resumed, missing, offline."""
 
 import json
 import os

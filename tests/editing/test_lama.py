@@ -1,4 +1,4 @@
-"""LaMa: fetched over the hub's protocol, then the first choice; a network of its shapes stands for it."""
+"""Tests of LaMa with a small network of the same shapes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The measurement of the large models, with tiny networks of the same kinds."""
+"""Tests of the benchmark of large models with tiny networks."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Mask files: what they mark, in every kind of picture that people save a mask as."""
+"""Tests of mask files in common formats."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""The real classes at a tiny size: diffusion, CLIP, a ViT, and the whole edit through them."""
+"""Tests of an edit with tiny diffusion, CLIP and ViT models."""
 
 import json
 from dataclasses import replace

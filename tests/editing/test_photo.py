@@ -1,4 +1,4 @@
-"""Photographs: a command and its recipe again."""
+"""Tests of tasks and recipes on photographs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Recipes come back from PNG and JSON, and a stranger's one is refused in a sentence before it costs."""
+"""Tests of recipes: round trips, and cheap rejection of hostile ones."""
 
 import json
 import tracemalloc

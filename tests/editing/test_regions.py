@@ -1,4 +1,4 @@
-"""Anchors, boxes and masks: apart, inside, and the right way round."""
+"""Tests of anchors, boxes and masks."""
 
 import numpy as np
 import pytest

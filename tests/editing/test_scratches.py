@@ -1,4 +1,4 @@
-"""Scratches: damage is drawn where it is said to be, and found by a network that its trainer teaches."""
+"""Tests of synthetic scratches and their detector."""
 
 from dataclasses import replace
 from itertools import islice

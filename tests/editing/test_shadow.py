@@ -1,4 +1,4 @@
-"""Shadows: found where one was drawn and lifted, none where the ground is as light as around."""
+"""Tests of the detection and removal of shadows."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Folders as people have them: split already, a level too deep, unpacked twice, with other files between."""
+"""Tests of real-world folders: existing splits, extra levels, duplicates, other files."""
 
 import shutil
 from functools import partial

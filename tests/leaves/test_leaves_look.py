@@ -1,4 +1,4 @@
-"""Leaf masks that are right or not there, advice, how ill a leaf is, teaching, results as files."""
+"""Tests of leaf masks, advice, discoloured area, teaching and result files."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""The network, its gate, its measures."""
+"""Tests of the network, its gate and its metrics."""
 
 from itertools import pairwise
 

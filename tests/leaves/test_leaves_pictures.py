@@ -1,4 +1,4 @@
-"""Drawn leaves, their transformations and their augmentation."""
+"""Tests of generated leaves, transformations and augmentation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The trained default that comes with the package, on real leaves where they are."""
+"""Tests of the bundled classifier, on real leaves if available."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The static page: its JavaScript answers as PyTorch does, and in a browser it answers without a server."""
+"""Tests of the static page: same results as PyTorch, offline use."""
 
 import json
 import shutil

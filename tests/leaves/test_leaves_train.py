@@ -304,7 +304,7 @@ def test_grad_cam_weighs_the_maps_by_the_heads_weights_and_leaves_no_trace(train
 
 
 def test_ground_bias_is_seen_and_other_grounds_in_the_views_take_it_away(tmp_path):
-    """Of leaves on grounds of their class, the ground alone tells the class, unless views swap it."""
+    """If each class has its own background, the background predicts the class unless views replace it."""
     for _ in leaves.generate(tmp_path / "biased", 120, seed=1, size=64, biased=True):
         pass
     alone = []

@@ -1,4 +1,4 @@
-"""Pages of PDFs: a scan's own pixels in and out, everything else drawn and said, nothing damaged unsaid."""
+"""Tests of PDF pages: exact pixels of scans, rendering with notes, damage."""
 
 import struct
 import sys

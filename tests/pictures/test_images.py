@@ -1,4 +1,4 @@
-"""The image door: what comes in is right or refused in one sentence, what goes out is complete."""
+"""Tests of image input and output: correct or rejected, nothing lost silently."""
 
 import re
 import resource
@@ -225,7 +225,7 @@ def pages_of(frames: list[tuple[Image.Image, int]]) -> bytes:
 
 
 def test_thumbnails_levels_and_masks_are_no_pages(tmp_path):
-    """What NewSubfileType says is neither the picture nor a page of the document."""
+    """NewSubfileType marks images that are neither the picture nor a page."""
     small, page, other = (
         Image.new("RGB", size, color)
         for size, color in (((5, 4), "red"), ((50, 40), "lime"), ((30, 20), "blue"))

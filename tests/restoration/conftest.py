@@ -1,4 +1,4 @@
-"""A page that is drawn, and a network that is small."""
+"""A generated page and a small network."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the restorer and its gate learn from: samples of the world, papers of the light, the truth of ink."""
+"""Tests of the training data of restorer and gate."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ def sheets():
 
 
 def test_a_stroke_is_as_wide_as_it_looks():
-    """Of a soft line: ink to half of its darkness and paper from a third, whatever its darkness is."""
+    """Soft lines: ink above half of their darkness, paper below a third."""
     across = np.abs(np.arange(64) - 32) / 10
     for darkest in (0.3, 0.9):
         depth = np.tile(darkest * (1 - across).clip(0), (48, 1)).astype(np.float32)
@@ -106,7 +106,7 @@ def test_papers_lie_between_those_of_two_pages(sheets):
 
 
 def test_the_gate_learns_what_helps(tmp_path):
-    """Of cells whose first evidence tells how many dB are won; what only teaches is not what is counted."""
+    """The first feature of these cells is the gain in dB; only real cells are evaluated."""
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (9000, evidence.FEATURES)).astype(np.float32)
     gain = 3 * features[:, 0] + rng.normal(0, 0.2, 9000)

@@ -1,4 +1,4 @@
-"""The restore commands, called as a person would; mistakes are one sentence and status 2."""
+"""Tests of the restore commands; errors are one sentence and status 2."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The trainer, on generated pages and crops of 32 pixels."""
+"""Tests of the trainer on generated pages and crops of 32 pixels."""
 
 from dataclasses import replace
 

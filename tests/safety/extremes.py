@@ -1,4 +1,4 @@
-"""Where the numbers and lengths of a file stand, and the values that parsers trip over."""
+"""Locates numbers and lengths in files and replaces them by extreme values."""
 
 import gzip
 import json
@@ -252,7 +252,7 @@ def _jpeg(data: bytes) -> Iterator[Field]:
 
 
 def _tiff(data: bytes) -> Iterator[Field]:
-    """Of all directories, those of EXIF too, with the first of the values that lie elsewhere."""
+    """Numbers of all directories, including EXIF, and the first of their external values."""
     order = "little" if data[:1] == b"I" else "big"
     number = lambda at, size: int.from_bytes(data[at : at + size], order)  # noqa: E731
     yield 4, 4, order
@@ -300,7 +300,7 @@ def _zip(data: bytes) -> Iterator[Field]:
 
 
 def _gif(data: bytes) -> Iterator[Field]:
-    """Of the screen, and of every frame, extension and piece of data."""
+    """Numbers of the screen descriptor, frames, extensions and data blocks."""
     yield from ((6, 2, "little"), (8, 2, "little"), (10, 1, "little"), (11, 1, "little"))
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 128 else 0)
     while data[at] != 0x3B:

@@ -1,4 +1,4 @@
-"""Every network that a file can ask for declares what it may ask: nothing is built without bounds."""
+"""Tests that every network declares bounds for its constructor arguments."""
 
 import importlib
 import inspect

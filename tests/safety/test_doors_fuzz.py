@@ -409,7 +409,7 @@ def _unpacked(path: Path) -> None:
 
 @door
 def onnx_network(folder: Path) -> Reader:
-    """What a guarded process does with a stranger's ONNX file."""
+    """Add a door for an untrusted ONNX file."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     float32, make = onnx.TensorProto.FLOAT, onnx.helper

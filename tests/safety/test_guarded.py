@@ -1,4 +1,4 @@
-"""Strangers' pictures are read in another process: the same pictures, and nothing that harms this one."""
+"""Tests of the sandboxed process: same pictures, no harm to this process."""
 
 import os
 import signal
@@ -192,7 +192,7 @@ def crash(path):
 
 
 def attempts(path) -> dict[str, str]:
-    """What somebody would try who has taken the decoder over."""
+    """Attempts of a compromised decoder."""
     folder = path.parent
     tries = {
         "network": socket.socket,

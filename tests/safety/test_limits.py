@@ -1,4 +1,4 @@
-"""Every limit: a test at it and one above, its sentence and its variable; the table of the docs."""
+"""Tests of every limit, its message and variable, and of the table in the docs."""
 
 import ast
 import re
@@ -111,7 +111,7 @@ def test_a_larger_limit_counts_as_well_and_a_variable_that_is_wrong_is_not_blame
 
 
 def test_no_other_module_has_limits_of_its_own():
-    """Of pixels, bytes, pages and sides of files; bounds inside of one format stay beside its parser."""
+    """Limits of pixels, bytes, pages and sides of files; limits within a format stay in its parser."""
     root, places = Path(__file__).parents[2], []
     own = re.compile(
         r"(MAX|MOST|LARGEST|LONGEST).*(PIXELS|BYTES|PAGES|SIDE|SECONDS|FILE)|(MEGA)?PIXELS|MEGABYTES"

@@ -1,4 +1,4 @@
-"""What files and visitors put into a sentence cannot fill it, colour it or turn it round."""
+"""Tests that messages quote untrusted text safely."""
 
 import unicodedata
 

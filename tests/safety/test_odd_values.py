@@ -251,7 +251,7 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
 
 
 def complaint(call: Call, folder: Path) -> str:
-    """What is wrong with how a command took it; "" where it worked or refused with a sentence."""
+    """The fault of a command; "" if it succeeded or failed with a message."""
     status, text = attempt(call.words, folder)
     for made in folder.glob("new*"):  # else the next command refuses to write there, whatever its value
         shutil.rmtree(made) if made.is_dir() else made.unlink()

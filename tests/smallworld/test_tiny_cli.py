@@ -1,4 +1,4 @@
-"""The commands of the small world, typed as a user types them."""
+"""Tests of the commands of the small world."""
 
 from functools import partial
 

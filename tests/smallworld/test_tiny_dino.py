@@ -1,4 +1,4 @@
-"""The views that the small world's DINO learns from, its teacher, and what tells of a collapse."""
+"""Tests of the DINO of the small world: views, teacher, collapse metrics."""
 
 from random import Random
 from typing import Any

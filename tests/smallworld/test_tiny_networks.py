@@ -1,4 +1,4 @@
-"""The networks of the small world learn, all of each, and ordinary libraries open what is saved."""
+"""Tests that the networks of the small world learn and open in common libraries."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The networks of the small world that are shipped: they paint what is asked for, where it is asked for."""
+"""Tests of the bundled networks of the small world."""
 
 from random import Random
 

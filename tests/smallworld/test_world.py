@@ -1,4 +1,4 @@
-"""The small world: what is said of a scene is what is seen, and an edit changes only its own pixels."""
+"""Tests of the small world: captions, masks and edits agree with the picture."""
 
 from dataclasses import replace
 from random import Random

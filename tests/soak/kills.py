@@ -105,7 +105,7 @@ class Forks:
 
 
 def files(out: Path) -> Files:
-    """What must be the same."""
+    """The files that must be identical."""
     if (out / "config.json").exists():
         return contents(out)
     paths = [path for path in out.rglob("*") if path.is_file() and path.name not in SKIPPED]
