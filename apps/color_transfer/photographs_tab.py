@@ -18,7 +18,6 @@ from apps.shared.jobs import Job, Stopped
 from apps.shared.progress import note
 from apps.shared.visits import Session
 from vision_core.color import lut
-from vision_core.color.advice import warnings
 from vision_core.files import read_json, write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import SUFFIXES, Picture
@@ -66,7 +65,7 @@ def _recolor_one(look: Look, file: tuple[str, str], baked: Any) -> dict[str, Any
     visits.make_room(look.session, output.rgb.nbytes // 2)
     images.save(output, look.path(PNG))
     _keep_pair(look, picture, output)
-    unknown = "" if look.facts["kind"] == "cube" else " ".join(warnings(look.model, picture))
+    unknown = "" if look.facts["kind"] == "cube" else " ".join(look.model.warnings(picture))
     failed, words = ([f"{unknown}."], "") if unknown else ([], f"{file[0]} is ready.")
     return {"words": words, "failed": failed, "notes": list(picture.notes), "of": file[0]}
 

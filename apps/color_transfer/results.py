@@ -18,7 +18,6 @@ from apps.shared.results import missing
 from apps.shared.views import history
 from apps.shared.visits import Session
 from vision_core.color import colormap, lut, lut_files, metrics
-from vision_core.color.advice import warnings
 from vision_core.files import write_text
 from vision_core.pictures import images
 from vision_core.safety import guarded
@@ -135,7 +134,7 @@ def use_saved(state: Session | None, file: str | None) -> None:
         title = "The colours of a .cube file"
     else:
         color_map = colormap.from_arrays(guarded.call(colormap.to_arrays, file))
-        table, warning = color_map.lut(), " ".join(warnings(color_map, picture))
+        table, warning = color_map.lut(), " ".join(color_map.warnings(picture))
         title = warning or "The saved model is in use"
     look = looks.create(visitor, "cube" if color_map is None else "model", title, picture, table, color_map)
     change(visitor.session, result=look.name)

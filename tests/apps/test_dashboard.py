@@ -17,7 +17,7 @@ from streamlit_pages import checked, metrics, told, visit, wait_for
 
 from apps.dashboard import frame, jobs
 from apps.dashboard.digits import sources
-from apps.dashboard.digits.story import read_story
+from apps.dashboard.digits.sources import read_story
 from apps.dashboard.tables import csv_bytes
 from apps.shared import queue
 from vision_core import digits, runs

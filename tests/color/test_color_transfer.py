@@ -5,7 +5,6 @@ import pytest
 
 from vision_core import color
 from vision_core.color import compare, lut, lut_files
-from vision_core.color.advice import warnings
 from vision_core.color.palette import count_colors
 from vision_core.files import bundled
 from vision_core.pictures import images
@@ -57,9 +56,9 @@ def test_strength_zero_changes_nothing(shipped):
 
 def test_colours_never_seen_are_told(shipped):
     known, unknown = (images.read(EXAMPLES / f"{name}.jpg") for name in ("astronaut", "flower"))
-    assert warnings(shipped, known) == ()
+    assert shipped.warnings(known) == ()
     assert shipped.unseen(count_colors(known.rgb)) == 0
-    (sentence,) = warnings(shipped, unknown)
+    (sentence,) = shipped.warnings(unknown)
     assert "not trained on" in sentence
 
 

@@ -13,11 +13,13 @@ from vision_core.color import lut
 from vision_core.color.network import ColorMapper
 from vision_core.color.objective import Settings
 from vision_core.color.palette import CountedColors, Palette, count_colors, shares
+from vision_core.pictures.images import Picture
 from vision_core.safety import bounds
 from vision_core.safety.messages import reason
 from vision_core.settings import from_plain
 
 NODES = 65  # with 33, the LUT of a steep map is off by more than 2/255
+UNSEEN_WARNING = 0.05  # warn if more than this share of the pixels has unseen colours
 _SEEN_BITS = 4  # training colours are recorded in 16 x 16 x 16 bins: 512 bytes
 
 
@@ -69,6 +71,15 @@ class ColorMap:
             np.frombuffer(base64.b64decode(self.metadata["source_colors"]), np.uint8)
         ).astype(bool)
         return float(counted.counts[~seen[_boxes(counted.colors)]].sum() / counted.counts.sum())
+
+    def warnings(self, picture: Picture) -> tuple[str, ...]:
+        """Warnings about applying the map to a picture; empty if its colours were seen in training."""
+        unseen = self.unseen(count_colors(picture.visible))
+        if unseen <= UNSEEN_WARNING:
+            return ()
+        return (
+            f"{unseen:.0%} of the pixels have colours that the model was not trained on: expect artefacts",
+        )
 
 
 def seen_colors(counted: CountedColors) -> str:

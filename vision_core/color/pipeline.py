@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from vision_core.color import lowpoly, lut, metrics
-from vision_core.color.advice import warnings
 from vision_core.color.colormap import ColorMap, load, save
 from vision_core.color.objective import Settings
 from vision_core.color.palette import Palette, count_picture, extract
@@ -83,5 +82,5 @@ def transfer(
         color_map=color_map,
         lut=baked,
         metrics=metrics.measure(picture.seen, output.seen, color_map.palette, target_rgb),
-        warnings=warnings(color_map, picture),
+        warnings=color_map.warnings(picture),
     )

@@ -39,9 +39,7 @@ class Recolorer:
         notes = [*result.notes, *images.loss(result, target)]
         if self.color_map is None:
             return notes
-        from vision_core.color.advice import warnings
-
-        return [*notes, *warnings(self.color_map, picture)]
+        return [*notes, *self.color_map.warnings(picture)]
 
     def _own(self, picture: images.Picture) -> Any:
         table = self.color_map.lut(colors=count_colors(picture.visible).colors)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from apps.dashboard import jobs
 from apps.dashboard.comparison import compare
-from apps.dashboard.digits.story import SYSTEM, read_story
+from apps.dashboard.digits.sources import SYSTEM, read_story
 from apps.dashboard.story import Story
 
 MEASURES = {

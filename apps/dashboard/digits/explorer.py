@@ -10,7 +10,7 @@ from apps.dashboard import jobs
 from apps.dashboard.digits import sources
 from apps.dashboard.digits.curves import show_curves
 from apps.dashboard.digits.one_epoch import show_epoch
-from apps.dashboard.digits.story import SYSTEM, read_story
+from apps.dashboard.digits.sources import SYSTEM, read_story
 from apps.dashboard.frame import framed
 from vision_core.files import bundled
 from vision_core.runs import Run

@@ -11,12 +11,14 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
+from apps.dashboard import story
 from apps.dashboard.tables import csv_bytes
-from vision_core import digits
+from vision_core import digits, runs
 from vision_core.digits.packed import decode_images
 from vision_core.files import bundled, read_json
 from vision_core.safety import guarded
 
+SYSTEM = "digits"
 SCALARS = ("loss", "val_loss", "train_accuracy", "val_accuracy", "test_accuracy")
 
 
@@ -155,3 +157,8 @@ def onnx(source: Source) -> bytes:
     with TemporaryDirectory() as scratch:
         weights = source.export.weights(len(source.epochs) - 1)
         return digits.write_onnx(weights, Path(scratch) / "digits.onnx").read_bytes()
+
+
+def read_story(run: runs.Run) -> story.Story:
+    """The state of a training; problems with its files are reported in `problem`, never raised."""
+    return story.read(run, SYSTEM, digits.Settings, SCALARS)

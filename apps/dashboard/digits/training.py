@@ -4,7 +4,7 @@ import streamlit as st
 
 from apps.dashboard import charts, forms, jobs
 from apps.dashboard.digits.comparison import show_comparison
-from apps.dashboard.digits.story import SYSTEM, read_story
+from apps.dashboard.digits.sources import SYSTEM, read_story
 from apps.dashboard.story import Story
 from apps.dashboard.tables import offer, show_metrics
 from apps.dashboard.watching import await_end, choose, follow, start_button, tell_refusal
