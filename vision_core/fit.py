@@ -68,35 +68,35 @@ def fit(
             model.zero_grad()
             losses = _backward(model, group, terms, weights or {}, accelerator)
             distributed.average_gradients(parameters)
-            named, norm = _finite(parameters, losses, accelerator, step)
+            values, norm = _finite(parameters, losses, accelerator, step)
             if clip is not None:
                 clip_grads_with_norm_(parameters, clip, norm)
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            for name, value in named.items():
+            for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value
             if accelerator.trackers:
-                accelerator.log(named, step=step)
+                accelerator.log(values, step=step)
             done = step - start * steps_per_epoch
-            yield Step(step, total, named, (time.monotonic() - began) / done * (total - step))
+            yield Step(step, total, values, (time.monotonic() - began) / done * (total - step))
         yield Epoch(epoch, epochs, {name: value / steps_per_epoch for name, value in sums.items()})
 
 
 def _groups(batches: Iterable[Any], size: int, count: int, epoch: int) -> Iterator[list[Any]]:
     """Group the batches by optimiser step; raises `ValueError` unless there are exactly `count` groups."""
     group: list[Any] = []
-    drawn = 0
+    count_so_far = 0
     for batch in batches:
-        if drawn == count * size:
+        if count_so_far == count * size:
             raise ValueError(f"epoch {epoch} has more than {count * size} batches")
-        drawn += 1
+        count_so_far += 1
         group.append(batch)
         if len(group) == size:
             yield group
             group = []
-    if drawn < count * size:
-        raise ValueError(f"epoch {epoch} has {drawn} batches, not {count * size}")
+    if count_so_far < count * size:
+        raise ValueError(f"epoch {epoch} has {count_so_far} batches, not {count * size}")
 
 
 def _backward(

@@ -182,5 +182,5 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
         return float(value)
     elif hint in (int, str, bool, NoneType) and type(value) is hint:
         return value
-    wanted = getattr(hint, "__name__", str(hint)) if not arguments else str(hint)
-    raise ValueError(f"{name} is {quote(value)}, which is not {wanted}")
+    expected = getattr(hint, "__name__", str(hint)) if not arguments else str(hint)
+    raise ValueError(f"{name} is {quote(value)}, which is not {expected}")

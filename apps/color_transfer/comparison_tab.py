@@ -30,9 +30,9 @@ def begin(state: Session | None) -> None:
         job.tell(0, 1, "every method on your picture")
         source = images.shrink(images.shrink(look.source.on_white().rgb, looks.VIEW), results.MEASURED)
         target = look.target
-        wanted = None if target is None else images.shrink(target.on_white().rgb, results.MEASURED)
-        entries = compare.compare(source, model.palette, model, wanted, looks.seconds(look))
-        pictures = [("The picture", source)] + ([] if wanted is None else [("The colours", wanted)])
+        reference = None if target is None else images.shrink(target.on_white().rgb, results.MEASURED)
+        entries = compare.compare(source, model.palette, model, reference, looks.seconds(look))
+        pictures = [("The picture", source)] + ([] if reference is None else [("The colours", reference)])
         pictures += [(entry.name, entry.image) for entry in entries]
         for number, (_, rgb) in enumerate(pictures):
             images.save(Picture(rgb), look.path(f"method-{number}.png"))

@@ -22,10 +22,10 @@ Options = Mapping[str, str]
 def _find(session: Session, name: str, file: str, options: Options) -> Response:
     look = looks.get(visit.current(session), name)
     if file in READY:
-        named = (
+        file_name = (
             f"{visits.file_title(options['of'])}-recoloured.png" if "of" in options else _saved_as(look, file)
         )
-        return downloads.stored(look.path(file), named)
+        return downloads.stored(look.path(file), file_name)
     if file not in MAKERS:
         raise ValueError(f"There is no download {file!r}")
     return downloads.made(

@@ -28,10 +28,10 @@ def draw(state: Session | None, *choice: Any) -> tuple[Any, ...]:
     visitor = current(state)
     names = ("threshold", "density", "seed", "scatter", "coloring", "color", "lightness")
     options = {name: str(value) for name, value in zip(names, choice, strict=True)}
-    drawn, triangles, _ = drawing(looks.get(visitor), options)
+    image, triangles, _ = drawing(looks.get(visitor), options)
     links = [views.link(visitor, f"lowpoly.{end}", end.upper(), options) for end in ("png", "svg")]
     words = note(f"{triangles:,} triangles") + downloads.links("", "".join(links))
-    shown = visits.shown(visitor.session, images.shrink(drawn.on_white().rgb, looks.VIEW))
+    shown = visits.shown(visitor.session, images.shrink(image.on_white().rgb, looks.VIEW))
     return gr.Image(shown, visible=True), words
 
 
@@ -60,9 +60,9 @@ def drawing(look: Look, options: Mapping[str, str]) -> tuple[images.Picture, int
 
 def write(look: Look, path: Path, options: Mapping[str, str]) -> None:
     """The PNG or the SVG of a drawing, by the suffix."""
-    drawn, _, svg = drawing(look, options)
+    image, _, svg = drawing(look, options)
     if path.suffix == ".png":
-        images.save(drawn, path)
+        images.save(image, path)
     else:
         write_text(path, svg)
 

@@ -65,13 +65,13 @@ def describe(picture: Picture) -> str:
 def choose_target(state: Session | None, path: str | None, clusters: float, colors: float) -> str:
     """Choose the picture whose colours to take: its palette replaces the current one and its locks."""
     visitor = current(state)
-    gone = {} if visitor.imported else visit.NO_PALETTE
+    reset = {} if visitor.imported else visit.NO_PALETTE
     if not path:
-        return palette_editor(change(visitor.session, target="", **gone) if visitor.target else visitor)
+        return palette_editor(change(visitor.session, target="", **reset) if visitor.target else visitor)
     try:
         picture = read_picture(path)
     except ValueError as error:  # no other picture stays chosen
-        return note(sentence(error), "warning") + palette_editor(change(visitor.session, target="", **gone))
+        return note(sentence(error), "warning") + palette_editor(change(visitor.session, target="", **reset))
     if (name := _keep(visitor, path)) == visitor.target:
         return palette_editor(visitor)  # a reload shows the picture again
     taken = replace(visitor, locked=()).with_palette(_extract(picture, (), clusters, colors))

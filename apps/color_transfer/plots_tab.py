@@ -47,9 +47,9 @@ def draw(state: Session | None, name: str, space: str) -> tuple[Any, ...]:
     visitor = current(state)
     if not visitor.result or looks.status(looks.get(visitor)) in trainings.GOING_ON:
         return gr.Plot(visible=False), ""  # opened during the training, whose curves are shown above
-    drawn = plot(figure(looks.get(visitor), name, space))
+    chart = plot(figure(looks.get(visitor), name, space))
     file = views.link(visitor, "plot.html", "Save this plot (HTML)", {"name": name, "space": space})
-    return gr.Plot(drawn, visible=True), downloads.links("", file)
+    return gr.Plot(chart, visible=True), downloads.links("", file)
 
 
 def figure(look: Look, name: str, space: str) -> go.Figure:

@@ -205,11 +205,11 @@ def _card(look: Look) -> tuple[str, str, str]:
     """(name, title, thumbnail) of a past result; the thumbnail is drawn once, for the final result."""
     path = look.path("thumbnail.txt")
     if path.exists():
-        drawn = path.read_text()
+        preview = path.read_text()
     else:
         small = images.shrink(images.read(look.path("view.png")).rgb, THUMBNAIL)
-        drawn = data_uri(lut.apply(looks.table(look), small))
+        preview = data_uri(lut.apply(looks.table(look), small))
         if look.path(looks.LUT).exists():
-            path.write_text(drawn)
+            path.write_text(preview)
     title = {"training": look.facts["title"], "tuned": "fine-tuned", "model": "saved model", "cube": ".cube"}
-    return look.name, f"{look.number} · {title[look.facts['kind']]}", drawn
+    return look.name, f"{look.number} · {title[look.facts['kind']]}", preview

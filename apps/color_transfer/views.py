@@ -54,9 +54,9 @@ def _undo(visit: Visit) -> str:
     """The step that Undo reverts: a colour dropped, or replaced by another."""
     if not visit.earlier:
         return "Undo"
-    gone = [color for color in visit.earlier[-1][0] if color not in visit.colors]
-    what = "Drop" if len(visit.earlier[-1][0]) > len(visit.colors) else "Replace"
-    return f"Undo: {what} {gone[0]}" if gone else "Undo"
+    removed = [color for color in visit.earlier[-1][0] if color not in visit.colors]
+    verb = "Drop" if len(visit.earlier[-1][0]) > len(visit.colors) else "Replace"
+    return f"Undo: {verb} {removed[0]}" if removed else "Undo"
 
 
 def facts(measured: dict[str, Any], palette: Palette, keeps: float | None) -> str:
@@ -114,9 +114,9 @@ def methods(rows: list[dict[str, Any]], titles: dict[str, str]) -> str:
 
 
 def _best(values: list[Any], key: str) -> Any:
-    known = [value for value in values if value is not None]
+    numbers = [value for value in values if value is not None]
     pick = max if key in ("colors_used", "ssim") else min
-    return pick(known) if known else object()
+    return pick(numbers) if numbers else object()
 
 
 def _cell(value: Any) -> str:

@@ -146,7 +146,7 @@ def confusion(
     Args:
         names: of the classes; without them they are digits.
     """
-    what = "digit" if names is None else "class"
+    label = "digit" if names is None else "class"
     called: list[Any] = list(names or range(len(table)))
     rows = [
         {
@@ -165,7 +165,7 @@ def confusion(
     across = alt.Axis(**AXIS, labelAngle=-40 if long else 0, labelLimit=130)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("read:O", title="read as", axis=across, sort=called),
-        y=alt.Y("true:O", title=f"true {what}", axis=down, sort=called),
+        y=alt.Y("true:O", title=f"true {label}", axis=down, sort=called),
     )
     kinds = alt.Scale(domain=["right", "wrong", "none"], range=["#2f6fe0", "#e0562b", "#8490a8"])
     squares = base.mark_rect(cornerRadius=5, cursor="pointer").encode(
@@ -176,7 +176,7 @@ def confusion(
         stroke=alt.condition(cell, alt.value("#e0562b"), alt.value("#00000000")),
         strokeWidth=alt.value(3),
         tooltip=[
-            alt.Tooltip("true:O", title=f"true {what}"),
+            alt.Tooltip("true:O", title=f"true {label}"),
             alt.Tooltip("read:O", title="read as"),
             alt.Tooltip("images:Q", title="images"),
         ],

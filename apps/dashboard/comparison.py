@@ -80,15 +80,15 @@ def _choose_new(system: str, names: list[str]) -> None:
 
 
 def _row(story: Story, more: dict[str, Any]) -> dict[str, Any]:
-    asked, best = story.settings, story.best
+    settings, best = story.settings, story.best
     return {
         "training": story.run.name,
         "status": story.status,
         "best epoch": best and best["epoch"],
         "validation": best and 100 * best["val_accuracy"],
         **more,
-        "epochs": f"{story.epochs[-1]['epoch'] if best else 0} of {asked.get('epochs', '?')}",
-        "learning rate": asked.get("lr"),
-        "seed": asked.get("seed"),
+        "epochs": f"{story.epochs[-1]['epoch'] if best else 0} of {settings.get('epochs', '?')}",
+        "learning rate": settings.get("lr"),
+        "seed": settings.get("seed"),
         "seconds": story.seconds,
     }

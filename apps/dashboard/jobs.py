@@ -30,8 +30,8 @@ def root() -> Path:
 
 def data_root() -> Path | None:
     """The operator's folder of training data: VISION_CORE_DATA."""
-    named = os.environ.get("VISION_CORE_DATA")
-    return Path(named).absolute() if named else None
+    folder = os.environ.get("VISION_CORE_DATA")
+    return Path(folder).absolute() if folder else None
 
 
 def folders(system: str) -> list[runs.Run]:

@@ -18,14 +18,14 @@ def show_metrics(values: Mapping[str, str], explanations: Mapping[str, str] | No
             st.metric(title, value, border=True, help=(explanations or {}).get(title))
 
 
-def offer(what: str, rows: Sequence[Mapping[str, Any]], name: str, document: Any = None) -> None:
+def offer(label: str, rows: Sequence[Mapping[str, Any]], name: str, document: Any = None) -> None:
     """Buttons that download rows of equal keys as CSV, and `document`, or else the rows, as JSON."""
     table = csv_bytes(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
     text = json.dumps(without_nan(rows if document is None else document), indent=1)
     with st.container(horizontal=True, gap="small"):
         for kind, data in (("CSV", table), ("JSON", text)):
             st.download_button(
-                f"{what} as {kind}",
+                f"{label} as {kind}",
                 data,
                 f"{name}.{kind.lower()}",
                 on_click="ignore",

@@ -84,12 +84,12 @@ def choose(names: list[str], key: str, read: Callable[[str], Story], links: Call
     Args:
         links: shows links to other pages of the training, beside the buttons.
     """
-    asked = st.query_params.get(key, st.session_state.get(key))
-    if asked not in names:
+    requested = st.query_params.get(key, st.session_state.get(key))
+    if requested not in names:
         st.session_state[key] = names[0]  # no default, so that the address always names the run
-        if asked is not None:
+        if requested is not None:
             st.warning(
-                f"There is no training {jobs.quoted(asked)} here; this is the newest.",
+                f"There is no training {jobs.quoted(requested)} here; this is the newest.",
                 icon=":material/search_off:",
             )
     with st.container(horizontal=True, vertical_alignment="center"):

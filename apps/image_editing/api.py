@@ -68,15 +68,15 @@ def edit_task(
 def make_mask(image: str | None, words: str, box: str, point: str) -> str:
     """A mask as PNG: by words, by a box `left,top,right,bottom` around a thing, or by a point `x,y` on it."""
     picture = _picture(image)
-    given = [text.strip() or None for text in (words or "", box or "", point or "")]
-    if given.count(None) != 2:
+    selectors = [text.strip() or None for text in (words or "", box or "", point or "")]
+    if selectors.count(None) != 2:
         raise ValueError("Say what to mark: words, a box or a point, one of them")
-    if given[0] is not None:
-        match, message = mask_panel.named(Visit(visits.new(APP)), picture, given[0])
+    if selectors[0] is not None:
+        match, message = mask_panel.named(Visit(visits.new(APP)), picture, selectors[0])
         if match is None:
             raise ValueError(message)
     else:
-        match, _ = editing.select(picture, None, *given[1:])
+        match, _ = editing.select(picture, None, *selectors[1:])
         assert match is not None
     path = _folder() / "mask.png"
     masks.save(masks.check(match, *picture.rgb.shape[:2]), path)

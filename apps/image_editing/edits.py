@@ -436,12 +436,12 @@ def show_regions(
     scale = small.shape[1] / picture.rgb.shape[1]
     middle = [row[len(row) // 2] for row in visitor.boxes]
     scaled = [[round(side * scale) for side in box] for box in middle]
-    drawn = painting.boxed(small, scaled, chosen)
+    overlay = painting.boxed(small, scaled, chosen)
     for index, (left, top, _, _) in enumerate(scaled):
         at = (left + 5, top + 18)
-        cv2.putText(drawn, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(overlay, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 3, cv2.LINE_AA)
         cv2.putText(
-            drawn, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA
+            overlay, str(index + 1), at, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA
         )
     heat: Any = gr.skip()
     if saliency is not None:
@@ -449,7 +449,7 @@ def show_regions(
         color = cv2.applyColorMap((level.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
         mixed = cv2.addWeighted(small, 0.45, np.ascontiguousarray(color), 0.55, 0)
         heat = gr.Image(visits.shown(visitor.session, mixed), visible=True)
-    return heat, gr.Image(visits.shown(visitor.session, drawn), visible=True), views.regions(middle, chosen)
+    return heat, gr.Image(visits.shown(visitor.session, overlay), visible=True), views.regions(middle, chosen)
 
 
 @user_errors

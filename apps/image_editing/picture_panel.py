@@ -57,19 +57,19 @@ def chosen(visitor: Visit, source: str, scene: int | None = None) -> Visit:
 @user_errors
 def choose(state: Session | None, path: str | None) -> tuple[Any, ...]:
     """(message about the picture, canvas, caption); after a refused file no picture is chosen."""
-    known = current(state)
+    visitor = current(state)
     if not path:
-        return "", mask_panel.canvas(chosen(known, "")), ""
+        return "", mask_panel.canvas(chosen(visitor, "")), ""
     try:
         picture = read_picture(path)
         if min(picture.rgb.shape[:2]) < TINY:
             raise ValueError(f"A picture of less than {TINY} pixels a side holds nothing to edit")
     except ValueError as error:  # no other picture stays chosen
-        known = chosen(known, "")
-        return note(sentence(error), "warning"), mask_panel.canvas(known), ""
-    if (name := keep(known, path)) != known.source:
-        known = chosen(known, name)
-    return describe(known, picture), mask_panel.canvas(known, picture), caption(known)
+        visitor = chosen(visitor, "")
+        return note(sentence(error), "warning"), mask_panel.canvas(visitor), ""
+    if (name := keep(visitor, path)) != visitor.source:
+        visitor = chosen(visitor, name)
+    return describe(visitor, picture), mask_panel.canvas(visitor, picture), caption(visitor)
 
 
 def describe(visitor: Visit, picture: Picture) -> str:

@@ -134,16 +134,16 @@ def _next(
     if before is None or len(before.prompt.strokes) >= STROKES:
         return None
     prompt, adds = before.prompt, takes == before.takes
-    known = eyes.shared().answer(picture.seen, prompt, seen)
+    answers = eyes.shared().answer(picture.seen, prompt, seen)
     steps = len(prompt.strokes) + (prompt.box is not None)
     chosen = (*prompt.chosen, *[0] * steps)[:steps]
     nearest = AGAIN * max(seen.height, seen.width)
     if len(at) == 1 and prompt.strokes and adds == prompt.strokes[-1][1]:
         if np.hypot(*np.subtract(at[0], prompt.strokes[-1][0][-1])) <= nearest:
             return replace(
-                before, prompt=replace(prompt, chosen=(*chosen[:-1], (chosen[-1] + 1) % len(known)))
+                before, prompt=replace(prompt, chosen=(*chosen[:-1], (chosen[-1] + 1) % len(answers)))
             )
-    level = known.on(seen, chosen[-1] % len(known))
+    level = answers.on(seen, chosen[-1] % len(answers))
     inside = any(level[seen.cell(x, y)] > 0 for x, y in at)
     if not inside and adds:  # the click may add a missed part of the same thing
         other = eyes.shared().answer(picture.seen, Prompt(((at, True),)), seen).logits[0]

@@ -47,9 +47,9 @@ BY = {
 
 
 @user_errors
-def follow(given: Session | None, seen: str) -> tuple[Any, ...]:
+def follow(session: Session | None, seen: str) -> tuple[Any, ...]:
     """All that the page shows of the result, in the order of `app`'s outputs."""
-    visitor = current(given)
+    visitor = current(session)
     work = works.get(visitor) if visitor.result else works.running(visitor)
     if work is None:
         return nothing(past_of(visitor))

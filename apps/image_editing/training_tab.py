@@ -48,15 +48,15 @@ def add(state: Session | None, caption: str, prompt: str) -> str:
 @user_errors
 def add_scenes(state: Session | None, count: float) -> str:
     """Add drawn scenes, with prompts that change one thing, to the training pictures."""
-    known = current(state)
+    visitor = current(state)
     for _ in range(whole(count, 1, MOST, "The number of scenes")):
-        seed = len(known.lessons) + 1000
+        seed = len(visitor.lessons) + 1000
         scene = world.scene(seed, 2)
-        path = visits.opened(known.session).path(f"kept-scene-{seed}.png")
+        path = visits.opened(visitor.session).path(f"kept-scene-{seed}.png")
         images.save(Picture(world.render(scene, 128)), path)
-        wanted = world.variants(scene)[seed % 7]
-        known = _add_lesson(known, (path.name, str(world.caption(scene)), str(world.caption(wanted))))
-    return listed(known)
+        edited = world.variants(scene)[seed % 7]
+        visitor = _add_lesson(visitor, (path.name, str(world.caption(scene)), str(world.caption(edited))))
+    return listed(visitor)
 
 
 @user_errors

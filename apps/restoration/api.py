@@ -37,10 +37,10 @@ def restore(
         for _ in turn:
             pass
         network = networks.embedded() if options.method == "network" else None
-        done = gpu.call(restoration.restore, picture, network, options)
-    verdict = {"accepted": done.verdict.accepted, "reason": done.verdict.reason}
-    figures = {"change": round(done.verdict.change, 3), "seconds": round(done.seconds, 2)}
-    return _saved(done.picture, "restored.png"), verdict | figures
+        result = gpu.call(restoration.restore, picture, network, options)
+    verdict = {"accepted": result.verdict.accepted, "reason": result.verdict.reason}
+    figures = {"change": round(result.verdict.change, 3), "seconds": round(result.seconds, 2)}
+    return _saved(result.picture, "restored.png"), verdict | figures
 
 
 @user_errors

@@ -16,16 +16,16 @@ what it changed and where it guesses; a gate keeps the original wherever restori
 def build() -> gr.Blocks:
     """Build the page and connect its events."""
     with wiring.page("Manuscript restoration", INTRO) as page:
-        given = page.visit
+        state = page.visit
         with gr.Tabs():
             with gr.Tab("One page", id="page"):
-                one = restore_tab.build(given, page.key)
+                one = restore_tab.build(state, page.key)
             with gr.Tab("Many", id="many"):
-                looks = [one["look"], one["book"], many.build(given)]
+                looks = [one["look"], one["book"], many.build(state)]
             with gr.Tab("Lab", id="lab"):
-                looks.append(lab.build(given))
+                looks.append(lab.build(state))
             with gr.Tab("Train", id="train"):
-                looks.append(training.build(given))
+                looks.append(training.build(state))
         kept = wiring.controls(page, without=("Page",))
         api.build()
         wiring.load(page, Visit, restore_tab.shown, one["chosen"], looks, kept)

@@ -107,10 +107,10 @@ def finished(sheet: Sheet, chosen: Choice) -> tuple[Path, dict[str, Any]]:
     path, report = sheet.path(f"{name}.png"), sheet.path(f"{name}.json")
     if not (path.exists() and report.exists()):
         page, changed = _pair(sheet)
-        done = finish(page, changed, chosen.options, protected(sheet))
-        visits.make_room(sheet.session, done.picture.rgb.nbytes // 2)
-        images.save(done.picture, path)
-        write_json(report, _verdict(done.verdict))
+        result = finish(page, changed, chosen.options, protected(sheet))
+        visits.make_room(sheet.session, result.picture.rgb.nbytes // 2)
+        images.save(result.picture, path)
+        write_json(report, _verdict(result.verdict))
         for old in sorted(sheet.folder.glob("view-*.png"), key=_written)[:-KEPT_VIEWS]:
             visits.remove(old)
     return path, read_json(report)

@@ -138,9 +138,9 @@ def follow(state: Session | None, seen: str) -> tuple[Any, ...]:
     status, going_on = _state(session, run, events)
     previews = sorted((run.folder / "previews").glob("epoch_*.jpg"))
     now = f"{run.name} {len(events)} {len(previews)} {going_on}"
-    drawn, preview, download = gr.skip(), gr.skip(), gr.skip()
+    figure, preview, download = gr.skip(), gr.skip(), gr.skip()
     if now != seen:
-        drawn = gr.Plot(plot(curves_of(events)), visible=any(e["event"] == "step" for e in events))
+        figure = gr.Plot(plot(curves_of(events)), visible=any(e["event"] == "step" for e in events))
         if previews:
             preview = gr.Image(str(previews[-1]), visible=True, label=_title(previews[-1]))
         else:
@@ -153,7 +153,7 @@ def follow(state: Session | None, seen: str) -> tuple[Any, ...]:
         gr.Button(visible=again),
         gr.Button(interactive=not going_on),
         gr.Timer(active=going_on),
-        drawn,
+        figure,
         preview,
         download,
         now,

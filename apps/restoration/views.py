@@ -108,7 +108,7 @@ def _plain(why: str) -> str:
     return why.partition(", quality score")[0].replace("mean change", "the average pixel changed by", 1)
 
 
-def facts(decision: dict[str, Any], known: dict[str, Any]) -> str:
+def facts(decision: dict[str, Any], details: dict[str, Any]) -> str:
     """The measurements before and after, with explanations."""
     before, after = decision["before"], decision["after"]
     numbers = (
@@ -134,8 +134,8 @@ def facts(decision: dict[str, Any], known: dict[str, Any]) -> str:
         ),
     )
     took = (
-        f"{known['width']:,} x {known['height']:,} pixels in {duration(known['seconds'])}, "
-        f"by {METHODS[known['method']]}."
+        f"{details['width']:,} x {details['height']:,} pixels in {duration(details['seconds'])}, "
+        f"by {METHODS[details['method']]}."
     )
     return f'{tiles(numbers, "before and after in numbers")}<p class="vc-empty">{took}</p>'
 

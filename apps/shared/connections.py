@@ -67,8 +67,8 @@ class Connection(H11Protocol):
             return
         unsent = transport.get_write_buffer_size()
         at_work = self.cycle is not None and not self.cycle.response_complete
-        asked = self.cycle is not self._seen  # a request since the last check, maybe answered already
-        if asked or (at_work and not unsent) or (unsent and unsent != self._unsent):
+        new_request = self.cycle is not self._seen  # a request since the last check, maybe answered already
+        if new_request or (at_work and not unsent) or (unsent and unsent != self._unsent):
             self._idle_looks = 0
         else:
             self._idle_looks += 1

@@ -158,8 +158,8 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message.get("headers", [])}
-                added = [header for header in self.headers if header[0] not in given]
+                names = {name.lower() for name, _ in message.get("headers", [])}
+                added = [header for header in self.headers if header[0] not in names]
                 message["headers"] = [*message.get("headers", []), *added]
             await send(message)
 
@@ -201,7 +201,7 @@ class BrowserKey:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        known = scope["type"] != "http" or f"{BROWSER_COOKIE}=" in header(scope, b"cookie")
+        has_key = scope["type"] != "http" or f"{BROWSER_COOKIE}=" in header(scope, b"cookie")
         text = (
             f"{BROWSER_COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"
         )
@@ -211,7 +211,7 @@ class BrowserKey:
                 message["headers"] = [*message["headers"], (b"set-cookie", text.encode())]
             await send(message)
 
-        await self.app(scope, receive, send if known else with_key)
+        await self.app(scope, receive, send if has_key else with_key)
 
 
 class FramedCookies:
@@ -280,8 +280,12 @@ class OnlyUploads:
 
     def may_be_named(self, path: Any) -> bool:
         try:
-            named = Path(path)
-            return named.is_file() and not named.is_symlink() and self.folder in named.resolve().parents
+            requested = Path(path)
+            return (
+                requested.is_file()
+                and not requested.is_symlink()
+                and self.folder in requested.resolve().parents
+            )
         except (TypeError, ValueError, OSError):
             return False
 

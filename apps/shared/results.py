@@ -67,17 +67,17 @@ def every(kind: type[Kind], visit: Visit) -> list[Kind]:
 
 def missing(results: Sequence[Result], shown: int) -> str:
     """A sentence on the results older than the `shown` newest, and on deleted ones."""
-    gone, older = 0, max(0, len(results) - shown)
+    removed, older = 0, max(0, len(results) - shown)
     if results:
         folders = visits.numbered(
             results[-1].session, results[-1].KIND
         )  # also those that a kill left incomplete
-        gone = results[-1].number - len(folders) + folders.index(results[-1].name)
+        removed = results[-1].number - len(folders) + folders.index(results[-1].name)
     parts = (
         ["an older one is not shown" if older == 1 else f"{older} older ones are not shown"] if older else []
     )
-    if gone:
-        which = "the first one was" if gone == 1 else f"the first {gone} were"
+    if removed:
+        which = "the first one was" if removed == 1 else f"the first {removed} were"
         parts.append(f"{which} removed to make room")
     return f" ({'; '.join(parts)})" if parts else ""
 

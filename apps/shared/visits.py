@@ -95,8 +95,8 @@ def current(kind: type[Chosen], state: Session | None) -> Chosen:
     """
     if state is None or not state.path(CHOICES).exists():
         return kind(state or new(kind.APP))
-    known = read_json(opened(state).path(CHOICES))
-    return kind(state, **{name: _tuples(known[name]) for name in _choices(kind) if name in known})
+    choices = read_json(opened(state).path(CHOICES))
+    return kind(state, **{name: _tuples(choices[name]) for name in _choices(kind) if name in choices})
 
 
 def change(kind: type[Chosen], state: Session, **choices: Any) -> Chosen:

@@ -161,9 +161,9 @@ def load(
 
     @user_errors
     def opened(request: gr.Request) -> tuple[Any, ...]:
-        asked = request.query_params.get("visit")
-        session = visits.find(kind.APP, asked) or visits.new(kind.APP)
-        if asked and session.key != asked:
+        key = request.query_params.get("visit")
+        session = visits.find(kind.APP, key) or visits.new(kind.APP)
+        if key and session.key != key:
             gr.Warning(OVER)
         kept = visits.current(kind, session).controls
         values = [gr.update(value=kept[name]) if name in kept else gr.skip() for name in names]

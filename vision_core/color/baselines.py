@@ -50,8 +50,8 @@ def surroundings(source: np.ndarray, picture: np.ndarray, place: np.ndarray, mos
     if len(around) < 64:
         around = picture[~place]
     (x, where, n), (y, _, m) = _lab(source), _lab(around[None])
-    (a, variance), (b, wanted) = _moments(x, n), _moments(y, m)
-    scale = np.sqrt(np.diag(wanted) / np.maximum(np.diag(variance), 1e-18)).clip(0.75, 1.25)
+    (a, variance), (b, target_variance) = _moments(x, n), _moments(y, m)
+    scale = np.sqrt(np.diag(target_variance) / np.maximum(np.diag(variance), 1e-18)).clip(0.75, 1.25)
     return decode(x + most * ((x - a) * scale + b - x), "lab")[where]
 
 

@@ -266,10 +266,10 @@ def _seeds(points: np.ndarray, weights: np.ndarray, number: int, random: np.rand
     centres = points[[random.choice(len(points), p=weights)]]
     distance = ((points - centres[0]) ** 2).sum(axis=1)
     while len(centres) < number and (mass := weights * distance).any():
-        drawn = points[random.choice(len(points), trials, p=mass / mass.sum())]
-        nearer = np.minimum(distance, ((points - drawn[:, None]) ** 2).sum(axis=2))
+        candidates = points[random.choice(len(points), trials, p=mass / mass.sum())]
+        nearer = np.minimum(distance, ((points - candidates[:, None]) ** 2).sum(axis=2))
         best = (nearer @ weights).argmin()
-        centres, distance = np.vstack([centres, drawn[best]]), nearer[best]
+        centres, distance = np.vstack([centres, candidates[best]]), nearer[best]
     return centres
 
 

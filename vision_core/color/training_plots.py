@@ -56,8 +56,8 @@ def mappings(
     fig = figure("Sample mappings (CIELAB a*-b* plane)", 560)
     chance = source.counts / source.counts.sum()
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(chance), min(number, np.count_nonzero(chance)), replace=False, p=chance)
-    before, after = source.colors[drawn], mapped[drawn]
+    sample = rng.choice(len(chance), min(number, np.count_nonzero(chance)), replace=False, p=chance)
+    before, after = source.colors[sample], mapped[sample]
     start, end = (encode(colors, "lab")[:, 1:] for colors in (before, after))
     for (ax, ay), (x, y) in zip(start.tolist(), end.tolist(), strict=True):
         arrow = {"x": x, "y": y, "ax": ax, "ay": ay, "xref": "x", "yref": "y", "axref": "x", "ayref": "y"}

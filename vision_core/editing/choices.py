@@ -289,8 +289,8 @@ def repeat(
         device=device,
     )
     blending = Blending(options.get("colors", True), options.get("poisson", False))
-    named = ("strength", "padding", "feather", "edge")
-    numbers = {name: float(options[name]) for name in named if options.get(name) is not None}
+    names = ("strength", "padding", "feather", "edge")
+    numbers = {name: float(options[name]) for name in names if options.get(name) is not None}
     left, top, right, bottom = options.get("sides", (0, 0, 0, 0))
     if recipe.task == "run":
         assert mask is not None

@@ -97,10 +97,10 @@ def match_colors(painted: np.ndarray, rgb: np.ndarray, mask: np.ndarray, ring: f
     near = (distance(mask) <= ring) & ~mask
     if near.sum() < 16:
         return painted
-    got, true = painted[near].astype(np.float64), rgb[near].astype(np.float64)
-    spread = got.std(0)
-    gain = np.clip(np.where(spread > 1, true.std(0) / np.maximum(spread, 1), 1), 0.8, 1.25)
-    moved = (painted - got.mean(0)) * gain + true.mean(0)
+    painted_colors, true_colors = painted[near].astype(np.float64), rgb[near].astype(np.float64)
+    spread = painted_colors.std(0)
+    gain = np.clip(np.where(spread > 1, true_colors.std(0) / np.maximum(spread, 1), 1), 0.8, 1.25)
+    moved = (painted - painted_colors.mean(0)) * gain + true_colors.mean(0)
     return moved.round().clip(0, 255).astype(np.uint8)
 
 

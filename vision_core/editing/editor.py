@@ -323,8 +323,8 @@ def write(result: Edit, folder: str | Path, number: int = 0, key: str = "") -> P
         if candidate.box:
             b = candidate.box
             edit_recipe = replace(edit_recipe, box=(b.left, b.top, b.right, b.bottom))
-            drawn = draw_boxes(result.source.on_white().rgb, boxes, boxes.index(b))
-            images.save(Picture(drawn), place / f"boxes/{number}_rank{index}.png")
+            overview = draw_boxes(result.source.on_white().rgb, boxes, boxes.index(b))
+            images.save(Picture(overview), place / f"boxes/{number}_rank{index}.png")
         recipe.save(candidate.picture, edit_recipe, place / file)
         box = None if candidate.box is None else list(edit_recipe.box or ())
         entries.append({"file": file, "box": box, "scores": candidate.scores})

@@ -121,14 +121,14 @@ def _of_png(file: IO[bytes], name: str) -> Recipe:
     return parsed if mask is None else replace(parsed, mask=packed.from_bytes(mask))
 
 
-def _chunks(file: IO[bytes], wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(file: IO[bytes], kinds: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
     """Yield the chunks of these kinds of a PNG, from the first chunk on; others are skipped."""
     for _ in range(CHUNKS):
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
             return
         size, kind = int.from_bytes(head[:4]), head[4:]
-        if kind not in wanted:
+        if kind not in kinds:
             file.seek(size + 4, 1)
             continue
         RECIPE.check(size, "a chunk")

@@ -282,15 +282,15 @@ def _data_file(path: str | Path) -> Path:
 
 def _sampled(log_pi: Tensor, table: Table, number: int, generator: torch.Generator) -> Tensor:
     """The loss estimate from one drawn size per anchor; if the budget is used up, from the known losses."""
-    drawn = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
+    samples = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
     before = table.values[number].copy()
-    observed = [table.get(number, anchor, size) for anchor, size in enumerate(drawn.tolist())]
+    observed = [table.get(number, anchor, size) for anchor, size in enumerate(samples.tolist())]
     if None in observed:
         rows = torch.from_numpy(table.values[number])
         return expected(log_pi, rows) if (~rows.isnan()).any() else log_pi.sum() * 0
     values = torch.tensor([value for value in observed if value is not None])
     baseline = np.nanmean(before) if not np.isnan(before).all() else float(values.mean())
-    return reinforce(log_pi, drawn, values, torch.full_like(values, float(baseline)))
+    return reinforce(log_pi, samples, values, torch.full_like(values, float(baseline)))
 
 
 def _complete(table: Table) -> Generator[Prepare]:

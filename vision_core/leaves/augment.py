@@ -21,7 +21,7 @@ KINDS = ("flip", "rotate", "crop", "blur", "contrast", "perspective")
 GROUNDS_DRAWN = 64  # number of different backgrounds
 
 
-def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:
+def random_views(squares: Tensor, crop: int, rng: torch.Generator) -> Tensor:
     """One random view of each picture, as from another camera in another place.
 
     Half of the leaves that can be segmented get another background. Then the picture is cropped (to half of
@@ -36,8 +36,8 @@ def random_views(squares: Tensor, crop: int, drawn: torch.Generator) -> Tensor:
         float (B, 3, crop, crop) in [0, 1].
     """
     count, side = len(squares), squares.shape[-1]
-    rand = torch.rand(14, count, generator=drawn)
-    seeds = torch.randint(2**31, (count,), generator=drawn).tolist()
+    rand = torch.rand(14, count, generator=rng)
+    seeds = torch.randint(2**31, (count,), generator=rng).tolist()
     moved = [_other_ground(*each) for each in zip(squares, (rand[7] < 0.5).tolist(), seeds, strict=True)]
     x = torch.stack(moved).float() / 255
     share = (0.5 + 0.5 * rand[0]).sqrt()  # of the side that is kept
@@ -77,9 +77,9 @@ def lit(images: Tensor, stops: Tensor, warmth: Tensor, shade: Tensor, side: Tens
     return torch.where(bright > 0.8, 1 - 0.2 * torch.exp(-(bright - 0.8) / 0.2), bright) ** (1 / 2.2)
 
 
-def _other_ground(square: Tensor, wanted: bool, seed: int) -> Tensor:
+def _other_ground(square: Tensor, replace: bool, seed: int) -> Tensor:
     """A picture uint8 (3, S, S); if wanted and if the leaf can be segmented, on a drawn background."""
-    if not wanted:
+    if not replace:
         return square
     rgb = square.permute(1, 2, 0).numpy()
     try:

@@ -89,12 +89,12 @@ def _filled(
     run: Run, model: LeafNet, manifest: Manifest, views: int, seed: int, kept: dict[str, Tensor]
 ) -> Generator[Prepare]:
     started = _read(run.folder / PARTIAL)
-    wanted = {"validation": 0} | ({"train": views - 1} if views else {})
-    files = {split: [photo.file for photo in manifest.of(split)] for split in wanted}
+    views_of = {"validation": 0} | ({"train": views - 1} if views else {})
+    files = {split: [photo.file for photo in manifest.of(split)] for split in views_of}
     total, done = sum(-(-len(names) // BATCH) for names in files.values()), 0
     parts: dict[str, list[Tensor]] = {}
     try:
-        for split, random in wanted.items():
+        for split, random in views_of.items():
             parts[split] = [started[split]] if split in started else []
             first = -(-parts[split][0].shape[1] // BATCH) if parts[split] else 0
             done += first

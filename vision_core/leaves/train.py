@@ -188,15 +188,15 @@ def _train(run: Run, settings: Settings, manifest: Manifest, model: LeafNet) -> 
     weight = counts.sum() / counts / len(counts) if settings.balance == "weights" else None
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        drawn = generator(settings.seed, epoch)
-        order = _order(labels, counts, settings, drawn)
+        rng = generator(settings.seed, epoch)
+        order = _order(labels, counts, settings, rng)
         if "train" in cached:
-            pictures = _views(cached["train"], order, drawn)
+            pictures = _views(cached["train"], order, rng)
         else:
-            pictures = _pictures(manifest, [photo.file for photo in train], order, settings.crop, drawn)
+            pictures = _pictures(manifest, [photo.file for photo in train], order, settings.crop, rng)
         for index, x in zip(order, pictures, strict=True):
             yield _mixed(
-                x, _targets(labels[index], len(counts), settings.label_smoothing), settings.mixup, drawn
+                x, _targets(labels[index], len(counts), settings.label_smoothing), settings.mixup, rng
             )
 
     def measure(model: torch.nn.Module, epoch: int) -> dict[str, Any]:
@@ -252,24 +252,24 @@ def _optimizer(model: LeafNet, settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups + ([{"params": slow, "lr": rate}] if slow else []))
 
 
-def _order(labels: Tensor, counts: Tensor, settings: Settings, drawn: torch.Generator) -> list[Tensor]:
+def _order(labels: Tensor, counts: Tensor, settings: Settings, rng: torch.Generator) -> list[Tensor]:
     """The pictures of each batch of an epoch; an incomplete last batch is dropped."""
     if settings.balance == "sampling":
-        order = torch.multinomial(1 / counts[labels], len(labels), replacement=True, generator=drawn)
+        order = torch.multinomial(1 / counts[labels], len(labels), replacement=True, generator=rng)
     else:
-        order = torch.randperm(len(labels), generator=drawn)
+        order = torch.randperm(len(labels), generator=rng)
     steps = max(1, len(labels) // settings.batch_size)
     return list(order.split(settings.batch_size))[:steps]
 
 
-def _views(embeddings: Tensor, order: list[Tensor], drawn: torch.Generator) -> Iterator[Tensor]:
+def _views(embeddings: Tensor, order: list[Tensor], rng: torch.Generator) -> Iterator[Tensor]:
     for index in order:
-        view = torch.randint(len(embeddings), index.shape, generator=drawn)
+        view = torch.randint(len(embeddings), index.shape, generator=rng)
         yield embeddings[view, index]
 
 
 def _pictures(
-    manifest: Manifest, files: list[str], order: list[Tensor], crop: int, drawn: torch.Generator
+    manifest: Manifest, files: list[str], order: list[Tensor], crop: int, rng: torch.Generator
 ) -> Iterator[Tensor]:
     """Random views of the pictures of each batch; the next batches are read in the background."""
 
@@ -284,7 +284,7 @@ def _pictures(
             squares = features.tensor(waiting.pop(0).result())
             if following is not None:
                 waiting.append(reader.submit(read, following))
-            yield random_views(squares, crop, drawn)
+            yield random_views(squares, crop, rng)
 
 
 def _terms(weight: Tensor | None, model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
@@ -299,16 +299,16 @@ def _targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
     return F.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
 
 
-def _mixed(x: Tensor, target: Tensor, alpha: float, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+def _mixed(x: Tensor, target: Tensor, alpha: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mix each entry, and its target, with another of the batch.
 
     Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
     """
     if not alpha:
         return x, target
-    seed = int(torch.randint(2**31, (), generator=drawn))
+    seed = int(torch.randint(2**31, (), generator=rng))
     share = float(np.random.default_rng(seed).beta(alpha, alpha))
-    other = torch.randperm(len(x), generator=drawn)
+    other = torch.randperm(len(x), generator=rng)
     return torch.lerp(x[other], x, share), torch.lerp(target[other], target, share)
 
 

@@ -78,9 +78,9 @@ def _outlined(rgb: np.ndarray, mask: np.ndarray, region: Any) -> np.ndarray:
     """The outline, and the two axes of the ellipse of the same moments."""
     width = _line(rgb)
     inner = np.asarray(ndimage.binary_erosion(mask, iterations=width), bool)
-    drawn = rgb.copy()
-    drawn[mask & ~inner] = _PINK
-    image = Image.fromarray(drawn)
+    outlined = rgb.copy()
+    outlined[mask & ~inner] = _PINK
+    image = Image.fromarray(outlined)
     draw, (y, x) = ImageDraw.Draw(image), region.centroid
     for length, angle in (
         (region.axis_major_length, region.orientation),

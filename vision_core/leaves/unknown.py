@@ -35,12 +35,12 @@ def left_out(
     if by not in ("species", "disease"):
         raise ValueError(f"by is {by!r}; species or disease was expected")
     manifest = data.split(data.survey(folder))
-    named = [name.partition(BETWEEN) for name in manifest.classes]
-    if not all(between for _, between, _ in named) or len({name for name, _, _ in named}) < 3:
+    pairs = [name.partition(BETWEEN) for name in manifest.classes]
+    if not all(between for _, between, _ in pairs) or len({name for name, _, _ in pairs}) < 3:
         raise ValueError(
             f"{folder} has no three species: classes were expected to be called SPECIES{BETWEEN}DISEASE"
         )
-    species = np.array([name for name, _, _ in named])
+    species = np.array([name for name, _, _ in pairs])
     embedded = {side: features.embed(model, manifest, side) for side in data.SPLITS}
     plain = embedded | {"train": embedded["train"][0]}
     labels = {side: np.array([photo.label for photo in manifest.of(side)]) for side in data.SPLITS}
@@ -82,9 +82,9 @@ def _left_out(species: np.ndarray, classes: list[str], by: str) -> Iterator[tupl
             yield name, np.array([n])
 
 
-def _of_classes(embeddings: Tensor, labels: np.ndarray, wanted: np.ndarray) -> Tensor:
+def _of_classes(embeddings: Tensor, labels: np.ndarray, classes: np.ndarray) -> Tensor:
     """The embeddings (..., N, WIDTH) of the wanted classes."""
-    return embeddings[..., torch.from_numpy(wanted[labels]), :]
+    return embeddings[..., torch.from_numpy(classes[labels]), :]
 
 
 def _fitted(

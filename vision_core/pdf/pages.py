@@ -180,10 +180,10 @@ def _grid(layout: Layout, unit: float, max_pixels: int) -> tuple[Grid, list[str]
     notes, (width, height) = [], grid.size
     most = min((max_pixels / (width * height)) ** 0.5, limits.SIDE.value / max(width, height))
     if most < 1:
-        wanted = _resolution(grid, unit)
+        target = _resolution(grid, unit)
         grid = _page_grid(layout.size, (grid.scale[0] * most * 0.999, grid.scale[1] * most * 0.999))
         notes = [
-            f"drawn at {_resolution(grid, unit)} instead of {wanted}, within {max_pixels / 1e6:g} megapixels"
+            f"drawn at {_resolution(grid, unit)} instead of {target}, within {max_pixels / 1e6:g} megapixels"
         ]
     return grid, notes or [f"drawn at {_resolution(grid, unit)}"]
 

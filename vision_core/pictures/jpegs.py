@@ -74,7 +74,7 @@ def complaint(data: bytes) -> tuple[bool, str]:
     return shown, warning.partition(": ")[2] or warning
 
 
-def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> tuple[Any, str]:
+def listened(act: Callable[[], Any], pattern: re.Pattern[str] | None = None) -> tuple[Any, str]:
     """The result of `act`, and the first line that a C library wrote to standard error meanwhile.
 
     Args:
@@ -85,8 +85,8 @@ def listened(act: Callable[[], Any], wanted: re.Pattern[str] | None = None) -> t
             result = act()
         file.seek(0)
         lines = file.read(1 << 16).decode("utf-8", "replace").splitlines()
-    meant = [line for line in lines if wanted is None or wanted.match(line)]
-    for line in lines if wanted else ():
+    meant = [line for line in lines if pattern is None or pattern.match(line)]
+    for line in lines if pattern else ():
         if line not in meant and not _HARMLESS.match(line):
             print(line, file=sys.stderr)
     return result, reason(ValueError(meant[0])) if meant else ""

@@ -38,10 +38,10 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise ValueError(f"it has more than {MAX_CHUNKS:,} chunks")
 
 
-def first(data: bytes, wanted: bytes) -> bytes | None:
+def first(data: bytes, kind: bytes) -> bytes | None:
     """The data of the first chunk of this name, or None if there is no intact one."""
     for name, start, end in chunks(data):
-        if name == wanted and _intact(data, start, end):
+        if name == kind and _intact(data, start, end):
             return data[start:end]
     return None
 

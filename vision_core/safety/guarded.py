@@ -68,8 +68,8 @@ def call(
         function: a function of this package, imported by its name in the worker. Arguments and result are
             plain data, arrays, bytes, or dataclasses of these; see `wire`.
     """
-    named = {"function": [function.__module__, function.__qualname__], "arguments": list(arguments)}
-    return _ask_one({**named, "page": None, "max_pixels": limits.PIXELS.value}, source, seconds)
+    request = {"function": [function.__module__, function.__qualname__], "arguments": list(arguments)}
+    return _ask_one({**request, "page": None, "max_pixels": limits.PIXELS.value}, source, seconds)
 
 
 @cache

@@ -87,22 +87,22 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
-    drawn = generator(settings.seed, epoch, step)
-    numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
-    parts = [_crop(number, settings.cache, drawn) for number in numbers]
+    rng = generator(settings.seed, epoch, step)
+    numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=rng).tolist()
+    parts = [_crop(number, settings.cache, rng) for number in numbers]
     crops, things = torch.stack([crop for crop, _ in parts]), torch.stack([mask for _, mask in parts])
     for crop in crops[::8]:
-        y, x, h, w = torch.randint(8, CROP - 8, (4,), generator=drawn).tolist()
+        y, x, h, w = torch.randint(8, CROP - 8, (4,), generator=rng).tolist()
         crop[:, y : y + h, x : x + w] = 128
-    return crops, torch.randn(len(crops), 4, CROP // 8, CROP // 8, generator=drawn), things
+    return crops, torch.randn(len(crops), 4, CROP // 8, CROP // 8, generator=rng), things
 
 
-def _crop(number: int, cache: str | None, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+def _crop(number: int, cache: str | None, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """A crop of a picture, uint8 (3, 64, 64), and the mask of its things, bool (1, 64, 64)."""
     scene, last = world.wild(number), data.SIDE - CROP
     extents = [[data.SIDE * end for end in paint.extent(scene, thing)] for thing in scene.things]
-    y, x = torch.randint(last + 1, (2,), generator=drawn).tolist()
-    luck = torch.rand(4, generator=drawn).tolist()
+    y, x = torch.randint(last + 1, (2,), generator=rng).tolist()
+    luck = torch.rand(4, generator=rng).tolist()
     if extents and luck[0] < 0.8:
         top, bottom, left, right = extents[int(luck[1] * len(extents))]
         y = min(max(int((top + bottom - CROP) / 2 + 48 * (luck[2] - 0.5)), 0), last)

@@ -129,9 +129,9 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, ...]:
-    drawn = generator(settings.seed, epoch, step)
-    numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
-    random = Random(int(torch.randint(1 << 62, (1,), generator=drawn)))
+    rng = generator(settings.seed, epoch, step)
+    numbers = torch.randint(settings.scenes, (settings.batch_size,), generator=rng).tolist()
+    random = Random(int(torch.randint(1 << 62, (1,), generator=rng)))
     scenes = [world.scene(number) for number in numbers]
     captions, rivals = [], []
     for scene in scenes:

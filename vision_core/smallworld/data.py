@@ -101,10 +101,10 @@ def drawn(scenes: list[world.Scene]) -> Tensor:
     return torch.from_numpy(np.stack([world.render(scene) for scene in scenes])).permute(0, 3, 1, 2)
 
 
-def draws(settings: Any, drawn: torch.Generator) -> Iterator[list[int]]:
+def draws(settings: Any, rng: torch.Generator) -> Iterator[list[int]]:
     """The scene numbers of each batch of an epoch."""
     for _ in range(settings.steps):
-        yield torch.randint(settings.scenes, (settings.batch_size,), generator=drawn).tolist()
+        yield torch.randint(settings.scenes, (settings.batch_size,), generator=rng).tolist()
 
 
 def save_sheet(path: Path, images: Tensor, columns: int = 8) -> None:

@@ -180,12 +180,12 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _batch(settings: Any, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-    drawn, size = generator(settings.seed, epoch, step), settings.batch_size
-    numbers = torch.randint(settings.scenes, (size,), generator=drawn).tolist()
-    places = torch.rand(size, len(PLACES), generator=drawn).argsort(1)[:, :2].tolist()
+    rng, size = generator(settings.seed, epoch, step), settings.batch_size
+    numbers = torch.randint(settings.scenes, (size,), generator=rng).tolist()
+    places = torch.rand(size, len(PLACES), generator=rng).argsort(1)[:, :2].tolist()
     chosen = [(number, PLACES[k]) for number, two in zip(numbers, places, strict=True) for k in two]
     pictures = np.stack([data.pictures(number, 1, settings.cache, scene)[0] for number, scene in chosen])
-    random = torch.rand(size, 2 + LOCALS, DRAWS, generator=drawn)
+    random = torch.rand(size, 2 + LOCALS, DRAWS, generator=rng)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).unflatten(0, (size, 2)), random
 
 

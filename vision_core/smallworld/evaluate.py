@@ -56,9 +56,11 @@ def retrieval(folder: Path, scenes: int) -> float:
 def pointing(folder: Path, scenes: int) -> float:
     """Pointing game of the saliency that is used to find the regions of an edit."""
     model = Saliency(folder)
-    drawn = [scene for scene in data.scenes(data.HELD_OUT, scenes) if scene.things]
-    hits = sum(dino.points_at_main(model.look(world.render(scene)).saliency, scene) for scene in drawn)
-    return hits / len(drawn)
+    scenes_with_things = [scene for scene in data.scenes(data.HELD_OUT, scenes) if scene.things]
+    hits = sum(
+        dino.points_at_main(model.look(world.render(scene)).saliency, scene) for scene in scenes_with_things
+    )
+    return hits / len(scenes_with_things)
 
 
 Task = tuple[world.Scene, world.Scene, int]  # before, after, and the index of the replaced thing

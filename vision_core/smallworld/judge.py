@@ -69,11 +69,11 @@ def _best(view: Tensor) -> list[Tensor]:
 
 def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield pictures with random brightness and noise, and their labels (B, 8)."""
-    drawn = generator(settings.seed, epoch)
-    for numbers in data.draws(settings, drawn):
+    rng = generator(settings.seed, epoch)
+    for numbers in data.draws(settings, rng):
         images = torch.stack([data.image(number, settings.cache) for number in numbers]).float() / 255
-        bright = 1 + 0.1 * torch.randn(len(images), 3, 1, 1, generator=drawn)
-        noise = 0.02 * torch.randn(images.shape, generator=drawn)
+        bright = 1 + 0.1 * torch.randn(len(images), 3, 1, 1, generator=rng)
+        noise = 0.02 * torch.randn(images.shape, generator=rng)
         yield (images * bright + noise).clamp(0, 1), torch.tensor([truth(world.scene(n)) for n in numbers])
 
 

@@ -164,18 +164,18 @@ def batches(settings: Any, epoch: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _batch(settings: Any, examples: Examples, epoch: int, step: int) -> tuple[Tensor, ...]:
-    drawn, size = generator(settings.seed, epoch, step), settings.batch_size
+    rng, size = generator(settings.seed, epoch, step), settings.batch_size
     needed = min(epoch * settings.steps * size, settings.scenes)
     allowed = torch.nonzero(examples.allowed[:needed])[:, 0]
     if not len(allowed):
         raise ValueError(f"all {needed} scenes contain withheld combinations; more scenes are needed")
-    pick = allowed[torch.randint(len(allowed), (size,), generator=drawn)]
-    masking = torch.randint(MASKINGS, (size,), generator=drawn)
+    pick = allowed[torch.randint(len(allowed), (size,), generator=rng)]
+    masking = torch.randint(MASKINGS, (size,), generator=rng)
     latents, left = examples.latents[pick, 0], examples.latents[pick, 1 + masking]
     texts = examples.texts[pick, masking].long()
-    texts[torch.rand(size, generator=drawn) < UNCONDITIONAL] = clip.tokenize([""])
-    noise = torch.randn(size, 4, GRID, GRID, generator=drawn)
-    times = torch.randint(1000, (size,), generator=drawn)
+    texts[torch.rand(size, generator=rng) < UNCONDITIONAL] = clip.tokenize([""])
+    noise = torch.randn(size, 4, GRID, GRID, generator=rng)
+    times = torch.randint(1000, (size,), generator=rng)
     return latents.float(), left.float(), box_masks(examples.boxes[pick, masking], 8), texts, noise, times
 
 
@@ -206,12 +206,12 @@ def _errors(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 @torch.inference_mode()
 def measure(model: nn.Module, settings: Any, folder: Path | None) -> dict[str, float]:
     """Loss on held-out scenes with fixed noise; writes inpainted samples to the run's folder."""
-    drawn, device = generator(1, 0), next(model.parameters()).device
+    rng, device = generator(1, 0), next(model.parameters()).device
     held = shared_examples(settings.autoencoder, settings.cache, TESTED, data.HELD_OUT)
     held.fill(TESTED, 0, str(device))
     latents, left = held.latents[:, 0].float(), held.latents[:, 1].float()
     masks, texts = box_masks(held.boxes[:, 0], 8), held.texts[:, 0].long()
-    noise = torch.randn(TESTED, 4, GRID, GRID, generator=drawn)
+    noise = torch.randn(TESTED, 4, GRID, GRID, generator=rng)
     times = torch.arange(TESTED) * 1000 // TESTED
     parts = [part.to(device) for part in (latents, left, masks, texts, noise, times)]
     errors = [_errors(model, group) for group in zip(*(part.split(32) for part in parts), strict=True)]

@@ -96,12 +96,12 @@ def show_downloads(source: sources.Source, name: str, folder: Path | None) -> No
         offer("JSON document", document, f"{name}.json", lambda: sources.document(folder))
 
 
-def offer(title: str, what: str, file_name: str, data: bytes | Callable[[], bytes]) -> None:
+def offer(title: str, label: str, file_name: str, data: bytes | Callable[[], bytes]) -> None:
     """A row with a description and a download button."""
     with st.container(
         border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
-        st.markdown(f"**{title}**  \n{what}", width="stretch")
+        st.markdown(f"**{title}**  \n{label}", width="stretch")
         st.download_button(
             Path(file_name).suffix.removeprefix(".").upper(),
             data,

@@ -71,16 +71,16 @@ def show_misread(source: sources.Source, entry: int) -> None:
     st.header("Misread digits", anchor=False)
     table = source.epochs[entry]["confusion"]
     wrong = {(t, p): table[t][p] for t in range(10) for p in range(10) if t != p and table[t][p]}
-    named = {f"{t} read as {p}": (t, p) for t, p in sorted(wrong, key=lambda cell: -wrong[cell])}
-    if st.session_state.get("mistake", ALL) not in (ALL, *named):
+    cells = {f"{t} read as {p}": (t, p) for t, p in sorted(wrong, key=lambda cell: -wrong[cell])}
+    if st.session_state.get("mistake", ALL) not in (ALL, *cells):
         picked = st.session_state.pop("mistake")
         st.info(f"No {picked} in this epoch.")
     chosen = st.selectbox(
         "Mistake",
-        [ALL, *named],
+        [ALL, *cells],
         key="mistake",
         label_visibility="collapsed",
-        format_func=lambda name: f"{name} ({wrong[named[name]] if name in named else sum(wrong.values())})",
+        format_func=lambda name: f"{name} ({wrong[cells[name]] if name in cells else sum(wrong.values())})",
     )
     images, captions = [], []
     for item in source.export.index["misread"]:

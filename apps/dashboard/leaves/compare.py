@@ -23,18 +23,18 @@ MEASURES = {
 
 def row(story: Story) -> dict[str, Any]:
     """The settings and, for a finished training, the test metrics of the weights it kept."""
-    asked, best = story.shown_settings, kept(story.epochs)
+    settings, best = story.shown_settings, kept(story.epochs)
     test = models.test_measures(story.run) if story.status == "done" else {}
     return {
         "macro-F1": best and best["val_macro_f1"],
         "test": 100 * test["accuracy"] if test else None,
         "test macro-F1": test.get("macro_f1"),
-        "folder": asked.get("data"),
-        "cached": asked.get("cache_features"),
-        "unfrozen": asked.get("unfreeze"),
-        "balance": asked.get("balance"),
-        "smoothing": asked.get("label_smoothing"),
-        "mixup": asked.get("mixup"),
+        "folder": settings.get("data"),
+        "cached": settings.get("cache_features"),
+        "unfrozen": settings.get("unfreeze"),
+        "balance": settings.get("balance"),
+        "smoothing": settings.get("label_smoothing"),
+        "mixup": settings.get("mixup"),
     }
 
 

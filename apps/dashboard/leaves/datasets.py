@@ -182,12 +182,12 @@ def _ask_to_bring() -> None:
         else:
             files = [(file.name, file.getvalue()) for file in loose]
             title = PurePosixPath(files[0][0]).parts[0]
-        named = bring(files, title, lambda share: bar.progress(share, "reading the pictures"))
+        brought = bring(files, title, lambda share: bar.progress(share, "reading the pictures"))
     except (ValueError, OSError) as error:
         bar.empty()
         st.error(jobs.sentence(error), icon=":material/block:")
     else:
-        st.session_state["drawn"] = named
+        st.session_state["drawn"] = brought
         st.rerun()
 
 
@@ -210,10 +210,10 @@ def _ask_to_draw() -> None:
     if st.button("Generate", icon=":material/brush:", key="draw", width="stretch"):
         bar = st.progress(0.0, "drawing")
         try:
-            drawn = draw(count, int(seed), biased, lambda share: bar.progress(share, "drawing"))
+            generated = draw(count, int(seed), biased, lambda share: bar.progress(share, "drawing"))
         except (ValueError, OSError) as error:
             bar.empty()
             st.error(jobs.sentence(error), icon=":material/block:")
         else:
-            st.session_state["drawn"] = drawn
+            st.session_state["drawn"] = generated
             st.rerun()

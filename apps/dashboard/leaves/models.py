@@ -27,12 +27,12 @@ def choose(taught: bool = True) -> tuple[str, leaves.LeafNet, dict[str, Any]] | 
         st.info("No classifier yet: train one first; with generated leaves it takes a minute or two.")
         st.page_link("leaves/train.py", label="Train a leaf classifier", icon=":material/model_training:")
         return None
-    asked = st.query_params.get(KEY, st.session_state.get(KEY))
-    if asked not in names:
+    requested = st.query_params.get(KEY, st.session_state.get(KEY))
+    if requested not in names:
         st.session_state[KEY] = names[0]
-        if asked is not None:
+        if requested is not None:
             st.warning(
-                f"There is no finished classifier {jobs.quoted(asked)} here; this is {names[0]}.",
+                f"There is no finished classifier {jobs.quoted(requested)} here; this is {names[0]}.",
                 icon=":material/search_off:",
             )
     name = st.selectbox("Classifier", names, index=None, key=KEY, bind="query-params", required=True)

@@ -10,10 +10,10 @@ WHITE = 255
 
 def explained(why: Explanation) -> np.ndarray:
     """The Grad-CAM, with the outline of the leaf if `why.outside` was measured."""
-    drawn = why.overlay.copy()
+    overlay = why.overlay.copy()
     if why.outside is not None:
-        drawn[_outline(leaf_mask(why.shown))] = WHITE
-    return drawn
+        overlay[_outline(leaf_mask(why.shown))] = WHITE
+    return overlay
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def ask(shipped: bool) -> list[tuple[str, Picture]]:
         name = str(st.selectbox(label, [*DRAWN, *PHOTOS], key="leaf_example"))
         return [(name, _example(name))]
     if way == "Upload":
-        given = st.file_uploader(
+        uploaded = st.file_uploader(
             "Pictures of leaves",
             type="image",
             accept_multiple_files=True,
@@ -43,15 +43,15 @@ def ask(shipped: bool) -> list[tuple[str, Picture]]:
         )
     else:
         taken = st.camera_input("A photograph of one leaf", key="leaf_camera")
-        given = [] if taken is None else [taken]
-    if not given:
+        uploaded = [] if taken is None else [taken]
+    if not uploaded:
         st.info(
             "One leaf that fills most of the picture works best. Your pictures stay in this session's memory."
         )
-    if len(given) > MANY:
-        st.warning(f"The first {MANY} of {len(given)} are answered.", icon=":material/filter_list:")
+    if len(uploaded) > MANY:
+        st.warning(f"The first {MANY} of {len(uploaded)} are answered.", icon=":material/filter_list:")
     photos = []
-    for file in given[:MANY]:
+    for file in uploaded[:MANY]:
         try:
             photos.append((file.name, guarded.read(file.getvalue(), limits.UPLOAD_PIXELS.value)))
         except ValueError as error:
@@ -98,8 +98,8 @@ def show(seen: leaves.Look, why: leaves.Explanation, picture: Picture, name: str
         on_click="ignore",
         icon=":material/image:",
     )
-    known = [{"file": name, "known": answer.known, **row} for row in rows]  # the table lists refusals, too
-    offer("Answer", known, "prediction", {"file": name, **asdict(answer), "outside": why.outside})
+    table = [{"file": name, "known": answer.known, **row} for row in rows]  # the table lists refusals, too
+    offer("Answer", table, "prediction", {"file": name, **asdict(answer), "outside": why.outside})
 
 
 def _show_answer(one: leaves.LeafSeen, lead: str) -> None:

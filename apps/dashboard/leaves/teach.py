@@ -25,7 +25,7 @@ def ask() -> dict[str, list[tuple[str, bytes]]]:
         name = place.text_input(
             f"Name of class {n}", key=f"teach_name_{n}", placeholder="healthy" if n == 1 else ""
         )
-        given = place.file_uploader(
+        uploaded = place.file_uploader(
             f"Pictures of class {n}",
             type="image",
             accept_multiple_files=True,
@@ -33,22 +33,22 @@ def ask() -> dict[str, list[tuple[str, bytes]]]:
             key=f"teach_files_{n}",
             help=f"About ten, {MOST_PICTURES} at most: different leaves, in the light that you will ask in.",
         )
-        classes[name.strip()] = [(file.name, file.getvalue()) for file in given[:MOST_PICTURES]]
+        classes[name.strip()] = [(file.name, file.getvalue()) for file in uploaded[:MOST_PICTURES]]
     return classes
 
 
-def teach(asked: dict[str, list[tuple[str, bytes]]]) -> None:
+def teach(classes: dict[str, list[tuple[str, bytes]]]) -> None:
     """Teach a classifier and keep it in the session.
 
     Raises:
         ValueError: a class has no name, a duplicate name, or too few readable pictures.
     """
-    if "" in asked or any(set(name) & set("/\\\0") or name[0] == "." for name in asked):
+    if "" in classes or any(set(name) & set("/\\\0") or name[0] == "." for name in classes):
         raise ValueError("each class needs its own name, without slashes")
     with TemporaryDirectory() as folder:
-        for name, given in asked.items():
+        for name, pictures in classes.items():
             (Path(folder) / name).mkdir()
-            for number, (file, data) in enumerate(given):
+            for number, (file, data) in enumerate(pictures):
                 try:
                     picture = guarded.read(data, limits.UPLOAD_PIXELS.value)
                 except ValueError as error:

@@ -151,19 +151,19 @@ class Diffusion:
         thread.start()
         total = max(1, int(self.steps * strength))
         try:
-            while isinstance(got := queue.get(), tuple):
-                number, latents = got
+            while isinstance(item := queue.get(), tuple):
+                number, latents = item
                 elapsed = monotonic() - began
                 yield Step(number, max(total, number), {}, elapsed / number * max(0, total - number))
                 yield Preview(f"step {number}", _look(latents))
         finally:
             stop.set()
             thread.join()
-        if isinstance(got, BaseException):
-            raise got
-        if any(getattr(got, "nsfw_content_detected", None) or ()):
+        if isinstance(item, BaseException):
+            raise item
+        if any(getattr(item, "nsfw_content_detected", None) or ()):
             raise Blocked("the model's safety check refused its own picture: change the prompt or the seed")
-        return compose.resize(np.asarray(got.images[0].convert("RGB")), *hole.shape)
+        return compose.resize(np.asarray(item.images[0].convert("RGB")), *hole.shape)
 
 
 def check_prompt(prompt: str) -> str:

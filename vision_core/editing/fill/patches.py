@@ -102,16 +102,16 @@ def enlarge(
     offsets[tuple((places // STEP).T)] = (moved * scale).round()
     part = masks.around(hole, round(REACH * scale.max()))
     plain = cv2.resize(small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)[part].astype(np.float32)
-    result, gone = plain.copy(), hole[part]
+    result, removed = plain.copy(), hole[part]
     rows, columns = (np.arange(side.start, side.stop) for side in part)
     for strip in np.array_split(np.arange(len(rows)), -(-plain.size // STRIP)):
         copied = _copied_colors(rgb, barred, plain[strip], has_source, offsets, (rows[strip], columns), scale)
-        result[strip] = np.where(gone[strip][..., None], copied, plain[strip])
-    size = tuple(max(1, round(side / s)) for side, s in zip(gone.shape, scale, strict=True))[::-1]
+        result[strip] = np.where(removed[strip][..., None], copied, plain[strip])
+    size = tuple(max(1, round(side / s)) for side, s in zip(removed.shape, scale, strict=True))[::-1]
     drift = cv2.GaussianBlur(cv2.resize(result - plain, size, interpolation=cv2.INTER_AREA), (0, 0), 2)
-    result -= cv2.resize(drift, gone.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    result -= cv2.resize(drift, removed.shape[::-1], interpolation=cv2.INTER_LINEAR)
     whole = rgb.copy()
-    whole[part][gone] = result[gone].round().clip(0, 255)
+    whole[part][removed] = result[removed].round().clip(0, 255)
     return whole
 
 
