@@ -1,6 +1,7 @@
 """One server, one port: the landing page, the apps, the digit explorer and the dashboard."""
 
 import argparse
+import gc
 import importlib
 import ipaddress
 import os
@@ -99,6 +100,7 @@ def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
         )
     except OSError as error:
         raise ValueError(_refused(error)) from error
+    gc.freeze()  # what stays for good is not searched for garbage, which stopped all requests for 0.3 s
     shown = f"[{host}]" if ":" in host else host
     lines = [f"vision-core is at http://{shown}:{port} (end it with Ctrl-C)"]
     if not _loopback(host):

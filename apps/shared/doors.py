@@ -21,8 +21,10 @@ STREAM_SECONDS = 2.0  # that a stream of answers stays open after the last one
 STREAM_LOOK = 0.02  # seconds between two checks for unanswered events
 LAST_WORD = b'data: {"msg":"close_stream"'
 JSON_BYTES = 8 << 20  # largest body of a request that is not an upload
+PAGE_NAME = 100  # characters in the name of an open page, which Gradio keeps; its own have about ten
 BAD_NAMES = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 BROWSER_COOKIE = "vision_core_browser"
+LONG_NAME = f"The session_hash of a request has at most {PAGE_NAME} characters."
 STRANGER = "That file was not uploaded here, or is no longer here: please choose it again."
 
 Scope = MutableMapping[str, Any]
@@ -243,7 +245,7 @@ class FramedCookies:
 
 
 class OnlyUploads:
-    """Refuses requests to Gradio that name anything but a regular file inside `folder`.
+    """Refuses requests to Gradio that name anything but a regular file inside `folder`, or a page at length.
 
     Gradio records each path of a request before checking it, and later deletes the recorded files;
     this fails on a folder, and then its cleaner never runs again.
@@ -268,7 +270,11 @@ class OnlyUploads:
             if len(body) > JSON_BYTES:
                 await JSONResponse({"detail": "The request is too large."}, 413)(scope, receive, send)
                 return
-        if not all(map(self.may_be_named, _paths(body))):
+        sent = _parsed(body)
+        if isinstance(sent, dict) and len(str(sent.get("session_hash"))) > PAGE_NAME:
+            await JSONResponse({"detail": LONG_NAME}, 400)(scope, receive, send)
+            return
+        if not all(map(self.may_be_named, _paths(sent))):
             await JSONResponse({"detail": STRANGER}, 400)(scope, receive, send)
             return
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
@@ -341,12 +347,17 @@ async def _has_left(receive: Receive, seconds: float) -> bool:
         return False
 
 
-def _paths(body: bytes) -> Iterator[Any]:
-    """Every "path" of the objects in a JSON text, at any depth; Gradio refuses invalid JSON itself."""
+def _parsed(body: bytes) -> Any:
+    """What a JSON text says; None if it is none, which Gradio refuses itself."""
     try:
-        waiting = [json.loads(body)]
+        return json.loads(body)
     except (ValueError, RecursionError):
-        return
+        return None
+
+
+def _paths(sent: Any) -> Iterator[Any]:
+    """Every "path" of the objects in it, at any depth."""
+    waiting = [sent]
     while waiting:
         match waiting.pop():
             case dict() as node:

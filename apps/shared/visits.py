@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import gc
 import logging
 import os
 import re
@@ -329,7 +330,8 @@ def bound_arenas() -> None:
 
 
 def return_memory() -> None:
-    """Return freed memory to the system, since glibc keeps it."""
+    """Return freed memory to the system, since glibc keeps it; garbage in cycles, too."""
+    gc.collect()
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
 

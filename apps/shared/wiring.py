@@ -15,6 +15,7 @@ from gradio.route_utils import get_fn
 
 from apps.shared import doors, jobs, logs, visits
 from apps.shared.faults import user_errors
+from apps.shared.open_pages import OpenPages
 from apps.shared.theme import CSS, SCRIPT, home, theme
 from apps.shared.visits import Session, Visit
 from vision_core.safety import limits
@@ -102,6 +103,8 @@ def mount(suite: FastAPI, app: AppModule, path: str) -> None:
     page.limiter = CapacityLimiter(THREADS)
     page._queue.push = _refusing_short_calls(page._queue)
     mounted: Any = suite.routes[-1]
+    mounted.app.state_holder = OpenPages()
+    mounted.app.state_holder.set_blocks(page)
     listening = doors.OpenStream(mounted.app, lambda key: page._queue.pending_event_ids_session.get(key, ()))
     mounted.app = doors.OnlyUploads(listening, visits.uploads())
 

@@ -1,10 +1,12 @@
 """Tests of the request checks: host names, slow bodies, file paths."""
 
 import asyncio
+import gc
 import json
 import tempfile
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import gradio as gr
@@ -231,6 +233,46 @@ class Echo:
             words = gr.Textbox()
             gr.Button().click(lambda text: text, words, words, api_name="echo")
         return page.queue()
+
+
+class Counter:
+    """An app that counts the texts of each page, and changes a component."""
+
+    files = APIRouter()
+
+    @staticmethod
+    def build() -> gr.Blocks:
+        with gr.Blocks() as page:
+            words, count = gr.Textbox(), gr.State(0)
+            add = lambda text, count: (gr.Textbox(text, info=str(count + 1)), count + 1)  # noqa: E731
+            gr.Button().click(add, [words, count], [words, count], queue=False)
+        return page.queue()
+
+
+def test_little_is_kept_of_an_open_page_whatever_it_sends(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    wiring.mount(app := FastAPI(), Counter, "/count")
+    client = TestClient(app)
+
+    def ask(text: str, page: str) -> list[int]:
+        sent = {"data": [text, None], "fn_index": 0, "session_hash": page}
+        return client.post("/count/gradio_api/run/predict", json=sent).raise_for_status().json()["data"]
+
+    ask("", "first")
+    tracemalloc.start()
+    shown = [ask("x" * 1_000_000, page)[0]["info"] for page in ("a", "b", "a", "c", "a")]
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert shown == ["1", "1", "2", "1", "3"]  # each page has a state of its own
+    assert kept < 1_000_000
+
+
+def test_a_name_of_a_page_that_would_fill_the_memory_is_refused(echo):
+    sent = {"data": ["text"], "fn_index": 0, "session_hash": "x" * 1000}
+    for route in ("join", "../run/echo", "../call/echo"):
+        response = httpx.post(f"{echo}/{route}", json=sent)
+        assert response.status_code == 400 and "at most 100 characters" in response.text
 
 
 @pytest.fixture

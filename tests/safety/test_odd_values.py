@@ -252,8 +252,9 @@ def _become(words: tuple[str, ...], folder: Path, writing: int) -> None:
 
 def complaint(call: Call, folder: Path) -> str:
     """The fault of a command; "" if it succeeded or failed with a message."""
+    before = {*folder.iterdir()}
     status, text = attempt(call.words, folder)
-    for made in folder.glob("new*"):  # else the next command refuses to write there, whatever its value
+    for made in {*folder.iterdir()} - before:  # else the next command finds it
         shutil.rmtree(made) if made.is_dir() else made.unlink()
     lines = [line for line in text.splitlines() if line.startswith("vision-core: ")]
     if status not in (0, 1, 2):
