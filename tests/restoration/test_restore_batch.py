@@ -59,16 +59,21 @@ def test_a_folder_keeps_its_shape_and_one_bad_file_stops_nothing(shelf, untraine
     assert (result == result[..., :1]).all() and result.std() > 5
 
 
-def test_a_run_goes_on_where_it_stopped(shelf, untrained, tmp_path, monkeypatch):
-    out, reports = tmp_path / "out", []
+def fill_disk(monkeypatch, name: str) -> None:
+    """Let writing the page `name` fail as on a full disk."""
     real = batch.images.save
 
-    def full(picture, path):
-        if path.name == "page-0003.png":
+    def save(page, path):
+        if path.name == name:
             raise OSError(28, "No space left on device", str(path))
-        real(picture, path)
+        real(page, path)
 
-    monkeypatch.setattr(batch.images, "save", full)
+    monkeypatch.setattr(batch.images, "save", save)
+
+
+def test_a_run_goes_on_where_it_stopped(shelf, untrained, tmp_path, monkeypatch):
+    out, reports = tmp_path / "out", []
+    fill_disk(monkeypatch, "page-0003.png")
     with pytest.raises(OSError, match="No space left"):
         for report in run([shelf], out, untrained, GREY):
             reports.append(report)
@@ -332,14 +337,7 @@ def test_two_files_of_one_name_do_not_overwrite_one_another(picture, untrained, 
 def test_a_full_disk_at_page_57_of_100_leaves_56_safe_and_the_run_goes_on(untrained, tmp_path, monkeypatch):
     tiny = [Image.new("RGB", (16, 16), (2 * i, 100, 50)) for i in range(100)]
     tiny[0].save(tmp_path / "book.tif", save_all=True, append_images=tiny[1:])
-    real = batch.images.save
-
-    def full(page, path):
-        if path.name == "page-0057.png":
-            raise OSError(28, "No space left on device", str(path))
-        real(page, path)
-
-    monkeypatch.setattr(batch.images, "save", full)
+    fill_disk(monkeypatch, "page-0057.png")
     target, reports = tmp_path / "restored.tif", []
     with pytest.raises(OSError, match=r"page 57 of \S+book.tif could not be written \(No space left"):
         for report in run([tmp_path / "book.tif"], target, untrained, GREY):
