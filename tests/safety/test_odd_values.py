@@ -279,6 +279,11 @@ def test_odd_values_are_sentences(folder):
     }
 
 
+def test_names_in_the_lines_of_pages_are_printed_without_control_characters(folder):
+    words = ("restore", "run", "a\rb\x1b[31m", "--out", "new.png", "--method", "classical")
+    assert not complaint(Call(words, "SOURCES"), folder)
+
+
 def test_every_whole_number_has_bounds():
     """Without them, a few digits ask for years, or for more memory than there is."""
     options = [(path, each) for path, parameters in commands() for each in parameters]

@@ -19,6 +19,7 @@ from vision_core.cli.verbs import (
     command,
     with_notes,
 )
+from vision_core.safety import messages
 
 app = typer.Typer(
     help="Manuscript restoration: restore, damage, evaluate, train, generated pages.", no_args_is_help=True
@@ -87,7 +88,7 @@ def run(
             results = spread.run(sources, out, network, options, mask, name, ray, workers)
         for row in results:
             rows.append(row)
-            typer.echo(_page_line(row), err=True)
+            typer.echo(messages.printable(_page_line(row)), err=True)
         complete = True
         rows = rows if ray is None else spread.in_order(rows, sources, out)
     finally:
