@@ -280,6 +280,40 @@ def test_a_damaged_scan_is_never_silent(path, codec, how):
             documents.read(path, 1)
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"BitsPerComponent": 16}, "end early"),
+        ({"BitsPerComponent": 2**32 + 1}, "end early"),
+        ({"Height": HEIGHT + 1}, "end early"),
+        (
+            {"ColorSpace": Array([Name.Indexed, Array([Name.Indexed, Name.DeviceRGB, 1, b"x"]), 1, b"x"])},
+            "palette",
+        ),
+        (
+            {"Filter": Name.FlateDecode, "DecodeParms": Dictionary(Predictor=15, Columns=2**31 - 1)},
+            "in rows of",
+        ),
+        ({"Filter": Name.FlateDecode, "DecodeParms": Dictionary(Predictor=15, Columns=WIDTH)}, "in rows of"),
+    ],
+)
+def test_a_scan_that_pdfium_would_leave_white_is_refused(path, keys, said):
+    def draw(pdf: pikepdf.Pdf) -> dict:
+        found = stream(pdf, RGB)
+        data = found.read_bytes()
+        if "Filter" in keys:
+            found.write(zlib.compress(data))
+        else:
+            found.write(data.hex().encode() + b">", filter=Name.ASCIIHexDecode)
+        for name, value in keys.items():
+            found[f"/{name}"] = value
+        return {"I": found}
+
+    page(path, draw)
+    with pytest.raises(ValueError, match=said):
+        documents.read(path, 1)
+
+
 def test_a_wrong_code_of_group_4_is_noted(path):
     data = bytearray(pdf_files.group4(NOISE[..., 0] > 128))
     data[len(data) // 2] ^= 0x55

@@ -17,6 +17,8 @@ from vision_core.pictures import jpegs
 from vision_core.pictures.colorspaces import to_8_bits
 from vision_core.safety.messages import reason
 
+TEXTS = {"ASCII85Decode", "A85", "ASCIIHexDecode", "AHx"}  # filters that write bytes as text
+
 
 def complaint(image: Any) -> str:
     """Complaints of the decoder about an image stream that can still be shown; usually none.
@@ -82,13 +84,15 @@ def _is_negative(image: Any) -> bool:
 def _check(image: Any) -> str:
     data = image.read_raw_bytes()
     applied = filters(image)
+    for _, parameters in applied[-1:]:
+        _check_rows(image, parameters)
     for name, parameters in applied:
         match name:
             case "FlateDecode" | "Fl" if name != applied[-1][0]:
                 data = zlib.decompressobj().decompress(data, 2 * len(data) + (1 << 20))  # packed twice
             case "FlateDecode" | "Fl":
                 _check_inflated(data, _expected_bytes(image, int(parameters.get("/Predictor", 1)) >= 10))
-            case "ASCII85Decode" | "A85" | "ASCIIHexDecode" | "AHx":
+            case name if name in TEXTS:
                 data = _text(data, name)
             case "DCTDecode" | "DCT":
                 return _jpeg(data)
@@ -100,7 +104,33 @@ def _check(image: Any) -> str:
                 _check_jbig2(data)
             case _:  # LZW and run lengths, which qpdf decodes
                 _check_length(image, _expected_bytes(image))
+    if not {name for name, _ in applied} - TEXTS:
+        _check_length(image, _expected_bytes(image))
+    _check_palette(image)
     return ""
+
+
+def _check_rows(image: Any, parameters: Any) -> None:
+    """Check that a predictor is for rows of the image's length: pdfium shows nothing of others."""
+    if int(parameters.get("/Predictor", 1)) < 2 or not (channels := _channels(image)):
+        return
+    samples = int(parameters.get("/Columns", 1)) * int(parameters.get("/Colors", 1))
+    packed = -(-samples * int(parameters.get("/BitsPerComponent", 8)) // 8)
+    expected = -(-size(image)[0] * bits(image) * channels // 8)
+    if packed != expected:
+        raise Refused(f"is damaged: its scan is packed in rows of {packed:,} bytes, not {expected:,}")
+
+
+def _check_palette(image: Any) -> None:
+    """Check that the colours of a palette are no palette again: pdfium shows nothing of such."""
+    import pikepdf
+
+    space = image.get("/ColorSpace")
+    if not isinstance(space, pikepdf.Array) or str(space[0]) not in ("/Indexed", "/I"):
+        return
+    base = space[1][0] if isinstance(space[1], pikepdf.Array) else space[1]
+    if str(base) in ("/Indexed", "/I", "/Pattern"):
+        raise Refused(f"is damaged: the palette of its scan is of {str(base)[1:]} colours")
 
 
 def _expected_bytes(image: Any, filtered: bool = False) -> int:
