@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from fastapi.responses import Response
 
-from apps.restoration import sheets, visit
+from apps.restoration import many, sheets, visit
 from apps.shared import downloads, visits
 from apps.shared.visits import Session
 from vision_core.pictures import images
@@ -19,7 +19,11 @@ def _find(session: Session, name: str, file: str, options: Mapping[str, str]) ->
     if name == WORK:
         if file not in READY:
             raise ValueError("There is no such file")
-        return downloads.stored(session.path(file), file)
+        source, path = options.get("source"), session.path(file)
+        became = path.stem if file == many.CONTACT else "restored"
+        return downloads.stored(
+            path, f"{visits.file_title(source)}-{became}{path.suffix}" if source else file
+        )
     sheet = sheets.get(session, name)
     chosen = sheets.choice(options)
     stem = visits.title(session, sheet.facts["source"])

@@ -105,7 +105,8 @@ def _start(
         if stopped and not written:
             raise Stopped
         if not written:
-            raise ValueError(f"None of the {len(files)} files could be restored. {failed[0]}")
+            which = "The file" if len(files) == 1 else f"None of the {len(files)} files"
+            raise ValueError(f"{which} could{' not' * (len(files) == 1)} be restored. {failed[0]}")
         _join(session, files, "zip" if stopped else form, rows, failed)
         restored = sum(row.outcome == "restored" for row in written)
         kept = len(written) - restored
@@ -119,7 +120,8 @@ def _start(
         summary += f" Noted: {'; '.join(list(notes)[:NOTES])}." if notes else ""
         return "\n".join([summary, *failed])
 
-    jobs.begin(session, kind, act, again=again)
+    source = files[0][0] if len(files) == 1 else ""
+    jobs.begin(session, kind, act, again=again, source=source)
 
 
 def _restore_files(
@@ -222,7 +224,8 @@ def _follow(session: Session, kind: str) -> tuple[Any, ...]:
                 "Download all (ZIP)" if file.endswith(".zip") else f"Download the book ({file[6:].upper()})"
             )
             sheet = session.path(CONTACT).exists()
-            words += views.ready(session, file, text, CONTACT if sheet else "") if file else ""
+            one = ended.get("source", "")
+            words += views.ready(session, file, text, CONTACT if sheet else "", one) if file else ""
     return words, _table(session, kind), *jobs.buttons(going_on)
 
 
@@ -232,10 +235,11 @@ def _table(session: Session, kind: str) -> str:
     if not path.exists():
         return ""
     rows = [PageReport(**row) for row in read_json(path)]
-    columns = ["page", "result", "changed", "seconds"]
+    several = {row.source for row in rows if row.page > 1}
+    columns = ["page", "result", "changed, of 255", "seconds"]
     cells = [
         [
-            f"{row.source}, {row.page}" if row.page > 1 else row.source,
+            f"{row.source}, {row.page}" if row.source in several else row.source,
             "not readable" if row.outcome == "failed" else row.outcome,
             f"{row.change:.1f}",
             f"{row.seconds:.1f}",

@@ -103,15 +103,16 @@ def begin(state: Session | None, method: str) -> None:
     options = Options(method=networks.method_of(method), gate=False)
     page = sheets.source(session)
     network = networks.loader(session, method)
+    title = f"{chosen.title}, page {chosen.page}" if chosen.pages > 1 else chosen.title
 
     def act(job: Job) -> str:
         began = monotonic()
-        job.tell(0, 1, f"looking at {chosen.title}")
+        job.tell(0, 1, f"looking at {title}")
         changed = gpu.call(change_page, page.rgb, network(), options, partial(_tell, job))
         seconds = round(monotonic() - began, 2)
-        facts = {"title": chosen.title, "source": chosen.source, "method": method, "seconds": seconds}
+        facts = {"title": title, "source": chosen.source, "method": method, "seconds": seconds}
         change(session, result=sheets.create(session, page, changed, facts).name)
-        return f"Done: {chosen.title}."
+        return f"Done: {title}."
 
     jobs.begin(session, "restore", act, again=(begin, [method]))
 
@@ -152,7 +153,7 @@ def follow(
         _, decision = sheets.finished(sheet, choice)
         rest = (
             views.viewer(sheet, choice, "guesses" if guessed and seen == f"{shown} {False}" else ""),
-            views.verdict(decision, bool(gate)),
+            views.verdict(sheet.facts["title"], decision, bool(gate)),
             views.facts(decision, sheet.facts),
             views.offered(sheet, choice, decision["accepted"] or not gate),
         )

@@ -57,9 +57,9 @@ def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
     frame, box = "", sheets.page_box(sheet) if chosen.crop else None
     if box is not None:
         top, left, bottom, right = box
+        place = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
         frame = (
-            f'<svg width="{width}" height="{height}" aria-hidden="true"><rect x="{left}" y="{top}" '
-            f'width="{right - left}" height="{bottom - top}"/></svg>'
+            f'<svg width="{width}" height="{height}" aria-hidden="true"><rect {place}/><rect {place}/></svg>'
         )
     tall = min(1.35, height / width)
     return f"""<div class="vc-viewer" data-name="{sheet.name}" data-width="{width}" data-height="{height}"
@@ -67,9 +67,9 @@ def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
 <div class="vc-stage" tabindex="0" role="group" aria-busy="true"
  aria-label="The page before and after. Arrow keys move it, plus and minus zoom, 0 shows all of it.">
 <div class="vc-layer"><img src="{after}" {size} alt="the restored page">
-<img class="changed" {size} hidden alt="" data-src="{changed}">{overlay}{frame}</div>
+<img class="changed" {size} hidden alt="" data-src="{changed}">{overlay}</div>
 <div class="vc-layer vc-before"><img src="{before}" {size} alt="the page as it was"></div>
-<div class="vc-layer"><canvas style="width:{width}px;height:{height}px"></canvas></div>
+<div class="vc-layer"><canvas style="width:{width}px;height:{height}px"></canvas>{frame}</div>
 <i class="vc-divider" aria-hidden="true"></i><b class="vc-tag">before</b>
 <b class="vc-tag vc-right">after</b></div>
 <div class="vc-tools"><label class="vc-slide"><span>before</span>
@@ -89,18 +89,18 @@ def viewer(sheet: Sheet, chosen: Choice, over: str = "") -> str:
 <button type="button" data-do="clear">Clear all</button></div></div>"""
 
 
-def verdict(decision: dict[str, Any], gate: bool) -> str:
-    """The decision of the gate as a message."""
+def verdict(title: str, decision: dict[str, Any], gate: bool) -> str:
+    """The decision of the gate about a page as a message."""
     why = decision["reason"]
     if decision["accepted"]:
-        return note(f"Restored: {_plain(why)}.", "good")
+        return note(f"{title}, restored: {_plain(why)}.", "good")
     if gate:
         return (
-            '<div class="vc-note vc-warning" role="status"><p>The gate kept the original: '
+            f'<div class="vc-note vc-warning" role="status"><p>{escape(title)}, kept as it was: '
             f'{escape(_plain(why))}.</p><button type="button" '
             'data-act="ungate">Show the restored page</button></div>'
         )
-    return note(f"Without the gate. It would have kept the original: {_plain(why)}.", "warning")
+    return note(f"{title}, without the gate. It would have kept the original: {_plain(why)}.", "warning")
 
 
 def _plain(why: str) -> str:
@@ -155,10 +155,16 @@ def offered(sheet: Sheet, chosen: Choice, restored: bool) -> str:
     return downloads.links(downloads.link(page, name, "restored", main=True), others if restored else "")
 
 
-def ready(session: Session, file: str, text: str, sheet: str = "") -> str:
-    """Download links of a job's file in the session's folder, and of its contact sheet."""
-    main = downloads.link(downloads.address(session, "work", file), text, main=True)
-    return downloads.links(
-        main,
-        downloads.link(downloads.address(session, "work", sheet), "Contact sheet (JPEG)") if sheet else "",
+def ready(session: Session, file: str, text: str, sheet: str = "", source: str = "") -> str:
+    """Download links of a job's file in the session's folder, and of its contact sheet.
+
+    Args:
+        source: the visitor's name of the file that it was made from, if it was one.
+    """
+    named = {"source": source} if source else None
+    main, *others = (
+        downloads.link(downloads.address(session, "work", name, named), words, main=name == file)
+        for name, words in ((file, text), (sheet, "Contact sheet (JPEG)"))
+        if name
     )
+    return downloads.links(main, *others)

@@ -135,18 +135,17 @@ def test_the_download_is_bit_for_bit_what_the_core_restores(restored, client, fi
     data = client.get("/" + address.replace("&amp;", "&")).content
     assert data == images.encode(expected.picture)
     verdict = {"accepted": expected.verdict.accepted, "reason": expected.verdict.reason}
-    assert shown[7] == views.verdict(verdict, choice.gate)
+    assert shown[7] == views.verdict("page.png", verdict, choice.gate)
 
 
 def test_gate_verdict_is_in_words_with_a_way_to_see_the_other_page(restored):
     verdict = {"accepted": False, "reason": "ink and paper would be harder to tell apart"}
-    assert 'data-act="ungate"' in views.verdict(verdict, True) and "kept the original" in views.verdict(
-        verdict, True
-    )
-    assert "would have kept" in views.verdict(verdict, False)
+    words = views.verdict("a.png", verdict, True)
+    assert 'data-act="ungate"' in words and "a.png, kept as it was: ink and paper" in words
+    assert "would have kept" in views.verdict("a.png", verdict, False)
     verdict = {"accepted": True, "reason": "mean change 12.0 of 255, quality score 0.50 -> 0.60"}
-    words = "Restored: the average pixel changed by 12.0 of 255."
-    assert words in views.verdict(verdict, True)
+    words = "a.png, restored: the average pixel changed by 12.0 of 255."
+    assert words in views.verdict("a.png", verdict, True)
 
 
 def test_a_painted_stroke_keeps_the_original_bit_for_bit_and_can_be_taken_back(restored, page):
@@ -177,7 +176,9 @@ def test_overlays_show_where_and_how_much(restored, client, page):
     sheets.get(restored).path(sheets.GUESSES).unlink()
     mark.write_bytes(marked)  # as a killed server leaves it
     jobs.take_over()
-    assert "where the network guesses" in wait(restored, "guess") and not mark.exists()
+    assert "where the network guesses" in wait(restored, "guess")
+    while mark.exists():  # it is removed a moment after the last words
+        time.sleep(0.02)
     shown = follow(restored, Choice(gate=False))
     assert 'data-over="guesses"' in shown[2]
     sheet = sheets.get(restored)
@@ -205,8 +206,12 @@ def test_a_book_is_turned_and_comes_back_as_a_book(book, client, tmp_path):
     assert "page 3 of 3" in restore_tab.shown(session)[1]
     many.begin_book(session, "pdf", "classical", 0.5, "grey", False, False)
     assert "3 of 3 pages" in wait(session, "book")
-    [link] = re.findall(r'href="(files/[^"]+)"', many.follow_book(session)[0])
-    (tmp_path / "back.pdf").write_bytes(client.get("/" + link).content)
+    words, pages_so_far, *_ = many.follow_book(session)
+    assert "book.pdf, 1<" in pages_so_far
+    [link] = re.findall(r'href="(files/[^"]+)"', words)
+    answer = client.get("/" + link)
+    assert 'filename="book-restored.pdf"' in answer.headers["content-disposition"]
+    (tmp_path / "back.pdf").write_bytes(answer.content)
     assert documents.count(tmp_path / "back.pdf") == 3
     options = Options(0.5, "grey", False, method="classical")  # as the controls of the page say
     third = restoration.restore(sheets.source(session, 3), None, options).picture.rgb
