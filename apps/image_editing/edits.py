@@ -236,10 +236,24 @@ def begin_task(state: Session | None, *values: Any) -> Any:
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
         versions=len(ready) if isinstance(ready, list) else 1,
-        large=ready is None,
+        words=painting.LOADING if ready is None else filling(picture, task, mask, options["sides"]),
         again=(begin_task, [*astuple(replace(form, fill=fill, seed=seed, locked=True))]),
     )
     return seed, gr.skip(), gr.skip()
+
+
+def filling(picture: Picture, task: str, mask: np.ndarray | None, sides: tuple[int, ...]) -> str:
+    """What is filled, and how much of the picture it is."""
+    height, width = picture.rgb.shape[:2]
+    left, top, right, bottom = sides
+    size = (height + top + bottom) * (width + left + right)
+    if task == "extend":
+        share = 1 - height * width / size
+    elif mask is None:
+        return "Filling …"
+    else:
+        share = 1 - mask.mean() if tasks.named(task).inverse else mask.mean()
+    return f"Filling {share:.1%} of {size / 1e6:.1f} megapixels …"
 
 
 def announce(state: Session | None, task: str) -> Any:
@@ -319,7 +333,6 @@ def begin_text(
             begin_text,
             [caption, prompt, anchors, window, learned, chosen, True, steps, guidance, negative],
         ),
-        large=True,
     )
     return chosen
 
@@ -371,13 +384,13 @@ def begin(
     recipe_of: Any = None,
     again: jobs.Again | None = None,
     versions: int = 1,
-    large: bool = False,
+    words: str = painting.LOADING,
 ) -> works.Work:
     """Create a result, put its job into the queue and show it on the page."""
     HEAVY.refuse_second(visitor.session.owner)
     work = works.create(visitor, width=picture.rgb.shape[1], **facts)
     images.save(Picture(images.shrink(picture.on_white().rgb, painting.VIEW)), work.path("before.png"))
-    painting.start(work, make, recipe_of, again, versions, large)
+    painting.start(work, make, recipe_of, again, versions, words)
     change(visitor.session, result=work.name)
     return work
 

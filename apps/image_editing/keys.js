@@ -1,4 +1,4 @@
-// keys of the toolbar, wherever the focus is but in a field: B brush, E erase, [ ] size, Ctrl-Z and Ctrl-Shift-Z, Enter
+// keys of the toolbar, wherever the focus is but in a field: B brush, E erase, [ ] size, Ctrl-Z, Ctrl-Shift-Z or Ctrl-Y, Enter
 const choose = (name, value) => {
   const input = document.querySelector(`#mask-tools input[name=${name}][value=${value}]`);
   input.checked = true;
@@ -11,8 +11,8 @@ document.addEventListener('keydown', event => {
   if (!size || !document.querySelector('.vc-canvas')?.offsetParent) return;
   const key = event.key.toLowerCase();
   if (event.ctrlKey || event.metaKey) {
-    if (key !== 'z') return;
-    press(`#canvas [data-act=${event.shiftKey ? 'redo' : 'undo'}]`);
+    if (key !== 'z' && key !== 'y') return;
+    press(`#canvas [data-act=${event.shiftKey || key === 'y' ? 'redo' : 'undo'}]`);
   } else if (event.altKey) {
     return;
   } else if (key === 'b' || key === 'e') {

@@ -33,9 +33,10 @@ def training(step: Step, unit: str = "epoch", *words: str) -> str:
 
 
 def job(state: dict[str, Any]) -> str:
-    """The bar of a running job; see `jobs.state`."""
+    """The bar of a running job, see `jobs.state`; without a percentage before it has a total."""
     stopping = note("Stopping …") if state.get("stopping") else ""
-    return bar(state["step"], state["total"], state["words"], eta=state["eta"]) + stopping
+    words, total = state["words"], state["total"]
+    return (bar(state["step"], total, words, eta=state["eta"]) if total else moving(words)) + stopping
 
 
 def moving(words: str) -> str:

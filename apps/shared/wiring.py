@@ -62,10 +62,16 @@ TO_RESULT = """() => {
   };
   find(8);
 }"""
-
-
+# A job's bar may be below the window
+TO_PROGRESS = """() => setTimeout(() => {
+  const bar = [...document.querySelectorAll('.vc-progress')].find(each => each.checkVisibility());
+  if (bar?.getBoundingClientRect().bottom > innerHeight - 60) bar.scrollIntoView({block: 'center'});
+}, 100)"""
 BUSY = "() => document.activeElement?.closest('button')?.setAttribute('aria-busy', 'true')"
-IDLE = "() => document.querySelectorAll('button[aria-busy]').forEach(b => b.removeAttribute('aria-busy'))"
+# A moment later, when the page has shown that the work goes on
+IDLE = """() => setTimeout(() => document.querySelectorAll('button[aria-busy]').forEach(
+  button => button.removeAttribute('aria-busy')
+), 300)"""
 
 
 class AppModule(Protocol):
@@ -205,13 +211,14 @@ def start(
 ) -> Any:
     """On `event`, start some work with `handler` and follow it on the page.
 
-    The pressed button looks busy at once, until the handler has answered.
+    The pressed button looks busy at once, until the page shows the work or a refusal.
     """
     event(None, js=BUSY)
     begun = event(handler, inputs, out, **QUIET)
-    begun.success(None, js=IDLE)
     begun.failure(None, js=IDLE)
-    return begun.success(*look, **LOOK)
+    followed = begun.success(*look, **LOOK)
+    followed.then(None, js=IDLE)
+    return followed
 
 
 def watch(look: Look, timer: gr.Timer, stop: gr.Button, handler: Callable[..., Any], visit: gr.State) -> None:
@@ -237,6 +244,6 @@ def job(
     """
     timer = gr.Timer(jobs.REFRESH, active=False)
     look = (follow, visit, [*shown, stopper, button, timer])
-    start(button.click, begin, [visit, *inputs], look)
+    start(button.click, begin, [visit, *inputs], look).then(None, js=TO_PROGRESS)
     watch(look, timer, stopper, jobs.end, visit)
     return look

@@ -514,3 +514,19 @@ def test_a_stranger_gets_nothing():
         ):
             response = client.get(address)
             assert response.status_code == 404 and "Traceback" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("task", "marked", "sides", "words"),
+    [
+        ("remove", True, (0, 0, 0, 0), "Filling 25.0% of 1.0 megapixels …"),
+        ("background", True, (0, 0, 0, 0), "Filling 75.0% of 1.0 megapixels …"),
+        ("extend", False, (0, 1000, 0, 0), "Filling 50.0% of 2.0 megapixels …"),
+        ("complete", False, (0, 0, 0, 0), "Filling …"),
+    ],
+)
+def test_how_much_is_filled_is_said(task, marked, sides, words):
+    mask = np.zeros((1000, 1000), bool)
+    mask[:500, :500] = True
+    picture = images.Picture(np.zeros((1000, 1000, 3), np.uint8))
+    assert edits.filling(picture, task, mask if marked else None, sides) == words

@@ -74,6 +74,18 @@ def test_nothing_shows_through_the_button_that_stays_in_view(visitor, viewport):
         assert page.evaluate(COVERED) == []
 
 
+STATES = """() => {
+    window.states = [];
+    const look = () => {
+        const button = document.querySelector('#start');
+        const state = button.disabled ? 'working' : button.ariaBusy === 'true' ? 'busy' : 'idle';
+        if (states.at(-1) !== state) states.push(state);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
 def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor, tmp_path):
     page = visitor()
     drag(page, "box", (0.1, 0.2), (0.3, 0.5))
@@ -83,9 +95,15 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     page.wait_for_function("text => document.querySelector('.vc-marked').innerText !== text", arg=first)
     page.locator("[data-act=undo]").click()
     page.wait_for_selector(f".vc-marked >> text={first}")
+    page.keyboard.press("Control+y")
+    page.wait_for_function("text => document.querySelector('.vc-marked').innerText !== text", arg=first)
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(f".vc-marked >> text={first}")
+    page.evaluate(STATES)
     spot = page.locator(".vc-canvas").bounding_box()
     page.locator("#start").click()
     page.wait_for_selector("#get-png")
+    assert page.evaluate("states.slice(0, 3)") == ["idle", "busy", "working"]  # without a gap
     page.wait_for_selector("#result img")
     place = page.locator("#result").bounding_box()  # the result is where the mark was
     assert all(abs(spot[side] - place[side]) <= 4 for side in place), (spot, place)

@@ -129,6 +129,25 @@ def test_the_page_stays_in_view_while_it_is_restored_and_says_that_it_is_made_an
     assert page.evaluate("busy")[0] == ["true", True]  # while the old page is still there
 
 
+def test_the_bar_of_many_pages_is_in_view(visitor):
+    page = visitor({"width": 1280, "height": 700})
+    page.get_by_role("tab", name="Many").click()
+    page.locator("#many input[type=file]").set_input_files(STAINED)
+    page.locator("#many >> text=stained.jpg").wait_for()
+    page.evaluate("""() => {
+        window.seen = false;
+        const look = () => {
+            const bar = document.querySelector('#many-words .vc-progress')?.getBoundingClientRect();
+            seen ||= bar && bar.top > 0 && bar.bottom < innerHeight;
+            requestAnimationFrame(look);
+        };
+        look();
+    }""")
+    page.locator("#restore-many").click()
+    page.wait_for_selector("#many-words >> text=pages are ready")
+    assert page.evaluate("seen")
+
+
 def test_a_bad_file_is_answered_with_a_sentence(visitor, tmp_path):
     (tmp_path / "page.pdf").write_bytes(b"%PDF no pages")
     Image.new("1", (12000, 12000)).save(tmp_path / "page.png")
