@@ -8,7 +8,9 @@ from vision_core.files import bundled
 icon = bundled("apps") / "digits_site" / "icon.svg"
 st.set_page_config(page_title="vision-core", page_icon=str(icon), layout="wide")
 st.html(
-    "<style>.stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 3rem }"
+    "<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem }"
+    # so that a chart and its legend are on one screen of 800 pixels
+    ".stMainBlockContainer h1 { padding: 0 0 .5rem }"
     # it flickers with every refresh, and its "Stop" would not stop a training
     "[data-testid=stStatusWidget] { display: none }"
     # Streamlit's captions and its primary button are too pale to read
@@ -23,9 +25,7 @@ st.html(
     " { background: #1d5fd0 !important; color: #fff !important }"
     ".vc-home a { color: inherit; display: inline-block; padding: 6px 0; font-weight: 600 }</style>"
     '<nav class="vc-home"><a href="/" target="_self">‹ vision-core</a></nav>'
-)
-# Streamlit's list of pages on a phone holds headers between its items: to a screen reader it is no list
-st.html(
+    # Streamlit's list of pages on a phone holds headers between its items: to a screen reader it is no list
     """<script>
     if (!window.mendedLists) {
       const mend = () => document.querySelectorAll(

@@ -215,7 +215,7 @@ def laid_out(figure: go.Figure, title: str, x: str, tick: str) -> go.Figure:
     """Apply the layout of the dashboard; `tick` is the format of the y axis."""
     figure.update_layout(
         title={"text": title, "x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 16}},
-        height=350,
+        height=330,
         margin={"l": 8, "r": 8, "t": 44, "b": 8},
         hovermode="x unified",
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.24, "yanchor": "top", "title": None},

@@ -296,6 +296,27 @@ def test_a_folder_is_looked_at_before_a_training(root):
 
 
 @pytest.mark.browser
+def test_what_teach_showed_is_gone_while_it_works(served, browser):
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(served + "teach")
+    for n, name in enumerate(("healthy", "rot")):
+        box = page.get_by_test_id("stFileUploader").nth(n)
+        with page.expect_file_chooser() as chooser:
+            box.get_by_test_id("stBaseButton-secondary").click()
+        files = sorted((ROOT / "assets" / "leaves" / name).glob("*.jpg"))[:3]
+        chooser.value.set_files(files)
+        box.get_by_text(files[-1].name).wait_for()
+        page.get_by_label(f"Name of class {n + 1}").fill(name)
+        page.get_by_label(f"Name of class {n + 1}").press("Enter")
+    page.get_by_text("Name two or more classes").wait_for()
+    page.get_by_role("button", name="Teach").click()
+    page.get_by_text("Looking at the pictures").wait_for()
+    assert not page.get_by_text("Name two or more classes").is_visible()
+    page.close()
+
+
+@pytest.mark.browser
 def test_a_newcomer_trains_watches_reloads_and_asks_why(served, browser):
     """Draw leaves, train on them, follow it live through a reload, click a wrong square, see the pictures."""
     from playwright.sync_api import expect

@@ -92,14 +92,16 @@ st.caption(
 )
 asked = ask()
 pressed = st.button("Teach", type="primary", icon=":material/school:", key="teach", width="stretch")
+answer = st.empty()  # one place: what Teach answered before goes at once
 if pressed:
     st.session_state.pop(models.TAUGHT_KEY, None)
     try:
-        with st.spinner("Looking at the pictures …"):
+        with answer, st.spinner("Looking at the pictures …"):
             teach(asked)
     except (ValueError, OSError) as error:
-        st.error(jobs.sentence(error), icon=":material/block:")
+        answer.error(jobs.sentence(error), icon=":material/block:")
 if models.TAUGHT_KEY in st.session_state:
-    show()
+    with answer.container():
+        show()
 elif not pressed:
-    st.info("Name two or more classes and choose pictures of each, then press Teach.")
+    answer.info("Name two or more classes and choose pictures of each, then press Teach.")
