@@ -301,6 +301,16 @@ def test_nothing_scrolls_sideways(visit, width, scheme):
 
 
 @pytest.mark.browser
+def test_on_a_phone_the_challenge_is_where_one_draws(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.locator("#fool").scroll_into_view_if_needed()
+    page.locator("#fool").tap()
+    expect_text(page, "#pad-note", "Draw no digit: a face, a letter, a scribble.")
+    draw(page, [(0.2, 0.2), (0.8, 0.8), (0.2, 0.8), (0.8, 0.2)])  # does not scroll
+    page.wait_for_function("/Fooled|Highest/.test(document.querySelector('#pad-note').innerText)")
+    assert page.evaluate("document.querySelector('#pad').getBoundingClientRect().top") >= 0
+
+
 def test_drawing_by_touch_does_not_scroll(visit):
     page = visit(viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
     box = page.locator("#pad").bounding_box()

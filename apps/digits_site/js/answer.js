@@ -66,10 +66,14 @@ export function fool() {
       const digit = argmax(out.probabilities);
       const share = out.probabilities[digit];
       if (source.kind === "draw" && pixels && share > best.share) best = { digit, share };
-      $("fool-says").textContent = best.share >= FOOLED
-        ? `Fooled: it was ${percent(best.share)} sure of a ${best.digit}.`
-        : `Draw a face, a letter or a scribble. Can you make it at least ${percent(FOOLED)} sure?`
-          + (best.share ? ` Highest so far: ${percent(best.share)}, a ${best.digit}.` : "");
+      const highest = best.share ? `Highest so far: ${percent(best.share)}, a ${best.digit}.` : "";
+      const fooled = best.share >= FOOLED && `Fooled: it was ${percent(best.share)} sure of a ${best.digit}.`;
+      $("fool-says").textContent = fooled
+        || `Draw a face, a letter or a scribble. Can you make it at least ${percent(FOOLED)} sure? ${highest}`;
+      if (source.kind === "draw") { // where a phone shows it while one draws
+        $("pad-note").hidden = false;
+        $("pad-note").textContent = fooled || highest || "Draw no digit: a face, a letter, a scribble.";
+      }
     },
   };
 }

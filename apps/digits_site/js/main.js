@@ -78,6 +78,7 @@ const actions = {
     actions.play(false);
     actions.go(state.data.epochs.length - 1);
     edit("clear");
+    $("pad").scrollIntoView({ block: "nearest" }); // on a phone the button is far below
     fooling.start();
   },
   speed: () => playing && actions.play(true),
