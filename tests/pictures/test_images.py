@@ -17,7 +17,7 @@ from skimage.color import lab2rgb
 
 from vision_core.pictures import bitmaps, decoding, gifs, icc, images, jpegs, pngs, tiff_writing
 from vision_core.pictures.images import Picture, encode, read, save
-from vision_core.safety import limits
+from vision_core.safety import guarded, limits
 
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (37, 53, 3), np.uint8)
@@ -798,6 +798,17 @@ def test_an_avif_is_cropped_as_its_box_says():
         size = int.from_bytes(cropped[at : at + 4]) + len(box)
         cropped = cropped[:at] + struct.pack(">I", size) + cropped[at + 4 :]
     assert np.array_equal(read(cropped).rgb, read(data).rgb[28:48, 10:50])
+
+
+def test_a_heic_whose_items_have_no_readable_kind_is_refused():
+    """pi_heif crashes on it; a guarded process keeps the crash from the tests."""
+    image = Image.fromarray(COLORS)
+    image.info["exif"] = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+    data = heic(image)
+    damaged = data.replace(b"\0\0Exif", b"\0\0E\x80if", 1)
+    assert damaged != data and read(data)
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        guarded.read(damaged)
 
 
 SIZES = [(1, 1), (1, 9), (64, 64), (65, 33), (700, 130)]

@@ -71,6 +71,7 @@ def image_of(data: bytes, max_pixels: int | None) -> Picture:
         data, animated = gifs.first(data)
     elif data.startswith(b"\xff\xd8"):
         jpegs.check_segments(data)
+    heif.check_items(data)
     image = _open(data)
     _check_size(*image.size, max_pixels)
     decoded = _Decoded(image)

@@ -9,6 +9,19 @@ from collections.abc import Iterator
 MAX_BOXES = 10_000
 
 
+def check_items(data: bytes) -> None:
+    """Refuse kinds and names of items that are no text, on which pi_heif crashes.
+
+    Raises:
+        ValueError: such an item.
+    """
+    if data[4:8] != b"ftyp":
+        return
+    for kind, start, end in boxes_in(data, (b"meta", b"iinf")):
+        if kind == b"infe" and start < end:
+            data[start + (8 if data[start] < 3 else 10) : end].decode()
+
+
 def colors(data: bytes) -> tuple[tuple[int, int] | None, int]:
     """H.273's primaries and transfer of the `colr` box, None without one, and the bits a channel."""
     named, bits = None, 8
@@ -43,7 +56,10 @@ def boxes_in(data: bytes, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, int,
         if parent is None:
             return
         _, start, end = parent
-        start += 4 if name == b"meta" else 0  # version and flags
+        if name in (b"meta", b"iinf"):
+            start += 4  # version and flags
+        if name == b"iinf":
+            start += 4 if data[start - 4 : start - 3] > b"\0" else 2  # the number of items
     yield from _boxes(data, start, end)
 
 
