@@ -160,7 +160,7 @@ def test_the_middle_square_is_what_pillow_crops(tmp_path):
     far = np.abs(data.read_square(tmp_path / "wide.png", 32).astype(int) - expected)
     assert far[:, 1:-1].max() <= 1  # at the cut the neighbours beyond it count, too
     with pytest.raises(ValueError, match=r"has changed since .*there is no file .*gone\.png"):
-        data.read_squares(tmp_path, ["wide.png", "gone.png"])
+        data.read_squares(tmp_path, ["wide.png", "gone.png"], 32)
 
 
 def test_imbalance_names_the_small_classes():

@@ -126,7 +126,7 @@ def test_balancing_fills_every_class_to_the_largest(leaf_folder, tmp_path):
 
 def test_random_views_are_a_function_of_the_generator_and_keep_most_of_the_leaf(leaf_folder):
     files = sorted(path.relative_to(leaf_folder).as_posix() for path in leaf_folder.rglob("*.jpg"))[:16]
-    squares = torch.from_numpy(data.read_squares(leaf_folder, files)).permute(0, 3, 1, 2)
+    squares = torch.from_numpy(data.read_squares(leaf_folder, files, 256)).permute(0, 3, 1, 2)
     first, again, other = (random_views(squares, 64, generator(0, n)) for n in (1, 1, 2))
     assert first.shape == (16, 3, 64, 64) and 0 <= first.min() and first.max() <= 1
     assert torch.equal(first, again) and not torch.equal(first, other)

@@ -23,7 +23,7 @@ ASK = Path(__file__).with_name("judge.mjs")
 def test_javascript_answers_as_pytorch_does(tmp_path):
     model, _ = leaves.load()
     site = publish(tmp_path / "site")
-    squares = np.stack([square(leaf(name, 3, 128)[0]) for name in ("healthy", "rust")])
+    squares = np.stack([square(leaf(name, 3, 128)[0], model.square) for name in ("healthy", "rust")])
     pixels = centre(features.tensor(squares), model.crop)
     (tmp_path / "pixels.bin").write_bytes(pixels.numpy().astype("<f4").tobytes())
     process = subprocess.run(["node", ASK, site, tmp_path / "pixels.bin"], capture_output=True, text=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vision_core import checkpoints, extras, runs, weights
 from vision_core.files import atomic, read_json, write_json
 from vision_core.leaves import features, gate
-from vision_core.leaves.data import SIDE, SPLITS, Manifest
+from vision_core.leaves.data import SPLITS, Manifest
 from vision_core.leaves.evaluate import fit_temperature, judged, measures
 from vision_core.leaves.network import MEAN, STD, LeafNet
 from vision_core.runs import Run
@@ -61,7 +61,13 @@ def finish(
         **facts,
         "version": VERSION,
         "classes": list(manifest.classes),
-        "preprocessing": {"square": SIDE, "middle": 7 / 8, "crop": best.crop, "mean": MEAN, "std": STD},
+        "preprocessing": {
+            "square": best.square,
+            "middle": 7 / 8,
+            "crop": best.crop,
+            "mean": MEAN,
+            "std": STD,
+        },
         "images": manifest.counts(),
         "metrics": {
             split: {name: metrics[name] for name in (*SCALARS, "refused")}

@@ -63,7 +63,7 @@ def camera(
     right = {way: [] for way in WAYS}
     refused = {way: [] for way in WAYS}
     for start in range(0, len(files), features.BATCH):
-        squares = data.read_squares(folder, files[start : start + features.BATCH])
+        squares = data.read_squares(folder, files[start : start + features.BATCH], model.square)
         for way, change in WAYS.items():
             pixels: Tensor = centre(features.tensor(np.stack([*map(change, squares)])), model.crop)
             with torch.no_grad():

@@ -27,7 +27,6 @@ from vision_core.safety.limits import FILE, TABLE
 from vision_core.settings import from_plain
 
 FRACTIONS = (0.7, 0.15, 0.15)
-SIDE = 256  # pixels of the centre square that is cut from every picture first
 
 
 @dataclass(frozen=True)
@@ -322,7 +321,7 @@ def _existing_splits(pictures: Survey, group: np.ndarray, seed: int, fractions: 
     return sides.tolist()
 
 
-def square(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
+def square(rgb: np.ndarray, side: int) -> np.ndarray:
     """The centre square of uint8 (H, W, 3), resized to uint8 (side, side, 3)."""
     height, width = rgb.shape[:2]
     short = min(height, width)
@@ -333,12 +332,12 @@ def square(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
     )
 
 
-def read_square(path: Path, side: int = SIDE) -> np.ndarray:
+def read_square(path: Path, side: int) -> np.ndarray:
     """The centre square of a picture; `ValueError` if it cannot be read."""
     return square(images.read(path).rgb, side)
 
 
-def read_squares(folder: str | Path, files: Iterable[str], side: int = SIDE) -> np.ndarray:
+def read_squares(folder: str | Path, files: Iterable[str], side: int) -> np.ndarray:
     """The centre squares of pictures, read by several threads: uint8 (N, side, side, 3).
 
     Raises:

@@ -45,7 +45,7 @@ def explain(model: LeafNet, picture: Picture, label: str | None = None) -> Expla
     if label is not None and label not in model.classes:
         raise ValueError(f"the model does not know {label!r}; it knows {', '.join(model.classes)}")
     [prediction] = predict(model, [picture])
-    squares = features.tensor(data.square(picture.rgb)[None])
+    squares = features.tensor(data.square(picture.rgb, model.square)[None])
     image = centre(squares, model.crop)
     weights = grad_cam(model, image, model.classes.index(label or prediction.label))[0].numpy()
     shown = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -102,7 +102,7 @@ def ground_bias(model: LeafNet, folder: str | Path, files: list[str], truth: np.
     ways: dict[str, list[Tensor]] = {"whole": [], "ground_only": [], "leaf_only": []}
     kept, masses = [], []
     for start in range(0, len(files), features.BATCH):
-        squares = data.read_squares(folder, files[start : start + features.BATCH])
+        squares = data.read_squares(folder, files[start : start + features.BATCH], model.square)
         for n, rgb in enumerate(squares):
             try:
                 mask = leaf_mask(rgb)[..., None]

@@ -42,7 +42,9 @@ def embeddings(
     """
     device, features = model.temperature.device, model.folded()
     for number in range(first, -(-len(files) // BATCH)):
-        squares = tensor(data.read_squares(folder, files[number * BATCH : (number + 1) * BATCH]))
+        squares = tensor(
+            data.read_squares(folder, files[number * BATCH : (number + 1) * BATCH], model.square)
+        )
         yield _embedded(model, features, device, squares, [(seed, v, number) for v in range(1, views + 1)])
 
 

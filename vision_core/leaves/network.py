@@ -93,6 +93,11 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     @property
+    def square(self) -> int:
+        """Side in pixels of the pictures as they are read; their centre 7/8 are the crop."""
+        return square(self.crop)
+
+    @property
     def architecture(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
@@ -185,6 +190,11 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
             raise ValueError("the model has no gate yet: it is fitted at the end of the training")
         embeddings = self.standardise(self.embed(x) if x.ndim == 4 else x)
         return (self.classifier(embeddings) / self.temperature).softmax(1), self.gate(embeddings)
+
+
+def square(crop: int) -> int:
+    """Side in pixels of the pictures that a network with this crop reads."""
+    return round(crop * 8 / 7)
 
 
 def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:

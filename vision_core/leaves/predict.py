@@ -71,7 +71,9 @@ def predict(model: LeafNet, pictures: Sequence[Picture]) -> list[Prediction]:
     """Classify pictures with a model (see `load`)."""
     predictions = []
     for start in range(0, len(pictures), features.BATCH):
-        squares = np.stack([data.square(p.rgb) for p in pictures[start : start + features.BATCH]])
+        squares = np.stack(
+            [data.square(p.rgb, model.square) for p in pictures[start : start + features.BATCH]]
+        )
         predictions += _answers(model, squares)
     return predictions
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from vision_core.files import atomic, bundled
 from vision_core.leaves.bundle import load
-from vision_core.leaves.data import SIDE
 from vision_core.leaves.gate import CLIP
 from vision_core.leaves.network import LAYERS, MEAN, STD, LeafNet
 
@@ -73,7 +72,7 @@ def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], by
     index = {
         "format": FORMAT,
         "classes": model.classes,
-        "square": SIDE,
+        "square": model.square,
         "crop": model.crop,
         "mean": MEAN,
         "std": STD,

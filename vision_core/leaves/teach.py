@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from vision_core.devices import generator
 from vision_core.leaves import data, features, gate
 from vision_core.leaves.bundle import SCALARS, VERSION, load
-from vision_core.leaves.data import SIDE
 from vision_core.leaves.evaluate import fit_temperature, measures
 from vision_core.leaves.network import MEAN, STD, LeafNet
 from vision_core.safety.limits import TAUGHT
@@ -64,7 +63,13 @@ def teach(
     metadata = {
         "version": VERSION,
         "classes": list(survey.classes),
-        "preprocessing": {"square": SIDE, "middle": 7 / 8, "crop": model.crop, "mean": MEAN, "std": STD},
+        "preprocessing": {
+            "square": model.square,
+            "middle": 7 / 8,
+            "crop": model.crop,
+            "mean": MEAN,
+            "std": STD,
+        },
         "images": survey.counts(),
         "taught": {"pictures": len(labels), "views": VIEWS, "seed": seed},
         "metrics": {"left_out": {name: measured[name] for name in SCALARS} | {"refused": refused}},

@@ -22,7 +22,7 @@ from vision_core.leaves import data, features, zips
 from vision_core.leaves.augment import random_views
 from vision_core.leaves.bundle import finish
 from vision_core.leaves.data import Manifest
-from vision_core.leaves.network import BACKBONES, BLOCKS, LeafNet
+from vision_core.leaves.network import BACKBONES, BLOCKS, LeafNet, square
 from vision_core.runs import Run
 from vision_core.settings import BATCH_SIZE, COUNT, TrainingSettings, absolute, setting, shareable
 
@@ -274,7 +274,7 @@ def _pictures(
     """Random views of the pictures of each batch; the next batches are read in the background."""
 
     def read(index: Tensor) -> np.ndarray:
-        return data.read_squares(manifest.folder, [files[i] for i in index.tolist()])
+        return data.read_squares(manifest.folder, [files[i] for i in index.tolist()], square(crop))
 
     with ThreadPoolExecutor(1) as reader:
         waiting = [reader.submit(read, index) for index in order[:2]]
