@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vision_core import devices
-from vision_core.restoration import sheets
+from vision_core.restoration import damage, sheets
 from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.sheets import Image, Mask
 
@@ -89,29 +89,29 @@ def original(clean: Image, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """
     import cv2
 
-    damaged, target = clean, clean
+    seed = int(rng.integers(2**31))
+    damaged = target = sheets.tensor(clean)
     if rng.random() < 0.7:
-        damaged = damaged + rng.normal(0, rng.uniform(0.01, 0.08), clean.shape).astype(np.float32)
+        damaged = damage.noise(damaged, devices.generator(seed, 0), rng.uniform(0.01, 0.08))
     if rng.random() < 0.7:
-        kernel = int(rng.choice([3, 5, 7]))
-        damaged = cv2.GaussianBlur(damaged, (kernel, kernel), 0)
+        damaged = damage.blur(damaged, devices.generator(seed, 1), rng.choice([0.8, 1.1, 1.4]))
     if rng.random() < 0.6:
         gain, lift = rng.uniform(0.6, 0.9), rng.uniform(0.05, 0.15)
         damaged, target = (gain * x + lift for x in (damaged, target))
     if rng.random() < 0.5:
-        chance, half = rng.random(clean.shape, np.float32), rng.uniform(0.001, 0.01) / 2
-        damaged = np.where(chance < half, 0, np.where(chance > 1 - half, 1, damaged))
+        damaged = damage.salt_and_pepper(damaged, devices.generator(seed, 2), rng.uniform(0.001, 0.01))
     if rng.random() < 0.6:
-        damaged, target = (x * np.array([1, 0.95, 0.8], np.float32) for x in (damaged, target))
+        yellow = target.new_tensor([1, 0.95, 0.8]).view(3, 1, 1)
+        damaged, target = damaged * yellow, target * yellow
     if rng.random() < 0.4:
         soft = int(rng.choice([1, 9]))
         for _ in range(int(rng.integers(1, 6))):
             disc = np.zeros(clean.shape[:2], np.float32)
             center = [int(rng.integers(side)) for side in (clean.shape[1], clean.shape[0])]
             cv2.circle(disc, center, int(rng.integers(10, 51)), 1, -1)
-            cover = cv2.GaussianBlur(disc, (soft, soft), 0)[..., None]
-            damaged = damaged * (1 - cover * (1 - rng.uniform(0.3, 0.7)))
-    return to_bytes(sheets.tensor(damaged)), to_bytes(sheets.tensor(target))
+            cover = torch.from_numpy(cv2.GaussianBlur(disc, (soft, soft), 0))
+            damaged = damaged * (1 - (1 - rng.uniform(0.3, 0.7)) * cover)
+    return to_bytes(damaged), to_bytes(target)
 
 
 def apply(
