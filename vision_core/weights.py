@@ -44,13 +44,13 @@ class Weights:
 WEIGHTS: dict[str, Weights] = {
     "restoration": Weights(
         "restoration/pages.safetensors",
-        "d28b520a51407827985a4be8949ba386cad1be51479658b18e38fb1272d7ad9b",
+        "eb47f168644eb9cac1ece4c74e84edfef759eda5199a798dbc694d9f76ddd0fd",
         "Apache-2.0",
         "vision-core restore train, see models/restoration/README.md",
     ),
     "restoration-gate": Weights(
         "restoration/gate.json",
-        "7fa3ad2dd4d5f52fa0666d8f35d362c9032efa88fa82d63f4f75141c08229566",
+        "cef587a308d868005fbc74d1a22d2cb1ae71b03b282b38d77524a9b3eec42285",
         "Apache-2.0",
         "vision-core restore fit-gate, see models/restoration/README.md",
     ),
