@@ -152,8 +152,7 @@ def make(path: Path, kind: str) -> np.ndarray:
             return np.array(image.convert("RGB"))
         case "opaque mask":
             page(
-                path,
-                lambda pdf: {"I": stream(pdf, RGB, SMask=stream(pdf, GREY * 0 + 255, Name.DeviceGray))},
+                path, lambda pdf: {"I": stream(pdf, RGB, SMask=stream(pdf, GREY * 0 + 255, Name.DeviceGray))}
             )
         case "turned by 90" | "turned by 180" | "turned by 270":
             page(path, scan(), Rotate=(angle := int(kind[10:])))

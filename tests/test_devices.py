@@ -10,13 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core.devices import (
-    autocast_dtype,
-    bf16_speedup,
-    generator,
-    pick,
-    seeded,
-)
+from vision_core.devices import autocast_dtype, bf16_speedup, generator, pick, seeded
 
 
 def draws(*seed: int, count: int = 4000) -> torch.Tensor:

@@ -56,10 +56,7 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(part)):
-            error.filename, error.filename2 = (
-                str(path),
-                None,
-            )  # a full disk raises without a file name
+            error.filename, error.filename2 = (str(path), None)  # a full disk raises without a file name
         raise
 
 

@@ -74,10 +74,7 @@ def going_on(run: runs.Run) -> str:
 
 
 def launch(
-    system: str,
-    settings: Any,
-    create: Callable[[Path, Any], runs.Run] | None = None,
-    name: str = "",
+    system: str, settings: Any, create: Callable[[Path, Any], runs.Run] | None = None, name: str = ""
 ) -> runs.Run:
     """Put a training of this browser into the queue. Raises `ValueError` if another one is running.
 

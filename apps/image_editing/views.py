@@ -87,11 +87,7 @@ def models() -> str:
     if not installed["clip"]:
         world += "; you choose the place"
     rows = [
-        (
-            "Remove, repair, extend, complete",
-            "filled from the surroundings; no text needed",
-            True,
-        ),
+        ("Remove, repair, extend, complete", "filled from the surroundings; no text needed", True),
         (
             "Marking by words on a photograph",
             "eighty everyday things, including people (NanoDet, Segment Anything)",

@@ -206,10 +206,7 @@ def _page_step() -> tuple[inputs.UploadFile, gr.HTML, list[Any]]:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             upload = inputs.UploadFile(
-                label="Image, TIFF or PDF",
-                file_types=[*documents.READABLE],
-                height=170,
-                elem_id="page-file",
+                label="Image, TIFF or PDF", file_types=[*documents.READABLE], height=170, elem_id="page-file"
             )
             chooser = gr.HTML(examples(EXAMPLES, tuple(WORDS), WORDS), js_on_load=CLICKED, elem_id="examples")
         with gr.Column(min_width=300):
@@ -231,13 +228,7 @@ def _page_step() -> tuple[inputs.UploadFile, gr.HTML, list[Any]]:
 def _controls() -> list[Any]:
     """The controls of the result, in the order of `follow`."""
     strength = inputs.Slider(
-        0,
-        1,
-        1,
-        step=0.05,
-        label="Strength",
-        info="0 is the page as it was.",
-        elem_id="strength",
+        0, 1, 1, step=0.05, label="Strength", info="0 is the page as it was.", elem_id="strength"
     )
     output = gr.Radio(OUTPUTS, value="color", label="The page in", elem_id="output")
     sharpen = gr.Checkbox(False, label="Sharpen", elem_id="sharpen")
@@ -251,19 +242,10 @@ def _controls() -> list[Any]:
         elem_id="light",
     )
     gate = gr.Checkbox(
-        True,
-        label="Gate",
-        info="Keeps the original wherever restoring does not help.",
-        elem_id="gate",
+        True, label="Gate", info="Keeps the original wherever restoring does not help.", elem_id="gate"
     )
     caution = inputs.Slider(
-        0,
-        1,
-        0.5,
-        step=0.05,
-        label="Caution of the gate",
-        info="Lower restores more.",
-        elem_id="caution",
+        0, 1, 0.5, step=0.05, label="Caution of the gate", info="Lower restores more.", elem_id="caution"
     )
     crop = gr.Checkbox(
         False,

@@ -133,10 +133,7 @@ BAD_UPLOADS = (
     ({"a.json": INDEX.read_bytes(), "digits.bin": BINARY.read_bytes()[:-8]}, "digits.bin "),
     ({"a.json": b'{"format": 3}', "a.bin": b""}, "not a packed digit export"),
     ({"a.json": altered(b'"val_loss":', b'"lost":'), "a.bin": BINARY.read_bytes()}, "val_loss"),
-    (
-        {"a.json": altered(b'"confusion":[[', b'"confusion":[[1,'), "a.bin": BINARY.read_bytes()},
-        "invalid",
-    ),
+    ({"a.json": altered(b'"confusion":[[', b'"confusion":[[1,'), "a.bin": BINARY.read_bytes()}, "invalid"),
     ({"a.json": altered(b'"image":"', b'"image":"","was":"'), "a.bin": BINARY.read_bytes()}, "images"),
     ({"a.json": altered(b'"probe":"', b'"probe":"AAAA'), "a.bin": BINARY.read_bytes()}, "invalid"),
     ({"a.json": altered(b'{"epoch":1,', b'{"epoch":0,'), "a.bin": BINARY.read_bytes()}, "epochs"),

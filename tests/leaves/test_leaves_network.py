@@ -11,13 +11,7 @@ from torch.nn import functional as F
 from vision_core import checkpoints, torchvision_cpu, weights
 from vision_core.devices import generator, seeded
 from vision_core.leaves import LeafNet, gap, gate
-from vision_core.leaves.evaluate import (
-    calibration_error,
-    fit_temperature,
-    measures,
-    refusal,
-    wilson,
-)
+from vision_core.leaves.evaluate import calibration_error, fit_temperature, measures, refusal, wilson
 from vision_core.leaves.network import WIDTH, pooled
 
 

@@ -33,12 +33,7 @@ SHAPES = {
     "cielab": 3,
     "icclab": 3,
 }
-EXTRAS = {
-    "grey and alpha": 2,
-    "rgb and alpha": 2,
-    "rgb and premultiplied alpha": 1,
-    "rgb and another": 0,
-}
+EXTRAS = {"grey and alpha": 2, "rgb and alpha": 2, "rgb and premultiplied alpha": 1, "rgb and another": 0}
 
 
 def layouts() -> Iterator[dict[str, Any]]:

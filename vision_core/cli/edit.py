@@ -12,14 +12,7 @@ from typer import Argument, Option
 
 from vision_core.cli import edit_filler, edit_find, edit_tiny
 from vision_core.cli.training import training
-from vision_core.cli.verbs import (
-    Answer,
-    Device,
-    Ray,
-    Workers,
-    command,
-    with_notes,
-)
+from vision_core.cli.verbs import Answer, Device, Ray, Workers, command, with_notes
 
 app = typer.Typer(help="Edit a region of a picture and leave the rest untouched.", no_args_is_help=True)
 edit_find.register(app)
@@ -37,8 +30,7 @@ Backend = Annotated[str, Option(help="auto, classical, tiny, diffusers, picture,
 Model = Annotated[str | None, Option(help="Folder or hub repository of a diffusers inpainting model.")]
 Steps = Annotated[int, Option(min=1, max=1000, help="Diffusion steps.")]
 Guidance = Annotated[
-    float | None,
-    Option(help="Classifier-free guidance scale; by default the best measured one."),
+    float | None, Option(help="Classifier-free guidance scale; by default the best measured one.")
 ]
 
 

@@ -199,10 +199,7 @@ def explain(
 
 
 @command(app)
-def site(
-    out: Annotated[Path, Option(help="Folder to write, about 9 MB.")],
-    model: Model = None,
-) -> Answer:
+def site(out: Annotated[Path, Option(help="Folder to write, about 9 MB.")], model: Model = None) -> Answer:
     """Write a static page that classifies in the browser, for any file server."""
     from vision_core.leaves.site import publish
 

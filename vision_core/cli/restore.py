@@ -10,15 +10,7 @@ import typer
 from typer import Argument, Option
 
 from vision_core.cli.training import training
-from vision_core.cli.verbs import (
-    Answer,
-    Device,
-    Ray,
-    Seed,
-    Workers,
-    command,
-    with_notes,
-)
+from vision_core.cli.verbs import Answer, Device, Ray, Seed, Workers, command, with_notes
 from vision_core.safety import messages
 
 app = typer.Typer(

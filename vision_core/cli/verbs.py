@@ -30,8 +30,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.")]
 # Options of every command that processes a folder.
 Ray = Annotated[
-    str | None,
-    typer.Option(help="Process files in parallel: local, or the address of a Ray cluster."),
+    str | None, typer.Option(help="Process files in parallel: local, or the address of a Ray cluster.")
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, max=4096, help="Number of workers with --ray; by default as many as fit.")

@@ -34,11 +34,7 @@ OKLAB_FROM_LMS = np.array(
     ]
 )
 XYZ_FROM_RGB = np.array(
-    [
-        [0.412453, 0.357580, 0.180423],
-        [0.212671, 0.715160, 0.072169],
-        [0.019334, 0.119193, 0.950227],
-    ]
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
 XYZ_FROM_RGB /= XYZ_FROM_RGB.sum(1, keepdims=True)  # relative to white, so greys are exactly neutral
 LAB_FROM_F = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])

@@ -204,10 +204,7 @@ def reason(error: Exception, path: Path) -> str:
 
 
 def split(
-    pictures: Survey,
-    seed: int = 0,
-    fractions: Sequence[float] = FRACTIONS,
-    groups: str | Path | None = None,
+    pictures: Survey, seed: int = 0, fractions: Sequence[float] = FRACTIONS, groups: str | Path | None = None
 ) -> Manifest:
     """Divide the pictures into train, validation and test, each class by the same fractions.
 

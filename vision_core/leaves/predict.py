@@ -139,7 +139,7 @@ def evaluate(model: LeafNet, folder: str | Path, seen: str = "") -> dict[str, An
             **{
                 n: {"images": int((names == n).sum()), "refused": float((scores[names == n] > 1).mean())}
                 for n in np.unique(names[~known]).tolist()
-            },
+            }
         }
         result["refusal"] = refusal(scores[known], scores[~known])
     return result

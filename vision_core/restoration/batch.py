@@ -180,12 +180,7 @@ def _page(
 
 
 def _document(
-    source: Path,
-    target: Path,
-    network: Restorer | None,
-    options: Options,
-    key: str,
-    journal: Journal | None,
+    source: Path, target: Path, network: Restorer | None, options: Options, key: str, journal: Journal | None
 ) -> Iterator[PageReport]:
     """Save the pages to NAME.pages one by one, then join them."""
     finished = journal.rows(source, target) if journal else []

@@ -55,12 +55,7 @@ class Network(nn.Module):
         }
         self.config = {
             "embed_dim": embed,
-            "vision_cfg": {
-                "image_size": data.SIDE,
-                "width": width,
-                "layers": [1, 1, 1, 1],
-                "head_width": 64,
-            },
+            "vision_cfg": {"image_size": data.SIDE, "width": width, "layers": [1, 1, 1, 1], "head_width": 64},
             "text_cfg": {
                 "context_length": tokens.LENGTH,
                 "vocab_size": tokens.size(),

@@ -277,8 +277,6 @@ def save_pretrained(model: Network, settings: Any, out: Path) -> Path:
     vit: Any = copy.deepcopy(model.get_submodule("teacher.vit"))
     vit.half().save_pretrained(out / "dino")
     ViTImageProcessor(
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-        size={"height": SIZES[0], "width": SIZES[0]},
+        image_mean=[0.5] * 3, image_std=[0.5] * 3, size={"height": SIZES[0], "width": SIZES[0]}
     ).save_pretrained(out / "dino")
     return out / "dino"

@@ -70,12 +70,7 @@ def withheld(scene: world.Scene) -> bool:
 
 
 def _inside(
-    scene: world.Scene,
-    box: Box,
-    masks: np.ndarray,
-    whole: Caption,
-    random: Random,
-    edited: int | None = None,
+    scene: world.Scene, box: Box, masks: np.ndarray, whole: Caption, random: Random, edited: int | None = None
 ) -> Caption:
     """The caption of a hidden box: the things mostly inside, or that there are none; sometimes of the scene.
 
