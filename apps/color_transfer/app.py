@@ -79,11 +79,11 @@ def _choices(visit: gr.State) -> tuple[Any, ...]:
     gr.Markdown("## 1 · Two pictures")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=150):
-            source = inputs.Upload(label="To recolour", alt_text="the picture to recolour", elem_id="source")
+            source = inputs.upload("To recolour", "the picture to recolour", elem_id="source")
             sources = gr.HTML(examples(EXAMPLES, SOURCES), js_on_load=CLICKED)
         with gr.Column(min_width=150):
-            target = inputs.Upload(
-                label="Colours to take", alt_text="the picture with the colours to take", elem_id="target"
+            target = inputs.upload(
+                "Colours to take", "the picture with the colours to take", elem_id="target"
             )
             targets = gr.HTML(examples(EXAMPLES, TARGETS), js_on_load=CLICKED)
     facts = gr.HTML()

@@ -100,9 +100,7 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
     """Step 1: (upload, examples, message about the picture)."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            source = inputs.Upload(
-                label="Picture to edit", alt_text="the picture to edit", height=220, elem_id="source"
-            )
+            source = inputs.upload("Picture to edit", "the picture to edit", 220, elem_id="source")
             pictures = examples(picture_panel.EXAMPLES, picture_panel.NAMES)
             chooser = gr.HTML(pictures.replace("<div>", f"<div>{SCENE_BUTTON}", 1), js_on_load=CLICKED)
             facts = gr.HTML(elem_id="facts")
@@ -157,9 +155,7 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
 def _material(fill: gr.Dropdown) -> list[Any]:
     """The material: [colour, other picture, blur, right, down, size, light], shown as `fill` needs."""
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
-    other = inputs.Upload(
-        label="The other picture", alt_text="the picture to put there", visible=False, elem_id="other"
-    )
+    other = inputs.upload("The other picture", "the picture to put there", visible=False, elem_id="other")
     with gr.Row(visible=False) as placing:
         move_right = inputs.Slider(
             -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."

@@ -39,14 +39,17 @@ class Upload(gr.Image):
 
     is_template = True  # drawn as a gr.Image
 
-    def __init__(self, label: str, alt_text: str, height: int = 180, **options: Any) -> None:
-        options |= {"type": "filepath", "image_mode": None, "format": "png"}
-        super().__init__(
-            label=label, alt_text=alt_text, height=height, sources=["upload", "clipboard"], **options
-        )
-
     def preprocess(self, payload: Any) -> str | None:
         return received(payload)
+
+
+def upload(label: str, alt_text: str, height: int = 180, **options: Any) -> Upload:
+    """An upload field for one picture.
+
+    A function, since Gradio shows a component by the arguments of its class.
+    """
+    options |= {"type": "filepath", "image_mode": None, "format": "png", "sources": ["upload", "clipboard"]}
+    return Upload(label=label, alt_text=alt_text, height=height, **options)
 
 
 class UploadFile(gr.File):
