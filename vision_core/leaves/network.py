@@ -94,7 +94,7 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
 
     @property
     def square(self) -> int:
-        """Side in pixels of the pictures as they are read; their centre 7/8 are the crop."""
+        """Side in pixels of the pictures as they are read; their centre 7/8 are resized to the crop."""
         return square(self.crop)
 
     @property
@@ -193,8 +193,8 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
 
 
 def square(crop: int) -> int:
-    """Side in pixels of the pictures that a network with this crop reads."""
-    return round(crop * 8 / 7)
+    """Side in pixels of the pictures that a network with this crop reads; 256 show a leaf's outline."""
+    return max(256, round(crop * 8 / 7))
 
 
 def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:

@@ -72,7 +72,7 @@ def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], by
     index = {
         "format": FORMAT,
         "classes": model.classes,
-        "square": model.square,
+        "square": round(model.crop * 8 / 7),
         "crop": model.crop,
         "mean": MEAN,
         "std": STD,
