@@ -13,7 +13,7 @@ demo: $(READY)
 	$(PY) -m vision_core serve --port $(PORT)
 
 test: $(READY)
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(READY)
 	$(PY) tests/soak/visitors.py $(ARGS)

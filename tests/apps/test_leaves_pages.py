@@ -307,8 +307,11 @@ def test_what_teach_showed_is_gone_while_it_works(served, browser):
         files = sorted((ROOT / "assets" / "leaves" / name).glob("*.jpg"))[:3]
         chooser.value.set_files(files)
         box.get_by_text(files[-1].name).wait_for()
+        page.locator("[data-test-script-state=notRunning]").wait_for()
         page.get_by_label(f"Name of class {n + 1}").fill(name)
         page.get_by_label(f"Name of class {n + 1}").press("Enter")
+        page.wait_for_timeout(500)  # the page runs again, and an upload in between would be lost
+        page.locator("[data-test-script-state=notRunning]").wait_for()
     page.get_by_text("Name two or more classes").wait_for()
     page.get_by_role("button", name="Teach").click()
     page.get_by_text("Looking at the pictures").wait_for()
