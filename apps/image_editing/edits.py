@@ -236,7 +236,7 @@ def begin_task(state: Session | None, *values: Any) -> Any:
         if ready is None
         else lambda: editing.perform(picture, task, ready, **options),
         versions=len(ready) if isinstance(ready, list) else 1,
-        words=painting.LOADING if ready is None else filling(picture, task, mask, options["sides"]),
+        words=None if ready is None else filling(picture, task, mask, options["sides"]),
         again=(begin_task, [*astuple(replace(form, fill=fill, seed=seed, locked=True))]),
     )
     return seed, gr.skip(), gr.skip()
@@ -384,7 +384,7 @@ def begin(
     recipe_of: Any = None,
     again: jobs.Again | None = None,
     versions: int = 1,
-    words: str = painting.LOADING,
+    words: str | None = None,
 ) -> works.Work:
     """Create a result, put its job into the queue and show it on the page."""
     HEAVY.refuse_second(visitor.session.owner)

@@ -19,7 +19,6 @@ from vision_core.pictures.images import Picture
 
 VIEW = 1280  # longest side of a picture on the page
 PREVIEW = 256  # longest side of previews while painting
-LOADING = "Loading the models …"
 Events = Generator[Any, None, Any]
 
 
@@ -29,7 +28,7 @@ def start(
     recipe_of: Callable[[Candidate], Recipe] | None,
     again: jobs.Again | None = None,
     versions: int = 1,
-    words: str = LOADING,
+    words: str | None = None,
 ) -> None:
     """Start an edit, which runs when it is the visitor's turn.
 
@@ -38,14 +37,14 @@ def start(
         versions: the expected number of candidates.
         make: loads the models and yields the events of `editing.perform` or `editing.edit`.
         recipe_of: gives the recipe of a candidate that has none.
-        words: shown until the first event. With `LOADING` it needs a large model; on a Space, it then runs on
-            a GPU, and `make` is pickled.
+        words: shown until the first event; None if a large model is loaded first. On a Space, the edit then
+            runs on a GPU, and `make` is pickled.
     """
 
     def act(job: Job) -> str:
         recorder = Recorder(work, job, recipe_of, versions)
-        job.tell(0, 0, words)
-        with closing(gpu.stream(make) if words == LOADING else make()) as events:
+        job.tell(0, 0, words or "Loading the models …")
+        with closing(gpu.stream(make) if words is None else make()) as events:
             for event in events:
                 recorder.take(event)
                 if job.stopping:

@@ -18,7 +18,7 @@ from vision_core.files import atomic, read_json, write_json
 from vision_core.leaves import features, gate
 from vision_core.leaves.data import SPLITS, Manifest
 from vision_core.leaves.evaluate import fit_temperature, judged, measures
-from vision_core.leaves.network import MEAN, STD, LeafNet
+from vision_core.leaves.network import LeafNet
 from vision_core.runs import Run
 from vision_core.safety.limits import BUNDLE
 from vision_core.safety.messages import quote
@@ -61,13 +61,7 @@ def finish(
         **facts,
         "version": VERSION,
         "classes": list(manifest.classes),
-        "preprocessing": {
-            "square": best.square,
-            "middle": 7 / 8,
-            "crop": best.crop,
-            "mean": MEAN,
-            "std": STD,
-        },
+        "preprocessing": best.preprocessing,
         "images": manifest.counts(),
         "metrics": {
             split: {name: metrics[name] for name in (*SCALARS, "refused")}

@@ -98,6 +98,11 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         return square(self.crop)
 
     @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How pictures are prepared, as plain data for the metadata of a model."""
+        return {"square": self.square, "middle": 7 / 8, "crop": self.crop, "mean": MEAN, "std": STD}
+
+    @property
     def architecture(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {

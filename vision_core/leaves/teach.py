@@ -16,7 +16,7 @@ from vision_core.devices import generator
 from vision_core.leaves import data, features, gate
 from vision_core.leaves.bundle import SCALARS, VERSION, load
 from vision_core.leaves.evaluate import fit_temperature, measures
-from vision_core.leaves.network import MEAN, STD, LeafNet
+from vision_core.leaves.network import LeafNet
 from vision_core.safety.limits import TAUGHT
 
 VIEWS, PENALTY, FOLDS = 4, 1e-3, 10
@@ -63,13 +63,7 @@ def teach(
     metadata = {
         "version": VERSION,
         "classes": list(survey.classes),
-        "preprocessing": {
-            "square": model.square,
-            "middle": 7 / 8,
-            "crop": model.crop,
-            "mean": MEAN,
-            "std": STD,
-        },
+        "preprocessing": model.preprocessing,
         "images": survey.counts(),
         "taught": {"pictures": len(labels), "views": VIEWS, "seed": seed},
         "metrics": {"left_out": {name: measured[name] for name in SCALARS} | {"refused": refused}},
