@@ -151,6 +151,21 @@ def test_a_click_marks_the_thing_then_a_part_and_is_mended_by_more(coffee):
     assert iou(eyes.shared().mark(rgb, mended, look), whole) > 0.8
 
 
+def test_a_stroke_changes_only_its_place_and_what_is_nearer_to_earlier_clicks_stays():
+    rows, columns = np.mgrid[:256, :256]
+    bar = (abs(rows - 100) < 20) & (abs(columns - 120) < 100)
+    spot, other = (np.hypot(rows - 200, columns - x) < 15 for x in (60, 180))
+
+    def after(old: np.ndarray, new: np.ndarray, cell: tuple[int, int], adds: bool, *opposed: tuple[int, int]):
+        return (
+            answers._changed_near(*(np.where(m, 3.0, -3.0) for m in (old, new)), [cell], adds, [*opposed]) > 0
+        )
+
+    assert (after(bar, bar | spot | other, (200, 60), True) == bar | spot).all()
+    assert (after(bar, ~bar, (100, 30), False) == np.zeros_like(bar)).all()
+    assert (after(bar, ~bar, (100, 30), False, (100, 190)) == bar & (columns >= 110)).all()
+
+
 def test_a_small_thing_is_looked_at_from_nearby(coffee):
     rgb, _ = coffee
     wide = np.full((2 * rgb.shape[0], 3 * rgb.shape[1], 3), rgb.reshape(-1, 3).mean(0), np.uint8)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision_core.editing.find.segment import ALIKE, Box, Choices, Click, Sam, Seen, alike
+from vision_core.editing import masks
+from vision_core.editing.find.segment import ALIKE, CELLS, Box, Choices, Click, Sam, Seen, alike
 
 DAB = 3  # radius in cells around a click that is always obeyed
 REMEMBERED = 24  # cached answers per picture, one megabyte each
 SURFACES = ("dining table", "bed")  # objects whose box is no hint: a click may mean what lies on them
-GUIDED = 3  # strokes up to which the box of a detected object is used
+SIMILAR = 0.7  # minimum IoU of the decoder's answer and the correction at the stroke alone
 POINTS = 5  # maximum points per stroke for the decoder
 CLOSER = 3  # a close-up is made at this stroke, counting the box
 SMALL = 0.6  # maximum side of a close-up, relative to the picture's longer side
@@ -81,36 +82,61 @@ def _first_answer(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
 
 
 def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
-    """The previous mask, corrected at the last stroke; then the decoder's other masks.
+    """The previous mask, corrected by the last stroke; then the decoder's other masks.
 
-    The decoder starts from all clicks again and may lose what was right elsewhere, while a person corrects
-    one place. So only the connected part under the stroke changes, and only if no earlier click is undone.
+    The decoder starts from all clicks again and may lose what was right elsewhere. Its answer is used if it
+    obeys all clicks and is `SIMILAR` to the correction at the stroke alone. Otherwise, only this correction
+    is made. A stroke that corrects nothing changes nothing.
     """
     chosen = (*prompt.chosen, *[0] * steps)[:steps]
-    earlier = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
-    before, number = earlier, chosen[-2] % len(earlier)
+    before = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
+    number = chosen[-2] % len(before)
     near = _close_up(sam, before, number, prompt, rgb) if steps == CLOSER else before.seen
     if not all(_within((x, y), near.window) for x, y, _ in prompt.clicks):
         near = seen
-    box = None
-    if near is seen:
-        guided = steps <= GUIDED and not any(chosen[:-1])
-        box = prompt.box or (_object_box(sam, seen, prompt) if guided else None)
     old = before.on(near, number)
-    choices = sam.find(near, prompt.clicks, box, old)
+    choices = sam.find(near, prompt.clicks, prompt.box if near is seen else None, old)
     points, adds = prompt.strokes[-1]
     cells = [near.cell(x, y) for x, y in points]
     kept = [(near.cell(x, y), sign) for x, y, sign in Prompt(prompt.strokes[:-1]).clicks]
     new = choices.logits[0]
-    other = (new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0)
-    _, places = cv2.connectedComponents(other.astype(np.uint8))
-    touched = np.isin(places, [k for k in {places[cell] for cell in cells} if k])
-    undone = any(touched[cell] and sign != adds for cell, sign in kept)
-    logits = old.copy() if undone else np.where(touched, new, old)
+    logits = _changed_near(old, new, cells, adds, [cell for cell, sign in kept if sign != adds])
+    wrong = any((old[cell] > 0) != adds for cell in cells)
+    obeyed = all((new[cell] > 0) == sign for cell, sign in [*kept, *((cell, adds) for cell in cells)])
+    if wrong and obeyed and alike(new, logits) >= SIMILAR:
+        logits = new.copy()
     for y, x in cells:  # where the decoder ignored the stroke, mark at least its cells
         if (logits[y, x] > 0) != adds:
             cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
     return Choices(near, np.concatenate([logits[None], choices.logits[1:]]), choices.scores)
+
+
+def _changed_near(
+    old: np.ndarray, new: np.ndarray, cells: list[tuple[int, int]], adds: bool, opposed: list[tuple[int, int]]
+) -> np.ndarray:
+    """The logits `old`, (256, 256), with those of `new` in the connected parts that a stroke adds or removes.
+
+    Args:
+        cells: of the stroke.
+        opposed: cells of earlier clicks of the other kind; what is nearer to them than to the stroke stays.
+    """
+    part = _touched((new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0), cells)
+    if any(part[cell] for cell in opposed):
+        part = _touched(part & (_away(cells) < _away(opposed)), cells)
+    return np.where(part, new, old)
+
+
+def _touched(mask: np.ndarray, cells: list[tuple[int, int]]) -> np.ndarray:
+    """The connected parts of a mask that contain one of the cells."""
+    _, places = cv2.connectedComponents(mask.astype(np.uint8))
+    return np.isin(places, [number for number in {places[cell] for cell in cells} if number])
+
+
+def _away(cells: list[tuple[int, int]]) -> np.ndarray:
+    """The distance of each cell to the nearest of `cells`, float32 (256, 256)."""
+    marked = np.zeros((CELLS, CELLS), bool)
+    marked[tuple(np.transpose(cells))] = True
+    return masks.distance(marked)
 
 
 def _close_up(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:
