@@ -12,7 +12,7 @@ from apps.image_editing import edits, mask_panel
 from apps.image_editing.visit import APP, Visit
 from apps.shared import gpu, visits
 from apps.shared.faults import user_errors
-from apps.shared.inputs import Number, UploadFile, read_picture, whole
+from apps.shared.inputs import Number, UploadFile, read_picture, text, whole
 from apps.shared.queue import HEAVY
 from vision_core import editing
 from vision_core.editing import masks, recipe, tasks
@@ -51,7 +51,7 @@ def edit_task(
             yield None
         material = edits.material_of(filled, color or "#808080", None)
         make_painter = partial(editing.painter, filled, material=material, guidance=7.5)
-        options = {"mask": marked, "prompt": edits.text(prompt, "The prompt"), "seed": chosen}
+        options = {"mask": marked, "prompt": text(prompt, "The prompt"), "seed": chosen}
         options["with_shadow"] = task == "remove"
         for event in gpu.stream(edits.perform_task, picture, task, make_painter, options):
             if isinstance(event, Done):
@@ -68,7 +68,7 @@ def edit_task(
 def make_mask(image: str | None, words: str, box: str, point: str) -> str:
     """A mask as PNG: by words, by a box `left,top,right,bottom` around a thing, or by a point `x,y` on it."""
     picture = _picture(image)
-    selectors = [text.strip() or None for text in (words or "", box or "", point or "")]
+    selectors = [value.strip() or None for value in (words or "", box or "", point or "")]
     if selectors.count(None) != 2:
         raise ValueError("Say what to mark: words, a box or a point, one of them")
     if selectors[0] is not None:

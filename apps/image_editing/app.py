@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from apps.image_editing import api, edits, mask_panel, picture_panel, results, training_tab, views
+from apps.image_editing import api, by_text, edits, mask_panel, picture_panel, results, training_tab, views
 from apps.image_editing.files import router as files
 from apps.image_editing.visit import Visit, current
 from apps.shared import inputs, jobs, wiring
@@ -63,13 +63,13 @@ def build() -> gr.Blocks:
         changed.success(mask_panel.folded, visit, [first, mask_message], **wiring.QUIET)
         changed.success(mask_panel.prepare, visit, mask_message, **wiring.QUIET)
         changed.success(*follow, **wiring.LOOK)
-        changed.success(edits.who_paints, visit, words["who"], **wiring.QUIET)
+        changed.success(by_text.who_paints, visit, words["who"], **wiring.QUIET)
         changed.success(lambda: regions["empty"], None, regions["outputs"], **wiring.QUIET)
         names = ("caption", "prompt", "anchors", "window", "learned")
-        by_text = [visit, *(words[name] for name in names), seed, locked, steps, guidance, negative]
+        text_fields = [visit, *(words[name] for name in names), seed, locked, steps, guidance, negative]
         for button, handler, targets, inputs in (
             (start, edits.begin_task, [seed, canvas, mask_message], [visit, task, *task_fields, *model]),
-            (begin_text, edits.begin_text, seed, by_text),
+            (begin_text, by_text.begin_text, seed, text_fields),
         ):
             wiring.start(button.click, handler, inputs, follow, targets).then(None, js=wiring.TO_RESULT)
         start.click(edits.announce, [visit, task], mask_message, **wiring.QUIET)
@@ -218,7 +218,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
     """Editing by text: (its fields, the components for regions, button)."""
     who = gr.HTML("", elem_id="who-paints")
     cost = gr.Button("What would a large model cost?", size="sm", elem_id="cost")
-    cost.click(lambda: note(edits.COST), None, who, **wiring.QUIET)
+    cost.click(lambda: note(by_text.COST), None, who, **wiring.QUIET)
     with gr.Row():
         caption = gr.Textbox(
             label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
@@ -265,8 +265,8 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
                 ("Regions", "the picture with the boxes found"),
             )
         )
-    find.click(edits.find, [visit, anchors, window], [heat, boxes, chips], **wiring.QUIET)
-    chips.click(edits.pick, visit, [canvas, boxes, chips], **wiring.QUIET)
+    find.click(by_text.find, [visit, anchors, window], [heat, boxes, chips], **wiring.QUIET)
+    chips.click(by_text.pick, visit, [canvas, boxes, chips], **wiring.QUIET)
     fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window}
     fields |= {"learned": learned, "who": who}
     none = gr.update(value=None, visible=False)

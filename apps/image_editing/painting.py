@@ -1,5 +1,6 @@
 """An edit as a job: its events are written into the folder of its result."""
 
+import secrets
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
@@ -7,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from apps.image_editing import works
+from apps.image_editing.visit import Visit, change
 from apps.image_editing.works import Work
 from apps.shared import gpu, jobs
-from apps.shared.inputs import data_uri
+from apps.shared.inputs import data_uri, whole
 from apps.shared.jobs import Job, Stopped
+from apps.shared.queue import HEAVY
 from vision_core.editing import Candidate, Edit, Regions, draw_boxes, recipe
 from vision_core.editing.recipe import Recipe
 from vision_core.events import Done, Preview, Step
@@ -22,24 +26,35 @@ PREVIEW = 256  # longest side of previews while painting
 Events = Generator[Any, None, Any]
 
 
-def start(
-    work: Work,
+def seed_of(seed: Any, locked: bool) -> int:
+    """The seed on the page when it is locked, else a new one."""
+    return whole(seed, 0, 2**31, "The seed") if locked else secrets.randbelow(2**31)
+
+
+def begin(
+    visitor: Visit,
+    picture: Picture,
+    facts: dict[str, Any],
     make: Callable[[], Events],
-    recipe_of: Callable[[Candidate], Recipe] | None,
+    recipe_of: Callable[[Candidate], Recipe] | None = None,
     again: jobs.Again | None = None,
     versions: int = 1,
     words: str | None = None,
 ) -> None:
-    """Start an edit, which runs when it is the visitor's turn.
+    """Create a result, show it on the page and start its edit, which runs when it is the visitor's turn.
 
     Args:
-        again: see `jobs.begin`.
-        versions: the expected number of candidates.
+        facts: see `works.Work`.
         make: loads the models and yields the events of `editing.perform` or `editing.edit`.
         recipe_of: gives the recipe of a candidate that has none.
+        again: see `jobs.begin`.
+        versions: the expected number of candidates.
         words: shown until the first event; None if a large model is loaded first. On a Space, the edit then
             runs on a GPU, and `make` is pickled.
     """
+    HEAVY.refuse_second(visitor.session.owner)
+    work = works.create(visitor, width=picture.rgb.shape[1], **facts)
+    images.save(Picture(images.shrink(picture.on_white().rgb, VIEW)), work.path("before.png"))
 
     def act(job: Job) -> str:
         recorder = Recorder(work, job, recipe_of, versions)
@@ -52,6 +67,7 @@ def start(
         return ""
 
     jobs.begin(work.session, f"{work.name}/state", act, work.facts["kind"], again, candidates=[])
+    change(visitor.session, result=work.name)
 
 
 class Recorder:

@@ -5,13 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from apps.image_editing import edits
+from apps.image_editing import by_text
 from apps.image_editing.visit import Visit, change, current, source_of
 from apps.shared import forms, trainings, visits, wiring
 from apps.shared.curves import loss_curves
 from apps.shared.faults import user_errors
 from apps.shared.fields import Field
-from apps.shared.inputs import data_uri, read_picture, whole
+from apps.shared.inputs import data_uri, read_picture, text, whole
 from apps.shared.progress import note, training
 from apps.shared.queue import HEAVY
 from apps.shared.visits import Session
@@ -39,7 +39,7 @@ def add(state: Session | None, caption: str, prompt: str) -> str:
     """Add the current picture, with caption and prompt, to the training pictures."""
     visitor = current(state)
     source_of(visitor)
-    caption, prompt = edits.text(caption, "The caption"), edits.text(prompt, "The prompt")
+    caption, prompt = text(caption, "The caption"), text(prompt, "The prompt")
     if not caption or not prompt:
         raise ValueError("A picture to learn from needs its caption and its prompt: see above")
     return listed(_add_lesson(visitor, (visitor.source, caption, prompt)))
@@ -134,7 +134,7 @@ def follow(state: Session | None) -> tuple[Any, ...]:
     """(words, curves, Stop, Start, timer, choice of a trained network) of the last training."""
     visitor = current(state)
     run = newest(visitor)
-    choice = gr.Dropdown(["", *edits.networks(visitor)])
+    choice = gr.Dropdown(["", *by_text.networks(visitor)])
     if run is None:
         return (
             "",

@@ -116,6 +116,14 @@ def whole(value: Any, low: int, high: int, name: str) -> int:
     return round(number(value, low, high, name))
 
 
+def text(value: Any, name: str) -> str:
+    """Words from a page, at most 10,000 characters."""
+    words = str(value or "").strip()
+    if len(words) > 10_000:
+        raise ValueError(f"{name} has {len(words):,} characters; 10,000 are the most")
+    return words
+
+
 def data_uri(picture: np.ndarray | Image.Image) -> str:
     """A small picture inside a page, as a JPEG."""
     buffer = BytesIO()

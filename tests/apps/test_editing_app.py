@@ -15,6 +15,7 @@ from PIL import Image
 from apps import suite
 from apps.image_editing import (
     app,
+    by_text,
     edits,
     files,
     mask_panel,
@@ -292,12 +293,12 @@ def test_a_result_is_edited_on_and_the_first_is_gone_back_to(visitor):
 def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_world):
     session = visits.new(visit.APP)
     picture_panel.choose(session, picture_panel.draw(visit.current(session), 45))
-    assert edits.unknown_words("A sleepy unicorn, red") == ["sleepy", "unicorn"]
-    assert edits.unknown_words("a tree with pink flowers") == []
-    edits.begin_text(session, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
+    assert by_text.unknown_words("A sleepy unicorn, red") == ["sleepy", "unicorn"]
+    assert by_text.unknown_words("a tree with pink flowers") == []
+    by_text.begin_text(session, "a tree", "a tree with pink flowers", 3, 15, "", 5, True, 2, 7.5, "")
     looks = watch(session)
     with pytest.raises(gr.Error, match="training 007' is no longer here"):
-        edits.begin_text(session, "a tree", "a house", 3, 15, "training 007", 5, True, 2, 7.5, "")
+        by_text.begin_text(session, "a tree", "a house", 3, 15, "training 007", 5, True, 2, 7.5, "")
     counts = [str(look[CANDIDATES]).count("data-act") for look in looks]
     assert counts[-1] == 3 or max(counts) == 3
     work = works.get(visit.current(session))
@@ -316,7 +317,7 @@ def test_an_edit_by_text_shows_its_candidates_one_by_one_and_the_best(small_worl
 def test_stop_ends_an_edit_within_a_step(small_world):
     visitor = visits.new(visit.APP)
     picture_panel.choose(visitor, picture_panel.draw(visit.current(visitor), 45))
-    edits.begin_text(visitor, "a", "b", 9, 15, "", 0, True, 200, 7.5, "")
+    by_text.begin_text(visitor, "a", "b", 9, 15, "", 0, True, 200, 7.5, "")
     end = time.monotonic() + 60
     while not works.get(visit.current(visitor)).state()["step"]:
         assert time.monotonic() < end
@@ -409,38 +410,38 @@ def test_what_cannot_be_done_is_a_sentence(visitor, monkeypatch, task, changes, 
 def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeypatch):
     monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")
     with pytest.raises(gr.Error, match="inpainting, clip"):
-        edits.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
+        by_text.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
     training_tab.add(visitor, "a palace", "a castle")
     with pytest.raises(gr.Error, match="inpainting, clip"):
         training_tab.begin(visitor, 5, 2, 1, 0, 0)
     with pytest.raises(gr.Error, match="prompt is empty"):
-        edits.begin_text(visitor, "a", "  ", 3, 15, "", 0, True, 2, 7.5, "")
+        by_text.begin_text(visitor, "a", "  ", 3, 15, "", 0, True, 2, 7.5, "")
 
 
 def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visitor, monkeypatch):
-    assert "can edit a photograph by text" in edits.who_paints(visitor)
+    assert "can edit a photograph by text" in by_text.who_paints(visitor)
     with pytest.raises(gr.Error, match="Use In the mark instead"):
-        edits.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
+        by_text.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
     assert edits.own_fill("background", drawn=False) == "blur"
     with pytest.raises(ValueError, match="this is a photograph"):
         edits.own_fill("replace", drawn=False)
     assert edits.own_fill("replace", drawn=True) == "tiny"
     scene = visits.new(visit.APP)
     picture_panel.take_example(scene, clicked(value="scene"))
-    assert "knows the things and colours" in edits.who_paints(scene)
+    assert "knows the things and colours" in by_text.who_paints(scene)
     monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")  # looked for at each question: no restart
-    assert "can edit by text yet" in edits.who_paints(visitor)
+    assert "can edit by text yet" in by_text.who_paints(visitor)
 
 
 def test_a_region_that_is_picked_becomes_the_mask(visitor):
-    edits.find(visitor, 4, 15)
+    by_text.find(visitor, 4, 15)
     assert len(visit.current(visitor).boxes) == 4
-    _, _, chips = edits.pick(visitor, clicked(act="box", value="2"))
+    _, _, chips = by_text.pick(visitor, clicked(act="box", value="2"))
     left, top, right, bottom = visit.current(visitor).boxes[2][3]
     assert (mask_of(visitor) == masks.box(80, 120, left, top, right, bottom)).all()
     assert 'data-value="2" aria-pressed="true"' in chips
     with pytest.raises(gr.Error, match="The box"):
-        edits.pick(visitor, clicked(act="box", value="9"))
+        by_text.pick(visitor, clicked(act="box", value="9"))
 
 
 def test_two_visitors_share_nothing(small):
@@ -466,10 +467,10 @@ def test_anchor_net_is_taught_in_a_process_of_its_own_and_used(small_world):
         assert time.monotonic() < end
         time.sleep(0.3)
     assert "below the best" in looked[0] and looked[1].visible
-    assert list(edits.networks(visit.current(session))) == ["training 001"]
+    assert list(by_text.networks(visit.current(session))) == ["training 001"]
     while queue.HEAVY.before(session.owner) is not None:
         time.sleep(0.1)
-    edits.begin_text(session, "a tree", "a house", 2, 15, "training 001", 5, True, 1, 7.5, "")
+    by_text.begin_text(session, "a tree", "a house", 2, 15, "training 001", 5, True, 1, 7.5, "")
     watch(session)
     assert works.get(visit.current(session)).state()["status"] == "done"
 
