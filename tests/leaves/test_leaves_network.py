@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -40,12 +41,29 @@ def test_features_are_torchvisions_and_folding_keeps_them(net):
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
         expected = whole.eval().features((images - mean.view(3, 1, 1)) / std.view(3, 1, 1))
-        assert torch.allclose(net.maps(images)[-1], expected, atol=1e-4)
+        assert torch.allclose(net.maps(images)[0][-1], expected, atol=1e-4)
         assert torch.allclose(net.folded()(net.normalised(images)), expected, atol=1e-3)
         both = (pooled(net.maps(images)) + pooled(net.maps(images.flip(3)))) / 2
         assert both.shape == (2, WIDTH)
         assert torch.allclose(net.embed(images), both)
         assert torch.allclose(net(images), net(both), atol=1e-5)
+
+
+def test_an_embedding_is_the_mean_over_a_picture_and_its_reduced_copy(net):
+    both = LeafNet(["a", "b", "c", "d"], crop=96, reduced=64).eval()
+    both.load_state_dict(net.state_dict())
+    images = torch.rand(2, 3, 96, 96, generator=generator(1))
+    small = torch.from_numpy(
+        np.stack(
+            [cv2.resize(x.permute(1, 2, 0).numpy(), (64, 64), interpolation=cv2.INTER_LINEAR) for x in images]
+        )
+    ).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = (net.embed(images) + net.embed(small)) / 2
+        assert torch.allclose(both.embed(images), expected, atol=1e-4)
+    for reduced in (47, 96, 200):
+        with pytest.raises(ValueError, match="at least half, and less than, the crop of 96 pixels"):
+            LeafNet(["a", "b"], crop=96, reduced=reduced)
 
 
 @pytest.mark.parametrize("unfrozen", [0, 2])

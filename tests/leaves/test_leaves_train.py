@@ -11,6 +11,7 @@ from vision_core import checkpoints, leaves
 from vision_core.devices import generator
 from vision_core.events import Done, Epoch, Step
 from vision_core.leaves import LeafNet, Settings
+from vision_core.leaves.bundle import write_onnx
 from vision_core.leaves.explain import grad_cam
 from vision_core.leaves.generate import leaf
 from vision_core.leaves.network import pooled
@@ -205,8 +206,10 @@ def test_bundles_of_every_form_answer_alike(trained, leaf_folder, tmp_path):
 @pytest.mark.slow
 def test_onnx_answers_as_pytorch(trained, leaf_folder, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    leaves.bundle(trained, tmp_path / "leaf.onnx")
-    model, _ = leaves.load(trained / "model.safetensors")
+    small, metadata = leaves.load(trained / "model.safetensors")
+    model = LeafNet(**{**small.architecture, "reduced": 24}).eval()
+    model.load_state_dict(small.state_dict())
+    write_onnx(model, metadata, tmp_path / "leaf.onnx")
     image = torch.rand(3, 3, 32, 32, generator=generator(4))
     session = onnxruntime.InferenceSession(tmp_path / "leaf.onnx")
     probabilities, scores = session.run(None, {"image": image.numpy()})
@@ -289,7 +292,7 @@ def test_grad_cam_weighs_the_maps_by_the_heads_weights_and_leaves_no_trace(train
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         maps = model.maps(image)
-        usual, last = pooled(maps), maps[-1]  # the logits are linear in what is pooled
+        usual, last = pooled(maps), maps[0][-1]  # the logits are linear in what is pooled
         steps = 1000 * torch.eye(usual.shape[1])[-last.shape[1] :]  # large: the difference is rounded less
         head = (model(usual + steps) - model(usual)).T / 1000
         shares = torch.einsum("cd,dhw->chw", head - head.mean(0), last[0]).relu()

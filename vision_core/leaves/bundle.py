@@ -273,6 +273,9 @@ def write_onnx(model: LeafNet, metadata: dict[str, Any], out: Path, half: bool =
         "preprocessing": metadata.get("preprocessing"),
         "version": VERSION,
     }
+    for node in proto.graph.node:  # the exporter's notes on each node are a megabyte
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
     proto.metadata_props.add(key="vision-core", value=json.dumps(properties))
     if half:
         _halve(proto.graph)

@@ -59,13 +59,15 @@ def grad_cam(model: LeafNet, images: Tensor, label: int) -> Tensor:
     """
     images = images.to(model.temperature.device)
     with torch.enable_grad():
-        *inner, last = (maps.detach() for maps in model.eval().maps(images))
-        maps = last.requires_grad_()  # (B, 1280, h, w)
-        logits = model(pooled([*inner, maps]))
+        sizes = [[layer.detach() for layer in maps] for maps in model.eval().maps(images)]
+        last = [maps[-1].requires_grad_() for maps in sizes]  # each (B, 1280, h, w)
+        logits = model(pooled(sizes))
         ahead = logits[:, label] - logits.mean(1)  # so that a constant added to all logits changes nothing
-        [gradient] = torch.autograd.grad(ahead.sum(), maps)
-    share = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()
-    share = F.interpolate(share, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+        gradients = torch.autograd.grad(ahead.sum(), last)
+    share = torch.zeros(images.shape[0], *images.shape[2:], device=images.device)
+    for maps, gradient in zip(last, gradients, strict=True):
+        part = (gradient.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).relu()
+        share += F.interpolate(part, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     return (share / share.amax((1, 2), keepdim=True).clamp_min(1e-12)).cpu()
 
 

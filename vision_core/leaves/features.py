@@ -15,7 +15,7 @@ from vision_core.files import atomic
 from vision_core.leaves import data
 from vision_core.leaves.augment import centre, random_views
 from vision_core.leaves.data import Manifest
-from vision_core.leaves.network import LeafNet, maps, pooled
+from vision_core.leaves.network import LeafNet, pooled
 from vision_core.runs import Run
 
 BATCH = 32
@@ -57,7 +57,7 @@ def _embedded(
     seeds: list[tuple[int, int, int]],
 ) -> Tensor:
     def embed(images: Tensor) -> Tensor:
-        return pooled(maps(features, model.normalised(images.to(device)))).cpu()
+        return pooled(model.maps(images.to(device), features)).cpu()
 
     middle = centre(squares, model.crop)
     random = [random_views(squares, model.crop, devices.generator(*seed)) for seed in seeds]

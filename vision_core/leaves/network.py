@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vision_core import torchvision_cpu, weights
@@ -45,6 +46,8 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         backbone: name in `weights.WEIGHTS` of the frozen blocks, which are then not stored: "mobilenet" is
             in the package, "imagenet" is torchvision's; None for other weights.
         crop: side of the input pictures in pixels.
+        reduced: side of a smaller copy of each picture, whose embedding is averaged with the picture's own;
+            0 for no copy.
         gate: sizes of the gate that rejects unknown pictures; None before it is fitted.
     """
 
@@ -58,6 +61,7 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         "unfrozen": Whole(0, BLOCKS),
         "backbone": OneOf(*BACKBONES, None),
         "crop": Whole(32, 1024),
+        "reduced": Whole(0, 1024),
         "gate": Several(Whole(1, 10_000), 4, 4, optional=True),
     }
 
@@ -67,6 +71,7 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         unfrozen: int = 0,
         backbone: str | None = BACKBONES[0],
         crop: int = 224,
+        reduced: int = 0,
         gate: tuple[int, int, int, int] | None = None,
     ) -> None:
         super().__init__()
@@ -78,9 +83,14 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
             )
         if not 32 <= crop <= 1024:
             raise ValueError(f"crop is {crop}; 32 to 1024 pixels were expected")
+        if reduced and not crop <= 2 * reduced < 2 * crop:
+            raise ValueError(
+                f"reduced is {reduced}; at least half, and less than, the crop of {crop} pixels was expected"
+            )
         if len(classes) < 2 or len(set(classes)) < len(classes):
             raise ValueError(f"two or more classes of different names were expected, not {classes}")
-        self.classes, self.unfrozen, self.backbone, self.crop = list(classes), unfrozen, backbone, crop
+        self.classes, self.unfrozen, self.backbone = list(classes), unfrozen, backbone
+        self.crop, self.reduced = crop, reduced
         self.features = _features()
         for block in self._still():
             block.requires_grad_(False)
@@ -110,6 +120,7 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
             "unfrozen": self.unfrozen,
             "backbone": self.backbone,
             "crop": self.crop,
+            "reduced": self.reduced,
             "gate": list(self.gate.sizes) if self.gate else None,
         }
 
@@ -165,9 +176,18 @@ class LeafNet(nn.Module, HubMixin, library_name="vision-core", license="apache-2
         embedding = pooled(self.maps(images))
         return embedding if self.training else (embedding + pooled(self.maps(images.flip(3)))) / 2
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [0, 1] -> the maps of the `LAYERS`, the last (B, 1280, H / 32, W / 32)."""
-        return maps(self.features, self.normalised(images))
+    def maps(self, images: Tensor, features: nn.Sequential | None = None) -> list[list[Tensor]]:
+        """The maps of the `LAYERS` for pictures (B, 3, H, W) in [0, 1], then for their reduced copies.
+
+        The last map of each is (B, 1280, H / 32, W / 32).
+
+        Args:
+            features: `folded` features, to save time.
+        """
+        sizes = [images]
+        if self.reduced:  # two taps skip no pixel down to half of the size
+            sizes.append(F.interpolate(images, (self.reduced, self.reduced), mode="bilinear"))
+        return [_maps(features or self.features, self.normalised(x)) for x in sizes]
 
     def normalised(self, images: Tensor) -> Tensor:
         """Pictures in [0, 1], normalised for the features."""
@@ -202,7 +222,7 @@ def square(crop: int) -> int:
     return max(256, round(crop * 8 / 7))
 
 
-def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:
+def _maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:
     """The maps of the `LAYERS` for pictures (B, 3, H, W) as the features expect them."""
     outputs = []
     for number, block in enumerate(features):
@@ -212,11 +232,13 @@ def maps(features: nn.Sequential, x: Tensor) -> list[Tensor]:
     return outputs
 
 
-def pooled(layers: list[Tensor]) -> Tensor:
-    """Embeddings (B, WIDTH) of the maps of the `LAYERS`."""
-    *inner, last = layers
-    stds = [(x.var((2, 3), unbiased=False) + 1e-6).sqrt() for x in inner]
-    return torch.cat([x.mean((2, 3)) for x in inner] + stds + [last.mean((2, 3))], 1)
+def pooled(sizes: list[list[Tensor]]) -> Tensor:
+    """Embeddings (B, WIDTH) of the maps of the `LAYERS`, averaged over the sizes of a picture."""
+    embeddings = []
+    for *inner, last in sizes:
+        stds = [(x.var((2, 3), unbiased=False) + 1e-6).sqrt() for x in inner]
+        embeddings.append(torch.cat([x.mean((2, 3)) for x in inner] + stds + [last.mean((2, 3))], 1))
+    return torch.stack(embeddings).mean(0)
 
 
 def _features() -> nn.Sequential:

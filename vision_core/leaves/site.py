@@ -15,7 +15,7 @@ from vision_core.leaves.gate import CLIP
 from vision_core.leaves.network import LAYERS, MEAN, STD, LeafNet
 
 FILES = ("index.html", "style.css", "README.md", "js/main.js", "js/network.js")
-FORMAT = 2
+FORMAT = 3
 
 
 def publish(out: str | Path, model: str | Path | None = None) -> Path:
@@ -74,6 +74,7 @@ def export(model: LeafNet, metadata: dict[str, Any]) -> tuple[dict[str, Any], by
         "classes": model.classes,
         "square": round(model.crop * 8 / 7),
         "crop": model.crop,
+        "reduced": model.reduced,
         "mean": MEAN,
         "std": STD,
         "clipped": CLIP,

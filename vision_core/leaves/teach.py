@@ -54,6 +54,7 @@ def teach(
         shipped.unfrozen,
         shipped.backbone,
         shipped.crop,
+        shipped.reduced,
         (len(survey.classes), len(labels), *shipped.gate.sizes[2:]),
     )
     model.load_state_dict(_state(shipped, views, labels, validated))

@@ -54,6 +54,12 @@ class Settings(TrainingSettings):
     label_smoothing: float = setting(0.0, "Share of the truth given to all classes.", least=0, below=1)
     mixup: float = setting(0.0, "Alpha of mixup's Beta distribution; 0 mixes nothing.", least=0, most=10)
     crop: int = setting(224, "Side of what the network sees, in pixels.", least=32, most=1024)
+    reduced: int = setting(
+        0,
+        "Average the features with those of a copy of this side, at least half the crop; 0: no copy.",
+        least=0,
+        most=1024,
+    )
     patience: int = setting(
         7, "Stop after so many epochs without a smaller validation loss; 0: never.", least=0, most=COUNT
     )
@@ -165,7 +171,7 @@ def _split(folder: str | Path, settings: Settings) -> Manifest:
 def _initial(settings: Settings, classes: tuple[str, ...]) -> LeafNet:
     named = settings.weights if settings.weights in BACKBONES else None
     with seeded(settings.seed):
-        model = LeafNet(list(classes), settings.trained_blocks, named, settings.crop)
+        model = LeafNet(list(classes), settings.trained_blocks, named, settings.crop, settings.reduced)
     if named:
         model.load_frozen()
     elif settings.weights != "none":

@@ -2,7 +2,7 @@
 
 /** A network from its index (leaves.json) and its numbers (leaves.bin, little-endian float16). */
 export function read(index, buffer) {
-  if (index.format !== 2) throw new Error(`this page reads format 2, not ${index.format}`);
+  if (index.format !== 3) throw new Error(`this page reads format 3, not ${index.format}`);
   const halves = new Uint16Array(buffer);
   const tensors = {};
   for (const [name, { offset, shape }] of Object.entries(index.tensors)) {
@@ -24,8 +24,30 @@ function half(bits) {
 
 /** Class probabilities and out-of-distribution score, known up to 1, of pixels (3, crop, crop) in [0, 1]. */
 export function judge(net, pixels) {
-  const there = embed(net, pixels), back = embed(net, mirrored(pixels, net.crop));
-  return answer(net, there.map((value, i) => (value + back[i]) / 2));
+  const sizes = [[pixels, net.crop]];
+  if (net.reduced) sizes.push([resized(pixels, net.crop, net.reduced), net.reduced]);
+  const views = sizes.flatMap(([view, side]) => [embed(net, view, side), embed(net, mirrored(view, side), side)]);
+  return answer(net, views[0].map((_, i) => views.reduce((sum, view) => sum + view[i], 0) / views.length));
+}
+
+/** Bilinear, without going below half of the size. */
+function resized(pixels, side, small) {
+  const found = new Float32Array(3 * small * small), scale = side / small;
+  const taps = Array.from({ length: small }, (_, i) => {
+    const at = Math.max(0, (i + 0.5) * scale - 0.5), low = Math.floor(at);
+    return [low, Math.min(low + 1, side - 1), at - low];
+  });
+  for (let c = 0; c < 3; c++)
+    for (let y = 0; y < small; y++)
+      for (let x = 0; x < small; x++) {
+        const [top, bottom, down] = taps[y], [left, right, across] = taps[x];
+        const row = (v) => {
+          const from = (c * side + v) * side;
+          return pixels[from + left] * (1 - across) + pixels[from + right] * across;
+        };
+        found[(c * small + y) * small + x] = row(top) * (1 - down) + row(bottom) * down;
+      }
+  return found;
 }
 
 function mirrored(pixels, side) {
@@ -36,8 +58,8 @@ function mirrored(pixels, side) {
 }
 
 /** Means of the described layers' maps, their spreads, and the means of the last. */
-export function embed(net, pixels) {
-  let x = new Float32Array(pixels.length), side = net.crop;
+export function embed(net, pixels, side) {
+  let x = new Float32Array(pixels.length);
   const area = side * side, means = [], spreads = [];
   for (let c = 0; c < 3; c++)
     for (let i = 0; i < area; i++) x[c * area + i] = (pixels[c * area + i] - net.mean[c]) / net.std[c];
