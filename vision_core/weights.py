@@ -141,9 +141,9 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "leaves": Weights(
         "leaves/leaves.safetensors",
-        "e8a79d5c588836f7b0006343fdab107336c39d5ed6342b41ba6d398c7a1d38db",
+        "56d9a2482b1b14ce9e65d20b812de0750afa8e48b64456db5d9efb8896881438",
         "Apache-2.0",
-        "vision-core leaves train --cache-features --views 3 --mixup 0.2 --patience 0",
+        "vision-core leaves train --cache-features --views 3 --crop 336 --reduced 224 --mixup 0.6 --patience 0",
     ),
 }
 

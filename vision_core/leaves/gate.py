@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-AXES = 384  # principal axes kept
-LEAVES = 3000  # maximum number of training leaves to compare with
+AXES = 600  # principal axes kept
+LEAVES = 1500  # maximum number of training leaves to compare with
 REFUSED = 0.02  # share of the validation leaves to reject; of new leaves, about 0.03 are rejected
 RESIDUAL_REFUSED = 0.005  # share of them rejected by the residual alone
 RIDGE = 0.15  # regularises the covariance, as a share of the mean variance: a few thousand leaves are few
-VIEWS = 4.0  # weight of all augmented views of a leaf together, relative to the leaf itself
+VIEWS = 2.0  # weight of all augmented views of a leaf together, relative to the leaf itself
 CLIP = 6.0  # features are clipped at this many standard deviations
 
 
