@@ -143,7 +143,7 @@ WEIGHTS: dict[str, Weights] = {
         "leaves/leaves.safetensors",
         "56d9a2482b1b14ce9e65d20b812de0750afa8e48b64456db5d9efb8896881438",
         "Apache-2.0",
-        "vision-core leaves train --cache-features --views 3 --crop 336 --reduced 224 --mixup 0.6 --patience 0",
+        "vision-core leaves train, see models/leaves/README.md",
     ),
 }
 
