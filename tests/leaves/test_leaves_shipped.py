@@ -18,7 +18,7 @@ def shipped():
 
 
 def test_is_small_and_its_card_says_what_it_says_of_itself(shipped):
-    assert weights.find("leaves").stat().st_size < 5_000_000
+    assert weights.find("leaves").stat().st_size < 5_500_000
     test, card = shipped[1]["metrics"]["test"], (ROOT / "models" / "leaves" / "README.md").read_text("utf-8")
     for value in (test["accuracy"], test["macro_f1"]):
         assert f"{value:.4f}" in card

@@ -9,25 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from vision_core import checkpoints, leaves
+from vision_core import leaves
 from vision_core.leaves import features
 from vision_core.leaves.augment import centre
 from vision_core.leaves.data import square
 from vision_core.leaves.generate import leaf
-from vision_core.leaves.network import LeafNet
 from vision_core.leaves.site import publish
 
 ASK = Path(__file__).with_name("judge.mjs")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.parametrize("reduced", [0, 128])
-def test_javascript_answers_as_pytorch_does(tmp_path, reduced):
-    shipped, metadata = leaves.load()
-    model = LeafNet(**{**shipped.architecture, "crop": 224, "reduced": reduced}).eval()
-    model.load_state_dict(shipped.state_dict())
-    checkpoints.save(tmp_path / "model.safetensors", model, metadata)
-    site = publish(tmp_path / "site", tmp_path / "model.safetensors")
+def test_javascript_answers_as_pytorch_does(tmp_path):
+    model, _ = leaves.load()
+    site = publish(tmp_path / "site")
     squares = np.stack([square(leaf(name, 3, 128)[0], model.square) for name in ("healthy", "rust")])
     pixels = centre(features.tensor(squares), model.crop)
     (tmp_path / "pixels.bin").write_bytes(pixels.numpy().astype("<f4").tobytes())
