@@ -54,6 +54,12 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core restore fit-gate, see models/restoration/README.md",
     ),
+    "restoration-verso": Weights(
+        "restoration/verso.json",
+        "1afba43b492ff14cf6ed930a780bc384c0ae5f212e18682708e5623c75aeb3e7",
+        "Apache-2.0",
+        "vision-core restore fit-verso, see models/restoration/README.md",
+    ),
     "editing-inpainting": Weights(
         "editing/inpainting",
         {

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vision_core.restoration import evidence, gate, ink, learn_gate, learn_light, mixtures, pages, text, world
+from vision_core.restoration.classifier import Classifier
 from vision_core.restoration.sheets import darkness, paled
 
 
@@ -113,5 +114,5 @@ def test_the_gate_learns_what_helps(tmp_path):
     cells = learn_gate.Cells(features, gain, np.arange(9000) // 100, rng.random(9000) < 0.5)
     decision = learn_gate.fit(cells, tmp_path / "gate.json", steps=300)
     assert decision["helps_taken"] > 0.9 and decision["harms_taken"] < 0.1
-    taken = gate.share(gate.Model.read(tmp_path / "gate.json").logits(features))
+    taken = gate.share(Classifier.read(tmp_path / "gate.json").logits(features))
     assert taken[gain > 2].mean() > 0.95 and taken[gain < -2].mean() < 0.05

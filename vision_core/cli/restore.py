@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -12,6 +12,9 @@ from typer import Argument, Option
 from vision_core.cli.training import training
 from vision_core.cli.verbs import Answer, Device, Ray, Seed, Workers, command, with_notes
 from vision_core.safety import messages
+
+if TYPE_CHECKING:
+    from vision_core.restoration import PageRestorer
 
 app = typer.Typer(
     help="Manuscript restoration: restore, damage, evaluate, train, generated pages.", no_args_is_help=True
@@ -286,19 +289,48 @@ def fit_gate(
     seed: Seed = 0,
 ) -> Answer:
     """Fit the gate on damaged crops with known ground truth, and evaluate it on others."""
-    from vision_core import restoration
     from vision_core.restoration import data, learn_gate, text
     from vision_core.restoration.world import World
 
-    if out.suffix.lower() != ".json":
-        raise ValueError(f"{out} cannot be written: a gate is a *.json")
-    network, _ = restoration.load(model)
-    if not isinstance(network, restoration.PageRestorer):
-        raise ValueError("the gate needs the network `pages`, not a ViT")
+    network = _page_restorer(model, out)
     pages = [page.pixels.permute(1, 2, 0).numpy() for page in data.split(data.read(folder))[1]]
     world = World(pages, fonts=() if fonts_dir is None else text.found_fonts(fonts_dir))
-    report = learn_gate.fit(learn_gate.gather(network.eval(), world, crops, seed), out, seed)
+    report = learn_gate.fit(learn_gate.gather(network, world, crops, seed), out, seed)
     return Answer(f"{out}: {_line(report)}", {"out": str(out), **report})
+
+
+@command(app, "fit-verso")
+def fit_verso(
+    folder: Annotated[Path, Argument(help="Folder of clean pages; those held out by `train` measure.")],
+    out: Annotated[Path, Option(help="Classifier to write, *.json.")],
+    model: Model = None,
+    versions: Annotated[int, Option(min=1, max=1000, help="Damaged versions of each page.")] = 2,
+    seed: Seed = 0,
+) -> Answer:
+    """Fit the classifier that recognises writing of the other side, and measure it on other pages."""
+    from vision_core.restoration import data, learn_verso
+
+    network = _page_restorer(model, out)
+    seen, unseen = (
+        learn_verso.gather(
+            network, [page.pixels.permute(1, 2, 0).contiguous().numpy() for page in part], versions, seed
+        )
+        for part in data.split(data.read(folder))
+    )
+    report = learn_verso.fit(seen, unseen, out, seed)
+    return Answer(f"{out}: {_line(report)}", {"out": str(out), **report})
+
+
+def _page_restorer(model: Path | None, out: Path) -> "PageRestorer":
+    """The network for which a classifier is fitted and written to `out`."""
+    from vision_core import restoration
+
+    if out.suffix.lower() != ".json":
+        raise ValueError(f"{out} cannot be written: a classifier is a *.json")
+    network, _ = restoration.load(model)
+    if not isinstance(network, restoration.PageRestorer):
+        raise ValueError("a classifier needs the network `pages`, not a ViT")
+    return network.eval()
 
 
 def _digest(path: Path) -> str:

@@ -1,14 +1,13 @@
 """The gate, which decides for each region whether restoring helps, and a no-reference quality score."""
 
-import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from vision_core import weights
 from vision_core.restoration.classical import grey, median
+from vision_core.restoration.classifier import Classifier
 from vision_core.restoration.evidence import CELL, cells
 
 
@@ -129,39 +128,9 @@ def mixed(original: np.ndarray, restored: np.ndarray, weights: np.ndarray) -> np
     return out.clip(0, np.iinfo(original.dtype).max).round().astype(original.dtype)
 
 
-@dataclass(frozen=True)
-class Model:
-    """A two-layer network that predicts whether restoring a cell helps."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    layers: list[tuple[np.ndarray, np.ndarray]]
-    threshold: float
-
-    def logits(self, evidence: np.ndarray) -> np.ndarray:
-        """(h, w, F) -> (h, w), positive if restoring helps."""
-        x = ((evidence - self.mean) / self.scale).clip(-6, 6)
-        for number, (weight, bias) in enumerate(self.layers):
-            x = x @ weight.T + bias
-            if number + 1 < len(self.layers):
-                x = np.maximum(x, 0)
-        return x[..., 0] - self.threshold
-
-    @classmethod
-    def read(cls, path: Path) -> "Model":
-        fields = json.loads(path.read_text("utf-8"))
-        layers = [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in fields["layers"]]
-        return cls(
-            np.array(fields["mean"], np.float32),
-            np.array(fields["scale"], np.float32),
-            layers,
-            fields["threshold"],
-        )
-
-
 @lru_cache(1)
-def _model() -> Model:
-    return Model.read(weights.find("restoration-gate"))
+def _model() -> Classifier:
+    return Classifier.read(weights.find("restoration-gate"))
 
 
 def quality(rgb: np.ndarray) -> Quality:

@@ -18,7 +18,7 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
     paper = cv2.morphologyEx(cv2.medianBlur(luma, 5), cv2.MORPH_CLOSE, np.ones((LINE, LINE), np.uint8))
     paper = cv2.blur(paper, (LINE, LINE)).astype(np.float32).clip(16)
     depth = ((paper - luma) / paper).clip(0, 1)  # 0 paper, towards 1 black
-    typical = _typical(depth)
+    typical = typical_depth(depth)
     labels = strokes(depth, 0.25 * typical, 0.6 * typical)
     large = cv2.morphologyEx(
         (depth > 0.45 * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((19, 19), np.uint8)
@@ -45,7 +45,7 @@ def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:
     return labels
 
 
-def _typical(depth: np.ndarray) -> float:
+def typical_depth(depth: np.ndarray) -> float:
     """Typical ink depth: the upper class of Otsu's threshold over pixels that are not clearly paper."""
     import cv2
 

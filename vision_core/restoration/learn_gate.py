@@ -1,18 +1,16 @@
 """Fits the gate on damaged crops, for which the gain of each cell and spoiled writing are known."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from vision_core import devices
-from vision_core.files import write_json
-from vision_core.restoration import evidence, gate
+from vision_core.restoration import classifier, evidence, gate
 from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.mixtures import LIGHT
 from vision_core.restoration.network import PageRestorer
@@ -21,7 +19,6 @@ from vision_core.restoration.world import World
 SIDE = 256
 EQUAL = 2e-5  # added to both mean squared errors: errors below 47 dB count as equal
 HIDDEN = 24
-RATE = 3e-3
 SINGLE = [kind for kind in KINDS if kind not in LIGHT]  # kinds of damage that the detail network can repair
 WORSE = 2.0  # weight of a lost dB against a gained one
 LEAST = 0.25  # dB; cells with a smaller difference are not used
@@ -69,43 +66,14 @@ def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str,
     """
     fitted, choosing, fresh = cells.crop % 6 > 1, cells.crop % 6 == 1, cells.crop % 6 == 0
     choosing, fresh = choosing & cells.real, fresh & cells.real
-    mean, scale = cells.evidence[fitted].mean(0), cells.evidence[fitted].std(0) + 1e-4
-    x = torch.from_numpy(((cells.evidence - mean) / scale).clip(-6, 6))
-    model = _learn(x, torch.from_numpy(cells.gain), torch.from_numpy(fitted), seed, steps)
-    with torch.no_grad():
-        logits = model(x)[:, 0].numpy()
+    used = fitted & (np.abs(cells.gain) > LEAST)
+    gain = cells.gain[used]
+    weight = np.abs(gain).clip(max=6) * np.where(gain > 0, 1.0, WORSE)
+    model = classifier.fit(cells.evidence[used], gain > 0, weight, HIDDEN, seed, steps)
+    logits = model.logits(cells.evidence)
     threshold = _threshold(logits[choosing], cells.gain[choosing])
-    layers = [
-        [part.tolist() for part in (each.weight, each.bias)] for each in model if isinstance(each, nn.Linear)
-    ]
-    write_json(
-        path, {"mean": mean.tolist(), "scale": scale.tolist(), "layers": layers, "threshold": threshold}
-    )
+    replace(model, threshold=threshold).write(path)
     return decision(gate.share(logits[fresh] - threshold), cells.gain[fresh])
-
-
-def _learn(x: Tensor, gain: Tensor, fitted: Tensor, seed: int, steps: int) -> nn.Sequential:
-    """Fit a classifier with one hidden layer."""
-    with devices.seeded(seed):
-        model = nn.Sequential(
-            nn.Dropout(0.1), nn.Linear(evidence.FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
-        )
-    decided = fitted & (gain.abs() > LEAST)
-    x, gain = x[decided], gain[decided]
-    helps = (gain > 0).float()
-    weight = gain.abs().clamp(max=6) * torch.where(gain > 0, 1.0, WORSE)
-    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.3)
-    for step in range(steps):
-        picked = torch.randint(len(x), (1024,), generator=devices.generator(seed, step))
-        with devices.seeded(step):  # dropout
-            logits = model(x[picked])[:, 0]
-        each = F.binary_cross_entropy_with_logits(logits, helps[picked], reduction="none")
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / steps)
-        optimizer.zero_grad()
-        (each * weight[picked]).mean().backward()
-        optimizer.step()
-    return model.eval()
 
 
 def decision(weights: np.ndarray, gain: np.ndarray, least: float = 1.0) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vision_core import devices
 from vision_core.pictures.images import Picture
-from vision_core.restoration import binary, classical, gate, tiles
+from vision_core.restoration import binary, classical, gate, tiles, verso
 from vision_core.restoration.gate import Verdict
 from vision_core.restoration.light import Answer, read_light
 from vision_core.restoration.network import PageRestorer
@@ -141,10 +141,18 @@ def change(
     if not isinstance(network, PageRestorer):
         run, grid = _prepare(page, network, options)
         return Change(tiles.process(page, grid, run, tell))
+    detail, ink, light = predicted(page, network, options, tell)
+    return Change(*verso.remove(page, detail, ink), light)
+
+
+def predicted(
+    page: np.ndarray, network: PageRestorer, options: Options, tell: Callable[[int, int], None] | None = None
+) -> tuple[np.ndarray, np.ndarray, Answer]:
+    """The network's own detail, uint8 (H, W, 3), ink, uint8 (H, W), and illumination of a page."""
     light, inside = read_light(page, network)
     run, grid = _prepare(page, network, options, statistics=thumbnail(inside))
     both = tiles.process(page, grid, run, tell, channels=4)
-    return Change(np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3]), light)
+    return np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3]), light
 
 
 def finish(

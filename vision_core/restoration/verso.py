@@ -1,0 +1,175 @@
+"""Removes writing that shows through from the other side, where the network took it for ink.
+
+Each connected stroke is compared with the darkest strokes of its page. Writing that shows through is paler
+and less sharp, and the network is less certain of it; faded writing is paler, too, but as sharp as the rest.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from vision_core import weights
+from vision_core.restoration.binary import strokes
+from vision_core.restoration.classifier import Classifier
+
+SIDE = 1600  # pixels of the longer side at which strokes are compared
+PAPER = 61  # window in pixels for the paper; larger than any stroke
+FEATURES = 6
+CERTAIN = 0.88  # probability of the strokes among which the darkest are looked for
+PALE = 0.65  # strokes below this share of their darkness are pale
+LEAST = 0.01  # share of the ink; fewer pale strokes are not described
+FAINT = 0.3  # share of the darkness of the other side's strokes; darker pixels beside them belong to them
+AROUND = 8.0  # standard deviation in pixels of the surroundings that give the colour of the paper
+BAND = 512  # rows painted at once
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """The strokes of a page.
+
+    Args:
+        labels: int32 (H, W), the number of the stroke of each pixel, from 1; 0 is paper.
+        features: (N, FEATURES).
+        paper: float32 (H, W, 3), the local colour of the paper.
+        depth: float32 (H, W), the darkness relative to the paper, from 0 to 1.
+    """
+
+    labels: np.ndarray
+    features: np.ndarray
+    paper: np.ndarray
+    depth: np.ndarray
+
+
+def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
+    """The strokes of a page, uint8 (H, W, 3), by its predicted ink, uint8 (H, W); None if there are none.
+
+    The features of a stroke are the logarithms of its darkness and sharpness and the logit of its ink,
+    relative to the darkest strokes of the page; the means of the last two over all pale strokes of the page;
+    and the logit.
+    """
+    import cv2
+
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(strokes(ink).astype(np.uint8), connectivity=8)
+    if count < 2:
+        return None
+    area = boxes[1:, cv2.CC_STAT_AREA].astype(np.float64)
+    paper = paper_of(page)
+    # red and blue ink are dark in some channel
+    depth = ((paper - cv2.GaussianBlur(page, (0, 0), 0.7)) / paper).max(2).clip(0, 1)
+    slope = np.hypot(*(cv2.Sobel(depth, cv2.CV_32F, x, 1 - x, scale=1 / 8) for x in (0, 1)))
+    steepest = cv2.dilate(slope, np.ones((5, 5), np.uint8))
+    inner = cv2.erode((labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    edge = (labels > 0) & (inner == 0)
+
+    def mean(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+        sizes = np.bincount(labels[where], minlength=count)[1:].clip(1)
+        return np.bincount(labels[where], weights=values[where], minlength=count)[1:] / sizes
+
+    darkness = mean(depth, labels > 0).clip(1e-3)
+    sharpness = mean(steepest, edge).clip(1e-4) / darkness.clip(0.02)
+    likely = (mean(ink, labels > 0) / 255).clip(0.05, 0.99)
+    logit = np.log(likely / (1 - likely))
+    limited = area.clip(max=np.quantile(area, 0.98))
+    certain = (likely > CERTAIN) if (likely > CERTAIN).any() else np.ones_like(likely, bool)
+    darkest = _quantile(darkness, limited * certain, 0.95)
+    dark = certain & (darkness > 0.7 * darkest) & (darkness < 1.3 * darkest)
+    pale = darkness < PALE * darkest
+    logs = np.stack(
+        [
+            np.log(darkness / darkest),
+            np.log(sharpness / np.average(sharpness[dark], weights=area[dark])),
+            logit - np.average(logit[dark], weights=area[dark]),
+        ],
+        1,
+    )
+    described = limited[pale].sum() > LEAST * limited.sum()
+    means = np.average(logs[pale, 1:], axis=0, weights=limited[pale]) if described else np.zeros(2)
+    features = np.column_stack([logs, np.tile(means, (len(area), 1)), logit])
+    return Strokes(labels, features.astype(np.float32), paper, depth)
+
+
+@lru_cache(1)
+def _classifier() -> Classifier:
+    return Classifier.read(weights.find("restoration-verso"))
+
+
+def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Remove the other side's writing from a restored page and its ink.
+
+    Args:
+        page: uint8 (H, W, 3), from which `restored` and its ink, uint8 (H, W), were predicted.
+
+    Returns:
+        the restored page, with paper in place of that writing, and the ink; both unchanged where it has none.
+    """
+    import cv2
+
+    height, width = ink.shape
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    small, seen = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (page, ink))
+    described = describe(small, seen)
+    if described is None:
+        return restored, ink
+    own = np.concatenate([[True], _classifier().logits(described.features) > 0])
+    if own.all():
+        return restored, ink
+    labels = described.labels
+    shown, kept = (((labels > 0) & which[labels]).astype(np.uint8) for which in (~own, own))
+    kept = cv2.dilate(kept, np.ones((5, 5), np.uint8))
+    painted = _traces(described, shown, kept)
+    smaller = cv2.resize(restored, size, interpolation=cv2.INTER_AREA)
+    paper = _paper_between(smaller, painted | kept, described.paper)
+    soft = cv2.GaussianBlur(cv2.dilate(painted, np.ones((3, 3), np.uint8)) * np.float32(255), (0, 0), 0.8)
+    soft[kept > 0] = 0
+    cover, fill = (
+        cv2.resize(part.round().astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+        for part in (soft, paper)
+    )
+    result = restored.copy()
+    for top in range(0, height, BAND):
+        rows = slice(top, top + BAND)
+        share = cover[rows, :, None].astype(np.float32) / 255
+        mixed = restored[rows] + share * (fill[rows].astype(np.float32) - restored[rows])
+        result[rows] = mixed.round().astype(np.uint8)
+    around = cv2.dilate(shown, np.ones((3, 3), np.uint8)) * (kept == 0) | shown
+    elsewhere = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST) == 0
+    return result, ink * elsewhere
+
+
+def _traces(described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The other side's strokes with their fainter parts, except beside the page's own: uint8 (H, W)."""
+    from skimage.filters import apply_hysteresis_threshold
+
+    faint = FAINT * float(np.median(described.depth[shown > 0]))
+    levels = np.where(shown > 0, 2, described.depth > faint) * (kept == 0)
+    return apply_hysteresis_threshold(levels, 0.5, 1.5).astype(np.uint8)
+
+
+def _paper_between(page: np.ndarray, written: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """The paper, float32 (H, W, 3), where uint8 `written` (H, W) is above 0: the mean of what is around it.
+
+    Args:
+        paper: used where all is written.
+    """
+    import cv2
+
+    free = (cv2.dilate(written, np.ones((3, 3), np.uint8)) == 0).astype(np.float32)
+    total = cv2.GaussianBlur(free, (0, 0), AROUND)[..., None]
+    mean = cv2.GaussianBlur(page * free[..., None], (0, 0), AROUND) / total.clip(1e-3)
+    return np.where(total > 0.01, mean, paper).clip(0, 255)
+
+
+def paper_of(page: np.ndarray, window: int = PAPER) -> np.ndarray:
+    """The local colour of the paper, float32 (H, W, 3) from 16 to 255."""
+    import cv2
+
+    closed = cv2.morphologyEx(cv2.medianBlur(page, 5), cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    return cv2.blur(closed, (window, window)).astype(np.float32).clip(16)
+
+
+def _quantile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(counts[order])
+    return float(values[order][np.searchsorted(total, share * total[-1])])
