@@ -56,7 +56,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "restoration-verso": Weights(
         "restoration/verso.json",
-        "1afba43b492ff14cf6ed930a780bc384c0ae5f212e18682708e5623c75aeb3e7",
+        "2eac7916db967f70dc0d1c8c9e7997e09ef2c95048b5e22b67ef878471e87658",
         "Apache-2.0",
         "vision-core restore fit-verso, see models/restoration/README.md",
     ),

@@ -48,14 +48,26 @@ class Classifier:
 
 
 def fit(
-    features: np.ndarray, truth: np.ndarray, weight: np.ndarray, hidden: int, seed: int, steps: int = 2000
+    features: np.ndarray,
+    truth: np.ndarray,
+    weight: np.ndarray,
+    hidden: int,
+    seed: int,
+    steps: int,
+    dropout: float = 0.0,
 ) -> Classifier:
-    """Fit a classifier on features (N, F), truth (N,) and the weight of each example (N,)."""
+    """Fit a classifier on features (N, F), truth (N,) and the weight of each example (N,).
+
+    Args:
+        dropout: share of the features that are hidden in each step.
+    """
     mean, scale = features.mean(0), features.std(0) + 1e-4
     x = torch.from_numpy(((features - mean) / scale).clip(-CLIP, CLIP).astype(np.float32))
     target, share = (torch.from_numpy(part.astype(np.float32)) for part in (truth, weight))
     with devices.seeded(seed):
-        model = nn.Sequential(nn.Dropout(0.1), nn.Linear(x.shape[1], hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        model = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(x.shape[1], hidden), nn.ReLU(), nn.Linear(hidden, 1)
+        )
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.3)
     for step in range(steps):
         picked = torch.randint(len(x), (1024,), generator=devices.generator(seed, step))

@@ -18,7 +18,7 @@ from vision_core.restoration.world import World
 
 SIDE = 256
 EQUAL = 2e-5  # added to both mean squared errors: errors below 47 dB count as equal
-HIDDEN = 24
+HIDDEN, DROPOUT = 24, 0.1
 SINGLE = [kind for kind in KINDS if kind not in LIGHT]  # kinds of damage that the detail network can repair
 WORSE = 2.0  # weight of a lost dB against a gained one
 LEAST = 0.25  # dB; cells with a smaller difference are not used
@@ -69,7 +69,7 @@ def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str,
     used = fitted & (np.abs(cells.gain) > LEAST)
     gain = cells.gain[used]
     weight = np.abs(gain).clip(max=6) * np.where(gain > 0, 1.0, WORSE)
-    model = classifier.fit(cells.evidence[used], gain > 0, weight, HIDDEN, seed, steps)
+    model = classifier.fit(cells.evidence[used], gain > 0, weight, HIDDEN, seed, steps, DROPOUT)
     logits = model.logits(cells.evidence)
     threshold = _threshold(logits[choosing], cells.gain[choosing])
     replace(model, threshold=threshold).write(path)

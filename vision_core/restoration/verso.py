@@ -19,7 +19,11 @@ FEATURES = 6
 CERTAIN = 0.88  # probability of the strokes among which the darkest are looked for
 PALE = 0.65  # strokes below this share of their darkness are pale
 LEAST = 0.01  # share of the ink; fewer pale strokes are not described
-FAINT = 0.3  # share of the darkness of the other side's strokes; darker pixels beside them belong to them
+PALE_SHARPNESS = 3  # the feature with the sharpness of the pale strokes, the same for all strokes of a page
+SHARPER = 0.1  # pale strokes that are sharper than the dark ones by this logarithm are faded
+LONGEST = 5  # shapes longer than the page's longer side divided by this are not writing
+MANY = 0.1  # share of the ink; fewer strokes of the other side are left in the picture
+SOFT, FAINT = 3, 0.3  # pixels beside a stroke that are darker than this share of it belong to it
 AROUND = 8.0  # standard deviation in pixels of the surroundings that give the colour of the paper
 BAND = 512  # rows painted at once
 
@@ -33,12 +37,14 @@ class Strokes:
         features: (N, FEATURES).
         paper: float32 (H, W, 3), the local colour of the paper.
         depth: float32 (H, W), the darkness relative to the paper, from 0 to 1.
+        boxes: int32 (1 + N, 5), of OpenCV's `connectedComponentsWithStats`.
     """
 
     labels: np.ndarray
     features: np.ndarray
     paper: np.ndarray
     depth: np.ndarray
+    boxes: np.ndarray
 
 
 def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
@@ -86,7 +92,7 @@ def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
     described = limited[pale].sum() > LEAST * limited.sum()
     means = np.average(logs[pale, 1:], axis=0, weights=limited[pale]) if described else np.zeros(2)
     features = np.column_stack([logs, np.tile(means, (len(area), 1)), logit])
-    return Strokes(labels, features.astype(np.float32), paper, depth)
+    return Strokes(labels, features.astype(np.float32), paper, depth, boxes)
 
 
 @lru_cache(1)
@@ -113,12 +119,18 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
     if described is None:
         return restored, ink
     own = np.concatenate([[True], _classifier().logits(described.features) > 0])
-    if own.all():
+    faded = described.features[0, PALE_SHARPNESS] > SHARPER
+    if own.all() or faded:
         return restored, ink
     labels = described.labels
     shown, kept = (((labels > 0) & which[labels]).astype(np.uint8) for which in (~own, own))
     kept = cv2.dilate(kept, np.ones((5, 5), np.uint8))
-    painted = _traces(described, shown, kept)
+    around = cv2.dilate(shown, np.ones((3, 3), np.uint8)) * (kept == 0) | shown
+    elsewhere = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST) == 0
+    left = ink * elsewhere
+    painted = _traces(described, ~own, kept)
+    if painted is None:
+        return restored, left
     smaller = cv2.resize(restored, size, interpolation=cv2.INTER_AREA)
     paper = _paper_between(smaller, painted | kept, described.paper)
     soft = cv2.GaussianBlur(cv2.dilate(painted, np.ones((3, 3), np.uint8)) * np.float32(255), (0, 0), 0.8)
@@ -133,18 +145,29 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
         share = cover[rows, :, None].astype(np.float32) / 255
         mixed = restored[rows] + share * (fill[rows].astype(np.float32) - restored[rows])
         result[rows] = mixed.round().astype(np.uint8)
-    around = cv2.dilate(shown, np.ones((3, 3), np.uint8)) * (kept == 0) | shown
-    elsewhere = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST) == 0
-    return result, ink * elsewhere
+    return result, left
 
 
-def _traces(described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The other side's strokes with their fainter parts, except beside the page's own: uint8 (H, W)."""
-    from skimage.filters import apply_hysteresis_threshold
+def _traces(described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray | None:
+    """The other side's strokes with their soft edges, except beside the page's own: uint8 (H, W).
 
-    faint = FAINT * float(np.median(described.depth[shown > 0]))
-    levels = np.where(shown > 0, 2, described.depth > faint) * (kept == 0)
-    return apply_hysteresis_threshold(levels, 0.5, 1.5).astype(np.uint8)
+    None if there are few, or only edges of the page and other long shapes.
+
+    Args:
+        shown: bool (1 + N,), which strokes are the other side's.
+    """
+    import cv2
+
+    boxes = described.boxes
+    length = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    writing = shown & (length < max(kept.shape) / LONGEST)
+    area = boxes[1:, cv2.CC_STAT_AREA]
+    if area[writing[1:]].sum() < MANY * area.sum():
+        return None
+    strokes = writing[described.labels].astype(np.uint8)
+    near = cv2.dilate(strokes, np.ones((2 * SOFT + 1, 2 * SOFT + 1), np.uint8)) > 0
+    faint = FAINT * float(np.median(described.depth[strokes > 0]))
+    return (((strokes > 0) | (near & (described.depth > faint))) & (kept == 0)).astype(np.uint8)
 
 
 def _paper_between(page: np.ndarray, written: np.ndarray, paper: np.ndarray) -> np.ndarray:
