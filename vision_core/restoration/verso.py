@@ -18,6 +18,7 @@ PAPER = 61  # window in pixels for the paper; larger than any stroke
 FEATURES = 6
 CERTAIN = 0.88  # probability of the strokes among which the darkest are looked for
 PALE = 0.65  # strokes below this share of their darkness are pale
+FEW = 50  # strokes; fewer do not show what is dark and sharp on a page
 LEAST = 0.01  # share of the ink; fewer pale strokes are not described
 PALE_SHARPNESS = 3  # the feature with the sharpness of the pale strokes, the same for all strokes of a page
 SHARPER = 0.1  # pale strokes that are sharper than the dark ones by this logarithm are faded
@@ -116,7 +117,7 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     small, seen = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (page, ink))
     described = describe(small, seen)
-    if described is None:
+    if described is None or len(described.features) < FEW:
         return restored, ink
     own = np.concatenate([[True], _classifier().logits(described.features) > 0])
     faded = described.features[0, PALE_SHARPNESS] > SHARPER
