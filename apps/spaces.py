@@ -63,7 +63,9 @@ SPACES = {
         ("editing-inpainting", "editing-clip", "editing-dino", "editing-filler", "marking"),
         ("color",),
     ),
-    "restore": Space("restoration", ("restoration", "restoration-gate", "restoration-verso"), ("restoration",)),
+    "restore": Space(
+        "restoration", ("restoration", "restoration-gate", "restoration-verso"), ("restoration",)
+    ),
     "dashboard": Space(
         "dashboard", ("digits", "leaves", "mobilenet"), ("digits", "leaves", "color"), ("digits_site",)
     ),
