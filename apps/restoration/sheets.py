@@ -29,7 +29,7 @@ CHANGE_MOST, GUESS_MOST = 96, 24  # of 255: values at which the overlays reach f
 
 @dataclass(frozen=True)
 class Sheet(Result):
-    """A page; `facts`: "title", "source" (the kept file), "method", "seconds", "width", "height", "light"."""
+    """A page; `facts`: title, source (the kept file), method, seconds, width, height, light and verso."""
 
     KIND: ClassVar[str] = "sheet"
     NOTHING: ClassVar[str] = "There is no restored page yet: choose a page and press Restore"
@@ -91,7 +91,7 @@ def create(session: Session, page: Picture, changed: Change, facts: dict[str, An
         images.save(Picture(np.repeat(changed.ink[..., None], 3, 2), kind="grey"), sheet.path(INK))
     light = None if changed.light is None else changed.light.plain()
     height, width = changed.detail.shape[:2]
-    sheet.describe(**facts, width=width, height=height, light=light)
+    sheet.describe(**facts, width=width, height=height, light=light, verso=changed.verso)
     return sheet
 
 
@@ -176,7 +176,8 @@ def _pair(sheet: Sheet) -> tuple[Picture, Change]:
     if sheet.path(INK).exists():
         ink = np.ascontiguousarray(images.read(sheet.path(INK)).rgb[..., 0])
     detail = images.read(sheet.path(CHANGED)).rgb
-    return page(sheet), Change(detail, ink, None if light is None else Answer.of(light))
+    answer = None if light is None else Answer.of(light)
+    return page(sheet), Change(detail, ink, answer, sheet.facts["verso"])
 
 
 def _verdict(verdict: restoration.Verdict) -> dict[str, Any]:

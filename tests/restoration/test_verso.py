@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from vision_core.pictures.images import Picture
 from vision_core.restoration import learn_verso, text, verso
 from vision_core.restoration.classifier import Classifier
+from vision_core.restoration.restore import Change, Options, finish
 
 SIDE = 512
 PAPER = np.array([214, 196, 160], np.float32)
@@ -35,7 +37,8 @@ def test_the_other_side_is_removed_and_the_page_stays(writing):
     blurred = cv2.GaussianBlur(np.ascontiguousarray(behind), (0, 0), 1.5)
     page, clean = (sheet(1 - (1 - 0.7 * own) * (1 - 0.22 * other)) for other in (blurred, 0 * blurred))
     ink = predicted((own, 0.97), (behind, 0.8))
-    restored, left = verso.remove(page, page, ink)
+    restored, left, share = verso.remove(page, page, ink)
+    assert share > 0.3
     mine, theirs = own > 0.5, (behind > 0.5) & (cv2.dilate(own, np.ones((9, 9))) < 0.1)
     assert (left[mine] > 128).mean() > 0.99
     assert (left[theirs] > 128).mean() < 0.1
@@ -48,7 +51,8 @@ def test_faded_writing_stays(writing):
     own, behind = writing
     page = sheet(np.maximum(0.7 * own, 0.28 * behind))  # pale, but as sharp
     ink = predicted((own, 0.97), (behind, 0.92))
-    restored, left = verso.remove(page, page, ink)
+    restored, left, share = verso.remove(page, page, ink)
+    assert share < verso.MANY
     assert (left[behind > 0.5] > 128).mean() > 0.95
     assert np.abs(restored.astype(int) - page).mean() < 0.5
 
@@ -58,7 +62,7 @@ def test_large_pages_are_compared_at_a_smaller_size(writing):
     blurred = cv2.GaussianBlur(behind, (0, 0), 6)
     page = sheet(1 - (1 - 0.7 * own) * (1 - 0.22 * blurred))
     assert max(page.shape) > verso.SIDE
-    _, left = verso.remove(page, page, predicted((own, 0.97), (behind, 0.8)))
+    _, left, _ = verso.remove(page, page, predicted((own, 0.97), (behind, 0.8)))
     mine, theirs = own > 0.5, (behind > 0.5) & (cv2.dilate(own, np.ones((33, 33))) < 0.1)
     assert (left[mine] > 128).mean() > 0.99 and (left[theirs] > 128).mean() < 0.1
 
@@ -66,8 +70,17 @@ def test_large_pages_are_compared_at_a_smaller_size(writing):
 def test_a_page_of_one_ink_or_none_comes_back_as_it_was(writing):
     own, _ = writing
     for page, ink in ((sheet(0.7 * own), predicted((own, 0.97))), (sheet(0 * own), predicted((own, 0)))):
-        restored, left = verso.remove(page, page, ink)
-        assert np.array_equal(restored, page) and np.array_equal(left, ink)
+        restored, left, share = verso.remove(page, page, ink)
+        assert np.array_equal(restored, page) and np.array_equal(left, ink) and share == 0
+
+
+def test_the_verdict_says_what_was_removed(writing):
+    own, _ = writing
+    page = sheet(0.7 * own)
+    ink = predicted((own, 0.97))
+    for share, output, said in ((0.4, "binary", True), (0.4, "color", False), (0.05, "binary", False)):
+        result = finish(Picture(page), Change(page, ink, verso=share), Options(output=output))
+        assert ("showed through from the other side" in result.verdict.reason) == said
 
 
 def test_versions_of_a_page_keep_the_truth_of_its_ink(writing):

@@ -77,11 +77,13 @@ class Change:
         detail: uint8 (H, W, 3), the page with restored detail and its original illumination.
         ink: uint8 (H, W), probability of ink times 255; None if the method does not predict it.
         light: the illumination correction; None if the method does not predict it.
+        verso: share of the ink that was removed, because it shows through from the other side.
     """
 
     detail: np.ndarray
     ink: np.ndarray | None = None
     light: Answer | None = None
+    verso: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def change(
         run, grid = _prepare(page, network, options)
         return Change(tiles.process(page, grid, run, tell))
     detail, ink, light = predicted(page, network, options, tell)
-    return Change(*verso.remove(page, detail, ink), light)
+    detail, ink, share = verso.remove(page, detail, ink)
+    return Change(detail, ink, light, share)
 
 
 def predicted(
@@ -170,6 +173,9 @@ def finish(
     whole = _lit(changed.detail, changed, options)
     verdict = gate.judge(page, whole, changed.detail, changed.ink, options.caution)
     used, kind = verdict.accepted or not options.gate, "color"
+    if changed.verso >= verso.MANY and (used or options.output in ("binary", "soft")):
+        removed = f"{changed.verso:.0%} of the strokes showed through from the other side and were removed"
+        verdict = replace(verdict, reason=f"{verdict.reason}; {removed}")
     source, detail = page, changed.detail
     if picture.wide is not None and options.output == "color":
         source, detail = _in_16_bits(page, detail, np.ascontiguousarray(picture.wide[..., :3]))

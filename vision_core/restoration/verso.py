@@ -101,14 +101,15 @@ def _classifier() -> Classifier:
     return Classifier.read(weights.find("restoration-verso"))
 
 
-def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Remove the other side's writing from a restored page and its ink.
 
     Args:
         page: uint8 (H, W, 3), from which `restored` and its ink, uint8 (H, W), were predicted.
 
     Returns:
-        the restored page, with paper in place of that writing, and the ink; both unchanged where it has none.
+        the restored page, with paper in place of that writing, the ink without it, and its share of the ink;
+        with a share below `MANY`, only the ink changes.
     """
     import cv2
 
@@ -118,20 +119,24 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
     small, seen = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (page, ink))
     described = describe(small, seen)
     if described is None or len(described.features) < FEW:
-        return restored, ink
+        return restored, ink, 0.0
     own = np.concatenate([[True], _classifier().logits(described.features) > 0])
     faded = described.features[0, PALE_SHARPNESS] > SHARPER
     if own.all() or faded:
-        return restored, ink
+        return restored, ink, 0.0
     labels = described.labels
     shown, kept = (((labels > 0) & which[labels]).astype(np.uint8) for which in (~own, own))
     kept = cv2.dilate(kept, np.ones((5, 5), np.uint8))
     around = cv2.dilate(shown, np.ones((3, 3), np.uint8)) * (kept == 0) | shown
     elsewhere = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST) == 0
     left = ink * elsewhere
-    painted = _traces(described, ~own, kept)
-    if painted is None:
-        return restored, left
+    length = described.boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    writing = ~own & (length < max(size) / LONGEST)  # no edges of the sheet and other long shapes
+    area = described.boxes[1:, cv2.CC_STAT_AREA]
+    share = float(area[writing[1:]].sum() / area.sum())
+    if share < MANY:
+        return restored, left, share
+    painted = _traces(described, writing[labels], kept)
     smaller = cv2.resize(restored, size, interpolation=cv2.INTER_AREA)
     paper = _paper_between(smaller, painted | kept, described.paper)
     soft = cv2.GaussianBlur(cv2.dilate(painted, np.ones((3, 3), np.uint8)) * np.float32(255), (0, 0), 0.8)
@@ -143,32 +148,19 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
     result = restored.copy()
     for top in range(0, height, BAND):
         rows = slice(top, top + BAND)
-        share = cover[rows, :, None].astype(np.float32) / 255
-        mixed = restored[rows] + share * (fill[rows].astype(np.float32) - restored[rows])
+        weight = cover[rows, :, None].astype(np.float32) / 255
+        mixed = restored[rows] + weight * (fill[rows].astype(np.float32) - restored[rows])
         result[rows] = mixed.round().astype(np.uint8)
-    return result, left
+    return result, left, share
 
 
-def _traces(described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray | None:
-    """The other side's strokes with their soft edges, except beside the page's own: uint8 (H, W).
-
-    None if there are few, or only edges of the page and other long shapes.
-
-    Args:
-        shown: bool (1 + N,), which strokes are the other side's.
-    """
+def _traces(described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The other side's strokes, bool (H, W), with their soft edges, except beside the page's own: uint8."""
     import cv2
 
-    boxes = described.boxes
-    length = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
-    writing = shown & (length < max(kept.shape) / LONGEST)
-    area = boxes[1:, cv2.CC_STAT_AREA]
-    if area[writing[1:]].sum() < MANY * area.sum():
-        return None
-    strokes = writing[described.labels].astype(np.uint8)
-    near = cv2.dilate(strokes, np.ones((2 * SOFT + 1, 2 * SOFT + 1), np.uint8)) > 0
-    faint = FAINT * float(np.median(described.depth[strokes > 0]))
-    return (((strokes > 0) | (near & (described.depth > faint))) & (kept == 0)).astype(np.uint8)
+    near = cv2.dilate(shown.astype(np.uint8), np.ones((2 * SOFT + 1, 2 * SOFT + 1), np.uint8)) > 0
+    faint = FAINT * float(np.median(described.depth[shown]))
+    return ((shown | (near & (described.depth > faint))) & (kept == 0)).astype(np.uint8)
 
 
 def _paper_between(page: np.ndarray, written: np.ndarray, paper: np.ndarray) -> np.ndarray:
