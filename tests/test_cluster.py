@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from vision_core import cluster, leaves, restoration
+from vision_core import cluster, devices, leaves, restoration
 from vision_core.cli.color import apply
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
@@ -98,7 +98,8 @@ def alone(shelf, tmp_path_factory):
     """The reports and the files of one process with one thread, as the workers have."""
     out, threads = tmp_path_factory.mktemp("alone"), torch.get_num_threads()
     torch.set_num_threads(1)
-    reports = list(batch.run([shelf], out, restoration.load()[0], OPTIONS, None, "m"))
+    with devices.fixed_cores():  # another test of this process may have had more
+        reports = list(batch.run([shelf], out, restoration.load()[0], OPTIONS, None, "m"))
     torch.set_num_threads(threads)
     return told(reports, out), files_in(out)
 

@@ -468,7 +468,7 @@ PLACES = {
     "pictures/pngs": "PNG RGB",
     "pictures/tiff_pixels": "TIFF RGB",
     "restoration/damage": "(a JPEG of its own)",
-    "restoration/gate": "(weights of the table)",
+    "restoration/classifier": "(weights of the table)",
     "restoration/losses": "(torchvision's weights)",
     "restoration/reading": "(pages that are measured on)",
     "restoration/reports": "(its own report)",
