@@ -24,6 +24,7 @@ PALE_SHARPNESS = 3  # the feature with the sharpness of the pale strokes, the sa
 SHARPER = 0.1  # pale strokes that are sharper than the dark ones by this logarithm are faded
 LONGEST = 5  # shapes longer than the page's longer side divided by this are not writing
 MANY = 0.1  # share of the ink; fewer strokes of the other side are left in the picture
+LINE, CELL = 40, 8  # standard deviation of a stroke's neighbourhood, and its grid, in pixels
 SOFT, FAINT = 3, 0.3  # pixels beside a stroke that are darker than this share of it belong to it
 AROUND = 8.0  # standard deviation in pixels of the surroundings that give the colour of the paper
 BAND = 512  # rows painted at once
@@ -39,6 +40,7 @@ class Strokes:
         paper: float32 (H, W, 3), the local colour of the paper.
         depth: float32 (H, W), the darkness relative to the paper, from 0 to 1.
         boxes: int32 (1 + N, 5), of OpenCV's `connectedComponentsWithStats`.
+        centres: float (N, 2), x and y.
     """
 
     labels: np.ndarray
@@ -46,6 +48,7 @@ class Strokes:
     paper: np.ndarray
     depth: np.ndarray
     boxes: np.ndarray
+    centres: np.ndarray
 
 
 def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
@@ -57,7 +60,9 @@ def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
     """
     import cv2
 
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(strokes(ink).astype(np.uint8), connectivity=8)
+    count, labels, boxes, centres = cv2.connectedComponentsWithStats(
+        strokes(ink).astype(np.uint8), connectivity=8
+    )
     if count < 2:
         return None
     area = boxes[1:, cv2.CC_STAT_AREA].astype(np.float64)
@@ -93,7 +98,7 @@ def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
     described = limited[pale].sum() > LEAST * limited.sum()
     means = np.average(logs[pale, 1:], axis=0, weights=limited[pale]) if described else np.zeros(2)
     features = np.column_stack([logs, np.tile(means, (len(area), 1)), logit])
-    return Strokes(labels, features.astype(np.float32), paper, depth, boxes)
+    return Strokes(labels, features.astype(np.float32), paper, depth, boxes, centres[1:])
 
 
 @lru_cache(1)
@@ -120,7 +125,8 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
     described = describe(small, seen)
     if described is None or len(described.features) < FEW:
         return restored, ink, 0.0
-    own = np.concatenate([[True], _classifier().logits(described.features) > 0])
+    logits = _agreed(described, _classifier().logits(described.features))
+    own = np.concatenate([[True], logits > 0])
     faded = described.features[0, PALE_SHARPNESS] > SHARPER
     if own.all() or faded:
         return restored, ink, 0.0
@@ -152,6 +158,22 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
         mixed = restored[rows] + weight * (fill[rows].astype(np.float32) - restored[rows])
         result[rows] = mixed.round().astype(np.uint8)
     return result, left, share
+
+
+def _agreed(described: Strokes, logits: np.ndarray) -> np.ndarray:
+    """The logits of strokes (N,), averaged with those of the pale strokes around for pale ones."""
+    import cv2
+
+    pale = described.features[:, 0] < np.log(PALE)
+    height, width = described.labels.shape
+    places = (described.centres // CELL).astype(int)
+    area = described.boxes[1:, cv2.CC_STAT_AREA] * pale
+    sums = []
+    for values in (area * logits.clip(-6, 6), area):
+        grid = np.zeros((height // CELL + 1, width // CELL + 1))
+        np.add.at(grid, (places[:, 1], places[:, 0]), values)
+        sums.append(cv2.GaussianBlur(grid, (0, 0), LINE / CELL)[places[:, 1], places[:, 0]])
+    return np.where(pale, (logits + sums[0] / sums[1].clip(1e-9)) / 2, logits)
 
 
 def _traces(described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray:
