@@ -1,5 +1,6 @@
 """HTML of the restoration page: the viewer, the decision of the gate, numbers, downloads."""
 
+import re
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -105,7 +106,8 @@ def verdict(title: str, decision: dict[str, Any], gate: bool) -> str:
 
 def _plain(why: str) -> str:
     """The reason of the gate without the quality score, which may fall when stains are removed."""
-    return why.partition(", quality score")[0].replace("mean change", "the average pixel changed by", 1)
+    plain = re.sub(r", quality score [\d.]+ -> [\d.]+", "", why)
+    return plain.replace("mean change", "the average pixel changed by", 1)
 
 
 def facts(decision: dict[str, Any], details: dict[str, Any]) -> str:

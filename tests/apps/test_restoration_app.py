@@ -148,6 +148,12 @@ def test_gate_verdict_is_in_words_with_a_way_to_see_the_other_page(restored):
     assert words in views.verdict("a.png", verdict, True)
 
 
+def test_a_verdict_keeps_what_follows_the_quality_score():
+    reason = "mean change 9.0 of 255, quality score 0.32 -> 0.38; 76% of the strokes were removed"
+    words = views.verdict("a.png", {"accepted": True, "reason": reason}, True)
+    assert "changed by 9.0 of 255; 76% of the strokes were removed." in words and "score" not in words
+
+
 def test_a_painted_stroke_keeps_the_original_bit_for_bit_and_can_be_taken_back(restored, page):
     sheet, choice = sheets.get(restored), Choice(gate=False)
     without = images.read(sheets.finished(sheet, choice)[0]).rgb
