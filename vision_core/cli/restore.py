@@ -254,7 +254,7 @@ def pages(
     for index in range(number):
         page = generator.page(index, seed)
         files.append(out / f"{Path(page.name).name}.png")
-        save(Picture(page.pixels.permute(1, 2, 0).contiguous().numpy()), files[-1])
+        save(Picture(page.rgb), files[-1])
     return Answer(f"{out}: {number} pages", {"files": [str(file) for file in files]})
 
 
@@ -293,7 +293,7 @@ def fit_gate(
     from vision_core.restoration.world import World
 
     network = _page_restorer(model, out)
-    pages = [page.pixels.permute(1, 2, 0).numpy() for page in data.split(data.read(folder))[1]]
+    pages = [page.rgb for page in data.split(data.read(folder))[1]]
     world = World(pages, fonts=() if fonts_dir is None else text.found_fonts(fonts_dir))
     report = learn_gate.fit(learn_gate.gather(network, world, crops, seed), out, seed)
     return Answer(f"{out}: {_line(report)}", {"out": str(out), **report})
@@ -312,9 +312,7 @@ def fit_verso(
 
     network = _page_restorer(model, out)
     seen, unseen = (
-        learn_verso.gather(
-            network, [page.pixels.permute(1, 2, 0).contiguous().numpy() for page in part], versions, seed
-        )
+        learn_verso.gather(network, [page.rgb for page in part], versions, seed)
         for part in data.split(data.read(folder))
     )
     report = learn_verso.fit(seen, unseen, out, seed)

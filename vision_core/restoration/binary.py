@@ -45,7 +45,7 @@ def page(
             near = _around(area)  # the network misses letters beside dark areas
             dark[near] = np.maximum(dark, 255 - classical.wolf(rgb)[..., 0])[near]
             dark[area] = _reversed(luma, middle)[area]
-    mask = strokes(dark)
+    mask = written(dark)
     if not mask.any():
         note = EMPTY
     if not soft:
@@ -53,7 +53,7 @@ def page(
     return np.repeat(255 - dark[..., None], 3, 2), "grey", note
 
 
-def strokes(dark: np.ndarray) -> np.ndarray:
+def written(dark: np.ndarray) -> np.ndarray:
     """Threshold uint8 (H, W), 255 ink, with hysteresis: thin strokes keep their width and faint ends."""
     from skimage.filters import apply_hysteresis_threshold
 

@@ -59,11 +59,12 @@ def fit(
     """Fit a classifier on features (N, F), truth (N,) and the weight of each example (N,).
 
     Args:
+        weight: examples of weight 0 only count for the mean and the scale of the features.
         dropout: share of the features that are hidden in each step.
     """
     mean, scale = features.mean(0), features.std(0) + 1e-4
-    x = torch.from_numpy(((features - mean) / scale).clip(-CLIP, CLIP).astype(np.float32))
-    target, share = (torch.from_numpy(part.astype(np.float32)) for part in (truth, weight))
+    standard, used = ((features - mean) / scale).clip(-CLIP, CLIP), weight > 0
+    x, target, share = (torch.from_numpy(part[used].astype(np.float32)) for part in (standard, truth, weight))
     with devices.seeded(seed):
         model = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(x.shape[1], hidden), nn.ReLU(), nn.Linear(hidden, 1)

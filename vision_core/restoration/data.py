@@ -25,6 +25,11 @@ class Page:
     pixels: Tensor
 
     @property
+    def rgb(self) -> np.ndarray:
+        """uint8 (H, W, 3)."""
+        return self.pixels.permute(1, 2, 0).contiguous().numpy()
+
+    @property
     def manuscript(self) -> str:
         stem = Path(self.name).stem
         return str(Path(self.name).parent / re.split(r"__|[_\-. ]*\d+[rv]?$", stem)[0])

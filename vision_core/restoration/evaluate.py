@@ -28,7 +28,7 @@ def mixtures(
     "network" is without and "gate" with the gate, "light_known" with the optimal gain and offset of each
     colour, "classical" the best baseline for the crop. "helps_taken" and "harms_taken": see `learn_gate`.
     """
-    world = World([page.pixels.permute(1, 2, 0).contiguous().numpy() for page in pages])
+    world = World([page.rgb for page in pages])
     for number in range(crops):
         clean, sample = world.pair(10**6 + seed * crops + number, side)
         page, truth = (part.permute(1, 2, 0).contiguous().numpy() for part in (sample, clean))
@@ -105,7 +105,7 @@ def mixtures_summary(rows: list[Row]) -> dict[str, float]:
 def undamaged(pages: list[data.Page], network: Restorer) -> Iterator[Row]:
     """Restore whole clean pages with default options: PSNR in dB, and the share of sharpness kept."""
     for page in pages:
-        rgb = page.pixels.permute(1, 2, 0).contiguous().numpy()
+        rgb = page.rgb
         restored = restore(images.Picture(rgb), network).picture.rgb
         before, after = (metrics.sharpness(images.to_tensor(x)).item() for x in (rgb, restored))
         yield {

@@ -15,8 +15,7 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
     import cv2
 
     luma = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (0, 0), 0.7)
-    paper = cv2.morphologyEx(cv2.medianBlur(luma, 5), cv2.MORPH_CLOSE, np.ones((LINE, LINE), np.uint8))
-    paper = cv2.blur(paper, (LINE, LINE)).astype(np.float32).clip(16)
+    paper = paper_of(luma)
     depth = ((paper - luma) / paper).clip(0, 1)  # 0 paper, towards 1 black
     typical = typical_depth(depth)
     labels = strokes(depth, 0.25 * typical, 0.6 * typical)
@@ -26,6 +25,14 @@ def of_clean_page(rgb: np.ndarray) -> np.ndarray:
     large = ((large > 0) | (paper < 70)).astype(np.uint8)
     labels[cv2.dilate(large, np.ones((41, 41), np.uint8)) > 0] = UNSURE
     return labels
+
+
+def paper_of(page: np.ndarray, window: int = LINE) -> np.ndarray:
+    """The local brightness or colour of the paper of uint8 (H, W) or (H, W, 3): float32 from 16 to 255."""
+    import cv2
+
+    closed = cv2.morphologyEx(cv2.medianBlur(page, 5), cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    return cv2.blur(closed, (window, window)).astype(np.float32).clip(16)
 
 
 def strokes(depth: np.ndarray, faint: float, certain: float) -> np.ndarray:

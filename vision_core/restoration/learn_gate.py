@@ -66,10 +66,9 @@ def fit(cells: Cells, path: Path, seed: int = 0, steps: int = 2000) -> dict[str,
     """
     fitted, choosing, fresh = cells.crop % 6 > 1, cells.crop % 6 == 1, cells.crop % 6 == 0
     choosing, fresh = choosing & cells.real, fresh & cells.real
-    used = fitted & (np.abs(cells.gain) > LEAST)
-    gain = cells.gain[used]
-    weight = np.abs(gain).clip(max=6) * np.where(gain > 0, 1.0, WORSE)
-    model = classifier.fit(cells.evidence[used], gain > 0, weight, HIDDEN, seed, steps, DROPOUT)
+    gain = cells.gain[fitted]
+    weight = np.abs(gain).clip(max=6) * np.where(gain > 0, 1.0, WORSE) * (np.abs(gain) > LEAST)
+    model = classifier.fit(cells.evidence[fitted], gain > 0, weight, HIDDEN, seed, steps, DROPOUT)
     logits = model.logits(cells.evidence)
     threshold = _threshold(logits[choosing], cells.gain[choosing])
     replace(model, threshold=threshold).write(path)

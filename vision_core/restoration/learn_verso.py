@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from vision_core.restoration import classifier, ink, mixtures, verso
-from vision_core.restoration.degrade import KINDS
 from vision_core.restoration.network import PageRestorer
 from vision_core.restoration.restore import Options, predicted
 from vision_core.restoration.sheets import Image, tensor
@@ -79,9 +78,8 @@ def damaged(rng: np.random.Generator, page: Image, other: Image) -> tuple[Image,
     elif kind == "verso":
         page, truth = _shown(rng, page, truth, other)
     if rng.random() < DAMAGED:
-        steps = mixtures.usual(rng)
-        steps = {name: steps[name] for name in KINDS if name in steps}
-        damaged, _ = mixtures.apply(tensor(page.astype(np.float32) / 255), steps, None, rng, usual=True)
+        clean = tensor(page.astype(np.float32) / 255)
+        damaged, _ = mixtures.apply(clean, mixtures.usual(rng), None, rng, usual=True)
         page = damaged.permute(1, 2, 0).contiguous().numpy()
     return page, truth
 
@@ -91,7 +89,7 @@ def _faded(rng: np.random.Generator, page: Image) -> Image:
     import cv2
 
     height, width = page.shape[:2]
-    paper = verso.paper_of(page)
+    paper = ink.paper_of(page)
     side = int(rng.integers(3, 9))
     field = cv2.resize(
         rng.random((side, side)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
@@ -118,7 +116,7 @@ def _shown(rng: np.random.Generator, page: Image, truth: Image, other: Image) ->
         outside[int(top * height) : int(bottom * height), int(left * width) : int(right * width)] = False
         written = cv2.dilate((own > 0.08).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         grain = rng.normal(0, 2, (height, width, 1))
-        base = np.where((written & outside)[..., None], verso.paper_of(page, 31) + grain, base)
+        base = np.where((written & outside)[..., None], ink.paper_of(page, 31) + grain, base)
         truth[outside] = 0
     back = cv2.resize(other, (width, height), interpolation=cv2.INTER_AREA)[:, ::-1]
     shown = _darkness(np.ascontiguousarray(np.rot90(back, 2) if rng.random() < 0.25 else back))
@@ -132,5 +130,5 @@ def _shown(rng: np.random.Generator, page: Image, truth: Image, other: Image) ->
 def _darkness(page: Image) -> np.ndarray:
     import cv2
 
-    luma, paper = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY), verso.paper_of(page).mean(2)
+    luma, paper = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY), ink.paper_of(page).mean(2)
     return ((paper - cv2.GaussianBlur(luma, (0, 0), 0.7)) / paper).clip(0, 1)

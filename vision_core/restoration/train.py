@@ -147,8 +147,7 @@ def _lesson(
     photographs = [] if settings.photos_dir is None else data.read(settings.photos_dir)
     fonts = () if settings.fonts_dir is None else text.found_fonts(Path(settings.fonts_dir))
     train_images, val_images, around = (
-        [page.pixels.permute(1, 2, 0).contiguous().numpy() for page in part]
-        for part in (pages, held_out, photographs)
+        [page.rgb for page in part] for part in (pages, held_out, photographs)
     )
     if settings.only == "light":
         lights = learn_light.Lights(train_images, around, learn_light.BETWEEN)

@@ -10,11 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from vision_core import weights
-from vision_core.restoration.binary import strokes
+from vision_core.restoration.binary import written
 from vision_core.restoration.classifier import Classifier
+from vision_core.restoration.ink import paper_of
 
 SIDE = 1600  # pixels of the longer side at which strokes are compared
-PAPER = 61  # window in pixels for the paper; larger than any stroke
 FEATURES = 6
 CERTAIN = 0.88  # probability of the strokes among which the darkest are looked for
 PALE = 0.65  # strokes below this share of their darkness are pale
@@ -24,7 +24,7 @@ PALE_SHARPNESS = 3  # the feature with the sharpness of the pale strokes, the sa
 SHARPER = 0.1  # pale strokes that are sharper than the dark ones by this logarithm are faded
 LONGEST = 5  # shapes longer than the page's longer side divided by this are not writing
 MANY = 0.1  # share of the ink; fewer strokes of the other side are left in the picture
-LINE, CELL = 40, 8  # standard deviation of a stroke's neighbourhood, and its grid, in pixels
+NEAR, CELL = 40, 8  # standard deviation of a stroke's neighbourhood, and its grid, in pixels
 SOFT, FAINT = 3, 0.3  # pixels beside a stroke that are darker than this share of it belong to it
 AROUND = 8.0  # standard deviation in pixels of the surroundings that give the colour of the paper
 BAND = 512  # rows painted at once
@@ -61,7 +61,7 @@ def describe(page: np.ndarray, ink: np.ndarray) -> Strokes | None:
     import cv2
 
     count, labels, boxes, centres = cv2.connectedComponentsWithStats(
-        strokes(ink).astype(np.uint8), connectivity=8
+        written(ink).astype(np.uint8), connectivity=8
     )
     if count < 2:
         return None
@@ -142,7 +142,20 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
     share = float(area[writing[1:]].sum() / area.sum())
     if share < MANY:
         return restored, left, share
-    painted = _traces(described, writing[labels], kept)
+    return _painted(restored, described, writing[labels], kept), left, share
+
+
+def _painted(restored: np.ndarray, described: Strokes, shown: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The restored page with paper over the other side's strokes.
+
+    Args:
+        shown: bool (h, w), those strokes, at the size at which they were described.
+        kept: uint8 (h, w), above 0 on and beside the page's own strokes, which stay.
+    """
+    import cv2
+
+    (height, width), size = restored.shape[:2], kept.shape[::-1]
+    painted = _traces(described, shown, kept)
     smaller = cv2.resize(restored, size, interpolation=cv2.INTER_AREA)
     paper = _paper_between(smaller, painted | kept, described.paper)
     soft = cv2.GaussianBlur(cv2.dilate(painted, np.ones((3, 3), np.uint8)) * np.float32(255), (0, 0), 0.8)
@@ -157,7 +170,7 @@ def remove(page: np.ndarray, restored: np.ndarray, ink: np.ndarray) -> tuple[np.
         weight = cover[rows, :, None].astype(np.float32) / 255
         mixed = restored[rows] + weight * (fill[rows].astype(np.float32) - restored[rows])
         result[rows] = mixed.round().astype(np.uint8)
-    return result, left, share
+    return result
 
 
 def _agreed(described: Strokes, logits: np.ndarray) -> np.ndarray:
@@ -172,7 +185,7 @@ def _agreed(described: Strokes, logits: np.ndarray) -> np.ndarray:
     for values in (area * logits.clip(-6, 6), area):
         grid = np.zeros((height // CELL + 1, width // CELL + 1))
         np.add.at(grid, (places[:, 1], places[:, 0]), values)
-        sums.append(cv2.GaussianBlur(grid, (0, 0), LINE / CELL)[places[:, 1], places[:, 0]])
+        sums.append(cv2.GaussianBlur(grid, (0, 0), NEAR / CELL)[places[:, 1], places[:, 0]])
     return np.where(pale, (logits + sums[0] / sums[1].clip(1e-9)) / 2, logits)
 
 
@@ -197,14 +210,6 @@ def _paper_between(page: np.ndarray, written: np.ndarray, paper: np.ndarray) -> 
     total = cv2.GaussianBlur(free, (0, 0), AROUND)[..., None]
     mean = cv2.GaussianBlur(page * free[..., None], (0, 0), AROUND) / total.clip(1e-3)
     return np.where(total > 0.01, mean, paper).clip(0, 255)
-
-
-def paper_of(page: np.ndarray, window: int = PAPER) -> np.ndarray:
-    """The local colour of the paper, float32 (H, W, 3) from 16 to 255."""
-    import cv2
-
-    closed = cv2.morphologyEx(cv2.medianBlur(page, 5), cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
-    return cv2.blur(closed, (window, window)).astype(np.float32).clip(16)
 
 
 def _quantile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
