@@ -111,22 +111,22 @@ def _picture_step() -> tuple[gr.Image, gr.HTML, gr.HTML]:
 
 def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], list[Any], gr.Button]:
     """The ten tasks: (task, further fields of `edits.TaskForm`, [edge, shadow], button)."""
-    names = [(f"{name.capitalize()}", name) for name in TASKS]
+    names = [(name.capitalize(), name) for name in TASKS]
     task = gr.Radio(names, value="remove", label="Task", elem_id="task")
     about = gr.HTML(_about("remove"), elem_id="about")
+    sides, extent = _extent()
     with gr.Row():
         fill = gr.Dropdown(
             [(text, name) for name, text in edits.FILLS.items()],
             value="auto",
             label="Filled with",
-            info="Automatic: the surroundings, or a text model if the task needs one.",
+            info=edits.AUTOMATIC,
             elem_id="fill",
         )
         prompt = gr.Textbox(
-            label="Prompt", info="What should be there. Only text models use it.", max_length=10_000
+            label="Prompt", info="What should be there, for a text model.", max_length=10_000, visible=False
         )
-    material = _material(fill)
-    sides, extent = _extent()
+    placing, material = _material()
     with gr.Row():
         edge = gr.Textbox(
             label="Pixels around the mark",
@@ -137,23 +137,40 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         shadow = gr.Checkbox(
             True, label="With its shadow", info="Remove the shadow of the thing, too.", elem_id="shadow"
         )
-    start = gr.Button("Edit the marked place", variant="primary", size="lg", elem_id="start")
-    task.change(
-        lambda name: (_about(name), gr.Row(visible=name == "extend"), gr.Checkbox(visible=name == "remove")),
-        task,
-        [about, sides, shadow],
-        show_progress="hidden",
-        queue=False,
-        api_visibility="private",
-    )
-    task.input(lambda: "auto", None, fill, **wiring.QUIET)  # a filling is chosen for one task
+    start = gr.Button(edits.STARTS["remove"], variant="primary", size="lg", elem_id="start")
+    for piece in (task, fill):
+        piece.change(
+            _fields,
+            [task, fill],
+            [about, start, sides, shadow, prompt, *material[:2], placing, material[2]],
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
+        )
+    task.input(edits.first_fill, [visit, task], fill, **wiring.QUIET)  # a filling is chosen for one task
     for piece in (task.change, edge.blur, edge.submit, shadow.change):
         piece(edits.reach, [visit, task, edge, shadow], canvas, **wiring.QUIET)
     return task, [prompt, fill, *material[:2], *extent, *material[2:]], [edge, shadow], start
 
 
-def _material(fill: gr.Dropdown) -> list[Any]:
-    """The material: [colour, other picture, blur, right, down, size, light], shown as `fill` needs."""
+def _fields(task: str, fill: str) -> tuple[Any, ...]:
+    """What a task with a filling needs; see `_task_tab`."""
+    by_text = fill in ("auto", "tiny", "diffusers") and task in TASKS and TASKS[task].generative
+    return (
+        _about(task),
+        gr.Button(edits.STARTS.get(task, edits.START)),
+        gr.Row(visible=task == "extend"),
+        gr.Checkbox(visible=task == "remove"),
+        gr.Textbox(visible=by_text),
+        gr.ColorPicker(visible=fill in ("color", "tint")),
+        gr.Image(visible=fill == "picture"),
+        gr.Row(visible=fill == "picture"),
+        gr.Slider(visible=fill == "blur"),
+    )
+
+
+def _material() -> tuple[gr.Row, list[Any]]:
+    """The material: (row of the controls of a picture, [colour, picture, blur, right, down, size, light])."""
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
     other = inputs.upload("The other picture", "the picture to put there", visible=False, elem_id="other")
     with gr.Row(visible=False) as placing:
@@ -166,20 +183,7 @@ def _material(fill: gr.Dropdown) -> list[Any]:
     amount = inputs.Slider(
         0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False
     )
-    fill.change(
-        lambda name: (
-            gr.ColorPicker(visible=name in ("color", "tint")),
-            gr.Image(visible=name == "picture"),
-            gr.Row(visible=name == "picture"),
-            gr.Slider(visible=name == "blur"),
-        ),
-        fill,
-        [color, other, placing, amount],
-        show_progress="hidden",
-        queue=False,
-        api_visibility="private",
-    )
-    return [color, other, amount, move_right, move_down, scale, light]
+    return placing, [color, other, amount, move_right, move_down, scale, light]
 
 
 def _extent() -> tuple[gr.Row, list[Any]]:
@@ -219,7 +223,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
     who = gr.HTML("", elem_id="who-paints")
     cost = gr.Button("What would a large model cost?", size="sm", elem_id="cost")
     cost.click(lambda: note(by_text.COST), None, who, **wiring.QUIET)
-    with gr.Row():
+    with gr.Row() as described:
         caption = gr.Textbox(
             label="Caption", info="What the picture shows now.", max_length=10_000, elem_id="caption"
         )
@@ -268,7 +272,7 @@ def _text_tab(visit: gr.State, canvas: gr.HTML) -> tuple[dict[str, Any], dict[st
     find.click(by_text.find, [visit, anchors, window], [heat, boxes, chips], **wiring.QUIET)
     chips.click(by_text.pick, visit, [canvas, boxes, chips], **wiring.QUIET)
     fields = {"caption": caption, "prompt": prompt, "anchors": anchors, "window": window}
-    fields |= {"learned": learned, "who": who}
+    fields |= {"learned": learned, "who": [who, described, start]}
     none = gr.update(value=None, visible=False)
     return fields, {"outputs": [heat, boxes, chips], "empty": (none, none, "")}, start
 

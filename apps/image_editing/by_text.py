@@ -38,21 +38,25 @@ COST = (
 )
 
 
-def who_paints(state: Session | None) -> str:
-    """The model for an edit by text of the chosen picture, and its limits."""
-    visitor = current(state)
-    missing = editing.missing()
+def who_paints(state: Session | None) -> tuple[str, Any, Any]:
+    """(which model edits the chosen picture by text, or what to do instead; its fields; its button)."""
+    visitor, missing = current(state), editing.missing()
+    able = not visitor.source or (visitor.scene is not None and not missing)
     if not visitor.source:
-        return ""
-    if missing:
-        return note(
+        words = ""
+    elif able:
+        words = note(
+            "The small world's model will do it: it knows the things and colours of these drawn scenes."
+        )
+    elif missing:
+        words = note(
             f"No model on this machine can edit by text yet ({', '.join(missing)} missing). Find regions "
             "works, and a box that you pick can be filled with a blur, a colour or another picture.",
             "warning",
         )
-    if visitor.scene is None:
-        return note(FOR_PHOTOS, "warning")
-    return note("The small world's model will do it: it knows the things and colours of these drawn scenes.")
+    else:
+        words = note(f"{FOR_PHOTOS}.", "warning")
+    return words, gr.Row(visible=able), gr.Button(visible=able)
 
 
 @user_errors

@@ -1,6 +1,14 @@
 // pointer events on the picture: a click, a box, a stroke or a lasso, in the picture's own pixels;
 // Gradio runs this with `element` and `trigger` of the component
-let stroke = null;
+let stroke = null, since = 0;
+const waiting = [];  // steps are sent one after the other: Gradio drops an event while the last one is handled
+const send = () => {
+  if (!waiting.length || Date.now() - since < 20000) return;
+  since = Date.now();
+  trigger('click', waiting.shift());
+};
+const step = data => { waiting.push(data); send(); };
+document.addEventListener('vc-step-done', () => { since = 0; send(); });
 const canvas = () => element.querySelector('.vc-canvas');
 const chosen = name => document.querySelector(`#mask-tools input[name=${name}]:checked`).value;
 const inside = (value, size) => Math.min(Math.max(value, 0), 1) * size;
@@ -38,10 +46,10 @@ element.addEventListener('pointerup', event => {
   if (!stroke) return;
   const {tool, mode, size, points} = stroke;
   stroke = null;
-  trigger('click', {act: 'draw', tool, mode, size: String(size), points: JSON.stringify(points)});
+  step({act: 'draw', tool, mode, size: String(size), points: JSON.stringify(points)});
 });
 element.addEventListener('pointercancel', () => { stroke = null; });
 element.addEventListener('click', event => {
   const button = event.target.closest('[data-act]');
-  if (button && !button.disabled) trigger('click', {act: button.dataset.act});
+  if (button && !button.disabled) step({act: button.dataset.act});
 });

@@ -35,6 +35,15 @@ FILLS = {
     "tiny": "Text, by the small world's model",
     "diffusers": "Text, by Stable Diffusion",
 }
+AUTOMATIC = "Automatic: the surroundings, or a text model if the task needs one."
+INSTEAD = {"add": "picture", "replace": "picture", "texture": "picture", "style": "tint", "creative": "tint"}
+START = "Edit the marked place"  # on the button, unless the task has words of its own
+STARTS = {
+    "remove": "Remove it",
+    "extend": "Extend the picture",
+    "repair": "Repair it",
+    "background": "Change the background",
+}
 MOST = 4096  # pixels that may be added at a side
 SEVERAL = 6_000_000  # largest picture in pixels for which Remove offers versions: each is written as a PNG
 NO_TEXT = (
@@ -59,6 +68,19 @@ def own_fill(task: str, drawn: bool = True) -> str:
     if task == "background":
         return "blur"
     raise ValueError(NOT_HERE if installed["inpainting"] else NO_TEXT)
+
+
+@user_errors
+def first_fill(state: Session | None, task: str) -> Any:
+    """The filling that a task starts with: automatic, or what is possible without a text model."""
+    visitor = current(state)
+    try:
+        if visitor.source:
+            own_fill(str(task), visitor.scene is not None)
+    except ValueError:
+        words = "No text model can do this here: choose what to fill it with."
+        return gr.Dropdown(value=INSTEAD.get(task, "blur"), info=words)
+    return gr.Dropdown(value="auto", info=AUTOMATIC)
 
 
 def material_of(fill: str, color: str, other: str | None) -> str | Picture | None:
@@ -157,7 +179,7 @@ def begin_task(state: Session | None, *values: Any) -> Any:
     visitor, form = current(state), TaskForm(*values)
     task, picture = form.task, source_of(visitor)
     kind = tasks.named(str(task))
-    mask = None if task == "extend" else mask_of(visitor, picture)
+    mask = None if task == "extend" else mask_of(visitor)
     if mask is None and task == "repair":
         return gr.skip(), *propose_mask(visitor, picture)
     if mask is None and not kind.mask and task != "extend":

@@ -1,6 +1,7 @@
 """Step 2: mark what may change, by a click, a box, a brush, words, a shape or a file."""
 
 from base64 import b64encode
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from vision_core.editing import masks
 from vision_core.editing.find import eyes as find
 from vision_core.editing.find import scratches
 from vision_core.editing.find.eyes import Eyes
-from vision_core.files import parse_json
+from vision_core.files import parse_json, write_text
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 from vision_core.smallworld import world
@@ -32,6 +33,7 @@ POINTS = 4000  # of one stroke
 STROKE = 1_000_000  # characters of its points
 TINT = (13, 148, 136)
 ON_RESULT = "on with the result"  # the step that leaves the mark behind
+STEP_DONE = "() => { document.dispatchEvent(new Event('vc-step-done')); }"  # see canvas.js
 POINTING = ("click", "around")  # tools that ask the model what lies there
 
 
@@ -65,13 +67,28 @@ def canvas(visitor: Visit, picture: Picture | None = None) -> str:
     if not visitor.source:
         return views.nothing_yet()
     picture = picture or source_of(visitor)
-    mask = mask_of(visitor, picture)
     shown = Path(visits.shown(visitor.session, images.shrink(picture.on_white().rgb, VIEW))).name
-    over = "" if mask is None else overlay(mask, reached(visitor, picture, mask))
-    share = 0.0 if mask is None else float(mask.mean())
+    share, over = marked(visitor, picture)
     undo, redo = visitor.at > 0, visitor.at < len(visitor.steps)
     height, width = picture.rgb.shape[:2]
     return views.canvas(visitor.session.key, shown, (height, width), over, share, undo, redo)
+
+
+def marked(visitor: Visit, picture: Picture) -> tuple[float, str]:
+    """(share of the picture in the mask, overlay); kept beside the mask, so that Undo is quick."""
+    if not visitor.mask_name:
+        return 0.0, ""
+    choices = repr((visitor.source, visitor.task, visitor.edge, visitor.shadow))
+    path = visitor.session.path(f"{visitor.mask_name}.{sha256(choices.encode()).hexdigest()[:12]}")
+    if path.exists():
+        share, over = path.read_text("utf-8").split(maxsplit=1)
+        return float(share), over
+    mask = mask_of(visitor)
+    assert mask is not None
+    share, over = float(mask.mean()), overlay(mask, reached(visitor, picture, mask))
+    visits.make_room(visitor.session, len(over))
+    write_text(path, f"{share} {over}")
+    return share, over
 
 
 def reached(visitor: Visit, picture: Picture, mask: np.ndarray) -> np.ndarray:
@@ -113,7 +130,7 @@ def act(state: Session | None, event: gr.EventData) -> str:
         return canvas(change(visitor.session, at=at), picture)
     if name == "draw":
         return canvas(_after_stroke(visitor, picture, event), picture)
-    mask = mask_of(visitor, picture)
+    mask = mask_of(visitor)
     return canvas(with_mask(visitor, changed(name, mask, picture), name), picture)
 
 
@@ -128,7 +145,7 @@ def _after_stroke(visitor: Visit, picture: Picture, event: gr.EventData) -> Visi
         if tool == "around":
             bounds(at)
         return pointing.point(visitor, picture, tool, takes, at)
-    drawn, mask = stroke(picture, tool, at, size), mask_of(visitor, picture)
+    drawn, mask = stroke(picture, tool, at, size), mask_of(visitor)
     if mask is None and takes:
         raise ValueError("Nothing is marked yet: there is nothing to unmark")
     return with_mask(visitor, drawn if mask is None else mask & ~drawn if takes else mask | drawn, tool)
@@ -260,7 +277,7 @@ def by_numbers(state: Session | None, text: str) -> str:
         raise ValueError("Four numbers were expected: left, top, right, bottom, in pixels")
     numbers = [round(number(part, 0, 1e6, "A side of the box")) for part in parts]
     added = masks.box(*picture.rgb.shape[:2], *numbers)
-    before = mask_of(visitor, picture)
+    before = mask_of(visitor)
     return canvas(with_mask(visitor, added if before is None else added | before, "numbers"), picture)
 
 
@@ -320,5 +337,5 @@ def build(visit: gr.State, shown: gr.HTML) -> gr.HTML:
         event(lambda: "", None, message, **_unseen)
     box.click(by_numbers, [visit, numbers], shown, **quick)
     file.upload(by_file, [visit, file], shown, **quick)
-    shown.click(act, visit, shown, **quick)
+    shown.click(act, visit, shown, **quick).then(None, js=STEP_DONE)
     return message

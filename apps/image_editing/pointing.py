@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.image_editing.visit import Visit, mask_of, with_mask
+from apps.image_editing.visit import Visit, kept_mask, mask_of, with_mask
 from apps.shared import visits
-from vision_core.editing import masks
 from vision_core.editing.find import eyes
 from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.segment import Seen
@@ -90,7 +89,7 @@ def point(visitor: Visit, picture: Picture, tool: str, takes: bool, at: list[tup
     Raises:
         ValueError: there is nothing to take away, or nothing was found.
     """
-    seen, before = seen_of(visitor, picture), mask_of(visitor, picture)
+    seen, before = seen_of(visitor, picture), mask_of(visitor)
     if takes and before is None:
         raise ValueError("Nothing is marked yet: there is nothing to unmark")
     if tool == "around":
@@ -103,9 +102,7 @@ def point(visitor: Visit, picture: Picture, tool: str, takes: bool, at: list[tup
             Prompt(((tuple(at), True),)), visitor.mask_name, takes
         )
     marked = eyes.shared().mark(picture.seen, step.prompt, seen)
-    base = None
-    if step.base:
-        base = masks.read(visitor.session.path(step.base), *picture.rgb.shape[:2])
+    base = kept_mask(visitor, step.base)
     if step.takes:
         mask = None if base is None else base & ~marked
     else:

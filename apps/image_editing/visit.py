@@ -57,11 +57,14 @@ def source_of(visit: Visit) -> Picture:
     return read_picture(visit.session.path(visit.source))
 
 
-def mask_of(visit: Visit, picture: Picture) -> np.ndarray | None:
+def mask_of(visit: Visit) -> np.ndarray | None:
     """The mask of the picture, bool (H, W); None where nothing is marked."""
-    if not visit.mask_name:
-        return None
-    return masks.read(visit.session.path(visit.mask_name), *picture.rgb.shape[:2])
+    return kept_mask(visit, visit.mask_name)
+
+
+def kept_mask(visit: Visit, name: str) -> np.ndarray | None:
+    """The mask of a step of the visit, bool (H, W); None for an empty name."""
+    return masks.decode(visit.session.path(name).read_bytes()) if name else None
 
 
 def with_mask(visit: Visit, mask: np.ndarray | None, done: str) -> Visit:

@@ -1,5 +1,6 @@
 """Tests of the editing app: handlers, whole edits, files, endpoints."""
 
+import re
 import sys
 import threading
 import time
@@ -77,14 +78,13 @@ def draw(session, tool: str, points: str, mode: str = "add", size: str = "6") ->
 
 def mask_of(session) -> np.ndarray | None:
     now = visit.current(session)
-    return visit.mask_of(now, visit.source_of(now))
+    return visit.mask_of(now)
 
 
-def watch(session, seconds: float = 90):
-    """Poll the page until the edit has ended; returns all states."""
-    states, end = [results.follow(session, "")], time.monotonic() + seconds
+def watch(session):
+    """Poll the page until the edit has ended; returns all states. A stuck edit meets the test's own limit."""
+    states = [results.follow(session, "")]
     while states[-1][TIMER].active:
-        assert time.monotonic() < end
         time.sleep(0.05)
         states.append(results.follow(session, states[-1][SEEN]))
     return states
@@ -113,20 +113,21 @@ def test_the_page_is_built_and_keeps_its_promises():
 
 
 def test_each_tool_marks_what_it_shows_and_each_step_can_be_undone(visitor):
-    draw(visitor, "box", "[[10, 20], [40.2, 50]]")
+    once = draw(visitor, "box", "[[10, 20], [40.2, 50]]")
     assert (mask_of(visitor) == masks.box(80, 120, 10, 20, 41, 50)).all()
-    draw(visitor, "brush", "[[100, 10], [110, 10]]")
+    twice = draw(visitor, "brush", "[[100, 10], [110, 10]]")
     first = masks.box(80, 120, 10, 20, 41, 50) | masks.brush(80, 120, [[(100, 10), (110, 10)]], 3)
     assert (mask_of(visitor) == first).all()
-    draw(visitor, "lasso", "[[10, 20], [41, 20], [41, 50], [10, 50]]", mode="take")
+    thrice = draw(visitor, "lasso", "[[10, 20], [41, 20], [41, 50], [10, 50]]", mode="take")
     assert not mask_of(visitor)[21:49, 11:40].any() and mask_of(visitor)[10, 105]
     mask_panel.act(visitor, clicked(act="undo"))
     assert (mask_of(visitor) == first).all()
     for _ in range(2):
         mask_panel.act(visitor, clicked(act="undo"))
     assert mask_of(visitor) is None
-    for _ in range(3):
+    for shown in (once, twice, thrice):
         html = mask_panel.act(visitor, clicked(act="redo"))
+        assert re.search(r'<img class="vc-over"[^>]*>', html)[0] in shown  # as it was drawn at first
     assert mask_of(visitor)[10, 105] and 'data-act="redo" disabled' in html
     mask_panel.act(visitor, clicked(act="invert"))
     assert not mask_of(visitor)[10, 105] and mask_of(visitor)[30, 25]
@@ -318,9 +319,7 @@ def test_stop_ends_an_edit_within_a_step(small_world):
     visitor = visits.new(visit.APP)
     picture_panel.choose(visitor, picture_panel.draw(visit.current(visitor), 45))
     by_text.begin_text(visitor, "a", "b", 9, 15, "", 0, True, 200, 7.5, "")
-    end = time.monotonic() + 60
     while not works.get(visit.current(visitor)).state()["step"]:
-        assert time.monotonic() < end
         time.sleep(0.05)
     jobs.end(visitor)
     looks = watch(visitor)
@@ -419,7 +418,10 @@ def test_without_networks_text_and_teaching_say_what_is_missing(visitor, monkeyp
 
 
 def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visitor, monkeypatch):
-    assert "can edit a photograph by text" in by_text.who_paints(visitor)
+    words, fields, button = by_text.who_paints(visitor)
+    assert "can edit a photograph by text" in words and not fields.visible and not button.visible
+    for task, fill in (("remove", "auto"), ("background", "auto"), ("replace", "picture"), ("style", "tint")):
+        assert edits.first_fill(visitor, task).value == fill
     with pytest.raises(gr.Error, match="Use In the mark instead"):
         by_text.begin_text(visitor, "a", "b", 3, 15, "", 0, True, 2, 7.5, "")
     assert edits.own_fill("background", drawn=False) == "blur"
@@ -428,9 +430,11 @@ def test_the_page_says_who_paints_and_what_a_photograph_gets(small_world, visito
     assert edits.own_fill("replace", drawn=True) == "tiny"
     scene = visits.new(visit.APP)
     picture_panel.take_example(scene, clicked(value="scene"))
-    assert "knows the things and colours" in by_text.who_paints(scene)
+    words, fields, button = by_text.who_paints(scene)
+    assert "knows the things and colours" in words and fields.visible and button.visible
+    assert edits.first_fill(scene, "replace").value == "auto"
     monkeypatch.setenv("VISION_CORE_EDITING", "/nowhere")  # looked for at each question: no restart
-    assert "can edit by text yet" in by_text.who_paints(visitor)
+    assert "can edit by text yet" in by_text.who_paints(visitor)[0]
 
 
 def test_a_region_that_is_picked_becomes_the_mask(visitor):
@@ -462,9 +466,7 @@ def test_anchor_net_is_taught_in_a_process_of_its_own_and_used(small_world):
     picture_panel.choose(session, picture_panel.draw(visit.current(session), 45))
     training_tab.add_scenes(session, 1)
     training_tab.begin(session, 8, 2, 1, 0, 0)
-    end = time.monotonic() + 150
     while (looked := training_tab.follow(session))[4].active:
-        assert time.monotonic() < end
         time.sleep(0.3)
     assert "below the best" in looked[0] and looked[1].visible
     assert list(by_text.networks(visit.current(session))) == ["training 001"]

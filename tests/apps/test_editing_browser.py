@@ -145,6 +145,21 @@ def test_a_newcomer_marks_edits_reloads_and_takes_the_exact_picture_home(visitor
     assert (source[rest] == edited[rest]).all() and (source != edited).any()
 
 
+def test_picture_tools_and_button_fit_into_a_small_window_and_quick_keys_are_all_obeyed(visitor):
+    page = visitor("coffee", viewport={"width": 1280, "height": 800})
+    page.wait_for_selector("#found >> text=/Ready/")
+    for selector in ("#mask-tools", ".vc-canvas", ".vc-editor >> nth=0", "#start"):
+        place = page.locator(selector).bounding_box()
+        assert place["y"] >= 0 and place["y"] + place["height"] <= 800, selector
+    for number in range(5):
+        before = page.locator(".vc-marked").inner_text()
+        drag(page, "brush", (0.1, 0.1 + 0.15 * number), (0.3 + 0.1 * number, 0.1 + 0.15 * number))
+        page.wait_for_function("text => document.querySelector('.vc-marked').innerText !== text", arg=before)
+    for _ in range(5):
+        page.keyboard.press("Control+z")
+    page.wait_for_selector(".vc-marked >> text=nothing is marked")
+
+
 def test_an_edit_by_text_shows_candidates_and_keeps_the_chosen_one(visitor):
     page = visitor("scene")
     page.get_by_role("tab", name="By text").click()

@@ -170,10 +170,16 @@ def of(picture: images.Picture, height: int, width: int) -> np.ndarray:
 
 
 def encode(mask: np.ndarray) -> bytes:
-    """Encode as a PNG, white where the mask is True; see `read`."""
+    """Encode as a PNG, white where the mask is True; see `decode`, and `read` for those of others."""
     buffer = BytesIO()
     Image.fromarray(mask).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def decode(data: bytes) -> np.ndarray:
+    """The mask, bool (H, W), from the output of `encode`."""
+    with Image.open(BytesIO(data)) as image:
+        return np.array(image)
 
 
 def tiles(
