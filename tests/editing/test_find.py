@@ -171,8 +171,8 @@ def test_a_small_thing_is_looked_at_from_nearby(coffee):
     wide = np.full((2 * rgb.shape[0], 3 * rgb.shape[1], 3), rgb.reshape(-1, 3).mean(0), np.uint8)
     wide[100 : 100 + rgb.shape[0], 60 : 60 + rgb.shape[1]] = rgb
     look = eyes.shared().see(wide)
-    whole = eyes.shared().named(wide, "cup", look).mask
-    assert whole is not None
+    (thing,) = (thing for thing in look.things if thing.name == "cup")
+    whole = eyes.shared().sam.find(look, box=thing.box).mask()
     (x, y), outside = middle(whole), middle(~masks.grow(whole, 5) & masks.grow(whole, 30))
     prompt = Prompt((at((x, y)), at((x + 5, y)), at(outside, adds=False)))
     mask = eyes.shared().answer(wide, prompt, look)
@@ -193,6 +193,17 @@ def test_a_box_and_a_stroke_mark_what_they_are_drawn_on(coffee):
         eyes.shared().answer(rgb, Prompt((at((-5, y)),)), look)
     with pytest.raises(ValueError, match="nothing was pointed at"):
         eyes.shared().answer(rgb, Prompt(), look)
+
+
+def test_the_mask_of_a_box_ends_at_its_sides(coffee):
+    rgb, look = coffee
+    (thing,) = (thing for thing in look.things if thing.name == "cup")
+    left, top, right, bottom = thing.box
+    middle = (top + bottom) / 2  # the cup goes on below
+    mask = eyes.shared().answer(rgb, Prompt(box=(left, top, right, middle)), look).mask()
+    cell = max(rgb.shape) / segment.CELLS
+    assert np.flatnonzero(mask.any(1))[-1] <= middle + cell
+    assert mask.sum() > 0.4 * (right - left) * (middle - top)
 
 
 def test_a_look_that_was_kept_answers_the_same(coffee):

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 
 from vision_core.editing import masks
-from vision_core.editing.find.segment import ALIKE, CELLS, Box, Choices, Click, Sam, Seen, alike
+from vision_core.editing.find.segment import ALIKE, CELLS, SIDE, Box, Choices, Click, Sam, Seen, alike
 
 DAB = 3  # radius in cells around a click that is always obeyed
 REMEMBERED = 24  # cached answers per picture, one megabyte each
 SURFACES = ("dining table", "bed")  # objects whose box is no hint: a click may mean what lies on them
 SIMILAR = 0.7  # minimum IoU of the decoder's answer and the correction at the stroke alone
 POINTS = 5  # maximum points per stroke for the decoder
+OUTSIDE = -4.0  # maximum logit outside a box
 CLOSER = 3  # a close-up is made at this stroke, counting the box
 SMALL = 0.6  # maximum side of a close-up, relative to the picture's longer side
 MARGIN = 0.3  # margin of a close-up, relative to the longer side of its content
@@ -72,13 +73,35 @@ def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) 
 
 
 def _first_answer(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
-    """The masks for the first stroke; a click on a detected object is also tried with the object's box."""
+    """The masks for the box or the first stroke; a click on a detected object is also tried with its box."""
     clicks = prompt.clicks
-    box = prompt.box or _object_box(sam, seen, prompt)
-    choices = sam.find(seen, clicks, box)
-    if prompt.box or len(clicks) > 1:
-        return choices
-    return _containing_first(_merged(choices, sam.find(seen, clicks)) if box else choices, *clicks)
+    if prompt.box:
+        return _boxed(sam, seen, prompt.box)
+    guided = _object_choices(sam, seen, prompt)
+    if len(clicks) > 1:
+        return guided or sam.find(seen, clicks)
+    choices = sam.find(seen, clicks)
+    return _containing_first(_merged(guided, choices) if guided else choices, *clicks)
+
+
+def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
+    """The masks in a box; they end at its sides.
+
+    The decoder corrects its first answer with a click in the middle of it, which fills gaps.
+    """
+    choices = sam.find(seen, box=box)
+    share = seen.scale * CELLS / SIDE
+    left, top, right, bottom = (share * side for side in box)
+    outside = np.ones((CELLS, CELLS), bool)
+    outside[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))] = False
+    inside = (choices.logits[0] > 0) & ~outside
+    if inside.any():
+        depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        middle = ((x + 0.5) / share, (y + 0.5) / share, True)
+        choices = sam.find(seen, [middle], box, choices.logits[0])
+    logits = np.where(outside, np.minimum(choices.logits, OUTSIDE), choices.logits)
+    return Choices(seen, logits, choices.scores)
 
 
 def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
@@ -158,8 +181,11 @@ def _close_up(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.n
     return sam.see(rgb, part=(left, top, right, bottom))
 
 
-def _object_box(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
-    """The box of the smallest detected object whose mask holds the first click; None if there is none."""
+def _object_choices(sam: Sam, seen: Seen, prompt: Prompt) -> Choices | None:
+    """The masks for the first stroke and the box of the smallest detected object there.
+
+    None if there is no object, or its mask does not contain the stroke.
+    """
     points, adds = prompt.strokes[0]
     boxes = [
         thing.box
@@ -169,8 +195,8 @@ def _object_box(sam: Sam, seen: Seen, prompt: Prompt) -> Box | None:
     if not adds or not boxes:
         return None
     box = min(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    first = sam.find(seen, Prompt((prompt.strokes[0],)).clicks, box).logits[0]
-    return box if first[seen.cell(*points[0])] > 0 else None
+    choices = sam.find(seen, prompt.clicks, box)
+    return choices if choices.logits[0][seen.cell(*points[0])] > 0 else None
 
 
 def _containing_first(choices: Choices, click: Click) -> Choices:
