@@ -166,6 +166,18 @@ def test_a_stroke_changes_only_its_place_and_what_is_nearer_to_earlier_clicks_st
     assert (after(bar, ~bar, (100, 30), False, (100, 190)) == bar & (columns >= 110)).all()
 
 
+def test_a_step_is_computed_once(coffee):
+    rgb, look = coffee
+    strokes = (at((200.5, 60.5)), at((220.5, 70.5)), at((20.5, 300.5), adds=False))
+    before = [eyes.shared().answer(rgb, Prompt(strokes[:number]), look) for number in (1, 2)]
+    eyes.shared().answer(rgb, Prompt(strokes, chosen=(0, 0, 1)), look)
+    for number, choices in enumerate(before, 1):
+        for chosen in ((), (0,) * number, (*[0] * (number - 1), 1)):
+            assert eyes.shared().answer(rgb, Prompt(strokes[:number], chosen=chosen), look) is choices
+    other = Prompt(strokes[:2], chosen=(1,))  # corrects another answer to the first click
+    assert eyes.shared().answer(rgb, other, look) is not before[1]
+
+
 def test_a_small_thing_is_looked_at_from_nearby(coffee):
     rgb, _ = coffee
     wide = np.full((2 * rgb.shape[0], 3 * rgb.shape[1], 3), rgb.reshape(-1, 3).mean(0), np.uint8)

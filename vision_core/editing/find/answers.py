@@ -61,8 +61,10 @@ def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) 
             raise ValueError(
                 f"the point {x:g}, {y:g} lies outside a picture of {seen.width} x {seen.height} pixels"
             )
+    steps = len(prompt.strokes) + (prompt.box is not None)
+    chosen = (*prompt.chosen, *[0] * steps)[: steps - 1]  # which answer is chosen last changes none of them
+    prompt = Prompt(prompt.strokes, prompt.box, chosen)
     if prompt not in seen.answers:
-        steps = len(prompt.strokes) + (prompt.box is not None)
         choices = (
             _first_answer(sam, seen, prompt) if steps == 1 else _corrected(sam, seen, prompt, steps, rgb)
         )
@@ -111,9 +113,8 @@ def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray
     obeys all clicks and is `SIMILAR` to the correction at the stroke alone. Otherwise, only this correction
     is made. A stroke that corrects nothing changes nothing.
     """
-    chosen = (*prompt.chosen, *[0] * steps)[:steps]
-    before = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, chosen[:-1]), rgb)
-    number = chosen[-2] % len(before)
+    before = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, prompt.chosen[:-1]), rgb)
+    number = prompt.chosen[-1] % len(before)
     near = _close_up(sam, before, number, prompt, rgb) if steps == CLOSER else before.seen
     if not all(_within((x, y), near.window) for x, y, _ in prompt.clicks):
         near = seen
