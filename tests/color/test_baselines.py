@@ -95,3 +95,17 @@ def test_flat_and_small_pictures_work(method, source, target):
 def test_a_picture_moved_to_itself_stays(method):
     picture = data.astronaut()[::8, ::8]
     assert np.abs(method(picture, picture).astype(int) - picture).max() <= 1
+
+
+def test_a_sky_keeps_its_colours_and_takes_on_some_of_the_lightness_of_the_old_one():
+    sky, dark, sand = muted((80, -5, -20), 0), muted((40, 0, -10), 1), muted((60, 10, 30), 2)
+    picture, place = np.concatenate([dark, sand]), np.zeros((120, 60), bool)
+    place[:60] = True
+    before, after = (
+        encode(p, "lab").mean((0, 1)) for p in (sky, baselines.surroundings(sky, picture, place))
+    )
+    assert abs(after[1:] - before[1:]).max() < 1 and before[0] - 13 < after[0] < before[0] - 8
+    inner = np.zeros((120, 60), bool)
+    inner[40:80, 20:40] = True  # a thing among others takes on their colours
+    thing = encode(baselines.surroundings(sky, picture, inner), "lab").mean((0, 1))
+    assert thing[2] > before[2] + 5

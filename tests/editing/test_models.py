@@ -232,3 +232,14 @@ def test_a_picture_that_took_on_the_light_does_so_again(picture):
     again = list(editing.repeat(picture, result.recipe, material=other, relight=dimmed))[-1].result
     assert result.recipe.options["light"] and recipe.checked(json.loads(recipe.to_json(result.recipe)), "x")
     assert (again.picture.rgb == result.picture.rgb).all() != (plain.picture.rgb == result.picture.rgb).all()
+
+
+def test_an_extended_picture_continues_its_stripes_without_a_seam():
+    rows, columns = np.mgrid[:160, :260]
+    stripes = (rows + columns // 2) % 24 < 6
+    whole = np.where(stripes[..., None], np.uint8((30, 60, 40)), np.uint8((200, 190, 160)))
+    own = editing.painter("classical")
+    edit = list(editing.perform(Picture(whole[:, 50:210]), "extend", own, sides=(50, 0, 50, 0)))[-1].result
+    assert (edit.picture.rgb[:, 50:210] == whole[:, 50:210]).all()
+    across = np.abs(np.diff(edit.picture.rgb.astype(int), axis=1)).mean((0, 2))
+    assert max(across[49], across[209]) < 1.2 * across[60:200].mean()

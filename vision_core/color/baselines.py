@@ -8,6 +8,8 @@ import numpy as np
 from vision_core.color.palette import Palette, nearest
 from vision_core.color.spaces import decode, encode
 
+BACKGROUND = 0.25  # minimum share of a picture's border in the place of a background
+LIGHTER = 12.0  # maximum change of a background's lightness, in CIELAB
 SAMPLE = 2000  # colours in the transport plan, whose cost is quadratic
 
 
@@ -32,7 +34,9 @@ def surroundings(source: np.ndarray, picture: np.ndarray, place: np.ndarray, mos
     """A picture that takes on the light of another, in which it will stand at a place: uint8 (h, w, 3).
 
     `reinhard`, from what lies around the place, a part of the way: a red balloon stays red. The spread
-    changes by a quarter at most, or a thing in the sky would be as flat as it.
+    changes by a quarter at most, or a thing in the sky would be as flat as it. A place along `BACKGROUND`
+    of the picture's border is a sky or a background: it does not take on the colours of what stands before
+    it, only some of the lightness of what was there.
 
     Args:
         source: uint8 (h, w, 3). picture: uint8 (H, W, 3). place: bool (H, W).
@@ -41,6 +45,11 @@ def surroundings(source: np.ndarray, picture: np.ndarray, place: np.ndarray, mos
     rows, columns = np.flatnonzero(place.any(1)), np.flatnonzero(place.any(0))
     if not len(rows) or place.all():
         return source
+    x, where, n = _lab(source)
+    border = np.concatenate([place[0], place[-1], place[:, 0], place[:, -1]])
+    if border.mean() >= BACKGROUND:
+        gap = np.average(encode(picture[place], "lab")[:, 0]) - np.average(x[:, 0], weights=n)
+        return decode(x + np.array([np.clip(most * gap, -LIGHTER, LIGHTER), 0, 0]), "lab")[where]
     more = max(8, max(len(rows), len(columns)) // 3)
     part = (
         slice(max(0, rows[0] - more), rows[-1] + 1 + more),
@@ -49,7 +58,7 @@ def surroundings(source: np.ndarray, picture: np.ndarray, place: np.ndarray, mos
     around = picture[part][~place[part]]
     if len(around) < 64:
         around = picture[~place]
-    (x, where, n), (y, _, m) = _lab(source), _lab(around[None])
+    y, _, m = _lab(around[None])
     (a, variance), (b, target_variance) = _moments(x, n), _moments(y, m)
     scale = np.sqrt(np.diag(target_variance) / np.maximum(np.diag(variance), 1e-18)).clip(0.75, 1.25)
     return decode(x + most * ((x - a) * scale + b - x), "lab")[where]

@@ -111,11 +111,12 @@ def _automatic(model: str | None, generative: bool, material: str | Picture | No
 def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """The boxes of objects next to a hole, bool (H, W): nothing should be copied from them into the hole.
 
-    Objects that lie in the hole, or fill a third of the picture, are ignored. Needs onnxruntime; without it
-    the mask is empty.
+    Objects that lie in the hole, or fill a third of the picture, are ignored. The mask is empty for an
+    extended picture, whose objects go on beyond the old border, and without onnxruntime.
     """
     result = np.zeros_like(hole)
-    if find_spec("onnxruntime") is None:
+    extended = any(side.all() for side in (hole[0], hole[-1], hole[:, 0], hole[:, -1]))
+    if extended or find_spec("onnxruntime") is None:
         return result
     for thing in things.detect(rgb):
         left, top, right, bottom = (round(side) for side in thing.box)

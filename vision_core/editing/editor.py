@@ -23,6 +23,9 @@ from vision_core.files import write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
+STRIP = 0.025  # minimum width of a strip that extends a picture, as a share of its longer side,
+NARROWEST = 16  # and in pixels: wide enough to be filled with patches
+STRIPS = 8  # maximum number of strips
 SCORES = "scores.json"  # in the folder of an edit
 
 
@@ -135,13 +138,37 @@ def perform(
     )
     candidates, recipes = [], []
     for backend in painters:
-        result = yield from paint(canvas, chosen, backend, blending)
+        way = _paint_outward if task == "extend" and backend.name == "classical" else paint
+        result = yield from way(canvas, chosen, backend, blending)
         recipes.append(replace(plain, backend=backend.name, options=options | backend.options))
         candidates.append(Candidate(result, None, recipe=recipes[-1]))
         yield candidates[-1]
     before = canvas if task == "extend" else picture
     changed = chosen.mask | cast.mask if cast and not kind.inverse else chosen.mask
     yield Done(Edit(before, candidates, recipes[0], changed))
+
+
+def _paint_outward(
+    canvas: Picture, chosen: EditPlan, painter: Painter, blending: Blending
+) -> Generator[Event, None, Picture]:
+    """As `paint`, for an extended picture: in strips from the inside out, each of which continues the last.
+
+    Patches need known pixels on both sides: a wide strip at once shows a seam. There is nothing for
+    `blending` to correct, because the known pixels come back unchanged.
+    """
+    rgb, (height, width) = canvas.seen.copy(), chosen.mask.shape
+    known = masks.around(~chosen.mask)
+    spare = max(known[0].start, known[1].start, height - known[0].stop, width - known[1].stop)
+    strips = min(STRIPS, max(1, int(spare // max(NARROWEST, STRIP * max(height, width)))))
+    step = -(-spare // strips)
+    for reach in range(step, spare + step, step):
+        wider = masks.around(~chosen.mask, reach)
+        part, hole = rgb[wider], np.ones(rgb[wider].shape[:2], bool)
+        hole[tuple(slice(k.start - w.start, k.stop - w.start) for k, w in zip(known, wider, strict=True))] = 0
+        painted = yield from painter.paint(part, hole, chosen.prompt, chosen.seed, chosen.strength)
+        part[hole] = painted[hole]
+        known = wider
+    return canvas.with_rgb(compose.blend(canvas.rgb, rgb, chosen.mask, chosen.feather))
 
 
 def _check_painters(task: str, painters: Sequence[Painter]) -> None:
