@@ -60,7 +60,7 @@ SPACES = {
     "color": Space("color_transfer", assets=("color",)),
     "edit": Space(
         "image_editing",
-        ("editing-inpainting", "editing-clip", "editing-dino", "editing-filler", "marking"),
+        ("editing-inpainting", "editing-clip", "editing-dino", "editing-filler", "editing-coarse", "marking"),
         ("color",),
     ),
     "restore": Space(

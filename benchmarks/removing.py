@@ -1,6 +1,7 @@
 """Measures object removal on photographs with pasted objects, whose background is known.
 
     python benchmarks/removing.py fill DATA [HALF [COUNT]]     quality of each filling
+    python benchmarks/removing.py extend DATA [HALF [COUNT]]   a picture extended to what it was
     python benchmarks/removing.py shadow DATA [HALF [COUNT]]   recall of shadows, and the error that remains
     python benchmarks/removing.py scratches DATA [COUNT]       recall and false alarms of scratches
     python benchmarks/removing.py sheet DATA OUT.jpg           twelve edits, before and after
@@ -223,6 +224,39 @@ def painted(painter: Painter, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return result
 
 
+def by_extend(data: Path, half: int, count: int) -> None:
+    """Cut 9 % of the width off both sides, extend what is left, and compare with the whole picture."""
+    measure, rows, true_seams = Measure(), [], []
+    for ground in grounds(data, half)[:count]:
+        height, width = ground.shape[:2]
+        cut = round(0.09 * width)
+        hole = np.ones((height, width), bool)
+        hole[:, cut : width - cut] = False
+        began = time.process_time()
+        events = editing.perform(
+            images.Picture(ground[:, cut : width - cut]), "extend", Classical(), sides=(cut, 0, cut, 0)
+        )
+        extended = list(events)[-1].result.picture.rgb
+        spent = time.process_time() - began
+        scene = Scene(ground, ground, hole, hole)
+        rows.append([*measure(extended, scene, hole).values(), seam(extended, cut), spent])
+        true_seams.append(seam(ground, cut))
+    values = "  ".join(f"{value:.3f}" for value in np.mean(rows, axis=0))
+    print(f"{len(rows)} photographs: features, gradient, colour, seam, seconds of processor time: {values}")
+    print(f"seam of the true pictures: {np.mean(true_seams):.2f}")
+
+
+def seam(rgb: np.ndarray, cut: int, beside: int = 16) -> float:
+    """Colour steps across the two lines `cut` pixels from the sides, relative to those beside them."""
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    steps = np.linalg.norm(np.diff(lab, axis=1), axis=2).mean(0)
+    ratios = []
+    for at in (cut - 1, len(steps) - cut):
+        near = np.concatenate([steps[at - beside : at], steps[at + 1 : at + 1 + beside]]).mean()
+        ratios.append(steps[at] / max(near, 0.05))
+    return float(np.mean(ratios))
+
+
 def by_shadow(data: Path, half: int, count: int) -> None:
     """Recall of the synthetic shadows, and the error to the background in their area."""
     rows, wrong = [], []
@@ -330,7 +364,7 @@ def _tile(rgb: np.ndarray, side: int = 360) -> np.ndarray:
 
 
 def main() -> None:
-    if len(sys.argv) < 3 or sys.argv[1] not in ("fill", "shadow", "scratches", "sheet"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("fill", "extend", "shadow", "scratches", "sheet"):
         raise SystemExit(__doc__)
     if sys.argv[1] == "sheet":
         return by_sheet(Path(sys.argv[2]), Path(sys.argv[3]))
@@ -338,7 +372,7 @@ def main() -> None:
     if sys.argv[1] == "scratches":
         return by_scratches(data, *(numbers or [18]))
     half, count = (*numbers, *(1, 16)[len(numbers) :])
-    {"fill": by_fill, "shadow": by_shadow}[sys.argv[1]](data, half, count)
+    {"fill": by_fill, "extend": by_extend, "shadow": by_shadow}[sys.argv[1]](data, half, count)
 
 
 if __name__ == "__main__":

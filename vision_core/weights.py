@@ -110,6 +110,12 @@ WEIGHTS: dict[str, Weights] = {
         "Apache-2.0",
         "vision-core edit filler train, see models/editing/README.md",
     ),
+    "editing-coarse": Weights(
+        "editing/coarse.safetensors",
+        "bfba7a85fc27645403ab20a08e3cd3aa8d304db2b93921c914dea231e0088f2f",
+        "Apache-2.0",
+        "vision-core edit filler train --holes wide, see models/editing/README.md",
+    ),
     "marking": Weights(
         "marking",
         {

@@ -1,12 +1,15 @@
 """Tests of filling: patches, thin holes, materials."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from small_models import finish
 
+from vision_core.devices import seeded
 from vision_core.editing import masks, materials
-from vision_core.editing.fill import denoise, inpainting, patches
+from vision_core.editing.fill import coarse, denoise, inpainting, patches
+from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import push_pull
 from vision_core.pictures import images
 
@@ -56,6 +59,47 @@ def test_nothing_is_copied_from_where_it_may_not_be():
     free, barred = (patches.fill(rgb, hole, avoid=avoid)[hole] for avoid in (None, thing))
     assert (free[:, 0] > 200).any() and not (barred[:, 0] > 200).any()
     assert patches.fill(rgb, hole, avoid=~hole).shape == rgb.shape  # with nothing left, it may be taken
+
+
+def test_a_guide_decides_from_where_the_patches_come(monkeypatch):
+    monkeypatch.setattr(patches, "WEIGHT", 1.0)
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 30, (90, 150, 3), dtype=np.uint8)
+    rgb[:, 75:] += 180  # dark to the left, light to the right
+    hole = masks.box(90, 150, 55, 25, 95, 65)
+    means = []
+    for light in (15, 195):
+        guide = np.where(hole[::3, ::3, None], np.uint8(light), rgb[::3, ::3])
+        filled = patches.fill(rgb, hole, guide=guide)
+        assert (filled[~hole] == rgb[~hole]).all()
+        means.append(filled[hole].mean())
+    assert means[1] > means[0] + 50
+
+
+@pytest.mark.parametrize("size", [(96, 96), (300, 200), (40, 700), (20, 30)])
+def test_the_coarse_filling_keeps_what_is_known_and_ignores_what_the_hole_held(size):
+    rng, (height, width) = np.random.default_rng(0), size
+    rgb = images.shrink(rng.integers(0, 256, (height, width, 3), dtype=np.uint8), max(size))
+    hole = masks.box(height, width, width // 3, height // 3, width // 2, height // 2 + 1)
+    with seeded(0):
+        network = Filler((8, 12), (1, 1), (1,)).eval()
+        torch.nn.init.normal_(network.unet.head.weight, std=0.1)
+    filled = coarse.fill(network, rgb, hole)
+    other = coarse.fill(network, np.where(hole[..., None], 255 - rgb, rgb), hole)
+    assert max(filled.shape) == coarse.SIDE and (filled == other).all()
+    plain = cv2.resize(rgb, filled.shape[1::-1], interpolation=cv2.INTER_AREA)
+    clear = cv2.resize(hole.astype(np.float32), filled.shape[1::-1], interpolation=cv2.INTER_AREA) == 0
+    assert np.abs(filled[clear].astype(int) - plain[clear]).max() <= 1
+    mirrored = coarse.fill(network, rgb[:, ::-1].copy(), hole[:, ::-1].copy())[:, ::-1]
+    assert np.abs(mirrored.astype(int) - filled).max() <= 1
+
+
+def test_strips_along_a_side_are_not_guided(monkeypatch):
+    monkeypatch.setattr(coarse, "shipped", lambda: Filler((8, 12), (1, 1), (1,)).eval())
+    rgb = np.zeros((40, 60, 3), np.uint8)
+    assert coarse.guide(rgb, masks.box(40, 60, 0, 0, 12, 40)) is None
+    guide = coarse.guide(rgb, masks.box(40, 60, 0, 5, 12, 40))
+    assert guide is not None and guide.shape == (64, 96, 3)
 
 
 def test_a_hole_without_surroundings_is_refused():

@@ -202,6 +202,42 @@ def test_left_and_resumed_equals_uninterrupted_and_every_weight_has_moved(settin
     assert not [name for name, value in trained.state_dict().items() if torch.equal(value, begun[name])]
 
 
+def test_holes_as_large_as_things_have_their_share_of_the_square():
+    rng = np.random.default_rng(0)
+    drawn = [holes.thing(rng, 64) for _ in range(200)]
+    shares = [hole.mean() for hole in drawn]
+    assert 0.01 <= min(shares) < 0.03 and 0.12 < max(shares) <= 0.35
+    assert sum(hole[[0, -1]].any() or hole[:, [0, -1]].any() for hole in drawn) > 20  # some touch the rim
+
+
+def test_the_coarse_loss_is_zero_for_the_truth_and_ignores_what_is_known():
+    clean, hole = (
+        torch.rand(2, 3, 16, 16, generator=generator(5)),
+        torch.zeros(2, 1, 16, 16, dtype=torch.bool),
+    )
+    hole[:, :, 4:9, 5:12] = True
+    assert filler_train.coarse(clean, clean, hole) == 0
+    assert filler_train.coarse(torch.where(hole, clean, 0), clean, hole) == 0
+    flat = filler_train.coarse(clean + 0.1 * hole, clean, hole)
+    noisy = filler_train.coarse(
+        clean + 0.1 * hole * torch.randn(2, 3, 16, 16, generator=generator(6)).sign(), clean, hole
+    )
+    assert flat > noisy > 0  # a wrong colour counts more than noise
+
+
+def test_training_for_wide_holes_resumes(settings, tmp_path):
+    wide = replace(settings, holes="wide")
+    whole = list(filler_train.train(tmp_path / "whole", wide))
+    events = filler_train.train(tmp_path / "cut", wide)
+    list(islice(events, 4))
+    events.close()
+    assert isinstance(list(filler_train.resume(tmp_path / "cut"))[-1], Done)
+    files = [tmp_path / name / "last.safetensors" for name in ("cut", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    last = [event for event in whole if isinstance(event, Epoch)][-1]
+    assert {"l1", "gain_smooth"} <= last.metrics.keys()
+
+
 def test_a_trained_network_is_written_in_half_precision_and_used(settings, tmp_path, monkeypatch):
     list(filler_train.train(tmp_path / "run", replace(settings, epochs=1)))
     path = filler_train.export(tmp_path / "run", tmp_path / "filler.safetensors")

@@ -77,14 +77,14 @@ def _mirrored(size: int, multiple: int, device: torch.device) -> Tensor:
     return torch.minimum(place, 2 * size - 1 - place)
 
 
-def load(path: str | Path | None = None) -> tuple[Filler, dict[str, Any]]:
-    """A trained network in eval mode and its metadata; without a path, the one of this release.
+def load(path: str | Path | None = None, name: str = NAME) -> tuple[Filler, dict[str, Any]]:
+    """A trained network in eval mode and its metadata; without a path, the one of this release called `name`.
 
     Raises:
         ValueError: not a checkpoint of a filler, or a damaged one.
         WeightsMissing: no path, and the weights are not there.
     """
-    return checkpoints.load(find(NAME, path), Filler)
+    return checkpoints.load(find(name, path), Filler)
 
 
 def shipped() -> Filler | None:

@@ -1,15 +1,19 @@
-"""Trains the filler of thin holes on photographs: crop, make a hole, fill it, compare."""
+"""Trains the filler on photographs: crop, make a hole, fill it, compare.
+
+Thin holes are filled in detail, wide ones coarsely, to guide the search of patches.
+"""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vision_core import devices, runs, training
 from vision_core.editing import photo_training
@@ -24,6 +28,7 @@ SYSTEM = "edit filler"
 HELD_OUT = 20  # one in 20 photographs is held out for validation
 SIDE = 256  # side of the validation crops in pixels
 BATCH = 10  # validation crops per batch
+COARSE, VIEWS = 96, 12  # side of the validation views of wide holes, and their number per photograph
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ class Settings(TrainingSettings):
         None, "Photographs to measure on; without it, every twentieth is held out.", path=True
     )
     start: str | None = setting(None, "Begin with these weights: a best.safetensors.", path=True)
+    holes: Literal["thin", "wide"] = setting(
+        "thin", "thin: strokes and lost pixels, in detail; wide: whole objects, in reduced photographs."
+    )
     epochs: int = setting(40, "A run is measured, and can be resumed, at its epochs.", least=1, most=COUNT)
     steps: int = setting(250, "Optimiser steps of an epoch.", least=1, most=COUNT)
     batch_size: int = setting(64, "Crops of a batch.", least=1, most=BATCH_SIZE)
@@ -91,6 +99,8 @@ def _train(
         smooth = push_pull(clean, hole)
         with devices.autocast(device):
             filled = model(smooth, hole)
+        if settings.holes == "wide":
+            return {"l1": coarse(filled, clean, hole)}
         return {"db": decibels(filled, clean, hole, settings.floor)}
 
     return photo_training.train(
@@ -99,7 +109,7 @@ def _train(
         Filler,
         partial(batches, photos, settings),
         terms,
-        Validation(held_out, settings.seed).measure,
+        (Views if settings.holes == "wide" else Validation)(held_out, settings.seed).measure,
         "val_psnr",
         photographs=len(photos),
         warmup=max(1, min(300, settings.epochs * settings.steps // 50)),
@@ -123,6 +133,19 @@ def decibels(filled: Tensor, clean: Tensor, hole: Tensor, floor: float = 0.0) ->
     return (10 * torch.log10(wrong + floor)).mean()
 
 
+def coarse(filled: Tensor, clean: Tensor, hole: Tensor) -> Tensor:
+    """Mean absolute error in the hole at full, half and quarter size, and of the slopes; see `decibels`."""
+    wrong, share, loss = (filled - clean) * hole, hole.float(), filled.new_zeros(())
+    for scale in (1, 2, 4):
+        if scale > 1:
+            wrong, share = F.avg_pool2d(wrong, 2), F.avg_pool2d(share, 2)
+        loss = loss + (wrong.abs().sum((1, 2, 3)) / (3 * share.sum((1, 2, 3)))).mean()
+        if scale < 4:
+            slopes = wrong.diff(dim=2).abs().sum((1, 2, 3)) + wrong.diff(dim=3).abs().sum((1, 2, 3))
+            loss = loss + 0.5 * (slopes / (3 * share.sum((1, 2, 3)))).mean()
+    return loss
+
+
 def batches(photos: list[np.ndarray], settings: Settings, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's crops, uint8 (B, 3, S, S), and holes, bool (B, 1, S, S): a function of seed and epoch."""
     return prefetched(partial(_batch, photos, settings, epoch), settings.steps, settings.workers)
@@ -130,6 +153,11 @@ def batches(photos: list[np.ndarray], settings: Settings, epoch: int) -> Iterato
 
 def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng((settings.seed, epoch, number))
+    if settings.holes == "wide":
+        picked = rng.integers(len(photos), size=settings.batch_size)
+        crops = np.stack([view(photos[pick], settings.crop, rng) for pick in picked])
+        marks = np.stack([holes.thing(rng, settings.crop) for _ in picked])
+        return torch.from_numpy(crops).permute(0, 3, 1, 2), torch.from_numpy(marks)[:, None]
     areas = np.array([photo.size for photo in photos], float)  # larger photographs are drawn more often
     picked = rng.choice(len(photos), settings.batch_size, p=areas / areas.sum())
     crops = np.stack(
@@ -137,6 +165,39 @@ def _batch(photos: list[np.ndarray], settings: Settings, epoch: int, number: int
     )
     marks = np.stack([holes.draw(rng, settings.crop) for _ in picked])
     return torch.from_numpy(crops).permute(0, 3, 1, 2), torch.from_numpy(marks)[:, None]
+
+
+def view(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square of 30 to 100 % of the shorter side, reduced, half mirrored: uint8 (side, side, 3)."""
+    wide = max(side, round(min(photo.shape[:2]) * rng.uniform(0.3, 1)))
+    square = photo_training.square_at(photo, wide, rng.random(2))
+    small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
+    return small[:, ::-1] if rng.random() < 0.5 else small
+
+
+class Views:
+    """Views of the held-out photographs with object-sized holes; the same at every epoch."""
+
+    def __init__(self, photos: list[np.ndarray], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        crops = np.stack([view(photo, COARSE, rng) for photo in photos for _ in range(VIEWS)])
+        marks = np.stack([holes.thing(rng, COARSE) for _ in crops])
+        self.clean, self.hole = (
+            torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255,
+            torch.from_numpy(marks)[:, None],
+        )
+        self.smooth = push_pull(self.clean, self.hole)
+
+    @torch.inference_mode()
+    def measure(self, model: nn.Module) -> dict[str, Any]:
+        """PSNR in the holes, and the gain over the smooth filling."""
+        device = next(model.parameters()).device
+        parts = []
+        for smooth, hole in zip(self.smooth.split(BATCH), self.hole.split(BATCH), strict=True):
+            with devices.autocast(device):
+                parts.append(model(smooth.to(device), hole.to(device)).float().clamp(0, 1).cpu())
+        psnr, plain = (_psnr(x, self.clean, self.hole).mean().item() for x in (torch.cat(parts), self.smooth))
+        return {"val_psnr": psnr, "gain_smooth": psnr - plain}
 
 
 class Validation:

@@ -48,6 +48,27 @@ def draw(rng: np.random.Generator, side: int) -> np.ndarray:
             return hole
 
 
+def thing(rng: np.random.Generator, side: int) -> np.ndarray:
+    """A hole of the shape and size of an object, bool (side, side), of at least 1 % of the square.
+
+    It is a body with limbs, or a box, and may touch the rim.
+    """
+    while True:
+        mask, middle = np.zeros((side, side), np.uint8), rng.uniform(0.1, 0.9, 2) * side
+        length = rng.uniform(0.15, 0.55) * side
+        if rng.random() < 0.15:
+            start, end = (middle + sign * rng.uniform(0.2, 0.5, 2) * length for sign in (-1, 1))
+            cv2.rectangle(mask, start.astype(int).tolist(), end.astype(int).tolist(), 1, -1)
+        else:
+            for _ in range(rng.integers(1, 6)):
+                axes = rng.uniform(0.08, 0.4, 2) * length
+                place = middle + rng.uniform(-0.25, 0.25, 2) * length
+                half = np.maximum(axes, 1).astype(int).tolist()
+                cv2.ellipse(mask, place.astype(int).tolist(), half, rng.uniform(0, 180), 0, 360, 1, -1)
+        if 0.01 <= mask.mean() <= 0.35:
+            return mask.astype(bool)
+
+
 def _strokes(rng: np.random.Generator, side: int) -> np.ndarray:
     thick, shortest = int(rng.integers(2, 21)), rng.uniform(3, 30)
     length = (shortest, shortest + rng.uniform(5, 60))

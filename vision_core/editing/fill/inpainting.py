@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vision_core.editing import compose, masks
-from vision_core.editing.fill import denoise, filler, patches
+from vision_core.editing.fill import coarse, denoise, filler, patches
 from vision_core.editing.fill.filler import Filler
 from vision_core.editing.fill.push_pull import fill
 from vision_core.events import Event, Preview
@@ -91,7 +91,8 @@ class Classical:
             if not patches.roomy(unknown[around]):
                 around = (slice(None), slice(None))
             avoid = None if things is None else things[around]
-            filled = patches.fill(result[around], unknown[around], seed, self.version, avoid)
+            parts = result[around], unknown[around]
+            filled = patches.fill(*parts, seed, self.version, avoid, coarse.guide(*parts))
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
             unknown &= ~where

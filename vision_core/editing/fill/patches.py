@@ -15,7 +15,8 @@ from vision_core.editing import masks
 
 LARGEST = 400_000  # maximum pixels of a picture that is searched at full size,
 DEEPEST = 60_000  # and of its hole; larger ones are searched downscaled, then copied at full size
-VERSIONS = ((3, 0.0), (3, 0.05), (5, 0.0))  # radius of a patch, and how much its height in the picture counts
+VERSIONS = ((3, True), (3, False), (5, False))  # radius of a patch, and whether it is guided
+WEIGHT = 0.02  # of height and lightness against the difference of the patches
 STEP = 4  # spacing in pixels of the grid whose sources are used at full size
 REACH = 8  # margin in pixels around the hole within which the light is matched
 STRIP = 3_000_000  # array elements copied at a time
@@ -23,7 +24,12 @@ _LOCK = Lock()  # the library has one global seed per process
 
 
 def fill(
-    rgb: np.ndarray, hole: np.ndarray, seed: int = 0, version: int = 0, avoid: np.ndarray | None = None
+    rgb: np.ndarray,
+    hole: np.ndarray,
+    seed: int = 0,
+    version: int = 0,
+    avoid: np.ndarray | None = None,
+    guide: np.ndarray | None = None,
 ) -> np.ndarray:
     """uint8 (H, W, 3) with the hole, bool (H, W), filled; nothing else changes.
 
@@ -31,11 +37,13 @@ def fill(
         rgb: the values in the hole are ignored.
         version: index of the `VERSIONS`, which give alternative results.
         avoid: bool (H, W), pixels that are not copied, as long as enough others are left.
+        guide: the picture filled coarsely, uint8 (h, w, 3) of any size: the first version prefers patches
+            from places of the same height in the picture and the same lightness.
 
     Raises:
         ValueError: nowhere in the picture is there enough known to copy.
     """
-    radius, upright = VERSIONS[version]
+    radius, guided = VERSIONS[version]
     if not (~masks.grow(hole, radius + 1))[radius:-radius, radius:-radius].any():
         raise ValueError("too little of the picture is known to continue its texture")
     barred = hole if avoid is None or not roomy(hole | avoid, radius) else hole | avoid
@@ -47,7 +55,8 @@ def fill(
         kept_out = gap | (cv2.resize(barred.astype(np.float32), (width, height)) > 0)
         if not roomy(kept_out, radius):
             kept_out = gap
-    filled = _search(small, gap, kept_out, seed, radius, upright)
+    layout = _layout(guide, *gap.shape) if guided and guide is not None else None
+    filled = _search(small, gap, kept_out, seed, radius, layout)
     if scale < 1:
         return enlarge(rgb, barred, filled, kept_out, hole)
     return np.where(hole[..., None], filled, rgb)
@@ -60,20 +69,31 @@ def roomy(hole: np.ndarray, radius: int = 3) -> bool:
 
 
 def _search(
-    rgb: np.ndarray, gap: np.ndarray, barred: np.ndarray, seed: int, radius: int, upright: float
+    rgb: np.ndarray, gap: np.ndarray, barred: np.ndarray, seed: int, radius: int, layout: np.ndarray | None
 ) -> np.ndarray:
+    """Fill with patches from places of a similar `layout`, float32 (H, W, 3)."""
     import patchmatch
 
     others = barred & ~gap if (barred & ~gap).any() else None
-    rows = np.zeros((*gap.shape, 3), np.float32)
-    rows[..., 0] = np.linspace(0, 0.5, len(gap), dtype=np.float32)[:, None]  # the guide's circle is 1 round
     with _LOCK:
         patchmatch.set_random_seed(seed % 2**32)
-        if upright:
-            return patchmatch.inpaint_regularity(
-                rgb, gap, rows, global_mask=others, patch_size=radius, guide_weight=upright
-            )
-        return patchmatch.inpaint(rgb, gap, global_mask=others, patch_size=radius)
+        if layout is None:
+            return patchmatch.inpaint(rgb, gap, global_mask=others, patch_size=radius)
+        return patchmatch.inpaint_regularity(
+            rgb, gap, layout, global_mask=others, patch_size=radius, guide_weight=WEIGHT
+        )
+
+
+def _layout(guide: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Height in the picture, and the guide's lightness, float32 (H, W, 3).
+
+    pypatchmatch compares two channels on circles of length 1; within half of it they are lines.
+    """
+    rgb = cv2.resize(guide, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+    layout = np.zeros_like(rgb)
+    layout[..., 0] = np.linspace(0, 0.5, height, dtype=np.float32)[:, None]
+    layout[..., 1] = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[..., 0] / 200
+    return layout
 
 
 def _shrink(rgb: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
