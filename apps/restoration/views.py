@@ -1,6 +1,5 @@
 """HTML of the restoration page: the viewer, the decision of the gate, numbers, downloads."""
 
-import re
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -94,20 +93,14 @@ def verdict(title: str, decision: dict[str, Any], gate: bool) -> str:
     """The decision of the gate about a page as a message."""
     why = decision["reason"]
     if decision["accepted"]:
-        return note(f"{title}, restored: {_plain(why)}.", "good")
+        return note(f"{title}, restored: {why}.", "good")
     if gate:
         return (
             f'<div class="vc-note vc-warning" role="status"><p>{escape(title)}, kept as it was: '
-            f'{escape(_plain(why))}.</p><button type="button" '
+            f'{escape(why)}.</p><button type="button" '
             'data-act="ungate">Show the restored page</button></div>'
         )
-    return note(f"{title}, without the gate. It would have kept the original: {_plain(why)}.", "warning")
-
-
-def _plain(why: str) -> str:
-    """The reason of the gate without the quality score, which may fall when stains are removed."""
-    plain = re.sub(r", quality score [\d.]+ -> [\d.]+", "", why)
-    return plain.replace("mean change", "the average pixel changed by", 1)
+    return note(f"{title}, without the gate. It would have kept the original: {why}.", "warning")
 
 
 def facts(decision: dict[str, Any], details: dict[str, Any]) -> str:

@@ -80,18 +80,17 @@ def judge(
     needed = change >= LEAST_CHANGE or _strongest(difference) >= LEAST_LOCAL or dots >= LEAST_DOTS
     weights = shares(original, restored if detail is None else detail, ink, caution)
     if not needed:
-        reason = f"it would hardly change (mean change {change:.1f} of 255)"
+        reason = f"it would hardly change (the average pixel by {change:.1f} of 255)"
         return Verdict(False, needed, reason, before, after, change, weights)
     changes = _by_cells(difference, weights.shape)
     share = float((changes * weights).sum() / max(changes.sum(), 1e-9))
     lit = detail is not None and _light_alone(restored, detail) >= LEAST_CHANGE
-    scores = f"quality score {before.score:.2f} -> {after.score:.2f}"
     if share >= LEAST_TAKEN:
         light = ", the light corrected" if lit else ""
         part = "" if share > 0.97 else f", {share:.0%} of the repairs taken and the rest kept"
-        reason = f"mean change {change:.1f} of 255{light}{part}, {scores}"
+        reason = f"the average pixel changed by {change:.1f} of 255{light}{part}"
     elif lit:
-        reason = f"only the light was corrected, mean change {change:.1f} of 255"
+        reason = f"only the light was corrected: the average pixel changed by {change:.1f} of 255"
     else:
         reason = "nowhere is it sure that restoring helps: writing could change or vanish"
     return Verdict(share >= LEAST_TAKEN or lit, needed, reason, before, after, change, weights)
