@@ -29,7 +29,15 @@ from vision_core.pictures.images import Picture
 ROOT = Path(__file__).parents[2]
 # what parses a file, by the last two parts of its dotted name
 DECODERS = {
-    *("images.read", "Image.open", "masks.read", "recipe.read", "documents.read", "documents.count"),
+    *(
+        "images.read",
+        "Image.open",
+        "masks.read",
+        "masks.decode",
+        "recipe.read",
+        "documents.read",
+        "documents.count",
+    ),
     *("documents.opened", "lut_files.read", "palette_files.read", "palette_files.loads", "color.load"),
     *("colormap.load", "colormap.to_arrays", "restoration.load", "leaves.load", "digits.load", "np.load"),
     *("digits.read_export", "checkpoints.load", "states.load_state", "torch.load", "json.load", "json.loads"),
@@ -45,9 +53,8 @@ OURS = {  # what is decoded in a server, and why no visitor can have written it
     "dashboard/digits/sources.py digits.read_export": "called in the guarded process for uploads",
     "dashboard/leaves/models.py leaves.load": "models of trainings on this machine",
     "restoration/contact.py images.read": "restored pages that this server wrote",
-    "image_editing/pointing.py masks.read": "a mask that this server wrote",
     "image_editing/results.py images.read": "views and candidates that this server wrote",
-    "image_editing/visit.py masks.read": "a mask that this server wrote",
+    "image_editing/visit.py masks.decode": "a mask that this server wrote",
     "restoration/files.py images.read": "a mask that this server wrote",
     "restoration/networks.py restoration.load": "networks that were trained here",
     "restoration/sheets.py images.read": "pages and maps that this server wrote",
