@@ -446,6 +446,7 @@ PLACES = {
     "editing/fill/lama": "onnx_network",
     "editing/find/networks": "onnx_network",
     "editing/find/segment": "(what a visit wrote)",
+    "editing/masks": "(masks that a visit wrote)",
     "editing/recipe": "recipe .png",
     "smallworld/autoencoder": "(networks of the small world)",
     "smallworld/clip": "(the same)",
