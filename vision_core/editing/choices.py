@@ -115,8 +115,7 @@ def other_things(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     extended picture, whose objects go on beyond the old border, and without onnxruntime.
     """
     result = np.zeros_like(hole)
-    extended = any(side.all() for side in (hole[0], hole[-1], hole[:, 0], hole[:, -1]))
-    if extended or find_spec("onnxruntime") is None:
+    if masks.extends(hole) or find_spec("onnxruntime") is None:
         return result
     for thing in things.detect(rgb):
         left, top, right, bottom = (round(side) for side in thing.box)

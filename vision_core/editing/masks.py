@@ -108,6 +108,11 @@ def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
     return _slices(np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0)), margin, mask.shape)
 
 
+def extends(mask: np.ndarray) -> bool:
+    """Whether the mask covers a whole side of the picture, as when it is extended."""
+    return any(bool(side.all()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+
+
 def distance(mask: np.ndarray) -> np.ndarray:
     """Distance of each pixel to the nearest one of the mask, in pixels, float32 (H, W); 0 inside."""
     if not mask.any():

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from vision_core import devices
+from vision_core.editing import masks
 from vision_core.editing.fill import filler, push_pull
 from vision_core.editing.fill.filler import Filler
 from vision_core.pictures import images
@@ -28,8 +29,8 @@ def guide(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray | None:
 
     Beyond a side of the picture it does not: the colours of a strip turned out worse with a guide.
     """
-    network, sides = shipped(), (hole[0], hole[-1], hole[:, 0], hole[:, -1])
-    return None if network is None or any(side.all() for side in sides) else fill(network, rgb, hole)
+    network = shipped()
+    return None if network is None or masks.extends(hole) else fill(network, rgb, hole)
 
 
 def fill(network: Filler, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
