@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
-import cv2
 import numpy as np
 
+from vision_core.editing import masks
 from vision_core.editing.find import things
 from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.eyes import Eyes
@@ -82,13 +82,8 @@ def at_peak(heat: np.ndarray, truth: np.ndarray) -> bool:
     return bool(truth[tuple(int((p + 0.5) * t / h) for p, h, t in zip(place, heat.shape, truth.shape))])  # noqa: B905
 
 
-def depth(mask: np.ndarray) -> np.ndarray:
-    """The distance of each pixel to the edge of a mask; the mask ends at the border of the picture."""
-    return cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-
-
 def click(mask: np.ndarray, truth: np.ndarray) -> tuple[tuple[tuple[float, float], ...], bool]:
-    missed, wrong = depth(truth & ~mask), depth(mask & ~truth)
+    missed, wrong = masks.depth(truth & ~mask), masks.depth(mask & ~truth)
     deeper = missed if missed.max() >= wrong.max() else wrong
     y, x = np.unravel_index(int(deeper.argmax()), deeper.shape)
     return ((float(x) + 0.5, float(y) + 0.5),), deeper is missed
@@ -96,7 +91,7 @@ def click(mask: np.ndarray, truth: np.ndarray) -> tuple[tuple[tuple[float, float
 
 def off_middle(truth: np.ndarray, rng: np.random.Generator) -> tuple[tuple[tuple[float, float], ...], bool]:
     """A random click on the object, not at its edge."""
-    inside = depth(truth)
+    inside = masks.depth(truth)
     rows, columns = np.nonzero(inside >= min(3.0, float(inside.max())))
     k = int(rng.integers(len(rows)))
     return ((float(columns[k]) + 0.5, float(rows[k]) + 0.5),), True

@@ -120,6 +120,16 @@ def distance(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
+def depth(mask: np.ndarray, border: bool = True) -> np.ndarray:
+    """Distance of each pixel of the mask to its edge, in pixels, float32 (H, W); 0 outside.
+
+    Args:
+        border: whether the mask also ends at the border of the picture.
+    """
+    padded = np.pad(mask, 1, mode="constant" if border else "edge").astype(np.uint8)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+
+
 def fill_enclosed(mask: np.ndarray) -> np.ndarray:
     """The mask with its holes filled, as for a lasso drawn around an object."""
     from scipy.ndimage import binary_fill_holes

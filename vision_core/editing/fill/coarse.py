@@ -29,8 +29,8 @@ def guide(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray | None:
 
     Beyond a side of the picture it does not: the colours of a strip turned out worse with a guide.
     """
-    network = shipped()
-    return None if network is None or masks.extends(hole) else fill(network, rgb, hole)
+    network = None if masks.extends(hole) else shipped()
+    return None if network is None else fill(network, rgb, hole)
 
 
 def fill(network: Filler, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:

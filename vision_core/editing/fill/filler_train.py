@@ -186,18 +186,12 @@ class Views:
             torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255,
             torch.from_numpy(marks)[:, None],
         )
-        self.smooth = push_pull(self.clean, self.hole)
+        self.smooth = _psnr(push_pull(self.clean, self.hole), self.clean, self.hole).mean().item()
 
-    @torch.inference_mode()
     def measure(self, model: nn.Module) -> dict[str, Any]:
         """PSNR in the holes, and the gain over the smooth filling."""
-        device = next(model.parameters()).device
-        parts = []
-        for smooth, hole in zip(self.smooth.split(BATCH), self.hole.split(BATCH), strict=True):
-            with devices.autocast(device):
-                parts.append(model(smooth.to(device), hole.to(device)).float().clamp(0, 1).cpu())
-        psnr, plain = (_psnr(x, self.clean, self.hole).mean().item() for x in (torch.cat(parts), self.smooth))
-        return {"val_psnr": psnr, "gain_smooth": psnr - plain}
+        psnr = _filled_psnr(model, self.clean, self.hole).mean().item()
+        return {"val_psnr": psnr, "gain_smooth": psnr - self.smooth}
 
 
 class Validation:
@@ -226,23 +220,28 @@ class Validation:
         self.hole = torch.from_numpy(np.stack(marks))[:, None]
         self.telea = _psnr(other, self.clean, self.hole)
 
-    @torch.inference_mode()
     def measure(self, model: nn.Module) -> dict[str, Any]:
         """PSNR in the holes, and for each kind of hole the gain over OpenCV's Telea."""
-        device = next(model.parameters()).device
-        parts = []
-        for clean, hole in zip(self.clean.split(BATCH), self.hole.split(BATCH), strict=True):
-            clean, hole = clean.to(device), hole.to(device)
-            smooth = push_pull(clean, hole)
-            with devices.autocast(device):
-                filled = model(smooth, hole)
-            parts.append(_psnr(filled.float().clamp(0, 1), clean, hole).cpu())
-        psnr = torch.cat(parts)
+        psnr = _filled_psnr(model, self.clean, self.hole)
         gains = (psnr - self.telea).view(-1, len(self.kinds)).mean(0).tolist()
         return {
             "val_psnr": psnr.mean().item(),
             **{f"gain_{kind}": gain for kind, gain in zip(self.kinds, gains, strict=True)},
         }
+
+
+@torch.inference_mode()
+def _filled_psnr(model: nn.Module, clean: Tensor, hole: Tensor) -> Tensor:
+    """PSNR of what a network fills into each picture (B,)."""
+    device = next(model.parameters()).device
+    parts = []
+    for truth, gap in zip(clean.split(BATCH), hole.split(BATCH), strict=True):
+        truth, gap = truth.to(device), gap.to(device)
+        smooth = push_pull(truth, gap)
+        with devices.autocast(device):
+            filled = model(smooth, gap)
+        parts.append(_psnr(filled.float().clamp(0, 1), truth, gap).cpu())
+    return torch.cat(parts)
 
 
 def _psnr(filled: Tensor, clean: Tensor, hole: Tensor) -> Tensor:

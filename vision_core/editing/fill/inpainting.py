@@ -92,7 +92,8 @@ class Classical:
                 around = (slice(None), slice(None))
             avoid = None if things is None else things[around]
             parts = result[around], unknown[around]
-            filled = patches.fill(*parts, seed, self.version, avoid, coarse.guide(*parts))
+            guide = coarse.guide(*parts) if patches.VERSIONS[self.version].guided else None
+            filled = patches.fill(*parts, seed, self.version, avoid, guide)
             result = result.copy()
             result[around] = np.where(where[around][..., None], filled, result[around])
             unknown &= ~where
@@ -119,13 +120,10 @@ def _smooth(rgb: np.ndarray, hole: np.ndarray) -> Generator[Event, None, np.ndar
     if denoise.affordable(hole):
         start = ((filled.astype(np.uint16) + plain + 1) // 2).astype(np.uint8)
         return (yield from denoise.fill(rgb, hole, start))
-    lost = _depth(hole)[hole].mean() <= SPECKS  # biharmonic is better for pixels, push-pull for strokes
+    lost = (
+        masks.depth(hole, border=False)[hole].mean() <= SPECKS
+    )  # biharmonic is better for pixels, push-pull for strokes
     return np.where(hole[..., None], filled if lost else plain, rgb)
-
-
-def _depth(hole: np.ndarray) -> np.ndarray:
-    """Distance of each pixel of a hole to its rim, float32 (H, W); the edge of the picture is no rim."""
-    return cv2.distanceTransform(np.pad(hole, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
 def split(hole: np.ndarray) -> tuple[np.ndarray, Iterator[np.ndarray]]:
@@ -135,7 +133,7 @@ def split(hole: np.ndarray) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     crossing strokes are deep at their crossing, but still thin.
     """
     count, labels = cv2.connectedComponents(hole.astype(np.uint8), connectivity=8)
-    deep = _depth(hole) > THIN
+    deep = masks.depth(hole, border=False) > THIN
     near = hole & masks.grow(deep, THIN)
     share = np.bincount(labels[near], minlength=count) / np.maximum(
         1, np.bincount(labels[hole], minlength=count)

@@ -7,15 +7,24 @@ Source: Wexler et al. 2007, "Space-Time Completion of Video"; Barnes et al. 2009
 """
 
 from threading import Lock
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from vision_core.editing import masks
 
+
+class Version(NamedTuple):
+    """One of several fillings: the radius of its patches, and whether a coarse filling guides them."""
+
+    radius: int
+    guided: bool = False
+
+
 LARGEST = 400_000  # maximum pixels of a picture that is searched at full size,
 DEEPEST = 60_000  # and of its hole; larger ones are searched downscaled, then copied at full size
-VERSIONS = ((3, True), (3, False), (5, False))  # radius of a patch, and whether it is guided
+VERSIONS = (Version(3, guided=True), Version(3), Version(5))
 WEIGHT = 0.02  # of height and lightness against the difference of the patches
 STEP = 4  # spacing in pixels of the grid whose sources are used at full size
 REACH = 8  # margin in pixels around the hole within which the light is matched
@@ -37,13 +46,13 @@ def fill(
         rgb: the values in the hole are ignored.
         version: index of the `VERSIONS`, which give alternative results.
         avoid: bool (H, W), pixels that are not copied, as long as enough others are left.
-        guide: the picture filled coarsely, uint8 (h, w, 3) of any size: the first version prefers patches
-            from places of the same height in the picture and the same lightness.
+        guide: the picture filled coarsely, uint8 (h, w, 3) of any size: patches are preferred from places of
+            the same height in the picture and the same lightness. Meant for the guided versions.
 
     Raises:
         ValueError: nowhere in the picture is there enough known to copy.
     """
-    radius, guided = VERSIONS[version]
+    radius = VERSIONS[version].radius
     if not (~masks.grow(hole, radius + 1))[radius:-radius, radius:-radius].any():
         raise ValueError("too little of the picture is known to continue its texture")
     barred = hole if avoid is None or not roomy(hole | avoid, radius) else hole | avoid
@@ -55,7 +64,7 @@ def fill(
         kept_out = gap | (cv2.resize(barred.astype(np.float32), (width, height)) > 0)
         if not roomy(kept_out, radius):
             kept_out = gap
-    layout = _layout(guide, *gap.shape) if guided and guide is not None else None
+    layout = None if guide is None else _layout(guide, *gap.shape)
     filled = _search(small, gap, kept_out, seed, radius, layout)
     if scale < 1:
         return enlarge(rgb, barred, filled, kept_out, hole)

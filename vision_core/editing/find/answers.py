@@ -98,7 +98,7 @@ def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
     outside[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))] = False
     inside = (choices.logits[0] > 0) & ~outside
     if inside.any():
-        depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        depth = masks.depth(inside)
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
         middle = ((x + 0.5) / share, (y + 0.5) / share, True)
         choices = sam.find(seen, [middle], box, choices.logits[0])

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from vision_core.editing import masks
 from vision_core.editing.find import answers, edges, open_words, segment, things, words
 from vision_core.editing.find.answers import Prompt
 from vision_core.editing.find.open_words import OpenWords
@@ -145,7 +146,7 @@ class Eyes:
         saliency = UNNAMED * normalized(cv2.GaussianBlur(unlike, (0, 0), 1.5))
         for thing in seen.things[: MOST // 2]:
             level = self.answer(rgb, Prompt(box=thing.box), seen).level(0, rows, columns)
-            depth = cv2.distanceTransform(np.pad(level > 0, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+            depth = masks.depth(level > 0)
             saliency = np.maximum(saliency, thing.score * depth / max(float(depth.max()), 1e-6))
         return Look(normalized(saliency), features)
 
