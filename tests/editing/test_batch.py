@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from vision_core import devices
 from vision_core.cli import main
 from vision_core.files import write_json
 from vision_core.pictures import images
@@ -44,12 +46,22 @@ def batch(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def one_thread():
+    """A single thread here, as in the child: the number of threads changes the rounding of sums."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with devices.fixed_cores():
+        yield {"OMP_NUM_THREADS": "1"}
+    torch.set_num_threads(threads)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(scenes, batch):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(scenes, batch, one_thread):
+    environment = {**os.environ, **one_thread, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(
         [sys.executable, "-m", "vision_core", *words("cut")],
         env=environment,
