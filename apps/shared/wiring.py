@@ -67,7 +67,11 @@ TO_PROGRESS = """() => setTimeout(() => {
   const bar = [...document.querySelectorAll('.vc-progress')].find(each => each.checkVisibility());
   if (bar?.getBoundingClientRect().bottom > innerHeight - 60) bar.scrollIntoView({block: 'center'});
 }, 100)"""
-BUSY = "() => document.activeElement?.closest('button')?.setAttribute('aria-busy', 'true')"
+# The page keeps its height as well: a shorter one would move the picture under the eye
+BUSY = """() => {
+  document.activeElement?.closest('button')?.setAttribute('aria-busy', 'true');
+  document.body.style.minHeight = `${scrollY + innerHeight}px`;
+}"""
 # A moment later, when the page has shown that the work goes on
 IDLE = """() => setTimeout(() => document.querySelectorAll('button[aria-busy]').forEach(
   button => button.removeAttribute('aria-busy')
