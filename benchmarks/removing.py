@@ -2,6 +2,7 @@
 
     python benchmarks/removing.py fill DATA [HALF [COUNT]]     quality of each filling
     python benchmarks/removing.py extend DATA [HALF [COUNT]]   a picture extended to what it was
+    python benchmarks/removing.py cut DATA [HALF [COUNT]]      things on a new ground, by their edges
     python benchmarks/removing.py shadow DATA [HALF [COUNT]]   recall of shadows, and the error that remains
     python benchmarks/removing.py scratches DATA [COUNT]       recall and false alarms of scratches
     python benchmarks/removing.py sheet DATA OUT.jpg           twelve edits, before and after
@@ -257,6 +258,36 @@ def seam(rgb: np.ndarray, cut: int, beside: int = 16) -> float:
     return float(np.mean(ratios))
 
 
+def by_cut(data: Path, half: int, count: int) -> None:
+    """Exchange the ground of soft objects that are selected inexactly: the error within 12 pixels of them."""
+    cutouts, pictures, rng = things(data, half), grounds(data, half), np.random.default_rng(5 + half)
+    rows: dict[str, list[float]] = {}
+    for _ in range(count):
+        thing, mask = cutouts[int(rng.integers(len(cutouts)))]
+        old, new = (pictures[int(number)] for number in rng.choice(len(pictures), 2, replace=False))
+        height, width = old.shape[:2]
+        new = cv2.resize(new, (width, height), interpolation=cv2.INTER_AREA)
+        scale = 0.7 * min(height / mask.shape[0], width / mask.shape[1])
+        lay = np.float32([[scale, 0, 0.15 * width], [0, scale, 0.15 * height]])
+        share = cv2.warpAffine(masks.grow(mask, -2).astype(np.float32), lay, (width, height))
+        share = cv2.GaussianBlur(share, (0, 0), rng.uniform(0.6, 2.2))[..., None]
+        colors = share * cv2.warpAffine(thing, lay, (width, height), flags=cv2.INTER_CUBIC)
+        before, truth = (np.rint(colors + (1 - share) * rgb).astype(np.uint8) for rgb in (old, new))
+        noise = cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 8)
+        marked = cv2.GaussianBlur(share, (0, 0), 2) + 0.18 * noise / noise.std() > 0.5
+        marked &= cv2.GaussianBlur(share, (0, 0), 3) > 0.05
+        near = masks.grow(share[..., 0] > 0.5, 12) & masks.grow(share[..., 0] <= 0.5, 12)
+        results = {"along the selection": np.where(marked[..., None], before, new)}
+        material = editing.painter(material=images.Picture(new))
+        for task, where in (("background", marked), ("replace", ~marked)):
+            edit = list(editing.perform(images.Picture(before), task, material, mask=where))[-1].result
+            results[task] = edit.picture.rgb
+        for name, rgb in results.items():
+            rows.setdefault(name, []).append(np.abs(rgb.astype(int) - truth)[near].mean())
+    for name, values in rows.items():
+        print(f"{name:20} {np.mean(values):.2f} grey levels ({count} scenes)")
+
+
 def by_shadow(data: Path, half: int, count: int) -> None:
     """Recall of the synthetic shadows, and the error to the background in their area."""
     rows, wrong = [], []
@@ -364,7 +395,7 @@ def _tile(rgb: np.ndarray, side: int = 360) -> np.ndarray:
 
 
 def main() -> None:
-    if len(sys.argv) < 3 or sys.argv[1] not in ("fill", "extend", "shadow", "scratches", "sheet"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("fill", "extend", "cut", "shadow", "scratches", "sheet"):
         raise SystemExit(__doc__)
     if sys.argv[1] == "sheet":
         return by_sheet(Path(sys.argv[2]), Path(sys.argv[3]))
@@ -372,7 +403,7 @@ def main() -> None:
     if sys.argv[1] == "scratches":
         return by_scratches(data, *(numbers or [18]))
     half, count = (*numbers, *(1, 16)[len(numbers) :])
-    {"fill": by_fill, "extend": by_extend, "shadow": by_shadow}[sys.argv[1]](data, half, count)
+    {"fill": by_fill, "extend": by_extend, "cut": by_cut, "shadow": by_shadow}[sys.argv[1]](data, half, count)
 
 
 if __name__ == "__main__":

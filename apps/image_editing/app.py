@@ -18,7 +18,8 @@ from vision_core.editing.fill.inpainting import GUIDANCE
 __all__ = ["build", "files"]
 
 INTRO = (
-    "Mark a place, or describe the change. Everything outside the dashed line stays as it is, bit for bit."
+    "Mark a place, or describe the change. Everything outside the dashed line stays as it is, "
+    "bit for bit; only a cut-out with a transparent background may reach beyond it."
 )
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
@@ -132,7 +133,7 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
             label="Pixels around the mark",
             max_length=20,
             elem_id="edge",
-            info="The dashed line; nothing outside it changes. Empty: as the task needs.",
+            info="The dashed line: what may change. Empty: as the task needs.",
         )
         shadow = gr.Checkbox(
             True, label="With its shadow", info="Remove the shadow of the thing, too.", elem_id="shadow"

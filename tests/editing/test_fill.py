@@ -195,7 +195,12 @@ def test_another_picture_is_moved_and_scaled():
     opaque = np.full((10, 10), 255, np.uint8)
     moved, _ = finish(materials.picture(red, opaque, True, right=0.25, down=0.5, scale=0.5).paint(rgb, hole))
     rows, columns = np.nonzero(moved[..., 0])
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (25, 34, 35, 44)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (
+        30,
+        39,
+        35,
+        44,
+    )  # at the foot of the box, and half of its height below
     away, _ = finish(materials.picture(red, opaque, True, right=2).paint(rgb, hole))
     assert not away.any()
     with pytest.raises(ValueError, match="scaled by 0"):
@@ -218,3 +223,12 @@ def test_a_blurred_background_does_not_glow():
     hole = ~masks.box(60, 60, 20, 20, 40, 40)
     blurred, _ = finish(materials.blur(0.1).paint(rgb, hole))
     assert blurred[hole].max() == 0
+
+
+def test_a_blur_keeps_the_level_of_the_ground_around_a_wide_thing_and_in_narrow_gaps():
+    rgb, thing = np.full((300, 500, 3), 90, np.uint8), masks.box(300, 500, 60, 40, 440, 300)
+    thing[40:, 200:208] = False  # two things, nearly touching
+    rgb[thing] = (255, 40, 40)
+    rgb[masks.grow(thing, 2) & ~thing] = (180, 60, 60)  # their soft edge
+    blurred, _ = finish(materials.blur(0.02).paint(rgb, ~thing))
+    assert np.abs(blurred[~thing].astype(int) - 90).max() <= 2

@@ -234,6 +234,24 @@ def test_a_picture_that_took_on_the_light_does_so_again(picture):
     assert (again.picture.rgb == result.picture.rgb).all() != (plain.picture.rgb == result.picture.rgb).all()
 
 
+def test_the_plain_frame_of_a_scan_is_not_continued():
+    rows, columns = np.mgrid[:120, :160]
+    scene = np.stack([90 + rows, 60 + columns // 2, 200 - rows], 2).astype(np.uint8)
+    framed = np.full_like(scene, 250)
+    framed[3:-3, 3:-3] = scene[3:-3, 3:-3]
+    framed = framed.astype(int) + np.random.default_rng(0).integers(-3, 4, framed.shape)
+    framed = framed.clip(0, 255).astype(np.uint8)
+    own = editing.painter("classical")
+    edit = list(editing.perform(Picture(framed), "extend", own, sides=(0, 0, 40, 0)))[-1].result
+    assert edit.mask[:, 157:].all() and not edit.mask[:, :150].any()
+    assert (
+        np.abs(edit.picture.rgb[8:-8, 150:].astype(int) - framed[8:-8, 140:150].mean(1, keepdims=True)).max()
+        < 40
+    )
+    clean = list(editing.perform(Picture(scene), "extend", own, sides=(0, 0, 40, 0)))[-1].result
+    assert not clean.mask[:, :160].any()
+
+
 def test_an_extended_picture_continues_its_stripes_without_a_seam():
     rows, columns = np.mgrid[:160, :260]
     stripes = (rows + columns // 2) % 24 < 6

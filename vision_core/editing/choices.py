@@ -77,8 +77,8 @@ def painter(
             if not material:
                 raise ValueError("say which picture: --material FILE")
             other = images.read(material) if isinstance(material, str) else material
-            fit = other.alpha is not None
-            return materials.picture(other.seen, other.alpha, fit, right, down, scale, relight)
+            fit, remover = other.alpha is not None, painter(continued())
+            return materials.picture(other.seen, other.alpha, fit, right, down, scale, relight, remover)
     return _diffusion(backend, model, steps, guidance, negative, device)
 
 

@@ -11,6 +11,10 @@ from vision_core.editing.masks import distance
 from vision_core.editing.regions import Box
 from vision_core.safety.limits import check_size
 
+FRAME = 0.02  # maximum width of a frame, as a share of the side
+PLAIN = 8.0  # maximum standard deviation of its lines, in grey levels
+CONTRAST = 15.0  # minimum mean difference to the picture
+
 
 def window(mask: np.ndarray, padding: float = 0.5, least: int = 0, square: bool = False) -> Box:
     """The window that the painter sees: the mask's bounding box and some context around it.
@@ -172,6 +176,27 @@ def extend(
     rows = slice(top + seam * (top > 0), top + height - seam * (bottom > 0))
     mask[rows, left + seam * (left > 0) : left + width - seam * (right > 0)] = False
     return canvas, mask
+
+
+def frame(rgb: np.ndarray) -> tuple[int, int, int, int]:
+    """Width of a plain frame at left, top, right and bottom, such as the border of a scan; 0 without one.
+
+    A frame ends within `FRAME` of the side and differs from what follows.
+    """
+    light = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    left, top, right, bottom = (_plain(side) for side in (light.T, light, light.T[::-1], light[::-1]))
+    return left, top, right, bottom
+
+
+def _plain(light: np.ndarray) -> int:
+    """Number of plain lines, and half plain ones after them, before the picture begins."""
+    longest, spare = round(FRAME * len(light)), light.shape[1] // 50
+    lines = light[: longest + 3, spare : light.shape[1] - spare]
+    count = int(np.argmax(np.append(lines.std(1) >= PLAIN, True)))
+    if not 0 < count <= longest:
+        return 0
+    contrast = np.abs(lines[count + 2] - lines[:count].mean()).mean()
+    return count + 2 if contrast >= CONTRAST else 0
 
 
 def sides_for(height: int, width: int, ratio: str) -> tuple[int, int, int, int]:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from vision_core import checkpoints
-from vision_core.editing import compose, masks, packed, recipe, regions, tasks
+from vision_core.editing import compose, masks, matting, packed, recipe, regions, tasks
 from vision_core.editing.anchor_net import AnchorNet, pool
+from vision_core.editing.fill import strips
 from vision_core.editing.fill.inpainting import Painter
 from vision_core.editing.find import shadow
 from vision_core.editing.find.saliency import Look, Looker
+from vision_core.editing.materials import Material
 from vision_core.editing.recipe import Recipe
 from vision_core.editing.regions import Anchor, Box
 from vision_core.editing.scoring import Clip, Weighting
@@ -23,9 +25,6 @@ from vision_core.files import write_json
 from vision_core.pictures import images
 from vision_core.pictures.images import Picture
 
-STRIP = 0.025  # minimum width of a strip that extends a picture, as a share of its longer side,
-NARROWEST = 16  # and in pixels: wide enough to be filled with patches
-STRIPS = 8  # maximum number of strips
 SCORES = "scores.json"  # in the folder of an edit
 
 
@@ -75,6 +74,8 @@ def paint(
     where = compose.window(mask, chosen.padding, least, square=painter.side is not None)
     inside = where.slices
     painted = yield from painter.paint(rgb[inside], mask[inside], chosen.prompt, chosen.seed, chosen.strength)
+    if chosen.selection is not None and isinstance(painter, Material):
+        painted = matting.cut(rgb[inside], mask[inside], chosen.selection[inside], painted)
     if blending.colors and painter.takes_text:
         painted = compose.match_colors(painted, rgb[inside], mask[inside])
     if blending.poisson:
@@ -138,8 +139,12 @@ def perform(
     )
     candidates, recipes = [], []
     for backend in painters:
-        way = _paint_outward if task == "extend" and backend.name == "classical" else paint
-        result = yield from way(canvas, chosen, backend, blending)
+        if task == "extend" and backend.name == "classical":
+            result = yield from strips.paint(canvas, chosen, backend)
+        elif task == "replace" and isinstance(backend, Material) and backend.outline:
+            result, chosen = yield from _put_instead(canvas, chosen, backend, blending)
+        else:
+            result = yield from paint(canvas, chosen, backend, blending)
         recipes.append(replace(plain, backend=backend.name, options=options | backend.options))
         candidates.append(Candidate(result, None, recipe=recipes[-1]))
         yield candidates[-1]
@@ -148,27 +153,20 @@ def perform(
     yield Done(Edit(before, candidates, recipes[0], changed))
 
 
-def _paint_outward(
-    canvas: Picture, chosen: EditPlan, painter: Painter, blending: Blending
-) -> Generator[Event, None, Picture]:
-    """As `paint`, for an extended picture: in strips from the inside out, each of which continues the last.
-
-    Patches need known pixels on both sides: a wide strip at once shows a seam. There is nothing for
-    `blending` to correct, because the known pixels come back unchanged.
-    """
-    rgb, (height, width) = canvas.seen.copy(), chosen.mask.shape
-    known = masks.around(~chosen.mask)
-    spare = max(known[0].start, known[1].start, height - known[0].stop, width - known[1].stop)
-    strips = min(STRIPS, max(1, int(spare // max(NARROWEST, STRIP * max(height, width)))))
-    step = -(-spare // strips)
-    for reach in range(step, spare + step, step):
-        wider = masks.around(~chosen.mask, reach)
-        part, hole = rgb[wider], np.ones(rgb[wider].shape[:2], bool)
-        hole[tuple(slice(k.start - w.start, k.stop - w.start) for k, w in zip(known, wider, strict=True))] = 0
-        painted = yield from painter.paint(part, hole, chosen.prompt, chosen.seed, chosen.strength)
-        part[hole] = painted[hole]
-        known = wider
-    return canvas.with_rgb(compose.blend(canvas.rgb, rgb, chosen.mask, chosen.feather))
+def _put_instead(
+    canvas: Picture, chosen: EditPlan, cutout: Material, blending: Blending
+) -> Generator[Event, None, tuple[Picture, EditPlan]]:
+    """Remove the selected thing and put a cut-out in its place: the picture, and the plan with both masks."""
+    assert cutout.outline and chosen.selection is not None
+    mask, emptied = chosen.mask, canvas
+    if cutout.remover:
+        plan = tasks.plan("remove", mask.shape[0], mask.shape[1], chosen.selection, seed=chosen.seed)
+        emptied = yield from paint(canvas, plan, cutout.remover, blending)
+        mask = mask | plan.mask
+    covered = cutout.outline(chosen.selection)
+    painted = yield from cutout.paint(emptied.seen, chosen.selection, strength=chosen.strength)
+    rgb = np.where(covered[..., None], painted, emptied.rgb)
+    return canvas.with_rgb(rgb), replace(chosen, mask=mask | covered)
 
 
 def _check_painters(task: str, painters: Sequence[Painter]) -> None:
@@ -193,8 +191,12 @@ def reach(
 
 
 def _extended(picture: Picture, sides: tuple[int, int, int, int]) -> tuple[Picture, np.ndarray]:
-    """The picture on its larger canvas, and the mask of the new pixels."""
+    """The picture on its larger canvas, and the mask of the new pixels and of a frame beside them."""
     rgb, mask = compose.extend(picture.seen, *sides, seam=0)
+    left, top, right, bottom = (
+        side and side + rim for side, rim in zip(sides, compose.frame(picture.seen), strict=True)
+    )
+    mask[:top], mask[mask.shape[0] - bottom :], mask[:, :left], mask[:, mask.shape[1] - right :] = (True,) * 4
     alpha = None if picture.alpha is None else _frame(picture.alpha, sides)
     wide = None if picture.wide is None else rgb * np.uint16(257)
     if wide is not None and picture.wide is not None:  # what was there keeps its 16 bits

@@ -6,8 +6,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from vision_core.editing import compose, masks
+from vision_core.editing.fill import push_pull
+from vision_core.editing.fill.inpainting import Painter
 from vision_core.events import Event
 
 GREY = 10  # objects with less CIELAB chroma are grey
@@ -21,6 +24,8 @@ class Material:
 
     Args:
         make: uint8 (H, W, 3) and the hole, bool (H, W) -> what shall be in the hole, uint8 (H, W, 3).
+        outline: of a cut-out: the hole -> the pixels that it covers, bool (H, W), which may lie beside it.
+        remover: of a cut-out: paints away the thing that it replaces.
     """
 
     name: str
@@ -29,6 +34,8 @@ class Material:
     side: int | None = None
     whole: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    outline: Callable[[np.ndarray], np.ndarray] | None = None
+    remover: Painter | None = None
 
     def paint(
         self, rgb: np.ndarray, hole: np.ndarray, prompt: str = "", seed: int = 0, strength: float = 1.0
@@ -94,8 +101,8 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 def blur(amount: float = 0.02) -> Material:
     """Blur the hole, increasingly with the distance from what stays sharp, like a background out of focus.
 
-    What stays sharp does not bleed in: the hole's own pixels alone are averaged, as light, less a rim that
-    may still show the thing; and at its edge the thing is cut out softly.
+    What stays sharp does not bleed in: before the blur, it and a rim of the hole that may still show it are
+    filled smoothly. Pixels are averaged as light.
 
     Args:
         amount: standard deviation of the blur, as a share of the picture's longer side, above 0 to 0.25.
@@ -107,65 +114,30 @@ def blur(amount: float = 0.02) -> Material:
 
     def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
         side = max(hole.shape)
-        sure = masks.grow(hole, -max(1.0, side / 500))
-        light = (rgb.astype(np.float32) / 255) ** 2.2
-        near, far = (_out_of_focus(light, sure, share * amount * side) for share in (0.4, 1.0))
+        sure = masks.grow(hole, -max(3.0, side / 250))
+        light, known = (rgb.astype(np.float32) / 255) ** 2.2, sure if sure.any() else hole
+        near, far = (_out_of_focus(light, known, share * amount * side) for share in (0.4, 1.0))
         apart = np.clip(masks.distance(~hole) / (0.25 * side), 0, 1)[..., None] if not hole.all() else 1.0
-        new = ((near * (1 - apart) + far * apart).clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
-        return matted(rgb, hole, new)
+        return ((near * (1 - apart) + far * apart).clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
 
     return Material("blur", make, options={"amount": amount})
 
 
 def _out_of_focus(light: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
-    """The blurred known pixels, (H, W, 3); a wide blur is computed at a reduced size."""
+    """The blurred known pixels, float32 (H, W, 3); a wide blur is computed at a reduced size."""
     scale = min(1.0, 4 / max(sigma, 0.5))
-    size = tuple(max(1, round(length * scale)) for length in known.shape[::-1])
-    weight = known.astype(np.float32)
-    total, spread = (
-        cv2.GaussianBlur(
-            cv2.resize(x, size, interpolation=cv2.INTER_AREA),
-            (0, 0),
-            max(0.5, sigma * scale),
-            borderType=cv2.BORDER_REFLECT,
-        )
-        for x in (weight, light * weight[..., None])
+    height, width = known.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    share = known.astype(np.float32)
+    weight, small = (
+        cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (share, light * share[..., None])
     )
-    mean = spread / np.maximum(total, 1e-4)[..., None]
-    return cv2.resize(mean, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def matted(rgb: np.ndarray, hole: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """`new` in the hole, with the objects next to the hole cut out along their true, soft edges.
-
-    Within some pixels of the hole's edge each pixel is part thing and part ground: how much is read from the
-    picture by a guided filter, and its ground is exchanged.
-    Source: He et al. 2013, "Guided Image Filtering".
-    """
-    if hole.all():
-        return new
-    radius = max(2, round(max(hole.shape) / 250))
-    result, box = new.copy(), compose.window(hole & masks.grow(~hole, 2 * radius), 0, 8 * radius)
-    part = box.slices
-    guide, share = rgb[part].astype(np.float32).mean(2) / 255, (~hole[part]).astype(np.float32)
-    alpha = _guided(guide, share, radius)
-    band = hole[part] & (masks.distance(~hole[part]) <= 2 * radius)
-    weight = cv2.erode(share, np.ones((3, 3)))
-    colors, total = (cv2.blur(x, (4 * radius + 1,) * 2) for x in (rgb[part] * weight[..., None], weight))
-    thing = colors / np.maximum(total, 1e-4)[..., None]  # the object's colours just inside its edge
-    alpha = np.where(band & (total > 1e-3), np.clip((alpha - 0.1) / 0.8, 0, 1), 0)[..., None]
-    result[part] = (alpha * thing + (1 - alpha) * new[part]).round().astype(np.uint8)
-    return result
-
-
-def _guided(guide: np.ndarray, share: np.ndarray, radius: int, flat: float = 1e-3) -> np.ndarray:
-    """Align `share` (H, W) to the edges of the guide, both in [0, 1]."""
-    mean_g, mean_s, mean_gs, mean_gg = (
-        cv2.blur(x, (2 * radius + 1,) * 2) for x in (guide, share, guide * share, guide * guide)
-    )
-    slope = (mean_gs - mean_g * mean_s) / (mean_gg - mean_g * mean_g + flat)
-    slope, offset = (cv2.blur(x, (2 * radius + 1,) * 2) for x in (slope, mean_s - slope * mean_g))
-    return np.clip(slope * guide + offset, 0, 1)
+    small /= np.maximum(weight, 1e-3)[..., None]
+    with torch.inference_mode():
+        pixels, hole = torch.from_numpy(small).permute(2, 0, 1), torch.from_numpy(weight < 0.1)
+        whole = push_pull.push_pull(pixels[None], hole[None, None])[0].permute(1, 2, 0).numpy()
+    blurred = cv2.GaussianBlur(whole, (0, 0), max(0.5, sigma * scale), borderType=cv2.BORDER_REFLECT)
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def picture(
@@ -176,8 +148,9 @@ def picture(
     down: float = 0.0,
     scale: float = 1.0,
     relight: Relight | None = None,
+    remover: Painter | None = None,
 ) -> Material:
-    """Another picture, uint8 (h, w, 3), centred on the hole's bounding box.
+    """Another picture, uint8 (h, w, 3), centred on the hole's bounding box; a cut-out stands at its bottom.
 
     Args:
         alpha: uint8 (h, w), where it is opaque; None everywhere.
@@ -185,6 +158,7 @@ def picture(
         right, down: moved by so many widths and heights of the box, each -2 to 2.
         scale: larger or smaller by this factor, 0.1 to 10.
         relight: adapts the other picture to the light of the place.
+        remover: see `Material`; used with `alpha` only.
     """
     if not (-2 <= right <= 2 and -2 <= down <= 2 and 0.1 <= scale <= 10):
         raise ValueError(
@@ -193,29 +167,37 @@ def picture(
         )
     opaque = np.full(material.shape[:2], 255, np.uint8) if alpha is None else alpha
 
-    def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    def placed(layer: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """The visible part of a layer of the other picture, scaled, and its place in the hole's picture."""
         box = compose.window(hole, 0)
-        spans = ((box.top, box.bottom - box.top), (box.left, box.right - box.left))
-        ratios = [extent / length for (_, extent), length in zip(spans, material.shape, strict=False)]
+        height, width = box.bottom - box.top, box.right - box.left
+        ratios = height / layer.shape[0], width / layer.shape[1]
         ratio = scale * (min(ratios) if fit else max(ratios))
-        size = tuple(max(1, round(side * ratio)) for side in material.shape[:2])
-        place = [
-            start + (extent - length) / 2 + move * extent
-            for (start, extent), length, move in zip(spans, size, (down, right), strict=True)
-        ]
+        size = [max(1, round(side * ratio)) for side in layer.shape[:2]]
+        foot = 0.5 if alpha is None else 1  # of the free height, the share above the other picture
+        top = round(box.top + (height - size[0]) * foot + down * height)
+        left = round(box.left + (width - size[1]) / 2 + right * width)
         ways = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
-        lit = relight(material, rgb, hole) if relight else material
-        scaled, share = (cv2.resize(x, size[::-1], interpolation=ways) for x in (lit, opaque))
-        top, left = (round(p) for p in place)
+        scaled = cv2.resize(layer, size[::-1], interpolation=ways)
+        rows = np.clip((top, top + size[0]), 0, hole.shape[0])
+        columns = np.clip((left, left + size[1]), 0, hole.shape[1])
+        visible = scaled[slice(*rows - top), slice(*columns - left)]
+        return visible, (slice(*rows), slice(*columns))
+
+    def make(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        visible, place = placed(relight(material, rgb, hole) if relight else material, hole)
+        opacity = placed(opaque, hole)[0][..., None] / 255
         result = rgb.copy()
-        seen = result[max(0, top) : max(0, top + size[0]), max(0, left) : max(0, left + size[1])]
-        visible = tuple(
-            slice(max(0, -at), max(0, -at) + side)
-            for at, side in zip((top, left), seen.shape[:2], strict=True)
-        )
-        opacity = share[visible][..., None] / 255
-        seen[:] = (scaled[visible] * opacity + seen * (1 - opacity)).round()
-        return matted(rgb, hole, result) if alpha is None else result
+        result[place] = (visible * opacity + result[place] * (1 - opacity)).round()
+        return result
+
+    def outline(hole: np.ndarray) -> np.ndarray:
+        visible, place = placed(opaque, hole)
+        covered = np.zeros_like(hole)
+        covered[place] = visible > 0
+        return covered
 
     options = {"right": right, "down": down, "scale": scale, "light": relight is not None}
-    return Material("picture", make, options=options)
+    if alpha is None:
+        return Material("picture", make, options=options)
+    return Material("picture", make, options=options, outline=outline, remover=remover)

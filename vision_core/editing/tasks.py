@@ -17,6 +17,8 @@ class EditPlan:
         strength: share of the present content that is discarded, above 0 to 1.
         padding: context the painter sees, as a share of the mask's longer side.
         feather: width in pixels of the blend inside the mask's edge.
+        selection: bool (H, W), the mask without its margin, if it ends at the edge of a thing, along which
+            materials are then cut; None for a mask of any shape.
     """
 
     mask: np.ndarray
@@ -25,6 +27,7 @@ class EditPlan:
     padding: float = 0.5
     feather: float = 4.0
     seed: int = 0
+    selection: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         masks.check(self.mask, *self.mask.shape[:2])
@@ -42,6 +45,7 @@ class Task:
     Args:
         mask: kind of the default mask, see `masks.KINDS`; "" if a mask is required.
         inverse: change everything outside the mask.
+        along: the mask ends at the edge of a thing, see `EditPlan.selection`.
         grow: margin around the mask that may change in addition to the feather, in thousandths of the
             picture's longer side.
         generative: needs a painter that takes text.
@@ -54,6 +58,7 @@ class Task:
     padding: float = 0.5
     feather: float = 4.0
     inverse: bool = False
+    along: bool = False
     grow: float = 0.0
     generative: bool = True
 
@@ -64,11 +69,11 @@ TASKS: dict[str, Task] = {
     "remove": Task(
         "take something away and continue what is around it", grow=6, padding=1.0, generative=False
     ),
-    "replace": Task("put something in the place of something else", grow=3),
+    "replace": Task("put something in the place of something else", along=True, grow=3),
     "extend": Task("enlarge the canvas and continue the picture", padding=1.0, feather=0, generative=False),
     "repair": Task("fill scratches, stains and lost parts", grow=1, padding=1.0, feather=1, generative=False),
     "style": Task("paint a region in another style", "circle", strength=0.6, feather=12),
-    "background": Task("change all but a thing", inverse=True, feather=2),
+    "background": Task("change all but a thing", inverse=True, along=True, feather=2),
     "texture": Task("give a region another surface", "center", strength=0.75, feather=6),
     "creative": Task("let the model loose on two ellipses", "ellipses", strength=1.0, feather=16),
 }
@@ -105,8 +110,9 @@ def plan(
         if not mask.any():
             raise ValueError("the mask covers the whole picture: there is no background left to change")
     softness = kind.feather if feather is None else feather
-    mask = masks.grow(mask, around(task, height, width, softness) if edge is None else edge)
-    chosen = EditPlan(mask, prompt or kind.prompt, kind.strength, kind.padding, softness, seed)
+    wider = masks.grow(mask, around(task, height, width, softness) if edge is None else edge)
+    selection = mask if kind.along else None
+    chosen = EditPlan(wider, prompt or kind.prompt, kind.strength, kind.padding, softness, seed, selection)
     overrides = {"strength": strength, "padding": padding}
     return replace(chosen, **{name: value for name, value in overrides.items() if value is not None})
 
