@@ -83,10 +83,11 @@ def at_peak(heat: np.ndarray, truth: np.ndarray) -> bool:
 
 
 def click(mask: np.ndarray, truth: np.ndarray) -> tuple[tuple[tuple[float, float], ...], bool]:
-    missed, wrong = masks.depth(truth & ~mask), masks.depth(mask & ~truth)
-    deeper = missed if missed.max() >= wrong.max() else wrong
-    y, x = np.unravel_index(int(deeper.argmax()), deeper.shape)
-    return ((float(x) + 0.5, float(y) + 0.5),), deeper is missed
+    """A click in the middle of the largest error."""
+    missed, wrong = truth & ~mask, mask & ~truth
+    adds = bool(masks.depth(missed).max() >= masks.depth(wrong).max())
+    y, x = masks.deepest(missed if adds else wrong)
+    return ((x + 0.5, y + 0.5),), adds
 
 
 def off_middle(truth: np.ndarray, rng: np.random.Generator) -> tuple[tuple[tuple[float, float], ...], bool]:

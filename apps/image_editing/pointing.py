@@ -131,9 +131,8 @@ def _next(
     if before is None or len(before.prompt.strokes) >= STROKES:
         return None
     prompt, adds = before.prompt, takes == before.takes
+    chosen = prompt.numbers
     answers = eyes.shared().answer(picture.seen, prompt, seen)
-    steps = len(prompt.strokes) + (prompt.box is not None)
-    chosen = (*prompt.chosen, *[0] * steps)[:steps]
     nearest = AGAIN * max(seen.height, seen.width)
     if len(at) == 1 and prompt.strokes and adds == prompt.strokes[-1][1]:
         if np.hypot(*np.subtract(at[0], prompt.strokes[-1][0][-1])) <= nearest:

@@ -151,19 +151,57 @@ def test_a_click_marks_the_thing_then_a_part_and_is_mended_by_more(coffee):
     assert iou(eyes.shared().mark(rgb, mended, look), whole) > 0.8
 
 
-def test_a_stroke_changes_only_its_place_and_what_is_nearer_to_earlier_clicks_stays():
+def test_a_stroke_changes_the_connected_parts_that_it_touches():
     rows, columns = np.mgrid[:256, :256]
     bar = (abs(rows - 100) < 20) & (abs(columns - 120) < 100)
     spot, other = (np.hypot(rows - 200, columns - x) < 15 for x in (60, 180))
 
-    def after(old: np.ndarray, new: np.ndarray, cell: tuple[int, int], adds: bool, *opposed: tuple[int, int]):
-        return (
-            answers._changed_near(*(np.where(m, 3.0, -3.0) for m in (old, new)), [cell], adds, [*opposed]) > 0
-        )
+    def after(old: np.ndarray, new: np.ndarray, cell: tuple[int, int], adds: bool):
+        return answers._changed_near(*(np.where(m, 3.0, -3.0) for m in (old, new)), [cell], adds) > 0
 
     assert (after(bar, bar | spot | other, (200, 60), True) == bar | spot).all()
-    assert (after(bar, ~bar, (100, 30), False) == np.zeros_like(bar)).all()
-    assert (after(bar, ~bar, (100, 30), False, (100, 190)) == bar & (columns >= 110)).all()
+    assert (after(bar | spot, np.zeros_like(bar), (200, 60), False) == bar).all()
+    assert (after(bar, bar | spot, (20, 20), True) == bar).all()
+
+
+def test_a_change_is_central_where_it_is_deepest():
+    rows, columns = np.mgrid[:256, :256]
+    bar = np.where((abs(rows - 100) < 20) & (abs(columns - 120) < 100), 3.0, -3.0)
+    spot, large = (np.where(np.hypot(rows - 200, columns - 60) < r, 3.0, bar) for r in (15, 30))
+    assert answers._central(bar, spot, [(200, 60)], True) == 1
+    assert answers._central(bar, large, [(200, 80)], True) == pytest.approx(1 / 3, abs=0.05)
+    assert (
+        answers._central(bar, spot, [(100, 60)], True) == answers._central(bar, spot, [(200, 60)], False) == 0
+    )
+    without = np.where(columns > 180, -3.0, spot)  # more is lost elsewhere than gained here
+    assert answers._central(bar, without, [(200, 60)], True) < 0.8
+
+
+def test_a_mask_obeys_every_click_and_what_is_nearer_to_another_stays():
+    clicks = [((10, 10), True), ((10, 13), False), ((0, 39), True), ((25, 5), False)]
+    mask = np.zeros((30, 40), bool)
+    mask[8:20, 12:30] = True
+    expected = mask.copy()
+    answers.obey(mask, clicks, 4)
+    assert all(mask[place] == adds for place, adds in clicks)
+    rows, columns = np.mgrid[:30, :40]
+    near = np.min([np.hypot(rows - y, columns - x) for (y, x), _ in clicks[:3]], axis=0) <= 4
+    assert (mask == expected)[~near].all() and mask[10, 6] and not mask[10, 12]
+    assert mask[10, 11] == mask[10, 9] == mask[0, 36]
+    level = np.full((30, 40), 2.0, np.float32)
+    answers.obey(level, clicks, 4, (-4.0, 4.0))
+    assert level[25, 5] == -4 and level[10, 10] == 2
+
+
+def test_contradicting_clicks_are_obeyed_at_full_size(coffee):
+    rgb, look = coffee
+    rng, strokes = np.random.default_rng(3), []
+    for number in range(6):
+        x, y = rng.uniform((0, 0), (rgb.shape[1], rgb.shape[0]))
+        strokes += [at((x, y), adds=number % 3 != 1), at((min(x + 3, rgb.shape[1]), y), adds=number % 2 == 1)]
+        mask = eyes.shared().mark(rgb, Prompt(tuple(strokes)), look)
+        for ((x, y),), adds in strokes:
+            assert mask[min(int(y), rgb.shape[0] - 1), min(int(x), rgb.shape[1] - 1)] == adds
 
 
 def test_a_step_is_computed_once(coffee):

@@ -130,6 +130,12 @@ def depth(mask: np.ndarray, border: bool = True) -> np.ndarray:
     return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
+def deepest(mask: np.ndarray) -> tuple[int, int]:
+    """Row and column of the pixel of a mask that is farthest from its edge."""
+    y, x = np.unravel_index(int(depth(mask).argmax()), mask.shape)
+    return int(y), int(x)
+
+
 def fill_enclosed(mask: np.ndarray) -> np.ndarray:
     """The mask with its holes filled, as for a lasso drawn around an object."""
     from scipy.ndimage import binary_fill_holes

@@ -4,18 +4,33 @@ From the third stroke on, a small thing is also segmented in a close-up: the enc
 picture around it, so that its mask has a finer resolution.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from vision_core.editing import masks
-from vision_core.editing.find.segment import ALIKE, CELLS, SIDE, Box, Choices, Click, Sam, Seen, alike
+from vision_core.editing.find.segment import (
+    ALIKE,
+    CELLS,
+    SIDE,
+    Box,
+    Choices,
+    Click,
+    Sam,
+    Seen,
+    alike,
+    distinct,
+)
 
-DAB = 3  # radius in cells around a click that is always obeyed
+DAB = 3  # radius in cells of the correction where a mask contradicts a click
 REMEMBERED = 24  # cached answers per picture, one megabyte each
 SURFACES = ("dining table", "bed")  # objects whose box is no hint: a click may mean what lies on them
-SIMILAR = 0.7  # minimum IoU of the decoder's answer and the correction at the stroke alone
+SURE = 8.0  # steepness of the votes: how much more a candidate with a better rating weighs
+TRUST = 0.2  # added to the rating of the decoder's best answer to all clicks
+DOUBTFUL = (2.0, 5.0)  # added to the decoder's logits for parts of which it is less sure
+MASKS = 4  # maximum number of alternatives
 POINTS = 5  # maximum points per stroke for the decoder
 OUTSIDE = -4.0  # maximum logit outside a box
 CLOSER = 3  # a close-up is made at this stroke, counting the box
@@ -44,6 +59,12 @@ class Prompt:
             clicks += [(*points[k], adds) for k in some]
         return tuple(clicks)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number of the mask chosen after each step: the box and every stroke."""
+        steps = len(self.strokes) + (self.box is not None)
+        return (*self.chosen, *[0] * steps)[:steps]
+
 
 def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) -> Choices:
     """Segment a picture by a prompt.
@@ -61,9 +82,9 @@ def answer(sam: Sam, seen: Seen, prompt: Prompt, rgb: np.ndarray | None = None) 
             raise ValueError(
                 f"the point {x:g}, {y:g} lies outside a picture of {seen.width} x {seen.height} pixels"
             )
-    steps = len(prompt.strokes) + (prompt.box is not None)
-    chosen = (*prompt.chosen, *[0] * steps)[: steps - 1]  # which answer is chosen last changes none of them
-    prompt = Prompt(prompt.strokes, prompt.box, chosen)
+    steps = len(prompt.numbers)
+    # which answer is chosen last changes none of them
+    prompt = Prompt(prompt.strokes, prompt.box, prompt.numbers[:-1])
     if prompt not in seen.answers:
         choices = (
             _first_answer(sam, seen, prompt) if steps == 1 else _corrected(sam, seen, prompt, steps, rgb)
@@ -98,8 +119,7 @@ def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
     outside[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))] = False
     inside = (choices.logits[0] > 0) & ~outside
     if inside.any():
-        depth = masks.depth(inside)
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        y, x = masks.deepest(inside)
         middle = ((x + 0.5) / share, (y + 0.5) / share, True)
         choices = sam.find(seen, [middle], box, choices.logits[0])
     logits = np.where(outside, np.minimum(choices.logits, OUTSIDE), choices.logits)
@@ -107,60 +127,105 @@ def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
 
 
 def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
-    """The previous mask, corrected by the last stroke; then the decoder's other masks.
+    """The previous mask, corrected by the last stroke; the best candidate comes first. All obey the clicks.
 
-    The decoder starts from all clicks again and may lose what was right elsewhere. Its answer is used if it
-    obeys all clicks and is `SIMILAR` to the correction at the stroke alone. Otherwise, only this correction
-    is made. A stroke that corrects nothing changes nothing.
+    Each candidate votes for its pixels, by its rating; the candidate nearest to the result of the vote wins.
+    A stroke that corrects nothing changes nothing.
     """
     before = answer(sam, seen, Prompt(prompt.strokes[:-1], prompt.box, prompt.chosen[:-1]), rgb)
     number = prompt.chosen[-1] % len(before)
     near = _close_up(sam, before, number, prompt, rgb) if steps == CLOSER else before.seen
     if not all(_within((x, y), near.window) for x, y, _ in prompt.clicks):
         near = seen
-    old = before.on(near, number)
-    choices = sam.find(near, prompt.clicks, prompt.box if near is seen else None, old)
-    points, adds = prompt.strokes[-1]
+    old, (points, adds) = before.on(near, number), prompt.strokes[-1]
     cells = [near.cell(x, y) for x, y in points]
-    kept = [(near.cell(x, y), sign) for x, y, sign in Prompt(prompt.strokes[:-1]).clicks]
-    new = choices.logits[0]
-    logits = _changed_near(old, new, cells, adds, [cell for cell, sign in kept if sign != adds])
+    clicks = [(near.cell(x, y), sign) for x, y, sign in prompt.clicks]
+    rest = [k for k in range(len(before)) if k != number]
+    other_logits = np.array([before.on(near, k) for k in rest], np.float32).reshape(-1, CELLS, CELLS)
+    others = Choices(near, other_logits, before.scores[rest])
+    logits, scores = _candidates(sam, others, old, prompt, cells, adds)
+    ratings = scores / 2 + [
+        _central(old, new, cells, adds) + 2 * np.mean([(new[cell] > 0) == sign for cell, sign in clicks])
+        for new in logits
+    ]
+    ratings[1] += TRUST
+    votes = np.exp(SURE * (ratings - ratings.max()))
     wrong = any((old[cell] > 0) != adds for cell in cells)
-    obeyed = all((new[cell] > 0) == sign for cell, sign in [*kept, *((cell, adds) for cell in cells)])
-    if wrong and obeyed and alike(new, logits) >= SIMILAR:
-        logits = new.copy()
-    for y, x in cells:  # where the decoder ignored the stroke, mark at least its cells
-        if (logits[y, x] > 0) != adds:
-            cv2.circle(logits, (x, y), DAB, 4.0 if adds else -4.0, -1)
-    return Choices(near, np.concatenate([logits[None], choices.logits[1:]]), choices.scores)
+    vote = np.tensordot(votes / votes.sum(), logits > 0, 1) if wrong else old > 0
+    nearness = [np.minimum(vote, new > 0).sum() / np.maximum(vote, new > 0).sum() for new in logits]
+    order = distinct(logits, np.argsort(-np.array(nearness), kind="stable"))[:MASKS]
+    for new in (logits := logits[order]):
+        obey(new, [*clicks, *((cell, adds) for cell in cells)], DAB, (-4.0, 4.0))
+    return Choices(near, logits, scores[order])
 
 
-def _changed_near(
-    old: np.ndarray, new: np.ndarray, cells: list[tuple[int, int]], adds: bool, opposed: list[tuple[int, int]]
-) -> np.ndarray:
-    """The logits `old`, (256, 256), with those of `new` in the connected parts that a stroke adds or removes.
+def _candidates(
+    sam: Sam, others: Choices, old: np.ndarray, prompt: Prompt, cells: list[tuple[int, int]], adds: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corrections of the logits `old` by the last stroke, in `cells`: logits (K, 256, 256) and scores (K,).
+
+    These are `old`, the decoder's masks (the best first) and `others`, whole and only where the stroke
+    touches what they change; parts around the stroke of which the decoder was less sure; and, if the stroke
+    takes away, the mask without the object there, for which the decoder is asked with all clicks reversed.
+    """
+    near = others.seen
+    choices = sam.find(near, prompt.clicks, prompt.box if near.part is None else None, old)
+    whole = np.concatenate([old[None], choices.logits, others.logits])
+    doubtful = [choices.logits[0] + (more if adds else -more) for more in DOUBTFUL]
+    logits = [*whole, *(_changed_near(old, new, cells, adds) for new in (*whole, *doubtful))]
+    scores = [0.0, *choices.scores, *others.scores] * 2 + [choices.scores[0]] * len(DOUBTFUL)
+    if not adds:
+        things = sam.find(near, [(x, y, not sign) for x, y, sign in prompt.clicks])
+        logits += [np.where(_touched(new > 0, cells), np.minimum(old, -new), old) for new in things.logits]
+        scores += [*things.scores]
+    return np.stack(logits).astype(np.float32), np.array(scores, np.float32)
+
+
+def _central(old: np.ndarray, new: np.ndarray, cells: list[tuple[int, int]], adds: bool) -> float:
+    """Whether the stroke lies in the middle of the largest change: the depth there, relative to the largest.
+
+    People correct what is most wrong, and in the middle of it.
+    """
+    gained, lost = masks.depth((new > 0) & (old <= 0)), masks.depth((old > 0) & (new <= 0))
+    here = max(float((gained if adds else lost)[cell]) for cell in cells)
+    return here / max(float(gained.max()), float(lost.max()), 1e-6)
+
+
+def obey(
+    values: np.ndarray,
+    clicks: Sequence[tuple[tuple[int, int], bool]],
+    radius: int,
+    levels: tuple[float, float] = (0, 1),
+) -> None:
+    """Correct a mask or logits, (H, W), in place: in a disc at each click that it contradicts.
 
     Args:
-        cells: of the stroke.
-        opposed: cells of earlier clicks of the other kind; what is nearer to them than to the stroke stays.
+        clicks: row and column of each, and whether it adds. What is as near to one of the other kind stays.
+        levels: the values of what is taken away, and of what is added.
     """
-    part = _touched((new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0), cells)
-    if any(part[cell] for cell in opposed):
-        part = _touched(part & (_away(cells) < _away(opposed)), cells)
-    return np.where(part, new, old)
+    for (y, x), adds in clicks:
+        if (values[y, x] > 0) == adds:
+            continue
+        top, left = max(0, y - radius), max(0, x - radius)
+        part = values[top : y + radius + 1, left : x + radius + 1]
+        rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
+        away = np.hypot(rows - y, columns - x)
+        disc = away <= radius
+        for other, sign in clicks:
+            if sign != adds and other != (y, x):
+                disc &= away < np.hypot(rows - other[0], columns - other[1])
+        part[disc] = levels[adds]
+
+
+def _changed_near(old: np.ndarray, new: np.ndarray, cells: list[tuple[int, int]], adds: bool) -> np.ndarray:
+    """The logits `old`, (256, 256), with `new` in the connected parts that a stroke adds or removes."""
+    return np.where(_touched((new > 0) & (old <= 0) if adds else (new <= 0) & (old > 0), cells), new, old)
 
 
 def _touched(mask: np.ndarray, cells: list[tuple[int, int]]) -> np.ndarray:
     """The connected parts of a mask that contain one of the cells."""
     _, places = cv2.connectedComponents(mask.astype(np.uint8))
     return np.isin(places, [number for number in {places[cell] for cell in cells} if number])
-
-
-def _away(cells: list[tuple[int, int]]) -> np.ndarray:
-    """The distance of each cell to the nearest of `cells`, float32 (256, 256)."""
-    marked = np.zeros((CELLS, CELLS), bool)
-    marked[tuple(np.transpose(cells))] = True
-    return masks.distance(marked)
 
 
 def _close_up(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.ndarray | None) -> Seen:

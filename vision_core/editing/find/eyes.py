@@ -20,7 +20,7 @@ from vision_core.editing.find.words import Wanted
 
 MOST = 20  # maximum number of objects per word
 COLORED = 0.25  # minimum share of an object's pixels in the requested colour
-SPOT = 0.008  # radius of the correction at a click that the mask misses, as a share of the longer side
+SPOT = 0.008  # radius of the correction at a click that the mask contradicts, as a share of the longer side
 UNNAMED = 0.3  # saliency weight of regions that are no detected object
 
 
@@ -67,16 +67,10 @@ class Eyes:
             ValueError: as `answers.answer`.
         """
         choices = self.answer(rgb, prompt, seen)
-        taken = (
-            prompt.chosen[-1] if len(prompt.chosen) == len(prompt.strokes) + (prompt.box is not None) else 0
-        )
-        mask = choices.drawn(rgb, taken % len(choices))
-        for x, y, adds in prompt.clicks:  # edge refinement must not exclude the clicked pixels
-            at = min(int(y), rgb.shape[0] - 1), min(int(x), rgb.shape[1] - 1)
-            if mask[at] != adds:
-                spot = np.zeros(mask.shape, np.uint8)
-                cv2.circle(spot, at[::-1], max(1, round(SPOT * max(rgb.shape[:2]))), 1, -1)
-                mask[spot > 0] = adds
+        mask = choices.drawn(rgb, prompt.numbers[-1] % len(choices))
+        last = rgb.shape[0] - 1, rgb.shape[1] - 1
+        clicks = [((min(int(y), last[0]), min(int(x), last[1])), adds) for x, y, adds in prompt.clicks]
+        answers.obey(mask, clicks, max(1, round(SPOT * max(rgb.shape[:2]))))  # as edge refinement may not
         return mask
 
     def named(self, rgb: np.ndarray, text: str, seen: Seen | None = None) -> Match:

@@ -4,7 +4,7 @@ Sources: Kirillov et al. 2023, "Segment Anything"; Zhang et al. 2023, "Faster Se
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
@@ -199,7 +199,8 @@ class Sam:
         masks, scores = session.run(
             outputs, {name: value for name, value in inputs.items() if name in input_names}
         )
-        return _ordered(seen, masks[0], scores[0], single=len(clicks) == 1 and box is None)
+        boxed = box is not None
+        return _ordered(seen, masks[0], scores[0], single=len(clicks) == 1 and not boxed, boxed=boxed)
 
 
 def _warped(
@@ -212,24 +213,31 @@ def _warped(
     return cv2.warpAffine(logits, places, size, flags=flags, borderMode=border, borderValue=NOTHING)
 
 
-def _ordered(seen: Seen, logits: np.ndarray, scores: np.ndarray, single: bool) -> Choices:
+def _ordered(seen: Seen, logits: np.ndarray, scores: np.ndarray, single: bool, boxed: bool) -> Choices:
     """The decoder's masks, the likeliest first, without near duplicates.
 
     Of four, the first is for boxes and several points, the others are for one point: part, middle and whole.
-    If the first is used, it is averaged with the likeliest other, which is more accurate.
+    In a box, the first is averaged with the likeliest other, which is more accurate.
     """
     if len(logits) == 4:
         order = [1 + int(k) for k in np.argsort(-(scores + WHOLE)[1:])]
+        if boxed:
+            logits = np.concatenate([logits[[0, order[0]]].mean(0)[None], logits[1:]])
         if not single:
-            both = logits[[0, order[0]]]
-            logits, order = np.concatenate([both.mean(0)[None], logits[1:]]), [0, *order]
+            order = [0, *order]
     else:
         order = [int(k) for k in np.argsort(-scores)]
+    order = distinct(logits, order)
+    return Choices(seen, logits[order].astype(np.float32), scores[order])
+
+
+def distinct(logits: np.ndarray, order: Iterable[int]) -> list[int]:
+    """The numbers of masks in an order, without near duplicates of earlier ones."""
     kept: list[int] = []
-    for k in order:
+    for k in map(int, order):
         if all(alike(logits[k], logits[other]) < ALIKE for other in kept):
             kept.append(k)
-    return Choices(seen, logits[kept].astype(np.float32), scores[kept])
+    return kept
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
