@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
@@ -130,6 +132,32 @@ def restoration(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "restoration.jpg", full_page=True, quality=82)
 
 
+def editing(page: Page, address: str) -> None:
+    """A cup that is selected by a box; its background is blurred."""
+    page.goto(f"{address}/image-editing/")
+    page.locator(".vc-examples [data-value=coffee]").click()
+    page.wait_for_selector("#found >> text=/Ready/")
+    page.locator("#mask-tools label:has(input[value=around])").click()
+    canvas = page.locator(".vc-canvas").bounding_box()
+    assert canvas
+    for x, y, move in ((0.12, 0.03, page.mouse.down), (0.82, 0.98, page.mouse.up)):
+        page.mouse.move(canvas["x"] + x * canvas["width"], canvas["y"] + y * canvas["height"], steps=4)
+        move()
+    page.wait_for_selector(".vc-over")
+    page.locator("#task label:has(input[value=background])").click()
+    page.wait_for_timeout(2000)
+    marked = page.screenshot(full_page=True)
+    page.locator("#start").click()
+    page.wait_for_selector("#progress >> text=/bit-identical/")
+    page.wait_for_timeout(1500)
+    page.evaluate("scrollTo(0, 0)")
+    views = [Image.open(BytesIO(view)) for view in (marked, page.screenshot(full_page=True))]
+    sheet = Image.new("RGB", (views[0].width, sum(view.height for view in views)), "white")
+    sheet.paste(views[0])
+    sheet.paste(views[1], (0, views[0].height))
+    sheet.save(IMAGES / "editing.jpg", quality=82)
+
+
 def text(page: Page, address: str) -> None:
     """An edit by text in a scene of the small world: where it looked, what it tried, what it chose."""
     page.goto(f"{address}/image-editing/")
@@ -146,7 +174,7 @@ def text(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "editing-text.jpg", full_page=True, quality=82)
 
 
-PAGES = {page.__name__: page for page in (digits, dashboard, leaves, color, restoration, text)}
+PAGES = {page.__name__: page for page in (digits, dashboard, leaves, color, restoration, editing, text)}
 
 
 def main() -> None:

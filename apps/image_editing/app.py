@@ -18,8 +18,7 @@ from vision_core.editing.fill.inpainting import GUIDANCE
 __all__ = ["build", "files"]
 
 INTRO = (
-    "Mark a place, or describe the change. Everything outside the dashed line stays as it is, "
-    "bit for bit; only a cut-out with a transparent background may reach beyond it."
+    "Mark a place, or describe the change. Everything outside the dashed line stays as it is, bit for bit."
 )
 SCENE_BUTTON = (
     '<button type="button" data-act="example" data-value="scene" class="vc-scene">a drawn<br>scene</button>'
@@ -173,7 +172,12 @@ def _fields(task: str, fill: str) -> tuple[Any, ...]:
 def _material() -> tuple[gr.Row, list[Any]]:
     """The material: (row of the controls of a picture, [colour, picture, blur, right, down, size, light])."""
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
-    other = inputs.upload("The other picture", "the picture to put there", visible=False, elem_id="other")
+    other = inputs.upload(
+        "The other picture; a cut-out may reach beyond the line",
+        "the picture to put there",
+        visible=False,
+        elem_id="other",
+    )
     with gr.Row(visible=False) as placing:
         move_right = inputs.Slider(
             -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."

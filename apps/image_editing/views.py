@@ -149,7 +149,7 @@ def offered(work: Work, number: int) -> str:
     return downloads.links(
         downloads.link(png, "Picture (PNG, full size)", "png", main=True),
         downloads.link(recipe, "Recipe", "recipe"),
-        title="Outside the dashed line, every pixel is the original's",
+        title="Outside the edit, every pixel is the original's",
     )
 
 

@@ -86,8 +86,8 @@ def judge(
     share = float((changes * weights).sum() / max(changes.sum(), 1e-9))
     lit = detail is not None and _light_alone(restored, detail) >= LEAST_CHANGE
     if share >= LEAST_TAKEN:
-        light = ", the light corrected" if lit else ""
-        part = "" if share > 0.97 else f", {share:.0%} of the repairs taken and the rest kept"
+        light = ", the light was corrected" if lit else ""
+        part = "" if share > 0.97 else f", and {share:.0%} of the repairs were used"
         reason = f"the average pixel changed by {change:.1f} of 255{light}{part}"
     elif lit:
         reason = f"only the light was corrected: the average pixel changed by {change:.1f} of 255"
