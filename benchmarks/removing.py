@@ -395,7 +395,8 @@ def _tile(rgb: np.ndarray, side: int = 360) -> np.ndarray:
 
 
 def main() -> None:
-    if len(sys.argv) < 3 or sys.argv[1] not in ("fill", "extend", "cut", "shadow", "scratches", "sheet"):
+    halves = {"fill": by_fill, "extend": by_extend, "cut": by_cut, "shadow": by_shadow}
+    if len(sys.argv) < 3 or sys.argv[1] not in (*halves, "scratches", "sheet"):
         raise SystemExit(__doc__)
     if sys.argv[1] == "sheet":
         return by_sheet(Path(sys.argv[2]), Path(sys.argv[3]))
@@ -403,7 +404,7 @@ def main() -> None:
     if sys.argv[1] == "scratches":
         return by_scratches(data, *(numbers or [18]))
     half, count = (*numbers, *(1, 16)[len(numbers) :])
-    {"fill": by_fill, "extend": by_extend, "cut": by_cut, "shadow": by_shadow}[sys.argv[1]](data, half, count)
+    halves[sys.argv[1]](data, half, count)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from vision_core import editing
 from vision_core.editing import masks
-from vision_core.editing.find import shadow
+from vision_core.editing.find import outlines, shadow
 from vision_core.pictures.images import Picture
 
 
@@ -20,6 +20,35 @@ def scene():
     cast = cv2.warpAffine(mask.astype(np.float32), lay, (320, 240)) > 0.5
     ground[mask] = (60, 90, 160)
     return ground.clip(0, 255).astype(np.uint8), mask, cast & ~mask
+
+
+def test_a_laid_outline_is_the_sheared_mask():
+    thing = masks.box(200, 260, 110, 40, 150, 120) | (np.hypot(*np.mgrid[-40:160, -130:130]) < 26)
+    outline = outlines.of(thing)
+    leans, flats = np.array([0.8, -0.5, 1.2]), np.array([0.25, 0.5, -0.3])
+    lines, directions = outline.laid(leans, flats)
+    assert np.linalg.norm(directions, axis=2) == pytest.approx(1, abs=1e-5)
+    for lean, flat, line, out in zip(leans, flats, lines, directions, strict=True):
+        lay = np.array([[1, -lean, lean * outline.foot], [0, -flat, outline.foot * (1 + flat)]])
+        expected = (cv2.warpAffine(thing.astype(np.float32), lay, (260, 200)) > 0.5) & ~thing
+        inside = outlines.filled(line, thing)
+        assert (inside & expected).sum() > 0.85 * (inside | expected).sum()
+        laid = outlines.filled(line, np.zeros_like(thing))
+        inner, outer = (
+            laid[tuple((line + d * out).round().astype(int)[:, ::-1].clip(0, (199, 259)).T)] for d in (-2, 2)
+        )
+        assert inner.mean() > 0.8 and outer.mean() < 0.2  # the directions point out of it
+
+
+def test_the_true_outline_is_proposed_and_one_of_another_colour_is_not(scene):
+    plain, mask, cast = scene
+    outline, near = outlines.of(mask), []
+    for color in (plain * 0.6, np.array((120, 20, 20))):
+        rgb = np.where(cast[..., None], color, plain).astype(np.uint8)
+        leans, flats = outlines.proposals(outlines.seen(rgb, mask), outline, 3)
+        assert len(leans) <= 9
+        near.append((np.hypot(leans - 0.7, flats - 0.25) < 0.1).any())
+    assert near == [True, False]
 
 
 @pytest.mark.parametrize("light", [0.45, 0.7])
@@ -41,6 +70,19 @@ def test_a_shadow_is_found_and_goes_with_its_thing(scene, light):
     assert (editing.reach(Picture(rgb), "remove", mask, with_shadow=True) == both.mask).all()
     again = list(editing.repeat(Picture(rgb), both.recipe))[-1].result
     assert (again.picture.rgb == both.picture.rgb).all() and (again.mask == both.mask).all()
+
+
+def test_a_deep_shadow_is_lifted_along_its_own_edge(scene):
+    """In bright sun; the true shadow leans more than the outline, as that of a thing with depth may."""
+    plain, mask, cast = scene
+    rows = np.arange(240)
+    bent = np.stack([np.roll(row, max(0, (180 - y) // 8)) for y, row in zip(rows, cast, strict=True)]) & ~mask
+    rgb = np.where(bent[..., None], plain * 0.3, plain).astype(np.uint8)
+    shade = shadow.find(rgb, mask)
+    assert shade is not None
+    inner = bent & ~masks.grow(~bent & ~mask, 2) & ~masks.grow(mask, 3)
+    error = np.abs(shade.lift(rgb)[inner].astype(int) - plain[inner]).mean()
+    assert error < np.abs(rgb[inner].astype(int) - plain[inner]).mean() / 4
 
 
 def test_there_is_none_in_even_light_nor_where_another_colour_lies(scene):

@@ -2,20 +2,19 @@
 
 from functools import cache
 
-import cv2
 import numpy as np
 import torch
 
 from vision_core import devices
 from vision_core.editing import masks
-from vision_core.editing.fill import filler, push_pull
+from vision_core.editing.fill import filler, patches, push_pull
 from vision_core.editing.fill.filler import Filler
 from vision_core.pictures import images
 from vision_core.weights import WEIGHTS, locate
 
 NAME = "editing-coarse"
 SIDE = 96  # longer side in pixels of the picture that the network sees
-COVERED = 0.3  # share of a reduced pixel that is hole, from which on it is filled
+KNOWN = 0.7  # share of a reduced pixel that is known, below which it is filled
 
 
 @cache
@@ -41,11 +40,7 @@ def fill(network: Filler, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
         hole: bool (H, W).
     """
     height, width = (max(2, round(side * SIDE / max(hole.shape))) for side in hole.shape)
-    known = np.where(hole[..., None], 0, rgb).astype(np.float32)
-    covered = cv2.resize(hole.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    light = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
-    small = (light / (1 - covered).clip(COVERED)[..., None]).round().clip(0, 255).astype(np.uint8)
-    gap = covered > COVERED
+    small, gap = patches.shrink(rgb, hole, height, width, KNOWN)
     smooth, unknown = images.to_tensor(push_pull.fill(small, gap)), torch.from_numpy(gap)[None, None]
     devices.share_cores()
     with torch.inference_mode():

@@ -60,7 +60,7 @@ def fill(
     height, width = (max(8, round(side * scale)) for side in hole.shape)
     small, gap, kept_out = rgb, hole, barred
     if scale < 1:
-        small, gap = _shrink(rgb, hole, height, width)
+        small, gap = shrink(rgb, hole, height, width)
         kept_out = gap | (cv2.resize(barred.astype(np.float32), (width, height)) > 0)
         if not roomy(kept_out, radius):
             kept_out = gap
@@ -105,14 +105,16 @@ def _layout(guide: np.ndarray, height: int, width: int) -> np.ndarray:
     return layout
 
 
-def _shrink(rgb: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shrink the known pixels and the hole; a pixel that is known by less than half becomes hole."""
+def shrink(
+    rgb: np.ndarray, hole: np.ndarray, height: int, width: int, least: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink the known pixels and the hole; a pixel of which less than `least` is known becomes hole."""
     known = rgb.copy()
     known[hole] = 0
     small = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
     weight = cv2.resize((~hole).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    light = small / np.maximum(weight, 0.5)[..., None]
-    return light.round().clip(0, 255).astype(np.uint8), weight < 0.5
+    light = small / np.maximum(weight, least)[..., None]
+    return light.round().clip(0, 255).astype(np.uint8), weight < least
 
 
 def enlarge(
