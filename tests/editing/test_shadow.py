@@ -73,16 +73,19 @@ def test_a_shadow_is_found_and_goes_with_its_thing(scene, light):
 
 
 def test_a_deep_shadow_is_lifted_along_its_own_edge(scene):
-    """In bright sun; the true shadow leans more than the outline, as that of a thing with depth may."""
+    """In bright sun, on ground that bends away, where no sheared outline fits."""
     plain, mask, cast = scene
     rows = np.arange(240)
-    bent = np.stack([np.roll(row, max(0, (180 - y) // 8)) for y, row in zip(rows, cast, strict=True)]) & ~mask
+    bent = (
+        np.stack([np.roll(row, max(0, y - 180) ** 2 // 30) for y, row in zip(rows, cast, strict=True)])
+        & ~mask
+    )
     rgb = np.where(bent[..., None], plain * 0.3, plain).astype(np.uint8)
     shade = shadow.find(rgb, mask)
     assert shade is not None
     inner = bent & ~masks.grow(~bent & ~mask, 2) & ~masks.grow(mask, 3)
     error = np.abs(shade.lift(rgb)[inner].astype(int) - plain[inner]).mean()
-    assert error < np.abs(rgb[inner].astype(int) - plain[inner]).mean() / 4
+    assert error < np.abs(rgb[inner].astype(int) - plain[inner]).mean() / 8
 
 
 def test_there_is_none_in_even_light_nor_where_another_colour_lies(scene):
