@@ -149,7 +149,7 @@ def _deep(rgb: np.ndarray, thing: np.ndarray, laid: np.ndarray) -> np.ndarray | 
     inside = values[near]
     if not len(inside) or np.ptp(inside) < SUNNY:
         return None
-    levels = cv2.normalize(inside, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    levels = ((inside - inside.min()) / np.ptp(inside) * 255).astype(np.uint8)
     dark = levels.ravel() <= cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0]
     step = inside[~dark].mean() - inside[dark].mean()
     between = dark.mean() * (1 - dark.mean()) * step**2  # variance
