@@ -93,25 +93,30 @@ def _surroundings(rgb: np.ndarray, mask: np.ndarray) -> tuple[tuple[slice, slice
 
 def _cast(rgb: np.ndarray, thing: np.ndarray) -> Shadow | None:
     """`find` at the working size."""
-    shapes, features = _candidates(rgb, thing)
+    values, light = outlines.seen(rgb, thing), _light(rgb)
+    shapes, features = _candidates(values, light, thing)
     chances = 1 / (1 + np.exp(-(features @ WEIGHTS + INTERCEPT)))
     if not len(chances) or chances.max() < LIKELY:
         return None
     best = shapes[int(np.argmax(chances))]
-    deep = _deep(rgb, thing, best)
-    return _fitted(
-        _light(rgb), thing, [best, _with_dark_pixels(rgb, thing, best)] if deep is None else [deep]
-    )[1]
+    deep = _deep(values[..., 0], thing, best)
+    tried = [best, _with_dark_pixels(values[..., 0], thing, best)] if deep is None else [deep]
+    return _fitted(light, thing, tried)[1]
 
 
-def _candidates(rgb: np.ndarray, thing: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+def _candidates(
+    values: np.ndarray, light: np.ndarray, thing: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
     """The most likely shapes of a shadow, bool (H, W) each, and what speaks for each of K, float32 (K, 5).
 
     The features: share of the outline that looks like a shadow's edge; clearness of the edge; share of the
     gradient around it that lifting explains; logarithms of the loss of light and of the area, relative to the
     thing's.
+
+    Args:
+        values: see `outlines.seen`. light: see `_light`.
     """
-    values, outline, light = outlines.seen(rgb, thing), outlines.of(thing), _light(rgb)
+    outline = outlines.of(thing)
     ways = outlines.proposals(values, outline, EACH)
     found, shapes, features = outlines.evidence(values, outline, *ways), [], []
     for points, share, clear in zip(outline.laid(*ways)[0], found.share, found.clear, strict=True):
@@ -129,24 +134,30 @@ def _light(rgb: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(np.log((rgb.astype(np.float32) / 255) ** 2.2 + BLACK), (0, 0), 0.7)
 
 
-def _with_dark_pixels(rgb: np.ndarray, thing: np.ndarray, laid: np.ndarray) -> np.ndarray:
-    """A shape with the pixels nearby that are darker than their surroundings by half of its own darkening."""
+def _with_dark_pixels(light: np.ndarray, thing: np.ndarray, laid: np.ndarray) -> np.ndarray:
+    """A shape with the pixels nearby that are darker than their surroundings by half of its own darkening.
+
+    Args:
+        light: the logarithm of the luminance, (H, W).
+    """
     near = masks.grow(laid, 6) & ~thing
     around = masks.grow(laid, 14) & ~near & ~thing
     if not around.any():
         return laid
-    light = outlines.seen(rgb, thing)[..., 0]
     weight = around.astype(np.float32)
     lit = cv2.GaussianBlur(light * weight, (0, 0), 15) / (cv2.GaussianBlur(weight, (0, 0), 15) + 1e-6)
     step = max(outlines.DARKER[0], float(np.median((lit - light)[laid])))
     return masks.grow(laid | (near & (light < lit - step / 2)), 2) & ~thing
 
 
-def _deep(rgb: np.ndarray, thing: np.ndarray, laid: np.ndarray) -> np.ndarray | None:
-    """The shape of a shadow in bright sun, which its darkness alone separates (Otsu's threshold); or None."""
+def _deep(light: np.ndarray, thing: np.ndarray, laid: np.ndarray) -> np.ndarray | None:
+    """The shape of a shadow in bright sun, which its darkness alone separates (Otsu's threshold); or None.
+
+    Args:
+        light: the logarithm of the luminance, (H, W).
+    """
     near = masks.grow(laid, 10) & ~masks.grow(thing, 2)
-    values = outlines.seen(rgb, thing)[..., 0]
-    inside = values[near]
+    inside = light[near]
     if not len(inside) or np.ptp(inside) < SUNNY:
         return None
     levels = ((inside - inside.min()) / np.ptp(inside) * 255).astype(np.uint8)
