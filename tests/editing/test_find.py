@@ -1,7 +1,6 @@
 """Tests of selection with the bundled networks: words, clicks, boxes, edges."""
 
 import shutil
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -48,10 +47,7 @@ def middle(mask: np.ndarray) -> tuple[float, float]:
         ("hot dogs", "hot dog", {"names": ("hot dog",)}),
         ("an orange", "orange", {"names": ("orange",), "color": ""}),
         ("cherries and knives", "", {"ignored": ("cherries",)}),
-        ("mice", "mouse", {"names": ("mouse",), "several": True}),
-        ("the people", "people", {"names": ("person",), "several": True}),
-        ("every dog", "dog", {"several": True, "count": None, "ignored": ()}),
-        ("a brown dog", "dog", {"several": False, "count": 1}),
+        ("mice", "mouse", {"names": ("mouse",)}),
         ("an apple tree", "", {"names": ()}),
         ("fruits", "fruit", {"names": ("banana", "apple", "orange")}),
         ("left", "", {"names": ()}),
@@ -276,28 +272,6 @@ def test_a_mirrored_picture_shows_the_same_things_mirrored(coffee):
     for one, other in zip(mirrored, look.things, strict=True):
         left, top, right, bottom = other.box
         assert one.box == pytest.approx((rgb.shape[1] - right, top, rgb.shape[1] - left, bottom), abs=4)
-
-
-def test_one_word_means_no_doubtful_thing_and_a_plural_means_all(coffee):
-    rgb, look = coffee
-    cup = next(thing for thing in look.things if thing.name == "cup")
-    others = [replace(cup, score=share * cup.score, box=(0.0, 0.0, 60.0, 60.0)) for share in (0.7, 0.5)]
-    seen = replace(look, things=(cup, *others), answers={})
-    assert [eyes.shared().named(rgb, text, seen).things for text in ("cup", "cups", "all cup")] == [
-        (cup, others[0]),
-        (cup, *others),
-        (cup, *others),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("cups", "certain"),
-    [((0.3, 0.2, 0.19), (0.3, 0.2, 0.19)), ((0.4, 0.25, 0.2), (0.4, 0.25)), ((0.25, 0.24), ())],
-)
-def test_a_weak_thing_counts_only_beside_a_certain_one_of_its_name(cups, certain):
-    box = (0.0, 0.0, 10.0, 10.0)
-    candidates = [Thing("dog", 0.25, box), *(Thing("cup", score, box) for score in cups)]
-    assert things.certain(candidates) == [Thing("cup", score, box) for score in certain]
 
 
 def test_what_stands_out_is_a_thing(coffee):

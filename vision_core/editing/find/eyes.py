@@ -115,9 +115,6 @@ class Eyes:
         if not matches:
             return [], f"“{wanted.word}” was not found."
         fitting = matches
-        if wanted == Wanted(wanted.word, wanted.names, ignored=wanted.ignored):  # no doubtful ones for "dog"
-            best = things.best_scores(matches)
-            fitting = [thing for thing in matches if thing.score >= things.LIKE_BEST * best[thing.name]]
         if wanted.color:
             fitting = [
                 t for t in matches if colored(rgb, self.mask_of(rgb, seen, t), wanted.color) >= COLORED

@@ -20,9 +20,7 @@ BINS = 11  # bins of the distance to each side, in strides
 MEAN = np.array([103.53, 116.28, 123.675], np.float32)  # BGR
 SPREAD = np.array([57.375, 57.12, 58.395], np.float32)
 LEAST = 0.15  # candidates with a lower score are dropped
-FOUND = 0.26  # minimum score of a detection
-WEAK = 0.18  # minimum score beside a better detection of the same name
-LIKE_BEST = 0.6  # minimum score of such a weak detection, relative to the best of its name
+FOUND = 0.26  # minimum score of a detection; see `benchmarks/editing.py things`
 SAME = 0.6  # boxes with a higher IoU are the same object
 _NAMES = """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop
@@ -50,11 +48,11 @@ def _network() -> Network:
     return Network(find("marking") / "detector.onnx")
 
 
-def detect(rgb: np.ndarray) -> list[Thing]:
+def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
     """The things of uint8 (H, W, 3), the most certain first.
 
     A score is the mean over the picture and its mirror image, so detections in only one of them count half.
-    Of several names for one place, only the likeliest is kept; see `certain`.
+    Of several names for one place, only the likeliest is kept.
     """
     width = rgb.shape[1]
     scores, boxes = _look(rgb)
@@ -72,27 +70,12 @@ def detect(rgb: np.ndarray) -> list[Thing]:
             detections.append((score / 2, box))
     things: list[Thing] = []
     for score, box in sorted(detections, key=lambda one: -one[0].max()):
-        if score.max() < WEAK:
+        if score.max() < least:
             break
         if not things or overlap(box, np.array([thing.box for thing in things])).max() < SAME:
             left, top, right, bottom = map(float, box)
             things.append(Thing(NAMES[score.argmax()], float(score.max()), (left, top, right, bottom)))
-    return certain(things)
-
-
-def certain(candidates: Sequence[Thing]) -> list[Thing]:
-    """The candidates with a score of `FOUND`, or near that of such a one of the same name."""
-    best = best_scores(candidates)
-    return [
-        thing
-        for thing in candidates
-        if best[thing.name] >= FOUND and thing.score >= min(FOUND, LIKE_BEST * best[thing.name])
-    ]
-
-
-def best_scores(things: Sequence[Thing]) -> dict[str, float]:
-    """The best score of each name."""
-    return {thing.name: thing.score for thing in sorted(things, key=lambda thing: thing.score)}
+    return things
 
 
 def overlap(box: Sequence[float] | np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -133,16 +133,11 @@ large: big, large, huge, bigger, larger, biggest, largest, tall, tallest
 small: small, little, tiny, smaller, smallest, short, shortest
 """)
 IRREGULAR = {"mice": "mouse", "geese": "goose", "calves": "calf", "buses": "bus", "knives": "knife"}
-GROUPS = set(
-    "people men women children crowd couple family folks cattle oxen luggage "
-    "everything food furniture cutlery tableware electronics".split()
-)
-ALL = set("all every each any both some many several".split())
 NUMBERS = "one two three four five six seven eight nine ten".split()
 ORDER = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
 ONE = {"a", "an", "single", "another"}
 EMPTY = set(
-    "the on in at to from of with by my your his her their "
+    "all every each any both the some many several on in at to from of with by my your his her their "
     "this that these those side corner hand part most very".split()
 )
 # words that may follow the name of an object and start its description
@@ -162,7 +157,6 @@ class Wanted:
         size: 1 for the largest, -1 for the smallest, 0 for any.
         place_number: e.g. 2 for "the second from the left"; 0 if not mentioned.
         count: how many; None for all.
-        several: whether the word is a plural or a group, or goes with a word like "all".
         ignored: words that were not understood.
     """
 
@@ -173,7 +167,6 @@ class Wanted:
     size: int = 0
     place_number: int = 0
     count: int | None = None
-    several: bool = False
     ignored: tuple[str, ...] = ()
 
 
@@ -228,16 +221,7 @@ def _parse_one(text: str) -> Wanted:
     number = next((ORDER.index(one) + 1 for one in modifiers if one in ORDER), 0)
     count = next((_count(one) for one in modifiers if _count(one)), None)
     picked = bool(places or sizes or number)
-    understood = {
-        *_meant("colors"),
-        *_meant("places"),
-        *_meant("sizes"),
-        *ORDER,
-        *NUMBERS,
-        *ONE,
-        *ALL,
-        *EMPTY,
-    }
+    understood = {*_meant("colors"), *_meant("places"), *_meant("sizes"), *ORDER, *NUMBERS, *ONE, *EMPTY}
     return Wanted(
         word,
         names,
@@ -246,7 +230,6 @@ def _parse_one(text: str) -> Wanted:
         {"large": 1, "small": -1}[sizes[0]] if sizes else 0,
         number,
         1 if number else count or (1 if picked and not plural else None),
-        plural or word in GROUPS or not ALL.isdisjoint(modifiers),
         tuple(one for one in modifiers if one not in understood and not one.isdecimal()),
     )
 
