@@ -20,7 +20,7 @@ BINS = 11  # bins of the distance to each side, in strides
 MEAN = np.array([103.53, 116.28, 123.675], np.float32)  # BGR
 SPREAD = np.array([57.375, 57.12, 58.395], np.float32)
 LEAST = 0.15  # candidates with a lower score are dropped
-FOUND = 0.26  # minimum score of a detection; see `benchmarks/editing.py things`
+FOUND = 0.26  # minimum score of a detection; see `benchmarks/marking.py`
 SAME = 0.6  # boxes with a higher IoU are the same object
 _NAMES = """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop
@@ -48,7 +48,7 @@ def _network() -> Network:
     return Network(find("marking") / "detector.onnx")
 
 
-def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
+def detect(rgb: np.ndarray) -> list[Thing]:
     """The things of uint8 (H, W, 3), the most certain first.
 
     A score is the mean over the picture and its mirror image, so detections in only one of them count half.
@@ -70,7 +70,7 @@ def detect(rgb: np.ndarray, least: float = FOUND) -> list[Thing]:
             detections.append((score / 2, box))
     things: list[Thing] = []
     for score, box in sorted(detections, key=lambda one: -one[0].max()):
-        if score.max() < least:
+        if score.max() < FOUND:
             break
         if not things or overlap(box, np.array([thing.box for thing in things])).max() < SAME:
             left, top, right, bottom = map(float, box)
