@@ -1,6 +1,9 @@
 """Tests of selection with the bundled networks: words, clicks, boxes, edges."""
 
+import json
 import shutil
+from dataclasses import replace
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
@@ -272,6 +275,30 @@ def test_a_mirrored_picture_shows_the_same_things_mirrored(coffee):
     for one, other in zip(mirrored, look.things, strict=True):
         left, top, right, bottom = other.box
         assert one.box == pytest.approx((rgb.shape[1] - right, top, rgb.shape[1] - left, bottom), abs=4)
+
+
+def test_an_object_is_detected_once(shared_data):
+    """Photographs of one bed and of one laptop, in which the detector sees two."""
+    with ZipFile(shared_data / "coco_captions_masks/coco_captions_masks.zip") as packed:
+        entries = json.loads((shared_data / "coco_captions_masks/index.json").read_text())
+        for number, name in ((44, "bed"), (49, "laptop")):
+            rgb = images.read(packed.read(entries[number]["image"])).rgb
+            detected = [thing.name for thing in things.detect(rgb)]
+            assert detected.count(name) == 1
+            assert sum(one["category"] == name for one in entries[number]["objects"]) == 1
+
+
+def test_a_click_means_the_object_in_whose_middle_it_lies(coffee):
+    rgb, look = coffee
+    cup = next(thing for thing in look.things if thing.name == "cup")
+    left, top, right, bottom = cup.box
+    x, y = (left + right) / 2, (top + bottom) / 2
+    beside = Thing("spoon", cup.score, (x - 2, y - 2, x + 90, y + 90))  # smaller; the click is in its corner
+    with_both = replace(look, things=(beside, cup), answers={})
+    assert (beside.box[2] - beside.box[0]) * (beside.box[3] - beside.box[1]) < (right - left) * (bottom - top)
+    choices = eyes.shared().answer(rgb, Prompt((at((x, y)),)), with_both)
+    with_cup = eyes.shared().answer(rgb, Prompt((at((x, y)),)), replace(look, things=(cup,), answers={}))
+    assert (choices.logits == with_cup.logits).all()
 
 
 def test_what_stands_out_is_a_thing(coffee):

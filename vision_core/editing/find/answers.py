@@ -23,10 +23,12 @@ from vision_core.editing.find.segment import (
     alike,
     distinct,
 )
+from vision_core.editing.find.things import Thing
 
 DAB = 3  # radius in cells of the correction where a mask contradicts a click
 REMEMBERED = 24  # cached answers per picture, one megabyte each
 SURFACES = ("dining table", "bed")  # objects whose box is no hint: a click may mean what lies on them
+OFF_MIDDLE = 0.1  # added to how central a click is in a box, from 0 to 1
 SURE = 8.0  # steepness of the votes: how much more a candidate with a better rating weighs
 TRUST = 0.2  # added to the rating of the decoder's best answer to all clicks
 DOUBTFUL = (2.0, 5.0)  # added to the decoder's logits for parts of which it is less sure
@@ -248,21 +250,30 @@ def _close_up(sam: Sam, choices: Choices, number: int, prompt: Prompt, rgb: np.n
 
 
 def _object_choices(sam: Sam, seen: Seen, prompt: Prompt) -> Choices | None:
-    """The masks for the first stroke and the box of the smallest detected object there.
+    """The masks for the first stroke and the box of the detected object that it probably means.
 
     None if there is no object, or its mask does not contain the stroke.
     """
     points, adds = prompt.strokes[0]
-    boxes = [
-        thing.box
+    candidates = [
+        thing
         for thing in seen.things
         if thing.name not in SURFACES and all(_within(point, thing.box) for point in points)
     ]
-    if not adds or not boxes:
+    if not adds or not candidates:
         return None
-    box = min(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    choices = sam.find(seen, prompt.clicks, box)
+    x, y = np.mean(points, 0)
+    thing = max(candidates, key=lambda thing: _meant(thing, x, y))
+    choices = sam.find(seen, prompt.clicks, thing.box)
     return choices if choices.logits[0][seen.cell(*points[0])] > 0 else None
+
+
+def _meant(thing: Thing, x: float, y: float) -> float:
+    """How likely a point in an object's box means it: people click in the middle, also of small things."""
+    left, top, right, bottom = thing.box
+    width, height = max(right - left, 1), max(bottom - top, 1)
+    central = 4 * min(x - left, right - x) / width * min(y - top, bottom - y) / height
+    return (central + OFF_MIDDLE) * thing.score / float(np.sqrt(width * height))
 
 
 def _containing_first(choices: Choices, click: Click) -> Choices:

@@ -21,11 +21,13 @@ def refine(rgb: np.ndarray, level: np.ndarray) -> np.ndarray:
 
     Only pixels near the coarse edge are refined, at full resolution, so that large pictures show no steps.
     """
+    from scipy.special import expit
+
     height, width = rgb.shape[:2]
     scale = min(1.0, WORKING / max(height, width))
     size = max(2, round(width * scale)), max(2, round(height * scale))
     gray = _gray(compose.resize(rgb, size[1], size[0]))
-    chance = 1 / (1 + np.exp(-STEEP * cv2.resize(level, size, interpolation=cv2.INTER_LINEAR)))
+    chance = expit(STEEP * cv2.resize(level, size, interpolation=cv2.INTER_LINEAR))
     slope, rest = _coefficients(gray, chance)
     mask = np.zeros((height, width), bool)
     rows, columns = (np.flatnonzero((chance > SURE).any(axis)) for axis in (1, 0))

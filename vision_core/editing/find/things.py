@@ -22,6 +22,8 @@ SPREAD = np.array([57.375, 57.12, 58.395], np.float32)
 LEAST = 0.15  # candidates with a lower score are dropped
 FOUND = 0.26  # minimum score of a detection; see `benchmarks/marking.py`
 SAME = 0.6  # boxes with a higher IoU are the same object
+SAME_NAME = 0.45  # the same for two of one name, if one of them is much less certain
+LESS_CERTAIN = 0.8  # maximum score of that one, relative to the other's
 _NAMES = """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop
 sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack,
@@ -52,7 +54,7 @@ def detect(rgb: np.ndarray) -> list[Thing]:
     """The things of uint8 (H, W, 3), the most certain first.
 
     A score is the mean over the picture and its mirror image, so detections in only one of them count half.
-    Of several names for one place, only the likeliest is kept.
+    Of several detections of one object, only the likeliest is kept.
     """
     width = rgb.shape[1]
     scores, boxes = _look(rgb)
@@ -72,10 +74,17 @@ def detect(rgb: np.ndarray) -> list[Thing]:
     for score, box in sorted(detections, key=lambda one: -one[0].max()):
         if score.max() < FOUND:
             break
-        if not things or overlap(box, np.array([thing.box for thing in things])).max() < SAME:
-            left, top, right, bottom = map(float, box)
-            things.append(Thing(NAMES[score.argmax()], float(score.max()), (left, top, right, bottom)))
+        left, top, right, bottom = map(float, box)
+        new = Thing(NAMES[score.argmax()], float(score.max()), (left, top, right, bottom))
+        if not any(_same(new, thing) for thing in things):
+            things.append(new)
     return things
+
+
+def _same(thing: Thing, better: Thing) -> bool:
+    """Whether a detection is another one of the object of a better one."""
+    doubtful = thing.name == better.name and thing.score < LESS_CERTAIN * better.score
+    return bool(overlap(thing.box, np.array([better.box]))[0] >= (SAME_NAME if doubtful else SAME))
 
 
 def overlap(box: Sequence[float] | np.ndarray, boxes: np.ndarray) -> np.ndarray:
