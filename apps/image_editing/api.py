@@ -52,7 +52,6 @@ def edit_task(
         material = edits.material_of(filled, color or "#808080", None)
         make_painter = partial(editing.painter, filled, material=material, guidance=7.5)
         options = {"mask": marked, "prompt": text(prompt, "The prompt"), "seed": chosen}
-        options["with_shadow"] = task == "remove"
         for event in gpu.stream(edits.perform_task, picture, task, make_painter, options):
             if isinstance(event, Done):
                 edited = event.result

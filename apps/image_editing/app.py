@@ -160,7 +160,7 @@ def _fields(task: str, fill: str) -> tuple[Any, ...]:
         _about(task),
         gr.Button(edits.STARTS.get(task, edits.START)),
         gr.Row(visible=task == "extend"),
-        gr.Checkbox(visible=task == "remove"),
+        gr.Checkbox(visible=task == "remove" or (task == "replace" and fill == "picture")),
         gr.Textbox(visible=by_text),
         gr.ColorPicker(visible=fill in ("color", "tint")),
         gr.Image(visible=fill == "picture"),

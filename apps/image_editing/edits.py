@@ -196,7 +196,7 @@ def begin_task(state: Session | None, *values: Any) -> Any:
         "padding": optional(form.padding, 0, 16, "The context"),
         "feather": optional(form.feather, 0, 1000, "The feather"),
         "edge": visitor.edge,
-        "with_shadow": visitor.shadow and task == "remove",
+        "with_shadow": None if visitor.shadow else False,
         "blending": editing.Blending(poisson=bool(form.poisson) or (task == "extend" and fill != "color")),
     }
     make_painter = form.painter(fill)

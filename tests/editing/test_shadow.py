@@ -72,6 +72,26 @@ def test_a_shadow_is_found_and_goes_with_its_thing(scene, light):
     assert (again.picture.rgb == both.picture.rgb).all() and (again.mask == both.mask).all()
 
 
+def test_the_shadow_of_a_thing_goes_when_a_cut_out_stands_in_its_place(scene):
+    plain, mask, cast = scene
+    rgb = np.where(cast[..., None], plain * 0.5, plain).astype(np.uint8)
+    disc = np.hypot(*(np.mgrid[:80, :80] - 39.5)) < 38
+    other = Picture(np.full((80, 80, 3), (240, 240, 40), np.uint8), alpha=np.uint8(255) * disc)
+    events = editing.perform(Picture(rgb), "replace", editing.painter(material=other), mask=mask)
+    edit = list(events)[-1].result
+    yellow = (edit.picture.rgb == (240, 240, 40)).all(2)
+    ground = cast & ~masks.grow(yellow, 3)
+    assert yellow.any() and ground.sum() > 0.5 * cast.sum()
+    error, before = (
+        np.abs(each[ground].astype(int) - plain[ground]).mean() for each in (edit.picture.rgb, rgb)
+    )
+    assert error < before / 3 and (edit.picture.rgb[~edit.mask] == rgb[~edit.mask]).all()
+    filled = list(editing.perform(Picture(rgb), "replace", editing.painter(material="#f0f028"), mask=mask))
+    assert (
+        filled[-1].result.picture.rgb[cast & ~masks.grow(mask, 12)] == rgb[cast & ~masks.grow(mask, 12)]
+    ).all()
+
+
 def test_a_deep_shadow_is_lifted_along_its_own_edge(scene):
     """In bright sun, on ground that bends away, where no sheared outline fits."""
     plain, mask, cast = scene

@@ -120,7 +120,10 @@ def perform(
     light: Annotated[bool, Option("--light", help="Adapt the material to the surrounding colours.")] = False,
     shadow: Annotated[
         bool | None,
-        Option("--shadow/--no-shadow", help="Remove the shadow of the object, too (default for remove)."),
+        Option(
+            "--shadow/--no-shadow",
+            help="Remove the shadow of the object, too (default for remove and for replace by a cut-out).",
+        ),
     ] = None,
     ratio: Annotated[
         str, Option(help="extend: aspect ratio to reach, such as 16:9, with the picture centred.")
@@ -187,7 +190,7 @@ def perform(
         padding=padding,
         feather=feather,
         edge=edge,
-        with_shadow=name == "remove" if shadow is None else shadow,
+        with_shadow=shadow,
         sides=_sides(picture, ratio) if ratio else (left, top, right, bottom),
         blending=editing.Blending(poisson=poisson or name == "extend"),
     )

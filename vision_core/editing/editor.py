@@ -95,7 +95,7 @@ def perform(
     padding: float | None = None,
     feather: float | None = None,
     edge: float | None = None,
-    with_shadow: bool = False,
+    with_shadow: bool | None = None,
     sides: tuple[int, int, int, int] = (0, 0, 0, 0),
     blending: Blending | None = None,
 ) -> Generator[Event | Candidate]:
@@ -105,7 +105,8 @@ def perform(
         painter: several give as many candidates, of which the first is chosen.
         mask: bool (H, W); None takes the task's own.
         strength, padding, feather, edge: as `tasks.plan`'s; None takes the task's own.
-        with_shadow: the shadow that the marked thing casts is lifted, or stays with a thing that stays.
+        with_shadow: the shadow that the marked thing casts is lifted, or stays with a thing that stays. None
+            lifts that of a thing that is removed, or replaced by a cut-out.
         sides: for `extend`: pixels to add at left, top, right and bottom.
 
     Raises:
@@ -116,6 +117,8 @@ def perform(
     kind = named(task)
     _check_painters(task, painters)
     canvas, user_mask, cast = picture, mask, None
+    if with_shadow is None:
+        with_shadow = task == "remove" or any(_stands_instead(task, one) for one in painters)
     if with_shadow and mask is not None:
         cast = shadow.find(picture.seen, masks.check(mask, *picture.rgb.shape[:2]))
         if cast and kind.inverse:
@@ -141,7 +144,7 @@ def perform(
     for backend in painters:
         if task == "extend" and backend.name == "classical":
             result = yield from strips.paint(canvas, chosen, backend)
-        elif task == "replace" and isinstance(backend, Material) and backend.outline:
+        elif isinstance(backend, Material) and _stands_instead(task, backend):
             result, chosen = yield from _put_instead(canvas, chosen, backend, blending)
         else:
             result = yield from paint(canvas, chosen, backend, blending)
@@ -151,6 +154,11 @@ def perform(
     before = canvas if task == "extend" else picture
     changed = chosen.mask | cast.mask if cast and not kind.inverse else chosen.mask
     yield Done(Edit(before, candidates, recipes[0], changed))
+
+
+def _stands_instead(task: str, painter: Painter) -> bool:
+    """Whether a cut-out replaces the selected thing, which is removed."""
+    return task == "replace" and isinstance(painter, Material) and painter.outline is not None
 
 
 def _put_instead(
