@@ -25,6 +25,15 @@ def coffee() -> tuple[np.ndarray, Seen]:
     return rgb, eyes.shared().see(rgb)
 
 
+def coco(shared_data, number: int) -> tuple[np.ndarray, np.ndarray, list[dict]]:
+    """A photograph of COCO, the number of the object at each pixel (0: none), and the objects."""
+    folder = shared_data / "coco_captions_masks"
+    entry = json.loads((folder / "index.json").read_text())[number]
+    with ZipFile(folder / "coco_captions_masks.zip") as packed:
+        rgb, numbers = (images.read(packed.read(entry[name])).rgb for name in ("image", "mask"))
+    return rgb, numbers[..., 0], entry["objects"]
+
+
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / (one | other).sum())
 
@@ -277,15 +286,21 @@ def test_a_mirrored_picture_shows_the_same_things_mirrored(coffee):
         assert one.box == pytest.approx((rgb.shape[1] - right, top, rgb.shape[1] - left, bottom), abs=4)
 
 
-def test_an_object_is_detected_once(shared_data):
+@pytest.mark.parametrize(("number", "name"), [(44, "bed"), (49, "laptop")])
+def test_an_object_is_detected_once(shared_data, number, name):
     """Photographs of one bed and of one laptop, in which the detector sees two."""
-    with ZipFile(shared_data / "coco_captions_masks/coco_captions_masks.zip") as packed:
-        entries = json.loads((shared_data / "coco_captions_masks/index.json").read_text())
-        for number, name in ((44, "bed"), (49, "laptop")):
-            rgb = images.read(packed.read(entries[number]["image"])).rgb
-            detected = [thing.name for thing in things.detect(rgb)]
-            assert detected.count(name) == 1
-            assert sum(one["category"] == name for one in entries[number]["objects"]) == 1
+    rgb, _, objects = coco(shared_data, number)
+    assert sum(one["category"] == name for one in objects) == 1
+    assert [thing.name for thing in things.detect(rgb)].count(name) == 1
+
+
+def test_a_box_marks_what_fills_it(shared_data):
+    """A suitcase among others; the decoder prefers a part that does not reach the sides of the box."""
+    rgb, numbers, _ = coco(shared_data, 48)
+    left, top, right, bottom = 197, 74, 297, 179
+    inside = numbers[top:bottom, left:right]
+    mask = eyes.shared().mark(rgb, Prompt(box=(left, top, right, bottom)))
+    assert iou(mask, numbers == np.bincount(inside[inside > 0]).argmax()) > 0.6
 
 
 def test_a_click_means_the_object_in_whose_middle_it_lies(coffee):

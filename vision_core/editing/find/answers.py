@@ -23,7 +23,7 @@ from vision_core.editing.find.segment import (
     alike,
     distinct,
 )
-from vision_core.editing.find.things import Thing
+from vision_core.editing.find.things import Thing, overlap
 
 DAB = 3  # radius in cells of the correction where a mask contradicts a click
 REMEMBERED = 24  # cached answers per picture, one megabyte each
@@ -34,6 +34,7 @@ TRUST = 0.2  # added to the rating of the decoder's best answer to all clicks
 DOUBTFUL = (2.0, 5.0)  # added to the decoder's logits for parts of which it is less sure
 MASKS = 4  # maximum number of alternatives
 POINTS = 5  # maximum points per stroke for the decoder
+FITTING = 2.0  # weight of how well a mask fits its box, beside the decoder's score
 OUTSIDE = -4.0  # maximum logit outside a box
 CLOSER = 3  # a close-up is made at this stroke, counting the box
 SMALL = 0.6  # maximum side of a close-up, relative to the picture's longer side
@@ -112,7 +113,8 @@ def _first_answer(sam: Sam, seen: Seen, prompt: Prompt) -> Choices:
 def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
     """The masks in a box; they end at its sides.
 
-    The decoder corrects its first answer with a click in the middle of it, which fills gaps.
+    The decoder corrects its first answer with a click in the middle of it, which fills gaps. The masks of
+    both vote, by their scores and how well they fit the box; the nearest to the result wins.
     """
     choices = sam.find(seen, box=box)
     share = seen.scale * CELLS / SIDE
@@ -123,9 +125,36 @@ def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
     if inside.any():
         y, x = masks.deepest(inside)
         middle = ((x + 0.5) / share, (y + 0.5) / share, True)
-        choices = sam.find(seen, [middle], box, choices.logits[0])
+        better = sam.find(seen, [middle], box, choices.logits[0])
+        scores = np.concatenate([better.scores, choices.scores])
+        choices = Choices(seen, np.concatenate([better.logits, choices.logits]), scores)
     logits = np.where(outside, np.minimum(choices.logits, OUTSIDE), choices.logits)
-    return Choices(seen, logits, choices.scores)
+    ratings = choices.scores + [FITTING * _fit(new > 0, (left, top, right, bottom)) for new in logits]
+    ratings[0] += TRUST
+    order = distinct(logits, _nearest_first(logits > 0, _vote(logits > 0, ratings)))[:MASKS]
+    return Choices(seen, logits[order], choices.scores[order])
+
+
+def _fit(mask: np.ndarray, box: Box) -> float:
+    """The IoU of a box, in cells, and that of a mask."""
+    if not mask.any():
+        return 0.0
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(overlap(box, np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]]))[0])
+
+
+def _vote(candidates: np.ndarray, ratings: np.ndarray) -> np.ndarray:
+    """The share of the votes for each pixel, (H, W), by masks (K, H, W) of which better ones weigh more."""
+    votes = np.exp(SURE * (ratings - ratings.max()))
+    return np.tensordot(votes / votes.sum(), candidates, 1)
+
+
+def _nearest_first(candidates: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The order of masks (K, H, W) by their soft IoU with `shares`, (H, W) in [0, 1]."""
+    nearness = [
+        np.minimum(shares, mask).sum() / max(np.maximum(shares, mask).sum(), 1e-9) for mask in candidates
+    ]
+    return np.argsort(-np.array(nearness), kind="stable")
 
 
 def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray | None) -> Choices:
@@ -151,11 +180,9 @@ def _corrected(sam: Sam, seen: Seen, prompt: Prompt, steps: int, rgb: np.ndarray
         for new in logits
     ]
     ratings[1] += TRUST
-    votes = np.exp(SURE * (ratings - ratings.max()))
     wrong = any((old[cell] > 0) != adds for cell in cells)
-    vote = np.tensordot(votes / votes.sum(), logits > 0, 1) if wrong else old > 0
-    nearness = [np.minimum(vote, new > 0).sum() / np.maximum(vote, new > 0).sum() for new in logits]
-    order = distinct(logits, np.argsort(-np.array(nearness), kind="stable"))[:MASKS]
+    shares = _vote(logits > 0, ratings) if wrong else old > 0
+    order = distinct(logits, _nearest_first(logits > 0, shares))[:MASKS]
     for new in (logits := logits[order]):
         obey(new, [*clicks, *((cell, adds) for cell in cells)], DAB, (-4.0, 4.0))
     return Choices(near, logits, scores[order])
