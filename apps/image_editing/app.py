@@ -172,18 +172,15 @@ def _fields(task: str, fill: str) -> tuple[Any, ...]:
 def _material() -> tuple[gr.Row, list[Any]]:
     """The material: (row of the controls of a picture, [colour, picture, blur, right, down, size, light])."""
     color = gr.ColorPicker("#0f766e", label="Colour", visible=False)
-    other = inputs.upload(
-        "The other picture; a cut-out may reach beyond the line",
-        "the picture to put there",
-        visible=False,
-        elem_id="other",
-    )
+    other = inputs.upload("The other picture", "the picture to put there", visible=False, elem_id="other")
     with gr.Row(visible=False) as placing:
         move_right = inputs.Slider(
             -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."
         )
         move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the marked place.")
-        scale = inputs.Slider(10, 400, 100, step=5, label="Size", info="Percent.")
+        scale = inputs.Slider(
+            10, 400, 100, step=5, label="Size", info="Percent. A cut-out may reach beyond the line."
+        )
         light = gr.Checkbox(True, label="Match the light", info="Moves its colours towards the surroundings.")
     amount = inputs.Slider(
         0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False

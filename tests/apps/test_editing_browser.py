@@ -194,6 +194,11 @@ def test_axe_finds_nothing_serious_with_everything_open(visitor, viewport):
     page.wait_for_selector("#chips button")
     page.get_by_role("button", name=re.compile("^2 · What")).click()
     page.wait_for_selector(".vc-canvas:visible")
+    tools = page.locator("#mask-tools .vc-radios label").all()
+    assert len(tools) == 7
+    assert all(
+        (box := tool.bounding_box()) and box["x"] + box["width"] <= viewport["width"] for tool in tools
+    )
     for section in ("A shape, numbers", "Regions", "Seed, blending", "Take the settings", "Teach it on"):
         page.get_by_role("button", name=re.compile(f"^{section}")).first.click()
     page.wait_for_selector("#teach")

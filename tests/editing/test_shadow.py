@@ -115,6 +115,13 @@ def test_there_is_none_in_even_light_nor_where_another_colour_lies(scene):
     assert shadow.find(carpet, mask) is None
 
 
+def test_a_sky_casts_no_shadow_on_the_dark_strip_below_it(scene):
+    plain, _, _ = scene
+    rgb = plain.copy()
+    rgb[90:110] //= 2
+    assert shadow.find(rgb, masks.box(240, 320, 0, 0, 320, 90)) is None
+
+
 def test_ten_edits_with_the_shadow_and_ten_undos_leave_no_other_byte(scene):
     plain, mask, cast = scene
     rgb = np.where(cast[..., None], plain * 0.5, plain).astype(np.uint8)
