@@ -122,6 +122,13 @@ def test_a_sky_casts_no_shadow_on_the_dark_strip_below_it(scene):
     assert shadow.find(rgb, masks.box(240, 320, 0, 0, 320, 90)) is None
 
 
+def test_things_at_both_sides_cast_shadows(scene):
+    plain, mask, cast = scene
+    rgb = np.where(cast[..., None], plain * 0.5, plain).astype(np.uint8)
+    both = mask | masks.box(240, 320, 0, 150, 10, 180) | masks.box(240, 320, 310, 150, 320, 180)
+    assert shadow.find(rgb, both) is not None
+
+
 def test_ten_edits_with_the_shadow_and_ten_undos_leave_no_other_byte(scene):
     plain, mask, cast = scene
     rgb = np.where(cast[..., None], plain * 0.5, plain).astype(np.uint8)

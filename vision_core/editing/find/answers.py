@@ -30,7 +30,7 @@ REMEMBERED = 24  # cached answers per picture, one megabyte each
 SURFACES = ("dining table", "bed")  # objects whose box is no hint: a click may mean what lies on them
 OFF_MIDDLE = 0.1  # added to how central a click is in a box, from 0 to 1
 SURE = 8.0  # steepness of the votes: how much more a candidate with a better rating weighs
-TRUST = 0.2  # added to the rating of the decoder's best answer to all clicks
+TRUST = 0.2  # added to the rating of the decoder's best answer to all clicks, or to a box
 DOUBTFUL = (2.0, 5.0)  # added to the decoder's logits for parts of which it is less sure
 MASKS = 4  # maximum number of alternatives
 POINTS = 5  # maximum points per stroke for the decoder
@@ -136,7 +136,7 @@ def _boxed(sam: Sam, seen: Seen, box: Box) -> Choices:
 
 
 def _fit(mask: np.ndarray, box: Box) -> float:
-    """The IoU of a box, in cells, and that of a mask."""
+    """The IoU of a box and the bounding box of a mask, both in cells."""
     if not mask.any():
         return 0.0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -144,7 +144,7 @@ def _fit(mask: np.ndarray, box: Box) -> float:
 
 
 def _vote(candidates: np.ndarray, ratings: np.ndarray) -> np.ndarray:
-    """The share of the votes for each pixel, (H, W), by masks (K, H, W) of which better ones weigh more."""
+    """The share of the votes for each pixel, (H, W): masks (K, H, W) vote, weighted by their ratings (K,)."""
     votes = np.exp(SURE * (ratings - ratings.max()))
     return np.tensordot(votes / votes.sum(), candidates, 1)
 

@@ -61,13 +61,13 @@ class Shadow:
 def find(rgb: np.ndarray, mask: np.ndarray) -> Shadow | None:
     """The shadow of the marked object, outside its mask; None if there is none.
 
-    What reaches from the left side of the picture to the right is sky or ground, and casts none.
+    What covers the whole width of the picture is sky or ground, and casts none.
 
     Args:
         rgb: uint8 (H, W, 3).
         mask: bool (H, W), the thing; not empty.
     """
-    if mask[:, 0].any() and mask[:, -1].any():
+    if mask.any(0).all():
         return None
     part, small, thing = _surroundings(rgb, mask)
     cast = _cast(small, thing) if thing.any() else None
