@@ -87,9 +87,8 @@ def test_the_shadow_of_a_thing_goes_when_a_cut_out_stands_in_its_place(scene):
     )
     assert error < before / 3 and (edit.picture.rgb[~edit.mask] == rgb[~edit.mask]).all()
     filled = list(editing.perform(Picture(rgb), "replace", editing.painter(material="#f0f028"), mask=mask))
-    assert (
-        filled[-1].result.picture.rgb[cast & ~masks.grow(mask, 12)] == rgb[cast & ~masks.grow(mask, 12)]
-    ).all()
+    beside = cast & ~masks.grow(mask, 12)
+    assert (filled[-1].result.picture.rgb[beside] == rgb[beside]).all()
 
 
 def test_a_deep_shadow_is_lifted_along_its_own_edge(scene):

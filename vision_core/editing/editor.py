@@ -4,6 +4,7 @@ import re
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def perform(
     _check_painters(task, painters)
     canvas, user_mask, cast = picture, mask, None
     if with_shadow is None:
-        with_shadow = task == "remove" or any(_stands_instead(task, one) for one in painters)
+        with_shadow = task == "remove" or any(_stands_instead(one, task) for one in painters)
     if with_shadow and mask is not None:
         cast = shadow.find(picture.seen, masks.check(mask, *picture.rgb.shape[:2]))
         if cast and kind.inverse:
@@ -144,7 +145,7 @@ def perform(
     for backend in painters:
         if task == "extend" and backend.name == "classical":
             result = yield from strips.paint(canvas, chosen, backend)
-        elif isinstance(backend, Material) and _stands_instead(task, backend):
+        elif _stands_instead(backend, task):
             result, chosen = yield from _put_instead(canvas, chosen, backend, blending)
         else:
             result = yield from paint(canvas, chosen, backend, blending)
@@ -156,7 +157,7 @@ def perform(
     yield Done(Edit(before, candidates, recipes[0], changed))
 
 
-def _stands_instead(task: str, painter: Painter) -> bool:
+def _stands_instead(painter: Painter, task: str) -> TypeGuard[Material]:
     """Whether a cut-out replaces the selected thing, which is removed."""
     return task == "replace" and isinstance(painter, Material) and painter.outline is not None
 

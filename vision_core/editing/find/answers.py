@@ -139,8 +139,8 @@ def _fit(mask: np.ndarray, box: Box) -> float:
     """The IoU of a box and the bounding box of a mask, both in cells."""
     if not mask.any():
         return 0.0
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(overlap(box, np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]]))[0])
+    rows, columns = masks.around(mask)
+    return float(overlap(box, np.array([[columns.start, rows.start, columns.stop, rows.stop]]))[0])
 
 
 def _vote(candidates: np.ndarray, ratings: np.ndarray) -> np.ndarray:
