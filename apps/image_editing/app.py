@@ -135,7 +135,10 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
             info="The dashed line: what may change. Empty: as the task needs.",
         )
         shadow = gr.Checkbox(
-            True, label="With its shadow", info="Remove the shadow of the thing, too.", elem_id="shadow"
+            True,
+            label="With its shadow",
+            info="Remove the shadow of the thing, too. Replace: for a cut-out.",
+            elem_id="shadow",
         )
     start = gr.Button(edits.STARTS["remove"], variant="primary", size="lg", elem_id="start")
     for piece in (task, fill):
@@ -179,7 +182,12 @@ def _material() -> tuple[gr.Row, list[Any]]:
         )
         move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the marked place.")
         scale = inputs.Slider(
-            10, 400, 100, step=5, label="Size", info="Percent. A cut-out may reach beyond the line."
+            10,
+            400,
+            100,
+            step=5,
+            label="Size",
+            info="Percent. A cut-out, and the old shadow, may lie beyond the line.",
         )
         light = gr.Checkbox(True, label="Match the light", info="Moves its colours towards the surroundings.")
     amount = inputs.Slider(
