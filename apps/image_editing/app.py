@@ -137,7 +137,7 @@ def _task_tab(visit: gr.State, canvas: gr.HTML) -> tuple[gr.Radio, list[Any], li
         shadow = gr.Checkbox(
             True,
             label="With its shadow",
-            info="Remove the shadow of the thing, too. Replace: for a cut-out.",
+            info="Remove the shadow of the thing, too. Replace: for a cut-out; both may lie beyond the line.",
             elem_id="shadow",
         )
     start = gr.Button(edits.STARTS["remove"], variant="primary", size="lg", elem_id="start")
@@ -181,14 +181,7 @@ def _material() -> tuple[gr.Row, list[Any]]:
             -100, 100, 0, step=1, label="To the right", info="Percent of the marked place."
         )
         move_down = inputs.Slider(-100, 100, 0, step=1, label="Down", info="Percent of the marked place.")
-        scale = inputs.Slider(
-            10,
-            400,
-            100,
-            step=5,
-            label="Size",
-            info="Percent. A cut-out, and the old shadow, may lie beyond the line.",
-        )
+        scale = inputs.Slider(10, 400, 100, step=5, label="Size", info="Percent.")
         light = gr.Checkbox(True, label="Match the light", info="Moves its colours towards the surroundings.")
     amount = inputs.Slider(
         0.2, 10, 2, step=0.2, label="Blur", info="Percent of the longer side.", visible=False
